@@ -1,0 +1,102 @@
+"""Every error synth raises on purpose.
+
+    SynthError
+    ├── RecipeError        the recipe, a template or the seeds: before the first request
+    ├── FolderError        the run folder: busy, foreign, damaged, full
+    ├── Rejected           this sample only; becomes one row of rejected.jsonl
+    └── TeacherError
+        ├── Transient      this request, maybe not the next time
+        └── Fatal          every later request too
+            └── BudgetReached
+
+Anything else that is raised is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class SynthError(Exception):
+    """Root of the errors a user may meet; its text is one plain sentence."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to mend, and where it stands.
+
+    `line` and `column` count from 1; 0 means the place is not known.
+    """
+
+    message: str
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    field: str = ""
+
+    def __str__(self) -> str:
+        place = self.file
+        if self.line:
+            place += f":{self.line}"
+            if self.column:
+                place += f":{self.column}"
+        parts = [part for part in (place, self.field) if part]
+        return ": ".join([*parts, self.message])
+
+
+class RecipeError(SynthError):
+    """The recipe, a template or the seeds cannot be used; lists every problem found."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem] | Problem | str) -> None:
+        if isinstance(problems, str):
+            problems = [Problem(problems)]
+        elif isinstance(problems, Problem):
+            problems = [problems]
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class FolderError(SynthError):
+    """The run folder is in use, belongs to something else, or cannot be written."""
+
+    exit_code = 5
+
+
+class Rejected(SynthError):
+    """This sample is refused. `reason` is a stable counter name, `detail` is for people."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        self.reason = reason
+        self.detail = detail
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+
+
+class TeacherError(SynthError):
+    """A request did not bring a usable reply."""
+
+
+class Transient(TeacherError):
+    """Asking again later may work. The one retry loop catches it; when its patience ends the sample is parked."""
+
+    def __init__(self, failure: str, detail: str = "", retry_after_s: float | None = None) -> None:
+        self.failure = failure
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+        super().__init__(f"{failure}: {detail}" if detail else failure)
+
+
+class Fatal(TeacherError):
+    """No later request can work either: a bad key, an unknown model, no money."""
+
+    exit_code = 4
+
+
+class BudgetReached(Fatal):
+    """The next request could cost more than the budget has left."""
+
+    exit_code = 6

@@ -1,0 +1,158 @@
+"""The values that flow. All of them are frozen; a step returns new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+TemplateFile = Annotated[str, "template"]
+"""The name of a Jinja template beside the recipe (or in `prompts/shared`)."""
+
+Fields = dict[str, JsonValue]
+"""What templates can read: a seed's columns and what earlier generators added."""
+
+
+class Value(BaseModel):
+    """A frozen pydantic value that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Message(Value):
+    """One turn of a conversation, in the shape trainers read."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+    reasoning_content: str | None = None
+
+
+class Seed(Value):
+    """What varies: one input row. Later stages receive the samples of the stage before as seeds."""
+
+    id: str
+    """Its position, zero-padded, so that text order is number order."""
+    fields: Fields
+
+
+class Draft(Value):
+    """What a generator makes. It knows nothing of the run."""
+
+    messages: tuple[Message, ...]
+    fields: Fields = {}
+    """Added to the seed's fields for the templates of later stages, scorers and dedupe."""
+    finish_reason: str = "stop"
+
+
+class Score(Value):
+    """One number for one sample, with what the scorer saw."""
+
+    name: str
+    value: float
+    detail: str = ""
+
+
+class Sample(Value):
+    """A draft with its identity: which seed, which stage, which draw."""
+
+    id: str
+    """`<parent id>/<draw>/<place>`, zero-padded; text order is the order of the ordered gate."""
+    seed_id: str
+    parent_id: str
+    stage: str
+    draw: int
+    messages: tuple[Message, ...]
+    fields: Fields
+    finish_reason: str = "stop"
+    scores: tuple[Score, ...] = ()
+    requests: tuple[str, ...] = ()
+    """Keys (hex) of the requests that made it, in every stage."""
+    cost_microusd: int = 0
+
+    def answer(self) -> str:
+        """The last assistant turn, or an empty text when there is none."""
+        last = self.messages[-1] if self.messages else None
+        return last.content if last is not None and last.role == "assistant" else ""
+
+    def question(self) -> str:
+        """The last user turn, or an empty text when there is none."""
+        return next((m.content for m in reversed(self.messages) if m.role == "user"), "")
+
+    def score(self, name: str) -> float | None:
+        """The value of the named score; None when the sample was not scored by it."""
+        return next((s.value for s in self.scores if s.name == name), None)
+
+
+class Rejection(Value):
+    """A refused sample, kept with its reason."""
+
+    id: str
+    seed_id: str
+    stage: str
+    reason: str
+    """A counter name: lower snake case, stable, few."""
+    detail: str = ""
+    """For people."""
+    twin_id: str | None = None
+    """For duplicates: the sample that was kept."""
+    similarity: float | None = None
+    sample: Sample | None = None
+    """What was refused; None when there was no text to keep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one reply as the provider counted them; None where it said nothing usable."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The text read from a reply."""
+
+    text: str
+    finish_reason: str
+    usage: Usage = Usage()
+    model: str = ""
+    """The model the provider says it served."""
+    reasoning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt with its model and sampling, serialised once."""
+
+    key: bytes
+    """SHA-256 over the teacher's name, the body, the draw and the salt."""
+    teacher: str
+    model: str
+    body: bytes
+    """The JSON that is sent."""
+    draw: int
+    prompt_tokens: int
+    """Estimated."""
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came back for one send, before anybody looks into it."""
+
+    status: int
+    """The HTTP status; 0 when none arrived."""
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Lower-case names; only those worth keeping."""
+    error: str = ""
+    """A transport failure (`connect`, `tls`, `timeout`, `reset`, `too_large`, ...); empty when a whole reply arrived."""
+    detail: str = ""
+    written: bool = True
+    """Whether the request had been fully written: if so, it may have been paid for."""
+    seconds: float = 0.0
