@@ -1,0 +1,139 @@
+"""Where a teacher answers: model, host, key variable, sampling, limits, price."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, JsonValue, field_validator
+
+from synth.errors import Fatal
+from synth.types import Value
+
+PRACTICE = "practice:"
+REPLAY = "replay:"
+
+
+class Sampling(Value):
+    """How the teacher picks its words. All of it is part of a request's identity."""
+
+    max_tokens: int = Field(default=1024, ge=1)
+    """The most tokens one reply may have; also what a money budget reserves before each send."""
+    temperature: float | None = Field(default=None, ge=0)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    seed: int | None = None
+    """Draw k sends `seed + k`; without it no seed is sent."""
+    stop: list[str] = []
+    extra: dict[str, JsonValue] = {}
+    """Fields of the request body that only this server knows, such as `chat_template_kwargs`."""
+
+
+class Limits(Value):
+    """What the endpoint may be asked to bear."""
+
+    max_in_flight: int = Field(default=256, ge=1)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    """Prompt tokens (estimated) and `max_tokens` together, as hosted APIs count at admission."""
+    deadline_s: float = Field(default=600, gt=0)
+    """One absolute deadline for a send, from connecting to the last byte."""
+
+
+class Price(Value):
+    """US dollars per million tokens."""
+
+    input_usd: float = Field(ge=0)
+    output_usd: float = Field(ge=0)
+    cached_input_usd: float | None = Field(default=None, ge=0)
+
+    def cost_microusd(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> int:
+        """What these tokens cost, in millionths of a dollar, rounded up."""
+        cached_usd = self.input_usd if self.cached_input_usd is None else self.cached_input_usd
+        cached = min(cached_tokens, prompt_tokens)
+        # dollars per million tokens are micro-dollars per token
+        cost = (prompt_tokens - cached) * self.input_usd + cached * cached_usd + completion_tokens * self.output_usd
+        return int(-(-cost // 1))
+
+
+FREE = Price(input_usd=0, output_usd=0)
+
+
+class Endpoint(Value):
+    """A named teacher. Its name in the recipe, not its host, is its identity: a moved server buys nothing twice."""
+
+    model: str = Field(min_length=1)
+    base_url: str
+    """`https://host/v1`; `practice:` for the embedded practice teacher; `replay:PATH` for recorded replies."""
+    key_variable: str | None = None
+    """The NAME of the environment variable that holds the API key."""
+    structured: Literal["json_schema", "json_object", "prompt"] = "json_schema"
+    """How a schema is asked for: enforced by the server, JSON mode, or by words in the prompt."""
+    sampling: Sampling = Sampling()
+    limits: Limits = Limits()
+    price: Price | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, url: str) -> str:
+        if url.startswith((PRACTICE, REPLAY)):
+            return url
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is not a base URL; write one like http://localhost:8000/v1")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("a base URL carries no user, password or query; name the key's variable in key_variable")
+        return url.rstrip("/")
+
+    @field_validator("key_variable")
+    @classmethod
+    def _key_variable(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
+            raise ValueError("give the name of an environment variable, such as OPENAI_API_KEY, never the key itself")
+        return name
+
+    @property
+    def is_practice(self) -> bool:
+        """Whether the embedded practice teacher answers."""
+        return self.base_url.startswith(PRACTICE)
+
+    @property
+    def host(self) -> str:
+        """The host, or `practice` or `replay`."""
+        if self.base_url.startswith((PRACTICE, REPLAY)):
+            return self.base_url.split(":", 1)[0]
+        return urlsplit(self.base_url).netloc
+
+    def known_price(self) -> Price | None:
+        """The price to reckon with: the recipe's; nothing on one's own machines; else unknown (None)."""
+        if self.price is not None:
+            return self.price
+        return FREE if self.base_url.startswith((PRACTICE, REPLAY)) or is_private(self.base_url) else None
+
+    def key(self) -> str | None:
+        """The API key from the environment.
+
+        Raises Fatal when the variable is named and not set.
+        """
+        if self.key_variable is None:
+            return None
+        key = os.environ.get(self.key_variable, "").strip()
+        if not key:
+            name = self.key_variable
+            raise Fatal(f"The environment variable {name} is not set; it should hold the key for {self.base_url}.")
+        return key
+
+
+def is_private(url: str) -> bool:
+    """Whether the URL's host is this machine or on a private network, and so costs nothing by default."""
+    host = urlsplit(url).hostname or ""
+    bare = "." not in host and ":" not in host
+    if bare or host.endswith((".localhost", ".local", ".internal")):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or (address.is_private and not address.is_link_local)

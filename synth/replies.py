@@ -1,0 +1,276 @@
+"""Raw reply to completion, or to one named failure. Pure: the same bytes always read the same.
+
+The tables are the whole policy. Provider facts behind them: OpenAI's error codes guide, Azure's content filter page,
+Anthropic's and OpenRouter's error pages, Google's `RESOURCE_EXHAUSTED` bodies, vLLM's and Ollama's servers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+import orjson
+
+from synth.errors import Fatal, Rejected, TeacherError, Transient
+from synth.types import Completion, Outcome, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What happens to a request of one failure class."""
+
+    raises: type[TeacherError] | type[Rejected]
+    resends: int | None = 0
+    """How many times it is sent again; None: as long as the run lasts."""
+    paid: bool = False
+    """Whether the reservation stays charged when the reply says nothing about tokens."""
+
+
+FATES: Mapping[str, Fate] = {
+    "rate": Fate(Transient, resends=None),
+    "capacity": Fate(Transient, resends=None),
+    "transient": Fate(Transient, resends=5),
+    "unreachable": Fate(Transient, resends=5),
+    "ambiguous": Fate(Transient, resends=2, paid=True),
+    "malformed": Fate(Transient, resends=1, paid=True),
+    "refused": Fate(Rejected),
+    "truncated_empty": Fate(Rejected, paid=True),
+    "permanent": Fate(Rejected),
+    "fatal": Fate(Fatal),
+}
+
+MONEY = re.compile(
+    r"insufficient_quota|credit_balance|insufficient.balance|billing|spend_limit|organization_usage_limit|"
+    r"exceeded your current quota",
+    re.IGNORECASE,
+)
+FILTERED = re.compile(r"content_filter|content_policy|moderation|invalid_prompt|bio_policy|policy_violation", re.I)
+BUSY = re.compile(r"overloaded|UNAVAILABLE|capacity|temporarily|loading model", re.IGNORECASE)
+IN_FLIGHT = re.compile(r"in_flight_budget", re.IGNORECASE)
+MODEL = re.compile(
+    r"model_not_found|model.{0,80}(does not exist|not found|not exist)|NotFoundError.{0,200}model", re.I | re.S
+)
+REFUSING_REASONS = ("content_filter", "refusal", "SAFETY")
+GO_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+DURATION_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def classify(status: int, text: str) -> str:
+    """The failure class of a reply that is not a plain success, from its status and the text of its error."""
+    if status == 429 and not MONEY.search(text):
+        return "rate"
+    if status == 402 and IN_FLIGHT.search(text):
+        return "rate"
+    if FILTERED.search(text) and status in (200, 400, 403):
+        return "refused"
+    if status in (401, 402, 403, 429) or (300 <= status < 400):
+        return "fatal"
+    if status == 404:
+        return "fatal"
+    if status == 498:
+        return "rate"
+    if status in (503, 529) or (status >= 500 and BUSY.search(text)):
+        return "capacity"
+    if status in (408, 409, 425) or status >= 500 or 431 <= status < 498:
+        return "transient"
+    return "permanent"
+
+
+def read(outcome: Outcome) -> Completion:
+    """The completion in a reply.
+
+    Raises Transient, Rejected or Fatal by the tables above; each carries its class as `failure` or `reason`.
+    """
+    if outcome.error:
+        raise _failure("ambiguous" if outcome.written else "unreachable", outcome, outcome.detail or outcome.error)
+    document = _document(outcome)
+    error = _error(document)
+    if outcome.status != 200 or error is not None:
+        status = outcome.status if error is None or outcome.status != 200 else _inner_status(error)
+        text = _error_text(error) if error is not None else outcome.body[:500].decode("utf-8", "replace")
+        raise _failure(classify(status, f"{text} {_code(error)}"), outcome, f"HTTP {outcome.status}: {text}".strip())
+    return _completion(cast("dict[str, Any]", document), outcome)
+
+
+def usage_of(outcome: Outcome) -> Usage:
+    """The tokens a reply says it used; empty when it says nothing readable. Never raises."""
+    if outcome.error or not outcome.body:
+        return Usage()
+    document = _loads(outcome.body)
+    return _usage(cast("dict[str, Any]", document).get("usage")) if isinstance(document, dict) else Usage()
+
+
+def retry_after_s(outcome: Outcome) -> float | None:
+    """How long the provider asks to wait: `retry-after-ms`, `retry-after` (seconds or a date), Google's `retryDelay`."""
+    values = (outcome.headers.get("retry-after-ms"), outcome.headers.get("retry-after"))
+    waits = [_number(values[0], 0.001), _number(values[1], 1.0) or _date_s(values[1], outcome.headers.get("date"))]
+    delay = re.search(rb'"retryDelay"\s*:\s*"([0-9.]+)s"', outcome.body[:4000])
+    if delay:
+        waits.append(_number(delay[1].decode(), 1.0))
+    known = [wait for wait in waits if wait is not None]
+    return max(known) if known else None
+
+
+def duration_s(text: str) -> float | None:
+    """Seconds in a Go-style duration such as `6m0s` or `120ms`; None when it is not one."""
+    parts = GO_DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text.strip():
+        return None
+    return sum(float(number) * DURATION_S[unit] for number, unit in parts)
+
+
+def _failure(name: str, outcome: Outcome, detail: str) -> TeacherError | Rejected:
+    fate = FATES[name]
+    if fate.raises is Transient:
+        return Transient(name, detail, retry_after_s(outcome))
+    if fate.raises is Rejected:
+        return Rejected({"refused": "teacher_refused"}.get(name, name), detail)
+    return Fatal(detail)
+
+
+def _document(outcome: Outcome) -> Any:
+    document = _loads(outcome.body)
+    if isinstance(document, list) and document and outcome.status != 200:
+        document = cast("list[Any]", document)[0]  # Google wraps its errors in an array
+    if outcome.status == 200 and not isinstance(document, dict):
+        kind = "HTML" if outcome.body.lstrip()[:1] == b"<" else "something else"
+        raise _failure("malformed", outcome, f"a JSON object was expected, {kind} came: {outcome.body[:200]!r}")
+    return document
+
+
+def _loads(body: bytes) -> Any:
+    """Read JSON tolerantly: lone surrogates become U+FFFD here (the raw bytes keep them); None when it is not JSON."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        loose = json.loads(body.decode("utf-8", "replace"))
+        return orjson.loads(json.dumps(loose).encode("utf-8")) if not _has_surrogate(body) else _clean(loose)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _has_surrogate(body: bytes) -> bool:
+    return re.search(rb"\\u[dD][89a-fA-F]", body) is not None
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_clean(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {_clean(name): _clean(item) for name, item in cast("dict[Any, Any]", value).items()}
+    return value
+
+
+def _error(document: Any) -> Any:
+    """The error object or text of a body, None when there is none."""
+    if not isinstance(document, dict):
+        return None
+    body = cast("dict[str, Any]", document)
+    return body.get("error") or body.get("detail") or (body if body.get("object") == "error" else None)
+
+
+def _error_text(error: Any) -> str:
+    if isinstance(error, dict):
+        known = cast("dict[str, Any]", error)
+        return str(known.get("message") or known)
+    return str(error)
+
+
+def _code(error: Any) -> str:
+    if not isinstance(error, dict):
+        return ""
+    known = cast("dict[str, Any]", error)
+    return " ".join(str(known.get(name) or "") for name in ("code", "type", "status", "param"))
+
+
+def _inner_status(error: Any) -> int:
+    """The status an error inside a 200 reply stands for (OpenRouter sends these when generation had begun)."""
+    code = cast("dict[str, Any]", error).get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, int) and 400 <= code < 600 else 500
+
+
+def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
+    choices = document.get("choices")
+    choice = cast("list[Any]", choices)[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choice, dict):
+        raise _failure("malformed", outcome, "the reply has no choices")
+    parts = cast("dict[str, Any]", choice)
+    message = parts.get("message")
+    if not isinstance(message, dict):
+        raise _failure("malformed", outcome, "the reply's first choice has no message")
+    said = cast("dict[str, Any]", message)
+    finish = str(parts.get("finish_reason") or "unknown")
+    refusal = said.get("refusal")
+    if isinstance(refusal, str) and refusal:
+        raise _failure("refused", outcome, refusal)
+    text = _text(said.get("content"))
+    if finish in REFUSING_REASONS:
+        raise _failure("refused", outcome, f"finish_reason {finish}: {text[:200]}")
+    if not text.strip():
+        if finish in ("length", "max_tokens"):
+            raise _failure("truncated_empty", outcome, "all of max_tokens was used before the answer began")
+        raise _failure("malformed", outcome, f"the reply is empty (finish_reason {finish})")
+    reasoning = said.get("reasoning") or said.get("reasoning_content")
+    return Completion(
+        text=text,
+        finish_reason=finish,
+        usage=_usage(document.get("usage")),
+        model=str(document.get("model") or ""),
+        reasoning=reasoning if isinstance(reasoning, str) else None,
+    )
+
+
+def _text(content: Any) -> str:
+    """The text of a content field, which some servers send as a list of parts."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    parts = [cast("dict[str, Any]", part) for part in cast("list[Any]", content) if isinstance(part, dict)]
+    return "".join(str(part.get("text") or "") for part in parts if part.get("type", "text") == "text")
+
+
+def _usage(usage: Any) -> Usage:
+    if not isinstance(usage, dict):
+        return Usage()
+    counts = cast("dict[str, Any]", usage)
+    prompt, completion = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
+    prompt_details, completion_details = counts.get("prompt_tokens_details"), counts.get("completion_tokens_details")
+    cached = cast("dict[str, Any]", prompt_details).get("cached_tokens") if isinstance(prompt_details, dict) else 0
+    thought = (
+        cast("dict[str, Any]", completion_details).get("reasoning_tokens")
+        if isinstance(completion_details, dict)
+        else 0
+    )
+    return Usage(prompt, completion, _count(cached) or 0, _count(thought) or 0)
+
+
+def _count(value: Any) -> int | None:
+    """A believable number of tokens, or None: providers have sent negatives, texts and billions."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return int(value) if 0 <= value < 100_000_000 else None
+
+
+def _number(text: str | None, unit: float) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value * unit if 0 <= value < 1e9 else None
+
+
+def _date_s(text: str | None, now: str | None) -> float | None:
+    """Seconds between the reply's own Date and an HTTP date, so that our clock plays no part."""
+    try:
+        return max(0.0, (parsedate_to_datetime(text or "") - parsedate_to_datetime(now or "")).total_seconds())
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,375 @@
+"""Attempts, raw replies and ledger in one SQLite file per run, written by one thread with group commit.
+
+An attempt is journalled, with its reservation, before its request is sent; the raw reply is committed before anything
+reads it. A crash can therefore cost at most the attempts that were open, and those are known: the next `open` marks them
+`lost` and leaves them charged.
+
+Durability: WAL with synchronous=FULL, so a commit survives power loss (https://www.sqlite.org/pragma.html).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import queue
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from synth.errors import FolderError
+from synth.types import Outcome, Request, Usage
+
+APPLICATION_ID = 0x53594E54
+SCHEMA_VERSION = 1
+GROUP_S = 0.005
+GROUP_OPERATIONS = 512
+
+SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE attempt (
+    id INTEGER PRIMARY KEY, key BLOB NOT NULL, stage TEXT NOT NULL, unit TEXT NOT NULL, teacher TEXT NOT NULL,
+    model TEXT NOT NULL, draw INTEGER NOT NULL, body BLOB NOT NULL, state TEXT NOT NULL, started_ns INTEGER NOT NULL,
+    reserved_microusd INTEGER NOT NULL, cost_microusd INTEGER, failure TEXT, prompt_tokens INTEGER,
+    completion_tokens INTEGER, cached_tokens INTEGER, reasoning_tokens INTEGER, seconds REAL
+);
+CREATE INDEX attempt_key ON attempt (key);
+CREATE TABLE reply (
+    attempt INTEGER PRIMARY KEY REFERENCES attempt, status INTEGER NOT NULL, headers TEXT NOT NULL,
+    error TEXT NOT NULL, detail TEXT NOT NULL, written INTEGER NOT NULL, raw BLOB NOT NULL
+);
+CREATE TABLE passed_over (
+    stage TEXT NOT NULL, unit TEXT NOT NULL, run INTEGER NOT NULL, failure TEXT NOT NULL, detail TEXT NOT NULL,
+    PRIMARY KEY (stage, unit)
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A kept reply and the attempt that brought it."""
+
+    attempt: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What a group of attempts came to. Money in micro-dollars."""
+
+    stage: str
+    teacher: str
+    failure: str
+    attempts: int
+    cost_microusd: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    sql: str
+    values: tuple[Any, ...]
+    blob: tuple[int, bytes] | None = None
+    """Place in `values` and bytes of a BLOB that the writer compresses."""
+    done: asyncio.Future[None] | None = None
+
+
+class Store:
+    """One run's `run.db`. Reads happen on the caller's thread, writes in the writer thread."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open or create the store of a run folder and lock the folder.
+
+        Raises FolderError when another process holds it, or the file is not synth's or is damaged.
+        """
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _lock(folder)
+        self._path = folder / "run.db"
+        _create(self._path)
+        self._reader = connect(self._path)
+        self._decompress = zstandard.ZstdDecompressor().decompress
+        self._next_attempt = self._one("SELECT coalesce(max(id), 0) FROM attempt") + 1
+        self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
+        self._broken: FolderError | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._writer = threading.Thread(target=self._write, name="synth-store", daemon=True)
+        self._writer.start()
+
+    def find(self, key: bytes) -> Iterator[Stored]:
+        """The kept replies to a request, newest first."""
+        rows = self._reader.execute(
+            "SELECT reply.attempt, status, headers, error, detail, written, raw, seconds FROM attempt "
+            "JOIN reply ON reply.attempt = attempt.id WHERE key = ? ORDER BY attempt.id DESC",
+            (key,),
+        )
+        return (self._stored(row) for row in rows.fetchall())
+
+    def unsettled(self) -> Iterator[tuple[str, Stored]]:
+        """Replies whose cost was not yet worked out when the run stopped, each with its teacher's name."""
+        rows = self._reader.execute(
+            "SELECT reply.attempt, status, headers, error, detail, written, raw, seconds, teacher FROM attempt "
+            "JOIN reply ON reply.attempt = attempt.id WHERE state = 'stored' AND cost_microusd IS NULL"
+        )
+        return ((row[8], self._stored(row[:8])) for row in rows.fetchall())
+
+    async def begin(self, request: Request, stage: str, unit: str, reserved_microusd: int) -> int:
+        """Journal an attempt and its reservation; return its number once that is on disk."""
+        attempt = self._next_attempt
+        self._next_attempt += 1
+        await self._durable(
+            "INSERT INTO attempt (id, key, stage, unit, teacher, model, draw, body, state, started_ns, "
+            "reserved_microusd) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?)",
+            (
+                *(attempt, request.key, stage, unit, request.teacher, request.model, request.draw, b""),
+                *(time.time_ns(), reserved_microusd),
+            ),
+            (7, request.body),
+        )
+        return attempt
+
+    async def keep(self, attempt: int, outcome: Outcome) -> None:
+        """Commit what came back, whatever it was; return once it is on disk."""
+        self._submit("UPDATE attempt SET state = 'stored', seconds = ? WHERE id = ?", (outcome.seconds, attempt))
+        headers = json.dumps(dict(outcome.headers))
+        await self._durable(
+            "INSERT INTO reply (attempt, status, headers, error, detail, written, raw) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (attempt, outcome.status, headers, outcome.error, outcome.detail, outcome.written, b""),
+            (6, outcome.body),
+        )
+
+    def settle(self, attempt: int, failure: str, usage: Usage, cost_microusd: int) -> None:
+        """Record what an attempt was (`ok` or a failure class) and what it cost."""
+        self._submit(
+            "UPDATE attempt SET failure = ?, cost_microusd = ?, prompt_tokens = ?, completion_tokens = ?, "
+            "cached_tokens = ?, reasoning_tokens = ? WHERE id = ?",
+            (
+                *(failure, cost_microusd, usage.prompt_tokens, usage.completion_tokens),
+                *(usage.cached_tokens, usage.reasoning_tokens, attempt),
+            ),
+        )
+
+    def release(self, attempt: int) -> None:
+        """Close an attempt that was journalled and never sent."""
+        self._submit(
+            "UPDATE attempt SET state = 'unsent', failure = 'unsent', cost_microusd = 0 WHERE id = ?", (attempt,)
+        )
+
+    def pass_over(self, stage: str, unit: str, failure: str, detail: str) -> None:
+        """Journal that the gate went on without this unit; when it comes later, it comes after those let through."""
+        self._submit(
+            "INSERT OR IGNORE INTO passed_over (stage, unit, run, failure, detail) VALUES (?, ?, ?, ?, ?)",
+            (stage, unit, int(self.meta("runs") or 0), failure, detail),
+        )
+
+    def passed_over(self, stage: str) -> dict[str, int]:
+        """Units of a stage that an earlier run went on without, each with that run's number."""
+        rows = self._reader.execute("SELECT unit, run FROM passed_over WHERE stage = ?", (stage,))
+        return dict(rows.fetchall())
+
+    def meta(self, name: str) -> str | None:
+        """A note about the run; None when it was never made."""
+        row = self._reader.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    async def note(self, name: str, value: str) -> None:
+        """Make a note about the run."""
+        await self._durable("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (name, value))
+
+    async def open_run(self) -> int:
+        """Count this run and mark attempts that an earlier one left open as `lost`: they may have been paid.
+
+        Returns how many were lost.
+        """
+        lost = self._one("SELECT count(*) FROM attempt WHERE state = 'open'")
+        self._submit(
+            "UPDATE attempt SET state = 'lost', failure = 'lost', cost_microusd = reserved_microusd "
+            "WHERE state = 'open'",
+            (),
+        )
+        await self.note("runs", str(int(self.meta("runs") or 0) + 1))
+        return lost
+
+    def spent_microusd(self) -> int:
+        """Everything charged so far; replies not yet settled count with their reservation."""
+        return self._one("SELECT coalesce(sum(coalesce(cost_microusd, reserved_microusd)), 0) FROM attempt")
+
+    def ledger(self) -> list[Ledger]:
+        """Attempts, money and tokens by stage, teacher and class."""
+        return read_ledger(self._reader)
+
+    def close(self) -> None:
+        """Write what is queued, close the file and unlock the folder.
+
+        Raises FolderError when something queued could not be written.
+        """
+        self._queue.put(None)
+        self._writer.join()
+        self._reader.close()
+        os.close(self._lock)
+        if self._broken is not None:
+            raise self._broken
+
+    def _one(self, sql: str) -> int:
+        return int(self._reader.execute(sql).fetchone()[0])
+
+    def _stored(self, row: tuple[Any, ...]) -> Stored:
+        attempt, status, headers, error, detail, written, raw, seconds = row
+        body = self._decompress(raw)
+        outcome = Outcome(status, body, json.loads(headers), error, detail, bool(written), seconds or 0.0)
+        return Stored(attempt, outcome)
+
+    def _submit(self, sql: str, values: tuple[Any, ...]) -> None:
+        self._queue.put(_Operation(sql, values))
+
+    async def _durable(self, sql: str, values: tuple[Any, ...], blob: tuple[int, bytes] | None = None) -> None:
+        if self._broken is not None:
+            raise self._broken
+        self._loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._queue.put(_Operation(sql, values, blob, done))
+        await done
+
+    def _write(self) -> None:
+        connection = connect(self._path, write=True)
+        compress = zstandard.ZstdCompressor(level=3).compress
+        going = True
+        while going:
+            batch, going = self._gather()
+            if not batch:
+                continue
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                for operation in batch:
+                    values = operation.values
+                    if operation.blob is not None:
+                        place, content = operation.blob
+                        values = (*values[:place], compress(content), *values[place + 1 :])
+                    connection.execute(operation.sql, values)
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                self._broken = FolderError(f"{self._path} could not be written ({error}); free space or mend the disk.")
+            self._acknowledge(batch)
+        connection.close()
+
+    def _gather(self) -> tuple[list[_Operation], bool]:
+        """Wait for an operation, then take those that follow within the group's time or number."""
+        batch: list[_Operation] = []
+        operation = self._queue.get()
+        until = time.monotonic() + GROUP_S
+        while operation is not None:
+            batch.append(operation)
+            if len(batch) >= GROUP_OPERATIONS:
+                return batch, True
+            try:
+                operation = self._queue.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                return batch, True
+        return batch, False
+
+    def _acknowledge(self, batch: list[_Operation]) -> None:
+        waiting = [operation.done for operation in batch if operation.done is not None]
+        if not waiting or self._loop is None or self._loop.is_closed():
+            return
+        self._loop.call_soon_threadsafe(_resolve, waiting, self._broken)
+
+
+def _resolve(waiting: list[asyncio.Future[None]], broken: FolderError | None) -> None:
+    for future in waiting:
+        if future.done():
+            continue
+        if broken is None:
+            future.set_result(None)
+        else:
+            future.set_exception(broken)
+
+
+def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
+    """Open a run's database, read-only unless `write`.
+
+    Raises FolderError when it is not a synth database, is from a newer synth, or is damaged.
+    """
+    if not path.exists():
+        raise FolderError(f"There is no run in {path.parent}: run.db is missing.")
+    try:
+        mode = "rw" if write else "ro"
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA busy_timeout = 10000")
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if write:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    except sqlite3.DatabaseError as error:
+        raise FolderError(f"{path} cannot be read as a database ({error}); move it away or restore it.") from error
+    if application != APPLICATION_ID:
+        connection.close()
+        raise FolderError(f"{path} is not a synth run; choose another run folder with --out.")
+    if version > SCHEMA_VERSION:
+        connection.close()
+        raise FolderError(f"{path} was written by a newer synth; update synth to go on with it.")
+    return connection
+
+
+def read_ledger(connection: sqlite3.Connection) -> list[Ledger]:
+    """Attempts, money and tokens by stage, teacher and class."""
+    rows = connection.execute(
+        "SELECT stage, teacher, coalesce(failure, state), count(*), "
+        "sum(coalesce(cost_microusd, reserved_microusd)), sum(coalesce(prompt_tokens, 0)), "
+        "sum(coalesce(completion_tokens, 0)), sum(coalesce(cached_tokens, 0)), sum(coalesce(reasoning_tokens, 0)) "
+        "FROM attempt GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+    )
+    return [Ledger(*row) for row in rows]
+
+
+def stored_requests(connection: sqlite3.Connection) -> Iterator[tuple[str, str, bytes]]:
+    """Stage, key (hex) and JSON body of every request that has an attempt, each once, oldest first."""
+    decompress = zstandard.ZstdDecompressor().decompress
+    rows = connection.execute(
+        "SELECT stage, key, body FROM attempt WHERE id IN (SELECT min(id) FROM attempt GROUP BY key)"
+    )
+    for stage, key, body in rows:
+        yield stage, bytes(key).hex(), decompress(body)
+
+
+def _create(path: Path) -> None:
+    if path.exists() and path.stat().st_size > 0:
+        return
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA page_size = 8192")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.executescript(
+        f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA} COMMIT;"
+    )
+    connection.close()
+
+
+def _lock(folder: Path) -> int:
+    """Take the folder's lock; the system gives it back when the process ends, however it ends."""
+    handle = os.open(folder / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(handle, 200).decode("utf-8", "replace").strip() or "another process"
+        os.close(handle)
+        raise FolderError(
+            f"{folder} is in use by {holder}; wait for it, or choose another folder with --out."
+        ) from None
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+    return handle
