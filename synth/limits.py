@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from synth.endpoint import Limits
@@ -54,12 +54,19 @@ class Admission:
     Waiting for either is in order of priority, later stages first.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float], jitter: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: random.Random | None = None,
+    ) -> None:
         self.max_in_flight = limits.max_in_flight
         self.limit = float(min(START, self.max_in_flight))
         self.in_flight = 0
         self._turns = 0
         self._clock = clock
+        self._sleep = sleep
         self._jitter = jitter or random.Random(0)  # noqa: S311 (spreads retries, guards nothing)
         self._not_before = 0.0
         self._last_cut = float("-inf")
@@ -96,7 +103,7 @@ class Admission:
             pause = self._pause_s(tokens)
             if pause <= 0:
                 break
-            await asyncio.sleep(pause)
+            await self._sleep(pause)
         for bucket, by_tokens in self._buckets:
             bucket.take(tokens if by_tokens else 1)
         self.in_flight += 1

@@ -37,7 +37,7 @@ FATES: Mapping[str, Fate] = {
     "unreachable": Fate(Transient, resends=5),
     "ambiguous": Fate(Transient, resends=2, paid=True),
     "malformed": Fate(Transient, resends=1, paid=True),
-    "refused": Fate(Rejected),
+    "teacher_refused": Fate(Rejected),
     "truncated_empty": Fate(Rejected, paid=True),
     "permanent": Fate(Rejected),
     "fatal": Fate(Fatal),
@@ -66,7 +66,7 @@ def classify(status: int, text: str) -> str:
     if status == 402 and IN_FLIGHT.search(text):
         return "rate"
     if FILTERED.search(text) and status in (200, 400, 403):
-        return "refused"
+        return "teacher_refused"
     if status in (401, 402, 403, 429) or (300 <= status < 400):
         return "fatal"
     if status == 404:
@@ -105,7 +105,7 @@ def usage_of(outcome: Outcome) -> Usage:
 
 
 def retry_after_s(outcome: Outcome) -> float | None:
-    """How long the provider asks to wait: `retry-after-ms`, `retry-after` (seconds or a date), Google's `retryDelay`."""
+    """Seconds the provider asks to wait: `retry-after-ms`, `retry-after` (seconds or a date), Google's `retryDelay`."""
     values = (outcome.headers.get("retry-after-ms"), outcome.headers.get("retry-after"))
     waits = [_number(values[0], 0.001), _number(values[1], 1.0) or _date_s(values[1], outcome.headers.get("date"))]
     delay = re.search(rb'"retryDelay"\s*:\s*"([0-9.]+)s"', outcome.body[:4000])
@@ -128,12 +128,12 @@ def _failure(name: str, outcome: Outcome, detail: str) -> TeacherError | Rejecte
     if fate.raises is Transient:
         return Transient(name, detail, retry_after_s(outcome))
     if fate.raises is Rejected:
-        return Rejected({"refused": "teacher_refused"}.get(name, name), detail)
+        return Rejected(name, detail)
     return Fatal(detail)
 
 
 def _document(outcome: Outcome) -> Any:
-    document = _loads(outcome.body)
+    document: Any = _loads(outcome.body)
     if isinstance(document, list) and document and outcome.status != 200:
         document = cast("list[Any]", document)[0]  # Google wraps its errors in an array
     if outcome.status == 200 and not isinstance(document, dict):
@@ -210,10 +210,10 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
     finish = str(parts.get("finish_reason") or "unknown")
     refusal = said.get("refusal")
     if isinstance(refusal, str) and refusal:
-        raise _failure("refused", outcome, refusal)
+        raise _failure("teacher_refused", outcome, refusal)
     text = _text(said.get("content"))
     if finish in REFUSING_REASONS:
-        raise _failure("refused", outcome, f"finish_reason {finish}: {text[:200]}")
+        raise _failure("teacher_refused", outcome, f"finish_reason {finish}: {text[:200]}")
     if not text.strip():
         if finish in ("length", "max_tokens"):
             raise _failure("truncated_empty", outcome, "all of max_tokens was used before the answer began")

@@ -1,7 +1,7 @@
 """Attempts, raw replies and ledger in one SQLite file per run, written by one thread with group commit.
 
 An attempt is journalled, with its reservation, before its request is sent; the raw reply is committed before anything
-reads it. A crash can therefore cost at most the attempts that were open, and those are known: the next `open` marks them
+reads it. A crash can therefore cost at most the attempts that were open, and those are known: the next run marks them
 `lost` and leaves them charged.
 
 Durability: WAL with synchronous=FULL, so a commit survives power loss (https://www.sqlite.org/pragma.html).

@@ -151,7 +151,7 @@ class Outcome:
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Lower-case names; only those worth keeping."""
     error: str = ""
-    """A transport failure (`connect`, `tls`, `timeout`, `reset`, `too_large`, ...); empty when a whole reply arrived."""
+    """A transport failure (`connect`, `tls`, `timeout`, `reset`, ...); empty when a whole reply arrived."""
     detail: str = ""
     written: bool = True
     """Whether the request had been fully written: if so, it may have been paid for."""
