@@ -139,7 +139,7 @@ def _document(outcome: Outcome) -> Any:
     if outcome.status == 200 and not isinstance(document, dict):
         kind = "HTML" if outcome.body.lstrip()[:1] == b"<" else "something else"
         raise _failure("malformed", outcome, f"a JSON object was expected, {kind} came: {outcome.body[:200]!r}")
-    return document
+    return cast("Any", document)
 
 
 def _loads(body: bytes) -> Any:

@@ -1,0 +1,1 @@
+"""What a run leaves for trainers: rows, refused samples, the dataset card."""

@@ -1,0 +1,12 @@
+"""From seed to drafts. One file per generator; this union is what a recipe's `generator:` may be."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from synth.generators.answer import Answer
+from synth.generators.self_instruct import SelfInstruct
+
+Generator = Annotated[Answer | SelfInstruct, Field(discriminator="kind")]

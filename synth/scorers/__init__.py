@@ -1,0 +1,12 @@
+"""From sample to number. One file per scorer; this union is what a recipe's `scorers:` may hold."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from synth.scorers.exact_answer import ExactAnswer
+from synth.scorers.judge import Judge
+
+Scorer = Annotated[ExactAnswer | Judge, Field(discriminator="kind")]

@@ -1,0 +1,170 @@
+"""The dataset on disk, written as a stream: memory holds one row group per split, whatever the number of rows.
+
+    <run>/rows.jsonl                 every row, with its split; for people, jq and pandas
+    <run>/rejected.jsonl             every refused sample with its reason
+    <run>/dataset/README.md          the card
+    <run>/dataset/data/train.parquet one file per split; what `datasets.load_dataset("<run>/dataset")` reads
+
+Without pyarrow the splits are JSONL. `data/` never holds both, so no row is loaded twice. The same rows give the same
+bytes, with the same pyarrow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from synth.datasets.files import PARTIAL, whole_file
+from synth.datasets.rows import Row, rejected_row, row
+from synth.errors import Problem, RecipeError
+from synth.types import Rejection, Sample
+
+ROW_GROUP_ROWS = 1000
+ROW_GROUP_BYTES = 8 * 1024 * 1024
+"""Of JSON. A group is closed by whichever comes first; small groups keep the Hub's viewer quick."""
+
+NO_PYARROW = "Parquet was left out because pyarrow is not installed: pip install 'synth[parquet]'"
+
+_SPLIT = re.compile(r"[A-Za-z0-9_]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What an export left on disk."""
+
+    rows: dict[str, int]
+    """Rows by split, in the order in which the splits first appeared."""
+    files: dict[str, str]
+    """The data file of each split, relative to the dataset folder."""
+    notice: str = ""
+    """One sentence when something was left out; empty otherwise."""
+
+
+def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Mapping[str, str]) -> Written:
+    """Write `rows.jsonl` and the split files of `dataset/` into the run folder.
+
+    `rows` are (split, sample) pairs in the order to keep; `teachers` maps each stage to the model that answered in it.
+    A file takes its name only when all of them are complete, so an interrupted export leaves the earlier one standing.
+    Raises RecipeError for a split name that `datasets` cannot load, FolderError when the disk refuses.
+    """
+    data = folder / "dataset" / "data"
+    parquet = find_spec("pyarrow") is not None
+    ending = "parquet" if parquet else "jsonl"
+    splits: dict[str, _Split] = {}
+    with ExitStack() as files:
+
+        def open_split(name: str) -> _Split:
+            file = files.enter_context(whole_file(data / f"{_checked(name)}.{ending}"))
+            return _Split(*(_parquet_sink(file) if parquet else _jsonl_sink(file)))
+
+        together = files.enter_context(whole_file(folder / "rows.jsonl"))
+        for name, sample in rows:
+            split = splits.get(name) or splits.setdefault(name, open_split(name))
+            columns = row(sample, teachers)
+            line = orjson.dumps(columns)
+            split.add(columns, len(line))
+            together.write(orjson.dumps({**columns, "split": name}) + b"\n")
+        if not splits:
+            splits["train"] = open_split("train")
+        for split in splits.values():
+            split.close()
+    written = {name: f"data/{name}.{ending}" for name in splits}
+    _remove_others(data, {Path(file).name for file in written.values()})
+    return Written({name: split.count for name, split in splits.items()}, written, "" if parquet else NO_PYARROW)
+
+
+def write_rejected(rejections: Iterable[Rejection], path: Path) -> dict[str, int]:
+    """Write `rejected.jsonl`, one line per refused sample in the order given; return the counts by reason."""
+    counts: dict[str, int] = {}
+    with whole_file(path) as file:
+        for rejection in rejections:
+            file.write(orjson.dumps(rejected_row(rejection), option=orjson.OPT_APPEND_NEWLINE))
+            counts[rejection.reason] = counts.get(rejection.reason, 0) + 1
+    return counts
+
+
+class _Split:
+    """One split being written: gathers rows and hands them on in groups."""
+
+    def __init__(self, write: Callable[[list[Row]], None], finish: Callable[[], None]) -> None:
+        self._write = write
+        self._finish = finish
+        self._group: list[Row] = []
+        self._bytes = 0
+        self.count = 0
+
+    def add(self, columns: Row, size_bytes: int) -> None:
+        self._group.append(columns)
+        self._bytes += size_bytes
+        self.count += 1
+        if len(self._group) >= ROW_GROUP_ROWS or self._bytes >= ROW_GROUP_BYTES:
+            self._flush()
+
+    def close(self) -> None:
+        if self._group:
+            self._flush()
+        self._finish()
+
+    def _flush(self) -> None:
+        self._write(self._group)
+        self._group = []
+        self._bytes = 0
+
+
+def _jsonl_sink(file: BinaryIO) -> tuple[Callable[[list[Row]], None], Callable[[], None]]:
+    def write(group: list[Row]) -> None:
+        file.writelines(orjson.dumps(columns, option=orjson.OPT_APPEND_NEWLINE) for columns in group)
+
+    return write, lambda: None
+
+
+def _parquet_sink(file: BinaryIO) -> tuple[Callable[[list[Row]], None], Callable[[], None]]:
+    """Plain structs and no `huggingface` metadata, so that every version of `datasets` reads the file."""
+    pyarrow: Any = import_module("pyarrow")
+    parquet: Any = import_module("pyarrow.parquet")
+    schema = _schema(pyarrow)
+    writer = parquet.ParquetWriter(file, schema, compression="zstd", write_page_index=True)
+
+    def write(group: list[Row]) -> None:
+        writer.write_table(pyarrow.Table.from_pylist(group, schema=schema), row_group_size=len(group))
+
+    return write, writer.close
+
+
+def _schema(pyarrow: Any) -> Any:
+    text = pyarrow.string()
+    message = pyarrow.struct([("role", text), ("content", text), ("reasoning_content", text)])
+    score = pyarrow.struct([("name", text), ("value", pyarrow.float64()), ("detail", text)])
+    columns = {
+        "id": text,
+        "messages": pyarrow.list_(message),
+        "seed_id": text,
+        "teacher": text,
+        "scores": pyarrow.list_(score),
+        "cost_microusd": pyarrow.int64(),
+        "requests": pyarrow.list_(text),
+    }
+    return pyarrow.schema(list(columns.items()))
+
+
+def _checked(split: str) -> str:
+    if split == "all" or not _SPLIT.fullmatch(split):
+        raise RecipeError(
+            Problem(f"{split!r} cannot name a split; use up to 64 letters, digits and underscores, and not 'all'")
+        )
+    return split
+
+
+def _remove_others(data: Path, keep: set[str]) -> None:
+    """Remove split files of an earlier export, so that nothing is loaded that this one did not write."""
+    for file in data.iterdir():
+        if file.name not in keep and file.suffix in (".parquet", ".jsonl", PARTIAL):
+            file.unlink()

@@ -1,0 +1,40 @@
+"""The seed is the question; the teacher answers it."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import JsonValue
+
+from synth.ask import Ask
+from synth.types import Draft, Message, Seed, TemplateFile, Value
+
+
+class Answer(Value):
+    """Render a prompt from the seed and take the teacher's answer.
+
+    With `question` set to a field's name, the row shows that field as the user's turn and keeps the prompt's own
+    instructions out of the training data.
+    """
+
+    adds: ClassVar[tuple[str, ...]] = ()
+    template_values: ClassVar[dict[str, JsonValue]] = {}
+
+    kind: Literal["answer"] = "answer"
+    prompt: TemplateFile
+    system: TemplateFile | None = None
+    question: str = ""
+    teacher: str = ""
+
+    def templates(self) -> tuple[str, ...]:
+        """The template files it renders."""
+        return (self.prompt,) if self.system is None else (self.system, self.prompt)
+
+    async def generate(self, seed: Seed, ask: Ask) -> list[Draft]:
+        """One draft: the system turn if there is one, the question, the answer."""
+        prompt = Message(role="user", content=ask.render(self.prompt, seed.fields))
+        system = () if self.system is None else (Message(role="system", content=ask.render(self.system, seed.fields)),)
+        completion = await ask.text((*system, prompt), teacher=self.teacher)
+        shown = Message(role="user", content=str(seed.fields[self.question])) if self.question else prompt
+        answer = Message(role="assistant", content=completion.text, reasoning_content=completion.reasoning)
+        return [Draft(messages=(*system, shown, answer), finish_reason=completion.finish_reason)]

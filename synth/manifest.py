@@ -1,0 +1,187 @@
+"""The record of a run: what made the rows, from what, how many, at what price. It holds no secret.
+
+Timings and versions differ between two runs of the same recipe, so this file is outside the promise of equal bytes;
+the rows are inside it.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import orjson
+from pydantic import ValidationError
+
+from synth.datasets.files import write_whole
+from synth.endpoint import Endpoint, Price, Sampling
+from synth.errors import FolderError
+from synth.store import Ledger
+from synth.types import Value
+
+SCHEMA_VERSION = 1
+
+State = Literal["complete", "stopped_by_budget", "interrupted", "failed", "partial"]
+UNKNOWN = "unknown"
+
+
+class Versions(Value):
+    """What ran."""
+
+    synth: str
+    python: str
+    platform: str
+
+
+class RecipeRecord(Value):
+    """The recipe as it was run, with what overrides on the command line made of it."""
+
+    name: str
+    language: str
+    licence: str | None = None
+    """The user's word on the licence of the result; None when none was given."""
+    sha256: str
+    text: str
+    templates: dict[str, str] = {}
+    """SHA-256 of each template by file name."""
+
+
+class SeedsRecord(Value):
+    """Where the seeds came from and how many there were."""
+
+    identity: str
+    """The source as the recipe names it, with the hash of its content where there is one."""
+    count: int
+    """Seeds that went into the first stage."""
+    repeated: int = 0
+    """Seeds dropped because an earlier one says the same."""
+
+
+class TeacherRecord(Value):
+    """A named teacher as it was asked. `key_variable` is the name of a variable, never a key."""
+
+    name: str
+    model: str
+    served: tuple[str, ...] = ()
+    """The models the provider says it served."""
+    base_url: str
+    host: str
+    key_variable: str | None = None
+    structured: str
+    sampling: Sampling
+    price: Price | None = None
+    """None: unknown."""
+    is_practice: bool
+    terms: str = UNKNOWN
+    """What the provider's terms said about training on its output, and when they were read."""
+
+
+class StageRecord(Value):
+    """One stage's counts."""
+
+    name: str
+    units: int
+    """Seed and draw pairs that were to be asked."""
+    drafts: int
+    accepted: int
+    rejected: dict[str, int] = {}
+    """Refused samples by reason."""
+    parked: int = 0
+    """Units that brought no usable reply this time and are asked again when the run goes on."""
+
+
+class Manifest(Value):
+    """What a run was and what came of it."""
+
+    schema_version: int = SCHEMA_VERSION
+    versions: Versions
+    state: State
+    practice: bool
+    """Whether any teacher was the practice teacher: the rows are then exercise data."""
+    recipe: RecipeRecord
+    seeds: SeedsRecord
+    teachers: tuple[TeacherRecord, ...]
+    stages: tuple[StageRecord, ...]
+    not_selected: dict[str, int] = {}
+    """Samples that passed every stage and were not chosen as rows, by reason."""
+    rows: dict[str, int]
+    """Rows by split."""
+    ledger: tuple[Ledger, ...]
+    """Attempts, tokens and money by stage, teacher and class of reply."""
+    budget_microusd: int | None = None
+    """The cap; None when there was none."""
+    started: str
+    """ISO 8601 with offset."""
+    finished: str
+    seconds: float
+
+    @property
+    def row_count(self) -> int:
+        """Rows over all splits."""
+        return sum(self.rows.values())
+
+    @property
+    def cost_microusd(self) -> int:
+        """Everything charged, lost attempts included."""
+        return sum(line.cost_microusd for line in self.ledger)
+
+    @property
+    def lost_attempts(self) -> int:
+        """Attempts that were open when a run was killed; they may have been paid for and stay charged."""
+        return sum(line.attempts for line in self.ledger if line.failure == "lost")
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """Refused samples by reason over all stages and the selection, most frequent first."""
+        total = Counter[str]()
+        for reasons in (*(stage.rejected for stage in self.stages), self.not_selected):
+            total.update(reasons)
+        return dict(sorted(total.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def versions() -> Versions:
+    """The versions of what is running now."""
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    return Versions(synth=version("synth"), python=python, platform=platform.platform())
+
+
+def teacher_record(name: str, endpoint: Endpoint, served: Iterable[str] = ()) -> TeacherRecord:
+    """The record of a teacher; `served` are the models its replies named."""
+    return TeacherRecord(
+        name=name,
+        model=endpoint.model,
+        served=tuple(sorted(set(served))),
+        base_url=endpoint.base_url,
+        host=endpoint.host,
+        key_variable=endpoint.key_variable,
+        structured=endpoint.structured,
+        sampling=endpoint.sampling,
+        price=endpoint.known_price(),
+        is_practice=endpoint.is_practice,
+    )
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write the manifest as indented JSON. Raises FolderError when the disk refuses."""
+    write_whole(path, orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest. Raises FolderError when there is none, or it is damaged or from a newer synth."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FolderError(f"{path} cannot be read ({error.strerror}); run or export the recipe first.") from error
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise FolderError(
+            f"{path} is not a manifest this synth reads ({place or 'JSON'}: {first['msg']}); "
+            "export the run again, or update synth."
+        ) from error

@@ -1,0 +1,41 @@
+"""The final answer of a text against the reference of its seed."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import JsonValue
+
+from synth.answers import final_answer, same_answer
+from synth.ask import Ask
+from synth.errors import Rejected
+from synth.types import Sample, Score, Value
+
+
+class ExactAnswer(Value):
+    """1 when the final answer equals the field `reference`, else 0. Numbers compare as numbers, units are understood.
+
+    A reference that ends in `#### 72`, as GSM8K writes it, stands for its last part.
+    """
+
+    template_values: ClassVar[dict[str, JsonValue]] = {}
+
+    kind: Literal["exact_answer"] = "exact_answer"
+    name: str = "exact_answer"
+    reference: str
+
+    def templates(self) -> tuple[str, ...]:
+        """It renders none."""
+        return ()
+
+    async def score(self, sample: Sample, ask: Ask) -> Score:  # noqa: ARG002 (the scorers' common shape)
+        """Compare; raises Rejected(`no_reference`) when the seed has no such field."""
+        value = sample.fields.get(self.reference)
+        if value is None or value == "":
+            raise Rejected("no_reference", f"the field {self.reference!r} is empty or missing")
+        reference = str(value).rsplit("####", 1)[-1].strip()
+        found = final_answer(sample.answer())
+        if found is None:
+            return Score(name=self.name, value=0.0, detail=f"no final answer; the reference is {reference!r}")
+        right = same_answer(found.text, reference)
+        return Score(name=self.name, value=float(right), detail=f"{found.text!r} against {reference!r}")

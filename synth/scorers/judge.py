@@ -1,0 +1,46 @@
+"""A teacher grades the answer by a rubric."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from synth.ask import Ask
+from synth.types import Message, Sample, Score, TemplateFile, Value
+
+
+class Verdict(BaseModel):
+    """What the judge is asked for; the reason comes first, so that it thinks before it grades."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str
+    score: Literal[1, 2, 3, 4, 5]
+
+
+class Judge(Value):
+    """A grade from 1 (useless) to 5 (faultless) by another model, with its reason (Zheng et al., arXiv:2306.05685).
+
+    The rubric template sees the sample's fields, `question` and `answer`; left empty, it is the shared
+    `judge.<language>.md.j2`.
+    """
+
+    template_values: ClassVar[dict[str, JsonValue]] = {"question": "1 + 1?", "answer": "2"}
+
+    kind: Literal["judge"] = "judge"
+    name: str = Field(default="judge", min_length=1)
+    rubric: TemplateFile = ""
+    teacher: str = ""
+    language: str = ""
+
+    def templates(self) -> tuple[str, ...]:
+        """The rubric's file."""
+        return (self.rubric or f"judge.{self.language}.md.j2",)
+
+    async def score(self, sample: Sample, ask: Ask) -> Score:
+        """Ask for a verdict; raises Rejected(`invalid_output`) when the judge gives none."""
+        values: dict[str, JsonValue] = {**sample.fields, "question": sample.question(), "answer": sample.answer()}
+        prompt = Message(role="user", content=ask.render(self.templates()[0], values))
+        verdict = await ask.schema(Verdict, [prompt], teacher=self.teacher)
+        return Score(name=self.name, value=float(verdict.score), detail=verdict.reason)

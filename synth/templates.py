@@ -1,0 +1,114 @@
+"""Jinja templates beside a recipe: rendered in a sandbox, strict about names that do not exist."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+import jinja2
+from jinja2 import meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import JsonValue
+
+from synth.errors import Problem, Rejected
+
+SHARED = "shared"
+
+
+class Templates:
+    """The templates of one recipe folder; `../shared` beside it holds common ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folders = (folder, folder.parent / SHARED)
+        self._hashes: dict[str, str] = {}
+        self._environment = ImmutableSandboxedEnvironment(
+            loader=jinja2.FunctionLoader(self._load),
+            undefined=jinja2.StrictUndefined,
+            autoescape=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "ensure_ascii": False}
+
+    def render(self, name: str, values: Mapping[str, JsonValue]) -> str:
+        """The text of a template; it sees each field by name, and all of them as `seed`.
+
+        Raises Rejected(`template_error`) when this seed lacks what the template needs.
+        """
+        try:
+            return self._environment.get_template(name).render({**values, "seed": dict(values)}).strip()
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise Rejected("template_error", f"{self._place(name, error)}: {error}") from error
+
+    def check(self, name: str, values: Mapping[str, JsonValue]) -> list[Problem]:
+        """Every problem of a template, found by reading it and by rendering it once with these values."""
+        path = self._find(name)
+        if path is None:
+            known = sorted(file.name for folder in self._folders if folder.is_dir() for file in folder.glob("*.j2"))
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known) or 'none'}"
+            return [Problem(f"there is no template {name!r} beside the recipe; {hint}", str(self._folders[0]))]
+        try:
+            problems = self._undefined(name, set(values) | {"seed"}, ", ".join(sorted(values)), set())
+        except jinja2.TemplateSyntaxError as error:
+            return [Problem(str(error.message), error.filename or str(path), error.lineno)]
+        except jinja2.TemplateNotFound as error:
+            return [Problem(f"it includes {error.name!r}, which does not exist", str(path))]
+        except UnicodeDecodeError as error:
+            return [Problem(f"it is not UTF-8 (byte {error.start}); save it as UTF-8", str(path))]
+        if problems:
+            return problems
+        try:
+            self.render(name, values)
+        except Rejected as error:
+            return [Problem(error.detail, str(path))]
+        return []
+
+    def sources(self) -> dict[str, str]:
+        """SHA-256 of every template loaded so far, by name."""
+        return dict(sorted(self._hashes.items()))
+
+    def _find(self, name: str) -> Path | None:
+        parts = Path(name).parts
+        if ".." in parts or Path(name).is_absolute():
+            return None
+        return next((folder / name for folder in self._folders if (folder / name).is_file()), None)
+
+    def _load(self, name: str) -> tuple[str, str, None] | None:
+        path = self._find(name)
+        if path is None:
+            return None
+        raw = path.read_bytes()
+        self._hashes[name] = hashlib.sha256(raw).hexdigest()
+        return raw.decode("utf-8-sig").replace("\r\n", "\n"), str(path), None
+
+    def _undefined(self, name: str, known: set[str], listed: str, seen: set[str]) -> list[Problem]:
+        """Undeclared variables of a template and of what it includes, each with its line."""
+        if name in seen:
+            return []
+        seen.add(name)
+        loaded = self._load(name)
+        if loaded is None:
+            raise jinja2.TemplateNotFound(name)
+        source, path, _ = loaded
+        tree = self._environment.parse(source, name, path)
+        missing = meta.find_undeclared_variables(tree) - known
+        found = [
+            Problem(f"{node.name!r} is not defined; the fields here are {listed}", path, node.lineno)
+            for node in tree.find_all(nodes.Name)
+            if node.name in missing and node.ctx == "load"
+        ]
+        for reference in meta.find_referenced_templates(tree):
+            if reference is not None:
+                found += self._undefined(reference, known, listed, seen)
+        return found
+
+    def _place(self, name: str, error: BaseException) -> str:
+        """`template:line` of the innermost template frame of an error."""
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if re.search(r"\.j2$|\.jinja2?$", f.filename)]
+        line = getattr(error, "lineno", None) or (frames[-1].lineno if frames else None)
+        return f"{name}:{line}" if line else name

@@ -1,0 +1,36 @@
+"""Facts about text that several checks share: what to judge, and which scripts and languages it is in."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from synth.types import Sample
+
+KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]")
+HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
+HANGUL = re.compile(r"[\u1100-\u11ff\uac00-\ud7af]")
+LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
+NOT_PROSE = re.compile(
+    r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|\$\$.*?\$\$|\\\(.*?\\\)|\\\[.*?\\\]|\S+@\S+\.\w+", re.DOTALL
+)
+
+
+def subject(sample: Sample) -> str:
+    """What a validator judges: the answer; for a sample that has none yet, the instruction."""
+    return sample.answer() or sample.question()
+
+
+def fold(text: str) -> str:
+    """NFKC, lower case, white space folded to single blanks."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def prose(text: str) -> str:
+    """The text without code, formulae, addresses: what a reader would call its language."""
+    return NOT_PROSE.sub(" ", text)
+
+
+def is_japanese(text: str) -> bool:
+    """Whether kana make up a believable part of the text."""
+    return len(KANA.findall(text)) * 10 > len(LATIN.findall(text)) + len(HAN.findall(text))

@@ -1,0 +1,71 @@
+"""The text is in the language asked for."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from synth.errors import Rejected
+from synth.text import HAN, HANGUL, KANA, LATIN, prose, subject
+from synth.types import Sample, Value
+
+FEWEST_LETTERS = 12
+WORDS = {
+    "en": "the of and to in is that it for was on are as with be this from have or by not but what at which you we",
+    "de": "der die das und ist nicht ein eine zu den von mit sich auf für dem des im auch es werden wird sind",
+    "fr": "le la les des et est une dans que pour qui pas sur au avec ce il sont plus du nous vous cette",
+    "es": "el la los las y es una en que por para con del se no un al lo como más su son está",
+    "pt": "o os as e é uma em que por para com do da se não um ao como mais são está dos das",
+    "it": "il lo gli e è una di che per con del della si non un al come più sono questo nel",
+}
+STOPWORDS = {language: frozenset(words.split()) for language, words in WORDS.items()}
+JAPANESE_LETTER = 0.2
+FOREIGN_SHARE = 0.6
+
+
+class Language(Value):
+    """Refuse a text whose prose is in another language than `language` (the recipe's, unless given).
+
+    Decided by script, for European languages also by their commonest words. Code, formulae and addresses are not
+    judged, and a text with fewer than 12 letters of prose is let through.
+    """
+
+    kind: Literal["language"] = "language"
+    language: str = ""
+
+    def check(self, sample: Sample) -> None:
+        """Raise Rejected(`wrong_language`)."""
+        found = language_of(subject(sample))
+        if found is not None and found != self.language:
+            raise Rejected("wrong_language", f"{self.language} is wanted and {found} was found")
+
+
+def language_of(text: str) -> str | None:
+    """The language a text is mostly written in, as an ISO code; None when it is too short or too mixed to tell."""
+    letters = prose(text)
+    kana, han, hangul = len(KANA.findall(letters)), len(HAN.findall(letters)), len(HANGUL.findall(letters))
+    latin = len(LATIN.findall(letters))
+    # one CJK letter carries about as much as three Latin ones
+    total = latin + 3 * (kana + han + hangul)
+    if total < FEWEST_LETTERS:
+        return None
+    if 3 * hangul > FOREIGN_SHARE * total:
+        return "ko"
+    if 3 * (kana + han) > (1 - FOREIGN_SHARE) * total:
+        if kana > JAPANESE_LETTER * (kana + han):
+            return "ja"
+        # headings and names are often kanji only: a Chinese sentence is longer than they are
+        return "zh" if han >= 24 and kana < 0.05 * han else None
+    if latin > (1 - FOREIGN_SHARE / 2) * total:
+        return _european(letters)
+    return None
+
+
+def _european(text: str) -> str | None:
+    words = re.findall(r"[^\W\d_]+", text.casefold())
+    if len(words) < 4:
+        return None
+    hits = {language: sum(word in known for word in words) for language, known in STOPWORDS.items()}
+    best = max(hits, key=lambda language: hits[language])
+    second = max(count for language, count in hits.items() if language != best)
+    return best if hits[best] >= 2 and hits[best] > 1.3 * second else None

@@ -1,0 +1,79 @@
+"""The text does not run in circles."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import Counter
+from typing import Literal
+
+from synth.errors import Rejected
+from synth.text import prose, subject
+from synth.types import Sample, Value
+
+TAIL_CHARS = 4000
+LOOP_CHARS = 60
+LOOP_SHARE = 0.25
+SENTENCE_CHARS = 12
+COPIES = 4
+COPIED_SHARE = 0.4
+
+
+class Repetition(Value):
+    """Refuse a text that ends in a loop, or most of which is the same sentence again and again.
+
+    Works on characters, so that text without spaces is judged alike. After the duplicate line and paragraph
+    fractions of Gopher (Rae et al., 2021, arXiv:2112.11446, table A1), with code and tables left out.
+    """
+
+    kind: Literal["repetition"] = "repetition"
+
+    def check(self, sample: Sample) -> None:
+        """Raise Rejected(`repetition`)."""
+        text = subject(sample)
+        unit = looping(text)
+        if unit:
+            raise Rejected("repetition", f"it ends in a loop of {unit[:80]!r}")
+        sentence, copies = commonest_sentence(text)
+        if copies:
+            raise Rejected("repetition", f"{copies} times the sentence {sentence[:80]!r}")
+
+
+def looping(text: str) -> str:
+    """The unit that a text's end consists of, when four copies or more fill a real part of it; else an empty text."""
+    tail = prose(text)[-TAIL_CHARS:].rstrip()
+    # a loop compresses to nearly nothing: spare the others the search
+    packed = len(zlib.compress(tail[-400:].encode("utf-8", "replace"), 1))
+    if len(tail) < LOOP_CHARS or packed > 0.6 * len(tail[-400:].encode("utf-8", "replace")):
+        return ""
+    for size in range(1, 401):
+        end = len(tail)
+        # a cut-off last copy may follow whole ones
+        for cut in range(min(size, 80)):
+            unit = tail[end - cut - size : end - cut]
+            if len(unit) < size or tail[end - cut - 2 * size : end - cut - size] != unit:
+                continue
+            start = end - cut
+            while start >= size and tail[start - size : start] == unit:
+                start -= size
+            looped = end - cut - start
+            if _is_loop(unit, looped // size, looped, len(text)):
+                return unit
+    return ""
+
+
+def commonest_sentence(text: str) -> tuple[str, int]:
+    """A long sentence that fills much of the text and how often it comes; ("", 0) when there is none."""
+    parts = [part.strip() for part in re.split(r"(?<=[。．！？!?\n])|(?<=\.)\s", prose(text))]
+    sentences = [part for part in parts if len(part) >= SENTENCE_CHARS and not part.startswith(("|", ">"))]
+    if not sentences:
+        return "", 0
+    sentence, copies = Counter(sentences).most_common(1)[0]
+    total = sum(len(part) for part in sentences)
+    return (sentence, copies) if copies >= COPIES and copies * len(sentence) > COPIED_SHARE * total else ("", 0)
+
+
+def _is_loop(unit: str, copies: int, looped: int, chars: int) -> bool:
+    words = any(character.isalnum() for character in unit)
+    # rulers, dot leaders and empty table rows are no loops
+    return words and copies >= 4 and looped >= LOOP_CHARS and looped > LOOP_SHARE * min(chars, TAIL_CHARS)
