@@ -63,7 +63,7 @@ def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Ma
 
         def open_split(name: str) -> _Split:
             file = files.enter_context(whole_file(data / f"{_checked(name)}.{ending}"))
-            return _Split(*(_parquet_sink(file) if parquet else _jsonl_sink(file)))
+            return _Split(file, *(_parquet_sink(file) if parquet else _jsonl_sink(file)))
 
         together = files.enter_context(whole_file(folder / "rows.jsonl"))
         for name, sample in rows:
@@ -76,6 +76,7 @@ def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Ma
             splits["train"] = open_split("train")
         for split in splits.values():
             split.close()
+        together.flush()  # a full disk shows before the first file takes its name
     written = {name: f"data/{name}.{ending}" for name in splits}
     _remove_others(data, {Path(file).name for file in written.values()})
     return Written({name: split.count for name, split in splits.items()}, written, "" if parquet else NO_PYARROW)
@@ -94,7 +95,8 @@ def write_rejected(rejections: Iterable[Rejection], path: Path) -> dict[str, int
 class _Split:
     """One split being written: gathers rows and hands them on in groups."""
 
-    def __init__(self, write: Callable[[list[Row]], None], finish: Callable[[], None]) -> None:
+    def __init__(self, file: BinaryIO, write: Callable[[list[Row]], None], finish: Callable[[], None]) -> None:
+        self._file = file
         self._write = write
         self._finish = finish
         self._group: list[Row] = []
@@ -112,6 +114,7 @@ class _Split:
         if self._group:
             self._flush()
         self._finish()
+        self._file.flush()
 
     def _flush(self) -> None:
         self._write(self._group)

@@ -1,7 +1,7 @@
 """Rows in the one form that trainers take as it is: `messages`, and beside it columns that they ignore.
 
-Every row has the same keys. `reasoning_content` is null where the teacher showed no reasoning. No column has a name that
-TRL gives a meaning of its own (`prompt`, `completion`, `labels`, `tools`, `images`, ...).
+Every row has the same keys. `reasoning_content` is null where the teacher showed no reasoning. No column has a name
+that TRL gives a meaning of its own (`prompt`, `completion`, `labels`, `tools`, `images`, ...).
 """
 
 from __future__ import annotations

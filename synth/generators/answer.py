@@ -26,7 +26,7 @@ class Answer(Value):
     question: str = ""
     teacher: str = ""
 
-    def templates(self) -> tuple[str, ...]:
+    def template_files(self) -> tuple[str, ...]:
         """The template files it renders."""
         return (self.prompt,) if self.system is None else (self.system, self.prompt)
 

@@ -35,7 +35,7 @@ class SelfInstruct(Value):
     examples: list[str] = []
     teacher: str = ""
 
-    def templates(self) -> tuple[str, ...]:
+    def template_files(self) -> tuple[str, ...]:
         """The template files it renders."""
         return (self.prompt,)
 

@@ -24,7 +24,7 @@ class ExactAnswer(Value):
     name: str = "exact_answer"
     reference: str
 
-    def templates(self) -> tuple[str, ...]:
+    def template_files(self) -> tuple[str, ...]:
         """It renders none."""
         return ()
 

@@ -34,13 +34,13 @@ class Judge(Value):
     teacher: str = ""
     language: str = ""
 
-    def templates(self) -> tuple[str, ...]:
+    def template_files(self) -> tuple[str, ...]:
         """The rubric's file."""
         return (self.rubric or f"judge.{self.language}.md.j2",)
 
     async def score(self, sample: Sample, ask: Ask) -> Score:
         """Ask for a verdict; raises Rejected(`invalid_output`) when the judge gives none."""
         values: dict[str, JsonValue] = {**sample.fields, "question": sample.question(), "answer": sample.answer()}
-        prompt = Message(role="user", content=ask.render(self.templates()[0], values))
+        prompt = Message(role="user", content=ask.render(self.template_files()[0], values))
         verdict = await ask.schema(Verdict, [prompt], teacher=self.teacher)
         return Score(name=self.name, value=float(verdict.score), detail=verdict.reason)

@@ -1,0 +1,94 @@
+"""The dataset card: what the Hub reads (YAML) and what people read, from the manifest alone. Nothing is invented."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from synth.budget import usd
+from synth.datasets.export import Written
+from synth.datasets.files import write_whole
+from synth.errors import Problem
+from synth.manifest import Manifest
+
+PRACTICE_TAG = "practice-data"
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_SIZES_ABOVE = ((10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"))
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~&$:.])")
+_ORDER = ["train", "validation", "test"]
+
+
+def write_card(folder: Path, manifest: Manifest, written: Written) -> None:
+    """Write `dataset/README.md` into the run folder, in Japanese for a Japanese recipe, else in English.
+
+    Raises FolderError when the disk refuses.
+    """
+    write_whole(folder / "dataset" / "README.md", card(manifest, written).encode())
+
+
+def card(manifest: Manifest, written: Written) -> str:
+    """The text of the card."""
+    environment = Environment(  # noqa: S701
+        loader=PackageLoader("synth", "datasets"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["md"] = escaped
+    environment.filters["usd"] = usd
+    name = "card.ja.md.j2" if is_japanese(manifest.recipe.language) else "card.md.j2"
+    header = yaml.safe_dump(_header(manifest, written), allow_unicode=True, sort_keys=False, width=1000)
+    return environment.get_template(name).render(manifest=manifest, written=written, header=header)
+
+
+def publishable(manifest: Manifest) -> Problem | None:
+    """What stands in the way of publishing; None when nothing does. The licence is the user's word alone."""
+    if manifest.recipe.licence is None:
+        return Problem(
+            "the recipe gives no licence for the result, so it cannot be published; "
+            "decide on one, with the teachers' terms in view, and write it there",
+            field="licence",
+        )
+    return None
+
+
+def is_japanese(language: str) -> bool:
+    """Whether an ISO code such as `ja` or `ja-JP` is Japanese."""
+    return language.lower().partition("-")[0] == "ja"
+
+
+def escaped(text: object) -> str:
+    """A text of the user's as literal Markdown on one line, also inside a table cell."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def _header(manifest: Manifest, written: Written) -> dict[str, object]:
+    licence = manifest.recipe.licence
+    splits = sorted(written.files, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+    tags = ["synthetic", "synth", "distillation", "conversational"]
+    return {
+        **({"license": licence} if licence is not None else {}),
+        **({"language": [manifest.recipe.language]} if manifest.recipe.language else {}),
+        "pretty_name": manifest.recipe.name,
+        "task_categories": ["text-generation"],
+        "size_categories": [size_category(sum(written.rows.values()))],
+        "annotations_creators": ["machine-generated"],
+        "language_creators": ["machine-generated"],
+        "tags": [*tags, PRACTICE_TAG] if manifest.practice else tags,
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": name, "path": written.files[name]} for name in splits],
+            }
+        ],
+    }
+
+
+def size_category(rows: int) -> str:
+    """The Hub's name for a number of rows, such as `1K<n<10K`."""
+    return next((name for above, name in (*_SIZES, *_SIZES_ABOVE) if rows < above), "n>1B")

@@ -1,0 +1,338 @@
+"""The run as one document: a YAML file beside its templates, checked as a whole before the first request."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import orjson
+from pydantic import Field, JsonValue, ValidationError
+
+from synth import seeds, yaml_places
+from synth.dedupe import Dedupe
+from synth.endpoint import Endpoint
+from synth.errors import Problem, RecipeError
+from synth.generators import Generator
+from synth.scorers import Scorer
+from synth.seeds import SeedSource
+from synth.selection import Selection
+from synth.split import Split
+from synth.templates import Templates
+from synth.types import Fields, Value
+from synth.validators import Validator
+from synth.validators.finished import Finished
+from synth.validators.refusal import Refusal
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+class Stage(Value):
+    """One straight line: generator, validators, dedupe, scorers."""
+
+    name: Name
+    draws: int = Field(default=1, ge=1, le=100)
+    """How many replies to ask for each seed."""
+    generator: Generator
+    validators: list[Validator] = [Finished(), Refusal()]
+    """Given a list, exactly these are applied."""
+    dedupe: Dedupe | None = None
+    scorers: list[Scorer] = []
+
+
+class Output(Value):
+    """Where the run goes."""
+
+    folder: str = ""
+    """Relative to the working directory; `runs/<name>` when empty."""
+
+
+class MoneyCap(Value):
+    """The most a run may cost."""
+
+    usd: float = Field(ge=0)
+
+
+class Recipe(Value):
+    """A dataset to be made."""
+
+    name: Name
+    language: str = Field(pattern=r"^[a-z]{2,3}$")
+    """ISO 639 code of the rows."""
+    license: str | None = None
+    """Licence of the result. The user's word: nothing is assumed, and without it the result cannot be published."""
+    description: str = ""
+    seeds: SeedSource
+    teachers: dict[Name, Endpoint] = Field(min_length=1)
+    """Named endpoints; the first is the one that plug-ins ask when they name none."""
+    stages: list[Stage] = Field(min_length=1)
+    selection: Selection = Selection()
+    split: Split = Split()
+    output: Output = Output()
+    budget: MoneyCap | None = None
+
+    def cap_microusd(self) -> int | None:
+        """The budget in micro-dollars; None when there is none."""
+        return None if self.budget is None else round(self.budget.usd * 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRecipe:
+    """A checked recipe and where it came from."""
+
+    recipe: Recipe
+    path: Path
+    sha256: str
+    """Of the recipe as it is run: overrides and filled-in fields included."""
+    templates: Templates
+
+    @property
+    def folder(self) -> Path:
+        """The folder its templates and seeds are relative to."""
+        return self.path.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the command line puts in place of the recipe's own words."""
+
+    teachers: Sequence[str] = ()
+    """`NAME=BASE_URL,MODEL` or `NAME=BASE_URL,MODEL,KEY_VARIABLE`."""
+    seeds: str = ""
+    budget_usd: float | None = None
+    rows: int | None = None
+
+
+def load(path: str | Path, overrides: Overrides | None = None) -> LoadedRecipe:
+    """Read and check a recipe: a YAML file, or a folder that holds `recipe.yaml`.
+
+    Every template is rendered with the first seed. Raises RecipeError with all problems found, each with its place.
+    """
+    file = Path(path)
+    file = file / "recipe.yaml" if file.is_dir() else file
+    document = _Document(file)
+    overridden = overrides or Overrides()
+    recipe = _filled(_overridden(document.recipe(), overridden))
+    templates = Templates(file.parent)
+    problems = [*_names(recipe), *_prices(recipe)]
+    if not problems:
+        problems = _templates(recipe, file.parent, templates)
+    if problems:
+        raise RecipeError([document.placed(loc, problem) for loc, problem in problems])
+    sha256 = hashlib.sha256(orjson.dumps(recipe.model_dump(mode="json"))).hexdigest()
+    return LoadedRecipe(recipe, file, sha256, templates)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a recipe, for editors."""
+    return Recipe.model_json_schema()
+
+
+_At = tuple[tuple[str | int, ...], Problem]
+
+
+class _Document:
+    """The text of a recipe with the place of each of its parts."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = str(file)
+        try:
+            raw = file.read_bytes()
+        except OSError as error:
+            raise RecipeError(f"{file} cannot be read ({error.strerror}); give a recipe.yaml or its folder.") from error
+        if len(raw) > yaml_places.LARGEST_BYTES:
+            raise RecipeError(Problem("it is larger than 1 MB; long lists belong into seed files", self._file))
+        try:
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = raw.count(b"\n", 0, error.start) + 1
+            raise RecipeError(
+                Problem(f"byte {error.start} is not UTF-8; save it as UTF-8", self._file, line)
+            ) from error
+        self._data, self._places, problems = yaml_places.load(text, self._file)
+        if not isinstance(self._data, dict) and not problems:
+            problems = [Problem("a recipe is a mapping that begins with `name:`", self._file, 1, 1)]
+        if problems:
+            raise RecipeError(problems)
+
+    def recipe(self) -> Recipe:
+        try:
+            return Recipe.model_validate_json(orjson.dumps(self._data), strict=True)
+        except ValidationError as error:
+            found = [self._problem(cast("dict[str, Any]", one)) for one in error.errors(include_url=False)]
+            raise RecipeError(found) from None
+        except (TypeError, orjson.JSONEncodeError) as error:
+            raise RecipeError(Problem(f"a number in it is too large ({error})", self._file)) from None
+
+    def placed(self, loc: Sequence[str | int], problem: Problem) -> Problem:
+        """The problem with the place of a field, unless it knows a better one."""
+        (line, column), at = yaml_places.place_of(self._places, loc)
+        name = _dotted(at)
+        return problem if problem.file else Problem(problem.message, self._file, line, column, name)
+
+    def _problem(self, error: dict[str, Any]) -> Problem:
+        loc: tuple[str | int, ...] = error["loc"]
+        (line, column), at = yaml_places.place_of(self._places, loc)
+        message = str(error["msg"]).removeprefix("Value error, ")
+        field = str(loc[-1]) if loc else ""
+        if error["type"] == "extra_forbidden":
+            message = f"there is no field {field!r} here{_near(field, loc)}"
+        elif error["type"] == "missing":
+            message, at = f"the field {field!r} is missing", (*at, field)
+        elif error["type"] == "union_tag_invalid":
+            context = error["ctx"]
+            message = f"there is no kind {context['tag']!r} here; choose one of {context['expected_tags']}"
+        elif error["type"] == "union_tag_not_found":
+            message = "the field 'kind' is missing"
+        elif isinstance(error["input"], (str, int, float)):
+            message = f"{message} (it is {error['input']!r})" if repr(error["input"]) not in message else message
+        return Problem(message, self._file, line, column, _dotted(at))
+
+
+def _dotted(loc: Sequence[str | int]) -> str:
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _near(field: str, loc: Sequence[str | int]) -> str:
+    """A hint at the field that was probably meant."""
+    known = {name for definition in _definitions() for name in definition} if len(loc) > 1 else set(Recipe.model_fields)
+    near = difflib.get_close_matches(field, sorted(known), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _definitions() -> Iterator[list[str]]:
+    for definition in json_schema().get("$defs", {}).values():
+        yield list(definition.get("properties", {}))
+
+
+def _overridden(recipe: Recipe, overrides: Overrides) -> Recipe:
+    update: dict[str, Any] = {}
+    teachers = dict(recipe.teachers)
+    for text in overrides.teachers:
+        name, _, rest = text.partition("=")
+        parts = rest.split(",")
+        if name not in teachers or len(parts) not in (2, 3):
+            names = ", ".join(teachers)
+            message = f"--teacher {text!r}: write NAME=BASE_URL,MODEL[,KEY_VARIABLE], where NAME is one of {names}"
+            raise RecipeError(message)
+        changed = {"base_url": parts[0], "model": parts[1], "key_variable": parts[2] if len(parts) == 3 else None}
+        try:
+            teachers[name] = Endpoint.model_validate({**teachers[name].model_dump(), **changed, "price": None})
+        except ValidationError as error:
+            reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+            raise RecipeError(f"--teacher {text!r}: {reason}") from None
+    if overrides.teachers:
+        update["teachers"] = teachers
+    if overrides.seeds:
+        update["seeds"] = seeds.source_from_path(str(Path(overrides.seeds).absolute()))
+    if overrides.budget_usd is not None:
+        update["budget"] = MoneyCap(usd=overrides.budget_usd)
+    if overrides.rows is not None:
+        update["selection"] = recipe.selection.model_copy(update={"rows": overrides.rows})
+    return recipe.model_copy(update=update)
+
+
+def _filled(recipe: Recipe) -> Recipe:
+    """Give plug-ins that name no language or teacher the recipe's own."""
+    defaults = {"language": recipe.language, "teacher": next(iter(recipe.teachers))}
+
+    def fill(plugin: Value) -> Value:
+        fields = type(plugin).model_fields
+        empty = {name: value for name, value in defaults.items() if name in fields and not getattr(plugin, name)}
+        return plugin.model_copy(update=empty)
+
+    stages = [
+        stage.model_copy(
+            update={
+                "generator": fill(stage.generator),
+                "validators": [fill(validator) for validator in stage.validators],
+                "dedupe": None if stage.dedupe is None else fill(stage.dedupe),
+                "scorers": [fill(scorer) for scorer in stage.scorers],
+            }
+        )
+        for stage in recipe.stages
+    ]
+    return recipe.model_copy(update={"stages": stages})
+
+
+def _names(recipe: Recipe) -> list[_At]:
+    """Names that are used and not given, or given twice."""
+    found: list[_At] = []
+    for name, count in Counter(stage.name for stage in recipe.stages).items():
+        if count > 1:
+            found.append((("stages",), Problem(f"{count} stages are called {name!r}; give each its own name")))
+    scores = Counter(scorer.name for stage in recipe.stages for scorer in stage.scorers)
+    for index, stage in enumerate(recipe.stages):
+        for way, plugin in _plugins(stage):
+            teacher = getattr(plugin, "teacher", None)
+            if teacher is not None and teacher not in recipe.teachers:
+                known = ", ".join(recipe.teachers)
+                message = f"there is no teacher {teacher!r}; the recipe names {known}"
+                found.append((("stages", index, *way, "teacher"), Problem(message)))
+    for name, count in scores.items():
+        if count > 1:
+            found.append((("stages",), Problem(f"{count} scorers are called {name!r}; set `name` to tell them apart")))
+    wanted = [("require", name) for name in recipe.selection.require]
+    if recipe.selection.best_of:
+        wanted.append(("best_of", recipe.selection.best_of))
+    for field, name in wanted:
+        if name not in scores:
+            known = ", ".join(scores) or "none"
+            message = f"there is no score {name!r}; the scorers are {known}"
+            found.append((("selection", field, name), Problem(message)))
+    return found
+
+
+def _plugins(stage: Stage) -> Iterator[tuple[tuple[str | int, ...], Generator | Scorer]]:
+    """What asks or renders in a stage, with its place in it."""
+    yield ("generator",), stage.generator
+    for index, scorer in enumerate(stage.scorers):
+        yield ("scorers", index), scorer
+
+
+def _prices(recipe: Recipe) -> list[_At]:
+    if recipe.budget is None:
+        return []
+    message = (
+        "its price is not known, so a money budget cannot be kept; give `price: {{input_usd: .., output_usd: ..}}` in "
+        "dollars per million tokens (or 0 for your own server), or leave the budget out"
+    )
+    return [
+        (("teachers", name), Problem(f"teacher {name!r} ({endpoint.base_url}): {message.format()}"))
+        for name, endpoint in recipe.teachers.items()
+        if endpoint.known_price() is None
+    ]
+
+
+def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[_At]:
+    """Render every template with the first seed, and check the fields that plug-ins read."""
+    first = next(iter(seeds.read(recipe.seeds, folder, 1)), None)
+    if first is None:
+        return [(("seeds",), Problem("there are no seeds"))]
+    fields: Fields = dict(first.fields)
+    found: list[_At] = []
+    for index, stage in enumerate(recipe.stages):
+        for way, plugin in _plugins(stage):
+            if way[0] == "scorers":
+                fields = {**fields, **_added(stage)}
+            values: dict[str, JsonValue] = {**fields, **plugin.template_values}
+            for name in plugin.template_files():
+                found += [(("stages", index, *way), problem) for problem in templates.check(name, values)]
+            for option in ("question", "reference"):
+                field = getattr(plugin, option, "")
+                if field and field not in fields:
+                    message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
+                    found.append((("stages", index, *way, option), Problem(message)))
+        fields = {**fields, **_added(stage)}
+    return found
+
+
+def _added(stage: Stage) -> Fields:
+    return dict.fromkeys(stage.generator.adds, "...")

@@ -1,0 +1,61 @@
+"""Bounded concurrency with ordered results: the only place that starts tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Channel(Generic[T]):
+    """A bounded line of values between two stages; `None` inside marks its end."""
+
+    def __init__(self, room: int) -> None:
+        self._queue: asyncio.Queue[T | None] = asyncio.Queue(room)
+
+    async def put(self, value: T) -> None:
+        """Add a value, waiting for room."""
+        await self._queue.put(value)
+
+    async def close(self) -> None:
+        """Say that nothing more comes."""
+        await self._queue.put(None)
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        while (value := await self._queue.get()) is not None:
+            yield value
+
+
+async def in_order(
+    source: AsyncIterator[T],
+    work: Callable[[T], Awaitable[R]],
+    emit: Callable[[T, R], Awaitable[None]],
+    window: int,
+) -> None:
+    """Do the work of up to `window` values at once and emit the results in the order of the source.
+
+    A straggler holds back what follows it, never what is being worked on, until the window is full.
+    """
+    started: Channel[tuple[T, asyncio.Task[R]]] = Channel(window)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_start(group, source, work, started))
+        async for value, task in started:
+            await emit(value, await task)
+
+
+async def _start(
+    group: asyncio.TaskGroup,
+    source: AsyncIterator[T],
+    work: Callable[[T], Awaitable[R]],
+    started: Channel[tuple[T, asyncio.Task[R]]],
+) -> None:
+    async for value in source:
+        await started.put((value, group.create_task(_as_coroutine(work, value))))
+    await started.close()
+
+
+async def _as_coroutine(work: Callable[[T], Awaitable[R]], value: T) -> R:
+    return await work(value)

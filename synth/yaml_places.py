@@ -1,0 +1,92 @@
+"""Reading YAML 1.2's core schema with the place of every value, and without YAML's surprises."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from synth.errors import Problem
+
+Place = tuple[int, int]
+Loc = tuple[str | int, ...]
+
+LARGEST_BYTES = 1_000_000
+WHOLE = re.compile(r"[-+]?[0-9]+\Z")
+REAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+
+
+def load(text: str, file: str) -> tuple[Any, dict[Loc, Place], list[Problem]]:
+    """The value of a document, the line and column of each part of it, and what is wrong with it.
+
+    Only `true`/`false`/`null` are special words, so that `no` stays a text. Repeated keys, anchors and tags are refused.
+    """
+    places: dict[Loc, Place] = {}
+    problems: list[Problem] = []
+    try:
+        problems += _surprises(text, file)
+        node = yaml.compose(text, Loader=yaml.SafeLoader) if not problems else None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        return None, places, [Problem(f"not YAML: {error.problem or error}", file, line, column)]
+    except (yaml.YAMLError, RecursionError) as error:
+        return None, places, [Problem(f"not YAML: {error}", file)]
+    value = None if node is None else _value(node, (), places, problems, file)
+    return value, places, problems
+
+
+def place_of(places: dict[Loc, Place], loc: Sequence[str | int]) -> tuple[Place, Loc]:
+    """The deepest known place on the way to a location, and the way in the document's own terms.
+
+    Parts that are not in the document, such as the tag of a union, are passed over.
+    """
+    at: Loc = ()
+    for part in loc:
+        if (*at, part) in places:
+            at = (*at, part)
+    return places.get(at, (0, 0)), at
+
+
+def _surprises(text: str, file: str) -> list[Problem]:
+    found: list[Problem] = []
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        mark = event.start_mark
+        alias = isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None)
+        if alias or getattr(event, "tag", None):
+            what = "anchors and aliases" if alias else "tags"
+            found.append(
+                Problem(f"{what} are not used in recipes; write the value out", file, mark.line + 1, mark.column + 1)
+            )
+    return found
+
+
+def _value(node: Any, at: Loc, places: dict[Loc, Place], problems: list[Problem], file: str) -> Any:
+    places[at] = (node.start_mark.line + 1, node.start_mark.column + 1)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item, (*at, index), places, problems, file) for index, item in enumerate(node.value)]
+    if not isinstance(node, yaml.MappingNode):
+        return _scalar(node)
+    values: dict[str, Any] = {}
+    for key, item in node.value:
+        name = str(key.value) if isinstance(key, yaml.ScalarNode) else "?"
+        place = (key.start_mark.line + 1, key.start_mark.column + 1)
+        if name in values:
+            problems.append(Problem(f"the key {name!r} is given twice", file, *place))
+        values[name] = _value(item, (*at, name), places, problems, file)
+        places[(*at, name)] = place
+    return values
+
+
+def _scalar(node: Any) -> Any:
+    text = str(node.value)
+    if node.style is not None:
+        return text
+    words: dict[str, Any] = {"true": True, "false": False, "null": None, "~": None, "": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    if WHOLE.match(text):
+        return int(text)
+    return float(text) if REAL.match(text) else text
