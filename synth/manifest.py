@@ -110,6 +110,8 @@ class Manifest(Value):
     """Samples that passed every stage and were not chosen as rows, by reason."""
     rows: dict[str, int]
     """Rows by split."""
+    scores: dict[str, dict[float, int]] = {}
+    """How many rows have which value, to two digits, by score."""
     ledger: tuple[Ledger, ...]
     """Attempts, tokens and money by stage, teacher and class of reply."""
     budget_microusd: int | None = None

@@ -21,7 +21,7 @@ REAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 def load(text: str, file: str) -> tuple[Any, dict[Loc, Place], list[Problem]]:
     """The value of a document, the line and column of each part of it, and what is wrong with it.
 
-    Only `true`/`false`/`null` are special words, so that `no` stays a text. Repeated keys, anchors and tags are refused.
+    Only `true`, `false` and `null` are special words: `no` stays a text. Repeated keys, anchors and tags are refused.
     """
     places: dict[Loc, Place] = {}
     problems: list[Problem] = []

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from synth.budget import usd
 from synth.datasets.export import Written
@@ -18,7 +18,7 @@ PRACTICE_TAG = "practice-data"
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _SIZES_ABOVE = ((10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"))
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~&$:.])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 _ORDER = ["train", "validation", "test"]
 
 
@@ -32,8 +32,9 @@ def write_card(folder: Path, manifest: Manifest, written: Written) -> None:
 
 def card(manifest: Manifest, written: Written) -> str:
     """The text of the card."""
-    environment = Environment(  # noqa: S701
+    environment = Environment(
         loader=PackageLoader("synth", "datasets"),
+        autoescape=select_autoescape(),  # for HTML only; Markdown has its own filter
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -12,6 +12,7 @@ bytes, with the same pyarrow.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ class Written:
     """Rows by split, in the order in which the splits first appeared."""
     files: dict[str, str]
     """The data file of each split, relative to the dataset folder."""
+    scores: dict[str, dict[float, int]]
+    """How many rows have which value, to two significant digits, by score."""
     notice: str = ""
     """One sentence when something was left out; empty otherwise."""
 
@@ -59,6 +62,7 @@ def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Ma
     parquet = find_spec("pyarrow") is not None
     ending = "parquet" if parquet else "jsonl"
     splits: dict[str, _Split] = {}
+    scores: dict[str, Counter[float]] = {}
     with ExitStack() as files:
 
         def open_split(name: str) -> _Split:
@@ -71,6 +75,8 @@ def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Ma
             columns = row(sample, teachers)
             line = orjson.dumps(columns)
             split.add(columns, len(line))
+            for score in sample.scores:
+                scores.setdefault(score.name, Counter())[float(f"{score.value:.2g}")] += 1
             together.write(orjson.dumps({**columns, "split": name}) + b"\n")
         if not splits:
             splits["train"] = open_split("train")
@@ -79,7 +85,12 @@ def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Ma
         together.flush()  # a full disk shows before the first file takes its name
     written = {name: f"data/{name}.{ending}" for name in splits}
     _remove_others(data, {Path(file).name for file in written.values()})
-    return Written({name: split.count for name, split in splits.items()}, written, "" if parquet else NO_PYARROW)
+    return Written(
+        rows={name: split.count for name, split in splits.items()},
+        files=written,
+        scores={name: dict(sorted(counts.items())) for name, counts in sorted(scores.items())},
+        notice="" if parquet else NO_PYARROW,
+    )
 
 
 def write_rejected(rejections: Iterable[Rejection], path: Path) -> dict[str, int]:

@@ -1,0 +1,332 @@
+"""The stages as one streaming line: generate and validate side by side, gate in order, score, hand on."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from synth.ask import UnitAsk
+from synth.dedupe import Twins, text_of
+from synth.errors import Fatal, FolderError, Rejected, TeacherError, Transient
+from synth.halt import Halt
+from synth.outcomes import Outcomes
+from synth.progress import Progress
+from synth.recipe import Recipe, Stage
+from synth.scheduler import Channel, in_order, together
+from synth.store import Store
+from synth.teacher import Teacher, Unit
+from synth.templates import Templates
+from synth.types import Draft, Fields, Rejection, Sample, Seed
+
+T = TypeVar("T")
+
+SEED_BATCH = 256
+MOST_PLUGIN_ERRORS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One unit of a stage: what it starts from, and which draw."""
+
+    id: str
+    draw: int
+    parent: Seed | Sample
+
+    @property
+    def seed_id(self) -> str:
+        """The seed it goes back to."""
+        return self.parent.id if isinstance(self.parent, Seed) else self.parent.seed_id
+
+
+Results = list[Sample | Rejection]
+
+
+class Enough(Fatal):
+    """As many rows as were wanted are there."""
+
+    exit_code = 0
+
+
+@dataclass(slots=True)
+class Line:
+    """Everything one pass over the seeds works with."""
+
+    recipe: Recipe
+    templates: Templates
+    teachers: Mapping[str, Teacher]
+    store: Store
+    outcomes: Outcomes
+    progress: Progress
+    halt: Halt
+    window: int
+    journal: bool = True
+    """Whether parked units are written down; an export only reads."""
+    plugin_errors: int = 0
+    idle: int = 0
+    """First-stage units left undone in a row since the run stopped sending."""
+    wanted_parent: str = ""
+    wanted_of_parent: int = 0
+    wanted: int = 0
+    """Rows that selection will find, as far as the line has come."""
+
+    async def run(self, seeds: Iterator[Seed | Rejection]) -> None:
+        """Send all seeds through all stages.
+
+        Raises FolderError when the store cannot be written; failures of the teacher end up in `halt` and `progress`.
+        """
+        parents: AsyncIterator[Seed | Sample] = self._seeds(seeds)
+        parts = []
+        for index, stage in enumerate(self.recipe.stages):
+            out: Channel[Sample] = Channel(self.window)
+            parts.append(self._stage(index, stage, parents, out))
+            parents = aiter(out)
+        await together(*parts, self._finish(parents))
+
+    async def _seeds(self, seeds: Iterator[Seed | Rejection]) -> AsyncIterator[Seed]:
+        """Seeds as they are needed, read off the loop; ends early when nothing more will be sent."""
+        while batch := await asyncio.to_thread(lambda: list(itertools.islice(seeds, SEED_BATCH))):
+            for seed in batch:
+                if isinstance(seed, Rejection):
+                    self.progress.repeated += 1
+                    self.outcomes.reject(seed)
+                    continue
+                if self.idle >= self.window or isinstance(self.halt.error, Enough):
+                    return
+                self.progress.seeds += 1
+                yield seed
+
+    async def _stage(
+        self, index: int, stage: Stage, parents: AsyncIterator[Seed | Sample], out: Channel[Sample]
+    ) -> None:
+        """One stage: its two steps run side by side, with the ordered gate between them."""
+        gate = Gate(self, stage, out if not stage.scorers else Channel(self.window))
+
+        async def generate() -> None:
+            units = _late_last(_units(parents, stage.draws), self.store.passed_over(stage.name))
+            await in_order(units, lambda work: self._generate(index, stage, work), gate.let_through, self.window)
+            await gate.out.close()
+
+        async def score() -> None:
+            step = f"{stage.name}:score"
+            units = _late_last(_as_work(aiter(gate.out)), self.store.passed_over(step))
+            gather = Scored(self, stage, step, out)
+            await in_order(units, lambda work: self._score(index, stage, work), gather.hand_on, self.window)
+            await out.close()
+
+        await together(generate(), *([score()] if stage.scorers else []))
+
+    async def _generate(self, index: int, stage: Stage, work: Work) -> Results | TeacherError:
+        unit = Unit(stage.name, work.id, -2 * index, work.draw)
+        seed = Seed(id=work.parent.id, fields=work.parent.fields)
+        generate = stage.generator.generate(seed, self._ask(unit))
+        drafts = await self._outcome(stage, work, generate)
+        if not isinstance(drafts, list):
+            return [drafts] if isinstance(drafts, Rejection) else drafts
+        samples = [_sample(stage, work, unit, place, draft, len(drafts)) for place, draft in enumerate(drafts)]
+        return [self._validated(stage, sample) for sample in samples]
+
+    def _validated(self, stage: Stage, sample: Sample) -> Sample | Rejection:
+        for validator in stage.validators:
+            try:
+                validator.check(sample)
+            except Rejected as error:
+                return _rejection(sample, error)
+            except Exception:  # noqa: BLE001 (the boundary around plug-in code)
+                return _rejection(sample, self._plugin_error(validator.kind))
+        return sample
+
+    async def _score(self, index: int, stage: Stage, work: Work) -> Results | TeacherError:
+        unit = Unit(f"{stage.name}:score", work.id, -2 * index - 1, work.draw)
+        sample = work.parent
+        assert isinstance(sample, Sample)
+        for scorer in stage.scorers:
+            score = await self._outcome(stage, work, scorer.score(sample, self._ask(unit)))
+            if isinstance(score, Rejection):
+                return [score.model_copy(update={"id": sample.id, "sample": sample})]
+            if isinstance(score, TeacherError):
+                return score
+            sample = sample.model_copy(update={"scores": (*sample.scores, score)})
+        bought = {
+            "requests": (*sample.requests, *unit.requests),
+            "cost_microusd": sample.cost_microusd + unit.cost_microusd,
+        }
+        return [sample.model_copy(update=bought)]
+
+    async def _outcome(self, stage: Stage, work: Work, asking: Awaitable[T]) -> T | Rejection | TeacherError:
+        """What a plug-in made, or which of the fates it met."""
+        try:
+            return await asking
+        except TeacherError as error:
+            return error
+        except Rejected as error:
+            rejected = error
+        except FolderError:
+            raise
+        except Exception:  # noqa: BLE001 (the boundary around plug-in code)
+            rejected = self._plugin_error(stage.name)
+        return Rejection(
+            id=work.id, seed_id=work.seed_id, stage=stage.name, reason=rejected.reason, detail=rejected.detail
+        )
+
+    def _plugin_error(self, where: str) -> Rejected:
+        """The traceback of the exception being handled, as a rejection; after a few of them the run stops."""
+        self.plugin_errors += 1
+        detail = traceback.format_exc()
+        if self.plugin_errors >= MOST_PLUGIN_ERRORS:
+            last = detail.strip().splitlines()[-1]
+            self.halt.throw(
+                Fatal(f"{where!r} raised {self.plugin_errors} unexpected errors, the last {last}; see rejected.jsonl.")
+            )
+        return Rejected("plugin_error", detail)
+
+    def _ask(self, unit: Unit) -> UnitAsk:
+        return UnitAsk(unit, self.teachers, self.templates, self.recipe.language)
+
+    def unfinished(self, step: str, stage: Stage, unit: str, error: TeacherError) -> None:
+        """Go on without a unit: parked when its patience ended, left undone when the run stopped sending."""
+        count = self.progress.stages[stage.name]
+        if not isinstance(error, Transient):
+            count.unfinished += 1
+            self.idle += stage is self.recipe.stages[0]
+            return
+        count.parked += 1
+        if self.journal:
+            self.store.pass_over(step, unit, error.failure, error.detail)
+
+    async def _finish(self, samples: AsyncIterator[Sample]) -> None:
+        selection = self.recipe.selection
+        most = 1 if selection.best_of and not selection.per_prompt else selection.per_prompt
+        async for sample in samples:
+            self.outcomes.accept(sample)
+            self.progress.rows += 1
+            if selection.rows is None or not selection.meets(sample):
+                continue
+            same = sample.parent_id == self.wanted_parent
+            self.wanted_of_parent = self.wanted_of_parent + 1 if same else 1
+            self.wanted_parent = sample.parent_id
+            self.wanted += most is None or self.wanted_of_parent <= most
+            if self.wanted >= selection.rows:
+                self.halt.throw(Enough("As many rows as were wanted are there."))
+
+
+@dataclass(slots=True)
+class Scored:
+    """Hands scored samples on, in order."""
+
+    line: Line
+    stage: Stage
+    step: str
+    out: Channel[Sample]
+
+    async def hand_on(self, work: Work, results: Results | TeacherError) -> None:
+        """Count what scoring brought."""
+        count = self.line.progress.stages[self.stage.name]
+        if isinstance(results, TeacherError):
+            self.line.unfinished(self.step, self.stage, work.id, results)
+            return
+        for result in results:
+            if isinstance(result, Rejection):
+                count.rejected[result.reason] += 1
+                self.line.outcomes.reject(result)
+            else:
+                count.accepted += 1
+                await self.out.put(result)
+
+
+class Gate:
+    """Lets samples through in id order and keeps twins back: the first id wins."""
+
+    def __init__(self, line: Line, stage: Stage, out: Channel[Sample]) -> None:
+        self.out = out
+        self._line = line
+        self._stage = stage
+        self._twins = None if stage.dedupe is None else Twins(stage.dedupe)
+        self._count = line.progress.stages[stage.name]
+        self._first = stage is line.recipe.stages[0]
+
+    async def let_through(self, work: Work, results: Results | TeacherError) -> None:
+        """Pass on what came of one unit."""
+        self._count.units += 1
+        if self._first:
+            self._line.progress.seeds_done += work.draw == self._stage.draws - 1
+        if isinstance(results, TeacherError):
+            self._line.unfinished(self._stage.name, self._stage, work.id, results)
+            return
+        if self._first:
+            self._line.idle = 0
+        for result in results:
+            kept = self._checked(result) if isinstance(result, Sample) else result
+            self._count.drafts += 1
+            if isinstance(kept, Rejection):
+                self._count.rejected[kept.reason] += 1
+                self._line.outcomes.reject(kept)
+            else:
+                self._count.accepted += not self._stage.scorers
+                await self.out.put(kept)
+
+    def _checked(self, sample: Sample) -> Sample | Rejection:
+        if self._twins is None or self._stage.dedupe is None:
+            return sample
+        match = self._twins.add(sample.id, text_of(sample, self._stage.dedupe.on))
+        if match is None:
+            return sample
+        reason = "duplicate" if match.kind == "exact" else "near_duplicate"
+        refused = _rejection(sample, Rejected(reason, f"of {match.twin_id}"))
+        return refused.model_copy(update={"twin_id": match.twin_id, "similarity": match.similarity})
+
+
+def _sample(stage: Stage, work: Work, unit: Unit, place: int, draft: Draft, drafts: int) -> Sample:
+    """A draft with its identity; the cost of one request is shared among the drafts it brought."""
+    parent = work.parent
+    before = parent if isinstance(parent, Sample) else None
+    fields: Fields = {**parent.fields, **draft.fields}
+    return Sample(
+        id=f"{work.id}/{place:03d}",
+        seed_id=work.seed_id,
+        parent_id=parent.id,
+        stage=stage.name,
+        draw=work.draw,
+        messages=draft.messages,
+        fields=fields,
+        finish_reason=draft.finish_reason,
+        requests=(*(before.requests if before else ()), *unit.requests),
+        cost_microusd=(before.cost_microusd if before else 0) + unit.cost_microusd // drafts,
+    )
+
+
+def _rejection(sample: Sample, error: Rejected) -> Rejection:
+    return Rejection(
+        id=sample.id,
+        seed_id=sample.seed_id,
+        stage=sample.stage,
+        reason=error.reason,
+        detail=error.detail,
+        sample=sample,
+    )
+
+
+async def _units(parents: AsyncIterator[Seed | Sample], draws: int) -> AsyncIterator[Work]:
+    async for parent in parents:
+        for draw in range(draws):
+            yield Work(f"{parent.id}/{draw:02d}", draw, parent)
+
+
+async def _as_work(samples: AsyncIterator[Sample]) -> AsyncIterator[Work]:
+    async for sample in samples:
+        yield Work(sample.id, sample.draw, sample)
+
+
+async def _late_last(units: AsyncIterator[Work], late: Mapping[str, int]) -> AsyncIterator[Work]:
+    """Units that an earlier run went on without come after the others, in the order they were passed over."""
+    held: list[tuple[int, str, Work]] = []
+    async for work in units:
+        if work.id in late:
+            held.append((late[work.id], work.id, work))
+        else:
+            yield work
+    for _, _, work in sorted(held, key=lambda entry: entry[:2]):
+        yield work

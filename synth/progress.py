@@ -1,0 +1,66 @@
+"""What a run has done so far: counters that the line writes, and the command line and the manifest read."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from synth.budget import Budget
+from synth.teacher import Teacher
+
+
+@dataclass(slots=True)
+class StageCount:
+    """One stage's counters."""
+
+    units: int = 0
+    drafts: int = 0
+    accepted: int = 0
+    rejected: Counter[str] = field(default_factory=Counter[str])
+    parked: int = 0
+    unfinished: int = 0
+    """Units left undone because the run stopped sending."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """A run's counters."""
+
+    stages: dict[str, StageCount]
+    teachers: Mapping[str, Teacher]
+    budget: Budget
+    total_seeds: int | None = None
+    seeds: int = 0
+    repeated: int = 0
+    seeds_done: int = 0
+    rows: int = 0
+    """Samples that passed the last stage."""
+    began: float = field(default_factory=time.monotonic)
+
+    def in_flight(self) -> int:
+        """Requests on the wire."""
+        return sum(teacher.admission.in_flight for teacher in self.teachers.values())
+
+    def parked(self) -> int:
+        """Units whose patience ended."""
+        return sum(count.parked for count in self.stages.values())
+
+    def unfinished(self) -> int:
+        """Units left undone because the run stopped sending."""
+        return sum(count.unfinished for count in self.stages.values())
+
+    def rejected(self) -> Counter[str]:
+        """Rejections by reason, repeated seeds included."""
+        total = Counter({"repeated_seed": self.repeated}) if self.repeated else Counter[str]()
+        for count in self.stages.values():
+            total.update(count.rejected)
+        return total
+
+    def left_s(self) -> float | None:
+        """Seconds left at the pace so far; None when it cannot be told."""
+        if not self.total_seeds or not self.seeds_done:
+            return None
+        share = self.seeds_done / self.total_seeds
+        return (time.monotonic() - self.began) * (1 - share) / share

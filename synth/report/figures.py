@@ -1,0 +1,101 @@
+"""The numbers of a run as bars and table lines; pure arithmetic on the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from synth.manifest import Manifest
+from synth.report.words import Words
+from synth.store import Ledger
+
+MOST_VALUES = 12
+BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A labelled count. `percent` is its length, 0 to 100, relative to the longest bar of its figure."""
+
+    label: str
+    count: int
+    percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """The values of one score over all rows."""
+
+    name: str
+    rows: int
+    mean: float
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What one teacher was asked in one stage. Money in micro-dollars."""
+
+    stage: str
+    teacher: str
+    attempts: int
+    failures: tuple[tuple[str, int], ...]
+    """Attempts that brought no usable reply, by class."""
+    prompt_tokens: int
+    completion_tokens: int
+    cost_microusd: int
+
+
+def bars(counts: Iterable[tuple[str, int]]) -> tuple[Bar, ...]:
+    """Counts as bars on one scale."""
+    pairs = tuple(counts)
+    longest = max((count for _, count in pairs), default=0) or 1
+    return tuple(Bar(label, count, round(100 * count / longest, 2)) for label, count in pairs)
+
+
+def funnel(manifest: Manifest, words: Words) -> tuple[Bar, ...]:
+    """Seeds, then drafts and accepted samples of each stage, then rows."""
+    steps = [(words.seeds, manifest.seeds.count)]
+    for stage in manifest.stages:
+        steps.append((f"{stage.name}: {words.drafts}", stage.drafts))
+        steps.append((f"{stage.name}: {words.accepted}", stage.accepted))
+    return bars([*steps, (words.rows, manifest.row_count)])
+
+
+def histograms(manifest: Manifest) -> tuple[Histogram, ...]:
+    """One figure per score."""
+    return tuple(_histogram(name, counts) for name, counts in manifest.scores.items() if counts)
+
+
+def spending(ledger: Iterable[Ledger]) -> tuple[Spending, ...]:
+    """The ledger folded to one line per stage and teacher, in the ledger's order."""
+    groups: dict[tuple[str, str], list[Ledger]] = {}
+    for line in ledger:
+        groups.setdefault((line.stage, line.teacher), []).append(line)
+    return tuple(
+        Spending(
+            stage=stage,
+            teacher=teacher,
+            attempts=sum(line.attempts for line in lines),
+            failures=tuple((line.failure, line.attempts) for line in lines if line.failure != "ok"),
+            prompt_tokens=sum(line.prompt_tokens for line in lines),
+            completion_tokens=sum(line.completion_tokens for line in lines),
+            cost_microusd=sum(line.cost_microusd for line in lines),
+        )
+        for (stage, teacher), lines in groups.items()
+    )
+
+
+def _histogram(name: str, counts: dict[float, int]) -> Histogram:
+    rows = sum(counts.values())
+    mean = sum(value * count for value, count in counts.items()) / rows
+    values = sorted(counts)
+    if len(values) <= MOST_VALUES:
+        return Histogram(name, rows, mean, bars((f"{value:g}", counts[value]) for value in values))
+    low = values[0]
+    width = (values[-1] - low) / BINS
+    binned = [0] * BINS
+    for value, count in counts.items():
+        binned[min(BINS - 1, int((value - low) / width))] += count
+    labels = (f"{low + i * width:.3g} – {low + (i + 1) * width:.3g}" for i in range(BINS))
+    return Histogram(name, rows, mean, bars(zip(labels, binned, strict=True)))

@@ -1,0 +1,89 @@
+"""The report of a run: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from synth.budget import usd
+from synth.datasets.card import is_japanese
+from synth.datasets.files import write_whole
+from synth.manifest import Manifest
+from synth.report.figures import Bar, bars, funnel, histograms, spending
+from synth.report.texts import shown, visible
+from synth.report.words import ENGLISH, JAPANESE, duration
+from synth.types import Rejection, Sample
+
+MOST_EXAMPLES = 12
+MOST_PER_REASON = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A refused sample with the one that was kept in its place, as far as the texts are known."""
+
+    rejection: Rejection
+    twin: Sample | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """How often samples were refused for one reason, and examples of it."""
+
+    bar: Bar
+    examples: tuple[Refused, ...]
+
+
+def write_report(
+    path: Path,
+    manifest: Manifest,
+    examples: Sequence[Sample],
+    rejections: Sequence[Rejection],
+    twins: Mapping[str, Sample] | None = None,
+) -> None:
+    """Write the page: Japanese for a Japanese recipe, else English.
+
+    All counts come from the manifest; `examples` and `rejections` are what to show (the first 12, and the first 2 of
+    each reason), and `twins` the kept samples by id that duplicates are shown beside.
+    Raises FolderError when the disk refuses.
+    """
+    known = {sample.id: sample for sample in examples} | dict(twins or {})
+    write_whole(path, page(manifest, examples, reasons(manifest, rejections, known)).encode("utf-8", "replace"))
+
+
+def page(manifest: Manifest, examples: Sequence[Sample], refused: Sequence[Reason]) -> str:
+    """The page as HTML."""
+    environment = Environment(
+        loader=PackageLoader("synth", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["usd"] = usd
+    environment.filters["shown"] = shown
+    environment.filters["visible"] = visible
+    words = JAPANESE if is_japanese(manifest.recipe.language) else ENGLISH
+    return environment.get_template("report.html.j2").render(
+        manifest=manifest,
+        words=words,
+        funnel=funnel(manifest, words),
+        reasons=refused,
+        histograms=histograms(manifest),
+        spending=spending(manifest.ledger),
+        examples=examples[:MOST_EXAMPLES],
+        duration=duration(manifest.seconds, words.language),
+    )
+
+
+def reasons(manifest: Manifest, rejections: Sequence[Rejection], known: Mapping[str, Sample]) -> tuple[Reason, ...]:
+    """Every reason the manifest counts, most frequent first, with its first examples."""
+    chosen: dict[str, list[Refused]] = {}
+    for rejection in rejections:
+        of_reason = chosen.setdefault(rejection.reason, [])
+        if len(of_reason) < MOST_PER_REASON:
+            of_reason.append(Refused(rejection, known.get(rejection.twin_id or "")))
+    return tuple(Reason(bar, tuple(chosen.get(bar.label, ()))) for bar in bars(manifest.rejected.items()))

@@ -1,0 +1,69 @@
+"""Text of unknown origin on a page: escaped, what cannot be seen made visible, code kept apart."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+MOST_CHARACTERS = 8000
+"""Of one text; a repetition loop would otherwise fill the page."""
+
+# zero-width joiners stay: emoji and several scripts need them
+_UNSEEN = re.compile(
+    "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n`]*)\n(.*?)^ {0,3}\1[`~]*[ \t]*$\n?", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of prose, or one fenced code block without its fence."""
+
+    text: Markup
+    is_code: bool = False
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A text ready for the page, and how many characters were left out at its end."""
+
+    segments: tuple[Segment, ...]
+    left_out: int
+
+
+def shown(text: str) -> Shown:
+    """Cut a text to what a page bears, split off its code blocks and escape everything."""
+    return Shown(segments(text[:MOST_CHARACTERS]), max(0, len(text) - MOST_CHARACTERS))
+
+
+def segments(text: str) -> tuple[Segment, ...]:
+    """Prose and fenced code in order (https://spec.commonmark.org/0.31.2/#fenced-code-blocks, closed fences only)."""
+    found: list[Segment] = []
+    start = 0
+    for block in _FENCE.finditer(text):
+        _add_prose(found, text[start : block.start()])
+        found.append(Segment(visible(block[3].rstrip("\n")), is_code=True, language=block[2].strip()))
+        start = block.end()
+    _add_prose(found, text[start:])
+    return tuple(found)
+
+
+def visible(text: str) -> Markup:
+    """The text as HTML; control, zero-width and direction characters become small labels with their code point."""
+    parts: list[Markup] = []
+    start = 0
+    for match in _UNSEEN.finditer(text):
+        parts.append(escape(text[start : match.start()]))
+        parts.append(Markup('<span class="unseen">U+{}</span>').format(f"{ord(match[0]):04X}"))
+        start = match.end()
+    parts.append(escape(text[start:]))
+    return Markup("").join(parts)
+
+
+def _add_prose(found: list[Segment], text: str) -> None:
+    prose = text.strip("\n")
+    if prose:
+        found.append(Segment(visible(prose)))
