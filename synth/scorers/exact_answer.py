@@ -15,7 +15,7 @@ from synth.types import Sample, Score, Value
 class ExactAnswer(Value):
     """1 when the final answer equals the field `reference`, else 0. Numbers compare as numbers, units are understood.
 
-    A reference that ends in `#### 72`, as GSM8K writes it, stands for its last part.
+    A worked reference, such as GSM8K's that ends in `#### 72`, stands for its final answer.
     """
 
     template_values: ClassVar[dict[str, JsonValue]] = {}
@@ -33,7 +33,8 @@ class ExactAnswer(Value):
         value = sample.fields.get(self.reference)
         if value is None or value == "":
             raise Rejected("no_reference", f"the field {self.reference!r} is empty or missing")
-        reference = str(value).rsplit("####", 1)[-1].strip()
+        worked = final_answer(str(value)) if "\n" in str(value) else None
+        reference = worked.text if worked else str(value).rsplit("####", 1)[-1].strip()
         found = final_answer(sample.answer())
         if found is None:
             return Score(name=self.name, value=0.0, detail=f"no final answer; the reference is {reference!r}")

@@ -1,0 +1,236 @@
+"""The final answer in a text, and whether two answers say the same."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal, cast
+
+import orjson
+
+from synth import numerals
+from synth.schema import FENCE
+
+MARKED = re.compile(
+    r"^[ \t>*_#-]*(?:final\s+answer|answer|ans|A|(?:最終的?な?)?(?:答え|回答|解答|こたえ|答))[ \t]*[*_]*[ \t]*"
+    r"(?:[::=]|は(?=[^、]{1,40}$))[ \t]*[*_]*[ \t]*(?P<answer>\S.*?)[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+HASHES = re.compile(r"^#{4}[ \t]+(?P<answer>\S.*?)[ \t]*$", re.MULTILINE)
+BOXED = re.compile(r"\\boxed\s*\{")
+CONCLUSION = re.compile(
+    r"(?:the\s+(?:final\s+|correct\s+)?answer\s+is|(?:答え|答|回答|解答|正解)は)[ \t]*[::]?[ \t]*"
+    r"(?P<answer>[^\n]+?)(?:です|である|となります|になります|だ)?[ \t]*(?:[。.!！]?[ \t]*$|[。]|\.\s)",
+    re.IGNORECASE | re.MULTILINE,
+)
+RELATIVE = Fraction(1, 10**9)
+
+UNITS: dict[str, tuple[str, Fraction]] = {
+    **{name: ("length", Fraction(value)) for name, value in {
+        "mm": "0.001", "ミリメートル": "0.001", "cm": "0.01", "センチメートル": "0.01", "センチ": "0.01", "m": "1",
+        "メートル": "1", "meter": "1", "metre": "1", "km": "1000", "キロメートル": "1000", "kilometer": "1000",
+        "centimeter": "0.01", "millimeter": "0.001",
+    }.items()},
+    **{name: ("mass", Fraction(value)) for name, value in {
+        "mg": "0.001", "g": "1", "グラム": "1", "gram": "1", "kg": "1000", "キログラム": "1000", "キロ": "1000",
+        "kilogram": "1000", "t": "1000000", "トン": "1000000",
+    }.items()},
+    **{name: ("volume", Fraction(value)) for name, value in {
+        "ml": "0.001", "ミリリットル": "0.001", "dl": "0.1", "デシリットル": "0.1", "l": "1", "リットル": "1",
+        "liter": "1", "litre": "1",
+    }.items()},
+    **{name: ("time", Fraction(value)) for name, value in {
+        "秒": "1", "second": "1", "sec": "1", "分": "60", "minute": "60", "min": "60", "時間": "3600", "hour": "3600",
+        "日": "86400", "日間": "86400", "day": "86400", "週間": "604800", "week": "604800",
+    }.items()},
+    **{name: (money, Fraction(1)) for money, names in {
+        "jpy": ("円", "yen", "jpy", "¥"), "usd": ("$", "dollar", "usd", "ドル"), "eur": ("€", "euro", "ユーロ"),
+        "percent": ("%", "percent", "パーセント"),
+    }.items() for name in names},
+}  # fmt: skip
+ERAS = {"令和": 2018, "reiwa": 2018, "平成": 1988, "heisei": 1988, "昭和": 1925, "showa": 1925, "大正": 1911,
+        "taisho": 1911, "明治": 1867, "meiji": 1867}  # fmt: skip
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+ISO_DATE = re.compile(r"\A(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})\Z")
+KANJI_DATE = re.compile(r"\A(?:西暦)?(\D*?)(\d+|元)年(?:(\d{1,2})月)?(?:(\d{1,2})日)?\Z")
+ENGLISH_DATE = re.compile(r"\A(?:([a-z]{3})[a-z]*\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})|(\d{1,2})(?:st|nd|rd|th)? "
+                          r"([a-z]{3})[a-z]*\.?,? (\d{4}))\Z")  # fmt: skip
+ENGLISH_ERA = re.compile(r"\A(reiwa|heisei|showa|taisho|meiji) (\d+)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class FinalAnswer:
+    """What a text gives as its answer, and how it was recognised."""
+
+    text: str
+    how: Literal["marked", "conclusion", "last_number"]
+
+
+def final_answer(text: str) -> FinalAnswer | None:
+    """The final answer in a text; None when there is nothing like one.
+
+    Looks for a marked line (`A: 72`, `答え: 72`, `#### 72`), a boxed one, JSON, a sentence that says so, and only then
+    takes the last number. The last occurrence counts.
+    """
+    marked = [*MARKED.finditer(text), *HASHES.finditer(text)]
+    if marked:
+        last = max(marked, key=lambda match: match.start())
+        return FinalAnswer(_tidy(last["answer"]), "marked")
+    boxed = _boxed(text)
+    if boxed is not None:
+        return FinalAnswer(_tidy(boxed), "marked")
+    if _json(text) is not None:
+        return FinalAnswer(text.strip(), "marked")
+    said = list(CONCLUSION.finditer(text))
+    if said:
+        return FinalAnswer(_tidy(said[-1]["answer"]), "conclusion")
+    return _last_number(text)
+
+
+def same_answer(given: str, reference: str) -> bool:
+    """Whether an answer says what the reference says.
+
+    Numbers compare exactly as values (to one part in 10⁹), with units converted where both name one; dates as dates,
+    Japanese eras included; JSON as values; anything else as text after NFKC, case and punctuation folding.
+    """
+    if _fold(given) == _fold(reference) and _fold(reference):
+        return True
+    one, other = _json(given), _json(reference)
+    if one is not None or other is not None:
+        return one is not None and one == other
+    dates = _date(given), _date(reference)
+    if dates[0] is not None and dates[1] is not None:
+        return dates[0] == dates[1]
+    wanted = _quantity(reference)
+    return wanted is not None and any(_equal(quantity, wanted) for quantity in _quantities(given))
+
+
+def _equal(given: tuple[Fraction, str], wanted: tuple[Fraction, str]) -> bool:
+    (value, unit), (target, target_unit) = given, wanted
+    if unit and target_unit and unit != target_unit:
+        kind, factor = UNITS[unit]
+        target_kind, target_factor = UNITS[target_unit]
+        if kind != target_kind:
+            return False
+        value, target = value * factor, target * target_factor
+    return abs(value - target) <= RELATIVE * max(abs(value), abs(target))
+
+
+def _quantity(text: str) -> tuple[Fraction, str] | None:
+    """The one number of a text with its unit; None when it holds none or several."""
+    found = list(_found(text))
+    return found[0] if len(found) == 1 else None
+
+
+def _quantities(text: str) -> list[tuple[Fraction, str]]:
+    """What a given answer may mean: its one number, or what stands after its last equals sign."""
+    found = list(_found(text))
+    if len(found) > 1:
+        found = list(_found(re.split(r"[=≈＝]", text)[-1]))
+    return found if len(found) == 1 else []
+
+
+def _found(text: str) -> list[tuple[Fraction, str]]:
+    plain = numerals.plain(text)
+    found: list[tuple[Fraction, str]] = []
+    for match in numerals.NUMBER.finditer(plain):
+        value = numerals.value_of(match)
+        if value is not None:
+            found.append((value, _unit(plain[: match.start()], plain[match.end() :])))
+    return found
+
+
+def _unit(before: str, after: str) -> str:
+    sign = before.rstrip()[-1:]
+    if sign in ("$", "¥", "€"):
+        return sign
+    word = re.match(r"\s*([a-zA-Z%$€¥]+|[ァ-ヶー]+|円|秒|分|時間|日間|日|週間)", after)
+    if word is None:
+        return ""
+    name = word[1].casefold()
+    return next((unit for unit in (name, name.removesuffix("s")) if unit in UNITS), "")
+
+
+def _last_number(text: str) -> FinalAnswer | None:
+    plain = numerals.plain(text)
+    # kanji digits alone are too often part of words (一緒, 三角) to be an answer nobody announced
+    matches = [match for match in numerals.NUMBER.finditer(plain) if not match["kanji"] and _counts(plain, match)]
+    if not matches:
+        return None
+    last = matches[-1]
+    unit = re.match(r"\s?(?:[a-zA-Z%]+|[ァ-ヶー]+|円|秒|分|時間|日間|日|週間)", plain[last.end() :])
+    sign = plain[: last.start()].rstrip()[-1:]
+    money = sign if sign in ("$", "¥", "€") else ""
+    return FinalAnswer(f"{money}{last[0]}{unit[0] if unit else ''}", "last_number")
+
+
+def _counts(plain: str, match: re.Match[str]) -> bool:
+    """Whether a number can be an answer: not the 1 of a list, and not a part of a word such as `B2`."""
+    line_start = plain.rfind("\n", 0, match.start()) + 1
+    listed = not plain[line_start : match.start()].strip() and re.match(r"[.)]\s", plain[match.end() :])
+    return not listed and not re.search(r"[A-Za-z_]\Z", plain[: match.start()])
+
+
+def _boxed(text: str) -> str | None:
+    starts = [match.end() for match in BOXED.finditer(text)]
+    if not starts:
+        return None
+    depth = 1
+    for place in range(starts[-1], len(text)):
+        depth += {"{": 1, "}": -1}.get(text[place], 0)
+        if depth == 0:
+            return text[starts[-1] : place]
+    return None
+
+
+def _json(text: str) -> Any:
+    """The object or list a text consists of; None when it is not one."""
+    fenced = FENCE.match(text)
+    inner = (fenced[1] if fenced else text).strip()
+    if inner[:1] not in ("{", "["):
+        return None
+    try:
+        return _folded(orjson.loads(inner))
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _folded(value: Any) -> Any:
+    if isinstance(value, str):
+        return _fold(value)
+    if isinstance(value, list):
+        return [_folded(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {str(name): _folded(item) for name, item in cast("dict[str, Any]", value).items()}
+    return value
+
+
+def _date(text: str) -> tuple[int, int, int] | None:
+    """Year, month and day (0 where not given) of a text that is a date and nothing else."""
+    plain = " ".join(_tidy(unicodedata.normalize("NFKC", text)).casefold().split())
+    if match := ISO_DATE.match(plain):
+        return int(match[1]), int(match[2]), int(match[3])
+    if match := ENGLISH_DATE.match(plain):
+        month, day, year = (match[1], match[2], match[3]) if match[1] else (match[5], match[4], match[6])
+        return (int(year), MONTHS.index(month) + 1, int(day)) if month in MONTHS else None
+    if match := ENGLISH_ERA.match(plain):
+        return ERAS[match[1]] + int(match[2]), 0, 0
+    match = KANJI_DATE.match(plain.replace(" ", ""))
+    if match is None or (match[1] and match[1] not in ERAS):
+        return None
+    year = (1 if match[2] == "元" else int(match[2])) + ERAS.get(match[1], 0)
+    return year, int(match[3] or 0), int(match[4] or 0)
+
+
+def _tidy(text: str) -> str:
+    """An answer without emphasis, quotes, and a closing full stop."""
+    text = text.strip().strip("*_`").strip()
+    text = re.sub(r"(?:です|である|となります|になります)?[。.!！]*\Z", "", text).strip().strip("*_`").strip()
+    return text[1:-1].strip() if re.fullmatch(r"「[^「」]*」|\"[^\"]*\"|“[^”]*”|\$[^$]+\$", text) else text
+
+
+def _fold(text: str) -> str:
+    text = unicodedata.normalize("NFKC", _tidy(text)).translate(numerals.MINUS).casefold()
+    return re.sub(r"[\s、。,.!?'\"「」・]+", "", text) if not re.search(r"\d", text) else "".join(text.split())

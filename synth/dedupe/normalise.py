@@ -1,0 +1,35 @@
+"""What two texts may differ in and still be the same: width, case, white space, punctuation, invisible characters."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+WORD = re.compile(r"[^\W_]+")
+NUMBER = re.compile(r"\d+")
+SIGNS = re.compile(r"(?<!\w)[-+](?=\d)|[+*/=<>^%]|(?<=\d)\.(?=\d)")
+LONG_MARK = "ー"
+
+
+def normalise(text: str) -> str:
+    """A text reduced to what makes it different: NFKC, folded case, letters and digits, operators, single blanks.
+
+    Full and half width become alike; hiragana and katakana stay apart, as they are different words often enough.
+    Signs that carry meaning in mathematics (minus, plus, decimal points, operators) stay.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = "".join(c for c in folded if unicodedata.category(c) not in ("Cf", "Mn") or c in "\u3099\u309a")
+    kept: list[str] = []
+    for piece in re.split(f"({SIGNS.pattern})", folded):
+        kept += [piece] if SIGNS.fullmatch(piece) else WORD.findall(piece)
+    return " ".join(kept)
+
+
+def numbers(normalised: str) -> tuple[str, ...]:
+    """The digit runs of a normalised text, in order."""
+    return tuple(NUMBER.findall(normalised))
+
+
+def masked(normalised: str) -> str:
+    """A normalised text with every digit run replaced by one sign."""
+    return NUMBER.sub("0", normalised)

@@ -1,0 +1,129 @@
+"""Near-duplicates by MinHash over character n-grams, every candidate verified.
+
+Banding as in Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3. Character n-grams (5 for
+alphabets, 3 where Japanese or Chinese is written) need no word splitter, and so no language.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+from pydantic import Field
+
+from synth.dedupe.normalise import masked, normalise, numbers
+from synth.text import HAN, KANA
+from synth.types import Sample, Value
+
+PERMUTATIONS = 128
+ROWS = 4
+"""Per band: 32 bands of 4 find a pair that shares 0.6 of its n-grams with probability 0.99."""
+SEED = 7
+MOST_CANDIDATES = 200
+LATIN_GRAM = 5
+CJK_GRAM = 3
+
+
+class Dedupe(Value):
+    """Keep the first of texts that say the same.
+
+    Texts that differ only in their numbers are different questions and stay.
+    """
+
+    on: str = "question"
+    """`question`, `answer`, `messages`, or the name of a field."""
+    near: bool = True
+    """Also find near-duplicates; else only texts that are equal after normalising."""
+    threshold: float = Field(default=0.7, gt=0, le=1)
+    """The share of n-grams in common (Jaccard) from which two texts are the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An earlier text that says the same."""
+
+    twin_id: str
+    similarity: float
+    kind: Literal["exact", "near"]
+
+
+class Twins:
+    """An index of the texts let through so far."""
+
+    def __init__(self, dedupe: Dedupe) -> None:
+        self._dedupe = dedupe
+        self._exact: dict[bytes, int] = {}
+        self._bands: dict[int, list[int]] = {}
+        self._kept: list[tuple[str, bytes]] = []
+
+    def add(self, id: str, text: str) -> Match | None:  # noqa: A002 (the word of the design)
+        """The earlier twin of a text, or None, in which case the text is now one to compare others with."""
+        plain = normalise(text)
+        digest = hashlib.blake2b(plain.encode("utf-8", "replace"), digest_size=12).digest()
+        twin = self._exact.get(digest)
+        if twin is not None:
+            return Match(self._kept[twin][0], 1.0, "exact")
+        bands: list[int] = []
+        if self._dedupe.near and plain:
+            grams = ngrams(masked(plain))
+            bands = _bands(grams)
+            match = self._near(plain, grams, bands)
+            if match is not None:
+                return match
+        place = len(self._kept)
+        self._exact[digest] = place
+        self._kept.append((id, zlib.compress(plain.encode("utf-8", "replace"), 1) if bands else b""))
+        for band in bands:
+            self._bands.setdefault(band, []).append(place)
+        return None
+
+    def _near(self, plain: str, grams: frozenset[str], bands: Iterable[int]) -> Match | None:
+        """The most similar candidate with the same numbers, if it is similar enough; among equals the first."""
+        own_numbers = numbers(plain)
+        best: Match | None = None
+        candidates = dict.fromkeys(place for band in bands for place in self._bands.get(band, ()))
+        for place in sorted(candidates)[:MOST_CANDIDATES]:
+            twin_id, packed = self._kept[place]
+            other = zlib.decompress(packed).decode()
+            if sorted(numbers(other)) != sorted(own_numbers):
+                continue
+            similarity = jaccard(grams, ngrams(masked(other)))
+            if similarity >= self._dedupe.threshold and (best is None or similarity > best.similarity):
+                best = Match(twin_id, round(similarity, 4), "near")
+        return best
+
+
+def text_of(sample: Sample, on: str) -> str:
+    """The part of a sample that is compared."""
+    if on == "question":
+        return sample.question()
+    if on == "answer":
+        return sample.answer()
+    if on == "messages":
+        return "\n".join(message.content for message in sample.messages)
+    return str(sample.fields.get(on, ""))
+
+
+def ngrams(plain: str) -> frozenset[str]:
+    """The character n-grams of a normalised text, the text itself when it is shorter."""
+    cjk = len(KANA.findall(plain)) + len(HAN.findall(plain))
+    size = CJK_GRAM if cjk * 4 > len(plain) else LATIN_GRAM
+    return frozenset(plain[start : start + size] for start in range(max(1, len(plain) - size + 1)))
+
+
+def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
+    """The share of common members among all."""
+    common = len(one & other)
+    return common / (len(one) + len(other) - common)
+
+
+def _bands(grams: frozenset[str]) -> list[int]:
+    minhash: Any = import_module("rensa").RMinHash(num_perm=PERMUTATIONS, seed=SEED)  # it carries no types
+    minhash.update(list(grams))
+    digest: list[int] = minhash.digest()
+    starts = range(0, PERMUTATIONS, ROWS)
+    return [hash((start, *digest[start : start + ROWS])) for start in starts]

@@ -1,0 +1,82 @@
+"""Numbers as people write them: 1,234.5, １２万, 三千五百, 3/4, 50 %, \\frac{1}{2}."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from fractions import Fraction
+
+DIGITS = {kanji: value for value, kanji in enumerate("〇一二三四五六七八九")} | {"零": 0, "壱": 1, "弐": 2, "参": 3}
+SMALL = {"十": 10, "拾": 10, "百": 100, "千": 1000}
+LARGE = {"万": 10**4, "萬": 10**4, "億": 10**8, "兆": 10**12}
+KANJI = "".join(DIGITS) + "".join(SMALL) + "".join(LARGE)
+
+PLAIN = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+"
+JAPANESE = (
+    rf"(?:\d[\d,]*(?:\.\d+)?|[{''.join(DIGITS)}{''.join(SMALL)}]+)[{''.join(SMALL)}{''.join(LARGE)}][\d,.{KANJI}]*"
+)
+NUMBER = re.compile(
+    rf"(?P<sign>-\s?)?(?:(?P<whole>\d+)\s+(?P<num>\d+)/(?P<den>\d+)|(?P<top>{PLAIN})\s?/\s?(?P<bottom>{PLAIN})(?![\d/])"
+    rf"|(?P<japanese>{JAPANESE})|(?P<plain>{PLAIN})|(?P<kanji>[{KANJI}]+))"
+)
+FRAC = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+WRAP = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname|mbox|boxed)\s*\{([^{}]*)\}")
+MINUS = str.maketrans("−–‐‑﹣－", "------")
+
+
+def plain(text: str) -> str:
+    """A text with width folded and simple LaTeX taken away: fractions as `a/b`, wrappers and spacing gone."""
+    text = unicodedata.normalize("NFKC", text).translate(MINUS)
+    text = FRAC.sub(r"(\1)/(\2)", WRAP.sub(r"\1", text))
+    text = re.sub(r"\((-?[\d.,]+)\)/\((-?[\d.,]+)\)", r"\1/\2", text)
+    text = re.sub(r"\\[,;:! ]|\\(?:left|right|displaystyle|quad)\b|(?<!\\)\$(?=[^$]*\$)|\\\(|\\\)|\\\[|\\\]", " ", text)
+    return text.replace("\\$", "$").replace("\\%", "%").replace("{,}", ",").replace("**", "").replace("°", "")
+
+
+def value_of(match: re.Match[str]) -> Fraction | None:
+    """The value of one match of `NUMBER`; None for a division by nothing."""
+    sign = -1 if match["sign"] else 1
+    try:
+        if match["whole"]:
+            return sign * (int(match["whole"]) + Fraction(int(match["num"]), int(match["den"])))
+        if match["top"]:
+            return sign * Fraction(match["top"].replace(",", "")) / Fraction(match["bottom"].replace(",", ""))
+    except ZeroDivisionError:
+        return None
+    if match["plain"]:
+        return sign * Fraction(match["plain"].replace(",", ""))
+    value = _japanese(match["japanese"] or match["kanji"])
+    return None if value is None else sign * value
+
+
+def number(text: str) -> Fraction | None:
+    """The number a whole text stands for, whatever unit follows; None when it holds none or several.
+
+    A percentage is its number (50 % is 50), as answers give it.
+    """
+    found = [match for match in NUMBER.finditer(plain(text)) if value_of(match) is not None]
+    return value_of(found[0]) if len(found) == 1 else None
+
+
+def _japanese(text: str) -> Fraction | None:
+    """三千五百, 1万2千, 2億, 二〇二四."""
+    text = text.replace(",", "")
+    if all(c in DIGITS for c in text):
+        return Fraction(int("".join(str(DIGITS[c]) for c in text)))
+    total = section = Fraction(0)
+    current: Fraction | None = None
+    for token in re.findall(r"\d+(?:\.\d+)?|\D", text):
+        if token[0].isdigit():
+            current = Fraction(token)
+        elif token in DIGITS:
+            current = (current or Fraction(0)) * 10 + DIGITS[token]
+        elif token in SMALL:
+            section += (1 if current is None else current) * SMALL[token]
+            current = None
+        elif token in LARGE:
+            section += current or 0
+            total += (section or 1) * LARGE[token]
+            section, current = Fraction(0), None
+        else:
+            return None
+    return total + section + (current or 0)

@@ -1,0 +1,69 @@
+"""Which accepted samples become rows. Decided at export, so that it can be decided again without asking again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+from pydantic import Field
+
+from synth.types import Rejection, Sample, Value
+
+
+class Selection(Value):
+    """Thresholds, the best of several draws, and a target count."""
+
+    require: dict[str, float] = {}
+    """The least a score may be, by its name."""
+    best_of: str = ""
+    """Keep, of the draws of one prompt, the best by this score; among equals the first."""
+    per_prompt: int | None = Field(default=None, ge=1)
+    """The most rows one prompt may bring; 1 when `best_of` is given."""
+    rows: int | None = Field(default=None, ge=1)
+    """The most rows in all: the first ones in id order."""
+
+    def meets(self, sample: Sample) -> bool:
+        """Whether a sample's scores reach every threshold."""
+        return not self.shortfall(sample)
+
+    def shortfall(self, sample: Sample) -> str:
+        """The first threshold that a sample misses, in words; empty when it misses none."""
+        for name, least in self.require.items():
+            value = sample.score(name)
+            if value is None or value < least:
+                return f"{name} is {'missing' if value is None else f'{value:g}'}, at least {least:g} is required"
+        return ""
+
+    def kept_per_prompt(self) -> int | None:
+        """How many rows one prompt may bring; None for all."""
+        return self.per_prompt or (1 if self.best_of else None)
+
+
+def select(samples: Iterable[Sample], selection: Selection) -> Iterator[Sample | Rejection]:
+    """Tell rows from the rest; samples come in id order, and so do the answers to them, prompt by prompt.
+
+    Memory is bounded by the draws of one prompt. Rejections carry `below_threshold`, `not_best` or `beyond_target`.
+    """
+    rows = 0
+    for _, group in itertools.groupby(samples, key=lambda sample: sample.parent_id):
+        draws = list(group)
+        good = [sample for sample in draws if selection.meets(sample)]
+        best = sorted(good, key=lambda sample: -(sample.score(selection.best_of) or 0.0)) if selection.best_of else good
+        kept = {sample.id for sample in best[: selection.kept_per_prompt()]}
+        for sample in draws:
+            shortfall = selection.shortfall(sample)
+            if shortfall:
+                yield _rejection(sample, "below_threshold", shortfall)
+            elif sample.id not in kept:
+                yield _rejection(sample, "not_best", f"{best[0].id} was chosen for the same prompt")
+            elif selection.rows is not None and rows >= selection.rows:
+                yield _rejection(sample, "beyond_target", f"{selection.rows} rows were wanted")
+            else:
+                rows += 1
+                yield sample
+
+
+def _rejection(sample: Sample, reason: str, detail: str) -> Rejection:
+    return Rejection(
+        id=sample.id, seed_id=sample.seed_id, stage="selection", reason=reason, detail=detail, sample=sample
+    )
