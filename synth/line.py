@@ -78,13 +78,13 @@ class Line:
 
         Raises FolderError when the store cannot be written; failures of the teacher end up in `halt` and `progress`.
         """
-        parents: AsyncIterator[Seed | Sample] = self._seeds(seeds)
-        parts = []
-        for index, stage in enumerate(self.recipe.stages):
-            out: Channel[Sample] = Channel(self.window)
-            parts.append(self._stage(index, stage, parents, out))
-            parents = aiter(out)
-        await together(*parts, self._finish(parents))
+        stages = self.recipe.stages
+        out: Channel[Sample] = Channel(self.window)
+        parts = [self._stage(0, stages[0], self._seeds(seeds), out)]
+        for index, stage in enumerate(stages[1:], 1):
+            before, out = out, Channel[Sample](self.window)
+            parts.append(self._stage(index, stage, aiter(before), out))
+        await together(*parts, self._finish(aiter(out)))
 
     async def _seeds(self, seeds: Iterator[Seed | Rejection]) -> AsyncIterator[Seed]:
         """Seeds as they are needed, read off the loop; ends early when nothing more will be sent."""

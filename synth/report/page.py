@@ -64,12 +64,12 @@ def page(manifest: Manifest, examples: Sequence[Sample], refused: Sequence[Reaso
         lstrip_blocks=True,
     )
     environment.filters["usd"] = usd
-    environment.filters["shown"] = shown
     environment.filters["visible"] = visible
     words = JAPANESE if is_japanese(manifest.recipe.language) else ENGLISH
     return environment.get_template("report.html.j2").render(
         manifest=manifest,
         words=words,
+        shown=shown,
         funnel=funnel(manifest, words),
         reasons=refused,
         histograms=histograms(manifest),

@@ -1,0 +1,200 @@
+"""What the practice teacher says to a request: a pure function of the request's body and the faults."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import orjson
+
+from synth.answers import final_answer, same_answer
+from synth.backends.practice.faults import CONTENT, POLITE, REFUSALS, Faults, broken_json, looped, reworded
+from synth.backends.practice.questions import TASKS, TOPICS
+from synth.backends.practice.tasks import Read, read
+from synth.text import KANA
+
+Role = Literal["asker", "answerer", "judge", "other"]
+COUNT = re.compile(r"(\d+)\s*(?:個|つ|問|件|new|different|instructions|questions|tasks)")
+QUESTION = re.compile(r"<question>\s*(.*?)\s*</question>", re.DOTALL)
+ANSWER = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
+FINAL = {"en": "A", "ja": "答え"}
+OTHER = {
+    "en": "This is synth's practice teacher. It only knows a few kinds of exercise, and this is not one of them.",
+    "ja": "synthの練習用教師です。限られた種類の練習問題だけを知っていて、これはその中にありません。",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """One instruction of a list, and the fault it carries."""
+
+    text: str
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a reply really is."""
+
+    role: Role
+    task: str = ""
+    language: str = "en"
+    fault: str = ""
+    """Empty when the reply is good."""
+    answer: str = ""
+    """The right final answer."""
+    instructions: tuple[Planted, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A reply's text before tokens are counted."""
+
+    content: str
+    truth: Truth
+    finish_reason: str = "stop"
+
+
+def truth(body: bytes | Mapping[str, Any], faults: Faults) -> Truth:
+    """What the reply to a request really is, worked out from the request alone."""
+    request = orjson.loads(body) if isinstance(body, bytes) else dict(body)
+    return say(request, faults).truth
+
+
+def say(request: dict[str, Any], faults: Faults) -> Said:
+    """The content of the reply to a chat request."""
+    identity = orjson.dumps([request, faults.seed, faults.templates], option=orjson.OPT_SORT_KEYS)
+    rng = random.Random(hashlib.sha256(identity).digest())  # noqa: S311 (play, no secret)
+    texts = [_text(message) for message in request["messages"] if message.get("role") == "user"]
+    wanted = _wanted(request)
+    first = texts[0] if texts else ""
+    if "score" in wanted or (QUESTION.search(first) and ANSWER.search(first)):
+        said = _judge(rng, first)
+    elif "instructions" in wanted:
+        said = _ask(rng, first, faults)
+    else:
+        known = next((found for text in reversed(texts) if (found := read(text))), None)
+        if known is None:
+            language = _language(first)
+            return Said(OTHER[language], Truth("other", language=language))
+        return _answer(rng, known, faults)
+    return _as_json(rng, said, faults)
+
+
+def _answer(rng: random.Random, known: Read, faults: Faults) -> Said:
+    language, solution = known.task.language, known.solution
+    fault = _fault(rng, faults, CONTENT if not solution.json else ("wrong_answer", "refusal", "truncation"))
+    spoken = Truth("answerer", known.task.name, language, fault, solution.answer)
+    told = solution.wrong if fault == "wrong_answer" else solution.answer
+    if fault == "refusal":
+        return Said(rng.choice(REFUSALS[(faults.templates, language)]), spoken)
+    if solution.json:
+        content = f"```json\n{told}\n```" if rng.random() < faults.fenced_json else told
+        return _cut(rng, content, spoken) if fault == "truncation" else Said(content, spoken)
+    if fault == "wrong_language":
+        return Said(_other_language(known), spoken)
+    polite = f"{rng.choice(POLITE[language])} " if rng.random() < 0.2 else ""
+    content = f"{polite}{solution.steps}"
+    if fault == "missing_answer":
+        return Said(content, spoken)
+    if fault == "repetition":
+        return Said(looped(rng, content, language, faults.templates), spoken)
+    content = f"{content}\n\n{FINAL[language]}: {told}"
+    return _cut(rng, content, spoken) if fault == "truncation" else Said(content, spoken)
+
+
+def _cut(rng: random.Random, content: str, spoken: Truth) -> Said:
+    return Said(content[: max(1, int(len(content) * rng.uniform(0.3, 0.8)))], spoken, "length")
+
+
+def _other_language(known: Read) -> str:
+    """The answer told in the language that was not asked for."""
+    if known.task.language == "ja":
+        return (
+            "To solve this, read the question carefully, write down what is given, and work through it one step at a "
+            f"time until the result appears.\n\nA: {known.solution.answer}"
+        )
+    return (
+        "この問題を解くには、まず問題文をよく読み、分かっている数を書き出してから、順番に計算を進めます。"
+        f"\n\n答え: {known.solution.answer}"
+    )
+
+
+def _ask(rng: random.Random, prompt: str, faults: Faults) -> Said:
+    language = _language(prompt)
+    count = int(found[1]) if (found := COUNT.search(prompt)) else 5
+    known = {topic: names for topic, names in TOPICS[language] if topic in prompt}
+    names = next(iter(known.values()), None)
+    tasks = [task for task in TASKS if task.language == language and (names is None or task.name in names)]
+    planted: list[Planted] = []
+    for _ in range(min(count, 50)):
+        good = [one.text for one in planted if not one.fault]
+        if good and rng.random() < faults.near_duplicate:
+            planted.append(Planted(reworded(rng, rng.choice(good), language, faults.templates), "near_duplicate"))
+        else:
+            planted.append(Planted(rng.choice(tasks).write(rng), ""))
+    content = json.dumps({"instructions": [one.text for one in planted]}, ensure_ascii=False)
+    return Said(content, Truth("asker", "instructions", language, instructions=tuple(planted)))
+
+
+def _judge(rng: random.Random, prompt: str) -> Said:
+    language = _language(prompt)
+    question, answer = QUESTION.search(prompt), ANSWER.search(prompt)
+    known = read(question[1]) if question else None
+    given = final_answer(answer[1]) if answer else None
+    right = known is not None and given is not None and same_answer(given.text, known.solution.answer)
+    score = rng.choice((4, 5, 5)) if right else rng.choice((1, 1, 2))
+    words = {
+        ("en", True): "The steps are sound and the final answer is right.",
+        ("en", False): "The final answer does not follow from the question.",
+        ("ja", True): "手順に誤りがなく、最後の答えも正しいです。",
+        ("ja", False): "最後の答えが問題の条件と合っていません。",
+    }
+    content = json.dumps({"reason": words[(language, right)], "score": score}, ensure_ascii=False)
+    return Said(content, Truth("judge", known.task.name if known else "", language))
+
+
+def _as_json(rng: random.Random, said: Said, faults: Faults) -> Said:
+    """Faults of form, for replies that were to be JSON."""
+    if rng.random() < faults.fenced_json:
+        return Said(f"```json\n{said.content}\n```", _with(said.truth, "fenced_json"))
+    if rng.random() < faults.invalid_json:
+        return Said(broken_json(rng, said.content, faults.templates), _with(said.truth, "invalid_json"))
+    return said
+
+
+def _with(true: Truth, fault: str) -> Truth:
+    return Truth(true.role, true.task, true.language, fault, true.answer, true.instructions)
+
+
+def _fault(rng: random.Random, faults: Faults, possible: tuple[str, ...]) -> str:
+    point = rng.random()
+    for name in possible:
+        point -= cast("float", getattr(faults, name))
+        if point < 0:
+            return name
+    return ""
+
+
+def _language(text: str) -> str:
+    return "ja" if len(KANA.findall(text)) > 0.15 * len(text) else "en"
+
+
+def _text(message: dict[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    return "".join(str(part.get("text", "")) for part in content or [])
+
+
+def _wanted(request: dict[str, Any]) -> set[str]:
+    """The properties of the object that a request asks for, by its schema or in words."""
+    named = (request.get("response_format") or {}).get("json_schema") or {}
+    properties = set((named.get("schema") or {}).get("properties") or {})
+    prompt = "".join(_text(message) for message in request["messages"])
+    return properties | {name for name in ("instructions", "score") if f'"{name}"' in prompt}

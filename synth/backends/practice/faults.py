@@ -1,0 +1,166 @@
+"""What the practice teacher does wrong, how often, and in which words."""
+
+from __future__ import annotations
+
+import random
+import re
+import unicodedata
+from typing import Literal
+
+from pydantic import Field
+
+from synth.types import Value
+
+Rate = Field(default=0.0, ge=0, le=1)
+
+
+class Faults(Value):
+    """Rates from 0 to 1; at most one fault of content spoils a reply."""
+
+    wrong_answer: float = Rate
+    refusal: float = Rate
+    truncation: float = Rate
+    repetition: float = Rate
+    wrong_language: float = Rate
+    missing_answer: float = Rate
+    invalid_json: float = Rate
+    fenced_json: float = Rate
+    near_duplicate: float = Rate
+    """Of the instructions in one list, how many repeat an earlier one in other words."""
+    rate_limit: float = Rate
+    server_error: float = Rate
+    dropped: float = Rate
+    slow: float = Rate
+    seed: int = 0
+    templates: Literal["tuning", "held_out"] = "tuning"
+    """Which of two disjoint sets of faulty wordings is used."""
+    latency_s: float = Field(default=0.0, ge=0)
+
+
+USUAL = Faults(
+    wrong_answer=0.06,
+    refusal=0.04,
+    truncation=0.03,
+    repetition=0.03,
+    wrong_language=0.03,
+    missing_answer=0.02,
+    invalid_json=0.03,
+    fenced_json=0.05,
+    near_duplicate=0.12,
+    rate_limit=0.02,
+    server_error=0.01,
+    dropped=0.005,
+    slow=0.01,
+    latency_s=0.02,
+)
+NO_FAULTS = Faults()
+
+CONTENT = ("wrong_answer", "refusal", "truncation", "repetition", "wrong_language", "missing_answer")
+
+REFUSALS = {
+    ("tuning", "en"): (
+        "I'm sorry, but I can't help with that request.",
+        "I cannot assist with this question. If you have another topic in mind, please let me know.",
+        "As an AI language model, I am unable to answer this kind of question.",
+        "Unfortunately, I won't be able to provide an answer to this.",
+    ),
+    ("tuning", "ja"): (
+        "申し訳ありませんが、そのご質問にはお答えできません。",
+        "恐れ入りますが、このご依頼には対応いたしかねます。",
+        "AIとして、この問題についてお手伝いすることはできません。",
+        "すみませんが、回答を差し控えさせていただきます。",
+    ),
+    ("held_out", "en"): (
+        "My apologies, this is something I have to decline.",
+        "I'm not able to work on that. Perhaps I can do something else for you?",
+        "Regrettably, I must refuse to answer this question.",
+        "I am sorry, I cannot do this calculation for you because it goes against my guidelines.",
+    ),
+    ("held_out", "ja"): (
+        "大変申し訳ございません。こちらの内容については回答できかねます。",
+        "誠に恐縮ですが、ご要望にお応えすることができません。",
+        "この質問への回答は控えさせていただきます。何卒ご了承ください。",
+        "ごめんなさい、それについてはお手伝いできません。",
+    ),
+}
+POLITE = {
+    "en": (
+        "Sorry if this is a little long, but each step matters.",
+        "I can't stress enough that the order of the steps is important here.",
+        "Happy to help with this one.",
+        "Unfortunately such questions are easy to get wrong, so let us go slowly.",
+    ),
+    "ja": (
+        "申し訳ありませんが、少し長めに説明します。",
+        "単純に見えますが、油断できません。順番に考えます。",
+        "喜んでお手伝いします。",
+        "「分かりません」と言われやすい問題ですが、順に計算すれば解けます。",
+    ),
+}
+LOOPS = {
+    ("tuning", "en"): (
+        "Let me check that again. ",
+        "and then we add the numbers, ",
+        "the result is the same as before. ",
+    ),
+    ("tuning", "ja"): ("もう一度確認します。", "したがって答えは同じです。", "はい、"),
+    ("held_out", "en"): ("So we have to compute it once more.\n", "wait, ", "the the "),
+    ("held_out", "ja"): ("次に計算を進めます。\n", "つまり、そういうことになります。", "ですです"),
+}
+
+
+def looped(rng: random.Random, text: str, language: str, templates: str) -> str:
+    """A text that starts well and then runs in circles."""
+    unit = rng.choice(LOOPS[(templates, language)])
+    return text[: len(text) // 2] + unit * max(rng.randint(12, 40), 90 // len(unit) + 1)
+
+
+def broken_json(rng: random.Random, text: str, templates: str) -> str:
+    """A JSON text that is not valid."""
+    if templates == "tuning":
+        return rng.choice((text[: max(1, len(text) * 2 // 3)], text.replace('"', "'"), f"{text}\nI hope this helps."))
+    return rng.choice((text[1:], f"Here is the JSON you asked for: {text}", text.replace(":", " =", 1)))
+
+
+def reworded(rng: random.Random, text: str, language: str, templates: str) -> str:
+    """The same instruction in slightly other words; its numbers stay."""
+    ways = {("tuning", "en"): _english, ("tuning", "ja"): _japanese}
+    other = {"en": _english_held_out, "ja": _japanese_held_out}
+    changed = ways.get((templates, language), other[language])(rng, text)
+    return changed if changed != text else f"{text} "
+
+
+def _english(rng: random.Random, text: str) -> str:
+    return rng.choice((
+        text.replace("How many", "Tell me how many").replace("?", "."),
+        f"Please answer: {text}",
+        text.lower().replace("?", " ?"),
+        text.replace("each", "apiece").replace("What is", "What's").replace(". ", "; "),
+    ))  # fmt: skip
+
+
+def _japanese(rng: random.Random, text: str) -> str:
+    return rng.choice((
+        re.sub(r"ですか。", "でしょうか？", text),
+        re.sub(r"\d", lambda digit: chr(ord(digit[0]) + 0xFEE0), text),
+        text.replace("。", "．").replace("、", "，"),
+        f"次の問題です。{text}",
+    ))  # fmt: skip
+
+
+def _english_held_out(rng: random.Random, text: str) -> str:
+    return rng.choice((
+        f"{text} Thanks!",
+        text.replace(" a ", " one ").replace("the", "The"),
+        text.upper(),
+        re.sub(r"\bHow\b", "Work out how", text).replace("?", ""),
+    ))  # fmt: skip
+
+
+def _japanese_held_out(rng: random.Random, text: str) -> str:
+    return rng.choice((
+        text.replace("ください。", "下さい。").replace("何", "なん"),
+        unicodedata.normalize("NFKC", text).replace("。", "。 "),
+        f"{text}教えてください。",
+        text.replace("は", "は、", 1),
+    ))  # fmt: skip

@@ -1,0 +1,209 @@
+"""The practice teacher over HTTP: OpenAI's chat completions, with faults on the way when asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from synth.backends.practice.answering import Said, say
+from synth.backends.practice.faults import Faults
+from synth.text import HAN, KANA
+
+MODEL = "practice-1"
+CREATED = 1_700_000_000
+RETRY_MS = 60
+SLOW_S = 1.0
+ARRIVALS_WITH_FAULTS = 2
+
+
+@asynccontextmanager
+async def practice_server(
+    faults: Faults, *, host: str = "127.0.0.1", port: int = 0, api_key: str | None = None
+) -> AsyncGenerator[str]:
+    """Serve on the running loop; gives the base URL. Port 0 takes a free one.
+
+    Raises OSError when the port is taken.
+    """
+    runner = web.AppRunner(PracticeTeacher(faults, api_key).application(), access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, shutdown_timeout=0.1)
+        await site.start()
+        bound: tuple[Any, ...] = runner.addresses[0]
+        yield f"http://{host}:{bound[1]}/v1"
+    finally:
+        await runner.cleanup()
+
+
+async def serve(
+    host: str, port: int, faults: Faults, *, api_key: str | None = None, ready: Callable[[str], None]
+) -> None:
+    """Serve until cancelled; `ready` gets the base URL."""
+    async with practice_server(faults, host=host, port=port, api_key=api_key) as base_url:
+        ready(base_url)
+        await asyncio.Event().wait()
+
+
+class PracticeTeacher:
+    """Counts arrivals, so that a request that met a fault on the way can succeed when it is sent again."""
+
+    def __init__(self, faults: Faults, api_key: str | None) -> None:
+        self._faults = faults
+        self._api_key = api_key
+        self._arrivals: Counter[bytes] = Counter()
+
+    def application(self) -> web.Application:
+        """The routes."""
+        application = web.Application(client_max_size=64 * 1024 * 1024, middlewares=[_unknown_path])
+        application.router.add_post("/v1/chat/completions", self._chat)
+        application.router.add_get("/v1/models", self._models)
+        application.router.add_get("/v1/models/{model}", self._model)
+        return application
+
+    async def _models(self, request: web.Request) -> web.StreamResponse:
+        return self._denied(request) or _json({"object": "list", "data": [_model()]})
+
+    async def _model(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["model"]
+        return self._denied(request) or (_json(_model()) if name == MODEL else _no_model(name))
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        denied = self._denied(request)
+        if denied is not None:
+            return denied
+        raw = await request.read()
+        body, problem = _checked(raw)
+        if problem is not None:
+            return problem
+        digest = hashlib.sha256(raw).digest()
+        self._arrivals[digest] += 1
+        fault = self._on_the_way(digest)
+        if fault == "dropped":
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=500)
+        if fault == "rate_limit":
+            headers = {"retry-after-ms": str(RETRY_MS), "x-ratelimit-remaining-requests": "0"}
+            return _error(429, "Rate limit reached for requests", "rate_limit_exceeded", headers=headers)
+        if fault == "server_error":
+            return _error(500, "The server had an error while processing your request", "server_error")
+        await asyncio.sleep(SLOW_S if fault == "slow" else self._faults.latency_s)
+        return _completion(body, say(body, self._faults))
+
+    def _on_the_way(self, digest: bytes) -> str:
+        arrival = self._arrivals[digest]
+        if arrival > ARRIVALS_WITH_FAULTS:
+            return ""
+        rng = random.Random(digest + bytes([arrival, self._faults.seed % 256]))  # noqa: S311 (play, no secret)
+        point = rng.random()
+        for name in ("rate_limit", "server_error", "dropped", "slow"):
+            point -= getattr(self._faults, name)
+            if point < 0:
+                return name
+        return ""
+
+    def _denied(self, request: web.Request) -> web.Response | None:
+        if self._api_key is None or request.headers.get("Authorization") == f"Bearer {self._api_key}":
+            return None
+        return _error(401, "Incorrect API key provided.", "invalid_api_key")
+
+
+@web.middleware
+async def _unknown_path(request: web.Request, handler: Any) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return _error(404, f"Unknown request URL: {request.method} {request.path}.", "unknown_url")
+    except web.HTTPMethodNotAllowed:
+        return _error(405, f"Not allowed to {request.method} on {request.path}.", "method_not_supported")
+
+
+def tokens(text: str) -> int:
+    """About how many tokens a text has: one for each Japanese letter, one for four others."""
+    wide = len(KANA.findall(text)) + len(HAN.findall(text))
+    return max(1, wide + (len(text) - wide + 3) // 4)
+
+
+def _checked(raw: bytes) -> tuple[dict[str, Any], web.Response | None]:
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return {}, _error(400, "We could not parse the JSON body of your request.", None)
+    if not isinstance(body, dict):
+        return {}, _error(400, "The body must be a JSON object.", None)
+    request: dict[str, Any] = body
+    messages = request.get("messages")
+    if not isinstance(request.get("model"), str):
+        return {}, _error(400, "you must provide a model parameter", None, "model")
+    if request["model"] != MODEL:
+        return {}, _no_model(request["model"])
+    if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
+        return {}, _error(400, "'messages' must be a non-empty array of objects", None, "messages")
+    for name in ("stream", "tools"):
+        if request.get(name):
+            return {}, _error(400, f"The practice teacher does not support {name!r}.", "unsupported_parameter", name)
+    if request.get("n", 1) != 1:
+        return {}, _error(400, "The practice teacher gives one choice.", "unsupported_value", "n")
+    return request, None
+
+
+def _completion(body: dict[str, Any], said: Said) -> web.Response:
+    content, finish = said.content, said.finish_reason
+    most = body.get("max_completion_tokens") or body.get("max_tokens") or 4096
+    if tokens(content) > most:
+        content, finish = content[:most], "length"
+    digest = hashlib.sha256(orjson.dumps(body)).hexdigest()
+    used = sum(tokens(str(message.get("content"))) + 4 for message in body["messages"])
+    document = {
+        "id": f"chatcmpl-practice-{digest[:24]}",
+        "object": "chat.completion",
+        "created": CREATED,
+        "model": MODEL,
+        "system_fingerprint": "practice",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": content, "refusal": None},
+                "logprobs": None,
+                "finish_reason": finish,
+            }
+        ],
+        "usage": {
+            "prompt_tokens": used,
+            "completion_tokens": tokens(content),
+            "total_tokens": used + tokens(content),
+            "prompt_tokens_details": {"cached_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0},
+        },
+    }
+    note = {"role": said.truth.role, "task": said.truth.task, "fault": said.truth.fault}
+    return _json(document, headers={"x-practice-truth": orjson.dumps(note).decode()})
+
+
+def _model() -> dict[str, Any]:
+    return {"id": MODEL, "object": "model", "created": CREATED, "owned_by": "synth-practice"}
+
+
+def _no_model(name: str) -> web.Response:
+    message = f"The model `{name}` does not exist; the practice teacher is called `{MODEL}`."
+    return _error(404, message, "model_not_found", "model")
+
+
+def _error(
+    status: int, message: str, code: str | None, param: str | None = None, headers: dict[str, str] | None = None
+) -> web.Response:
+    kind = {429: "requests", 500: "server_error"}.get(status, "invalid_request_error")
+    error = {"message": message, "type": kind, "param": param, "code": code}
+    return _json({"error": error}, status, headers)
+
+
+def _json(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(body=orjson.dumps(document), status=status, headers=headers, content_type="application/json")

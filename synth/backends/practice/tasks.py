@@ -1,0 +1,90 @@
+"""The checkable tasks of the practice teacher: each is written, read back and solved from the same wording."""
+
+from __future__ import annotations
+
+import random
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+Slots = Mapping[str, str]
+Choice = range | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """A right answer, the way to it, and a wrong one that looks as good."""
+
+    answer: str
+    steps: str
+    """In the task's own language."""
+    wrong: str
+    json: bool = False
+    """Whether the whole reply is the answer, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Wordings with slots, what the slots may hold, and how it is solved."""
+
+    name: str
+    language: str
+    wordings: tuple[str, ...]
+    slots: Mapping[str, Choice]
+    solve: Callable[[Slots], Solution]
+
+    def write(self, rng: random.Random) -> str:
+        """A question of this kind."""
+        wording = rng.choice(self.wordings)
+        return wording.format(**{name: str(rng.choice(choice)) for name, choice in self.slots.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A question that was recognised."""
+
+    task: Task
+    solution: Solution
+
+
+def read(text: str) -> Read | None:
+    """The task that stands somewhere in a text; None when there is none that this teacher knows."""
+    plain = folded(text)
+    for task, pattern in _patterns():
+        match = pattern.search(plain)
+        if match is not None:
+            return Read(task, task.solve(match.groupdict()))
+    return None
+
+
+def folded(text: str) -> str:
+    """Width and white space made alike."""
+    return " ".join(unicodedata.normalize("NFKC", text).split())
+
+
+@cache
+def _patterns() -> tuple[tuple[Task, re.Pattern[str]], ...]:
+    from synth.backends.practice.questions import TASKS  # the questions are built from this module's types
+
+    compiled = [(task, _pattern(task, wording)) for task in TASKS for wording in task.wordings]
+    # the longest wording first, so that a short one never matches inside it
+    return tuple(sorted(compiled, key=lambda pair: -len(pair[1].pattern)))
+
+
+def _pattern(task: Task, wording: str) -> re.Pattern[str]:
+    parts: list[str] = []
+    seen: set[str] = set()
+    for piece in re.split(r"(\{\w+\})", folded(wording)):
+        name = piece[1:-1]
+        if not re.fullmatch(r"\{\w+\}", piece):
+            parts.append(re.escape(piece).replace(r"\ ", r"\s*"))
+        elif name in seen:
+            parts.append(f"(?P={name})")
+        else:
+            seen.add(name)
+            choice = task.slots[name]
+            held = r"\d+" if isinstance(choice, range) else "|".join(re.escape(folded(one)) for one in choice)
+            parts.append(f"(?P<{name}>{held})")
+    return re.compile("".join(parts))

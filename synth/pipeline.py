@@ -1,0 +1,318 @@
+"""The run as one function: open the store, ask through the line, select, split, write."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from synth import seeds
+from synth.backends import Backend
+from synth.backends.online import online
+from synth.backends.practice import faults_of, practice_server
+from synth.backends.replay import replay
+from synth.budget import Budget
+from synth.datasets.card import write_card
+from synth.datasets.export import Written, write_dataset, write_rejected
+from synth.endpoint import REPLAY, Endpoint
+from synth.errors import Fatal, FolderError
+from synth.halt import Halt
+from synth.line import Enough, Line
+from synth.manifest import (
+    Manifest,
+    RecipeRecord,
+    SeedsRecord,
+    StageRecord,
+    State,
+    teacher_record,
+    versions,
+    write_manifest,
+)
+from synth.outcomes import Outcomes
+from synth.progress import Progress, StageCount
+from synth.recipe import LoadedRecipe
+from synth.report import write_report
+from synth.selection import select
+from synth.split import split_of
+from synth.store import Store
+from synth.teacher import Teacher
+from synth.types import Outcome, Rejection, Request, Sample
+
+WINDOW_PER_SLOT = 4
+EXAMPLES = 12
+PARKED_EXIT = 3
+
+
+class Interrupted(Fatal):
+    """The user asked the run to stop."""
+
+    exit_code = 130
+
+
+class Offline(Fatal):
+    """Only what is stored is used."""
+
+    exit_code = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to go about a run."""
+
+    folder: Path | None = None
+    """The run folder; the recipe's own choice, or `runs/<name>`, when None."""
+    limit: int | None = None
+    """The most seeds to read."""
+    salt: str = ""
+    """Another word asks everything anew."""
+    offline: bool = False
+    """Send nothing: write what the store holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run left, and how it ended."""
+
+    folder: Path
+    manifest: Manifest
+    exit_code: int
+    message: str
+    """Why it ended early; empty for a whole run."""
+
+    @property
+    def dataset(self) -> Path:
+        """The folder that `datasets.load_dataset` reads."""
+        return self.folder / "dataset"
+
+    @property
+    def report(self) -> Path:
+        """The HTML page."""
+        return self.folder / "report.html"
+
+
+Observer = Callable[[Progress, Halt], None]
+
+
+def run_folder(loaded: LoadedRecipe, options: Options) -> Path:
+    """The folder a run lives in."""
+    return options.folder or Path(loaded.recipe.output.folder or f"runs/{loaded.recipe.name}")
+
+
+async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Observer | None = None) -> Result:
+    """Make the dataset of a recipe. Running again goes on where the store ends, and sends nothing that it holds.
+
+    `observe` receives the live counters and the switch that stops the run, before the first request.
+    Raises RecipeError for seeds that cannot be read, FolderError for a folder that cannot be used, Fatal when a teacher
+    cannot even be opened. Whatever stops a run later is in the result, with what had been made by then.
+    """
+    options = options or Options()
+    began, started = time.monotonic(), _now()
+    total = sum(1 for _ in seeds.read(loaded.recipe.seeds, loaded.folder, options.limit))
+    folder = run_folder(loaded, options)
+    if options.offline and not (folder / "run.db").exists():
+        raise FolderError(f"There is no run in {folder}; run the recipe first.")
+    async with _store(folder, loaded) as store:
+        halt = Halt()
+        if options.offline:
+            halt.throw(Offline("Only stored replies are used."))
+        else:
+            await store.open_run()
+        budget = Budget(loaded.recipe.cap_microusd(), store.spent_microusd())
+        async with _teachers(loaded, store, budget, halt, options) as teachers:
+            stages = {stage.name: StageCount() for stage in loaded.recipe.stages}
+            progress = Progress(stages, teachers, budget, total)
+            if observe is not None:
+                observe(progress, halt)
+            outcomes = Outcomes(folder / "outcomes.db")
+            try:
+                await _line(loaded, store, outcomes, progress, halt).run(_seeds(loaded, options))
+                await store.note("finished", _now())
+                written = _write(loaded, folder, outcomes)
+                manifest = _manifest(loaded, store, progress, halt, written, started, time.monotonic() - began)
+                write_manifest(folder / "manifest.json", manifest)
+                write_card(folder, manifest, written.written)
+                write_report(folder / "report.html", manifest, written.examples, written.rejections)
+            finally:
+                outcomes.close()
+    return _result(folder, manifest, progress, halt)
+
+
+def _line(loaded: LoadedRecipe, store: Store, outcomes: Outcomes, progress: Progress, halt: Halt) -> Line:
+    most = max(endpoint.limits.max_in_flight for endpoint in loaded.recipe.teachers.values())
+    return Line(
+        recipe=loaded.recipe,
+        templates=loaded.templates,
+        teachers=progress.teachers,
+        store=store,
+        outcomes=outcomes,
+        progress=progress,
+        halt=halt,
+        window=WINDOW_PER_SLOT * most,
+        journal=halt.error is None,
+    )
+
+
+def _seeds(loaded: LoadedRecipe, options: Options) -> Iterator[seeds.Seed | Rejection]:
+    return seeds.unique(seeds.read(loaded.recipe.seeds, loaded.folder, options.limit))
+
+
+@asynccontextmanager
+async def _store(folder: Path, loaded: LoadedRecipe) -> AsyncGenerator[Store]:
+    """The store of the run folder, which belongs to one recipe."""
+    store = Store(folder)
+    try:
+        owner = store.meta("recipe")
+        if owner not in (None, loaded.recipe.name):
+            raise FolderError(f"{folder} holds a run of the recipe {owner!r}; choose another folder with --out.")
+        if owner is None:
+            await store.note("recipe", loaded.recipe.name)
+            await store.note("path", str(loaded.path.absolute()))
+        yield store
+    finally:
+        store.close()
+
+
+@asynccontextmanager
+async def _teachers(
+    loaded: LoadedRecipe, store: Store, budget: Budget, halt: Halt, options: Options
+) -> AsyncGenerator[Mapping[str, Teacher]]:
+    """Every teacher of the recipe, ready to be asked."""
+    async with AsyncExitStack() as stack:
+        teachers: dict[str, Teacher] = {}
+        for name, endpoint in loaded.recipe.teachers.items():
+            backend = await _backend(endpoint, loaded.folder, stack, offline=options.offline)
+            teachers[name] = Teacher(
+                name, endpoint, backend=backend, store=store, budget=budget, halt=halt, salt=options.salt
+            )
+            teachers[name].settle_leftovers()
+        yield teachers
+
+
+async def _backend(endpoint: Endpoint, folder: Path, stack: AsyncExitStack, *, offline: bool) -> Backend:
+    if offline:
+        return Nobody()
+    if endpoint.base_url.startswith(REPLAY):
+        return replay(endpoint.base_url, folder)
+    base_url = endpoint.base_url
+    if endpoint.is_practice:
+        base_url = await stack.enter_async_context(practice_server(faults_of(endpoint.base_url)))
+    return await stack.enter_async_context(online(endpoint, base_url))
+
+
+class Nobody:
+    """Answers nothing: for work on what is stored."""
+
+    async def send(self, request: Request) -> Outcome:
+        """Never called, as a halted run does not send."""
+        raise AssertionError(request.teacher)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    written: Written
+    not_selected: dict[str, int]
+    examples: list[Sample]
+    rejections: list[Rejection]
+
+
+def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes) -> _Written:
+    """Select, split and write; everything in id order, so that the same outcomes give the same bytes."""
+    refused: list[str] = []
+    examples: list[Sample] = []
+    shown: Counter[str] = Counter()
+    rejections: list[Rejection] = []
+
+    def rows() -> Iterator[tuple[str, Sample]]:
+        for chosen in select(outcomes.accepted(), loaded.recipe.selection):
+            if isinstance(chosen, Rejection):
+                refused.append(chosen.reason)
+                outcomes.reject(chosen)
+                continue
+            if len(examples) < EXAMPLES:
+                examples.append(chosen)
+            yield split_of(chosen.seed_id, loaded.recipe.split), chosen
+
+    def shown_rejections(every: Iterable[Rejection]) -> Iterator[Rejection]:
+        for rejection in every:
+            shown[rejection.reason] += 1
+            if shown[rejection.reason] <= 3:
+                rejections.append(rejection)
+            yield rejection
+
+    models = {stage.name: loaded.recipe.teachers[stage.generator.teacher].model for stage in loaded.recipe.stages}
+    written = write_dataset(rows(), folder, models)
+    write_rejected(shown_rejections(outcomes.rejected()), folder / "rejected.jsonl")
+    return _Written(written, dict(Counter(refused)), examples, rejections)
+
+
+def _manifest(
+    loaded: LoadedRecipe, store: Store, progress: Progress, halt: Halt, written: _Written, started: str, seconds: float
+) -> Manifest:
+    recipe = loaded.recipe
+    return Manifest(
+        versions=versions(),
+        state=_state(halt, progress),
+        practice=any(endpoint.is_practice for endpoint in recipe.teachers.values()),
+        recipe=RecipeRecord(
+            name=recipe.name,
+            language=recipe.language,
+            licence=recipe.license,
+            sha256=loaded.sha256,
+            text=recipe.model_dump_json(indent=2),
+            templates=loaded.templates.sources(),
+        ),
+        seeds=SeedsRecord(
+            identity=seeds.describe(recipe.seeds, loaded.folder), count=progress.seeds, repeated=progress.repeated
+        ),
+        teachers=tuple(
+            teacher_record(name, endpoint, progress.teachers[name].served) for name, endpoint in recipe.teachers.items()
+        ),
+        stages=tuple(
+            StageRecord(
+                name=name,
+                units=count.units,
+                drafts=count.drafts,
+                accepted=count.accepted,
+                rejected=dict(sorted(count.rejected.items())),
+                parked=count.parked,
+            )
+            for name, count in progress.stages.items()
+        ),
+        not_selected=written.not_selected,
+        rows=written.written.rows,
+        ledger=tuple(store.ledger()),
+        budget_microusd=recipe.cap_microusd(),
+        started=started,
+        finished=_now(),
+        seconds=round(seconds, 3),
+    )
+
+
+def _state(halt: Halt, progress: Progress) -> State:
+    error = halt.error
+    if error is None or isinstance(error, Enough):
+        return "partial" if progress.parked() else "complete"
+    if isinstance(error, Offline):
+        return "partial" if progress.unfinished() else "complete"
+    if isinstance(error, Interrupted):
+        return "interrupted"
+    return "stopped_by_budget" if error.exit_code == 6 else "failed"
+
+
+def _result(folder: Path, manifest: Manifest, progress: Progress, halt: Halt) -> Result:
+    error = halt.error
+    if error is not None and error.exit_code:
+        return Result(folder, manifest, error.exit_code, str(error))
+    parked = progress.parked()
+    if parked and error is None:
+        message = f"{parked} samples got no usable reply and are parked; run again to ask for them once more."
+        return Result(folder, manifest, PARKED_EXIT, message)
+    return Result(folder, manifest, 0, "")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
