@@ -35,7 +35,7 @@ from synth.manifest import (
 from synth.outcomes import Outcomes
 from synth.progress import Progress, StageCount
 from synth.recipe import LoadedRecipe
-from synth.report import write_report
+from synth.report.page import write_report
 from synth.selection import select
 from synth.split import split_of
 from synth.store import Store

@@ -53,7 +53,7 @@ def place_of(places: dict[Loc, Place], loc: Sequence[str | int]) -> tuple[Place,
 def _surprises(text: str, file: str) -> list[Problem]:
     found: list[Problem] = []
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        mark = event.start_mark
+        mark: Any = event.start_mark
         alias = isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None)
         if alias or getattr(event, "tag", None):
             what = "anchors and aliases" if alias else "tags"

@@ -53,7 +53,7 @@ def publishable(manifest: Manifest) -> Problem | None:
         return Problem(
             "the recipe gives no licence for the result, so it cannot be published; "
             "decide on one, with the teachers' terms in view, and write it there",
-            field="licence",
+            field="license",
         )
     return None
 

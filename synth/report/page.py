@@ -19,6 +19,10 @@ from synth.types import Rejection, Sample
 
 MOST_EXAMPLES = 12
 MOST_PER_REASON = 2
+MOST_CHARACTERS = 8000
+"""Of one text in an example row."""
+MOST_CHARACTERS_REFUSED = 1000
+"""Of one text in a refused sample: enough to see why, and a repetition loop does not fill the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ def page(manifest: Manifest, examples: Sequence[Sample], refused: Sequence[Reaso
         manifest=manifest,
         words=words,
         shown=shown,
+        most=MOST_CHARACTERS,
+        most_refused=MOST_CHARACTERS_REFUSED,
         funnel=funnel(manifest, words),
         reasons=refused,
         histograms=histograms(manifest),

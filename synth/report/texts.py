@@ -7,9 +7,6 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-MOST_CHARACTERS = 8000
-"""Of one text; a repetition loop would otherwise fill the page."""
-
 # zero-width joiners stay: emoji and several scripts need them
 _UNSEEN = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
@@ -34,9 +31,9 @@ class Shown:
     left_out: int
 
 
-def shown(text: str) -> Shown:
-    """Cut a text to what a page bears, split off its code blocks and escape everything."""
-    return Shown(segments(text[:MOST_CHARACTERS]), max(0, len(text) - MOST_CHARACTERS))
+def shown(text: str, most: int) -> Shown:
+    """Cut a text to `most` characters, split off its code blocks and escape everything."""
+    return Shown(segments(text[:most]), max(0, len(text) - most))
 
 
 def segments(text: str) -> tuple[Segment, ...]:

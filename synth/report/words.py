@@ -26,7 +26,6 @@ class Words:
     way_note: str
     rejections: str
     no_rejections: str
-    no_example: str
     kept_twin: str
     similarity: str
     not_kept: str
@@ -64,7 +63,6 @@ class Words:
     no_licence: str
     time: str
     versions: str
-    rejected: str
     parked: str
     repeated: str
     practice_teacher: str
@@ -97,7 +95,6 @@ ENGLISH = Words(
     way_note="Every sample that was refused is in rejected.jsonl with its reason.",
     rejections="Why samples were refused",
     no_rejections="No sample was refused.",
-    no_example="No example was kept for this page.",
     kept_twin="The one that was kept",
     similarity="similarity",
     not_kept="There was no text to keep.",
@@ -135,9 +132,8 @@ ENGLISH = Words(
     no_licence="none given; not to be published",
     time="Time",
     versions="Versions",
-    rejected="refused",
     parked="set aside",
-    repeated="repeated seeds dropped",
+    repeated="Repeated seeds dropped:",
     practice_teacher="practice teacher",
 )
 
@@ -168,7 +164,6 @@ JAPANESE = Words(
     way_note="不採用のサンプルはすべて、理由とともに rejected.jsonl にあります。",
     rejections="不採用の理由",
     no_rejections="不採用のサンプルはありません。",
-    no_example="このページに載せる例はありません。",
     kept_twin="採用されたほう",
     similarity="類似度",
     not_kept="残すテキストがありませんでした。",
@@ -206,9 +201,8 @@ JAPANESE = Words(
     no_licence="指定なし（公開できません）",
     time="日時",
     versions="バージョン",
-    rejected="不採用",
     parked="保留",
-    repeated="除いた重複シード",
+    repeated="除いた重複シード：",
     practice_teacher="練習用の教師",
 )
 

@@ -189,12 +189,15 @@ def _text(message: dict[str, Any]) -> str:
     content = message.get("content")
     if isinstance(content, str):
         return content
-    return "".join(str(part.get("text", "")) for part in content or [])
+    parts = cast("list[Any]", content) if isinstance(content, list) else []
+    return "".join(str(cast("dict[str, Any]", part).get("text", "")) for part in parts if isinstance(part, dict))
 
 
 def _wanted(request: dict[str, Any]) -> set[str]:
     """The properties of the object that a request asks for, by its schema or in words."""
-    named = (request.get("response_format") or {}).get("json_schema") or {}
-    properties = set((named.get("schema") or {}).get("properties") or {})
+    schema: Any = request.get("response_format")
+    for name in ("json_schema", "schema", "properties"):
+        schema = cast("dict[str, Any]", schema).get(name) if isinstance(schema, dict) else None
+    properties = set(cast("dict[str, Any]", schema)) if isinstance(schema, dict) else set[str]()
     prompt = "".join(_text(message) for message in request["messages"])
     return properties | {name for name in ("instructions", "score") if f'"{name}"' in prompt}

@@ -8,7 +8,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from aiohttp import web
@@ -139,13 +139,13 @@ def _checked(raw: bytes) -> tuple[dict[str, Any], web.Response | None]:
         return {}, _error(400, "We could not parse the JSON body of your request.", None)
     if not isinstance(body, dict):
         return {}, _error(400, "The body must be a JSON object.", None)
-    request: dict[str, Any] = body
-    messages = request.get("messages")
+    request = cast("dict[str, Any]", body)
+    messages: Any = request.get("messages")
     if not isinstance(request.get("model"), str):
         return {}, _error(400, "you must provide a model parameter", None, "model")
     if request["model"] != MODEL:
         return {}, _no_model(request["model"])
-    if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
+    if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in cast("list[Any]", messages)):
         return {}, _error(400, "'messages' must be a non-empty array of objects", None, "messages")
     for name in ("stream", "tools"):
         if request.get(name):
