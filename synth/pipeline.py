@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,6 +72,8 @@ class Options:
     """Another word asks everything anew."""
     offline: bool = False
     """Send nothing: write what the store holds."""
+    write: bool = True
+    """Whether to write the dataset; a preview only looks at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,10 @@ class Result:
     exit_code: int
     message: str
     """Why it ended early; empty for a whole run."""
+    examples: list[Sample]
+    """The first rows."""
+    rejections: list[Rejection]
+    """A few of every reason."""
 
     @property
     def dataset(self) -> Path:
@@ -131,14 +138,26 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
             try:
                 await _line(loaded, store, outcomes, progress, halt).run(_seeds(loaded, options))
                 await store.note("finished", _now())
-                written = _write(loaded, folder, outcomes)
-                manifest = _manifest(loaded, store, progress, halt, written, started, time.monotonic() - began)
-                write_manifest(folder / "manifest.json", manifest)
-                write_card(folder, manifest, written.written)
-                write_report(folder / "report.html", manifest, written.examples, written.rejections)
+                with _target(folder, options) as target:
+                    written = _write(loaded, target, outcomes)
+                    manifest = _manifest(loaded, store, progress, halt, written, started, time.monotonic() - began)
+                    write_manifest(target / "manifest.json", manifest)
+                    write_card(target, manifest, written.written)
+                    write_report(target / "report.html", manifest, written.examples, written.rejections)
             finally:
                 outcomes.close()
-    return _result(folder, manifest, progress, halt)
+    exit_code, message = _ending(progress, halt)
+    return Result(folder, manifest, exit_code, message, written.examples, written.rejections)
+
+
+@contextmanager
+def _target(folder: Path, options: Options) -> Generator[Path]:
+    """Where the outputs go: a preview's vanish again."""
+    if options.write:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as vanishing:
+        yield Path(vanishing)
 
 
 def _line(loaded: LoadedRecipe, store: Store, outcomes: Outcomes, progress: Progress, halt: Halt) -> Line:
@@ -303,15 +322,15 @@ def _state(halt: Halt, progress: Progress) -> State:
     return "stopped_by_budget" if error.exit_code == 6 else "failed"
 
 
-def _result(folder: Path, manifest: Manifest, progress: Progress, halt: Halt) -> Result:
+def _ending(progress: Progress, halt: Halt) -> tuple[int, str]:
+    """Exit code and reason."""
     error = halt.error
     if error is not None and error.exit_code:
-        return Result(folder, manifest, error.exit_code, str(error))
+        return error.exit_code, str(error)
     parked = progress.parked()
     if parked and error is None:
-        message = f"{parked} samples got no usable reply and are parked; run again to ask for them once more."
-        return Result(folder, manifest, PARKED_EXIT, message)
-    return Result(folder, manifest, 0, "")
+        return PARKED_EXIT, f"{parked} samples got no usable reply and are parked; run again to ask for them once more."
+    return 0, ""
 
 
 def _now() -> str:

@@ -338,13 +338,13 @@ def read_ledger(connection: sqlite3.Connection) -> list[Ledger]:
 
 
 def stored_requests(connection: sqlite3.Connection) -> Iterator[tuple[str, str, bytes]]:
-    """Stage, key (hex) and JSON body of every request that has an attempt, each once, oldest first."""
+    """Stage, unit and JSON body of every request that was sent, each once, oldest first."""
     decompress = zstandard.ZstdDecompressor().decompress
     rows = connection.execute(
-        "SELECT stage, key, body FROM attempt WHERE id IN (SELECT min(id) FROM attempt GROUP BY key)"
+        "SELECT stage, unit, body FROM attempt WHERE id IN (SELECT min(id) FROM attempt GROUP BY key) ORDER BY id"
     )
-    for stage, key, body in rows:
-        yield stage, bytes(key).hex(), decompress(body)
+    for stage, unit, body in rows:
+        yield stage, unit, decompress(body)
 
 
 def _create(path: Path) -> None:

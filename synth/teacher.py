@@ -64,6 +64,8 @@ class Teacher:
         self.admission = Admission(endpoint.limits, time.monotonic, halt.sleep)
         self.served: set[str] = set()
         """The models the provider said it served."""
+        self.tokens = 0
+        """Tokens that the replies of this process used, in and out."""
         self._backend = backend
         self._store = store
         self._budget = budget
@@ -187,6 +189,7 @@ class Teacher:
             failure, result = _read(outcome)
             usage = usage_of(outcome)
             cost = self._cost(request, failure, usage)
+            self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
             self._store.settle(attempt, failure, usage, cost)
             self._budget.settle(worst, cost)
             self._answered = self._answered or outcome.status > 0

@@ -145,7 +145,11 @@ def _checked(raw: bytes) -> tuple[dict[str, Any], web.Response | None]:
         return {}, _error(400, "you must provide a model parameter", None, "model")
     if request["model"] != MODEL:
         return {}, _no_model(request["model"])
-    if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in cast("list[Any]", messages)):
+    if (
+        not isinstance(messages, list)
+        or not messages
+        or not all(isinstance(one, dict) for one in cast("list[Any]", messages))
+    ):
         return {}, _error(400, "'messages' must be a non-empty array of objects", None, "messages")
     for name in ("stream", "tools"):
         if request.get(name):

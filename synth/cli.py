@@ -1,0 +1,176 @@
+"""The command line. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from synth.errors import SynthError
+
+if TYPE_CHECKING:
+    from synth.recipe import LoadedRecipe, Overrides
+
+BUG_EXIT = 1
+
+
+def main() -> None:
+    """The `synth` command: one sentence and an exit code of its own for every error a user may meet."""
+    try:
+        code = command(standalone_mode=False)
+    except SynthError as error:
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _overriding(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that stand in for the recipe's own words."""
+    options = [
+        click.argument("recipe", type=click.Path(path_type=Path)),
+        click.option("--teacher", "teachers", multiple=True, metavar="NAME=URL,MODEL[,KEY_VARIABLE]",
+                     help="Ask this endpoint as the named teacher."),
+        click.option("--seeds", default="", metavar="PATH", help="Read the seeds from this file."),
+        click.option("--budget", type=click.FloatRange(min=0), metavar="USD", help="Never spend more than this."),
+        click.option("--rows", type=click.IntRange(min=1), help="Stop when so many rows are there."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _load(recipe: Path, teachers: tuple[str, ...], seeds: str, budget: float | None, rows: int | None) -> LoadedRecipe:
+    from synth.recipe import Overrides, load
+
+    overrides: Overrides = Overrides(teachers, seeds, budget, rows)
+    return load(recipe, overrides)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="synth")
+def command() -> None:
+    """Distil a strong teacher into a checked, deduplicated, scored instruction dataset."""
+
+
+@command.command()
+@_overriding
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
+    """Check a RECIPE, its templates and all its seeds, without sending anything."""
+    from synth import console, seeds
+
+    loaded = _load(recipe, **overrides)
+    counts = [0, 0]
+    for seed in seeds.unique(seeds.read(loaded.recipe.seeds, loaded.folder)):
+        counts[hasattr(seed, "reason")] += 1
+    console.checked(loaded, *counts, as_json=as_json)
+    return 0
+
+
+@command.command()
+@_overriding
+@click.option("-n", "count", default=3, show_default=True, type=click.IntRange(min=1), help="Seeds to try.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def preview(recipe: Path, count: int, out: Path | None, as_json: bool, **overrides: Any) -> int:
+    """Try a RECIPE on its first seeds and show what comes of them. The replies are kept for the run."""
+    from synth import console
+    from synth.pipeline import Options
+
+    return console.preview(_load(recipe, **overrides), Options(out, count, write=False), as_json=as_json)
+
+
+@command.command()
+@_overriding
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; runs/NAME unless the recipe says otherwise.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use only so many seeds.")
+@click.option("--fresh", default="", metavar="SALT", help="Ask everything anew under this word.")
+def run(recipe: Path, out: Path | None, limit: int | None, fresh: str, **overrides: Any) -> int:
+    """Make the dataset of a RECIPE. Run it again to go on: nothing that is stored is asked twice."""
+    from synth import console
+    from synth.pipeline import Options
+
+    return console.run(_load(recipe, **overrides), Options(out, limit, fresh))
+
+
+@command.command()
+@_overriding
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use only so many seeds.")
+def export(recipe: Path, out: Path | None, limit: int | None, **overrides: Any) -> int:
+    """Write the dataset of a RECIPE again from stored replies alone, such as after changing its selection."""
+    from synth import console
+    from synth.pipeline import Options
+
+    return console.run(_load(recipe, **overrides), Options(out, limit, offline=True))
+
+
+@command.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(folder: Path, as_json: bool) -> int:
+    """Say how far the run in FOLDER is and what it has cost."""
+    from synth import console
+
+    console.status(folder, as_json=as_json)
+    return 0
+
+
+@command.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("ids", nargs=-1)
+@click.option("--rejected", is_flag=True, help="Show what was refused.")
+@click.option("--reason", default="", help="Show only what was refused for this reason.")
+@click.option("-n", "count", default=3, show_default=True, type=click.IntRange(min=1), help="How many to show.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+def show(folder: Path, ids: tuple[str, ...], rejected: bool, reason: str, count: int, as_json: bool) -> int:
+    """Show rows of the run in FOLDER, or those with the given IDS."""
+    from synth import console
+
+    console.show(folder, ids, rejected=rejected or bool(reason), reason=reason, count=count, as_json=as_json)
+    return 0
+
+
+@command.command()
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--faults", default="usual", show_default=True, type=click.Choice(["usual", "held_out", "faultless"]))
+@click.option("--key", default=None, help="Demand this API key.")
+def practice(port: int, host: str, faults: str, key: str | None) -> int:
+    """Serve the practice teacher: an OpenAI-compatible server of exercises, for trying things out."""
+    from synth import console
+
+    return console.practice(host, port, faults, key)
+
+
+@command.command()
+def schema() -> int:
+    """Print the JSON schema of recipes, for editors."""
+    import json
+
+    from synth.recipe import json_schema
+
+    click.echo(json.dumps(json_schema(), ensure_ascii=False, indent=2))
+    return 0
+
+
+@command.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(folder: Path | None, as_json: bool) -> int:
+    """Look over the installation, and the run in FOLDER if one is given."""
+    from synth import console
+
+    return console.doctor(folder, as_json=as_json)

@@ -1,0 +1,380 @@
+"""What the commands show: calm tables in a terminal, plain lines elsewhere, JSON where asked."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import platform
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Coroutine
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from synth import pipeline
+from synth.backends.practice import MODEL, faults_of, serve
+from synth.backends.practice.scoreboard import Scoreboard, scoreboard
+from synth.budget import usd
+from synth.errors import FolderError
+from synth.halt import Halt
+from synth.manifest import Manifest, read_manifest
+from synth.pipeline import Interrupted, Options, Result
+from synth.progress import Progress
+from synth.recipe import LoadedRecipe
+from synth.store import connect, read_ledger
+from synth.types import Message
+
+PLAIN_EVERY_S = 5.0
+LIVE_EVERY_S = 0.2
+OPTIONAL = {"pyarrow": "parquet", "datasets": "hub", "huggingface_hub": "hub", "jsonschema": "schema"}
+
+_out = Console(highlight=False)
+_err = Console(stderr=True, highlight=False)
+
+
+def checked(loaded: LoadedRecipe, count: int, repeated: int, *, as_json: bool) -> None:
+    """Say that a recipe is sound and what it would do."""
+    recipe = loaded.recipe
+    if as_json:
+        _json({"recipe": recipe.name, "seeds": count, "repeated": repeated, "sha256": loaded.sha256})
+        return
+    _out.print(f"[green]ok[/]  {recipe.name}: {count:,} seeds" + (f", {repeated:,} repeated" if repeated else ""))
+    for name, endpoint in recipe.teachers.items():
+        _out.print(f"    teacher {name}: {endpoint.model} at {endpoint.base_url}")
+    for stage in recipe.stages:
+        checks = ", ".join(validator.kind for validator in stage.validators) or "none"
+        scores = ", ".join(scorer.name for scorer in stage.scorers) or "none"
+        draws = f" x {stage.draws} draws" if stage.draws > 1 else ""
+        _out.print(f"    stage {stage.name}: {stage.generator.kind}{draws}; checks {checks}; scores {scores}")
+    if recipe.license is None:
+        _out.print("    no licence is given, so the result cannot be published")
+
+
+def run(loaded: LoadedRecipe, options: Options) -> int:
+    """Run (or export) with live progress, and say what came of it."""
+    result = _watched(loaded, options)
+    manifest = result.manifest
+    _summary(manifest)
+    if manifest.practice and not options.offline:
+        faults = {
+            endpoint.model: faults_of(endpoint.base_url)
+            for endpoint in loaded.recipe.teachers.values()
+            if endpoint.is_practice
+        }
+        _out.print(_board(scoreboard(result.folder, faults)))
+        _out.print("[dim]Practice data: exercises of the embedded practice teacher, not of a language model.[/]\n")
+    _out.print(f"dataset  {result.dataset}", soft_wrap=True)
+    _out.print(f"report   {result.report}", soft_wrap=True)
+    if result.message:
+        _err.print(result.message, style="yellow", markup=False, soft_wrap=True)
+    return result.exit_code
+
+
+def preview(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
+    """Run on a few seeds and show rows and rejections."""
+    result = _watched(loaded, options)
+    if as_json:
+        _json(
+            {
+                "rows": [sample.model_dump(mode="json") for sample in result.examples],
+                "rejected": [rejection.model_dump(mode="json") for rejection in result.rejections],
+            }
+        )
+        return result.exit_code
+    for sample in result.examples:
+        scores = "  ".join(f"{score.name} {score.value:g}" for score in sample.scores)
+        _conversation(f"{sample.id}  {scores}", sample.messages)
+    for rejection in result.rejections:
+        _out.print(f"[yellow]refused[/] {rejection.id}  {rejection.reason}  [dim]{rejection.detail[:200]!r}[/]")
+    _summary(result.manifest)
+    if result.message:
+        _err.print(result.message, style="yellow", markup=False, soft_wrap=True)
+    return result.exit_code
+
+
+def status(folder: Path, *, as_json: bool) -> None:
+    """What a run folder holds. Raises FolderError when it holds no run."""
+    connection = connect(folder / "run.db")
+    ledger = read_ledger(connection)
+    meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
+    parked = connection.execute("SELECT count(*) FROM passed_over").fetchone()[0]
+    connection.close()
+    manifest = read_manifest(folder / "manifest.json") if (folder / "manifest.json").exists() else None
+    running = _holder(folder)
+    state = f"running ({running})" if running else manifest.state if manifest else "stopped before its first export"
+    cost = sum(line.cost_microusd for line in ledger)
+    if as_json:
+        _json(
+            {
+                "recipe": meta.get("recipe"),
+                "state": "running" if running else state,
+                "rows": manifest.rows if manifest else {},
+                "rejected": manifest.rejected if manifest else {},
+                "parked": parked,
+                "cost_microusd": cost,
+                "ledger": ledger,
+            }
+        )
+        return
+    _out.print(f"[bold]{meta.get('recipe')}[/]  {state}")
+    if manifest is not None:
+        _summary(manifest)
+    table = _table("stage", "teacher", "class", "attempts", "tokens in", "tokens out", "cost", right=4)
+    for line in ledger:
+        table.add_row(
+            *(line.stage, line.teacher, line.failure, f"{line.attempts:,}", f"{line.prompt_tokens:,}"),
+            *(f"{line.completion_tokens:,}", usd(line.cost_microusd)),
+        )
+    _out.print(table)
+
+
+def show(folder: Path, ids: tuple[str, ...], *, rejected: bool, reason: str, count: int, as_json: bool) -> None:
+    """Rows or rejections of a run. Raises FolderError when there are none, or an id is not among them."""
+    path = folder / ("rejected.jsonl" if rejected else "rows.jsonl")
+    if not path.exists():
+        raise FolderError(f"There is no {path.name} in {folder}; run or export the recipe first.")
+    shown: set[str] = set()
+    with path.open("rb") as file:
+        for line in file:
+            record = orjson.loads(line)
+            if (ids and record["id"] not in ids) or (reason and record["reason"] != reason):
+                continue
+            shown.add(record["id"])
+            if as_json:
+                sys.stdout.buffer.write(line)
+            else:
+                _record(record)
+            if len(shown) >= (len(ids) or count):
+                return
+    missing = [one for one in ids if one not in shown]
+    if missing:
+        raise FolderError(f"There is no {missing[0]!r} in {path}.")
+    if not shown and not as_json:
+        _out.print(f"Nothing to show in {path}.")
+
+
+def practice(host: str, port: int, faults: str, key: str | None) -> int:
+    """Serve the practice teacher until Ctrl-C."""
+
+    def ready(base_url: str) -> None:
+        _out.print(f"practice teacher [bold]{MODEL}[/] at {base_url}  (Ctrl-C stops it)")
+        _out.print("[dim]Exercises with planted faults, for trying synth: not a language model.[/]")
+
+    try:
+        asyncio.run(serve(host, port, faults_of(f"practice:{faults}"), api_key=key, ready=ready))
+    except OSError as error:
+        raise FolderError(
+            f"Port {port} on {host} cannot be used ({error.strerror}); choose another with --port."
+        ) from error
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def doctor(folder: Path | None, *, as_json: bool) -> int:
+    """Versions and optional packages; with a folder, the state of its store."""
+    report: dict[str, Any] = {"synth": version("synth"), "python": platform.python_version()}
+    report["platform"] = platform.platform()
+    report["sqlite"] = sqlite3.sqlite_version
+    for package, extra in OPTIONAL.items():
+        try:
+            report[package] = version(package)
+        except PackageNotFoundError:
+            report[package] = f"not installed (pip install 'synth[{extra}]')"
+    sound = True
+    if folder is not None:
+        connection = connect(folder / "run.db")
+        found = [row[0] for row in connection.execute("PRAGMA quick_check(5)").fetchall()]
+        sound = found == ["ok"]
+        report["store"] = "sound" if sound else "; ".join(found)
+        report["attempts"] = connection.execute("SELECT count(*) FROM attempt").fetchone()[0]
+        report["lost"] = connection.execute("SELECT count(*) FROM attempt WHERE state = 'lost'").fetchone()[0]
+        report["in use by"] = _holder(folder) or "nobody"
+        connection.close()
+    if as_json:
+        _json(report)
+    else:
+        table = _table("", "")
+        for name, value in report.items():
+            table.add_row(name, str(value))
+        _out.print(table)
+    return 0 if sound else FolderError.exit_code
+
+
+def _watched(loaded: LoadedRecipe, options: Options) -> Result:
+    """Run with progress on stderr; Ctrl-C once ends what is in flight, twice stops at once. Both keep what came."""
+    name = loaded.recipe.name
+
+    async def watched() -> Result:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        watching: list[asyncio.Task[None]] = []
+
+        def observe(progress: Progress, halt: Halt) -> None:
+            def interrupt() -> None:
+                if isinstance(halt.error, Interrupted) and task is not None:
+                    task.cancel()
+                halt.throw(Interrupted("Stopped by Ctrl-C; run again to go on."))
+                if not isinstance(halt.error, Interrupted):
+                    return
+                _err.print("Ending what is in flight; Ctrl-C again stops at once.", style="yellow")
+
+            loop.add_signal_handler(signal.SIGINT, interrupt)
+            loop.add_signal_handler(signal.SIGTERM, interrupt)
+            watching.append(loop.create_task(_watch(name, progress)))
+
+        try:
+            return await pipeline.run(loaded, options, observe)
+        finally:
+            for one in watching:
+                one.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+
+    try:
+        return _loop(watched())
+    except asyncio.CancelledError:
+        raise Interrupted("Stopped by Ctrl-C; what had come is kept. Run again to go on.") from None
+
+
+def _loop(work: Coroutine[Any, Any, Result]) -> Result:
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+async def _watch(name: str, progress: Progress) -> None:
+    if not _err.is_terminal:
+        while True:
+            await asyncio.sleep(PLAIN_EVERY_S)
+            _err.print(_line(name, progress), soft_wrap=True)
+    with Live(_panel(name, progress), console=_err, auto_refresh=False, transient=True) as live:
+        while True:
+            await asyncio.sleep(LIVE_EVERY_S)
+            live.update(_panel(name, progress), refresh=True)
+
+
+def _line(name: str, progress: Progress) -> str:
+    rejected = " ".join(f"{reason}={count}" for reason, count in progress.rejected().most_common(6))
+    return (
+        f"{name}: {progress.seeds_done}/{progress.total_seeds or '?'} seeds, {progress.rows} rows, "
+        f"{sum(progress.rejected().values())} rejected ({rejected or 'none'}), {progress.in_flight()} in flight, "
+        f"{usd(progress.budget.spent_microusd)} spent"
+    )
+
+
+def _panel(name: str, progress: Progress) -> Group:
+    seconds = max(0.001, time.monotonic() - progress.began)
+    left = progress.left_s()
+    tokens = sum(teacher.tokens for teacher in progress.teachers.values())
+    head = Text.assemble(
+        (name, "bold"),
+        f"   {progress.seeds_done:,} of {progress.total_seeds or 0:,} seeds",
+        f"   {_clock(seconds)} gone",
+        f"   {_clock(left)} left" if left is not None else "",
+    )
+    table = _table("stage", "asked", "kept", "refused", right=1)
+    for stage, count in progress.stages.items():
+        reasons = "  ".join(f"{reason} {number:,}" for reason, number in count.rejected.most_common(5))
+        table.add_row(stage, f"{count.units:,}", f"{count.accepted:,}", reasons)
+    budget = progress.budget
+    cap = "" if budget.cap_microusd is None else f" of {usd(budget.cap_microusd)}"
+    foot = Text.assemble(
+        (f"{progress.rows:,} rows", "green"),
+        f"   {progress.rows / seconds:,.1f}/s",
+        f"   {progress.in_flight()} in flight",
+        f"   {tokens:,} tokens",
+        f"   {usd(budget.spent_microusd)} spent{cap}, {usd(budget.reserved_microusd)} reserved",
+    )
+    return Group(head, table, foot)
+
+
+def _summary(manifest: Manifest) -> None:
+    """Rows, reasons and money of a run."""
+    splits = ", ".join(f"{name} {count:,}" for name, count in manifest.rows.items())
+    _out.print(f"\n[bold]{manifest.recipe.name}[/]  {manifest.state}  {_clock(manifest.seconds)}")
+    _out.print(f"[green]{manifest.row_count:,} rows[/] ({splits})  {usd(manifest.cost_microusd)}")
+    table = _table("stage", "asked", "drafts", "kept", "refused", right=1)
+    for stage in manifest.stages:
+        reasons = "  ".join(f"{reason} {count:,}" for reason, count in stage.rejected.items())
+        parked = f"  parked {stage.parked:,}" if stage.parked else ""
+        table.add_row(stage.name, f"{stage.units:,}", f"{stage.drafts:,}", f"{stage.accepted:,}", reasons + parked)
+    if manifest.not_selected:
+        reasons = "  ".join(f"{reason} {count:,}" for reason, count in manifest.not_selected.items())
+        table.add_row("selection", "", "", f"{manifest.row_count:,}", reasons)
+    _out.print(table)
+
+
+def _board(board: Scoreboard) -> Table:
+    table = _table("planted fault", "planted", "caught", "", right=1)
+    for fault in sorted(board.planted):
+        planted, caught = board.planted[fault], board.caught[fault]
+        table.add_row(fault, f"{planted:,}", f"{caught:,}", f"{caught / planted:.0%}")
+    table.add_row("all", f"{sum(board.planted.values()):,}", f"{sum(board.caught.values()):,}", f"{board.recall():.1%}")
+    table.add_row("good rows lost", f"{board.good:,}", f"{board.lost:,}", f"{board.false_rejections():.1%}")
+    for failure, count in board.resent.items():
+        table.add_row(failure, f"{count:,}", "sent again", "")
+    return table
+
+
+def _record(record: dict[str, Any]) -> None:
+    title = record["id"]
+    if "reason" in record:
+        title += f"  {record['reason']}  {record['detail']}"
+    title += "".join(f"  {score['name']} {score['value']:g}" for score in record["scores"])
+    _conversation(title, [Message.model_validate(message) for message in record["messages"]])
+
+
+def _conversation(title: str, messages: Any) -> None:
+    _out.print(Text(title, style="bold"))
+    for message in messages:
+        _out.print(Text(message.role, style="cyan"))
+        _out.print(Text(message.content))
+    _out.print()
+
+
+def _table(*columns: str, right: int | None = None) -> Table:
+    """A table without lines; columns from `right` to the last but one are numbers."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for place, column in enumerate(columns):
+        numeric = right is not None and right <= place < max(right + 1, len(columns) - 1)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    return table
+
+
+def _clock(seconds: float) -> str:
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _holder(folder: Path) -> str:
+    """Who holds a run folder; empty when nobody does."""
+    try:
+        handle = os.open(folder / "run.lock", os.O_RDONLY)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(handle, 200).decode("utf-8", "replace").strip()
+    finally:
+        os.close(handle)
+    return ""
+
+
+def _json(value: Any) -> None:
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
