@@ -75,7 +75,7 @@ def _header(manifest: Manifest, written: Written) -> dict[str, object]:
     return {
         **({"license": licence} if licence is not None else {}),
         **({"language": [manifest.recipe.language]} if manifest.recipe.language else {}),
-        "pretty_name": manifest.recipe.name,
+        "pretty_name": " ".join(manifest.recipe.name.split()),
         "task_categories": ["text-generation"],
         "size_categories": [size_category(sum(written.rows.values()))],
         "annotations_creators": ["machine-generated"],

@@ -67,7 +67,9 @@ def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Ma
 
         def open_split(name: str) -> _Split:
             file = files.enter_context(whole_file(data / f"{_checked(name)}.{ending}"))
-            return _Split(file, *(_parquet_sink(file) if parquet else _jsonl_sink(file)))
+            write, finish = _parquet_sink(file) if parquet else _jsonl_sink(file)
+            files.callback(finish)  # also when the export fails; closing twice does nothing
+            return _Split(file, write, finish)
 
         together = files.enter_context(whole_file(folder / "rows.jsonl"))
         for name, sample in rows:

@@ -32,10 +32,10 @@ async def practice_server(
 
     Raises OSError when the port is taken.
     """
-    runner = web.AppRunner(PracticeTeacher(faults, api_key).application(), access_log=None)
+    runner = web.AppRunner(PracticeTeacher(faults, api_key).application(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, shutdown_timeout=0.1)
+        site = web.TCPSite(runner, host, port)
         await site.start()
         bound: tuple[Any, ...] = runner.addresses[0]
         yield f"http://{host}:{bound[1]}/v1"

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from synth.datasets.card import card, escaped, publishable, size_category, write_card
+from synth.datasets.export import Written, write_dataset
+from synth.manifest import Manifest
+from synth.types import Sample
+
+WRITTEN = Written(
+    rows={"test": 2, "train": 18}, files={"test": "data/test.parquet", "train": "data/train.parquet"}, scores={}
+)
+
+Make = Callable[..., Manifest]
+
+
+def header(text: str) -> dict[str, Any]:
+    _, front, _ = text.split("---\n", 2)
+    return yaml.safe_load(front)
+
+
+def body(text: str) -> str:
+    return text.split("---\n", 2)[2]
+
+
+def test_the_front_matter_names_every_split_file(make_manifest: Make) -> None:
+    front = header(card(make_manifest(licence="cc-by-4.0"), WRITTEN))
+    assert front["configs"] == [
+        {
+            "config_name": "default",
+            "data_files": [
+                {"split": "train", "path": "data/train.parquet"},
+                {"split": "test", "path": "data/test.parquet"},
+            ],
+        }
+    ]
+    assert front["license"] == "cc-by-4.0"
+    assert front["language"] == ["en"]
+    assert front["size_categories"] == ["n<1K"]
+    assert {"synthetic", "synth"} <= set(front["tags"])
+
+
+def test_a_licence_is_never_invented(make_manifest: Make) -> None:
+    manifest = make_manifest(licence=None)
+    text = card(manifest, WRITTEN)
+    assert "license" not in header(text)
+    assert "No licence was given" in body(text)
+    problem = publishable(manifest)
+    assert problem is not None
+    assert problem.field == "license"
+    assert "cannot be published" in str(problem)
+
+
+def test_a_licence_of_the_users_word_allows_publishing(make_manifest: Make) -> None:
+    manifest = make_manifest(licence="cc-by-4.0")
+    assert publishable(manifest) is None
+    assert "cc-by-4.0, as stated by the author of the recipe" in body(card(manifest, WRITTEN))
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "This is practice data"), ("ja", "これは練習用データです")])
+def test_practice_data_says_so_first_and_in_its_tags(make_manifest: Make, language: str, words: str) -> None:
+    text = card(make_manifest(is_practice=True, language=language), WRITTEN)
+    assert "practice-data" in header(text)["tags"]
+    paragraphs = body(text).strip().split("\n\n")
+    assert paragraphs[0].startswith("# ")
+    assert paragraphs[1].startswith(f"> **{words}")
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_a_real_teachers_data_has_no_word_of_practice(make_manifest: Make, language: str) -> None:
+    text = card(make_manifest(language=language), WRITTEN)
+    assert "practice" not in text
+    assert "練習" not in text
+
+
+def test_a_japanese_recipe_gets_a_japanese_card(make_manifest: Make) -> None:
+    text = card(make_manifest(language="ja", name="日本語の算数"), WRITTEN)
+    assert header(text)["pretty_name"] == "日本語の算数"
+    assert "\n# 日本語の算数\n" in text
+    assert "## 作り方" in text
+    assert "不明 (unknown)" in text
+    assert "ライセンスが指定されていない" in text
+
+
+def test_the_card_says_how_the_rows_were_made(make_manifest: Make) -> None:
+    text = body(card(make_manifest(), WRITTEN))
+    assert "| answers | 30 | 28 | 21 | 7 | 2 |" in text
+    assert "| near\\_duplicate | 3 |" in text
+    assert "| threshold | 1 |" in text
+    assert "| main | large\\|model | large-model-2026-10 | api.example.com | 0.7 | 512 | unknown |" in text
+    assert "| answers | main | ok | 28 | 4000 | 9000 | \\$1.50 |" in text
+    assert "5f" * 32 in text
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_every_table_line_has_its_headings_number_of_cells(make_manifest: Make, language: str) -> None:
+    manifest = make_manifest(language=language)
+    stage = manifest.stages[0].model_copy(update={"name": "a|b\n| c | `d`", "rejected": {"x|y": 1}})
+    text = body(card(manifest.model_copy(update={"stages": (stage,)}), WRITTEN))
+    width = 0
+    tables = 0
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            width = 0
+            continue
+        cells = line.replace("\\|", "").count("|")
+        tables += width == 0
+        assert width in (0, cells), line
+        width = cells
+    assert tables == 6
+
+
+def test_a_run_that_is_not_complete_says_so(make_manifest: Make) -> None:
+    assert "Its state is: stopped\\_by\\_budget" in card(make_manifest(state="stopped_by_budget"), WRITTEN)
+    assert "not complete" not in card(make_manifest(), WRITTEN)
+
+
+def test_user_text_is_literal_markdown_on_one_line() -> None:
+    assert escaped("a|b `c` <img src=x>\n# *d* [e](f)") == "a\\|b \\`c\\` \\<img src=x\\> \\# \\*d\\* \\[e\\](f)"
+    assert escaped("東京　タワー_1") == "東京 タワー\\_1"
+
+
+def test_a_name_cannot_break_the_front_matter(make_manifest: Make) -> None:
+    name = 'x\n---\nlicense: mit\n"quoted": # {{ 7 * 7 }}'
+    text = card(make_manifest(name=name), WRITTEN)
+    front = yaml.safe_load(text[4 : text.index("\n---\n\n")])
+    assert front["pretty_name"] == 'x --- license: mit "quoted": # {{ 7 * 7 }}'
+    assert "license" not in front
+    assert r"\{\{ 7 \* 7 \}\}" in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "name"), [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (250_000, "100K<n<1M"), (3 * 10**9, "n>1B")]
+)
+def test_sizes_have_the_hubs_names(rows: int, name: str) -> None:
+    assert size_category(rows) == name
+
+
+def test_a_folder_with_its_card_loads_as_the_card_says(
+    tmp_path: Path, make_manifest: Make, make_sample: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+    datasets.disable_progress_bars()
+    pairs = [("held_out" if i == 0 else "train", make_sample(i, f"質問 {i}", "答え")) for i in range(5)]
+    written = write_dataset(pairs, tmp_path, {"answers": "m"})
+    write_card(tmp_path, make_manifest(language="ja"), written)
+    dataset = datasets.load_dataset(str(tmp_path / "dataset"), cache_dir=str(tmp_path / "cache"))
+    assert {name: len(split) for name, split in dataset.items()} == {"train": 4, "held_out": 1}
+    assert dataset["held_out"][0]["messages"][0] == {"role": "user", "content": "質問 0", "reasoning_content": None}

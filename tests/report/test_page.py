@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from synth.manifest import Manifest
+from synth.report.page import MOST_CHARACTERS_REFUSED, MOST_EXAMPLES, write_report
+from synth.types import Rejection, Sample
+
+Make = Callable[..., Manifest]
+MakeSample = Callable[..., Sample]
+MakeRejection = Callable[..., Rejection]
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Collects the elements, and checks that they close in the order they opened."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Callable[..., str]:
+    def report(*arguments: object) -> str:
+        write_report(tmp_path / "report.html", *arguments)  # type: ignore[arg-type]
+        return (tmp_path / "report.html").read_text("utf-8")
+
+    return report
+
+
+HOSTILE = (
+    '</script><script>alert(1)</script><img src="http://evil.example/x" onerror=alert(1)> {{ 7*7 }} \u202eabc\x00\ud800'
+)
+
+
+def test_hostile_texts_cannot_become_elements(
+    report: Callable[..., str], make_manifest: Make, make_sample: MakeSample, make_rejection: MakeRejection
+) -> None:
+    sample = make_sample(1, HOSTILE, f"```{HOSTILE}\n{HOSTILE}\n```", HOSTILE)
+    rejections = [make_rejection(sample, "near_duplicate", detail=HOSTILE, twin_id=HOSTILE)]
+    manifest = make_manifest(name=HOSTILE.replace("\ud800", ""))
+    page = Page(report(manifest, [sample], rejections, {HOSTILE: sample}))
+    assert page.open == []
+    assert not {"script", "img", "iframe", "link", "object", "base", "form"} & {tag for tag, _ in page.elements}
+    attributes = {name for _, attributes in page.elements for name in attributes}
+    assert not {name for name in attributes if name.startswith("on")} | ({"src", "href"} & attributes)
+    assert "{{ 7*7 }}" in "".join(page.words)
+    assert not re.search("[\x00\u202e]", "".join(page.words))
+
+
+def test_the_page_forbids_itself_everything_but_its_own_style(report: Callable[..., str], make_manifest: Make) -> None:
+    text = report(make_manifest(), [], [])
+    page = Page(text)
+    policies = [a["content"] for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policies == ["default-src 'none'; style-src 'unsafe-inline'"]
+    assert not re.search(r"url\(|@import|https?://(?!api\.example\.com)", text)
+
+
+def test_a_run_without_rows_has_a_page(report: Callable[..., str], make_manifest: Make) -> None:
+    manifest = make_manifest(rows={"train": 0}, stages=(), ledger=(), scores={}, state="failed")
+    text = report(manifest, [], [])
+    assert Page(text).open == []
+    for words in ("This run made no rows.", "No sample was refused.", "The rows carry no scores.", "Failed"):
+        assert words in text
+
+
+def test_the_headline_tells_rows_cost_time_and_state(report: Callable[..., str], make_manifest: Make) -> None:
+    words = Page(report(make_manifest(budget_microusd=5_000_000), [], [])).words
+    for expected in (
+        "Arithmetic",
+        "158",
+        "train 150",
+        "test 8",
+        "$1.20",
+        "Budget $5.00",
+        "130,000",
+        "2 min 5 s",
+        "Complete",
+    ):
+        assert expected in words
+
+
+def test_a_japanese_recipe_gets_a_japanese_page(
+    report: Callable[..., str], make_manifest: Make, make_sample: MakeSample
+) -> None:
+    text = report(make_manifest(language="ja", name="算数"), [make_sample(1, "全部で何個ですか。", "12 個です。")], [])
+    page = Page(text)
+    assert ("html", {"lang": "ja"}) in page.elements
+    for words in (
+        "シードから行まで",
+        "不採用の理由",
+        "行の例",
+        "全部で何個ですか。",
+        "12 個です。",
+        "2 分 5 秒",
+        "不明",
+    ):
+        assert words in page.words
+    assert not {"From seeds to rows", "Provenance", "User", "Complete"} & set(page.words)
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "This is practice data"), ("ja", "これは練習用データです")])
+def test_practice_data_says_so_before_anything_else(
+    report: Callable[..., str], make_manifest: Make, language: str, words: str
+) -> None:
+    text = report(make_manifest(is_practice=True, language=language), [], [])
+    body = text[text.index("<body>") :]
+    assert body.index(words) < body.index("<h1>")
+    assert words not in report(make_manifest(language=language), [], [])
+
+
+def test_a_refused_duplicate_stands_beside_the_one_that_was_kept(
+    report: Callable[..., str], make_manifest: Make, make_sample: MakeSample, make_rejection: MakeRejection
+) -> None:
+    kept = make_sample(1, "りんごは何個ですか", "12 個")
+    twin = make_rejection(
+        make_sample(2, "りんごは何個でしょう", "十二個"), "near_duplicate", twin_id=kept.id, similarity=0.914
+    )
+    words = Page(report(make_manifest(), [], [twin], {kept.id: kept})).words
+    assert (
+        words.index("りんごは何個でしょう") < words.index("The one that was kept") < words.index("りんごは何個ですか")
+    )
+    assert "similarity 0.91" in words
+    assert "りんごは何個ですか" in Page(report(make_manifest(), [kept], [twin])).words
+
+
+def test_every_reason_is_counted_and_shows_two_examples_at_most(
+    report: Callable[..., str], make_manifest: Make, make_sample: MakeSample, make_rejection: MakeRejection
+) -> None:
+    many = [make_rejection(make_sample(i, f"question {i}", "No."), "refusal") for i in range(5)]
+    words = Page(report(make_manifest(), [], many)).words
+    assert words.index("near_duplicate") < words.index("refusal")
+    assert [word for word in words if word.startswith("question")] == ["question 0", "question 1"]
+
+
+def test_a_refusal_without_text_says_so(report: Callable[..., str], make_manifest: Make) -> None:
+    silent = Rejection(id="1", seed_id="1", stage="answers", reason="refusal")
+    assert "There was no text to keep." in report(make_manifest(), [], [silent])
+
+
+def test_a_repetition_loop_does_not_fill_the_page(
+    report: Callable[..., str], make_manifest: Make, make_sample: MakeSample, make_rejection: MakeRejection
+) -> None:
+    loop = make_rejection(make_sample(1, "説明して", "同じです。" * 10_000), "refusal")
+    text = report(make_manifest(), [], [loop])
+    assert text.count("同じです。") == MOST_CHARACTERS_REFUSED // 5
+    assert "49,000 more characters" in text
+
+
+def test_at_most_twelve_rows_are_shown(
+    report: Callable[..., str], make_manifest: Make, make_sample: MakeSample
+) -> None:
+    text = report(make_manifest(), [make_sample(i, f"question {i}", "yes") for i in range(40)], [])
+    assert len(re.findall(r"question \d+", text)) == MOST_EXAMPLES == 12

@@ -1,0 +1,276 @@
+"""The whole line: the same bytes however it was interrupted, nothing asked twice, budgets that hold."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+import synth
+from synth import pipeline, teacher
+from synth.backends.practice import NO_FAULTS, USUAL, practice_server
+from synth.backends.practice.server import PracticeTeacher
+from synth.generators.answer import Answer
+from synth.pipeline import Options
+from synth.recipe import Overrides, load
+
+OUTPUTS = ("rows.jsonl", "rejected.jsonl", "dataset/data/train.parquet", "dataset/data/test.parquet")
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in OUTPUTS}
+
+
+def ask_counts(folder: Path) -> Counter[bytes]:
+    """How often each request was answered well."""
+    connection = sqlite3.connect(folder / "run.db")
+    counts = Counter(key for (key,) in connection.execute("SELECT key FROM attempt WHERE failure = 'ok'"))
+    connection.close()
+    return counts
+
+
+def attempts(folder: Path) -> int:
+    connection = sqlite3.connect(folder / "run.db")
+    count = connection.execute("SELECT count(*) FROM attempt").fetchone()[0]
+    connection.close()
+    return int(count)
+
+
+def test_running_again_sends_nothing_and_writes_the_same_bytes(write_recipe, tmp_path):
+    recipe = write_recipe()
+    first = synth.run(recipe, folder=tmp_path / "run")
+    before, bytes_before = attempts(tmp_path / "run"), outputs(tmp_path / "run")
+    again = synth.run(recipe, folder=tmp_path / "run")
+    assert first.exit_code == again.exit_code == 0
+    assert first.manifest.row_count > 10
+    assert attempts(tmp_path / "run") == before
+    assert outputs(tmp_path / "run") == bytes_before
+
+
+def test_the_bytes_do_not_depend_on_how_many_are_in_flight(write_recipe, tmp_path):
+    synth.run(write_recipe(in_flight=64), folder=tmp_path / "wide")
+    synth.run(write_recipe(in_flight=2), folder=tmp_path / "narrow")
+    assert outputs(tmp_path / "wide") == outputs(tmp_path / "narrow")
+
+
+def test_killed_with_sigkill_and_run_again_gives_the_bytes_of_an_uninterrupted_run(write_recipe, tmp_path, synth):
+    recipe = write_recipe(in_flight=4)
+    assert synth("run", recipe, "--out", tmp_path / "whole").returncode == 0
+    folder = tmp_path / "killed"
+    for stored in (5, 40):
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from synth.cli import main; main()", "run", str(recipe), "--out", str(folder)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path(pipeline.__file__).parent.parent)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for_replies(folder, stored, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (folder / "rows.jsonl").exists()
+    finished = synth("run", recipe, "--out", folder)
+    assert finished.returncode == 0, finished.stderr
+    assert outputs(folder) == outputs(tmp_path / "whole")
+    assert set(ask_counts(folder).values()) == {1}
+
+
+def wait_for_replies(folder: Path, wanted: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until so many replies are on disk."""
+    give_up = time.monotonic() + 60
+    while time.monotonic() < give_up:
+        assert process.poll() is None, "the run ended before it could be killed"
+        if (folder / "run.db").exists():
+            connection = sqlite3.connect(folder / "run.db", timeout=5)
+            try:
+                if connection.execute("SELECT count(*) FROM reply").fetchone()[0] >= wanted:
+                    return
+            except sqlite3.OperationalError:
+                pass  # the tables are not there yet
+            finally:
+                connection.close()
+        os.sched_yield()
+    raise AssertionError("the run stored too few replies")
+
+
+def test_ctrl_c_ends_what_is_in_flight_and_a_rerun_completes(write_recipe, tmp_path, synth):
+    recipe = write_recipe(in_flight=4)
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from synth.cli import main; main()", "run", str(recipe), "--out", str(folder)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(pipeline.__file__).parent.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_replies(folder, 20, process)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "run again to go on" in stderr
+    assert "Traceback" not in stderr
+    assert json.loads((folder / "manifest.json").read_bytes())["state"] == "interrupted"
+    assert synth("run", recipe, "--out", tmp_path / "whole").returncode == 0
+    assert synth("run", recipe, "--out", folder).returncode == 0
+    assert outputs(folder) == outputs(tmp_path / "whole")
+    assert set(ask_counts(folder).values()) == {1}
+
+
+def test_the_budget_holds_and_a_higher_one_goes_on_to_the_same_bytes(write_recipe, tmp_path):
+    price = "price: {input_usd: 1, output_usd: 2}"
+    recipe = write_recipe(endpoint=price)
+    capped = synth.run(recipe, folder=tmp_path / "run", budget_usd=0.02)
+    assert capped.exit_code == 6
+    assert capped.manifest.state == "stopped_by_budget"
+    assert 0 < capped.manifest.cost_microusd <= 20_000
+    whole = synth.run(recipe, folder=tmp_path / "whole")
+    assert whole.manifest.cost_microusd > 20_000
+    more = synth.run(recipe, folder=tmp_path / "run", budget_usd=10)
+    assert more.exit_code == 0
+    assert outputs(tmp_path / "run") == outputs(tmp_path / "whole")
+
+
+def test_selection_is_decided_again_without_asking(write_recipe, tmp_path):
+    recipe = write_recipe()
+    strict = synth.run(recipe, folder=tmp_path / "run")
+    before = attempts(tmp_path / "run")
+    text = (recipe / "recipe.yaml").read_text().replace("require: {judge: 4}, best_of: judge", "require: {judge: 1}")
+    (recipe / "recipe.yaml").write_text(text)
+    loaded = load(recipe)
+    loose = asyncio.run(pipeline.run(loaded, Options(tmp_path / "run", offline=True)))
+    assert loose.manifest.row_count > strict.manifest.row_count
+    assert attempts(tmp_path / "run") == before
+
+
+def test_rows_stops_early_with_exactly_so_many(write_recipe, tmp_path):
+    recipe = write_recipe("practice:", in_flight=4)
+    few = synth.run(recipe, folder=tmp_path / "few", rows=5)
+    whole = synth.run(recipe, folder=tmp_path / "whole")
+    assert few.manifest.row_count == 5
+    assert few.exit_code == 0
+    first_five = (tmp_path / "whole" / "rows.jsonl").read_bytes().splitlines()[:5]
+    assert (tmp_path / "few" / "rows.jsonl").read_bytes().splitlines() == first_five
+    assert attempts(tmp_path / "few") < attempts(tmp_path / "whole")
+    assert whole.manifest.row_count > 5
+
+
+def test_a_preview_writes_no_dataset_and_its_replies_are_kept_for_the_run(write_recipe, tmp_path):
+    recipe = write_recipe()
+    seen = synth.preview(recipe, 2, folder=tmp_path / "run")
+    assert seen.examples
+    assert not (tmp_path / "run" / "rows.jsonl").exists()
+    synth.run(recipe, folder=tmp_path / "run")
+    assert set(ask_counts(tmp_path / "run").values()) == {1}
+
+
+def test_it_works_where_a_loop_is_already_running(write_recipe, tmp_path):
+    recipe = write_recipe()
+
+    async def cell() -> tuple[int, int]:
+        waited = synth.run(recipe, folder=tmp_path / "one", limit=2)
+        awaited = await synth.arun(recipe, folder=tmp_path / "two", limit=2)
+        return waited.manifest.row_count, awaited.manifest.row_count
+
+    one, two = asyncio.run(cell())
+    assert one == two > 0
+
+
+def test_a_sample_whose_patience_ended_is_parked_and_asked_again(write_recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(teacher, "BACKOFF_S", 0.001)
+    broken = True
+    chat = PracticeTeacher._chat
+
+    async def sometimes(self: PracticeTeacher, request: web.Request) -> web.StreamResponse:
+        if broken and b"travel" in await request.read() and b"easy" in await request.read():
+            return web.json_response({"error": {"message": "broken"}}, status=500)
+        return await chat(self, request)
+
+    monkeypatch.setattr(PracticeTeacher, "_chat", sometimes)
+
+    async def both() -> tuple[pipeline.Result, pipeline.Result]:
+        nonlocal broken
+        async with practice_server(NO_FAULTS) as base_url:
+            loaded = load(write_recipe(base_url))
+            first = await pipeline.run(loaded, Options(tmp_path / "run"))
+            broken = False
+            return first, await pipeline.run(loaded, Options(tmp_path / "run"))
+
+    first, second = asyncio.run(both())
+    assert first.exit_code == 3
+    assert first.manifest.stages[0].parked == 1
+    assert "parked" in first.message
+    assert second.exit_code == 0
+    assert second.manifest.row_count > first.manifest.row_count
+
+
+def test_a_plugin_that_raises_rejects_its_sample_with_the_traceback(write_recipe, tmp_path, monkeypatch):
+    generate = Answer.generate
+
+    async def fails_once(self, seed, ask):
+        if seed.id.endswith("/003") and ask.draw == 1:
+            raise ZeroDivisionError("planted")
+        return await generate(self, seed, ask)
+
+    monkeypatch.setattr(Answer, "generate", fails_once)
+    result = synth.run(write_recipe("practice:faultless"), folder=tmp_path / "run", limit=1)
+    rejected = [json.loads(line) for line in (tmp_path / "run" / "rejected.jsonl").read_bytes().splitlines()]
+    found = [one for one in rejected if one["reason"] == "plugin_error"]
+    assert len(found) == 1
+    assert "ZeroDivisionError: planted" in found[0]["detail"]
+    assert result.manifest.row_count > 0
+
+
+def test_a_plugin_that_keeps_raising_stops_the_run(write_recipe, tmp_path, monkeypatch):
+    async def fails(self, seed, ask):
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(Answer, "generate", fails)
+    result = synth.run(write_recipe(), folder=tmp_path / "run")
+    assert result.exit_code == 4
+    assert "unexpected errors" in result.message
+
+
+def test_practice_data_is_marked_everywhere(write_recipe, tmp_path):
+    folder = synth.run(write_recipe(), folder=tmp_path / "run", limit=2).folder
+    assert json.loads((folder / "manifest.json").read_bytes())["practice"] is True
+    card = (folder / "dataset" / "README.md").read_text()
+    assert "practice-data" in card
+    assert "practice teacher" in card
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_bytes().splitlines()]
+    assert {row["teacher"] for row in rows} == {"practice-1"}
+    assert "practice" in (folder / "report.html").read_text()
+
+
+def test_the_dataset_loads_with_datasets(write_recipe, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    folder = synth.run(write_recipe(), folder=tmp_path / "run").folder
+    loaded = datasets.load_dataset(str(folder / "dataset"), cache_dir=str(tmp_path / "cache"))
+    assert set(loaded) == {"train", "test"}
+    first = loaded["train"][0]["messages"]
+    assert [message["role"] for message in first] == ["user", "assistant"]
+    assert not {row["seed_id"] for row in loaded["train"]} & {row["seed_id"] for row in loaded["test"]}
+
+
+def test_another_teacher_may_answer_under_the_same_name(write_recipe, tmp_path):
+    recipe = write_recipe("https://teacher.example/v1", endpoint="price: {input_usd: 1, output_usd: 1}")
+
+    async def own() -> pipeline.Result:
+        async with practice_server(USUAL) as base_url:
+            loaded = load(recipe, Overrides(teachers=[f"main={base_url},practice-1"]))
+            return await pipeline.run(loaded, Options(tmp_path / "run", limit=2))
+
+    result = asyncio.run(own())
+    assert result.exit_code == 0
+    assert result.manifest.practice is False
+    assert result.manifest.cost_microusd == 0
