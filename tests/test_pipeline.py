@@ -128,14 +128,14 @@ def test_ctrl_c_ends_what_is_in_flight_and_a_rerun_completes(write_recipe, tmp_p
 
 
 def test_the_budget_holds_and_a_higher_one_goes_on_to_the_same_bytes(write_recipe, tmp_path):
-    price = "price: {input_usd: 1, output_usd: 2}"
+    price = "price: {input_usd: 10, output_usd: 20}"
     recipe = write_recipe(endpoint=price)
-    capped = synth.run(recipe, folder=tmp_path / "run", budget_usd=0.02)
+    capped = synth.run(recipe, folder=tmp_path / "run", budget_usd=0.06)
     assert capped.exit_code == 6
     assert capped.manifest.state == "stopped_by_budget"
-    assert 0 < capped.manifest.cost_microusd <= 20_000
+    assert 0 < capped.manifest.cost_microusd <= 60_000
     whole = synth.run(recipe, folder=tmp_path / "whole")
-    assert whole.manifest.cost_microusd > 20_000
+    assert whole.manifest.cost_microusd > 60_000
     more = synth.run(recipe, folder=tmp_path / "run", budget_usd=10)
     assert more.exit_code == 0
     assert outputs(tmp_path / "run") == outputs(tmp_path / "whole")

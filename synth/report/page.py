@@ -13,7 +13,7 @@ from synth.datasets.card import is_japanese
 from synth.datasets.files import write_whole
 from synth.manifest import Manifest
 from synth.report.figures import Bar, bars, funnel, histograms, spending
-from synth.report.texts import shown, visible
+from synth.report.texts import plain, shown, visible
 from synth.report.words import ENGLISH, JAPANESE, duration
 from synth.types import Rejection, Sample
 
@@ -69,6 +69,7 @@ def page(manifest: Manifest, examples: Sequence[Sample], refused: Sequence[Reaso
     )
     environment.filters["usd"] = usd
     environment.filters["visible"] = visible
+    environment.filters["plain"] = plain
     words = JAPANESE if is_japanese(manifest.recipe.language) else ENGLISH
     return environment.get_template("report.html.j2").render(
         manifest=manifest,

@@ -60,6 +60,11 @@ def visible(text: str) -> Markup:
     return Markup("").join(parts)
 
 
+def plain(text: str) -> str:
+    """The text for places that hold no elements, such as a title: what cannot be seen becomes U+FFFD."""
+    return _UNSEEN.sub("\ufffd", text)
+
+
 def _add_prose(found: list[Segment], text: str) -> None:
     prose = text.strip("\n")
     if prose:

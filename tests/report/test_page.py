@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,8 +44,8 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def report(tmp_path: Path) -> Callable[..., str]:
-    def report(*arguments: object) -> str:
-        write_report(tmp_path / "report.html", *arguments)  # type: ignore[arg-type]
+    def report(*arguments: Any) -> str:
+        write_report(tmp_path / "report.html", *arguments)
         return (tmp_path / "report.html").read_text("utf-8")
 
     return report

@@ -1,0 +1,186 @@
+"""The command line as a user meets it: exit codes, one sentence, nothing lost."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def practice():
+    """A practice teacher of its own process that wants a key; gives its base URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["practice", "--port", str(port), "--key", "sk-right", "--faults", "faultless"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from synth.cli import main; main()", *command],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert "practice-1" in process.stdout.readline()
+    yield f"http://127.0.0.1:{port}/v1"
+    process.terminate()
+    process.wait()
+    process.stdout.close()
+
+
+def assert_one_sentence(finished, code, *words):
+    assert finished.returncode == code, finished.stderr
+    assert "Traceback" not in finished.stderr
+    last = finished.stderr.strip().splitlines()
+    assert len(last) == 1, finished.stderr
+    for word in words:
+        assert word in last[0]
+
+
+def test_a_wrong_key_names_the_url_and_the_variable_and_never_the_key(write_recipe, synth, practice, tmp_path):
+    recipe = write_recipe(practice, endpoint="key_variable: MY_KEY")
+    finished = synth("run", recipe, "--out", "run", env={"MY_KEY": "sk-wrong-and-secret"})
+    assert_one_sentence(finished, 4, practice, "MY_KEY", "401")
+    assert (tmp_path / "run" / "rows.jsonl").read_bytes() == b""
+    for file in (tmp_path / "run").rglob("*"):
+        assert not file.is_file() or b"sk-wrong-and-secret" not in file.read_bytes()
+
+
+def test_the_right_key_works(write_recipe, synth, practice):
+    recipe = write_recipe(practice, endpoint="key_variable: MY_KEY")
+    finished = synth("run", recipe, "--limit", "1", "--out", "run", env={"MY_KEY": "sk-right"})
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_a_missing_key_variable_is_named(write_recipe, synth, practice):
+    recipe = write_recipe(practice, endpoint="key_variable: SYNTH_TEST_NO_SUCH_KEY")
+    assert_one_sentence(synth("run", recipe), 4, "SYNTH_TEST_NO_SUCH_KEY", practice)
+
+
+def test_a_wrong_host_is_named(write_recipe, synth, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}/v1"
+    finished = synth("run", write_recipe(url), "--out", "run")
+    assert_one_sentence(finished, 4, url, "cannot be reached")
+    assert (tmp_path / "run" / "rows.jsonl").read_bytes() == b""
+
+
+def test_a_wrong_path_is_named(write_recipe, synth, practice):
+    url = practice.removesuffix("/v1") + "/v2"
+    recipe = write_recipe(url, endpoint="key_variable: MY_KEY")
+    assert_one_sentence(synth("run", recipe, env={"MY_KEY": "sk-right"}), 4, url, "/v1")
+
+
+def test_an_unknown_model_is_named(write_recipe, synth, practice):
+    recipe = write_recipe(practice, endpoint="key_variable: MY_KEY")
+    teacher = f"main={practice},gpt-nonesuch,MY_KEY"
+    finished = synth("run", recipe, "--teacher", teacher, env={"MY_KEY": "sk-right"})
+    assert_one_sentence(finished, 4, practice, "gpt-nonesuch")
+
+
+def test_a_recipe_error_lists_every_problem_with_its_place(write_recipe, synth):
+    recipe = write_recipe()
+    text = (recipe / "recipe.yaml").read_text().replace("language: en", "langauge: 日本語").replace("draws: 2", "draws: 0")
+    (recipe / "recipe.yaml").write_text(text, encoding="utf-8")
+    finished = synth("check", recipe)
+    assert finished.returncode == 2
+    assert "Traceback" not in finished.stderr
+    lines = finished.stderr.splitlines()
+    assert any("recipe.yaml:2:1" in line and "langauge" in line and "language" in line for line in lines)
+    assert any("stages[1].draws" in line for line in lines)
+
+
+def test_an_unknown_price_under_a_budget_is_refused_with_the_way_out(write_recipe, synth):
+    finished = synth("run", write_recipe("https://api.example.com/v1"), "--budget", "5")
+    assert finished.returncode == 2
+    assert "price" in finished.stderr
+    assert "input_usd" in finished.stderr
+
+
+def test_a_private_host_costs_nothing(write_recipe, synth, practice):
+    recipe = write_recipe(practice, endpoint="key_variable: MY_KEY")
+    finished = synth("run", recipe, "--budget", "0.01", "--limit", "1", env={"MY_KEY": "sk-right"})
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_a_busy_folder_has_its_own_exit_code(write_recipe, synth, tmp_path):
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run" / "run.lock").open("w") as lock:
+        lock.write("process 1 on here")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert_one_sentence(synth("run", write_recipe(), "--out", "run"), 5, "in use", "--out")
+
+
+def test_a_run_of_another_recipe_is_left_alone(write_recipe, synth):
+    recipe = write_recipe()
+    assert synth("run", recipe, "--limit", "1", "--out", "run").returncode == 0
+    text = (recipe / "recipe.yaml").read_text()
+    (recipe / "recipe.yaml").write_text(text.replace("name: small", "name: other"))
+    assert_one_sentence(synth("run", recipe, "--out", "run"), 5, "small", "--out")
+
+
+def test_status_show_and_doctor_read_a_run(write_recipe, synth):
+    recipe = write_recipe()
+    ran = synth("run", recipe, "--limit", "3", "--out", "run")
+    assert "planted" in ran.stdout
+    assert "run/dataset" in ran.stdout
+    status = json.loads(synth("status", "run", "--json").stdout)
+    assert status["state"] == "complete"
+    assert sum(status["rows"].values()) > 0
+    rows = [json.loads(line) for line in synth("show", "run", "--json", "-n", "2").stdout.splitlines()]
+    assert len(rows) == 2
+    shown = synth("show", "run", rows[1]["id"])
+    assert rows[1]["messages"][0]["content"][:20] in shown.stdout
+    rejected = synth("show", "run", "--rejected", "--json", "-n", "1")
+    assert json.loads(rejected.stdout)["reason"]
+    report = json.loads(synth("doctor", "run", "--json").stdout)
+    assert report["store"] == "sound"
+    missing = synth("show", "run", "nonesuch")
+    assert_one_sentence(missing, 5, "nonesuch")
+
+
+def test_a_folder_without_a_run_is_one_sentence(synth, tmp_path):
+    for command in ("status", "show", "doctor"):
+        assert_one_sentence(synth(command, tmp_path), 5, str(tmp_path))
+
+
+def test_preview_and_check_speak_json(write_recipe, synth, tmp_path):
+    recipe = write_recipe()
+    assert json.loads(synth("check", recipe, "--json").stdout)["seeds"] == 6
+    seen = json.loads(synth("preview", recipe, "-n", "1", "--json").stdout)
+    assert seen["rows"][0]["messages"]
+    assert not list(tmp_path.rglob("rows.jsonl"))
+
+
+def test_a_wrong_option_has_the_usage_exit_code(synth):
+    finished = synth("run", "--nonsense")
+    assert finished.returncode == 2
+    assert "Traceback" not in finished.stderr
+
+
+def test_the_schema_is_json(synth):
+    assert "properties" in json.loads(synth("schema").stdout)
+
+
+def test_help_needs_none_of_the_heavy_imports():
+    code = "import sys; from synth import cli; print([m for m in ('aiohttp', 'pydantic', 'rich', 'pyarrow') if m in sys.modules])"
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert finished.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["quickstart-en", "quickstart-ja", "gsm8k"])
+def test_the_shipped_recipes_check(name, synth):
+    finished = synth("check", ROOT / "prompts" / name)
+    assert finished.returncode == 0, finished.stderr
+    assert "ok" in finished.stdout
