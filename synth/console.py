@@ -65,13 +65,14 @@ def run(loaded: LoadedRecipe, options: Options) -> int:
     result = _watched(loaded, options)
     manifest = result.manifest
     _summary(manifest)
-    if manifest.practice and not options.offline:
-        faults = {
-            endpoint.model: faults_of(endpoint.base_url)
-            for endpoint in loaded.recipe.teachers.values()
-            if endpoint.is_practice
-        }
+    faults = {
+        endpoint.model: faults_of(endpoint.base_url)
+        for endpoint in loaded.recipe.teachers.values()
+        if endpoint.is_practice
+    }
+    if faults and not options.offline:
         _out.print(_board(scoreboard(result.folder, faults)))
+    if manifest.practice:
         _out.print("[dim]Practice data: exercises of the embedded practice teacher, not of a language model.[/]\n")
     _out.print(f"dataset  {result.dataset}", soft_wrap=True)
     _out.print(f"report   {result.report}", soft_wrap=True)

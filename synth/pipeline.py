@@ -14,7 +14,7 @@ from pathlib import Path
 from synth import seeds
 from synth.backends import Backend
 from synth.backends.online import online
-from synth.backends.practice import faults_of, practice_server
+from synth.backends.practice import PRACTICE_MODELS, faults_of, practice_server
 from synth.backends.replay import replay
 from synth.budget import Budget
 from synth.datasets.card import write_card
@@ -275,7 +275,7 @@ def _manifest(
     return Manifest(
         versions=versions(),
         state=_state(halt, progress),
-        practice=any(endpoint.is_practice for endpoint in recipe.teachers.values()),
+        practice=any(_is_practice(teacher) for teacher in progress.teachers.values()),
         recipe=RecipeRecord(
             name=recipe.name,
             language=recipe.language,
@@ -303,12 +303,18 @@ def _manifest(
         ),
         not_selected=written.not_selected,
         rows=written.written.rows,
+        scores=written.written.scores,
         ledger=tuple(store.ledger()),
         budget_microusd=recipe.cap_microusd(),
         started=started,
         finished=_now(),
         seconds=round(seconds, 3),
     )
+
+
+def _is_practice(teacher: Teacher) -> bool:
+    """Whether practice replies are in it: asked for, recorded earlier, or served under another address."""
+    return teacher.endpoint.is_practice or any(model.startswith(PRACTICE_MODELS) for model in teacher.served)
 
 
 def _state(halt: Halt, progress: Progress) -> State:

@@ -88,7 +88,9 @@ def test_an_unknown_model_is_named(write_recipe, synth, practice):
 
 def test_a_recipe_error_lists_every_problem_with_its_place(write_recipe, synth):
     recipe = write_recipe()
-    text = (recipe / "recipe.yaml").read_text().replace("language: en", "langauge: 日本語").replace("draws: 2", "draws: 0")
+    text = (
+        (recipe / "recipe.yaml").read_text().replace("language: en", "langauge: 日本語").replace("draws: 2", "draws: 0")
+    )
     (recipe / "recipe.yaml").write_text(text, encoding="utf-8")
     finished = synth("check", recipe)
     assert finished.returncode == 2
@@ -174,7 +176,11 @@ def test_the_schema_is_json(synth):
 def test_help_needs_none_of_the_heavy_imports():
     code = "import sys; from synth import cli; print([m for m in ('aiohttp', 'pydantic', 'rich', 'pyarrow') if m in sys.modules])"
     finished = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert finished.stdout.strip() == "[]"
 

@@ -13,6 +13,7 @@ from synth.backends.practice.server import MODEL, practice_server, serve
 __all__ = [
     "MODEL",
     "NO_FAULTS",
+    "PRACTICE_MODELS",
     "TOPICS",
     "USUAL",
     "Faults",
@@ -23,6 +24,10 @@ __all__ = [
     "serve",
     "truth",
 ]
+
+
+PRACTICE_MODELS = "practice-"
+"""How the names of the models begin that it serves, wherever it listens."""
 
 
 def faults_of(base_url: str) -> Faults:

@@ -1,0 +1,136 @@
+"""Imports point one way, and one row takes a short way through the code."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import hashlib
+import json
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import orjson
+
+from synth import pipeline
+from synth.pipeline import Options
+from synth.recipe import load
+from synth.types import Outcome
+
+SYNTH = Path(pipeline.__file__).parent
+MOST_FUNCTIONS = 80
+MOST_FRAMES = 10
+
+LAYERS = (
+    {"types", "errors"},
+    {"text", "numerals", "yaml_places", "halt", "endpoint", "scheduler", "split", "selection", "outcomes"},
+    {"schema", "budget", "limits", "replies", "store", "seeds", "templates", "dedupe"},
+    {"answers"},
+    {"backends"},
+    {"teacher"},
+    {"ask"},
+    {"generators", "validators", "scorers"},
+    {"recipe"},
+    {"progress", "manifest", "datasets", "report"},
+    {"line"},
+    {"pipeline"},
+    {"api", "console"},
+    {"cli"},
+)
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+
+def imports_of(path: Path) -> set[str]:
+    """The parts of synth that a module imports at any level."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "synth":
+            found |= {f"synth.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return {name.split(".")[1] for name in found if name.startswith("synth.")}
+
+
+def test_imports_point_one_way():
+    upward = []
+    for path in sorted(SYNTH.rglob("*.py")):
+        part = path.relative_to(SYNTH).parts[0].removesuffix(".py")
+        if part == "__init__":
+            continue
+        for imported in imports_of(path):
+            if imported != part and RANK[imported] >= RANK[part] and not (RANK[imported] == RANK[part] > 1):
+                upward.append(f"{path.relative_to(SYNTH)} imports {imported}")
+    assert upward == []
+
+
+RECIPE = """\
+name: one
+language: en
+seeds: {kind: jsonl, path: seeds.jsonl}
+teachers: {main: {model: m, base_url: "replay:replies.jsonl"}}
+stages:
+  - name: answer
+    generator: {kind: answer, prompt: ask.md.j2}
+    dedupe: {on: question}
+"""
+
+
+class Watched:
+    """A transport that notes how many of our own frames stand above it."""
+
+    frames = 0
+
+    async def send(self, request):
+        frame, own = sys._getframe(1), 0
+        while frame is not None:
+            own += frame.f_code.co_filename.startswith(str(SYNTH))
+            frame = frame.f_back
+        self.frames = max(self.frames, own)
+        question = orjson.loads(request.body)["messages"][-1]["content"]
+        message = {"role": "assistant", "content": f"An answer to {question}"}
+        usage = {"prompt_tokens": 9, "completion_tokens": 9}
+        return Outcome(200, orjson.dumps({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}))
+
+
+def calls_for(rows: int, folder: Path, transport: Watched) -> Counter[str]:
+    """How often each function of ours was entered in a run of so many rows."""
+    folder.mkdir()
+    (folder / "recipe.yaml").write_text(RECIPE)
+    (folder / "replies.jsonl").write_text("")
+    (folder / "ask.md.j2").write_text("{{ q }}")
+    questions = [hashlib.sha256(bytes([number])).hexdigest() for number in range(rows)]
+    (folder / "seeds.jsonl").write_text("".join(json.dumps({"q": question}) + "\n" for question in questions))
+    loaded = load(folder)
+    calls: Counter[str] = Counter()
+
+    def watch(frame, event, _argument):
+        if event == "call" and frame.f_code.co_filename.startswith(str(SYNTH)):
+            name = frame.f_code.co_name
+            if not name.startswith("<"):
+                calls[f"{Path(frame.f_code.co_filename).name}:{frame.f_code.co_qualname}"] += 1
+
+    threading.setprofile(watch)
+    sys.setprofile(watch)
+    try:
+        result = asyncio.run(pipeline.run(loaded, Options(folder / "run")))
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    assert result.manifest.row_count == rows
+    return calls
+
+
+def test_one_row_enters_few_functions_and_puts_few_frames_above_the_transport(tmp_path, monkeypatch):
+    transport = Watched()
+    monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: transport)
+    few, many = calls_for(10, tmp_path / "few", transport), calls_for(60, tmp_path / "many", transport)
+    per_row = {name: (many[name] - few[name]) / 50 for name in many}
+    functions = [name for name, calls in per_row.items() if calls > 0.5]
+    print(
+        f"{len(functions)} functions, {sum(per_row.values()):.0f} entries a row, {transport.frames} frames above send"
+    )
+    assert len(functions) <= MOST_FUNCTIONS
+    assert 0 < transport.frames <= MOST_FRAMES
