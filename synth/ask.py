@@ -69,7 +69,7 @@ class UnitAsk:
     async def text(self, messages: Sequence[Message], *, teacher: str) -> Completion:
         """Ask the named teacher and return its text."""
         asked = self.teachers[teacher]
-        return await asked.complete(asked.request(messages, self.draw), self.unit)
+        return await asked.complete(asked.request(messages, self.unit.draw), self.unit)
 
     async def schema(self, model: type[M], messages: Sequence[Message], *, teacher: str) -> M:
         """Ask the named teacher for an object of `model`, validated; asked again with the error at most twice."""
@@ -80,7 +80,7 @@ class UnitAsk:
             messages = schema.with_words(messages, model, self.language)
         problem = ""
         for _ in range(1 + schema.REASKS):
-            completion = await asked.complete(asked.request(messages, self.draw, response_format), self.unit)
+            completion = await asked.complete(asked.request(messages, self.unit.draw, response_format), self.unit)
             if completion.finish_reason == "length":
                 raise Rejected("truncated", f"the JSON was cut at max_tokens: {completion.text[-80:]!r}")
             try:

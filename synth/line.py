@@ -35,11 +35,7 @@ class Work:
     id: str
     draw: int
     parent: Seed | Sample
-
-    @property
-    def seed_id(self) -> str:
-        """The seed it goes back to."""
-        return self.parent.id if isinstance(self.parent, Seed) else self.parent.seed_id
+    seed_id: str
 
 
 Results = list[Sample | Rejection]
@@ -122,7 +118,7 @@ class Line:
     async def _generate(self, index: int, stage: Stage, work: Work) -> Results | TeacherError:
         unit = Unit(stage.name, work.id, -2 * index, work.draw)
         seed = Seed(id=work.parent.id, fields=work.parent.fields)
-        generate = stage.generator.generate(seed, self._ask(unit))
+        generate = stage.generator.generate(seed, UnitAsk(unit, self.teachers, self.templates, self.recipe.language))
         drafts = await self._outcome(stage, work, generate)
         if not isinstance(drafts, list):
             return [drafts] if isinstance(drafts, Rejection) else drafts
@@ -143,8 +139,9 @@ class Line:
         unit = Unit(f"{stage.name}:score", work.id, -2 * index - 1, work.draw)
         sample = work.parent
         assert isinstance(sample, Sample)
+        ask = UnitAsk(unit, self.teachers, self.templates, self.recipe.language)
         for scorer in stage.scorers:
-            score = await self._outcome(stage, work, scorer.score(sample, self._ask(unit)))
+            score = await self._outcome(stage, work, scorer.score(sample, ask))
             if isinstance(score, Rejection):
                 return [score.model_copy(update={"id": sample.id, "sample": sample})]
             if isinstance(score, TeacherError):
@@ -183,9 +180,6 @@ class Line:
             )
         return Rejected("plugin_error", detail)
 
-    def _ask(self, unit: Unit) -> UnitAsk:
-        return UnitAsk(unit, self.teachers, self.templates, self.recipe.language)
-
     def unfinished(self, step: str, stage: Stage, unit: str, error: TeacherError) -> None:
         """Go on without a unit: parked when its patience ended, left undone when the run stopped sending."""
         count = self.progress.stages[stage.name]
@@ -199,11 +193,11 @@ class Line:
 
     async def _finish(self, samples: AsyncIterator[Sample]) -> None:
         selection = self.recipe.selection
-        most = 1 if selection.best_of and not selection.per_prompt else selection.per_prompt
+        most = selection.kept_per_prompt()
         async for sample in samples:
             self.outcomes.accept(sample)
             self.progress.rows += 1
-            if selection.rows is None or not selection.meets(sample):
+            if selection.rows is None or selection.shortfall(sample):
                 continue
             same = sample.parent_id == self.wanted_parent
             self.wanted_of_parent = self.wanted_of_parent + 1 if same else 1
@@ -311,13 +305,14 @@ def _rejection(sample: Sample, error: Rejected) -> Rejection:
 
 async def _units(parents: AsyncIterator[Seed | Sample], draws: int) -> AsyncIterator[Work]:
     async for parent in parents:
+        seed_id = parent.id if isinstance(parent, Seed) else parent.seed_id
         for draw in range(draws):
-            yield Work(f"{parent.id}/{draw:02d}", draw, parent)
+            yield Work(f"{parent.id}/{draw:02d}", draw, parent, seed_id)
 
 
 async def _as_work(samples: AsyncIterator[Sample]) -> AsyncIterator[Work]:
     async for sample in samples:
-        yield Work(sample.id, sample.draw, sample)
+        yield Work(sample.id, sample.draw, sample, sample.seed_id)
 
 
 async def _late_last(units: AsyncIterator[Work], late: Mapping[str, int]) -> AsyncIterator[Work]:

@@ -31,7 +31,7 @@ class Channel(Generic[T]):
 
 async def in_order(
     source: AsyncIterator[T],
-    work: Callable[[T], Awaitable[R]],
+    work: Callable[[T], Coroutine[Any, Any, R]],
     emit: Callable[[T, R], Awaitable[None]],
     window: int,
 ) -> None:
@@ -49,16 +49,12 @@ async def in_order(
 async def _start(
     group: asyncio.TaskGroup,
     source: AsyncIterator[T],
-    work: Callable[[T], Awaitable[R]],
+    work: Callable[[T], Coroutine[Any, Any, R]],
     started: Channel[tuple[T, asyncio.Task[R]]],
 ) -> None:
     async for value in source:
-        await started.put((value, group.create_task(_as_coroutine(work, value))))
+        await started.put((value, group.create_task(work(value))))
     await started.close()
-
-
-async def _as_coroutine(work: Callable[[T], Awaitable[R]], value: T) -> R:
-    return await work(value)
 
 
 async def together(*parts: Coroutine[None, None, None]) -> None:

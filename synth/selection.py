@@ -22,10 +22,6 @@ class Selection(Value):
     rows: int | None = Field(default=None, ge=1)
     """The most rows in all: the first ones in id order."""
 
-    def meets(self, sample: Sample) -> bool:
-        """Whether a sample's scores reach every threshold."""
-        return not self.shortfall(sample)
-
     def shortfall(self, sample: Sample) -> str:
         """The first threshold that a sample misses, in words; empty when it misses none."""
         for name, least in self.require.items():
@@ -44,14 +40,15 @@ def select(samples: Iterable[Sample], selection: Selection) -> Iterator[Sample |
 
     Memory is bounded by the draws of one prompt. Rejections carry `below_threshold`, `not_best` or `beyond_target`.
     """
-    rows = 0
+    rows, most = 0, selection.kept_per_prompt()
     for _, group in itertools.groupby(samples, key=lambda sample: sample.parent_id):
         draws = list(group)
-        good = [sample for sample in draws if selection.meets(sample)]
-        best = sorted(good, key=lambda sample: -(sample.score(selection.best_of) or 0.0)) if selection.best_of else good
-        kept = {sample.id for sample in best[: selection.kept_per_prompt()]}
-        for sample in draws:
-            shortfall = selection.shortfall(sample)
+        shortfalls = [selection.shortfall(sample) for sample in draws]
+        best = [sample for sample, shortfall in zip(draws, shortfalls, strict=True) if not shortfall]
+        if selection.best_of:
+            best.sort(key=lambda sample: -(sample.score(selection.best_of) or 0.0))
+        kept = {sample.id for sample in best[:most]}
+        for sample, shortfall in zip(draws, shortfalls, strict=True):
             if shortfall:
                 yield _rejection(sample, "below_threshold", shortfall)
             elif sample.id not in kept:

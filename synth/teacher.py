@@ -187,7 +187,7 @@ class Teacher:
                     self._budget.settle(worst, 0)
             await self._store.keep(attempt, outcome)
             failure, result = _read(outcome)
-            usage = usage_of(outcome)
+            usage = result.usage if isinstance(result, Completion) else usage_of(outcome)
             cost = self._cost(request, failure, usage)
             self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
             self._store.settle(attempt, failure, usage, cost)

@@ -33,7 +33,8 @@ stages:
   - name: answer
     draws: 2
     generator: {{kind: answer, prompt: answer.md.j2, question: instruction}}
-    validators: [{{kind: finished}}, {{kind: refusal}}, {{kind: repetition}}, {{kind: language}}, {{kind: answer_format}}]
+    validators:
+      [{{kind: finished}}, {{kind: refusal}}, {{kind: repetition}}, {{kind: language}}, {{kind: answer_format}}]
     scorers: [{{kind: judge, rubric: judge.md.j2}}]
 selection: {{require: {{judge: 4}}, best_of: judge}}
 split: {{fractions: {{train: 0.7, test: 0.3}}}}
