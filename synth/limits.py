@@ -100,7 +100,8 @@ class Admission:
         while True:
             while self.in_flight >= int(self.limit):
                 await self._wait(self._waiting_slot, priority)
-            pause = self._pause_s(tokens)
+            waits = [bucket.wait_s(tokens if by_tokens else 1) for bucket, by_tokens in self._buckets]
+            pause = max([self._not_before - self._clock(), *waits])
             if pause <= 0:
                 break
             await self._sleep(pause)
@@ -143,10 +144,6 @@ class Admission:
 
     def _turn_limit(self) -> int:
         return int(self.limit * 1.125) + 8
-
-    def _pause_s(self, tokens: int) -> float:
-        waits = [bucket.wait_s(tokens if by_tokens else 1) for bucket, by_tokens in self._buckets]
-        return max([self._not_before - self._clock(), *waits])
 
     async def _wait(self, line: list[tuple[int, int, asyncio.Future[None]]], priority: int) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

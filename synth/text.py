@@ -29,8 +29,3 @@ def fold(text: str) -> str:
 def prose(text: str) -> str:
     """The text without code, formulae, addresses: what a reader would call its language."""
     return NOT_PROSE.sub(" ", text)
-
-
-def is_japanese(text: str) -> bool:
-    """Whether kana make up a believable part of the text."""
-    return len(KANA.findall(text)) * 10 > len(LATIN.findall(text)) + len(HAN.findall(text))

@@ -10,6 +10,7 @@ from synth.text import HAN, HANGUL, KANA, LATIN, prose, subject
 from synth.types import Sample, Value
 
 FEWEST_LETTERS = 12
+QUOTED = re.compile(r"「[^「」\n]{1,60}」|『[^『』\n]{1,60}』|“[^“”\n]{1,60}”")
 WORDS = {
     "en": "the of and to in is that it for was on are as with be this from have or by not but what at which you we",
     "de": "der die das und ist nicht ein eine zu den von mit sich auf für dem des im auch es werden wird sind",
@@ -26,8 +27,8 @@ FOREIGN_SHARE = 0.6
 class Language(Value):
     """Refuse a text whose prose is in another language than `language` (the recipe's, unless given).
 
-    Decided by script, for European languages also by their commonest words. Code, formulae and addresses are not
-    judged, and a text with fewer than 12 letters of prose is let through.
+    Decided by script, for European languages also by their commonest words. Code, formulae, addresses and short
+    quotations are not judged, and a text with fewer than 12 letters of prose is let through.
     """
 
     kind: Literal["language"] = "language"
@@ -42,7 +43,7 @@ class Language(Value):
 
 def language_of(text: str) -> str | None:
     """The language a text is mostly written in, as an ISO code; None when it is too short or too mixed to tell."""
-    letters = prose(text)
+    letters = QUOTED.sub(" ", prose(text))
     kana, han, hangul = len(KANA.findall(letters)), len(HAN.findall(letters)), len(HANGUL.findall(letters))
     latin = len(LATIN.findall(letters))
     # one CJK letter carries about as much as three Latin ones

@@ -283,7 +283,7 @@ TASKS: tuple[Task, ...] = (
         "税抜き{p}円の{thing}に消費税{rate}%がかかります。1円未満を切り捨てると、税込みで何円ですか。",
         "{name}が税抜価格{p}円の定食を注文しました。税率{rate}%のとき、支払額は何円ですか。端数は切り捨てます。",
     ), {"name": PEOPLE_JA, "thing": THINGS_JA, "p": range(203, 9800), "rate": ("8", "10")}, _tax_ja),
-    Task("kana", "en", ("Romanise (Hepburn): {a}, {b}, {c}, {d}, {e}",), dict.fromkeys("abcde", WORDS), _kana),
+    Task("kana", "en", ("Write 「{a}」, 「{b}」, 「{c}」, 「{d}」 and 「{e}」 in Hepburn letters.",), dict.fromkeys("abcde", WORDS), _kana),
     Task("kana", "ja", ("ローマ字で書くと？ {a}、{b}、{c}、{d}、{e}",), dict.fromkeys("abcde", WORDS), _kana_ja),
     Task("form", "en", (
         'Extract name, city, item, quantity as JSON: "{name} of {city} would like {n} {thing}, order {z}."',
