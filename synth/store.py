@@ -59,6 +59,7 @@ class Stored:
 
     attempt: int
     outcome: Outcome
+    reserved_microusd: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Store:
     def find(self, key: bytes) -> Iterator[Stored]:
         """The kept replies to a request, newest first."""
         rows = self._reader.execute(
-            "SELECT reply.attempt, status, headers, error, detail, written, raw, seconds FROM attempt "
+            "SELECT reply.attempt, status, headers, error, detail, written, raw, seconds, reserved_microusd FROM attempt "
             "JOIN reply ON reply.attempt = attempt.id WHERE key = ? ORDER BY attempt.id DESC",
             (key,),
         )
@@ -119,10 +120,10 @@ class Store:
     def unsettled(self) -> Iterator[tuple[str, Stored]]:
         """Replies whose cost was not yet worked out when the run stopped, each with its teacher's name."""
         rows = self._reader.execute(
-            "SELECT reply.attempt, status, headers, error, detail, written, raw, seconds, teacher FROM attempt "
+            "SELECT reply.attempt, status, headers, error, detail, written, raw, seconds, reserved_microusd, teacher FROM attempt "
             "JOIN reply ON reply.attempt = attempt.id WHERE state = 'stored' AND cost_microusd IS NULL"
         )
-        return ((row[8], self._stored(row[:8])) for row in rows.fetchall())
+        return ((row[9], self._stored(row[:9])) for row in rows.fetchall())
 
     async def begin(self, request: Request, stage: str, unit: str, reserved_microusd: int) -> int:
         """Journal an attempt and its reservation; return its number once that is on disk."""
@@ -225,10 +226,10 @@ class Store:
         return int(self._reader.execute(sql).fetchone()[0])
 
     def _stored(self, row: tuple[Any, ...]) -> Stored:
-        attempt, status, headers, error, detail, written, raw, seconds = row
+        attempt, status, headers, error, detail, written, raw, seconds, reserved = row
         body = self._decompress(raw)
         outcome = Outcome(status, body, json.loads(headers), error, detail, bool(written), seconds or 0.0)
-        return Stored(attempt, outcome)
+        return Stored(attempt, outcome, reserved)
 
     def _submit(self, sql: str, values: tuple[Any, ...]) -> None:
         self._queue.put(_Operation(sql, values))

@@ -129,7 +129,11 @@ class Teacher:
             if name == self.name:
                 failure, _ = _read(stored.outcome)
                 usage = usage_of(stored.outcome)
-                cost = self._price.cost_microusd(usage.prompt_tokens or 0, usage.completion_tokens or 0)
+                cost = stored.reserved_microusd if _is_paid(failure) else 0
+                if usage.completion_tokens is not None:
+                    cost = self._price.cost_microusd(
+                        usage.prompt_tokens or 0, usage.completion_tokens, usage.cached_tokens
+                    )
                 self._store.settle(stored.attempt, failure, usage, cost)
 
     def _stored(self, request: Request) -> Completion | None:
@@ -208,8 +212,7 @@ class Teacher:
         """By the provider's own count; without one, the worst case where the reply may have been charged."""
         if usage.completion_tokens is not None:
             return self._price.cost_microusd(usage.prompt_tokens or 0, usage.completion_tokens, usage.cached_tokens)
-        paid = failure == "ok" or FATES[failure].paid
-        return self._price.cost_microusd(request.prompt_tokens, request.max_tokens) if paid else 0
+        return self._price.cost_microusd(request.prompt_tokens, request.max_tokens) if _is_paid(failure) else 0
 
     def _explain(self, outcome: Outcome, detail: str) -> str:
         """One sentence that names the URL and what to mend."""
@@ -231,6 +234,11 @@ class Teacher:
         if outcome.status == 404:
             return f"{where} has nothing at /chat/completions ({said}); base_url usually ends in /v1."
         return f"{where} cannot serve this run: {said}"
+
+
+def _is_paid(failure: str) -> bool:
+    """Whether a reply that says nothing about tokens may have been charged."""
+    return failure == "ok" or FATES[failure].paid
 
 
 def _read(outcome: Outcome) -> tuple[str, Completion | Transient | Rejected | Fatal]:

@@ -132,6 +132,14 @@ def tokens(text: str) -> int:
     return max(1, wide + (len(text) - wide + 3) // 4)
 
 
+def _first_tokens(text: str, most: int) -> str:
+    """As much of a text's beginning as so many tokens hold."""
+    end = min(len(text), 4 * most)
+    while end > 1 and tokens(text[:end]) > most:
+        end -= 1
+    return text[:end]
+
+
 def _checked(raw: bytes) -> tuple[dict[str, Any], web.Response | None]:
     try:
         body = orjson.loads(raw)
@@ -163,7 +171,7 @@ def _completion(body: dict[str, Any], said: Said) -> web.Response:
     content, finish = said.content, said.finish_reason
     most = body.get("max_completion_tokens") or body.get("max_tokens") or 4096
     if tokens(content) > most:
-        content, finish = content[:most], "length"
+        content, finish = _first_tokens(content, most), "length"
     digest = hashlib.sha256(orjson.dumps(body)).hexdigest()
     used = sum(tokens(str(message.get("content"))) + 4 for message in body["messages"])
     document = {

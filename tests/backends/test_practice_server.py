@@ -1,0 +1,184 @@
+"""The practice teacher as OpenAI's clients see it, held against OpenAI's own description."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from synth.backends.practice import NO_FAULTS, USUAL, Faults, practice_server
+from synth.backends.practice.questions import TASKS, romaji
+from synth.backends.practice.tasks import read
+from synth.budget import Budget
+from synth.endpoint import Endpoint, Sampling
+from synth.halt import Halt
+from synth.schema import response_format
+from synth.scorers.judge import Verdict
+from synth.teacher import Teacher
+from synth.types import Message
+
+CONTRACT = Path(__file__).parents[3] / "shared" / "contract" / "openai_subset.json"
+QUESTION = "バスが大阪市を出て、時速60kmで3時間走りました。進んだ道のりは何kmですか。"
+
+
+def chat(body: dict, faults: Faults = NO_FAULTS, times: int = 1, api_key: str | None = None) -> list[tuple[int, dict]]:
+    """Send the same body so many times; status and document of each reply (0 for a dropped connection)."""
+
+    async def send() -> list[tuple[int, dict]]:
+        replies = []
+        async with practice_server(faults, api_key=api_key) as base_url, aiohttp.ClientSession() as session:
+            for _ in range(times):
+                try:
+                    async with session.post(f"{base_url}/chat/completions", json=body) as response:
+                        replies.append((response.status, await response.json()))
+                except aiohttp.ClientError:
+                    replies.append((0, {}))
+        return replies
+
+    return asyncio.run(send())
+
+
+def ask(question: str, **more) -> dict:
+    return {"model": "practice-1", "messages": [{"role": "user", "content": question}], **more}
+
+
+def test_the_same_request_gets_the_same_answer_and_another_seed_another():
+    faults = Faults(wrong_answer=0.5)
+    first, again = chat(ask(QUESTION, seed=1), faults)[0], chat(ask(QUESTION, seed=1), faults)[0]
+    assert first == again
+    contents = {chat(ask(QUESTION, seed=seed), faults)[0][1]["choices"][0]["message"]["content"] for seed in range(12)}
+    assert len(contents) > 1
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        (QUESTION, "180km"),
+        ("税抜き1999円の皿に消費税8%がかかります。1円未満を切り捨てると、税込みで何円ですか。", "2158円"),
+        ("西暦2024年2月29日は何曜日ですか。", "木曜日"),
+        ("On which day of the week does 2000-1-1 fall?", "Saturday"),
+        ("A course starts on 2024-2-20 and ends 30 days later. Give the last day as YYYY-MM-DD.", "2024-03-21"),
+        ("仙台市の皿の店は平成11年に健太さんが開きました。西暦では何年ですか。", "1999年"),
+        ("{k} kg", ""),
+    ],
+)
+def test_exercises_are_solved_right(question, answer):
+    found = read(question)
+    assert (found.solution.answer if found else "") == answer
+
+
+@pytest.mark.parametrize(
+    ("kana", "latin"),
+    [
+        ("がっこう", "gakkou"),
+        ("しんぶん", "shinbun"),
+        ("じてんしゃ", "jitensha"),
+        ("りょこう", "ryokou"),
+        ("ざっし", "zasshi"),
+    ],
+)
+def test_kana_become_hepburn_letters(kana, latin):
+    assert romaji(kana) == latin
+
+
+def test_every_wording_reads_back_as_its_own_task():
+    from random import Random
+
+    rng = Random(3)
+    for task in TASKS:
+        for _ in range(20):
+            found = read(f"問題: {task.write(rng)}\n")
+            assert found is not None
+            assert found.task is task
+
+
+def test_transport_faults_come_at_their_rates_and_a_retry_gets_through():
+    faults = Faults(rate_limit=0.3, server_error=0.2, dropped=0.1)
+    first = [chat(ask(QUESTION, seed=seed), faults, times=4) for seed in range(40)]
+    failed = sum(replies[0][0] != 200 for replies in first)
+    assert 12 <= failed <= 36
+    assert all(any(status == 200 for status, _ in replies) for replies in first)
+    assert {status for replies in first for status, _ in replies} == {0, 200, 429, 500}
+
+
+def test_max_tokens_cuts_the_answer():
+    ((_, document),) = chat(ask(QUESTION, max_tokens=5))
+    assert document["choices"][0]["finish_reason"] == "length"
+    assert document["usage"]["completion_tokens"] <= 5
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"model": "gpt-nonesuch", "messages": [{"role": "user", "content": "x"}]}, 404, "model_not_found"),
+        ({"model": "practice-1", "messages": []}, 400, None),
+        (
+            {"model": "practice-1", "messages": [{"role": "user", "content": "x"}], "stream": True},
+            400,
+            "unsupported_parameter",
+        ),
+    ],
+)
+def test_a_bad_request_gets_openais_error_shape(body, status, code):
+    ((got, document),) = chat(body)
+    assert got == status
+    assert document["error"]["code"] == code
+    assert set(document["error"]) == {"message", "type", "param", "code"}
+
+
+def test_the_official_client_works():
+    openai = pytest.importorskip("openai")
+
+    async def talk() -> None:
+        async with practice_server(NO_FAULTS, api_key="sk-right") as base_url:
+            async with openai.AsyncOpenAI(base_url=base_url, api_key="sk-right", max_retries=0) as client:
+                assert [model.id async for model in client.models.list()] == ["practice-1"]
+                messages = [{"role": "user", "content": QUESTION}]
+                said = await client.chat.completions.create(model="practice-1", messages=messages)
+                assert "180km" in said.choices[0].message.content
+                graded = await client.chat.completions.create(
+                    model="practice-1",
+                    messages=[
+                        {"role": "user", "content": f"<question>{QUESTION}</question><answer>答え: 180km</answer>"}
+                    ],
+                    response_format=response_format(Verdict, "json_schema"),
+                )
+                assert json.loads(graded.choices[0].message.content)["score"] >= 4
+                with pytest.raises(openai.NotFoundError):
+                    await client.chat.completions.create(model="nonesuch", messages=messages)
+            async with openai.AsyncOpenAI(base_url=base_url, api_key="sk-wrong", max_retries=0) as client:
+                with pytest.raises(openai.AuthenticationError):
+                    await client.models.list()
+
+    asyncio.run(talk())
+
+
+@pytest.mark.skipif(not CONTRACT.exists(), reason=f"OpenAI's description is not at {CONTRACT}")
+def test_requests_and_replies_fit_openais_description():
+    jsonschema = pytest.importorskip("jsonschema")
+    contract = json.loads(CONTRACT.read_text(encoding="utf-8"))
+
+    def check(value: object, name: str) -> None:
+        schema = {"$ref": f"#/components/schemas/{name}", "components": contract["components"]}
+        jsonschema.Draft202012Validator(schema).validate(value)
+
+    endpoint = Endpoint(
+        model="practice-1", base_url="practice:", sampling=Sampling(temperature=0.7, top_p=0.9, seed=1, stop=["END"])
+    )
+    teacher = Teacher("main", endpoint, backend=None, store=None, budget=Budget(None), halt=Halt())
+    messages = [Message(role="system", content="簡潔に。"), Message(role="user", content=QUESTION)]
+    for shape in (None, response_format(Verdict, "json_schema"), response_format(Verdict, "json_object")):
+        body = json.loads(teacher.request(messages, 2, shape).body)
+        assert body["seed"] == 3
+        check(body, "CreateChatCompletionRequest")
+        for status, document in chat(body, USUAL, times=3):
+            if status == 200:
+                check(document, "CreateChatCompletionResponse")
+            elif status:
+                check(document, "ErrorResponse")
+    ((status, document),) = chat({**body, "model": "nonesuch"})
+    assert status == 404
+    check(document, "ErrorResponse")
