@@ -111,7 +111,8 @@ class Store:
     def find(self, key: bytes) -> Iterator[Stored]:
         """The kept replies to a request, newest first."""
         rows = self._reader.execute(
-            "SELECT reply.attempt, status, headers, error, detail, written, raw, seconds, reserved_microusd FROM attempt "
+            "SELECT reply.attempt, status, headers, error, detail, written, raw, seconds, reserved_microusd "
+            "FROM attempt "
             "JOIN reply ON reply.attempt = attempt.id WHERE key = ? ORDER BY attempt.id DESC",
             (key,),
         )
@@ -120,7 +121,8 @@ class Store:
     def unsettled(self) -> Iterator[tuple[str, Stored]]:
         """Replies whose cost was not yet worked out when the run stopped, each with its teacher's name."""
         rows = self._reader.execute(
-            "SELECT reply.attempt, status, headers, error, detail, written, raw, seconds, reserved_microusd, teacher FROM attempt "
+            "SELECT reply.attempt, status, headers, error, detail, written, raw, seconds, reserved_microusd, teacher "
+            "FROM attempt "
             "JOIN reply ON reply.attempt = attempt.id WHERE state = 'stored' AND cost_microusd IS NULL"
         )
         return ((row[9], self._stored(row[:9])) for row in rows.fetchall())
