@@ -1,5 +1,7 @@
 # The two commands: `make run` and `make test`. Both work in a bare clone with Python 3.11+, pip and make.
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13,\
+	$(shell $(name) -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo $(name))))
 BIN := .venv/bin
 
 .PHONY: run test clean
@@ -18,7 +20,7 @@ clean:
 	rm -rf .venv runs
 
 .venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "synth needs Python 3.11 or newer: make PYTHON=python3.11 run")'
+	@test -n "$(PYTHON)" || { echo "synth needs Python 3.11 or newer; name it: make PYTHON=/path/to/python3.11 run" >&2; exit 2; }
 	$(PYTHON) -m venv .venv || $(PYTHON) -m venv --without-pip .venv
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m pip --python $(BIN)/python install -q pip
 

@@ -25,11 +25,6 @@ def normalise(text: str) -> str:
     return " ".join(kept)
 
 
-def numbers(normalised: str) -> tuple[str, ...]:
-    """The digit runs of a normalised text, in order."""
-    return tuple(NUMBER.findall(normalised))
-
-
 def masked(normalised: str) -> str:
     """A normalised text with every digit run replaced by one sign."""
     return NUMBER.sub("0", normalised)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from synth.dedupe.normalise import masked, normalise, numbers
+from synth.dedupe.normalise import NUMBER, masked, normalise
 from synth.text import HAN, KANA
 from synth.types import Sample, Value
 
@@ -26,6 +26,7 @@ SEED = 7
 MOST_CANDIDATES = 200
 LATIN_GRAM = 5
 CJK_GRAM = 3
+THRESHOLDS = {LATIN_GRAM: 0.7, CJK_GRAM: 0.6}
 
 
 class Dedupe(Value):
@@ -38,8 +39,9 @@ class Dedupe(Value):
     """`question`, `answer`, `messages`, or the name of a field."""
     near: bool = True
     """Also find near-duplicates; else only texts that are equal after normalising."""
-    threshold: float = Field(default=0.7, gt=0, le=1)
-    """The share of n-grams in common (Jaccard) from which two texts are the same."""
+    threshold: float | None = Field(default=None, gt=0, le=1)
+    """The share of n-grams in common (Jaccard) from which two texts are the same; 0.7 for alphabets, 0.6 for Japanese
+    and Chinese, whose questions are shorter, unless given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Twins:
             return Match(self._kept[twin][0], 1.0, "exact")
         bands: list[int] = []
         if self._dedupe.near and plain:
-            grams = ngrams(masked(plain))
+            grams = ngrams(masked(plain), gram_size(plain))
             bands = _bands(grams)
             match = self._near(plain, grams, bands)
             if match is not None:
@@ -83,16 +85,18 @@ class Twins:
 
     def _near(self, plain: str, grams: frozenset[str], bands: Iterable[int]) -> Match | None:
         """The most similar candidate with the same numbers, if it is similar enough; among equals the first."""
-        own_numbers = numbers(plain)
+        own_numbers = sorted(NUMBER.findall(plain))
+        size = gram_size(plain)
+        threshold = self._dedupe.threshold or THRESHOLDS[size]
         best: Match | None = None
         candidates = dict.fromkeys(place for band in bands for place in self._bands.get(band, ()))
         for place in sorted(candidates)[:MOST_CANDIDATES]:
             twin_id, packed = self._kept[place]
             other = zlib.decompress(packed).decode()
-            if sorted(numbers(other)) != sorted(own_numbers):
+            if sorted(NUMBER.findall(other)) != own_numbers:
                 continue
-            similarity = jaccard(grams, ngrams(masked(other)))
-            if similarity >= self._dedupe.threshold and (best is None or similarity > best.similarity):
+            similarity = jaccard(grams, ngrams(masked(other), size))
+            if similarity >= threshold and (best is None or similarity > best.similarity):
                 best = Match(twin_id, round(similarity, 4), "near")
         return best
 
@@ -108,10 +112,14 @@ def text_of(sample: Sample, on: str) -> str:
     return str(sample.fields.get(on, ""))
 
 
-def ngrams(plain: str) -> frozenset[str]:
-    """The character n-grams of a normalised text, the text itself when it is shorter."""
+def gram_size(plain: str) -> int:
+    """How many characters tell something: fewer where each carries more."""
     cjk = len(KANA.findall(plain)) + len(HAN.findall(plain))
-    size = CJK_GRAM if cjk * 4 > len(plain) else LATIN_GRAM
+    return CJK_GRAM if cjk * 2 > len(plain) else LATIN_GRAM
+
+
+def ngrams(plain: str, size: int) -> frozenset[str]:
+    """The character n-grams of a normalised text, the text itself when it is shorter."""
     return frozenset(plain[start : start + size] for start in range(max(1, len(plain) - size + 1)))
 
 
