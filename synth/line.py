@@ -265,7 +265,7 @@ class Gate:
     def _checked(self, sample: Sample) -> Sample | Rejection:
         if self._twins is None or self._stage.dedupe is None:
             return sample
-        match = self._twins.add(sample.id, text_of(sample, self._stage.dedupe.on))
+        match = self._twins.add(sample.id, text_of(sample, self._stage.dedupe.by))
         if match is None:
             return sample
         reason = "duplicate" if match.kind == "exact" else "near_duplicate"

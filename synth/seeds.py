@@ -161,6 +161,7 @@ def _open(path: Path) -> BinaryIO:
     file = cast("BinaryIO", gzip.GzipFile(path)) if path.suffix == ".gz" else path.open("rb")
     mark = BROKEN_MARKS.get(file.read(2))
     if mark:
+        file.close()
         raise RecipeError(Problem(f"it is {mark}; save it as UTF-8", str(path), 1))
     file.seek(0)
     return file

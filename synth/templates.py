@@ -55,7 +55,8 @@ class Templates:
         try:
             problems = self._undefined(name, set(values) | {"seed"}, ", ".join(sorted(values)), set())
         except jinja2.TemplateSyntaxError as error:
-            return [Problem(str(error.message), error.filename or str(path), error.lineno)]
+            known_file = error.filename if error.filename and Path(error.filename).is_file() else str(path)
+            return [Problem(str(error.message), known_file, error.lineno)]
         except jinja2.TemplateNotFound as error:
             return [Problem(f"it includes {error.name!r}, which does not exist", str(path))]
         except UnicodeDecodeError as error:

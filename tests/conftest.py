@@ -29,7 +29,7 @@ teachers:
 stages:
   - name: write
     generator: {{kind: self_instruct, prompt: write.md.j2, count: 6}}
-    dedupe: {{on: instruction}}
+    dedupe: {{by: instruction}}
   - name: answer
     draws: 2
     generator: {{kind: answer, prompt: answer.md.j2, question: instruction}}

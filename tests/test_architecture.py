@@ -72,7 +72,7 @@ teachers: {main: {model: m, base_url: "replay:replies.jsonl"}}
 stages:
   - name: answer
     generator: {kind: answer, prompt: ask.md.j2}
-    dedupe: {on: question}
+    dedupe: {by: question}
 """
 
 

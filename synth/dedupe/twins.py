@@ -35,7 +35,7 @@ class Dedupe(Value):
     Texts that differ only in their numbers are different questions and stay.
     """
 
-    on: str = "question"
+    by: str = "question"
     """`question`, `answer`, `messages`, or the name of a field."""
     near: bool = True
     """Also find near-duplicates; else only texts that are equal after normalising."""
@@ -101,15 +101,15 @@ class Twins:
         return best
 
 
-def text_of(sample: Sample, on: str) -> str:
+def text_of(sample: Sample, by: str) -> str:
     """The part of a sample that is compared."""
-    if on == "question":
+    if by == "question":
         return sample.question()
-    if on == "answer":
+    if by == "answer":
         return sample.answer()
-    if on == "messages":
+    if by == "messages":
         return "\n".join(message.content for message in sample.messages)
-    return str(sample.fields.get(on, ""))
+    return str(sample.fields.get(by, ""))
 
 
 def gram_size(plain: str) -> int:

@@ -1,0 +1,203 @@
+"""Recipes and templates: every problem at once, each with its place, before any request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from synth.endpoint import Endpoint, is_private
+from synth.errors import Fatal, RecipeError, Rejected
+from synth.recipe import Overrides, json_schema, load
+from synth.templates import Templates
+
+ROOT = Path(__file__).parent.parent
+GOOD = """\
+name: 例
+language: ja
+seeds: {kind: grid, axes: {話題: [料理, no, yes]}}
+teachers:
+  main: {model: m, base_url: "http://localhost:8000/v1"}
+stages:
+  - name: answer
+    generator: {kind: answer, prompt: ask.md.j2}
+"""
+
+
+def problems(tmp_path, text, template="{{ 話題 }}", overrides=None):
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "ask.md.j2").write_text(template, encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        load(tmp_path, overrides)
+    return caught.value.problems
+
+
+def good(tmp_path, text=GOOD.replace("例", "example"), overrides=None):
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "ask.md.j2").write_text("{{ 話題 }}", encoding="utf-8")
+    return load(tmp_path, overrides)
+
+
+FINE = GOOD.replace("例", "example")
+
+
+def test_words_that_other_yaml_readers_take_for_booleans_stay_texts(tmp_path):
+    assert good(tmp_path).recipe.seeds.axes == {"話題": ["料理", "no", "yes"]}
+
+
+def test_the_language_and_the_first_teacher_fill_what_names_none(tmp_path):
+    recipe = good(
+        tmp_path, FINE + "    validators: [{kind: language}]\n    scorers: [{kind: exact_answer, reference: 話題}]\n"
+    ).recipe
+    assert recipe.stages[0].generator.teacher == "main"
+    assert recipe.stages[0].validators[0].language == "ja"
+
+
+def test_a_stage_without_validators_gets_the_usual_two(tmp_path):
+    assert [one.kind for one in good(tmp_path).recipe.stages[0].validators] == ["finished", "refusal"]
+    assert good(tmp_path, FINE + "    validators: []\n").recipe.stages[0].validators == []
+
+
+def test_all_problems_come_at_once_with_line_column_and_field(tmp_path):
+    text = FINE.replace("language: ja", "language: 日本").replace("model: m", "modell: m") + "    draws: many\n"
+    found = problems(tmp_path, text)
+    places = {(problem.line, problem.field) for problem in found}
+    assert (2, "language") in places
+    assert (5, "teachers.main.model") in places
+    assert (5, "teachers.main.modell") in places
+    assert (9, "stages[0].draws") in places
+    assert any("'日本'" in problem.message for problem in found)
+    assert any("did you mean 'model'" in problem.message for problem in found)
+    assert all(str(problem).startswith(str(tmp_path / "recipe.yaml") + ":") for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("name: example", "name: example\nname: other"), "given twice"),
+        (("model: m", "model: &a m"), "anchors"),
+        (("model: m", "model: !!str m"), "tags"),
+        (("kind: answer", "kind: anser"), "no kind"),
+        (("kind: answer, ", ""), "'kind' is missing"),
+        (("language: ja\n", ""), "'language' is missing"),
+        (("name: example", "name: a b"), "pattern"),
+        (("localhost:8000/v1", "localhost:8000/v1?key=1"), "query"),
+        (("http://localhost", "localhost"), "base URL"),
+        (("model: m", "model: m, key_variable: sk-abc-123"), "never the key"),
+        (("model: m", "model: m, price: {input_usd: '1', output_usd: 2}"), "number"),
+        (("- name: answer", "- name: [answer"), "not YAML"),
+    ],
+)
+def test_single_mistakes_are_named(tmp_path, change, words):
+    found = problems(tmp_path, FINE.replace(*change))
+    assert any(words in problem.message for problem in found), found
+    assert all(problem.line for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("    scorers: [{kind: judge, teacher: nobody}]\n", "no teacher 'nobody'"),
+        ("selection: {require: {judge: 4}}\n", "no score 'judge'"),
+        ("selection: {best_of: judge}\n", "no score 'judge'"),
+        ("  - name: answer\n    generator: {kind: answer, prompt: ask.md.j2}\n", "called 'answer'"),
+        ("    scorers: [{kind: exact_answer, reference: 答え}]\n", "no field '答え'"),
+        ("split: {fractions: {train: 0.5}}\n", "add up to 1"),
+    ],
+)
+def test_names_must_be_known(tmp_path, more, words):
+    assert any(words in problem.message for problem in problems(tmp_path, FINE + more))
+
+
+@pytest.mark.parametrize(
+    ("template", "line", "words"),
+    [
+        ("一行目\n{{ 題名 }}", 2, "'題名' is not defined; the fields here are 話題"),
+        ("{% if 話題 %}", 1, "end of template"),
+        ("{% include 'nonesuch.j2' %}", 0, "nonesuch.j2"),
+        ("{{ 話題 | nosuch }}", 1, "nosuch"),
+    ],
+)
+def test_template_problems_have_their_line(tmp_path, template, line, words):
+    (found,) = problems(tmp_path, FINE, template)
+    assert words in found.message
+    assert found.line == line
+    assert "ask.md.j2" in found.file
+
+
+def test_a_missing_template_names_a_near_one(tmp_path):
+    (found,) = problems(tmp_path, FINE.replace("ask.md.j2", "asks.md.j2"))
+    assert "did you mean 'ask.md.j2'" in found.message
+
+
+def test_templates_are_kept_in_their_folder_and_in_the_sandbox(tmp_path):
+    assert problems(tmp_path, FINE.replace("ask.md.j2", "../../etc/passwd"))
+    (found,) = problems(tmp_path, FINE, "{{ ''.__class__.__mro__ }}")
+    assert "__class__" in found.message
+
+
+def test_a_later_seed_that_lacks_a_field_is_rejected_with_the_place(tmp_path):
+    (tmp_path / "a.j2").write_text("一\n{{ 題 }}")
+    with pytest.raises(Rejected, match=r"a\.j2:2"):
+        Templates(tmp_path).render("a.j2", {"話題": 1})
+
+
+def test_overrides_stand_in_for_the_recipes_words(tmp_path):
+    (tmp_path / "s.jsonl").write_text('{"話題": "旅"}')
+    overrides = Overrides(["main=https://api.example.com/v1,big,MY_KEY"], str(tmp_path / "s.jsonl"), None, 7)
+    recipe = good(tmp_path, overrides=overrides).recipe
+    assert recipe.teachers["main"].model == "big"
+    assert recipe.teachers["main"].key_variable == "MY_KEY"
+    assert recipe.selection.rows == 7
+    with pytest.raises(RecipeError, match="NAME is one of main"):
+        good(tmp_path, overrides=Overrides(["nobody=http://localhost/v1,m"]))
+
+
+def test_an_unknown_price_under_a_budget_is_refused_and_a_private_host_is_free(tmp_path):
+    assert good(tmp_path, overrides=Overrides(budget_usd=1)).recipe.cap_microusd() == 1_000_000
+    hosted = FINE.replace("http://localhost:8000", "https://api.example.com")
+    (found,) = problems(tmp_path, hosted, overrides=Overrides(budget_usd=1))
+    assert "price" in found.message
+    assert "{input_usd" in found.message
+    priced = hosted.replace("model: m", "model: m, price: {input_usd: 1, output_usd: 2}")
+    assert good(tmp_path, priced, Overrides(budget_usd=1)).recipe.cap_microusd() == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("url", "private"),
+    [
+        ("http://localhost/v1", True), ("http://127.0.0.1/v1", True), ("http://[::1]/v1", True),
+        ("http://10.1.2.3/v1", True),
+        ("http://192.168.0.9/v1", True), ("http://gpu-box/v1", True), ("http://a.internal/v1", True),
+        ("https://api.openai.com/v1", False), ("http://8.8.8.8/v1", False), ("http://169.254.169.254/v1", False),
+    ],
+)  # fmt: skip
+def test_private_hosts_are_told_apart(url, private):
+    assert is_private(url) is private
+
+
+def test_a_named_key_variable_must_be_set(monkeypatch):
+    monkeypatch.delenv("NO_SUCH", raising=False)
+    with pytest.raises(Fatal, match="NO_SUCH"):
+        Endpoint(model="m", base_url="http://localhost/v1", key_variable="NO_SUCH").key()
+
+
+def test_size_and_encoding_are_checked(tmp_path):
+    assert "1 MB" in problems(tmp_path, FINE + "#" * 1_000_001)[0].message
+    (tmp_path / "recipe.yaml").write_bytes(b"name: \xff\n")
+    with pytest.raises(RecipeError, match="UTF-8"):
+        load(tmp_path)
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load(tmp_path / "nonesuch")
+
+
+@pytest.mark.parametrize("name", ["quickstart-en", "quickstart-ja", "gsm8k"])
+def test_shipped_recipes_load_and_fit_the_published_schema(name):
+    import yaml
+
+    jsonschema = pytest.importorskip("jsonschema")
+    assert load(ROOT / "prompts" / name).recipe.license
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    value = yaml.safe_load((ROOT / "prompts" / name / "recipe.yaml").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(value)

@@ -1,0 +1,124 @@
+"""What came back gets one name, and the name decides what happens."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from synth.errors import Fatal, Rejected, Transient
+from synth.replies import FATES, duration_s, read, retry_after_s, usage_of
+from synth.types import Outcome
+
+
+def said(content, finish="stop", **more):
+    choice = {"index": 0, "message": {"role": "assistant", "content": content, **more}, "finish_reason": finish}
+    return json.dumps(
+        {"model": "m", "choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 5}}
+    ).encode()
+
+
+def error(message, code=None, kind=None):
+    return json.dumps({"error": {"message": message, "code": code, "type": kind}}).encode()
+
+
+def name_of(outcome: Outcome) -> str:
+    try:
+        read(outcome)
+    except Transient as failure:
+        return failure.failure
+    except Rejected as failure:
+        return failure.reason
+    except Fatal:
+        return "fatal"
+    return "ok"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "name"),
+    [
+        (200, said("答え: 12"), "ok"),
+        (200, said("cut", "length"), "ok"),
+        (200, said("", "length"), "truncated_empty"),
+        (200, said(""), "malformed"),
+        (200, said("no", "content_filter"), "teacher_refused"),
+        (200, said(None, refusal="I cannot"), "teacher_refused"),
+        (200, b"<html>login</html>", "malformed"),
+        (200, b"", "malformed"),
+        (200, b'{"choices": []}', "malformed"),
+        (200, error("overloaded", 503), "capacity"),
+        (429, error("Rate limit reached", "rate_limit_exceeded"), "rate"),
+        (429, error("You exceeded your current quota", "insufficient_quota"), "fatal"),
+        (402, error("Insufficient credits"), "fatal"),
+        (401, error("Incorrect API key", "invalid_api_key"), "fatal"),
+        (403, error("forbidden"), "fatal"),
+        (404, error("The model `x` does not exist", "model_not_found"), "fatal"),
+        (404, b"page not found", "fatal"),
+        (301, b"", "fatal"),
+        (400, error("prompt flagged", "content_filter"), "teacher_refused"),
+        (400, error("max_tokens is too large", None), "permanent"),
+        (413, error("too large"), "permanent"),
+        (422, error("unprocessable"), "permanent"),
+        (408, b"", "transient"),
+        (409, b"", "transient"),
+        (500, error("oops"), "transient"),
+        (500, b"<html>bad gateway</html>", "transient"),
+        (502, b"", "transient"),
+        (503, error("The engine is overloaded"), "capacity"),
+        (529, error("overloaded_error"), "capacity"),
+        (400, b'[{"error": {"code": 400, "message": "bad", "status": "INVALID_ARGUMENT"}}]', "permanent"),
+    ],
+)
+def test_a_reply_is_named(status, body, name):
+    found = name_of(Outcome(status, body))
+    assert found == name
+    assert found == "ok" or found in FATES
+
+
+@pytest.mark.parametrize(("written", "name"), [(True, "ambiguous"), (False, "unreachable")])
+def test_a_broken_transport_is_named_by_whether_the_request_was_written(written, name):
+    assert name_of(Outcome(0, error="reset", written=written)) == name
+
+
+def test_the_text_the_reasoning_and_the_usage_are_read():
+    completion = read(Outcome(200, said("答え", reasoning_content="考え中")))
+    assert (completion.text, completion.reasoning, completion.finish_reason) == ("答え", "考え中", "stop")
+    assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (3, 5)
+
+
+def test_text_in_parts_is_joined():
+    assert read(Outcome(200, said([{"type": "text", "text": "一"}, {"type": "text", "text": "二"}]))).text == "一二"
+
+
+def test_half_a_surrogate_pair_becomes_a_replacement_character():
+    body = b'{"choices": [{"message": {"content": "a\\ud83d b"}, "finish_reason": "stop"}]}'
+    assert read(Outcome(200, body)).text == "a\ufffd b"
+
+
+@pytest.mark.parametrize(
+    "usage", [{"prompt_tokens": -1}, {"prompt_tokens": "9"}, {"prompt_tokens": 1e12}, None, [], {"prompt_tokens": True}]
+)
+def test_unbelievable_usage_counts_as_unknown(usage):
+    assert usage_of(Outcome(200, json.dumps({"usage": usage}).encode())).prompt_tokens is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "seconds"),
+    [
+        ({"retry-after": "7"}, b"", 7),
+        ({"retry-after-ms": "250"}, b"", 0.25),
+        ({"retry-after": "Tue, 24 Nov 2026 10:00:30 GMT", "date": "Tue, 24 Nov 2026 10:00:00 GMT"}, b"", 30),
+        ({}, b'{"details": [{"retryDelay": "12.5s"}]}', 12.5),
+        ({"retry-after": "soon"}, b"", None),
+        ({"retry-after": "-5"}, b"", None),
+    ],
+)
+def test_the_wish_to_wait_is_read(headers, body, seconds):
+    assert retry_after_s(Outcome(429, body, headers)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("6m0s", 360), ("120ms", 0.12), ("1h2m3s", 3723), ("1.5s", 1.5), ("x", None), ("5", None)]
+)
+def test_durations_are_read(text, seconds):
+    assert duration_s(text) == pytest.approx(seconds) if seconds is not None else duration_s(text) is None

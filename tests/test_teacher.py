@@ -1,0 +1,404 @@
+"""One request's life: bought once, journalled before it is sent, stored before it is read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from synth import teacher as module
+from synth.ask import UnitAsk
+from synth.budget import Budget
+from synth.endpoint import Endpoint, Limits, Price, Sampling
+from synth.errors import BudgetReached, Fatal, FolderError, Rejected, Transient
+from synth.halt import Halt
+from synth.limits import Admission, Bucket
+from synth.scorers.judge import Verdict
+from synth.store import Store, connect
+from synth.teacher import Teacher, Unit
+from synth.templates import Templates
+from synth.types import Message, Outcome
+
+PROMPT = [Message(role="user", content="一足す一は？")]
+COSTLY = Endpoint(
+    model="m",
+    base_url="https://api.example.com/v1",
+    key_variable="MY_KEY",
+    sampling=Sampling(max_tokens=100, seed=5),
+    price=Price(input_usd=1, output_usd=10),
+)
+
+
+def ok(text="二です。", usage=True, finish="stop"):
+    body = {"model": "served", "choices": [{"message": {"content": text}, "finish_reason": finish}]}
+    if usage:
+        body["usage"] = {"prompt_tokens": 10, "completion_tokens": 20}
+    return Outcome(200, json.dumps(body).encode())
+
+
+class Script:
+    """A backend that answers from a list and notes what was sent, and what was journalled by then."""
+
+    def __init__(self, *outcomes, folder=None):
+        self.outcomes = list(outcomes)
+        self.sent = []
+        self.journalled = []
+        self.folder = folder
+
+    async def send(self, request):
+        self.sent.append(request)
+        if self.folder is not None:
+            connection = connect(self.folder / "run.db")
+            self.journalled.append(
+                connection.execute("SELECT count(*) FROM attempt WHERE state = 'open'").fetchone()[0]
+            )
+            connection.close()
+        await asyncio.sleep(0)
+        return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+
+
+def play(tmp_path, script, scene, *, cap=None, endpoint=COSTLY):
+    """Run a scene with a teacher on a fresh or existing store."""
+
+    async def main():
+        store = Store(tmp_path / "run")
+        try:
+            await store.open_run()
+            budget, halt = Budget(cap, store.spent_microusd()), Halt()
+            asked = Teacher("main", endpoint, backend=script, store=store, budget=budget, halt=halt)
+            asked.settle_leftovers()
+            return await scene(asked, store, budget, halt)
+        finally:
+            store.close()
+
+    return asyncio.run(main())
+
+
+def unit():
+    return Unit("stage", "00000000/00", 0, 0)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch):
+    monkeypatch.setattr(module, "BACKOFF_S", 0.0)
+
+
+def test_a_stored_reply_is_not_sent_again_even_by_another_process(tmp_path):
+    async def scene(asked, store, budget, halt):
+        return (await asked.complete(asked.request(PROMPT, 0), unit())).text, budget.spent_microusd
+
+    first, second = Script(ok(), folder=tmp_path / "run"), Script(ok("other"))
+    assert play(tmp_path, first, scene) == ("二です。", 210)
+    assert first.journalled == [1]
+    assert play(tmp_path, second, scene) == ("二です。", 210)
+    assert second.sent == []
+
+
+def test_two_askers_of_the_same_request_buy_it_once(tmp_path):
+    script = Script(ok())
+
+    async def scene(asked, store, budget, halt):
+        request = asked.request(PROMPT, 0)
+        return await asyncio.gather(*(asked.complete(request, unit()) for _ in range(5)))
+
+    assert len({completion.text for completion in play(tmp_path, script, scene)}) == 1
+    assert len(script.sent) == 1
+
+
+def test_draw_model_sampling_and_salt_are_part_of_the_key_and_host_is_not():
+    def key(draw=0, salt="", **changes):
+        endpoint = COSTLY.model_copy(update=changes)
+        asked = Teacher("main", endpoint, backend=None, store=None, budget=Budget(None), halt=Halt(), salt=salt)
+        return asked.request(PROMPT, draw).key
+
+    assert key() == key(base_url="http://elsewhere/v1", key_variable=None)
+    assert len({key(), key(draw=1), key(salt="x"), key(model="n"), key(sampling=Sampling(max_tokens=101, seed=5))}) == 5
+
+
+def test_openai_gets_the_newer_name_for_the_cap():
+    def body(url):
+        endpoint = COSTLY.model_copy(update={"base_url": url})
+        asked = Teacher("main", endpoint, backend=None, store=None, budget=Budget(None), halt=Halt())
+        return json.loads(asked.request(PROMPT, 2).body)
+
+    assert body("https://api.openai.com/v1")["max_completion_tokens"] == 100
+    assert body("http://localhost/v1")["max_tokens"] == 100
+    assert body("http://localhost/v1")["seed"] == 7
+
+
+@pytest.mark.parametrize(
+    ("failure", "sends"),
+    [
+        (Outcome(500, b"{}"), 6),
+        (Outcome(0, error="reset", written=True), 3),
+        (Outcome(200, b"<html>"), 2),
+        (Outcome(422, b"{}"), 1),
+    ],
+)
+def test_each_class_is_sent_again_as_often_as_its_fate_says(tmp_path, failure, sends):
+    script = Script(failure)
+
+    async def scene(asked, store, budget, halt):
+        with pytest.raises((Transient, Rejected)):
+            await asked.complete(asked.request(PROMPT, 0), unit())
+        assert budget.reserved_microusd == 0
+        return sum(line.attempts for line in store.ledger())
+
+    assert play(tmp_path, script, scene) == sends == len(script.sent)
+
+
+def test_a_rate_limit_is_waited_out(tmp_path):
+    script = Script(*[Outcome(429, b"{}", {"retry-after-ms": "1"})] * 8, ok())
+
+    async def scene(asked, store, budget, halt):
+        return (await asked.complete(asked.request(PROMPT, 0), unit())).text
+
+    assert play(tmp_path, script, scene) == "二です。"
+    assert len(script.sent) == 9
+
+
+def test_a_reply_without_usage_is_charged_with_the_worst_case_and_an_error_with_nothing(tmp_path):
+    async def scene(asked, store, budget, halt):
+        request = asked.request(PROMPT, 0)
+        await asked.complete(request, unit())
+        worst = COSTLY.price.cost_microusd(request.prompt_tokens, request.max_tokens)
+        return budget.spent_microusd, worst
+
+    spent, worst = play(tmp_path, Script(Outcome(500, b"{}"), ok(usage=False)), scene)
+    assert spent == worst
+
+
+def test_the_budget_stops_the_run_before_a_send_that_could_exceed_it(tmp_path):
+    script = Script(ok())
+
+    async def scene(asked, store, budget, halt):
+        asks = [asked.complete(asked.request(PROMPT, draw), unit()) for draw in range(40)]
+        results = await asyncio.gather(*asks, return_exceptions=True)
+        assert isinstance(halt.error, BudgetReached)
+        assert budget.spent_microusd + budget.reserved_microusd <= 5000
+        return [type(result).__name__ for result in results]
+
+    names = play(tmp_path, script, scene, cap=5000)
+    assert set(names) == {"Completion", "BudgetReached"}
+    assert names.count("Completion") == len(script.sent)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (Outcome(401, b'{"error": {"message": "bad key"}}'), ["MY_KEY", "api.example.com", "401"]),
+        (Outcome(404, b'{"error": {"message": "The model `m` does not exist"}}'), ["'m'", "api.example.com"]),
+        (Outcome(404, b"nothing here"), ["/v1"]),
+        (Outcome(302, b"", {"location": "https://login.example.com"}), ["https://login.example.com"]),
+        (Outcome(402, b'{"error": {"message": "Insufficient credits"}}'), ["no money"]),
+        (Outcome(0, error="connect", detail="refused", written=False), ["cannot be reached"]),
+    ],
+)
+def test_a_fatal_failure_halts_the_run_with_one_sentence(tmp_path, outcome, words):
+    async def scene(asked, store, budget, halt):
+        with pytest.raises(Fatal) as caught:
+            await asked.complete(asked.request(PROMPT, 0), unit())
+        with pytest.raises(Fatal):
+            await asked.complete(asked.request(PROMPT, 1), unit())
+        return str(caught.value)
+
+    script = Script(outcome)
+    message = play(tmp_path, script, scene)
+    assert len(script.sent) == 1
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_an_endpoint_that_has_answered_is_given_time_to_come_back(tmp_path):
+    gone = Outcome(0, error="connect", detail="refused", written=False)
+    script = Script(ok(), gone, gone, ok("again"))
+
+    async def scene(asked, store, budget, halt):
+        await asked.complete(asked.request(PROMPT, 0), unit())
+        return (await asked.complete(asked.request(PROMPT, 1), unit())).text
+
+    assert play(tmp_path, script, scene) == "again"
+
+
+def test_a_halt_wakes_what_sleeps(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "BACKOFF_S", 10_000.0)
+    monkeypatch.setattr(module, "LONGEST_BACKOFF_S", 10_000.0)
+
+    async def scene(asked, store, budget, halt):
+        asking = asyncio.create_task(asked.complete(asked.request(PROMPT, 0), unit()))
+        while not store.ledger():
+            await asyncio.sleep(0.001)
+        halt.throw(Fatal("stop"))
+        with pytest.raises(Fatal, match="stop"):
+            await asking
+
+    play(tmp_path, Script(Outcome(500, b"{}")), scene)
+
+
+def test_a_cancelled_send_stays_charged_as_lost(tmp_path):
+    class Never:
+        async def send(self, request):
+            await asyncio.Event().wait()
+
+    async def cancelled(asked, store, budget, halt):
+        asking = asyncio.create_task(asked.complete(asked.request(PROMPT, 0), unit()))
+        while asked.admission.in_flight == 0:
+            await asyncio.sleep(0.001)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+    async def later(asked, store, budget, halt):
+        return [(line.failure, line.cost_microusd > 0) for line in store.ledger()]
+
+    play(tmp_path, Never(), cancelled)
+    assert play(tmp_path, Script(ok()), later) == [("lost", True)]
+
+
+def test_a_schema_is_asked_again_with_the_error_at_most_twice(tmp_path):
+    def scene_for(script):
+        async def scene(asked, store, budget, halt):
+            ask = UnitAsk(unit(), {"main": asked}, Templates(Path()), "ja")
+            return await ask.schema(Verdict, PROMPT, teacher="main")
+
+        return play(tmp_path / str(id(script)), script, scene)
+
+    good = '```json\n{"reason": "正しい", "score": 5}\n```'
+    mended = Script(ok("はい"), ok('{"reason": "x", "score": 9}'), ok(good))
+    assert scene_for(mended).score == 5
+    again = json.loads(mended.sent[2].body)["messages"]
+    assert "score" in again[-1]["content"]
+    assert len(again) == 5
+    hopeless = Script(ok("はい"))
+    with pytest.raises(Rejected, match="invalid_output"):
+        scene_for(hopeless)
+    assert len(hopeless.sent) == 3
+    with pytest.raises(Rejected, match="truncated"):
+        scene_for(Script(ok('{"reason": "', finish="length")))
+
+
+def test_replies_are_on_disk_when_the_process_is_killed(tmp_path):
+    code = f"""
+import asyncio, os
+from pathlib import Path
+from synth.store import Store
+from synth.types import Outcome, Request
+async def main():
+    store = Store(Path({str(tmp_path / "run")!r}))
+    await store.open_run()
+    for number in range(3):
+        request = Request(bytes([number]) * 32, "main", "m", b"{{}}", 0, 1, 1)
+        attempt = await store.begin(request, "s", "u", 7)
+        if number < 2:
+            await store.keep(attempt, Outcome(200, "日本語".encode()))
+    os.kill(os.getpid(), {int(signal.SIGKILL)})
+asyncio.run(main())
+"""
+    root = str(Path(module.__file__).parent.parent)
+    killed = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": root}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+
+    async def reopen():
+        store = Store(tmp_path / "run")
+        try:
+            lost = await store.open_run()
+            kept = [[one.outcome.body.decode() for one in store.find(bytes([number]) * 32)] for number in range(3)]
+            return lost, kept, store.spent_microusd()
+        finally:
+            store.close()
+
+    assert asyncio.run(reopen()) == (1, [["日本語"], ["日本語"], []], 21)
+
+
+def test_a_folder_is_held_by_one(tmp_path):
+    store = Store(tmp_path / "run")
+    try:
+        with pytest.raises(FolderError, match="in use by process"):
+            Store(tmp_path / "run")
+    finally:
+        store.close()
+    Store(tmp_path / "run").close()
+
+
+def test_foreign_and_damaged_files_are_refused(tmp_path):
+    import sqlite3
+
+    (tmp_path / "a").mkdir()
+    connection = sqlite3.connect(tmp_path / "a" / "run.db")
+    connection.execute("CREATE TABLE x (y)")
+    connection.close()
+    with pytest.raises(FolderError, match="not a synth run"):
+        connect(tmp_path / "a" / "run.db")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "run.db").write_bytes(b"SQLite format 3\0" + b"garbage" * 1000)
+    with pytest.raises(FolderError):
+        connect(tmp_path / "b" / "run.db")
+
+
+def test_concurrency_doubles_until_the_first_signal_and_is_cut_once_per_episode():
+    now = 0.0
+
+    async def scene():
+        nonlocal now
+        admission = Admission(Limits(max_in_flight=200), lambda: now)
+
+        async def round_of(count):
+            async with asyncio.TaskGroup() as group:
+                for _ in range(count):
+                    group.create_task(one())
+
+        async def one():
+            async with admission.slot(1, 0):
+                await asyncio.sleep(0)
+                admission.accepted()
+
+        assert admission.limit == 16
+        await round_of(64)
+        grown = admission.limit
+        assert 32 <= grown <= 200
+        now = 1.0
+        admission.refused(sent_at=0.5)
+        admission.refused(sent_at=0.6)
+        assert admission.limit == pytest.approx(grown * 0.85)
+        now = 2.0
+        admission.refused(sent_at=1.5)
+        assert admission.limit == pytest.approx(grown * 0.85**2)
+
+    asyncio.run(scene())
+
+
+def test_later_stages_go_first():
+    async def scene():
+        admission = Admission(Limits(max_in_flight=1), lambda: 0.0)
+        order = []
+
+        async def one(priority):
+            async with admission.slot(1, priority):
+                order.append(priority)
+                await asyncio.sleep(0)
+
+        async with asyncio.TaskGroup() as group:
+            for priority in (0, 0, -2, -1):
+                group.create_task(one(priority))
+        return order
+
+    assert asyncio.run(scene()) == [0, -2, -1, 0]
+
+
+def test_a_bucket_refills_at_its_rate():
+    now = 0.0
+    bucket = Bucket(60, lambda: now)
+    for _ in range(4):
+        assert bucket.wait_s(1) == 0
+        bucket.take(1)
+    now = 0.2
+    bucket.take(1)
+    assert 0 < bucket.wait_s(1) < 2
+    now = 10.0
+    assert bucket.wait_s(1) == 0
