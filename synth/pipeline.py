@@ -130,7 +130,7 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
             await store.open_run()
         budget = Budget(loaded.recipe.cap_microusd(), store.spent_microusd())
         async with _teachers(loaded, store, budget, halt, options) as teachers:
-            stages = {stage.name: StageCount() for stage in loaded.recipe.stages}
+            stages = {stage.name: StageCount(stage.draws) for stage in loaded.recipe.stages}
             progress = Progress(stages, teachers, budget, total)
             if observe is not None:
                 observe(progress, halt)

@@ -15,6 +15,7 @@ from synth.teacher import Teacher
 class StageCount:
     """One stage's counters."""
 
+    draws: int = 1
     units: int = 0
     drafts: int = 0
     accepted: int = 0
@@ -62,5 +63,11 @@ class Progress:
         """Seconds left at the pace so far; None when it cannot be told."""
         if not self.total_seeds or not self.seeds_done:
             return None
-        share = self.seeds_done / self.total_seeds
+        done = expected = 0.0
+        coming: float = self.total_seeds
+        for count in self.stages.values():
+            units = coming * count.draws
+            done, expected = done + count.units, expected + units
+            coming = count.accepted * units / max(1, count.units)
+        share = min(1.0, done / expected)
         return (time.monotonic() - self.began) * (1 - share) / share

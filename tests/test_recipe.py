@@ -32,8 +32,8 @@ def problems(tmp_path, text, template="{{ 話題 }}", overrides=None):
     return caught.value.problems
 
 
-def good(tmp_path, text=GOOD.replace("例", "example"), overrides=None):
-    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+def good(tmp_path, text="", overrides=None):
+    (tmp_path / "recipe.yaml").write_text(text or FINE, encoding="utf-8")
     (tmp_path / "ask.md.j2").write_text("{{ 話題 }}", encoding="utf-8")
     return load(tmp_path, overrides)
 
