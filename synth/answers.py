@@ -14,14 +14,14 @@ from synth import numerals
 from synth.schema import FENCE
 
 MARKED = re.compile(
-    r"^[ \t>*_#-]*(?:final\s+answer|answer|ans|A|(?:最終的?な?)?(?:答え|回答|解答|こたえ|答))[ \t]*[*_]*[ \t]*"
-    r"(?:[::=]|は(?=[^、]{1,40}$))[ \t]*[*_]*[ \t]*(?P<answer>\S.*?)[ \t]*$",
+    r"^[ \t>*_#-]*(?:final\s+answer|answer|ans|A|\uff21|(?:最終的?な?)?(?:答え|回答|解答|こたえ|答))[ \t]*[*_]*[ \t]*"
+    r"(?:[:\uff1a=]|は(?=[^、]{1,40}$))[ \t]*[*_]*[ \t]*(?P<answer>\S.*?)[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 HASHES = re.compile(r"^#{4}[ \t]+(?P<answer>\S.*?)[ \t]*$", re.MULTILINE)
 BOXED = re.compile(r"\\boxed\s*\{")
 CONCLUSION = re.compile(
-    r"(?:the\s+(?:final\s+|correct\s+)?answer\s+is|(?:答え|答|回答|解答|正解)は)[ \t]*[::]?[ \t]*"
+    r"(?:the\s+(?:final\s+|correct\s+)?answer\s+is|(?:答え|答|回答|解答|正解)は)[ \t]*[:\uff1a]?[ \t]*"
     r"(?P<answer>[^\n]+?)(?:です|である|となります|になります|だ)?[ \t]*(?:[。.!！]?[ \t]*$|[。]|\.\s)",
     re.IGNORECASE | re.MULTILINE,
 )

@@ -45,7 +45,7 @@ JAPANESE = re.compile(
     r"|(?:お断り|辞退|遠慮)(?:いた|させて|し|申し上げ)"
 )
 QUOTED = re.compile(r"「[^」]{0,400}」|『[^』]{0,400}』|\"[^\"\n]{0,400}\"|“[^”]{0,400}”|^>.*$", re.MULTILINE)
-ANSWERED = re.compile(r"^\s*(?:\*\*)?(?:A|Answer|答え|答|回答)\s*(?:\*\*)?\s*[::].*\d", re.MULTILINE)
+ANSWERED = re.compile(r"^\s*(?:\*\*)?(?:A|Answer|答え|答|回答)\s*(?:\*\*)?\s*[:\uff1a].*\d", re.MULTILINE)
 
 
 class Refusal(Value):
