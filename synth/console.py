@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -50,7 +51,7 @@ def checked(loaded: LoadedRecipe, count: int, repeated: int, *, as_json: bool) -
         return
     _out.print(f"[green]ok[/]  {recipe.name}: {count:,} seeds" + (f", {repeated:,} repeated" if repeated else ""))
     for name, endpoint in recipe.teachers.items():
-        _out.print(f"    teacher {name}: {endpoint.model} at {endpoint.base_url}")
+        _out.print(f"    teacher {name}: {escape(endpoint.model)} at {escape(endpoint.base_url)}")
     for stage in recipe.stages:
         checks = ", ".join(validator.kind for validator in stage.validators) or "none"
         scores = ", ".join(scorer.name for scorer in stage.scorers) or "none"
@@ -74,8 +75,8 @@ def run(loaded: LoadedRecipe, options: Options) -> int:
         _out.print(_board(scoreboard(result.folder, faults)))
     if manifest.practice:
         _out.print("[dim]Practice data: exercises of the embedded practice teacher, not of a language model.[/]\n")
-    _out.print(f"dataset  {result.dataset}", soft_wrap=True)
-    _out.print(f"report   {result.report}", soft_wrap=True)
+    _out.print(f"dataset  {result.dataset}", soft_wrap=True, markup=False)
+    _out.print(f"report   {result.report}", soft_wrap=True, markup=False)
     if result.message:
         _err.print(result.message, style="yellow", markup=False, soft_wrap=True)
     return result.exit_code
@@ -96,7 +97,9 @@ def preview(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
         scores = "  ".join(f"{score.name} {score.value:g}" for score in sample.scores)
         _conversation(f"{sample.id}  {scores}", sample.messages)
     for rejection in result.rejections:
-        _out.print(f"[yellow]refused[/] {rejection.id}  {rejection.reason}  [dim]{rejection.detail[:200]!r}[/]")
+        _out.print(
+            f"[yellow]refused[/] {rejection.id}  {rejection.reason}  [dim]{escape(repr(rejection.detail[:200]))}[/]"
+        )
     _summary(result.manifest)
     if result.message:
         _err.print(result.message, style="yellow", markup=False, soft_wrap=True)
@@ -161,7 +164,7 @@ def show(folder: Path, ids: tuple[str, ...], *, rejected: bool, reason: str, cou
     if missing:
         raise FolderError(f"There is no {missing[0]!r} in {path}.")
     if not shown and not as_json:
-        _out.print(f"Nothing to show in {path}.")
+        _out.print(f"Nothing to show in {path}.", markup=False)
 
 
 def practice(host: str, port: int, faults: str, key: str | None) -> int:
@@ -207,7 +210,7 @@ def doctor(folder: Path | None, *, as_json: bool) -> int:
     else:
         table = _table("", "")
         for name, value in report.items():
-            table.add_row(name, str(value))
+            table.add_row(name, Text(str(value)))
         _out.print(table)
     return 0 if sound else FolderError.exit_code
 

@@ -163,6 +163,13 @@ def test_preview_and_check_speak_json(write_recipe, synth, tmp_path):
     assert not list(tmp_path.rglob("rows.jsonl"))
 
 
+def test_brackets_in_a_path_or_an_address_are_shown_as_they_are(write_recipe, synth):
+    checked = synth("check", write_recipe("http://[::1]:8000/v1"))
+    assert "http://[::1]:8000/v1" in checked.stdout
+    ran = synth("run", write_recipe(), "--limit", "1", "--out", "[bold]日本")
+    assert "[bold]日本/dataset" in ran.stdout
+
+
 def test_a_wrong_option_has_the_usage_exit_code(synth):
     finished = synth("run", "--nonsense")
     assert finished.returncode == 2
