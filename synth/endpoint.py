@@ -15,6 +15,7 @@ from synth.types import Value
 
 PRACTICE = "practice:"
 REPLAY = "replay:"
+PRACTICE_KINDS = ("", "usual", "faultless", "held_out")
 
 
 class Sampling(Value):
@@ -78,6 +79,8 @@ class Endpoint(Value):
     @field_validator("base_url")
     @classmethod
     def _base_url(cls, url: str) -> str:
+        if url.startswith(PRACTICE) and url.removeprefix(PRACTICE) not in PRACTICE_KINDS:
+            raise ValueError(f"{url!r} is not one of practice:, practice:faultless, practice:held_out")
         if url.startswith((PRACTICE, REPLAY)):
             return url
         parts = urlsplit(url)

@@ -161,7 +161,9 @@ def _target(folder: Path, options: Options) -> Generator[Path]:
 
 
 def _line(loaded: LoadedRecipe, store: Store, outcomes: Outcomes, progress: Progress, halt: Halt) -> Line:
-    most = max(endpoint.limits.max_in_flight for endpoint in loaded.recipe.teachers.values())
+    window = WINDOW_PER_SLOT * max(endpoint.limits.max_in_flight for endpoint in loaded.recipe.teachers.values())
+    if loaded.recipe.selection.rows is not None:
+        window = min(window, WINDOW_PER_SLOT * loaded.recipe.selection.rows)  # so that little is bought beyond them
     return Line(
         recipe=loaded.recipe,
         templates=loaded.templates,
@@ -170,7 +172,7 @@ def _line(loaded: LoadedRecipe, store: Store, outcomes: Outcomes, progress: Prog
         outcomes=outcomes,
         progress=progress,
         halt=halt,
-        window=WINDOW_PER_SLOT * most,
+        window=window,
         journal=halt.error is None,
     )
 

@@ -220,14 +220,15 @@ def _overridden(recipe: Recipe, overrides: Overrides) -> Recipe:
         parts = rest.split(",")
         if name not in teachers or len(parts) not in (2, 3):
             names = ", ".join(teachers)
-            message = f"--teacher {text!r}: write NAME=BASE_URL,MODEL[,KEY_VARIABLE], where NAME is one of {names}"
+            message = f"--teacher {name}=...: write NAME=BASE_URL,MODEL[,KEY_VARIABLE], where NAME is one of {names}"
             raise RecipeError(message)
         changed = {"base_url": parts[0], "model": parts[1], "key_variable": parts[2] if len(parts) == 3 else None}
         try:
             teachers[name] = Endpoint.model_validate({**teachers[name].model_dump(), **changed, "price": None})
         except ValidationError as error:
             reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-            raise RecipeError(f"--teacher {text!r}: {reason}") from None
+            # the rest of the option stays unsaid: a key may have been typed where its variable's name belongs
+            raise RecipeError(f"--teacher {name}=...: {reason}") from None
     if overrides.teachers:
         update["teachers"] = teachers
     if overrides.seeds:

@@ -95,10 +95,13 @@ class Store:
         Raises FolderError when another process holds it, or the file is not synth's or is damaged.
         """
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = _lock(folder)
         self._path = folder / "run.db"
-        _create(self._path)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _lock(folder)
+            _create(self._path)
+        except (OSError, sqlite3.Error) as error:
+            raise FolderError(f"{folder} cannot be a run folder ({error}); choose another with --out.") from error
         self._reader = connect(self._path)
         self._decompress = zstandard.ZstdDecompressor().decompress
         self._next_attempt = self._one("SELECT coalesce(max(id), 0) FROM attempt") + 1

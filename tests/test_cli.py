@@ -122,6 +122,18 @@ def test_a_busy_folder_has_its_own_exit_code(write_recipe, synth, tmp_path):
         assert_one_sentence(synth("run", write_recipe(), "--out", "run"), 5, "in use", "--out")
 
 
+def test_a_folder_that_cannot_be_made_is_one_sentence(write_recipe, synth, tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in ("file", "/proc/nonesuch"):
+        assert_one_sentence(synth("run", write_recipe(), "--out", out), 5, out, "--out")
+
+
+def test_a_key_typed_into_the_option_is_not_repeated(write_recipe, synth):
+    finished = synth("run", write_recipe(), "--teacher", "main=https://api.example.com/v1,m,sk-123-secret")
+    assert_one_sentence(finished, 2, "never the key itself")
+    assert "sk-123-secret" not in finished.stdout + finished.stderr
+
+
 def test_a_run_of_another_recipe_is_left_alone(write_recipe, synth):
     recipe = write_recipe()
     assert synth("run", recipe, "--limit", "1", "--out", "run").returncode == 0

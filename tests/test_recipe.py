@@ -86,6 +86,7 @@ def test_all_problems_come_at_once_with_line_column_and_field(tmp_path):
         (("model: m", "model: m, key_variable: sk-abc-123"), "never the key"),
         (("model: m", "model: m, price: {input_usd: '1', output_usd: 2}"), "number"),
         (("- name: answer", "- name: [answer"), "not YAML"),
+        (('"http://localhost:8000/v1"', '"practice:nonsense"'), "practice:faultless"),
     ],
 )
 def test_single_mistakes_are_named(tmp_path, change, words):
