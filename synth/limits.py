@@ -104,7 +104,11 @@ class Admission:
             pause = max([self._not_before - self._clock(), *waits])
             if pause <= 0:
                 break
-            await self._sleep(pause)
+            try:
+                await self._sleep(pause)
+            except BaseException:
+                self._wake(self._waiting_slot, 1)  # the place that was offered goes to the next in line
+                raise
         for bucket, by_tokens in self._buckets:
             bucket.take(tokens if by_tokens else 1)
         self.in_flight += 1

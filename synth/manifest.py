@@ -42,7 +42,7 @@ class RecipeRecord(Value):
 
     name: str
     language: str
-    licence: str | None = None
+    license: str | None = None
     """The user's word on the licence of the result; None when none was given."""
     sha256: str
     text: str

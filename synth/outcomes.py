@@ -48,6 +48,12 @@ class Outcomes:
         for (text,) in self._connection.execute("SELECT rejection FROM rejected ORDER BY id, stage"):
             yield Rejection.model_validate_json(text)
 
+    def known_as(self, id: str) -> Sample | None:  # noqa: A002 (the word of the design)
+        """The accepted sample with this id, or the first that was made from it; None when there is none."""
+        found = self._connection.execute("SELECT id, sample FROM accepted WHERE id >= ? ORDER BY id LIMIT 1", (id,))
+        name, text = found.fetchone() or ("", "")
+        return Sample.model_validate_json(text) if name == id or name.startswith(f"{id}/") else None
+
     def close(self) -> None:
         """Close and remove the file."""
         self._connection.close()

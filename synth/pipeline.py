@@ -143,7 +143,7 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
                     manifest = _manifest(loaded, store, progress, halt, written, started, time.monotonic() - began)
                     write_manifest(target / "manifest.json", manifest)
                     write_card(target, manifest, written.written)
-                    write_report(target / "report.html", manifest, written.examples, written.rejections)
+                    write_report(target / "report.html", manifest, written.examples, written.rejections, written.twins)
             finally:
                 outcomes.close()
     exit_code, message = _ending(progress, halt)
@@ -238,6 +238,8 @@ class _Written:
     not_selected: dict[str, int]
     examples: list[Sample]
     rejections: list[Rejection]
+    twins: dict[str, Sample]
+    """Samples that were kept in place of the shown duplicates."""
 
 
 def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes) -> _Written:
@@ -267,7 +269,9 @@ def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes) -> _Written:
     models = {stage.name: loaded.recipe.teachers[stage.generator.teacher].model for stage in loaded.recipe.stages}
     written = write_dataset(rows(), folder, models)
     write_rejected(shown_rejections(outcomes.rejected()), folder / "rejected.jsonl")
-    return _Written(written, dict(Counter(refused)), examples, rejections)
+    twins = {rejection.twin_id: outcomes.known_as(rejection.twin_id) for rejection in rejections if rejection.twin_id}
+    known = {name: sample for name, sample in twins.items() if sample is not None}
+    return _Written(written, dict(Counter(refused)), examples, rejections, known)
 
 
 def _manifest(
@@ -281,7 +285,7 @@ def _manifest(
         recipe=RecipeRecord(
             name=recipe.name,
             language=recipe.language,
-            licence=recipe.license,
+            license=recipe.license,
             sha256=loaded.sha256,
             text=recipe.model_dump_json(indent=2),
             templates=loaded.templates.sources(),

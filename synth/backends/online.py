@@ -14,7 +14,7 @@ from synth.endpoint import Endpoint
 from synth.types import Outcome, Request
 
 LARGEST_REPLY = 64 * 1024 * 1024
-CONNECT_S = 30.0
+CONNECT_S = 10.0
 KEPT_HEADERS = ("retry-after", "retry-after-ms", "date", "location", "x-request-id", "content-type")
 KEPT_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "x-practice-")
 

@@ -49,7 +49,7 @@ def card(manifest: Manifest, written: Written) -> str:
 
 def publishable(manifest: Manifest) -> Problem | None:
     """What stands in the way of publishing; None when nothing does. The licence is the user's word alone."""
-    if manifest.recipe.licence is None:
+    if manifest.recipe.license is None:
         return Problem(
             "the recipe gives no licence for the result, so it cannot be published; "
             "decide on one, with the teachers' terms in view, and write it there",
@@ -69,11 +69,11 @@ def escaped(text: object) -> str:
 
 
 def _header(manifest: Manifest, written: Written) -> dict[str, object]:
-    licence = manifest.recipe.licence
+    license_id = manifest.recipe.license
     splits = sorted(written.files, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
     tags = ["synthetic", "synth", "distillation", "conversational"]
     return {
-        **({"license": licence} if licence is not None else {}),
+        **({"license": license_id} if license_id is not None else {}),
         **({"language": [manifest.recipe.language]} if manifest.recipe.language else {}),
         "pretty_name": " ".join(manifest.recipe.name.split()),
         "task_categories": ["text-generation"],

@@ -5,14 +5,19 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from synth.text import HAN, KANA
+
 WORD = re.compile(r"[^\W_]+")
 NUMBER = re.compile(r"\d+")
 SIGNS = re.compile(r"(?<!\w)[-+](?=\d)|[+*/=<>^%]|(?<=\d)\.(?=\d)")
-LONG_MARK = "ー"
+CJK = f"[{KANA.pattern[1:-1]}{HAN.pattern[1:-1]}ー々]"
+BESIDE_CJK = re.compile(rf"(?<={CJK}) | (?={CJK})")
+"""Blanks that no Japanese or Chinese reader would miss."""
 
 
 def normalise(text: str) -> str:
-    """A text reduced to what makes it different: NFKC, folded case, letters and digits, operators, single blanks.
+    """A text reduced to what makes it different: NFKC, folded case, letters and digits, operators, single blanks
+    (none beside Japanese or Chinese letters, which are written without).
 
     Full and half width become alike; hiragana and katakana stay apart, as they are different words often enough.
     Signs that carry meaning in mathematics (minus, plus, decimal points, operators) stay.
@@ -20,9 +25,9 @@ def normalise(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
     folded = "".join(c for c in folded if unicodedata.category(c) not in ("Cf", "Mn") or c in "\u3099\u309a")
     kept: list[str] = []
-    for piece in re.split(f"({SIGNS.pattern})", folded):
-        kept += [piece] if SIGNS.fullmatch(piece) else WORD.findall(piece)
-    return " ".join(kept)
+    for place, piece in enumerate(re.split(f"({SIGNS.pattern})", folded)):
+        kept += [piece] if place % 2 else WORD.findall(piece)  # every second piece is a sign
+    return BESIDE_CJK.sub("", " ".join(kept))
 
 
 def masked(normalised: str) -> str:

@@ -182,3 +182,38 @@ def test_requests_and_replies_fit_openais_description():
     ((status, document),) = chat({**body, "model": "nonesuch"})
     assert status == 404
     check(document, "ErrorResponse")
+
+
+@pytest.mark.parametrize(
+    ("changed", "param"),
+    [
+        ({"max_tokens": "many"}, "max_tokens"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"temperature": 3}, "temperature"),
+        ({"temperature": [1]}, "temperature"),
+        ({"seed": 1.5}, "seed"),
+        ({"messages": [{"role": "wizard", "content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": 7}]}, "messages.0.content.str"),
+        ({"response_format": "json"}, "response_format"),
+    ],
+)
+def test_a_parameter_of_the_wrong_kind_is_a_400_that_names_it(changed, param):
+    ((status, document),) = chat(ask(QUESTION) | changed)
+    assert status == 400
+    assert document["error"]["param"] == param
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "On which day of the week does 2023-2-30 fall?",
+        "西暦2023年2月30日は何曜日ですか。",
+        "A course starts on 0000-1-1 and ends 30 days later. Give the last day as YYYY-MM-DD.",
+        "2001年1月1日に始まる講座は、その99999999999日後に終わります。終わる日付を答えてください。",
+    ],
+)
+def test_a_day_that_does_not_exist_is_no_exercise(question):
+    assert read(question) is None
+    ((status, document),) = chat(ask(question))
+    assert status == 200
+    assert "practice" in document["choices"][0]["message"]["content"] or "練習" in str(document)

@@ -46,13 +46,13 @@ def make_manifest() -> Callable[..., Manifest]:
     practice = Endpoint(model="practice-1", base_url="practice:")
 
     def make(
-        *, is_practice: bool = False, language: str = "en", licence: str | None = None, **changed: Any
+        *, is_practice: bool = False, language: str = "en", license_id: str | None = None, **changed: Any
     ) -> Manifest:
         endpoint = practice if is_practice else hosted
         recipe = RecipeRecord(
             name=changed.pop("name", "Arithmetic"),
             language=language,
-            licence=licence,
+            license=license_id,
             sha256="5f" * 32,
             text="name: Arithmetic\n",
             templates={"answer.j2": "aa" * 32},

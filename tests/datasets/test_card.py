@@ -29,7 +29,7 @@ def body(text: str) -> str:
 
 
 def test_the_front_matter_names_every_split_file(make_manifest: Make) -> None:
-    front = header(card(make_manifest(licence="cc-by-4.0"), WRITTEN))
+    front = header(card(make_manifest(license_id="cc-by-4.0"), WRITTEN))
     assert front["configs"] == [
         {
             "config_name": "default",
@@ -46,7 +46,7 @@ def test_the_front_matter_names_every_split_file(make_manifest: Make) -> None:
 
 
 def test_a_licence_is_never_invented(make_manifest: Make) -> None:
-    manifest = make_manifest(licence=None)
+    manifest = make_manifest(license_id=None)
     text = card(manifest, WRITTEN)
     assert "license" not in header(text)
     assert "No licence was given" in body(text)
@@ -57,7 +57,7 @@ def test_a_licence_is_never_invented(make_manifest: Make) -> None:
 
 
 def test_a_licence_of_the_users_word_allows_publishing(make_manifest: Make) -> None:
-    manifest = make_manifest(licence="cc-by-4.0")
+    manifest = make_manifest(license_id="cc-by-4.0")
     assert publishable(manifest) is None
     assert "cc-by-4.0, as stated by the author of the recipe" in body(card(manifest, WRITTEN))
 

@@ -8,10 +8,11 @@ import random
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import orjson
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from synth.backends.practice.answering import Said, say
 from synth.backends.practice.faults import Faults
@@ -140,6 +141,30 @@ def _first_tokens(text: str, most: int) -> str:
     return text[:end]
 
 
+class _Turn(BaseModel):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[dict[str, JsonValue]] | None = None
+
+
+class _ChatRequest(BaseModel):
+    """The fields that matter here; others are let by, as they make another request all the same."""
+
+    model_config = ConfigDict(strict=True)
+
+    model: str
+    messages: list[_Turn] = Field(min_length=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    response_format: dict[str, JsonValue] | None = None
+    n: int | None = None
+    stream: bool | None = None
+    tools: list[JsonValue] | None = None
+
+
 def _checked(raw: bytes) -> tuple[dict[str, Any], web.Response | None]:
     try:
         body = orjson.loads(raw)
@@ -147,24 +172,20 @@ def _checked(raw: bytes) -> tuple[dict[str, Any], web.Response | None]:
         return {}, _error(400, "We could not parse the JSON body of your request.", None)
     if not isinstance(body, dict):
         return {}, _error(400, "The body must be a JSON object.", None)
-    request = cast("dict[str, Any]", body)
-    messages: Any = request.get("messages")
-    if not isinstance(request.get("model"), str):
-        return {}, _error(400, "you must provide a model parameter", None, "model")
-    if request["model"] != MODEL:
-        return {}, _no_model(request["model"])
-    if (
-        not isinstance(messages, list)
-        or not messages
-        or not all(isinstance(one, dict) for one in cast("list[Any]", messages))
-    ):
-        return {}, _error(400, "'messages' must be a non-empty array of objects", None, "messages")
+    try:
+        request = _ChatRequest.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return {}, _error(400, f"Invalid value for {place!r}: {first['msg']}.", None, place)
+    if request.model != MODEL:
+        return {}, _no_model(request.model)
     for name in ("stream", "tools"):
-        if request.get(name):
+        if getattr(request, name):
             return {}, _error(400, f"The practice teacher does not support {name!r}.", "unsupported_parameter", name)
-    if request.get("n", 1) != 1:
+    if request.n not in (None, 1):
         return {}, _error(400, "The practice teacher gives one choice.", "unsupported_value", "n")
-    return request, None
+    return cast("dict[str, Any]", body), None
 
 
 def _completion(body: dict[str, Any], said: Said) -> web.Response:

@@ -50,12 +50,15 @@ class Read:
 
 
 def read(text: str) -> Read | None:
-    """The task that stands somewhere in a text; None when there is none that this teacher knows."""
+    """The task that stands somewhere in a text; None when there is none that this teacher can solve."""
     plain = folded(text)
     for task, pattern in _patterns():
         match = pattern.search(plain)
         if match is not None:
-            return Read(task, task.solve(match.groupdict()))
+            try:
+                return Read(task, task.solve(match.groupdict()))
+            except (ValueError, OverflowError):
+                continue  # it asks about a day that does not exist, or a number beyond reason
     return None
 
 

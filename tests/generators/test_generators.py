@@ -1,0 +1,68 @@
+"""Generators, with an `ask` that answers from a list."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from synth.errors import Rejected
+from synth.generators.answer import Answer
+from synth.generators.self_instruct import SelfInstruct
+from synth.types import Completion, Seed
+
+
+class Listed:
+    """Gives one reply and remembers what it was asked."""
+
+    draw = 0
+
+    def __init__(self, reply: Any) -> None:
+        self.reply = reply
+        self.asked: list[Any] = []
+
+    def render(self, template: str, values: Any) -> str:
+        return f"{template}: {values}"
+
+    async def text(self, messages: Any, *, teacher: str) -> Completion:
+        self.asked.append((list(messages), teacher))
+        return self.reply
+
+    async def schema(self, model: Any, messages: Any, *, teacher: str) -> Any:
+        self.asked.append((list(messages), teacher))
+        return model.model_validate(self.reply)
+
+
+def test_an_answer_shows_the_field_and_keeps_reasoning_apart():
+    ask = Listed(Completion("東京です。", "stop", reasoning="首都を考える"))
+    generator = Answer(prompt="ask.md.j2", system="role.md.j2", question="q", teacher="main")
+    (draft,) = asyncio.run(generator.generate(Seed(id="0", fields={"q": "日本の首都は？"}), ask))
+    assert [(m.role, m.content) for m in draft.messages] == [
+        ("system", "role.md.j2: {'q': '日本の首都は？'}"),
+        ("user", "日本の首都は？"),
+        ("assistant", "東京です。"),
+    ]
+    assert draft.messages[-1].reasoning_content == "首都を考える"
+    ((messages, teacher),) = ask.asked
+    assert teacher == "main"
+    assert messages[-1].content.startswith("ask.md.j2:")
+
+
+def test_an_answer_without_a_question_field_shows_the_prompt_and_passes_the_finish_reason_on():
+    ask = Listed(Completion("half an ans", "length"))
+    (draft,) = asyncio.run(Answer(prompt="p").generate(Seed(id="0", fields={}), ask))
+    assert draft.messages[0].content == "p: {}"
+    assert draft.finish_reason == "length"
+
+
+def test_each_instruction_becomes_a_draft_and_blank_ones_are_dropped():
+    ask = Listed({"instructions": ["　消費税を計算してください。 ", "", " \n", "Write a haiku."]})
+    drafts = asyncio.run(SelfInstruct(prompt="w", count=4).generate(Seed(id="0", fields={"topic": "税"}), ask))
+    assert [draft.fields["instruction"] for draft in drafts] == ["消費税を計算してください。", "Write a haiku."]
+    assert [draft.messages[0].role for draft in drafts] == ["user", "user"]
+
+
+def test_an_empty_list_is_a_rejection():
+    with pytest.raises(Rejected, match="no_instructions"):
+        asyncio.run(SelfInstruct(prompt="w").generate(Seed(id="0", fields={}), Listed({"instructions": [" "]})))

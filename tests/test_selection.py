@@ -1,0 +1,69 @@
+"""Which samples become rows, and in which split."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from synth.selection import Selection, select
+from synth.split import Split, split_of
+from synth.types import Message, Rejection, Sample, Score
+
+
+def sample(parent: str, draw: int, judge: float | None = None, text: str = "答え: 3") -> Sample:
+    scores = () if judge is None else (Score(name="judge", value=judge),)
+    return Sample(
+        id=f"{parent}/{draw:02d}/000",
+        seed_id=parent,
+        parent_id=parent,
+        stage="answer",
+        draw=draw,
+        messages=(Message(role="user", content="1+2は？"), Message(role="assistant", content=text)),
+        fields={},
+        scores=scores,
+    )
+
+
+def told(samples: list[Sample], selection: Selection) -> list[tuple[str, str]]:
+    return [(one.id, one.reason if isinstance(one, Rejection) else "row") for one in select(samples, selection)]
+
+
+def test_the_first_of_the_best_draws_is_kept_for_each_prompt():
+    drawn = [sample("a", 0, 3), sample("a", 1, 5), sample("a", 2, 5), sample("b", 0, 4)]
+    assert told(drawn, Selection(best_of="judge")) == [
+        ("a/00/000", "not_best"),
+        ("a/01/000", "row"),
+        ("a/02/000", "not_best"),
+        ("b/00/000", "row"),
+    ]
+
+
+def test_a_missing_score_is_below_every_threshold():
+    drawn = [sample("a", 0), sample("a", 1, 3.9), sample("a", 2, 4)]
+    chosen = list(select(drawn, Selection(require={"judge": 4})))
+    assert [one.reason for one in chosen if isinstance(one, Rejection)] == ["below_threshold"] * 2
+    assert "judge is missing" in chosen[0].detail
+    assert "judge is 3.9, at least 4 is required" in chosen[1].detail
+
+
+def test_a_target_keeps_the_first_rows_in_order_and_says_so_of_the_rest():
+    drawn = [sample(parent, 0, 4) for parent in "abcd"]
+    assert [reason for _, reason in told(drawn, Selection(rows=2))] == ["row", "row", "beyond_target", "beyond_target"]
+
+
+def test_several_draws_of_one_prompt_may_stay():
+    drawn = [sample("a", draw, score) for draw, score in enumerate((2, 5, 4))]
+    chosen = told(drawn, Selection(best_of="judge", per_prompt=2))
+    assert [reason for _, reason in chosen] == ["not_best", "row", "row"]
+
+
+def test_a_seed_is_in_one_split_whatever_the_order_and_shares_are_kept():
+    split = Split(fractions={"train": 0.8, "validation": 0.1, "test": 0.1}, seed=3)
+    where = {str(number): split_of(str(number), split) for number in range(10_000)}
+    assert all(split_of(name, split) == found for name, found in reversed(where.items()))
+    counts = Counter(where.values())
+    assert abs(counts["train"] - 8000) < 200
+    assert abs(counts["test"] - 1000) < 120
+    assert {split_of("7", Split(fractions={"train": 0.5, "test": 0.5}, seed=seed)) for seed in range(20)} == {
+        "train",
+        "test",
+    }
