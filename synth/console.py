@@ -202,7 +202,7 @@ def doctor(folder: Path | None, *, as_json: bool) -> int:
         sound = found == ["ok"]
         report["store"] = "sound" if sound else "; ".join(found)
         report["attempts"] = connection.execute("SELECT count(*) FROM attempt").fetchone()[0]
-        report["lost"] = connection.execute("SELECT count(*) FROM attempt WHERE state = 'lost'").fetchone()[0]
+        report["lost"] = connection.execute("SELECT count(*) FROM settled WHERE failure = 'lost'").fetchone()[0]
         report["in use by"] = _holder(folder) or "nobody"
         connection.close()
     if as_json:

@@ -1,8 +1,8 @@
 """Attempts, raw replies and ledger in one SQLite file per run, written by one thread with group commit.
 
 An attempt is journalled, with its reservation, before its request is sent; the raw reply is committed before anything
-reads it. A crash can therefore cost at most the attempts that were open, and those are known: the next run marks them
-`lost` and leaves them charged.
+reads it; what it was and what it cost follows. Rows are only ever added. A crash can therefore cost at most the
+attempts without a reply, and those are known: the next run marks them `lost` and leaves them charged.
 
 Durability: WAL with synchronous=FULL, so a commit survives power loss (https://www.sqlite.org/pragma.html).
 """
@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import itertools
 import json
 import os
-import queue
 import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,28 +30,41 @@ from synth.errors import FolderError
 from synth.types import Outcome, Request, Usage
 
 APPLICATION_ID = 0x53594E54
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 GROUP_S = 0.005
-GROUP_OPERATIONS = 512
+ROWS_AT_ONCE = 64
+"""Rows of one INSERT: each statement run gives the interpreter lock up and has to win it back."""
+SEEN_BITS = 1 << 27
+SEEN_PROBES = 4
 
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE attempt (
     id INTEGER PRIMARY KEY, key BLOB NOT NULL, stage TEXT NOT NULL, unit TEXT NOT NULL, teacher TEXT NOT NULL,
-    model TEXT NOT NULL, draw INTEGER NOT NULL, body BLOB NOT NULL, state TEXT NOT NULL, started_ns INTEGER NOT NULL,
-    reserved_microusd INTEGER NOT NULL, cost_microusd INTEGER, failure TEXT, prompt_tokens INTEGER,
-    completion_tokens INTEGER, cached_tokens INTEGER, reasoning_tokens INTEGER, seconds REAL
+    model TEXT NOT NULL, draw INTEGER NOT NULL, started_ns INTEGER NOT NULL, reserved_microusd INTEGER NOT NULL,
+    body BLOB NOT NULL
 );
 CREATE INDEX attempt_key ON attempt (key);
 CREATE TABLE reply (
     attempt INTEGER PRIMARY KEY REFERENCES attempt, status INTEGER NOT NULL, headers TEXT NOT NULL,
-    error TEXT NOT NULL, detail TEXT NOT NULL, written INTEGER NOT NULL, raw BLOB NOT NULL
+    error TEXT NOT NULL, detail TEXT NOT NULL, written INTEGER NOT NULL, seconds REAL NOT NULL, raw BLOB NOT NULL
+);
+CREATE TABLE settled (
+    attempt INTEGER PRIMARY KEY REFERENCES attempt, failure TEXT NOT NULL, cost_microusd INTEGER NOT NULL,
+    prompt_tokens INTEGER, completion_tokens INTEGER, cached_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL
 );
 CREATE TABLE passed_over (
     stage TEXT NOT NULL, unit TEXT NOT NULL, run INTEGER NOT NULL, failure TEXT NOT NULL, detail TEXT NOT NULL,
     PRIMARY KEY (stage, unit)
 ) WITHOUT ROWID;
 """
+COLUMNS = {"attempt": 10, "reply": 8, "settled": 7, "passed_over": 5, "meta": 2}
+BLOBS = ("attempt", "reply")
+"""Tables whose last column the writer compresses."""
+FINDING = (
+    "SELECT reply.attempt, status, headers, error, detail, written, seconds, raw, reserved_microusd "
+    "FROM attempt JOIN reply ON reply.attempt = attempt.id "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +91,8 @@ class Ledger:
     reasoning_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Operation:
-    sql: str
-    values: tuple[Any, ...]
-    blob: tuple[int, bytes] | None = None
-    """Place in `values` and bytes of a BLOB that the writer compresses."""
-    done: asyncio.Future[None] | None = None
+Pending = tuple[str, tuple[Any, ...], "asyncio.Future[None] | None"]
+"""A row to add: its table, its values, and who waits until it is on disk."""
 
 
 class Store:
@@ -105,79 +114,72 @@ class Store:
         self._reader = connect(self._path)
         self._decompress = zstandard.ZstdDecompressor().decompress
         self._next_attempt = self._one("SELECT coalesce(max(id), 0) FROM attempt") + 1
-        self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
+        self._seen = _Seen(key for (key,) in self._reader.execute("SELECT key FROM attempt"))
+        self._pending: deque[Pending] = deque()
+        self._work = threading.Event()
+        self._closing = False
         self._broken: FolderError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer = threading.Thread(target=self._write, name="synth-store", daemon=True)
         self._writer.start()
 
-    def find(self, key: bytes) -> Iterator[Stored]:
+    def find(self, key: bytes) -> Iterable[Stored]:
         """The kept replies to a request, newest first."""
-        rows = self._reader.execute(
-            "SELECT reply.attempt, status, headers, error, detail, written, raw, seconds, reserved_microusd "
-            "FROM attempt "
-            "JOIN reply ON reply.attempt = attempt.id WHERE key = ? ORDER BY attempt.id DESC",
-            (key,),
-        )
-        return (self._stored(row) for row in rows.fetchall())
+        if not self._seen.has(key):
+            return ()
+        rows = self._reader.execute(f"{FINDING} WHERE key = ? ORDER BY attempt.id DESC", (key,))
+        return [self._stored(row) for row in rows.fetchall()]
 
-    def unsettled(self) -> Iterator[tuple[str, Stored]]:
+    def unsettled(self) -> list[tuple[str, Stored]]:
         """Replies whose cost was not yet worked out when the run stopped, each with its teacher's name."""
         rows = self._reader.execute(
-            "SELECT reply.attempt, status, headers, error, detail, written, raw, seconds, reserved_microusd, teacher "
-            "FROM attempt "
-            "JOIN reply ON reply.attempt = attempt.id WHERE state = 'stored' AND cost_microusd IS NULL"
+            f"{FINDING.replace(' FROM', ', teacher FROM')} LEFT JOIN settled ON settled.attempt = attempt.id "
+            "WHERE settled.attempt IS NULL"
         )
-        return ((row[9], self._stored(row[:9])) for row in rows.fetchall())
+        return [(row[9], self._stored(row[:9])) for row in rows.fetchall()]
 
     async def begin(self, request: Request, stage: str, unit: str, reserved_microusd: int) -> int:
         """Journal an attempt and its reservation; return its number once that is on disk."""
         attempt = self._next_attempt
         self._next_attempt += 1
+        self._seen.add(request.key)
         await self._durable(
-            "INSERT INTO attempt (id, key, stage, unit, teacher, model, draw, body, state, started_ns, "
-            "reserved_microusd) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?)",
+            "attempt",
             (
-                *(attempt, request.key, stage, unit, request.teacher, request.model, request.draw, b""),
-                *(time.time_ns(), reserved_microusd),
+                *(attempt, request.key, stage, unit, request.teacher, request.model, request.draw),
+                *(time.time_ns(), reserved_microusd, request.body),
             ),
-            (7, request.body),
         )
         return attempt
 
     async def keep(self, attempt: int, outcome: Outcome) -> None:
         """Commit what came back, whatever it was; return once it is on disk."""
-        self._submit("UPDATE attempt SET state = 'stored', seconds = ? WHERE id = ?", (outcome.seconds, attempt))
-        headers = json.dumps(dict(outcome.headers))
+        headers = json.dumps(dict(outcome.headers)) if outcome.headers else "{}"
         await self._durable(
-            "INSERT INTO reply (attempt, status, headers, error, detail, written, raw) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (attempt, outcome.status, headers, outcome.error, outcome.detail, outcome.written, b""),
-            (6, outcome.body),
+            "reply",
+            (
+                *(attempt, outcome.status, headers, outcome.error, outcome.detail, outcome.written),
+                *(outcome.seconds, outcome.body),
+            ),
         )
 
     def settle(self, attempt: int, failure: str, usage: Usage, cost_microusd: int) -> None:
         """Record what an attempt was (`ok` or a failure class) and what it cost."""
         self._submit(
-            "UPDATE attempt SET failure = ?, cost_microusd = ?, prompt_tokens = ?, completion_tokens = ?, "
-            "cached_tokens = ?, reasoning_tokens = ? WHERE id = ?",
+            "settled",
             (
-                *(failure, cost_microusd, usage.prompt_tokens, usage.completion_tokens),
-                *(usage.cached_tokens, usage.reasoning_tokens, attempt),
+                *(attempt, failure, cost_microusd, usage.prompt_tokens, usage.completion_tokens),
+                *(usage.cached_tokens, usage.reasoning_tokens),
             ),
         )
 
     def release(self, attempt: int) -> None:
         """Close an attempt that was journalled and never sent."""
-        self._submit(
-            "UPDATE attempt SET state = 'unsent', failure = 'unsent', cost_microusd = 0 WHERE id = ?", (attempt,)
-        )
+        self.settle(attempt, "unsent", Usage(), 0)
 
     def pass_over(self, stage: str, unit: str, failure: str, detail: str) -> None:
         """Journal that the gate went on without this unit; when it comes later, it comes after those let through."""
-        self._submit(
-            "INSERT OR IGNORE INTO passed_over (stage, unit, run, failure, detail) VALUES (?, ?, ?, ?, ?)",
-            (stage, unit, int(self.meta("runs") or 0), failure, detail),
-        )
+        self._submit("passed_over", (stage, unit, int(self.meta("runs") or 0), failure, detail))
 
     def passed_over(self, stage: str) -> dict[str, int]:
         """Units of a stage that an earlier run went on without, each with that run's number."""
@@ -191,25 +193,28 @@ class Store:
 
     async def note(self, name: str, value: str) -> None:
         """Make a note about the run."""
-        await self._durable("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (name, value))
+        await self._durable("meta", (name, value))
 
     async def open_run(self) -> int:
         """Count this run and mark attempts that an earlier one left open as `lost`: they may have been paid.
 
         Returns how many were lost.
         """
-        lost = self._one("SELECT count(*) FROM attempt WHERE state = 'open'")
-        self._submit(
-            "UPDATE attempt SET state = 'lost', failure = 'lost', cost_microusd = reserved_microusd "
-            "WHERE state = 'open'",
-            (),
-        )
+        lost = self._reader.execute(
+            "SELECT id, reserved_microusd FROM attempt WHERE id NOT IN (SELECT attempt FROM reply) "
+            "AND id NOT IN (SELECT attempt FROM settled)"
+        ).fetchall()
+        for attempt, reserved in lost:
+            self.settle(attempt, "lost", Usage(), reserved)
         await self.note("runs", str(int(self.meta("runs") or 0) + 1))
-        return lost
+        return len(lost)
 
     def spent_microusd(self) -> int:
         """Everything charged so far; replies not yet settled count with their reservation."""
-        return self._one("SELECT coalesce(sum(coalesce(cost_microusd, reserved_microusd)), 0) FROM attempt")
+        return self._one(
+            "SELECT coalesce(sum(coalesce(cost_microusd, reserved_microusd)), 0) "
+            "FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id"
+        )
 
     def ledger(self) -> list[Ledger]:
         """Attempts, money and tokens by stage, teacher and class."""
@@ -220,7 +225,8 @@ class Store:
 
         Raises FolderError when something queued could not be written.
         """
-        self._queue.put(None)
+        self._closing = True
+        self._work.set()
         self._writer.join()
         self._reader.close()
         os.close(self._lock)
@@ -231,66 +237,92 @@ class Store:
         return int(self._reader.execute(sql).fetchone()[0])
 
     def _stored(self, row: tuple[Any, ...]) -> Stored:
-        attempt, status, headers, error, detail, written, raw, seconds, reserved = row
+        attempt, status, headers, error, detail, written, seconds, raw, reserved = row
         body = self._decompress(raw)
-        outcome = Outcome(status, body, json.loads(headers), error, detail, bool(written), seconds or 0.0)
+        outcome = Outcome(status, body, json.loads(headers), error, detail, bool(written), seconds)
         return Stored(attempt, outcome, reserved)
 
-    def _submit(self, sql: str, values: tuple[Any, ...]) -> None:
-        self._queue.put(_Operation(sql, values))
+    def _submit(self, table: str, values: tuple[Any, ...], done: asyncio.Future[None] | None = None) -> None:
+        self._pending.append((table, values, done))
+        if not self._work.is_set():
+            self._work.set()
 
-    async def _durable(self, sql: str, values: tuple[Any, ...], blob: tuple[int, bytes] | None = None) -> None:
+    def _durable(self, table: str, values: tuple[Any, ...]) -> asyncio.Future[None]:
+        """Resolves when the row is on disk."""
         if self._broken is not None:
             raise self._broken
         self._loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = self._loop.create_future()
-        self._queue.put(_Operation(sql, values, blob, done))
-        await done
+        self._submit(table, values, done)
+        return done
 
     def _write(self) -> None:
         connection = connect(self._path, write=True)
-        compress = zstandard.ZstdCompressor(level=3).compress
-        going = True
-        while going:
-            batch, going = self._gather()
-            if not batch:
-                continue
+        compressor = zstandard.ZstdCompressor(level=3)
+        while not (self._closing and not self._pending):
+            self._work.wait()
+            if not self._closing:
+                time.sleep(GROUP_S)  # gathers what arrives meanwhile into one commit
+            self._work.clear()
+            batch = [self._pending.popleft() for _ in range(len(self._pending))]
             try:
-                connection.execute("BEGIN IMMEDIATE")
-                for operation in batch:
-                    values = operation.values
-                    if operation.blob is not None:
-                        place, content = operation.blob
-                        values = (*values[:place], compress(content), *values[place + 1 :])
-                    connection.execute(operation.sql, values)
-                connection.execute("COMMIT")
+                if self._broken is None and batch:  # never again on a disk that once refused
+                    _commit(connection, compressor, batch)
             except sqlite3.Error as error:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 self._broken = FolderError(f"{self._path} could not be written ({error}); free space or mend the disk.")
-            self._acknowledge(batch)
+            self._acknowledge([done for _, _, done in batch if done is not None])
         connection.close()
 
-    def _gather(self) -> tuple[list[_Operation], bool]:
-        """Wait for an operation, then take those that follow within the group's time or number."""
-        batch: list[_Operation] = []
-        operation = self._queue.get()
-        until = time.monotonic() + GROUP_S
-        while operation is not None:
-            batch.append(operation)
-            if len(batch) >= GROUP_OPERATIONS:
-                return batch, True
-            try:
-                operation = self._queue.get(timeout=max(0.0, until - time.monotonic()))
-            except queue.Empty:
-                return batch, True
-        return batch, False
-
-    def _acknowledge(self, batch: list[_Operation]) -> None:
-        waiting = [operation.done for operation in batch if operation.done is not None]
+    def _acknowledge(self, waiting: list[asyncio.Future[None]]) -> None:
         if not waiting or self._loop is None or self._loop.is_closed():
             return
         self._loop.call_soon_threadsafe(_resolve, waiting, self._broken)
+
+
+class _Seen:
+    """Which keys may have been journalled: a Bloom filter (Bloom, 1970) of 16 MB, one wrong yes in 100 at 10 million.
+
+    It spares a look into the database for requests that were never made, and fills as the run goes.
+    """
+
+    def __init__(self, keys: Iterable[bytes]) -> None:
+        self._bits = bytearray(SEEN_BITS // 8)
+        for key in keys:
+            self.add(key)
+
+    def add(self, key: bytes) -> None:
+        for place in _places(key):
+            self._bits[place >> 3] |= 1 << (place & 7)
+
+    def has(self, key: bytes) -> bool:
+        return all(self._bits[place >> 3] & 1 << (place & 7) for place in _places(key))
+
+
+def _places(key: bytes) -> list[int]:
+    """Four places in the filter, from four parts of a SHA-256."""
+    return [int.from_bytes(key[part : part + 4], "big") % SEEN_BITS for part in range(0, 4 * SEEN_PROBES, 4)]
+
+
+def _commit(connection: sqlite3.Connection, compressor: zstandard.ZstdCompressor, batch: list[Pending]) -> None:
+    """Add the rows of a batch in one transaction, many rows to a statement."""
+    connection.execute("BEGIN IMMEDIATE")
+    for table in COLUMNS:
+        rows: list[tuple[Any, ...]] = [values for name, values, _ in batch if name == table]
+        if rows and table in BLOBS:
+            packed: Any = compressor.multi_compress_to_buffer([values[-1] or b" " for values in rows])
+            rows = [(*values[:-1], packed[place].tobytes()) for place, values in enumerate(rows)]
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[start : start + ROWS_AT_ONCE]
+            connection.execute(_insert(table, len(some)), list(itertools.chain.from_iterable(some)))
+    connection.execute("COMMIT")
+
+
+def _insert(table: str, rows: int) -> str:
+    verb = {"meta": "INSERT OR REPLACE", "passed_over": "INSERT OR IGNORE"}.get(table, "INSERT")
+    one = f"({','.join('?' * COLUMNS[table])})"
+    return f"{verb} INTO {table} VALUES {','.join([one] * rows)}"
 
 
 def _resolve(waiting: list[asyncio.Future[None]], broken: FolderError | None) -> None:
@@ -329,16 +361,19 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
     if version > SCHEMA_VERSION:
         connection.close()
         raise FolderError(f"{path} was written by a newer synth; update synth to go on with it.")
+    if version < SCHEMA_VERSION:
+        connection.close()
+        raise FolderError(f"{path} was written by an older synth; choose another run folder with --out.")
     return connection
 
 
 def read_ledger(connection: sqlite3.Connection) -> list[Ledger]:
     """Attempts, money and tokens by stage, teacher and class."""
     rows = connection.execute(
-        "SELECT stage, teacher, coalesce(failure, state), count(*), "
+        "SELECT stage, teacher, coalesce(failure, 'open'), count(*), "
         "sum(coalesce(cost_microusd, reserved_microusd)), sum(coalesce(prompt_tokens, 0)), "
         "sum(coalesce(completion_tokens, 0)), sum(coalesce(cached_tokens, 0)), sum(coalesce(reasoning_tokens, 0)) "
-        "FROM attempt GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        "FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
     )
     return [Ledger(*row) for row in rows]
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -81,9 +83,21 @@ async def online(endpoint: Endpoint, base_url: str) -> AsyncGenerator[Online]:
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[trace],
-        trust_env=True,
+        proxy=proxy_for(base_url),
     ) as session:
         yield Online(session, f"{base_url}/chat/completions", headers, endpoint.limits.deadline_s)
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for a URL; None for this machine itself.
+
+    Asked once for a run: asked for each request, the environment and `.netrc` cost more than the request.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host == "localhost" or host.startswith("127.") or host == "::1" or proxy_bypass(host):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 class _TooLargeError(Exception):

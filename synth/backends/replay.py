@@ -51,7 +51,8 @@ class ReplayRun:
         """The newest good reply to the same request."""
         row = self._reader.execute(
             "SELECT status, raw FROM attempt JOIN reply ON reply.attempt = attempt.id "
-            "WHERE key = ? AND failure = 'ok' ORDER BY attempt.id DESC LIMIT 1",
+            "JOIN settled ON settled.attempt = attempt.id WHERE key = ? AND failure = 'ok' "
+            "ORDER BY attempt.id DESC LIMIT 1",
             (request.key,),
         ).fetchone()
         return _not_recorded() if row is None else Outcome(row[0], self._decompress(row[1]))

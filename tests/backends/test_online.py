@@ -9,7 +9,7 @@ from aiohttp import web
 
 import synth
 from synth.backends import online as module
-from synth.backends.online import online
+from synth.backends.online import online, proxy_for
 from synth.endpoint import Endpoint, Limits
 from synth.types import Request
 
@@ -124,3 +124,22 @@ def test_a_broken_recording_is_named_by_line(write_recipe, tmp_path, line):
     (tmp_path / "r.jsonl").write_text('{"prompt": "x", "content": "y"}\n' + line + "\n")
     with pytest.raises(RecipeError, match=r"r\.jsonl:2"):
         synth.run(write_recipe(), folder=tmp_path / "run", teachers=[f"main=replay:{tmp_path / 'r.jsonl'},m"])
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy"),
+    [
+        ("https://api.example.com/v1", "http://proxy.example:3128"),
+        ("https://inside.example.org/v1", None),
+        ("http://api.example.com/v1", None),
+        ("http://127.0.0.1:8000/v1", None),
+        ("http://localhost:8000/v1", None),
+        ("https://[::1]:8000/v1", None),
+    ],
+)
+def test_the_proxy_of_the_environment_is_used_but_never_for_this_machine(url, proxy, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "https_proxy", "no_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    assert proxy_for(url) == proxy

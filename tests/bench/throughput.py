@@ -30,6 +30,7 @@ teachers:
 stages:
   - name: answer
     generator: {{kind: answer, prompt: ask.md.j2}}
+    validators: []
 """
 REPLY = orjson.dumps(
     {
