@@ -117,7 +117,8 @@ class Line:
 
     async def _generate(self, index: int, stage: Stage, work: Work) -> Results | TeacherError:
         unit = Unit(stage.name, work.id, -2 * index, work.draw)
-        seed = Seed(id=work.parent.id, fields=work.parent.fields)
+        parent = work.parent
+        seed = parent if isinstance(parent, Seed) else Seed(id=parent.id, fields=parent.fields)
         generate = stage.generator.generate(seed, UnitAsk(unit, self.teachers, self.templates, self.recipe.language))
         drafts = await self._outcome(stage, work, generate)
         if not isinstance(drafts, list):

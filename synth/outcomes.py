@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ SCHEMA = """
 CREATE TABLE accepted (id TEXT PRIMARY KEY, sample TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE rejected (id TEXT, stage TEXT, rejection TEXT NOT NULL, PRIMARY KEY (id, stage)) WITHOUT ROWID;
 """
+
+ROWS_AT_ONCE = 128
 
 
 class Outcomes:
@@ -28,23 +31,26 @@ class Outcomes:
         self._connection.execute("PRAGMA synchronous = OFF")
         self._connection.executescript(SCHEMA)
         self._connection.execute("BEGIN")
+        self._accepted: list[tuple[str, ...]] = []
+        self._rejected: list[tuple[str, ...]] = []
 
     def accept(self, sample: Sample) -> None:
         """Record a sample that passed the last stage."""
-        self._connection.execute("INSERT INTO accepted VALUES (?, ?)", (sample.id, sample.model_dump_json()))
+        self._add(self._accepted, (sample.id, sample.model_dump_json()))
 
     def reject(self, rejection: Rejection) -> None:
         """Record a refused sample or seed."""
-        values = (rejection.id, rejection.stage, rejection.model_dump_json())
-        self._connection.execute("INSERT OR REPLACE INTO rejected VALUES (?, ?, ?)", values)
+        self._add(self._rejected, (rejection.id, rejection.stage, rejection.model_dump_json()))
 
     def accepted(self) -> Iterator[Sample]:
         """The accepted samples in id order."""
+        self._flush()
         for (text,) in self._connection.execute("SELECT sample FROM accepted ORDER BY id"):
             yield Sample.model_validate_json(text)
 
     def rejected(self) -> Iterator[Rejection]:
         """The rejections in id order."""
+        self._flush()
         for (text,) in self._connection.execute("SELECT rejection FROM rejected ORDER BY id, stage"):
             yield Rejection.model_validate_json(text)
 
@@ -53,6 +59,20 @@ class Outcomes:
         found = self._connection.execute("SELECT id, sample FROM accepted WHERE id >= ? ORDER BY id LIMIT 1", (id,))
         name, text = found.fetchone() or ("", "")
         return Sample.model_validate_json(text) if name == id or name.startswith(f"{id}/") else None
+
+    def _add(self, rows: list[tuple[str, ...]], values: tuple[str, ...]) -> None:
+        rows.append(values)
+        if len(rows) >= ROWS_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write what has gathered: one statement for all of it, as each gives the interpreter lock up."""
+        for table, rows in (("accepted", self._accepted), ("rejected", self._rejected)):
+            if rows:
+                every = ",".join([f"({','.join('?' * len(rows[0]))})"] * len(rows))
+                values = list(itertools.chain.from_iterable(rows))
+                self._connection.execute(f"INSERT OR REPLACE INTO {table} VALUES {every}", values)  # noqa: S608 (our own names)
+                rows.clear()
 
     def close(self) -> None:
         """Close and remove the file."""

@@ -34,7 +34,12 @@ def outputs(folder: Path) -> dict[str, bytes]:
 def ask_counts(folder: Path) -> Counter[bytes]:
     """How often each request was answered well."""
     connection = sqlite3.connect(folder / "run.db")
-    counts = Counter(key for (key,) in connection.execute("SELECT key FROM attempt JOIN settled ON settled.attempt = id WHERE failure = 'ok'"))
+    counts = Counter(
+        key
+        for (key,) in connection.execute(
+            "SELECT key FROM attempt JOIN settled ON settled.attempt = id WHERE failure = 'ok'"
+        )
+    )
     connection.close()
     return counts
 

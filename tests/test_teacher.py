@@ -56,7 +56,9 @@ class Script:
         if self.folder is not None:
             connection = connect(self.folder / "run.db")
             self.journalled.append(
-                connection.execute("SELECT count(*) FROM attempt WHERE id NOT IN (SELECT attempt FROM settled)").fetchone()[0]
+                connection.execute(
+                    "SELECT count(*) FROM attempt WHERE id NOT IN (SELECT attempt FROM settled)"
+                ).fetchone()[0]
             )
             connection.close()
         await asyncio.sleep(0)

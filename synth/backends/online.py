@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
 
 from synth.endpoint import Endpoint
 from synth.types import Outcome, Request
@@ -21,9 +22,15 @@ KEPT_HEADERS = ("retry-after", "retry-after-ms", "date", "location", "x-request-
 KEPT_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "x-practice-")
 
 
-@dataclass(slots=True)
-class _Progress:
-    written: bool = False
+class _Body(aiohttp.BytesPayload):
+    """The bytes of a request, which know when they have been handed to the socket."""
+
+    written = False
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write them; called by aiohttp once the connection stands."""
+        self.written = True
+        await super().write_with_length(writer, content_length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +45,16 @@ class Online:
     async def send(self, request: Request) -> Outcome:
         """Send one request; the deadline counts from now to the last byte."""
         began = time.monotonic()
-        progress = _Progress()
+        sent = _Body(request.body)
         status, headers, body, error, detail = 0, {}, b"", "", ""
         try:
             async with (
                 asyncio.timeout(self.deadline_s),
                 self.session.post(
                     self.url,
-                    data=request.body,
+                    data=sent,
                     headers=self.headers,
                     allow_redirects=False,
-                    trace_request_ctx=progress,
                 ) as response,
             ):
                 status, headers = response.status, _kept(response)
@@ -63,7 +69,7 @@ class Online:
             error, detail = "connect", str(failure)
         except (aiohttp.ClientError, OSError) as failure:
             error, detail = "reset", str(failure) or type(failure).__name__
-        return Outcome(status, body, headers, error, detail, progress.written, time.monotonic() - began)
+        return Outcome(status, body, headers, error, detail, sent.written, time.monotonic() - began)
 
 
 @asynccontextmanager
@@ -76,13 +82,10 @@ async def online(endpoint: Endpoint, base_url: str) -> AsyncGenerator[Online]:
     headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"
-    trace = aiohttp.TraceConfig()
-    trace.on_request_chunk_sent.append(_chunk_sent)
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
         cookie_jar=aiohttp.DummyCookieJar(),
-        trace_configs=[trace],
         proxy=proxy_for(base_url),
     ) as session:
         yield Online(session, f"{base_url}/chat/completions", headers, endpoint.limits.deadline_s)
@@ -104,13 +107,9 @@ class _TooLargeError(Exception):
     pass
 
 
-async def _chunk_sent(_session: object, context: object, _chunk: object) -> None:
-    progress = getattr(context, "trace_request_ctx", None)
-    if isinstance(progress, _Progress):
-        progress.written = True
-
-
 async def _body(response: aiohttp.ClientResponse) -> bytes:
+    if 0 <= (response.content_length or -1) <= LARGEST_REPLY:
+        return await response.read()
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.content.iter_any():

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from synth.datasets.files import PARTIAL, whole_file
-from synth.datasets.rows import Row, rejected_row, row
+from synth.datasets.rows import rejected_row, row
 from synth.errors import Problem, RecipeError
 from synth.types import Rejection, Sample
 
@@ -74,12 +74,11 @@ def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Ma
         together = files.enter_context(whole_file(folder / "rows.jsonl"))
         for name, sample in rows:
             split = splits.get(name) or splits.setdefault(name, open_split(name))
-            columns = row(sample, teachers)
-            line = orjson.dumps(columns)
-            split.add(columns, len(line))
+            line = orjson.dumps(row(sample, teachers))
+            split.add(line)
             for score in sample.scores:
                 scores.setdefault(score.name, Counter())[float(f"{score.value:.2g}")] += 1
-            together.write(orjson.dumps({**columns, "split": name}) + b"\n")
+            together.write(b'%b,"split":"%b"}\n' % (line[:-1], name.encode()))
         if not splits:
             splits["train"] = open_split("train")
         for split in splits.values():
@@ -108,17 +107,17 @@ def write_rejected(rejections: Iterable[Rejection], path: Path) -> dict[str, int
 class _Split:
     """One split being written: gathers rows and hands them on in groups."""
 
-    def __init__(self, file: BinaryIO, write: Callable[[list[Row]], None], finish: Callable[[], None]) -> None:
+    def __init__(self, file: BinaryIO, write: Callable[[list[bytes]], None], finish: Callable[[], None]) -> None:
         self._file = file
         self._write = write
         self._finish = finish
-        self._group: list[Row] = []
+        self._group: list[bytes] = []
         self._bytes = 0
         self.count = 0
 
-    def add(self, columns: Row, size_bytes: int) -> None:
-        self._group.append(columns)
-        self._bytes += size_bytes
+    def add(self, line: bytes) -> None:
+        self._group.append(line)
+        self._bytes += len(line)
         self.count += 1
         if len(self._group) >= ROW_GROUP_ROWS or self._bytes >= ROW_GROUP_BYTES:
             self._flush()
@@ -135,22 +134,31 @@ class _Split:
         self._bytes = 0
 
 
-def _jsonl_sink(file: BinaryIO) -> tuple[Callable[[list[Row]], None], Callable[[], None]]:
-    def write(group: list[Row]) -> None:
-        file.writelines(orjson.dumps(columns, option=orjson.OPT_APPEND_NEWLINE) for columns in group)
+def _jsonl_sink(file: BinaryIO) -> tuple[Callable[[list[bytes]], None], Callable[[], None]]:
+    def write(group: list[bytes]) -> None:
+        file.write(b"\n".join(group) + b"\n")
 
     return write, lambda: None
 
 
-def _parquet_sink(file: BinaryIO) -> tuple[Callable[[list[Row]], None], Callable[[], None]]:
-    """Plain structs and no `huggingface` metadata, so that every version of `datasets` reads the file."""
+def _parquet_sink(file: BinaryIO) -> tuple[Callable[[list[bytes]], None], Callable[[], None]]:
+    """Plain structs and no `huggingface` metadata, so that every version of `datasets` reads the file.
+
+    Rows go in as JSON: made from Python values, pyarrow would load all of pandas first.
+    """
     pyarrow: Any = import_module("pyarrow")
+    json: Any = import_module("pyarrow.json")
     parquet: Any = import_module("pyarrow.parquet")
     schema = _schema(pyarrow)
     writer = parquet.ParquetWriter(file, schema, compression="zstd", write_page_index=True)
 
-    def write(group: list[Row]) -> None:
-        writer.write_table(pyarrow.Table.from_pylist(group, schema=schema), row_group_size=len(group))
+    parsing = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
+
+    def write(group: list[bytes]) -> None:
+        text = b"\n".join(group)
+        reading = json.ReadOptions(use_threads=False, block_size=len(text) + 1)
+        table = json.read_json(pyarrow.BufferReader(text), reading, parsing)
+        writer.write_table(table, row_group_size=len(group))
 
     return write, writer.close
 
