@@ -109,6 +109,18 @@ def run(recipe: Path, out: Path | None, limit: int | None, fresh: str, **overrid
 @_overriding
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only so many seeds.")
+def retry(recipe: Path, out: Path | None, limit: int | None, **overrides: Any) -> int:
+    """Go on with the run of a RECIPE, and ask again for what had failed for good."""
+    from synth import console
+    from synth.pipeline import Options
+
+    return console.run(_load(recipe, **overrides), Options(out, limit, retry=True))
+
+
+@command.command()
+@_overriding
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use only so many seeds.")
 def export(recipe: Path, out: Path | None, limit: int | None, **overrides: Any) -> int:
     """Write the dataset of a RECIPE again from stored replies alone, such as after changing its selection."""
     from synth import console

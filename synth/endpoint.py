@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import AfterValidator, Field, JsonValue
 
 from synth.errors import Fatal
 from synth.types import Value
@@ -16,6 +16,29 @@ from synth.types import Value
 PRACTICE = "practice:"
 REPLAY = "replay:"
 PRACTICE_KINDS = ("", "usual", "faultless", "held_out")
+
+
+def _base_url(url: str) -> str:
+    if url.startswith(PRACTICE) and url.removeprefix(PRACTICE) not in PRACTICE_KINDS:
+        raise ValueError(f"{url!r} is not one of practice:, practice:faultless, practice:held_out")
+    if url.startswith((PRACTICE, REPLAY)):
+        return url
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is not a base URL; write one like http://localhost:8000/v1")
+    if parts.username or parts.password or parts.query:
+        raise ValueError("a base URL carries no user, password or query; name the key's variable in key_variable")
+    return url.rstrip("/")
+
+
+def _key_variable(name: str | None) -> str | None:
+    if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
+        raise ValueError("give the name of an environment variable, such as OPENAI_API_KEY, never the key itself")
+    return name
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+KeyVariable = Annotated[str | None, AfterValidator(_key_variable)]
 
 
 class Sampling(Value):
@@ -62,40 +85,37 @@ class Price(Value):
 FREE = Price(input_usd=0, output_usd=0)
 
 
+class Replica(Value):
+    """Another server of the same model, or another key."""
+
+    base_url: BaseUrl
+    key_variable: KeyVariable = None
+
+
 class Endpoint(Value):
     """A named teacher. Its name in the recipe, not its host, is its identity: a moved server buys nothing twice."""
 
     model: str = Field(min_length=1)
-    base_url: str
+    base_url: BaseUrl
     """`https://host/v1`; `practice:` for the embedded practice teacher; `replay:PATH` for recorded replies."""
-    key_variable: str | None = None
+    key_variable: KeyVariable = None
     """The NAME of the environment variable that holds the API key."""
     structured: Literal["json_schema", "json_object", "prompt"] = "json_schema"
     """How a schema is asked for: enforced by the server, JSON mode, or by words in the prompt."""
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
     price: Price | None = None
+    replicas: list[Replica] = []
+    """Further servers or keys of the same model, asked in turn with the first."""
 
-    @field_validator("base_url")
-    @classmethod
-    def _base_url(cls, url: str) -> str:
-        if url.startswith(PRACTICE) and url.removeprefix(PRACTICE) not in PRACTICE_KINDS:
-            raise ValueError(f"{url!r} is not one of practice:, practice:faultless, practice:held_out")
-        if url.startswith((PRACTICE, REPLAY)):
-            return url
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is not a base URL; write one like http://localhost:8000/v1")
-        if parts.username or parts.password or parts.query:
-            raise ValueError("a base URL carries no user, password or query; name the key's variable in key_variable")
-        return url.rstrip("/")
+    def members(self) -> list[Endpoint]:
+        """This endpoint and its replicas, each as one of its own."""
+        return [self, *(self.model_copy(update={**dict(replica), "replicas": []}) for replica in self.replicas)]
 
-    @field_validator("key_variable")
-    @classmethod
-    def _key_variable(cls, name: str | None) -> str | None:
-        if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
-            raise ValueError("give the name of an environment variable, such as OPENAI_API_KEY, never the key itself")
-        return name
+    @property
+    def queues_silently(self) -> bool:
+        """Whether more requests than it can serve wait in its own queue: true of servers one runs oneself."""
+        return not self.base_url.startswith((PRACTICE, REPLAY)) and is_private(self.base_url)
 
     @property
     def is_practice(self) -> bool:

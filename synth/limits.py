@@ -1,4 +1,4 @@
-"""Admission: how many requests may be on their way to one endpoint, and how fast they may start."""
+"""Admission: how many requests may be on their way to an endpoint, how fast they may start, and to which of several."""
 
 from __future__ import annotations
 
@@ -6,16 +6,43 @@ import asyncio
 import heapq
 import itertools
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
+from synth.concurrency import Concurrency
 from synth.endpoint import Limits
 
-CUT = 0.85
-START = 16
-GROWTH = 1.03
 BURST_S = 5.0
+HEADROOM = 0.95
+LEARNED_HEADROOM = 0.98
+"""Each reply puts what was learned right."""
 LONGEST_GATE_S = 3600.0
+STREAK = 4
+"""So many refusals with no success between them close the endpoint for all until its Retry-After."""
+UNBALANCED = 1.25
+"""A replica that knows the prompt's beginning is preferred while it has at most so much more to do than the idlest."""
+LOOK_AGAIN_S = 1.0
+
+Line = list[tuple[int, int, "asyncio.Future[None]"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a reply's headers say is left of one limit."""
+
+    kind: Literal["requests", "tokens"]
+    limit: float
+    remaining: float
+    reset_s: float | None
+    """Seconds until all of the limit is there again."""
+
+    def per_s(self) -> float | None:
+        """How fast it refills; None when the reply does not tell."""
+        used = self.limit - self.remaining
+        if self.reset_s is not None and self.reset_s > 0 and used > 0:
+            return used / self.reset_s
+        return self.limit / 60 if self.reset_s is None else None
 
 
 class Bucket:
@@ -24,10 +51,11 @@ class Bucket:
     Holding at most five seconds' worth keeps bursts inside the short windows some hosts judge by.
     """
 
-    def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
-        self._rate = 0.95 * per_minute / 60
-        self._room = self._rate * BURST_S
-        self._level = self._room
+    def __init__(self, per_minute: float, clock: Callable[[], float]) -> None:
+        self.taken = 0.0
+        """Everything debited so far."""
+        self._rate = HEADROOM * per_minute / 60
+        self._room = self._level = self._rate * BURST_S
         self._clock = clock
         self._then = clock()
 
@@ -42,16 +70,99 @@ class Bucket:
     def take(self, amount: float) -> None:
         """Debit `amount`; the level may become negative."""
         self._level -= amount
+        self.taken += amount
+
+    def learn(self, told: Allowance, per_s: float, taken_then: float, since_s: float) -> None:
+        """Follow what a reply told of the limit, less what was taken since its request was sent, `since_s` ago."""
+        self._rate, self._room = LEARNED_HEADROOM * per_s, told.limit
+        self._level = min(self._room, told.remaining + since_s * self._rate - (self.taken - taken_then))
+
+
+class Lane:
+    """The way to one endpoint."""
+
+    def __init__(
+        self, place: int, limits: Limits, clock: Callable[[], float], jitter: random.Random, *, queues_silently: bool
+    ) -> None:
+        self.place = place
+        """Which of the teacher's endpoints it leads to."""
+        self.concurrency = Concurrency(limits.max_in_flight, queues_silently=queues_silently)
+        self.in_flight = 0
+        self.outstanding_tokens = 0
+        self.streak = 0
+        """Failures and refusals since the last success."""
+        self._clock = clock
+        self._jitter = jitter
+        self._not_before = 0.0
+        self._agreed = {"requests": limits.requests_per_minute, "tokens": limits.tokens_per_minute}
+        self._buckets = {kind: Bucket(limit, clock) for kind, limit in self._agreed.items() if limit is not None}
+
+    def pause_s(self, tokens: int) -> float:
+        """Seconds until the next request of so many tokens may go."""
+        now = self._clock()
+        pause = max(self._not_before - now, self.concurrency.closed_s(now))
+        for kind, bucket in self._buckets.items():
+            pause = max(pause, bucket.wait_s(tokens if kind == "tokens" else 1))
+        return pause
+
+    def board(self, tokens: int) -> dict[str, float]:
+        """Put a request on the wire. Returns how much had been taken of each limit, which `learn` wants to know."""
+        for kind, bucket in self._buckets.items():
+            bucket.take(tokens if kind == "tokens" else 1)
+        self.in_flight += 1
+        self.outstanding_tokens += tokens
+        self.concurrency.sending(self.in_flight)
+        return {kind: bucket.taken for kind, bucket in self._buckets.items()}
+
+    def refused(self, sent_at: float, retry_after_s: float | None) -> None:
+        """A request sent at `sent_at` met a rate limit."""
+        self.concurrency.refused(self._clock(), sent_at)
+        self._hold(retry_after_s)
+
+    def failed(self, retry_after_s: float | None, *, again: bool = False) -> None:
+        """The endpoint did not answer, or said that it is out of order; `again` for a request that failed before.
+
+        A few requests that fail whatever the endpoint's state must not close it for the others.
+        """
+        if not again or self.concurrency.half_open:
+            self.concurrency.failed(self._clock())
+        self._hold(retry_after_s)
+
+    def learn(self, allowances: Sequence[Allowance], taken: dict[str, float], since_s: float) -> None:
+        """Heed what a reply says is left, before a refusal comes; what the recipe sets goes before what is learned."""
+        for allowance in allowances:
+            per_s = allowance.per_s()
+            if per_s is None or self._agreed[allowance.kind] is not None:
+                continue
+            bucket = self._buckets.get(allowance.kind)
+            if bucket is None:
+                bucket = self._buckets[allowance.kind] = Bucket(60 * per_s, self._clock)
+            bucket.learn(allowance, per_s, taken.get(allowance.kind, bucket.taken), since_s)
+
+    def _hold(self, retry_after_s: float | None) -> None:
+        """Start nothing for as long as the endpoint wishes, once it is plain that it means all requests."""
+        self.streak += 1
+        if retry_after_s is not None and self.streak >= STREAK:
+            spread = 1 + 0.1 * self._jitter.random()
+            self._not_before = max(self._not_before, self._clock() + min(retry_after_s, LONGEST_GATE_S) * spread)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place on the wire."""
+
+    lane: Lane
+    tokens: int
+    taken: dict[str, float]
 
 
 class Admission:
-    """Adaptive concurrency for one endpoint: additive increase, multiplicative decrease on rate signals only.
+    """The way to a teacher: one lane, or one for each of its replicas. Later stages go first.
 
-    It starts at 16 in flight, doubles each clean round until the first rate signal, then grows by 3 % a round, and is
-    cut by 15 % at most once per episode: only a request sent after the last cut can cut again. A `turn` comes before
-    the durable journal entry, a `slot` after it, so that the wire never waits for the disk: turns exceed slots by an
-    eighth.
-    Waiting for either is in order of priority, later stages first.
+    A turn (`enter`, `leave`) comes before the durable journal entry, a place on the wire (`board`, `land`) after it, so
+    that the wire never waits for the disk: turns exceed places by an eighth. The lane is chosen at the last moment: of
+    those that are open the one with the fewest tokens under way, so that a replica that fails or slows gets less, but
+    while they are balanced the one that saw the same beginning of a prompt before.
     """
 
     def __init__(
@@ -59,110 +170,110 @@ class Admission:
         limits: Limits,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        jitter: random.Random | None = None,
+        *,
+        lanes: int = 1,
+        queues_silently: bool = False,
     ) -> None:
-        self.max_in_flight = limits.max_in_flight
-        self.limit = float(min(START, self.max_in_flight))
-        self.in_flight = 0
+        jitter = random.Random(0)  # noqa: S311 (spreads retries, guards nothing)
+        self.lanes = [Lane(place, limits, clock, jitter, queues_silently=queues_silently) for place in range(lanes)]
         self._turns = 0
         self._clock = clock
         self._sleep = sleep
-        self._jitter = jitter or random.Random(0)  # noqa: S311 (spreads retries, guards nothing)
-        self._not_before = 0.0
-        self._last_cut = float("-inf")
-        self._signalled = False
-        self._round_done = 0
-        self._round_peak = 0
-        self._buckets = [
-            (Bucket(per_minute, clock), by_tokens)
-            for per_minute, by_tokens in ((limits.requests_per_minute, False), (limits.tokens_per_minute, True))
-            if per_minute is not None
-        ]
-        self._waiting_turn: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._waiting_slot: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._at_gate = False
+        """Whether one sleeps until a lane opens, with the others in line behind it."""
+        self._waiting_turn: Line = []
+        self._waiting_place: Line = []
         self._order = itertools.count()
 
-    @asynccontextmanager
-    async def turn(self, priority: int) -> AsyncGenerator[None]:
-        """Permission to journal and then send one request; lower `priority` goes first."""
-        while self._turns >= self._turn_limit():
+    @property
+    def in_flight(self) -> int:
+        """Requests on the wire."""
+        return sum(lane.in_flight for lane in self.lanes)
+
+    @property
+    def limit(self) -> float:
+        """How many requests may be on the wire."""
+        return sum(lane.concurrency.limit for lane in self.lanes)
+
+    async def enter(self, priority: int) -> None:
+        """Take a turn: permission to journal and then send one request; lower `priority` goes first."""
+        while self._turns >= (most := int(self.limit * 1.125) + 8):
             await self._wait(self._waiting_turn, priority)
         self._turns += 1
-        try:
-            yield
-        finally:
-            self._turns -= 1
-            self._wake(self._waiting_turn, self._turn_limit() - self._turns)
+        if self._waiting_turn and self._turns < most:
+            _wake(self._waiting_turn)
 
-    @asynccontextmanager
-    async def slot(self, tokens: int, priority: int) -> AsyncGenerator[None]:
-        """A place on the wire, held from the first byte out to the last byte in."""
-        while True:
-            while self.in_flight >= int(self.limit):
-                await self._wait(self._waiting_slot, priority)
-            waits = [bucket.wait_s(tokens if by_tokens else 1) for bucket, by_tokens in self._buckets]
-            pause = max([self._not_before - self._clock(), *waits])
-            if pause <= 0:
-                break
+    def leave(self) -> None:
+        """Give the turn back."""
+        self._turns -= 1
+        if self._waiting_turn:
+            _wake(self._waiting_turn)
+
+    async def board(self, tokens: int, priority: int, prefix: int = 0) -> Place:
+        """Take a place on the wire, to be held from the first byte out to the last byte in."""
+        while self._at_gate or (lane := self._lane(tokens, prefix)) is None:
+            await self._wait(self._waiting_place, priority)
+        while (pause_s := lane.pause_s(tokens)) > 0:
+            self._at_gate = True
             try:
-                await self._sleep(pause)
+                await self._sleep(pause_s if len(self.lanes) == 1 else min(LOOK_AGAIN_S, pause_s))
             except BaseException:
-                self._wake(self._waiting_slot, 1)  # the place that was offered goes to the next in line
+                _wake(self._waiting_place)
                 raise
-        for bucket, by_tokens in self._buckets:
-            bucket.take(tokens if by_tokens else 1)
-        self.in_flight += 1
-        self._round_peak = max(self._round_peak, self.in_flight)
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-            self._wake(self._waiting_slot, int(self.limit) - self.in_flight)
+            finally:
+                self._at_gate = False
+            lane = self._lane(tokens, prefix) or lane
+        place = Place(lane, tokens, lane.board(tokens))
+        if self._waiting_place and self._lane(tokens, prefix) is not None:
+            _wake(self._waiting_place)
+        return place
 
-    def hold(self, seconds: float) -> None:
-        """Start nothing for this long: a Retry-After the whole endpoint shares."""
-        spread = 1 + 0.1 * self._jitter.random()
-        self._not_before = max(self._not_before, self._clock() + min(seconds, LONGEST_GATE_S) * spread)
+    def land(self, place: Place) -> None:
+        """Give the place back."""
+        place.lane.in_flight -= 1
+        place.lane.outstanding_tokens -= place.tokens
+        if self._waiting_place:
+            _wake(self._waiting_place)
 
-    def accepted(self) -> None:
-        """A request came through; after a full round of them that used the limit, the limit grows."""
-        self._round_done += 1
-        if self._round_done < max(int(self.limit), 4):
-            return
-        if self._round_peak >= 0.8 * self.limit:
-            growth = GROWTH if self._signalled else 2.0
-            self.limit = min(self.max_in_flight, max(self.limit * growth, self.limit + self._signalled))
-            self._wake(self._waiting_slot, int(self.limit) - self.in_flight)
-            self._wake(self._waiting_turn, self._turn_limit() - self._turns)
-        self._round_done = 0
-        self._round_peak = self.in_flight
+    def accepted(self, place: Place, sent_at: float, tokens: int) -> None:
+        """A request came through, with so many tokens in the reply."""
+        place.lane.streak = 0
+        if place.lane.concurrency.accepted(self._clock(), sent_at, tokens):
+            _wake(self._waiting_turn)
+            _wake(self._waiting_place)
 
-    def refused(self, sent_at: float) -> None:
-        """A request sent at `sent_at` met a rate limit."""
-        self._signalled = True
-        if sent_at > self._last_cut:
-            self._last_cut = self._clock()
-            self.limit = max(1.0, self.limit * CUT)
-        self._round_done = 0
-        self._round_peak = self.in_flight
+    def _lane(self, tokens: int, prefix: int) -> Lane | None:
+        """The lane for the next request; None when all are full."""
+        if len(self.lanes) == 1:
+            lane = self.lanes[0]
+            return lane if lane.in_flight < lane.concurrency.allowed() else None
+        free = [lane for lane in self.lanes if lane.in_flight < lane.concurrency.allowed()]
+        if not free:
+            return None
 
-    def _turn_limit(self) -> int:
-        return int(self.limit * 1.125) + 8
+        def burden(lane: Lane) -> tuple[float, bool, int]:
+            sick = lane.streak >= STREAK and lane.in_flight > 0  # one at a time goes there, to see
+            return max(0.0, lane.pause_s(tokens)), sick, lane.outstanding_tokens
 
-    async def _wait(self, line: list[tuple[int, int, asyncio.Future[None]]], priority: int) -> None:
+        best, known = min(free, key=burden), self.lanes[prefix % len(self.lanes)]
+        near = known.outstanding_tokens <= UNBALANCED * best.outstanding_tokens + tokens
+        return known if near and known in free and burden(known)[:2] == burden(best)[:2] else best
+
+    async def _wait(self, line: Line, priority: int) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(line, (priority, next(self._order), future))
         try:
             await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
-                self._wake(line, 1)  # the place offered to a cancelled task goes to the next in line
+                _wake(line)
             raise
 
-    @staticmethod
-    def _wake(line: list[tuple[int, int, asyncio.Future[None]]], places: int) -> None:
-        while line and places > 0:
-            future = heapq.heappop(line)[2]
-            if not future.done():
-                future.set_result(None)
-                places -= 1
+
+def _wake(line: Line) -> None:
+    """Let the first in line look again; whoever gets through wakes the next while there is room."""
+    while line:
+        future = heapq.heappop(line)[2]
+        if not future.done():
+            future.set_result(None)
+            return

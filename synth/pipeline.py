@@ -70,6 +70,8 @@ class Options:
     """The most seeds to read."""
     salt: str = ""
     """Another word asks everything anew."""
+    retry: bool = False
+    """Ask again for what failed for good: poisonous requests, and those the endpoint found wrong."""
     offline: bool = False
     """Send nothing: write what the store holds."""
     write: bool = True
@@ -128,6 +130,8 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
             halt.throw(Offline("Only stored replies are used."))
         else:
             await store.open_run()
+        if options.retry:
+            await store.forgive()
         budget = Budget(loaded.recipe.cap_microusd(), store.spent_microusd())
         async with _teachers(loaded, store, budget, halt, options) as teachers:
             stages = {stage.name: StageCount(stage.draws) for stage in loaded.recipe.stages}
@@ -205,9 +209,11 @@ async def _teachers(
     async with AsyncExitStack() as stack:
         teachers: dict[str, Teacher] = {}
         for name, endpoint in loaded.recipe.teachers.items():
-            backend = await _backend(endpoint, loaded.folder, stack, offline=options.offline)
+            backends = [
+                await _backend(member, loaded.folder, stack, offline=options.offline) for member in endpoint.members()
+            ]
             teachers[name] = Teacher(
-                name, endpoint, backend=backend, store=store, budget=budget, halt=halt, salt=options.salt
+                name, endpoint, backends=backends, store=store, budget=budget, halt=halt, salt=options.salt
             )
             teachers[name].settle_leftovers()
         yield teachers
@@ -341,7 +347,10 @@ def _ending(progress: Progress, halt: Halt) -> tuple[int, str]:
         return error.exit_code, str(error)
     parked = progress.parked()
     if parked and error is None:
-        return PARKED_EXIT, f"{parked} samples got no usable reply and are parked; run again to ask for them once more."
+        return PARKED_EXIT, (
+            f"{parked} samples got no usable reply and are parked; run again to ask for them once more (`synth retry` "
+            "asks also for those that failed in the same way each time)."
+        )
     return 0, ""
 
 

@@ -10,12 +10,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import orjson
 
 from synth.errors import Fatal, Rejected, TeacherError, Transient
+from synth.rate_headers import retry_after_s
 from synth.types import Completion, Outcome, Usage
 
 
@@ -37,6 +37,7 @@ FATES: Mapping[str, Fate] = {
     "unreachable": Fate(Transient, resends=5),
     "ambiguous": Fate(Transient, resends=2, paid=True),
     "malformed": Fate(Transient, resends=1, paid=True),
+    "poison": Fate(Transient),
     "teacher_refused": Fate(Rejected),
     "truncated_empty": Fate(Rejected, paid=True),
     "permanent": Fate(Rejected),
@@ -55,8 +56,6 @@ MODEL = re.compile(
     r"model_not_found|model.{0,80}(does not exist|not found|not exist)|NotFoundError.{0,200}model", re.I | re.S
 )
 REFUSING_REASONS = ("content_filter", "refusal", "SAFETY")
-GO_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
-DURATION_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def classify(status: int, text: str) -> str:
@@ -102,25 +101,6 @@ def usage_of(outcome: Outcome) -> Usage:
         return Usage()
     document = _loads(outcome.body)
     return _usage(cast("dict[str, Any]", document).get("usage")) if isinstance(document, dict) else Usage()
-
-
-def retry_after_s(outcome: Outcome) -> float | None:
-    """Seconds the provider asks to wait: `retry-after-ms`, `retry-after` (seconds or a date), Google's `retryDelay`."""
-    values = (outcome.headers.get("retry-after-ms"), outcome.headers.get("retry-after"))
-    waits = [_number(values[0], 0.001), _number(values[1], 1.0) or _date_s(values[1], outcome.headers.get("date"))]
-    delay = re.search(rb'"retryDelay"\s*:\s*"([0-9.]+)s"', outcome.body[:4000])
-    if delay:
-        waits.append(_number(delay[1].decode(), 1.0))
-    known = [wait for wait in waits if wait is not None]
-    return max(known) if known else None
-
-
-def duration_s(text: str) -> float | None:
-    """Seconds in a Go-style duration such as `6m0s` or `120ms`; None when it is not one."""
-    parts = GO_DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text.strip():
-        return None
-    return sum(float(number) * DURATION_S[unit] for number, unit in parts)
 
 
 def _failure(name: str, outcome: Outcome, detail: str) -> TeacherError | Rejected:
@@ -258,19 +238,3 @@ def _count(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return int(value) if 0 <= value < 100_000_000 else None
-
-
-def _number(text: str | None, unit: float) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value * unit if 0 <= value < 1e9 else None
-
-
-def _date_s(text: str | None, now: str | None) -> float | None:
-    """Seconds between the reply's own Date and an HTTP date, so that our clock plays no part."""
-    try:
-        return max(0.0, (parsedate_to_datetime(text or "") - parsedate_to_datetime(now or "")).total_seconds())
-    except (ValueError, TypeError):
-        return None

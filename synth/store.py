@@ -62,8 +62,8 @@ COLUMNS = {"attempt": 10, "reply": 8, "settled": 7, "passed_over": 5, "meta": 2}
 BLOBS = ("attempt", "reply")
 """Tables whose last column the writer compresses."""
 FINDING = (
-    "SELECT reply.attempt, status, headers, error, detail, written, seconds, raw, reserved_microusd "
-    "FROM attempt JOIN reply ON reply.attempt = attempt.id "
+    "SELECT reply.attempt, status, headers, error, detail, written, seconds, raw, reserved_microusd, failure, teacher "
+    "FROM attempt JOIN reply ON reply.attempt = attempt.id LEFT JOIN settled ON settled.attempt = attempt.id "
 )
 
 
@@ -74,6 +74,8 @@ class Stored:
     attempt: int
     outcome: Outcome
     reserved_microusd: int = 0
+    failure: str | None = None
+    """What it was found to be; None when that was not yet written down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,8 @@ class Store:
         self._decompress = zstandard.ZstdDecompressor().decompress
         self._next_attempt = self._one("SELECT coalesce(max(id), 0) FROM attempt") + 1
         self._seen = _Seen(key for (key,) in self._reader.execute("SELECT key FROM attempt"))
+        self.forgiven = int(self.meta("forgiven") or 0)
+        """The last attempt whose failure no longer counts as final."""
         self._pending: deque[Pending] = deque()
         self._work = threading.Event()
         self._closing = False
@@ -132,11 +136,8 @@ class Store:
 
     def unsettled(self) -> list[tuple[str, Stored]]:
         """Replies whose cost was not yet worked out when the run stopped, each with its teacher's name."""
-        rows = self._reader.execute(
-            f"{FINDING.replace(' FROM', ', teacher FROM')} LEFT JOIN settled ON settled.attempt = attempt.id "
-            "WHERE settled.attempt IS NULL"
-        )
-        return [(row[9], self._stored(row[:9])) for row in rows.fetchall()]
+        rows = self._reader.execute(f"{FINDING} WHERE settled.attempt IS NULL")
+        return [(row[-1], self._stored(row)) for row in rows.fetchall()]
 
     async def begin(self, request: Request, stage: str, unit: str, reserved_microusd: int) -> int:
         """Journal an attempt and its reservation; return its number once that is on disk."""
@@ -195,6 +196,11 @@ class Store:
         """Make a note about the run."""
         await self._durable("meta", (name, value))
 
+    async def forgive(self) -> None:
+        """Let requests be asked again whose failures so far were taken for final."""
+        self.forgiven = self._next_attempt - 1
+        await self.note("forgiven", str(self.forgiven))
+
     async def open_run(self) -> int:
         """Count this run and mark attempts that an earlier one left open as `lost`: they may have been paid.
 
@@ -237,10 +243,10 @@ class Store:
         return int(self._reader.execute(sql).fetchone()[0])
 
     def _stored(self, row: tuple[Any, ...]) -> Stored:
-        attempt, status, headers, error, detail, written, seconds, raw, reserved = row
+        attempt, status, headers, error, detail, written, seconds, raw, reserved, failure, _ = row
         body = self._decompress(raw)
         outcome = Outcome(status, body, json.loads(headers), error, detail, bool(written), seconds)
-        return Stored(attempt, outcome, reserved)
+        return Stored(attempt, outcome, reserved, failure)
 
     def _submit(self, table: str, values: tuple[Any, ...], done: asyncio.Future[None] | None = None) -> None:
         self._pending.append((table, values, done))

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import random
 import time
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ from synth.budget import Budget
 from synth.endpoint import FREE, Endpoint
 from synth.errors import BudgetReached, Fatal, Rejected, Transient
 from synth.halt import Halt
-from synth.limits import Admission
+from synth.limits import LONGEST_GATE_S, Admission, Place
+from synth.rate_headers import allowances
 from synth.replies import FATES, MODEL, MONEY, read, usage_of
 from synth.store import Store
 from synth.types import Completion, Message, Outcome, Request, Usage
@@ -28,6 +30,14 @@ PATIENCE_S = 3600.0
 BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 60.0
 FRAMING_TOKENS = 64
+POISON = "poison"
+POISONOUS = ("transient", "ambiguous", "malformed")
+REPEATS_SHARE = 0.1
+REPEATS_FLOOR = 100
+"""Beyond a tenth of all requests, and a hundred, repeats wait the longest: a sick endpoint gets no extra load."""
+POISON_TIMES = 3
+POISON_SUCCESSES = 50
+"""A request that failed so often in one way while so many others succeeded is at fault itself."""
 OPENAI = "https://api.openai.com/"
 
 
@@ -44,15 +54,28 @@ class Unit:
     cost_microusd: int = 0
 
 
+@dataclass(slots=True)
+class Tries:
+    """What became of the sends of one request."""
+
+    began: float
+    successes_then: int
+    """Of the teacher, at the first send."""
+    failures: Counter[str] = field(default_factory=Counter[str])
+
+
 class Teacher:
-    """A named endpoint with its admission, and with the run's store and budget. Lives on the event loop."""
+    """A named endpoint, or several replicas of it, with its admission and with the run's store and budget.
+
+    Lives on the event loop.
+    """
 
     def __init__(
         self,
         name: str,
         endpoint: Endpoint,
         *,
-        backend: Backend,
+        backends: Sequence[Backend],
         store: Store,
         budget: Budget,
         halt: Halt,
@@ -61,12 +84,18 @@ class Teacher:
     ) -> None:
         self.name = name
         self.endpoint = endpoint
-        self.admission = Admission(endpoint.limits, time.monotonic, halt.sleep)
+        self.admission = Admission(
+            endpoint.limits,
+            time.monotonic,
+            halt.sleep,
+            lanes=len(backends),
+            queues_silently=endpoint.queues_silently,
+        )
         self.served: set[str] = set()
         """The models the provider said it served."""
         self.tokens = 0
         """Tokens that the replies of this process used, in and out."""
-        self._backend = backend
+        self._backends = backends
         self._store = store
         self._budget = budget
         self._halt = halt
@@ -75,6 +104,7 @@ class Teacher:
         self._jitter = jitter or random.Random()  # noqa: S311 (spreads retries, guards nothing)
         self._flying: dict[bytes, asyncio.Event] = {}
         self._answered = False
+        self._sends = self._repeats = self._successes = 0
 
     def request(
         self, messages: Sequence[Message], draw: int, response_format: Mapping[str, JsonValue] | None = None
@@ -100,7 +130,10 @@ class Teacher:
             body["max_completion_tokens"] = body.pop("max_tokens")
             sent = orjson.dumps(body)
         # a token is at least one byte, so the length of the body is a worst case that needs no tokeniser
-        return Request(key, self.name, endpoint.model, sent, draw, len(sent) + FRAMING_TOKENS, sampling.max_tokens)
+        prefix = 0 if len(self._backends) == 1 else zlib.crc32(wire[0]["content"].encode("utf-8", "surrogatepass"))
+        return Request(
+            key, self.name, endpoint.model, sent, draw, len(sent) + FRAMING_TOKENS, sampling.max_tokens, prefix
+        )
 
     async def complete(self, request: Request, unit: Unit) -> Completion:
         """The completion of a request, from the store when it is there, bought otherwise.
@@ -137,40 +170,41 @@ class Teacher:
                 self._store.settle(stored.attempt, failure, usage, cost)
 
     def _stored(self, request: Request) -> Completion | None:
+        """The completion that the store holds. Raises what a refused or poisonous request is known to bring."""
         for stored in self._store.find(request.key):
+            forgiven = stored.attempt <= self._store.forgiven
+            if stored.failure == POISON and not forgiven:
+                raise Transient(POISON, stored.outcome.detail or f"HTTP {stored.outcome.status} every time")
             try:
                 return read(stored.outcome)
+            except Rejected as error:
+                if error.reason != "permanent" or not forgiven:
+                    raise
             except (Transient, Fatal):
                 continue  # no reply to learn from; an older one may be
         return None
 
     async def _obtain(self, request: Request, unit: Unit) -> Completion:
-        sends: Counter[str] = Counter()
-        began = time.monotonic()
+        tries = Tries(time.monotonic(), self._successes)
         while True:
-            sent_at, outcome, failure, result = await self._attempt(request, unit)
+            failure, result = await self._attempt(request, unit, tries)
             if isinstance(result, Completion):
-                self.admission.accepted()
                 return result
+            if isinstance(result, Transient) and failure != POISON:
+                await self._again(failure, result, tries)
+                continue
             if isinstance(result, Rejected):
                 unit.requests.append(request.key.hex())
-                raise result
-            if isinstance(result, Fatal) or (failure == "unreachable" and not self._answered):
-                error = Fatal(self._explain(outcome, str(result)))
-                self._halt.throw(error)
-                raise error
-            sends[failure] += 1
-            resends = FATES[failure].resends
-            tired = time.monotonic() - began > PATIENCE_S if resends is None else sends[failure] > resends
-            if tired:
-                raise result
-            await self._wait(failure, result, sent_at, sends[failure])
+            elif isinstance(result, Fatal):
+                self._halt.throw(result)
+            raise result
 
     async def _attempt(
-        self, request: Request, unit: Unit
-    ) -> tuple[float, Outcome, str, Completion | Transient | Rejected | Fatal]:
+        self, request: Request, unit: Unit, tries: Tries
+    ) -> tuple[str, Completion | Transient | Rejected | Fatal]:
         """Send once: everything that costs money happens between the journal entry and `settle`."""
-        async with self.admission.turn(unit.priority):
+        await self.admission.enter(unit.priority)
+        try:
             self._halt.check()
             worst = self._price.cost_microusd(request.prompt_tokens, request.max_tokens)
             try:
@@ -179,34 +213,91 @@ class Teacher:
                 self._halt.throw(error)
                 raise
             attempt = await self._store.begin(request, unit.stage, unit.id, worst)
-            sending = False
+            place = None
             try:
-                async with self.admission.slot(request.prompt_tokens // 3 + request.max_tokens, unit.priority):
-                    self._halt.check()
-                    sending, sent_at = True, time.monotonic()
-                    outcome = await self._backend.send(request)
+                place = await self.admission.board(
+                    request.prompt_tokens // 3 + request.max_tokens, unit.priority, request.prefix
+                )
+                self._halt.check()
+                sent_at = time.monotonic()
+            except BaseException:
+                if place is not None:
+                    self.admission.land(place)
+                self._store.release(attempt)
+                self._budget.settle(worst, 0)
+                raise
+            self._sends += 1
+            try:
+                outcome = await self._backends[place.lane.place].send(request)
             finally:
-                if not sending:
-                    self._store.release(attempt)
-                    self._budget.settle(worst, 0)
+                self.admission.land(place)
             await self._store.keep(attempt, outcome)
             failure, result = _read(outcome)
             usage = result.usage if isinstance(result, Completion) else usage_of(outcome)
+            self._heed(place, sent_at, outcome, (failure, result), usage, tries)
+            if isinstance(result, Transient):
+                failure, result = self._judged(failure, result, outcome, place, tries)
+            elif isinstance(result, Fatal):
+                result = Fatal(self._explain(outcome, str(result), place))
             cost = self._cost(request, failure, usage)
             self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
             self._store.settle(attempt, failure, usage, cost)
             self._budget.settle(worst, cost)
-            self._answered = self._answered or outcome.status > 0
-            return sent_at, outcome, failure, result
+            return failure, result
+        finally:
+            self.admission.leave()
 
-    async def _wait(self, failure: str, error: Transient, sent_at: float, times: int) -> None:
-        """Back off, holding nothing: full jitter (Brooker, 2015), and the provider's own wish for all requests."""
-        if failure == "rate":
-            self.admission.refused(sent_at)
-        if error.retry_after_s is not None:
-            self.admission.hold(error.retry_after_s)
+    def _heed(
+        self,
+        place: Place,
+        sent_at: float,
+        outcome: Outcome,
+        found: tuple[str, Completion | Transient | Rejected | Fatal],
+        usage: Usage,
+        tries: Tries,
+    ) -> None:
+        """Let admission know how the endpoint fares."""
+        failure, result = found
+        if outcome.headers and (told := allowances(outcome.headers)):
+            place.lane.learn(told, place.taken, time.monotonic() - sent_at)
+        if not isinstance(result, Transient):
+            self._successes += 1
+            self.admission.accepted(place, sent_at, usage.completion_tokens or 1)
+        elif failure == "rate":
+            place.lane.refused(sent_at, result.retry_after_s)
+        elif failure != "malformed":
+            place.lane.failed(result.retry_after_s, again=bool(tries.failures))
+        self._answered = self._answered or outcome.status > 0
+
+    def _judged(
+        self, failure: str, error: Transient, outcome: Outcome, place: Place, tries: Tries
+    ) -> tuple[str, Transient | Fatal]:
+        """Whether a failure that may pass has become one that will not."""
+        if failure == "unreachable" and not self._answered and all(lane.streak for lane in self.admission.lanes):
+            return "fatal", Fatal(self._explain(outcome, str(error), place))
+        tries.failures[failure] += 1
+        others = self._successes - tries.successes_then
+        if failure in POISONOUS and tries.failures[failure] >= POISON_TIMES and others >= POISON_SUCCESSES:
+            return POISON, Transient(POISON, f"{POISON_TIMES} times, while {others} others succeeded: {error.detail}")
+        return failure, error
+
+    async def _again(self, failure: str, error: Transient, tries: Tries) -> None:
+        """Wait before the next send, holding nothing; raises the failure when patience has ended.
+
+        Full jitter (Brooker, 2015), or the provider's own wish.
+        """
+        resends, times = FATES[failure].resends, tries.failures[failure]
+        if times > resends if resends is not None else time.monotonic() - tries.began > PATIENCE_S:
+            raise error
+        if failure != "rate":
+            self._repeats += 1
         ceiling = min(LONGEST_BACKOFF_S, BACKOFF_S * 2 ** min(times, 10))
-        await self._halt.sleep(self._jitter.uniform(0, ceiling) if error.retry_after_s is None else 0.001)
+        wait_s = self._jitter.uniform(0, ceiling)
+        if error.retry_after_s is not None:
+            wait_s = min(error.retry_after_s, LONGEST_GATE_S) * (1 + 0.1 * self._jitter.random())
+        elif self._repeats > REPEATS_FLOOR + REPEATS_SHARE * self._sends:
+            wait_s = self._jitter.uniform(LONGEST_BACKOFF_S / 2, LONGEST_BACKOFF_S)
+        await self._halt.sleep(wait_s)
 
     def _cost(self, request: Request, failure: str, usage: Usage) -> int:
         """By the provider's own count; without one, the worst case where the reply may have been charged."""
@@ -214,9 +305,9 @@ class Teacher:
             return self._price.cost_microusd(usage.prompt_tokens or 0, usage.completion_tokens, usage.cached_tokens)
         return self._price.cost_microusd(request.prompt_tokens, request.max_tokens) if _is_paid(failure) else 0
 
-    def _explain(self, outcome: Outcome, detail: str) -> str:
+    def _explain(self, outcome: Outcome, detail: str, place: Place) -> str:
         """One sentence that names the URL and what to mend."""
-        endpoint, said = self.endpoint, " ".join(detail.split())[:300]
+        endpoint, said = self.endpoint.members()[place.lane.place], " ".join(detail.split())[:300]
         where = f"{endpoint.base_url} (teacher {self.name!r})"
         if outcome.status == 0:
             return f"{where} cannot be reached: {said}. Check base_url and that the server runs."

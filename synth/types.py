@@ -139,6 +139,8 @@ class Request:
     prompt_tokens: int
     """Estimated."""
     max_tokens: int
+    prefix: int = 0
+    """A number of the prompt's beginning, by which replicas that know it are found."""
 
 
 @dataclass(frozen=True, slots=True)

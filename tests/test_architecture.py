@@ -24,8 +24,19 @@ MOST_FRAMES = 10
 
 LAYERS = (
     {"types", "errors"},
-    {"text", "numerals", "yaml_places", "halt", "endpoint", "scheduler", "split", "selection", "outcomes"},
-    {"schema", "budget", "limits", "replies", "store", "seeds", "templates", "dedupe"},
+    {
+        "text",
+        "numerals",
+        "yaml_places",
+        "halt",
+        "endpoint",
+        "concurrency",
+        "scheduler",
+        "split",
+        "selection",
+        "outcomes",
+    },
+    {"schema", "budget", "limits", "rate_headers", "replies", "store", "seeds", "templates", "dedupe"},
     {"answers"},
     {"backends"},
     {"teacher"},

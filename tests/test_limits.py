@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
-import pytest
-
+from synth.concurrency import BREAKER_FAILURES
 from synth.endpoint import Limits
 from synth.errors import Fatal
 from synth.halt import Halt
-from synth.limits import Admission, Bucket
+from synth.limits import STREAK, Admission, Allowance, Bucket, Lane, Place
 
 
 class Clock:
@@ -22,22 +22,6 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
         await asyncio.sleep(0)
-
-
-async def full_round(admission: Admission) -> None:
-    """As many requests as the limit allows, all at once, all accepted."""
-    held = asyncio.Event()
-
-    async def one() -> None:
-        async with admission.slot(1, 0):
-            await held.wait()
-        admission.accepted()
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(int(admission.limit)):
-            group.create_task(one())
-        await asyncio.sleep(0)
-        held.set()
 
 
 def test_a_bucket_lets_through_95_percent_of_what_was_agreed():
@@ -61,43 +45,6 @@ def test_a_request_larger_than_the_bucket_goes_and_leaves_a_debt():
     assert bucket.wait_s(1) > 900
 
 
-def test_the_limit_doubles_until_the_first_signal_then_creeps_and_falls_once_an_episode():
-    async def main() -> list[float]:
-        clock = Clock()
-        admission = Admission(Limits(max_in_flight=1000), clock, clock.sleep)
-        seen = [admission.limit]
-        for _ in range(2):
-            await full_round(admission)
-            seen.append(admission.limit)
-        clock.now = 10
-        admission.refused(sent_at=5)
-        seen.append(admission.limit)
-        admission.refused(sent_at=9)  # sent before the cut: the same episode
-        seen.append(admission.limit)
-        await full_round(admission)
-        seen.append(admission.limit)
-        return seen
-
-    first, second, third, cut, same, grown = asyncio.run(main())
-    assert (first, second, third) == (16, 32, 64)
-    assert cut == pytest.approx(64 * 0.85)
-    assert same == cut
-    assert cut < grown < 64
-
-
-def test_a_limit_that_is_not_used_does_not_grow():
-    async def main() -> float:
-        clock = Clock()
-        admission = Admission(Limits(), clock, clock.sleep)
-        for _ in range(100):
-            async with admission.slot(1, 0):
-                pass
-            admission.accepted()
-        return admission.limit
-
-    assert asyncio.run(main()) == 16
-
-
 def test_never_more_than_the_limit_are_on_the_wire_and_later_stages_go_first():
     order: list[int] = []
     peak = 0
@@ -108,10 +55,11 @@ def test_never_more_than_the_limit_are_on_the_wire_and_later_stages_go_first():
 
         async def one(priority: int) -> None:
             nonlocal peak
-            async with admission.slot(1, priority):
-                order.append(priority)
-                peak = max(peak, admission.in_flight)
-                await asyncio.sleep(0)
+            place = await admission.board(1, priority)
+            order.append(priority)
+            peak = max(peak, admission.in_flight)
+            await asyncio.sleep(0)
+            admission.land(place)
 
         async with asyncio.TaskGroup() as group:
             for priority in [0, 0, 0, 0, 0, -2, -2, 0, -1]:
@@ -126,12 +74,13 @@ def test_a_run_that_stops_while_all_wait_for_a_retry_after_lets_go_of_every_one_
     async def main() -> int:
         halt = Halt()
         admission = Admission(Limits(max_in_flight=1), lambda: 0.0, halt.sleep)
-        admission.hold(3000)
+        for _ in range(STREAK):
+            admission.lanes[0].refused(0.0, 3000)
 
         async def one() -> int:
             try:
-                async with admission.slot(1, 0):
-                    return 0
+                admission.land(await admission.board(1, 0))
+                return 0
             except Fatal:
                 return 1
 
@@ -143,3 +92,150 @@ def test_a_run_that_stops_while_all_wait_for_a_retry_after_lets_go_of_every_one_
         return sum(task.result() for task in waiting)
 
     assert asyncio.run(main()) == 6
+
+
+def test_a_bucket_refills_at_its_rate():
+    clock = Clock()
+    bucket = Bucket(60, clock)
+    for _ in range(4):
+        assert bucket.wait_s(1) == 0
+        bucket.take(1)
+    clock.now = 0.2
+    bucket.take(1)
+    assert 0 < bucket.wait_s(1) < 2
+    clock.now = 10.0
+    assert bucket.wait_s(1) == 0
+
+
+def lane(clock, **limits) -> Lane:
+    return Lane(0, Limits(**limits), clock, random.Random(0), queues_silently=False)
+
+
+def test_what_a_reply_says_is_left_slows_the_lane_before_a_refusal_comes():
+    clock = Clock()
+    learning = lane(clock)
+    taken = learning.board(1)
+    assert learning.pause_s(1) == 0
+    learning.learn([Allowance("requests", 60, 1, 59)], taken, since_s=0.1)
+    learning.board(1)
+    assert 0.5 < learning.pause_s(1) < 2  # one a second
+    clock.now = 30
+    assert learning.pause_s(1) == 0
+
+
+def test_what_the_recipe_says_goes_before_what_a_reply_says():
+    clock = Clock()
+    told = lane(clock, requests_per_minute=6000)
+    taken = told.board(1)
+    told.learn([Allowance("requests", 60, 0, 60)], taken, since_s=0.1)
+    assert told.pause_s(1) == 0
+
+
+def test_a_few_refusals_among_successes_hold_nobody_back_and_a_streak_holds_all():
+    clock = Clock()
+    admission = Admission(Limits(), clock, clock.sleep)
+    only = admission.lanes[0]
+    place = asyncio.run(admission.board(1, 0))
+    for _ in range(3 * STREAK):
+        only.refused(clock.now, 60)
+        admission.accepted(place, clock.now, 1)
+    assert only.pause_s(1) == 0
+    for _ in range(STREAK):
+        only.refused(clock.now, 60)
+    assert 60 <= only.pause_s(1) <= 66
+
+
+def test_after_a_hold_the_places_are_filled_again_at_once():
+    async def main() -> tuple[int, int]:
+        clock = Clock()
+        admission = Admission(Limits(max_in_flight=16), clock, clock.sleep)
+        for _ in range(STREAK):
+            admission.lanes[0].refused(0.0, 30)
+        release = asyncio.Event()
+
+        async def one() -> None:
+            place = await admission.board(1, 0)
+            await release.wait()
+            admission.land(place)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(40):
+                group.create_task(one())
+            for _ in range(60):
+                await asyncio.sleep(0)
+            seen = admission.in_flight, int(admission.limit)
+            release.set()
+        assert clock.now >= 30
+        return seen
+
+    flying, limit = asyncio.run(main())
+    assert flying == limit >= 8
+
+
+async def boarded(admission: Admission, prompts: list[tuple[int, int]]) -> list[int]:
+    return [(await admission.board(tokens, 0, prefix)).lane.place for tokens, prefix in prompts]
+
+
+def test_replicas_share_by_tokens_under_way():
+    clock = Clock()
+    admission = Admission(Limits(), clock, clock.sleep, lanes=3)
+    places = asyncio.run(boarded(admission, [(1000, 0)] + [(10, 0)] * 30))
+    assert places.count(places[0]) == 1
+    assert set(places) == {0, 1, 2}
+
+
+def test_the_same_beginning_goes_to_the_same_replica_while_balanced():
+    clock = Clock()
+    admission = Admission(Limits(), clock, clock.sleep, lanes=2)
+
+    async def main() -> list[int]:
+        seen = []
+        for number in range(20):
+            place = await admission.board(100, 0, number % 2)
+            seen.append(place.lane.place)
+            if number % 2:
+                for lane in admission.lanes:
+                    admission.land(Place(lane, 100, {}))
+        return seen
+
+    assert asyncio.run(main()) == [0, 1] * 10
+
+
+def test_a_replica_that_fails_at_once_does_not_draw_all_requests_to_it():
+    clock = Clock()
+    admission = Admission(Limits(), clock, clock.sleep, lanes=2)
+
+    async def main() -> int:
+        dead = 0
+        for number in range(200):
+            clock.now += 0.01
+            place = await admission.board(10, 0, number)
+            if place.lane.place == 0:
+                dead += 1
+                place.lane.failed(None)
+            else:
+                admission.accepted(place, clock.now, 10)
+            admission.land(place)
+        return dead
+
+    assert asyncio.run(main()) <= BREAKER_FAILURES
+
+
+def test_a_replica_that_came_back_is_used_again():
+    clock = Clock()
+    admission = Admission(Limits(), clock, clock.sleep, lanes=2)
+
+    async def main() -> list[int]:
+        for _ in range(30):
+            admission.lanes[0].failed(None)
+        before = await boarded(admission, [(10, 0)] * 10)
+        clock.now += 40  # the breaker lets one through to see
+        canary = [await admission.board(10, 0, 0) for _ in range(4)]
+        [back] = [place for place in canary if place.lane.place == 0]
+        admission.accepted(back, clock.now, 10)
+        after = await boarded(admission, [(10, 0)] * 10)
+        return [before.count(0), after.count(0)]
+
+    before, after = asyncio.run(main())
+    assert before == 0
+    assert after >= 5

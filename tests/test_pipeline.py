@@ -191,8 +191,12 @@ def test_it_works_where_a_loop_is_already_running(write_recipe, tmp_path):
     assert one == two > 0
 
 
-def test_a_sample_whose_patience_ended_is_parked_and_asked_again(write_recipe, tmp_path, monkeypatch):
+@pytest.mark.parametrize("poisonous", [False, True])
+def test_a_parked_sample_is_asked_again_and_a_poisonous_one_only_on_request(
+    write_recipe, tmp_path, monkeypatch, poisonous
+):
     monkeypatch.setattr(teacher, "BACKOFF_S", 0.001)
+    monkeypatch.setattr(teacher, "POISON_SUCCESSES", 0 if poisonous else 10_000)
     broken = True
     chat = PracticeTeacher._chat
 
@@ -203,20 +207,23 @@ def test_a_sample_whose_patience_ended_is_parked_and_asked_again(write_recipe, t
 
     monkeypatch.setattr(PracticeTeacher, "_chat", sometimes)
 
-    async def both() -> tuple[pipeline.Result, pipeline.Result]:
+    async def thrice() -> list[pipeline.Result]:
         nonlocal broken
         async with practice_server(NO_FAULTS) as base_url:
             loaded = load(write_recipe(base_url))
             first = await pipeline.run(loaded, Options(tmp_path / "run"))
             broken = False
-            return first, await pipeline.run(loaded, Options(tmp_path / "run"))
+            again = await pipeline.run(loaded, Options(tmp_path / "run"))
+            return [first, again, await pipeline.run(loaded, Options(tmp_path / "run", retry=True))]
 
-    first, second = asyncio.run(both())
+    first, again, retried = asyncio.run(thrice())
     assert first.exit_code == 3
     assert first.manifest.stages[0].parked == 1
     assert "parked" in first.message
-    assert second.exit_code == 0
-    assert second.manifest.row_count > first.manifest.row_count
+    assert again.exit_code == (3 if poisonous else 0)
+    assert (again.manifest.row_count > first.manifest.row_count) is not poisonous
+    assert retried.exit_code == 0
+    assert retried.manifest.row_count > first.manifest.row_count
 
 
 def test_a_plugin_that_raises_rejects_its_sample_with_the_traceback(write_recipe, tmp_path, monkeypatch):

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from synth.errors import Fatal, Rejected, Transient
-from synth.replies import FATES, duration_s, read, retry_after_s, usage_of
+from synth.rate_headers import duration_s, retry_after_s
+from synth.replies import FATES, read, usage_of
 from synth.types import Outcome
 
 

@@ -15,10 +15,9 @@ import pytest
 from synth import teacher as module
 from synth.ask import UnitAsk
 from synth.budget import Budget
-from synth.endpoint import Endpoint, Limits, Price, Sampling
+from synth.endpoint import Endpoint, Price, Sampling
 from synth.errors import BudgetReached, Fatal, FolderError, Rejected, Transient
 from synth.halt import Halt
-from synth.limits import Admission, Bucket
 from synth.scorers.judge import Verdict
 from synth.store import Store, connect
 from synth.teacher import Teacher, Unit
@@ -73,7 +72,7 @@ def play(tmp_path, script, scene, *, cap=None, endpoint=COSTLY):
         try:
             await store.open_run()
             budget, halt = Budget(cap, store.spent_microusd()), Halt()
-            asked = Teacher("main", endpoint, backend=script, store=store, budget=budget, halt=halt)
+            asked = Teacher("main", endpoint, backends=[script], store=store, budget=budget, halt=halt)
             asked.settle_leftovers()
             return await scene(asked, store, budget, halt)
         finally:
@@ -116,7 +115,7 @@ def test_two_askers_of_the_same_request_buy_it_once(tmp_path):
 def test_draw_model_sampling_and_salt_are_part_of_the_key_and_host_is_not():
     def key(draw=0, salt="", **changes):
         endpoint = COSTLY.model_copy(update=changes)
-        asked = Teacher("main", endpoint, backend=None, store=None, budget=Budget(None), halt=Halt(), salt=salt)
+        asked = Teacher("main", endpoint, backends=[None], store=None, budget=Budget(None), halt=Halt(), salt=salt)
         return asked.request(PROMPT, draw).key
 
     assert key() == key(base_url="http://elsewhere/v1", key_variable=None)
@@ -126,7 +125,7 @@ def test_draw_model_sampling_and_salt_are_part_of_the_key_and_host_is_not():
 def test_openai_gets_the_newer_name_for_the_cap():
     def body(url):
         endpoint = COSTLY.model_copy(update={"base_url": url})
-        asked = Teacher("main", endpoint, backend=None, store=None, budget=Budget(None), halt=Halt())
+        asked = Teacher("main", endpoint, backends=[None], store=None, budget=Budget(None), halt=Halt())
         return json.loads(asked.request(PROMPT, 2).body)
 
     assert body("https://api.openai.com/v1")["max_completion_tokens"] == 100
@@ -341,66 +340,3 @@ def test_foreign_and_damaged_files_are_refused(tmp_path):
     (tmp_path / "b" / "run.db").write_bytes(b"SQLite format 3\0" + b"garbage" * 1000)
     with pytest.raises(FolderError):
         connect(tmp_path / "b" / "run.db")
-
-
-def test_concurrency_doubles_until_the_first_signal_and_is_cut_once_per_episode():
-    now = 0.0
-
-    async def scene():
-        nonlocal now
-        admission = Admission(Limits(max_in_flight=200), lambda: now)
-
-        async def round_of(count):
-            async with asyncio.TaskGroup() as group:
-                for _ in range(count):
-                    group.create_task(one())
-
-        async def one():
-            async with admission.slot(1, 0):
-                await asyncio.sleep(0)
-                admission.accepted()
-
-        assert admission.limit == 16
-        await round_of(64)
-        grown = admission.limit
-        assert 32 <= grown <= 200
-        now = 1.0
-        admission.refused(sent_at=0.5)
-        admission.refused(sent_at=0.6)
-        assert admission.limit == pytest.approx(grown * 0.85)
-        now = 2.0
-        admission.refused(sent_at=1.5)
-        assert admission.limit == pytest.approx(grown * 0.85**2)
-
-    asyncio.run(scene())
-
-
-def test_later_stages_go_first():
-    async def scene():
-        admission = Admission(Limits(max_in_flight=1), lambda: 0.0)
-        order = []
-
-        async def one(priority):
-            async with admission.slot(1, priority):
-                order.append(priority)
-                await asyncio.sleep(0)
-
-        async with asyncio.TaskGroup() as group:
-            for priority in (0, 0, -2, -1):
-                group.create_task(one(priority))
-        return order
-
-    assert asyncio.run(scene()) == [0, -2, -1, 0]
-
-
-def test_a_bucket_refills_at_its_rate():
-    now = 0.0
-    bucket = Bucket(60, lambda: now)
-    for _ in range(4):
-        assert bucket.wait_s(1) == 0
-        bucket.take(1)
-    now = 0.2
-    bucket.take(1)
-    assert 0 < bucket.wait_s(1) < 2
-    now = 10.0
-    assert bucket.wait_s(1) == 0

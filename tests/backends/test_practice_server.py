@@ -168,7 +168,7 @@ def test_requests_and_replies_fit_openais_description():
     endpoint = Endpoint(
         model="practice-1", base_url="practice:", sampling=Sampling(temperature=0.7, top_p=0.9, seed=1, stop=["END"])
     )
-    teacher = Teacher("main", endpoint, backend=None, store=None, budget=Budget(None), halt=Halt())
+    teacher = Teacher("main", endpoint, backends=[None], store=None, budget=Budget(None), halt=Halt())
     messages = [Message(role="system", content="簡潔に。"), Message(role="user", content=QUESTION)]
     for shape in (None, response_format(Verdict, "json_schema"), response_format(Verdict, "json_object")):
         body = json.loads(teacher.request(messages, 2, shape).body)
