@@ -197,7 +197,7 @@ class Admission:
 
     async def enter(self, priority: int) -> None:
         """Take a turn: permission to journal and then send one request; lower `priority` goes first."""
-        while self._turns >= (most := int(self.limit * 1.125) + 8):
+        while self._turns >= (most := int(1.125 * sum([lane.concurrency.limit for lane in self.lanes])) + 8):
             await self._wait(self._waiting_turn, priority)
         self._turns += 1
         if self._waiting_turn and self._turns < most:

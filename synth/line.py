@@ -102,16 +102,20 @@ class Line:
         gate = Gate(self, stage, out if not stage.scorers else Channel(self.window))
 
         async def generate() -> None:
-            units = _late_last(_units(parents, stage.draws), self.store.passed_over(stage.name))
+            units = _units(parents, stage.draws)
+            if late := self.store.passed_over(stage.name):
+                units = _late_last(units, late)
             await in_order(units, lambda work: self._generate(index, stage, work), gate.let_through, self.window)
-            await gate.out.close()
+            await gate.out.put(None)
 
         async def score() -> None:
             step = f"{stage.name}:score"
-            units = _late_last(_as_work(aiter(gate.out)), self.store.passed_over(step))
+            units = _as_work(aiter(gate.out))
+            if late := self.store.passed_over(step):
+                units = _late_last(units, late)
             gather = Scored(self, stage, step, out)
             await in_order(units, lambda work: self._score(index, stage, work), gather.hand_on, self.window)
-            await out.close()
+            await out.put(None)
 
         await together(generate(), *([score()] if stage.scorers else []))
 

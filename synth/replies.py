@@ -86,20 +86,38 @@ def read(outcome: Outcome) -> Completion:
     """
     if outcome.error:
         raise _failure("ambiguous" if outcome.written else "unreachable", outcome, outcome.detail or outcome.error)
-    document = _document(outcome)
+    try:
+        document: Any = orjson.loads(outcome.body)
+    except orjson.JSONDecodeError:
+        document = _loosely(outcome.body)
+    plain = outcome.status == 200 and isinstance(document, dict) and "choices" in document
+    if not plain or "error" in document:
+        _check(document, outcome)
+    return _completion(cast("dict[str, Any]", document), outcome)
+
+
+def _check(document: Any, outcome: Outcome) -> None:
+    """Raise what a reply without choices, or with an error, stands for."""
+    if isinstance(document, list) and document and outcome.status != 200:
+        document = cast("list[Any]", document)[0]  # Google wraps its errors in an array
+    if outcome.status == 200 and not isinstance(document, dict):
+        kind = "HTML" if outcome.body.lstrip()[:1] == b"<" else "something else"
+        raise _failure("malformed", outcome, f"a JSON object was expected, {kind} came: {outcome.body[:200]!r}")
     error = _error(document)
     if outcome.status != 200 or error is not None:
         status = outcome.status if error is None or outcome.status != 200 else _inner_status(error)
         text = _error_text(error) if error is not None else outcome.body[:500].decode("utf-8", "replace")
         raise _failure(classify(status, f"{text} {_code(error)}"), outcome, f"HTTP {outcome.status}: {text}".strip())
-    return _completion(cast("dict[str, Any]", document), outcome)
 
 
 def usage_of(outcome: Outcome) -> Usage:
     """The tokens a reply says it used; empty when it says nothing readable. Never raises."""
     if outcome.error or not outcome.body:
         return Usage()
-    document = _loads(outcome.body)
+    try:
+        document: Any = orjson.loads(outcome.body)
+    except orjson.JSONDecodeError:
+        document = _loosely(outcome.body)
     return _usage(cast("dict[str, Any]", document).get("usage")) if isinstance(document, dict) else Usage()
 
 
@@ -112,22 +130,8 @@ def _failure(name: str, outcome: Outcome, detail: str) -> TeacherError | Rejecte
     return Fatal(detail)
 
 
-def _document(outcome: Outcome) -> Any:
-    document: Any = _loads(outcome.body)
-    if isinstance(document, list) and document and outcome.status != 200:
-        document = cast("list[Any]", document)[0]  # Google wraps its errors in an array
-    if outcome.status == 200 and not isinstance(document, dict):
-        kind = "HTML" if outcome.body.lstrip()[:1] == b"<" else "something else"
-        raise _failure("malformed", outcome, f"a JSON object was expected, {kind} came: {outcome.body[:200]!r}")
-    return cast("Any", document)
-
-
-def _loads(body: bytes) -> Any:
-    """Read JSON tolerantly: lone surrogates become U+FFFD here (the raw bytes keep them); None when it is not JSON."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        pass
+def _loosely(body: bytes) -> Any:
+    """JSON read tolerantly: lone surrogates become U+FFFD here (the raw bytes keep them); None when it is not JSON."""
     try:
         loose = json.loads(body.decode("utf-8", "replace"))
         return orjson.loads(json.dumps(loose).encode("utf-8")) if not _has_surrogate(body) else _clean(loose)
@@ -191,7 +195,8 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
     refusal = said.get("refusal")
     if isinstance(refusal, str) and refusal:
         raise _failure("teacher_refused", outcome, refusal)
-    text = _text(said.get("content"))
+    content = said.get("content")
+    text = content if isinstance(content, str) else _text(content)
     if finish in REFUSING_REASONS:
         raise _failure("teacher_refused", outcome, f"finish_reason {finish}: {text[:200]}")
     if not text.strip():
@@ -210,8 +215,6 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
 
 def _text(content: Any) -> str:
     """The text of a content field, which some servers send as a list of parts."""
-    if isinstance(content, str):
-        return content
     if not isinstance(content, list):
         return ""
     parts = [cast("dict[str, Any]", part) for part in cast("list[Any]", content) if isinstance(part, dict)]

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Channel(Generic[T]):
+class Channel(asyncio.Queue[T | None]):
     """A bounded line of values between two stages; `None` inside marks its end."""
 
-    def __init__(self, room: int) -> None:
-        self._queue: asyncio.Queue[T | None] = asyncio.Queue(room)
-
-    async def put(self, value: T) -> None:
-        """Add a value, waiting for room."""
-        await self._queue.put(value)
-
-    async def close(self) -> None:
-        """Say that nothing more comes."""
-        await self._queue.put(None)
-
     async def __aiter__(self) -> AsyncIterator[T]:
-        while (value := await self._queue.get()) is not None:
+        while (value := await self.get()) is not None:
             yield value
 
 
@@ -54,7 +43,7 @@ async def _start(
 ) -> None:
     async for value in source:
         await started.put((value, group.create_task(work(value))))
-    await started.close()
+    await started.put(None)
 
 
 async def together(*parts: Coroutine[None, None, None]) -> None:

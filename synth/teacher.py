@@ -160,8 +160,10 @@ class Teacher:
         """Work out the cost of replies that were kept just before an earlier run was killed."""
         for name, stored in self._store.unsettled():
             if name == self.name:
-                failure, _ = _read(stored.outcome)
-                usage = usage_of(stored.outcome)
+                try:
+                    failure, usage = "ok", read(stored.outcome).usage
+                except (Transient, Rejected, Fatal) as error:
+                    failure, usage = _named(error), usage_of(stored.outcome)
                 cost = stored.reserved_microusd if _is_paid(failure) else 0
                 if usage.completion_tokens is not None:
                     cost = self._price.cost_microusd(
@@ -232,7 +234,11 @@ class Teacher:
             finally:
                 self.admission.land(place)
             await self._store.keep(attempt, outcome)
-            failure, result = _read(outcome)
+            result: Completion | Transient | Rejected | Fatal
+            try:
+                failure, result = "ok", read(outcome)
+            except (Transient, Rejected, Fatal) as error:
+                failure, result = _named(error), error
             usage = result.usage if isinstance(result, Completion) else usage_of(outcome)
             self._heed(place, sent_at, outcome, (failure, result), usage, tries)
             if isinstance(result, Transient):
@@ -332,12 +338,7 @@ def _is_paid(failure: str) -> bool:
     return failure == "ok" or FATES[failure].paid
 
 
-def _read(outcome: Outcome) -> tuple[str, Completion | Transient | Rejected | Fatal]:
-    try:
-        return "ok", read(outcome)
-    except Transient as error:
-        return error.failure, error
-    except Rejected as error:
-        return error.reason, error
-    except Fatal as error:
-        return "fatal", error
+def _named(error: Transient | Rejected | Fatal) -> str:
+    if isinstance(error, Transient):
+        return error.failure
+    return error.reason if isinstance(error, Rejected) else "fatal"
