@@ -69,13 +69,16 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
     """Check a RECIPE, its templates and all its seeds, without sending anything."""
+    import tempfile
+
     from synth import console, seeds
+    from synth.seed_spool import SeedSpool
 
     loaded = _load(recipe, **overrides)
-    counts = [0, 0]
-    for seed in seeds.unique(seeds.read(loaded.recipe.seeds, loaded.folder)):
-        counts[hasattr(seed, "reason")] += 1
-    console.checked(loaded, *counts, as_json=as_json)
+    with tempfile.TemporaryDirectory() as vanishing:
+        spool = SeedSpool(Path(vanishing) / "seeds.db", seeds.read(loaded.recipe.seeds, loaded.folder))
+        spool.close()
+    console.checked(loaded, spool.unique, spool.repeated, as_json=as_json)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import time
 from collections import Counter
@@ -37,6 +38,7 @@ from synth.outcomes import Outcomes
 from synth.progress import Progress, StageCount
 from synth.recipe import LoadedRecipe
 from synth.report.page import write_report
+from synth.seed_spool import SeedSpool
 from synth.selection import select
 from synth.split import split_of
 from synth.store import Store
@@ -120,11 +122,10 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
     """
     options = options or Options()
     began, started = time.monotonic(), _now()
-    total = sum(1 for _ in seeds.read(loaded.recipe.seeds, loaded.folder, options.limit))
     folder = run_folder(loaded, options)
     if options.offline and not (folder / "run.db").exists():
         raise FolderError(f"There is no run in {folder}; run the recipe first.")
-    async with _store(folder, loaded) as store:
+    async with _store(folder, loaded) as store, _spool(loaded, folder, options) as spool:
         halt = Halt()
         if options.offline:
             halt.throw(Offline("Only stored replies are used."))
@@ -135,12 +136,12 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
         budget = Budget(loaded.recipe.cap_microusd(), store.spent_microusd())
         async with _teachers(loaded, store, budget, halt, options) as teachers:
             stages = {stage.name: StageCount(stage.draws) for stage in loaded.recipe.stages}
-            progress = Progress(stages, teachers, budget, total)
+            progress = Progress(stages, teachers, budget, spool.unique)
             if observe is not None:
                 observe(progress, halt)
             outcomes = Outcomes(folder / "outcomes.db")
             try:
-                await _line(loaded, store, outcomes, progress, halt).run(_seeds(loaded, options))
+                await _line(loaded, store, outcomes, progress, halt).run(iter(spool))
                 await store.note("finished", _now())
                 with _target(folder, options) as target:
                     written = _write(loaded, target, outcomes)
@@ -181,8 +182,15 @@ def _line(loaded: LoadedRecipe, store: Store, outcomes: Outcomes, progress: Prog
     )
 
 
-def _seeds(loaded: LoadedRecipe, options: Options) -> Iterator[seeds.Seed | Rejection]:
-    return seeds.unique(seeds.read(loaded.recipe.seeds, loaded.folder, options.limit))
+@asynccontextmanager
+async def _spool(loaded: LoadedRecipe, folder: Path, options: Options) -> AsyncGenerator[SeedSpool]:
+    """The seeds, all read and found sound before anything is sent."""
+    every = seeds.read(loaded.recipe.seeds, loaded.folder, options.limit)
+    spool = await asyncio.to_thread(SeedSpool, folder / "seeds.db", every)
+    try:
+        yield spool
+    finally:
+        spool.close()
 
 
 @asynccontextmanager

@@ -18,12 +18,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal, cast
 
-import orjson
 from pydantic import Field, JsonValue
 
 from synth.errors import Problem, RecipeError
-from synth.text import fold
-from synth.types import Fields, Rejection, Seed, Value
+from synth.types import Fields, Seed, Value
 
 LONGEST_LINE = 64 * 1024 * 1024
 DEEPEST = 200
@@ -97,22 +95,6 @@ def read(source: SeedSource, folder: Path, limit: int | None = None) -> Iterator
         yield Seed(id=f"{position:08d}", fields=fields)
     if empty:
         raise RecipeError(f"There are no seeds in {describe(source)}.")
-
-
-def unique(seeds: Iterable[Seed]) -> Iterator[Seed | Rejection]:
-    """Seeds, with those that repeat an earlier one (after NFKC, case and white-space folding) as rejections."""
-    seen: dict[bytes, str] = {}
-    for seed in seeds:
-        plain = orjson.dumps(_folded(seed.fields), option=orjson.OPT_SORT_KEYS)
-        digest = hashlib.blake2b(plain, digest_size=12).digest()
-        first = seen.setdefault(digest, seed.id)
-        if first == seed.id:
-            yield seed
-        else:
-            detail = f"it says the same as seed {first}"
-            yield Rejection(
-                id=seed.id, seed_id=seed.id, stage="seeds", reason="repeated_seed", detail=detail, twin_id=first
-            )
 
 
 def describe(source: SeedSource, folder: Path | None = None) -> str:
@@ -354,13 +336,3 @@ def _texts(source: Text, folder: Path) -> Iterator[Fields]:
         for piece in [text] if separator is None else text.split(separator):
             if piece.strip():
                 yield {"text": piece.strip(), "file": name}
-
-
-def _folded(value: Any) -> Any:
-    if isinstance(value, str):
-        return fold(value)
-    if isinstance(value, list):
-        return [_folded(item) for item in cast("list[Any]", value)]
-    if isinstance(value, dict):
-        return {name: _folded(item) for name, item in cast("dict[str, Any]", value).items()}
-    return str(value) if isinstance(value, int) else value

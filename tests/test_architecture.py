@@ -36,7 +36,7 @@ LAYERS = (
         "selection",
         "outcomes",
     },
-    {"schema", "budget", "limits", "rate_headers", "replies", "store", "seeds", "templates", "dedupe"},
+    {"schema", "budget", "limits", "rate_headers", "replies", "store", "seeds", "seed_spool", "templates", "dedupe"},
     {"answers"},
     {"backends"},
     {"teacher"},

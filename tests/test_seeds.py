@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import tracemalloc
 
 import pytest
 
 from synth import seeds
 from synth.errors import RecipeError
 from synth.seeds import Csv, Grid, HuggingFace, Jsonl, Parquet, Text
-from synth.types import Rejection, Seed
 
 
 def read(source, folder, limit=None):
@@ -158,24 +156,3 @@ def test_a_path_is_understood_by_its_ending():
     assert seeds.source_from_path("a.tsv") == Csv(path="a.tsv", delimiter="\t")
     with pytest.raises(RecipeError, match="jsonl"):
         seeds.source_from_path("a.docx")
-
-
-def test_repeated_seeds_are_dropped_across_width_case_and_white_space():
-    texts = ["りんごは １２個", "りんごは 12個", "りんごは　12個 ", "リンゴは 12個", "Apple", "apple", "12"]
-    found = list(seeds.unique(Seed(id=str(place), fields={"q": text}) for place, text in enumerate(texts)))
-    dropped = {one.id: one.twin_id for one in found if isinstance(one, Rejection)}
-    assert dropped == {"1": "0", "2": "0", "5": "4"}
-
-
-def test_a_number_is_not_its_text():
-    found = list(seeds.unique([Seed(id="0", fields={"q": True}), Seed(id="1", fields={"q": "true"})]))
-    assert all(isinstance(one, Seed) for one in found)
-
-
-def test_unique_holds_little_of_each_seed():
-    tracemalloc.start()
-    count = sum(1 for _ in seeds.unique(Seed(id=str(n), fields={"q": f"{n} " + "長い文" * 200}) for n in range(2000)))
-    held = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    assert count == 2000
-    assert held < 2000 * 500

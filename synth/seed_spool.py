@@ -1,0 +1,96 @@
+"""The seeds of a pass, read once, checked to the last one before anything is sent, and kept on disk.
+
+From there they come in order, however many they are, with the repeated ones told; what happens to their file meanwhile
+does not matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import sqlite3
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+
+from synth.types import Rejection, Seed
+
+ROWS_AT_ONCE = 256
+SCHEMA = "CREATE TABLE seed (position INTEGER PRIMARY KEY, id TEXT, digest BLOB, fields TEXT);"
+TELL_REPEATED = """
+CREATE INDEX seed_digest ON seed (digest);
+CREATE TABLE repeated (position INTEGER PRIMARY KEY, first TEXT);
+INSERT INTO repeated SELECT seed.position, first.id FROM seed
+    JOIN (SELECT digest, min(position) AS position FROM seed GROUP BY digest HAVING count(*) > 1) AS twins
+        ON twins.digest = seed.digest AND seed.position > twins.position
+    JOIN seed AS first ON first.position = twins.position;
+DROP INDEX seed_digest;
+"""
+
+
+class SeedSpool:
+    """All seeds of a pass in a file of their own, which `close` removes."""
+
+    def __init__(self, path: Path, seeds: Iterable[Seed]) -> None:
+        """Read all of `seeds` into a new file at `path`. What reading them raises passes through."""
+        path.unlink(missing_ok=True)
+        self._path = path
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        # a crash loses nothing: the next pass reads the seeds again
+        self._connection.execute("PRAGMA journal_mode = OFF")
+        self._connection.execute("PRAGMA synchronous = OFF")
+        self._connection.executescript(SCHEMA)
+        self._connection.execute("BEGIN")
+        try:
+            positions = itertools.count()
+            source = iter(seeds)
+            while batch := list(itertools.islice(source, ROWS_AT_ONCE)):
+                rows = [(next(positions), one.id, _digest(one), json.dumps(one.fields)) for one in batch]
+                self._connection.executemany("INSERT INTO seed VALUES (?, ?, ?, ?)", rows)
+            self._connection.executescript(TELL_REPEATED)
+        except BaseException:
+            self.close()
+            raise
+        self.repeated = self._count("repeated")
+        """How many say the same as an earlier one."""
+        self.unique = self._count("seed") - self.repeated
+
+    def __iter__(self) -> Iterator[Seed | Rejection]:
+        """Every seed in order; one that repeats an earlier one (after NFKC and white-space folding) as a rejection."""
+        rows = self._connection.execute(
+            "SELECT id, fields, first FROM seed LEFT JOIN repeated USING (position) ORDER BY seed.position"
+        )
+        for name, fields, first in rows:
+            if first is None:
+                yield Seed(id=name, fields=json.loads(fields))
+            else:
+                detail = f"it says the same as seed {first}"
+                yield Rejection(
+                    id=name, seed_id=name, stage="seeds", reason="repeated_seed", detail=detail, twin_id=first
+                )
+
+    def close(self) -> None:
+        """Close and remove the file."""
+        self._connection.close()
+        self._path.unlink(missing_ok=True)
+
+    def _count(self, table: str) -> int:
+        return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 (our own names)
+
+
+def _digest(seed: Seed) -> bytes:
+    return hashlib.blake2b(orjson.dumps(_folded(seed.fields), option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+
+
+def _folded(value: Any) -> Any:
+    if isinstance(value, str):
+        return " ".join(unicodedata.normalize("NFKC", value).split())
+    if isinstance(value, list):
+        return [_folded(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {name: _folded(item) for name, item in cast("dict[str, Any]", value).items()}
+    return str(value) if isinstance(value, int) else value
