@@ -8,7 +8,7 @@ import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from synth.errors import Fatal
 from synth.types import Value
@@ -26,6 +26,8 @@ def _base_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"{url!r} is not a base URL; write one like http://localhost:8000/v1")
+    if is_metadata(parts.hostname):
+        raise ValueError(f"{url!r} is a link-local address, where clouds keep credentials; it is never asked")
     if parts.username or parts.password or parts.query:
         raise ValueError("a base URL carries no user, password or query; name the key's variable in key_variable")
     return url.rstrip("/")
@@ -82,6 +84,8 @@ class Price(Value):
         return int(-(-cost // 1))
 
 
+METADATA = ("fd00:ec2::254", "fd20:ce::254")
+"""Where AWS and Google serve credentials over IPv6; over IPv4 and elsewhere it is a link-local address."""
 FREE = Price(input_usd=0, output_usd=0)
 
 
@@ -116,6 +120,17 @@ class Endpoint(Value):
     def queues_silently(self) -> bool:
         """Whether more requests than it can serve wait in its own queue: true of servers one runs oneself."""
         return not self.base_url.startswith((PRACTICE, REPLAY)) and is_private(self.base_url)
+
+    @model_validator(mode="after")
+    def _key_stays_secret(self) -> Endpoint:
+        for member in self.members():
+            url = member.base_url
+            if member.key_variable is not None and url.startswith("http://") and not is_private(url):
+                raise ValueError(
+                    f"the key in {member.key_variable} would cross the network in clear; write base_url with https://, "
+                    "or the private address of a server of your own"
+                )
+        return self
 
     @property
     def is_practice(self) -> bool:
@@ -160,3 +175,13 @@ def is_private(url: str) -> bool:
     except ValueError:
         return False
     return address.is_loopback or (address.is_private and not address.is_link_local)
+
+
+def is_metadata(host: str) -> bool:
+    """Whether a host is written as a link-local address, where clouds hand out a machine's credentials."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return mapped.is_link_local or str(mapped) in METADATA

@@ -8,8 +8,9 @@ import pytest
 from aiohttp import web
 
 import synth
-from synth.backends import online as module
-from synth.backends.online import online, proxy_for
+from synth.backends import wire
+from synth.backends.dial import proxy_for
+from synth.backends.online import online
 from synth.endpoint import Endpoint, Limits
 from synth.types import Request
 
@@ -96,7 +97,7 @@ def test_a_host_that_refuses_was_not_written_to():
 
 
 def test_a_reply_that_never_ends_is_cut_at_the_cap(monkeypatch):
-    monkeypatch.setattr(module, "LARGEST_REPLY", 100_000)
+    monkeypatch.setattr(wire, "LARGEST_REPLY", 100_000)
 
     async def handler(request):
         return web.Response(body=b"x" * 200_000)
