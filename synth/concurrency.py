@@ -75,6 +75,11 @@ class Concurrency:
         """Whether the breaker waits for its canary."""
         return self._pause_s > 0
 
+    def lower_most(self, most: int) -> None:
+        """Never allow more than this from now on."""
+        self.most = most
+        self.limit = min(self.limit, float(most))
+
     def closed_s(self, now: float) -> float:
         """Seconds for which the breaker lets nothing through; 0 when it does."""
         return max(0.0, self._open_until - now)

@@ -233,6 +233,8 @@ def _watched(loaded: LoadedRecipe, options: Options) -> Result:
                     return
                 _err.print("Ending what is in flight; Ctrl-C again stops at once.", style="yellow")
 
+            if progress.warning:
+                _err.print(progress.warning, style="yellow", markup=False, soft_wrap=True)
             loop.add_signal_handler(signal.SIGINT, interrupt)
             loop.add_signal_handler(signal.SIGTERM, interrupt)
             watching.append(loop.create_task(_watch(name, progress)))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from synth import seeds
 from synth.backends import Backend
+from synth.backends.descriptors import usable_in_flight
 from synth.backends.online import online
 from synth.backends.practice import PRACTICE_MODELS, faults_of, practice_server
 from synth.backends.replay import replay
@@ -136,7 +137,7 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
         budget = Budget(loaded.recipe.cap_microusd(), store.spent_microusd())
         async with _teachers(loaded, store, budget, halt, options) as teachers:
             stages = {stage.name: StageCount(stage.draws) for stage in loaded.recipe.stages}
-            progress = Progress(stages, teachers, budget, spool.unique)
+            progress = Progress(stages, teachers, budget, spool.unique, warning=_fit_descriptors(teachers))
             if observe is not None:
                 observe(progress, halt)
             outcomes = Outcomes(folder / "outcomes.db")
@@ -225,6 +226,18 @@ async def _teachers(
             )
             teachers[name].settle_leftovers()
         yield teachers
+
+
+def _fit_descriptors(teachers: Mapping[str, Teacher]) -> str:
+    """Lower what the teachers have in flight to what this process may open; a sentence when that was needed."""
+    # the embedded practice teacher holds the other end of its connections too
+    lanes = [(lane, 1 + each.endpoint.is_practice) for each in teachers.values() for lane in each.admission.lanes]
+    wanted = sum(lane.concurrency.most * ends for lane, ends in lanes)
+    usable, warning = usable_in_flight(wanted)
+    if warning:
+        for lane, _ in lanes:
+            lane.concurrency.lower_most(max(1, lane.concurrency.most * usable // wanted))
+    return warning
 
 
 async def _backend(endpoint: Endpoint, folder: Path, stack: AsyncExitStack, *, offline: bool) -> Backend:

@@ -38,6 +38,8 @@ class Progress:
     seeds_done: int = 0
     rows: int = 0
     """Samples that passed the last stage."""
+    warning: str = ""
+    """What this machine could not give the run; empty when nothing was missing."""
     began: float = field(default_factory=time.monotonic)
 
     def in_flight(self) -> int:

@@ -66,7 +66,9 @@ class Connection(asyncio.Protocol):
         self._fail("timeout", "no complete reply within the deadline")
 
     def has_news(self) -> bool:
-        """Whether the server closed, or said something, that the loop has not told yet."""
+        """Whether the server closed, or said something; seen even where the loop has not told it yet."""
+        if self.transport.is_closing():
+            return True
         poll = select.poll()
         poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
         return bool(poll.poll(0))
@@ -74,7 +76,6 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
         self.transport = cast("asyncio.Transport", transport)
-        self._standing.add(self)
         if not self._tls:
             # so that it is known when the last byte has gone; what TLS holds back cannot be seen
             self.transport.set_write_buffer_limits(high=0)
@@ -123,7 +124,8 @@ class Connection(asyncio.Protocol):
         """Called by the parser."""
         if self._head_done:
             self._fail("reset", "a second reply to one request")
-        self.headers = {}  # those before belonged to an interim reply
+        else:
+            self.headers = {}  # those before belonged to an interim reply
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser."""
@@ -140,6 +142,8 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser."""
+        if self._waiter is None:  # cut off already
+            return
         self._size += len(body)
         if self._size > LARGEST_REPLY:
             self._too_large()
@@ -148,7 +152,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
-        if self._head_done:
+        if self._head_done and self._waiter is not None:
             self.reusable = self._parser.should_keep_alive() and not self._paused
             self._end()
 
@@ -241,6 +245,8 @@ class Wire:
             raise _Failed("tls", f"no TLS with {name}: {error.reason or error}") from None
         except OSError as error:
             raise _Failed("connect", str(error) or type(error).__name__) from None
+        if not connection.transport.is_closing():
+            self.standing.add(connection)  # not before: a cancelled connect of uvloop says made and never lost
         return connection
 
     async def _exchange(self, connection: Connection, body: bytes, began: float) -> None:

@@ -1,0 +1,446 @@
+"""The transport faults of `reliability.md` section 6 that concern one send, by their numbers.
+
+Numbers 1 and 2 are shown here at the level of outcomes. 9 to 11 are about event streams, which are not asked for yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import gzip
+import itertools
+import json
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+import trustme
+
+from synth.backends import wire
+from synth.backends.online import online
+from synth.endpoint import Endpoint, Limits
+from synth.errors import Rejected, Transient
+from synth.replies import read
+from tests.faults.scripted import (
+    ANSWER,
+    CHUNKED,
+    READ,
+    RESET,
+    WAIT,
+    Scripted,
+    both_loops,
+    chunk,
+    reply,
+    request,
+    sends,
+)
+
+FOR_EVER = itertools.cycle
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+@both_loops
+def test_fault_01_a_refused_connection_has_not_been_paid_for_and_a_server_that_comes_up_is_found(run):
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/v1"
+
+    async def main():
+        async with online(Endpoint(model="m", base_url=url), url) as backend:
+            refused = [await backend.send(request()) for _ in range(200)]
+            with Scripted([READ, reply(ANSWER)], port=port):
+                return refused, await backend.send(request())
+
+    refused, answered = run(main())
+    assert {(outcome.error, outcome.written, outcome.status) for outcome in refused} == {("connect", False, 0)}
+    assert (answered.status, answered.body, answered.error) == (200, ANSWER, "")
+
+
+def test_fault_02_a_name_that_is_not_found_has_not_been_paid_for_and_is_found_later(monkeypatch):
+    working = socket.getaddrinfo
+    down = True
+
+    def getaddrinfo(host, *arguments, **named):
+        if host == "teacher.example" and down:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return working("127.0.0.1" if host == "teacher.example" else host, *arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("synth.backends.dial.FAILED_NAMES_KEPT_S", 0.01)
+
+    async def main():
+        nonlocal down
+        with Scripted([READ, reply(ANSWER)]) as server:
+            url = f"http://teacher.example:{server.port}/v1"
+            async with online(Endpoint(model="m", base_url=url), url) as backend:
+                lost = await backend.send(request())
+                down = False
+                await asyncio.sleep(0.02)
+                return lost, await backend.send(request())
+
+    lost, found = asyncio.run(main())
+    assert (lost.error, lost.written) == ("connect", False)
+    assert "teacher.example cannot be found (Temporary failure in name resolution)" in lost.detail
+    assert (found.status, found.error) == (200, "")
+
+
+@both_loops
+def test_fault_03_a_server_that_never_answers_ends_by_the_deadline_and_may_have_been_paid(run):
+    with Scripted([READ, WAIT]) as server:
+        (outcome,) = run(sends(server.url, deadline_s=0.2))
+    assert (outcome.error, outcome.written, outcome.status) == ("timeout", True, 0)
+    assert len(server.posts) == 1
+
+
+@both_loops
+@pytest.mark.parametrize("script", [[0.05, RESET], [0.05]], ids=["reset", "closed"])
+def test_fault_04_a_connection_cut_before_the_whole_request_was_written_has_not_been_paid_for(run, script):
+    with Scripted(script) as server:
+        (outcome,) = run(sends(server.url, body=b"x" * 30_000_000))
+    assert (outcome.error, outcome.written, outcome.status) == ("reset", False, 0)
+    assert server.posts == []
+
+
+@both_loops
+@pytest.mark.parametrize("script", [[READ, RESET], [READ]], ids=["reset", "closed"])
+def test_fault_05_a_connection_cut_after_the_request_and_before_an_answer_may_have_been_paid(run, script):
+    with Scripted(script) as server:
+        (outcome,) = run(sends(server.url))
+    assert (outcome.error, outcome.written, outcome.status) == ("reset", True, 0)
+    assert len(server.posts) == 1, "nothing is sent again by the transport"
+
+
+@both_loops
+@pytest.mark.parametrize(
+    ("head", "part", "kept"),
+    [
+        (HEAD, b'{"choices', b'{"choices'),
+        (HEAD, b"", b""),
+        (CHUNKED, chunk(b'{"cho') + chunk(b"ices"), b'{"choices'),
+        (CHUNKED, chunk(b'{"cho') + b"9\r\nices", b'{"choices'),
+        (CHUNKED, chunk("答え".encode()), "答え".encode()),
+    ],
+    ids=["length", "headers only", "between chunks", "inside a chunk", "japanese"],
+)
+@pytest.mark.parametrize("cut", [RESET, 0.0], ids=["reset", "closed"])
+def test_fault_06_a_reply_cut_in_the_middle_keeps_status_headers_and_what_came(run, head, part, kept, cut):
+    with Scripted([READ, head + part, 0.02, cut]) as server:
+        (outcome,) = run(sends(server.url))
+    assert (outcome.error, outcome.written, outcome.status) == ("reset", True, 200)
+    assert outcome.body == kept
+    assert outcome.headers["content-type"] == "application/json"
+    assert "middle of its reply" in outcome.detail
+    assert len(server.posts) == 1
+
+
+@both_loops
+@pytest.mark.parametrize("start", [HEAD, CHUNKED, b"HTTP/1.1 200 OK\r\nX-Slow: "], ids=["length", "chunked", "header"])
+def test_fault_07_one_byte_at_a_time_for_ever_ends_by_the_deadline(run, start):
+    trickle = b"1\r\n \r\n" if start == CHUNKED else b" "
+
+    def script():
+        yield READ
+        yield start
+        for _ in range(90):  # fewer than the length that was promised
+            yield 0.02
+            yield trickle
+        yield WAIT
+
+    with Scripted(script) as server:
+        (outcome,) = run(sends(server.url, deadline_s=0.3))
+    assert (outcome.error, outcome.written) == ("timeout", True)
+    assert len(server.posts) == 1
+
+
+@both_loops
+def test_fault_08_blank_lines_while_the_server_queues_and_then_the_answer_are_one_reply(run):
+    def script():
+        yield READ
+        yield CHUNKED
+        for _ in range(50):
+            yield 0.002
+            yield chunk(b"\n")
+        yield chunk(ANSWER) + chunk(b"")
+        yield WAIT
+
+    with Scripted(script) as server:
+        (outcome,) = run(sends(server.url))
+    assert outcome.error == ""
+    assert read(outcome).text == "東京"
+    assert len(server.posts) == 1
+
+
+@both_loops
+def test_fault_12_a_connection_closed_while_it_was_kept_is_replaced_without_a_word(run):
+    with Scripted([READ, reply(ANSWER)]) as server:
+        url = server.url
+
+        async def main():
+            async with online(Endpoint(model="m", base_url=url), url) as backend:
+                noticed = [await backend.send(request())]
+                await asyncio.sleep(0.1)
+                noticed.append(await backend.send(request()))
+                time.sleep(0.1)  # noqa: ASYNC251 (the close arrives while the loop is busy and has not told us)
+                return [*noticed, await backend.send(request())]
+
+        outcomes = run(main())
+    assert [(outcome.status, outcome.error, outcome.written) for outcome in outcomes] == [(200, "", True)] * 3
+    assert (len(server.posts), server.connections) == (3, 3)
+
+
+@both_loops
+def test_fault_12_a_kept_connection_cut_after_the_request_was_written_may_have_been_paid(run):
+    with Scripted([READ, reply(ANSWER), READ, RESET], [READ, reply(ANSWER)]) as server:
+        first, second = run(sends(server.url, 2))
+    assert (first.status, first.error) == (200, "")
+    assert (second.error, second.written) == ("reset", True)
+    assert (len(server.posts), server.connections) == (2, 1), "it is not sent again by the transport"
+
+
+def tls_server(authority: trustme.CA, *names: str, **named) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    authority.issue_cert(*names, **named).configure_cert(context)
+    return context
+
+
+@both_loops
+@pytest.mark.parametrize("wrong", ["expired", "host", "self-signed"])
+def test_fault_13_a_certificate_that_is_not_to_be_trusted_gets_no_byte_of_the_request(
+    run, wrong, tmp_path, monkeypatch
+):
+    known, unknown = trustme.CA(), trustme.CA()
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    context = {
+        "expired": lambda: tls_server(known, "127.0.0.1", not_after=yesterday),
+        "host": lambda: tls_server(known, "other.example"),
+        "self-signed": lambda: tls_server(unknown, "127.0.0.1"),
+    }[wrong]()
+    known.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    with Scripted([READ, reply(ANSWER)], tls=context) as server:
+        (outcome,) = run(sends(server.url))
+    assert (outcome.error, outcome.written, outcome.status) == ("tls", False, 0)
+    assert "127.0.0.1" in outcome.detail
+    assert (server.posts, server.received) == ([], 0)
+
+
+@both_loops
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
+@pytest.mark.parametrize("same_host", [True, False])
+def test_fault_14_a_redirect_is_an_outcome_and_the_key_goes_nowhere(run, status, same_host, monkeypatch):
+    monkeypatch.setenv("SOME_KEY", "sk-canary")
+    with Scripted([READ, reply(ANSWER)]) as other, Scripted([WAIT]) as unused:
+        del unused
+        target = "/elsewhere" if same_host else f"{other.url}/chat/completions"
+        with Scripted([READ, reply(b"", f"Location: {target}", status=status), READ, WAIT]) as server:
+
+            async def main():
+                endpoint = Endpoint(
+                    model="m", base_url=server.url, key_variable="SOME_KEY", limits=Limits(deadline_s=9)
+                )
+                async with online(endpoint, server.url) as backend:
+                    return await backend.send(request())
+
+            outcome = run(main())
+    assert (outcome.status, outcome.error, outcome.headers["location"]) == (int(status[:3]), "", target)
+    assert (len(server.posts), other.posts, other.connections) == (1, [], 0)
+
+
+@both_loops
+def test_fault_15_five_thousand_cancelled_requests_leave_nothing_behind_and_the_next_fifty_succeed(run):
+    def script():
+        for number in itertools.count():
+            yield READ
+            yield 0.0 if number % 3 else 0.003
+            yield reply(ANSWER)
+
+    async def main(url):
+        async with online(Endpoint(model="m", base_url=url), url) as backend:
+            cancelled = 0
+            for round_ in itertools.count():
+                if cancelled >= 5000:
+                    break
+                tasks = [asyncio.ensure_future(backend.send(request())) for _ in range(100)]
+                for _ in range(round_ % 7):  # at every stage: not begun, connecting, written, answered in part
+                    await asyncio.sleep(0.0005 * (round_ % 3))
+                for task in tasks:
+                    cancelled += task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            busy = [each for each in backend.standing if each not in backend._idle]
+            outcomes = await asyncio.gather(*(backend.send(request()) for _ in range(50)))
+            return busy, outcomes, len(asyncio.all_tasks())
+
+    before = open_files()
+    with Scripted(script) as server:
+        busy, outcomes, tasks = run(main(server.url))
+    assert open_files() <= before + 2
+    assert busy == []
+    assert [(outcome.status, outcome.body) for outcome in outcomes] == [(200, ANSWER)] * 50
+    assert tasks == 1
+
+
+FEW_FILES = """
+import json, resource, sys, uvloop
+from pathlib import Path
+from synth.backends.descriptors import usable_in_flight
+from synth.pipeline import Options, run
+from synth.recipe import load
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+folder = Path(sys.argv[1])
+seen = []
+result = uvloop.run(run(load(folder), Options(folder / "run"), lambda progress, halt: seen.append(progress)))
+(progress,) = seen
+failed = {row.failure: row.attempts for row in result.manifest.ledger if row.failure != "ok"}
+print(json.dumps([result.exit_code, progress.warning, progress.teachers["main"].admission.lanes[0].concurrency.most, failed]))
+"""
+MANY_RECIPE = """\
+name: many
+language: en
+seeds: {kind: jsonl, path: seeds.jsonl}
+teachers: {main: {model: practice-1, base_url: "practice:faultless", limits: {max_in_flight: 2000}}}
+stages:
+  - name: answer
+    generator: {kind: answer, prompt: ask.md.j2}
+    validators: []
+"""
+
+
+def test_fault_16_with_256_descriptors_and_2000_in_flight_the_run_is_lowered_and_says_so(tmp_path):
+    (tmp_path / "recipe.yaml").write_text(MANY_RECIPE)
+    (tmp_path / "ask.md.j2").write_text("{{ q }}")
+    (tmp_path / "seeds.jsonl").write_text("".join(json.dumps({"q": f"What is {n} + 1?"}) + "\n" for n in range(1500)))
+    done = subprocess.run(
+        [sys.executable, "-c", FEW_FILES, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+        cwd=Path(__file__).parent.parent.parent,
+    )
+    exit_code, warning, in_flight, failed = json.loads(done.stdout)
+    assert (exit_code, failed) == (0, {})
+    assert 32 < in_flight < 128
+    assert warning.startswith("This process may open 256 files")
+    assert "Too many open files" not in done.stderr
+
+
+RAISED = """
+import resource
+from synth.backends.descriptors import usable_in_flight
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 4096))
+print(usable_in_flight(2000), resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 2064)
+"""
+
+
+def test_fault_16_a_low_soft_limit_is_raised_without_a_word():
+    done = subprocess.run([sys.executable, "-c", RAISED], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "(2000, '') True\n"
+
+
+@both_loops
+def test_fault_17_thousands_of_requests_leave_no_task_and_no_connection_beyond_those_in_flight(run):
+    async def main(url):
+        async with online(Endpoint(model="m", base_url=url), url) as backend:
+            for _ in range(100):
+                outcomes = await asyncio.gather(*(backend.send(request()) for _ in range(20)))
+                assert {outcome.status for outcome in outcomes} == {200}
+            return len(backend.standing), len(asyncio.all_tasks())
+
+    with Scripted(lambda: FOR_EVER([READ, reply(ANSWER)])) as server:
+        standing, tasks = run(main(server.url))
+    assert (len(server.posts), tasks) == (2000, 1)
+    assert standing <= 20
+    assert server.connections <= 20
+
+
+@both_loops
+def test_fault_22_fifty_megabytes_are_accepted(run):
+    with Scripted([READ, reply(b"x" * 50_000_000)]) as server:
+        (outcome,) = run(sends(server.url))
+    assert (outcome.status, outcome.error, len(outcome.body)) == (200, "", 50_000_000)
+
+
+@both_loops
+@pytest.mark.parametrize("how", ["length", "chunked", "until closed"])
+def test_fault_22_one_byte_more_than_64_megabytes_is_cut_off_and_may_have_been_paid(run, how):
+    piece = b"x" * 1024 * 1024
+    head = {
+        "length": f"HTTP/1.1 200 OK\r\nContent-Length: {64 * 1024 * 1024 + 1}\r\n\r\n".encode(),
+        "chunked": CHUNKED,
+        "until closed": b"HTTP/1.1 200 OK\r\n\r\n",
+    }[how]
+    shown = chunk(piece) if how == "chunked" else piece
+    last = chunk(b"x") + chunk(b"") if how == "chunked" else b"x"
+    with Scripted([READ, head, *[shown] * 64, last, WAIT]) as server:
+        (outcome,) = run(sends(server.url))
+    assert (outcome.error, outcome.written, outcome.status) == ("too_large", True, 200)
+    assert len(outcome.body) <= wire.LARGEST_EVIDENCE
+    assert "64 MB" in outcome.detail
+
+
+@both_loops
+def test_fault_23_a_compression_bomb_is_cut_off_at_the_cap_and_never_unpacked_on_the_loop(run, monkeypatch):
+    threads = []
+    unpack = wire._unpacked
+
+    def watched(body, encoding):
+        threads.append(threading.current_thread())
+        return unpack(body, encoding)
+
+    monkeypatch.setattr(wire, "_unpacked", watched)
+    bomb = zlib.compressobj(9, wbits=31)
+    packed = b"".join(bomb.compress(bytes(1024 * 1024)) for _ in range(200)) + bomb.flush()
+    with Scripted([READ, reply(packed, "Content-Encoding: gzip")]) as server:
+        (outcome,) = run(sends(server.url))
+    assert (outcome.error, outcome.written) == ("too_large", True)
+    assert threads
+    assert threading.main_thread() not in threads
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        ("br", b"\x1b\x0e\x00\xf8"),
+        ("zstd", b"\x28\xb5\x2f\xfd\x04\x00"),
+        ("gzip", gzip.compress(ANSWER)[:-9]),
+        ("gzip", b"no gzip"),
+        ("gzip, gzip", gzip.compress(gzip.compress(ANSWER))),
+    ],
+    ids=["br", "zstd", "cut", "wrong", "twice"],
+)
+def test_fault_23_what_cannot_be_unpacked_is_kept_as_it_came_and_malformed(encoding, packed):
+    with Scripted([READ, reply(packed, f"Content-Encoding: {encoding}")]) as server:
+        (outcome,) = asyncio.run(sends(server.url))
+    assert (outcome.error, outcome.body) == ("", packed)
+    assert outcome.headers["content-encoding"] == encoding
+    with pytest.raises(Transient) as raised:
+        read(outcome)
+    assert raised.value.failure == "malformed"
+    assert not isinstance(raised.value, Rejected)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
+def test_fault_23_a_reply_that_was_compressed_unasked_is_unpacked(pack):
+    encoding = "gzip" if pack is gzip.compress else "deflate"
+    with Scripted([READ, reply(pack(ANSWER), f"Content-Encoding: {encoding}")]) as server:
+        (outcome,) = asyncio.run(sends(server.url))
+    assert read(outcome).text == "東京"
+    assert "content-encoding" not in outcome.headers
