@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from synth import pipeline
-from synth.backends.practice import MODEL, faults_of, serve
+from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
 from synth.budget import usd
 from synth.errors import FolderError
@@ -169,6 +169,7 @@ def show(folder: Path, ids: tuple[str, ...], *, rejected: bool, reason: str, cou
 
 def practice(host: str, port: int, faults: str, key: str | None) -> int:
     """Serve the practice teacher until Ctrl-C."""
+    from synth.backends.practice.server import MODEL, serve  # brings a whole web server
 
     def ready(base_url: str) -> None:
         _out.print(f"practice teacher [bold]{MODEL}[/] at {base_url}  (Ctrl-C stops it)")

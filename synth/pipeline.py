@@ -16,7 +16,8 @@ from synth import seeds
 from synth.backends import Backend
 from synth.backends.descriptors import usable_in_flight
 from synth.backends.online import online
-from synth.backends.practice import PRACTICE_MODELS, faults_of, practice_server
+from synth.backends.practice import PRACTICE_MODELS
+from synth.backends.practice.faults import faults_of
 from synth.backends.replay import replay
 from synth.budget import Budget
 from synth.datasets.card import write_card
@@ -247,6 +248,8 @@ async def _backend(endpoint: Endpoint, folder: Path, stack: AsyncExitStack, *, o
         return replay(endpoint.base_url, folder)
     base_url = endpoint.base_url
     if endpoint.is_practice:
+        from synth.backends.practice.server import practice_server  # brings a whole web server
+
         base_url = await stack.enter_async_context(practice_server(faults_of(endpoint.base_url)))
     return await stack.enter_async_context(online(endpoint, base_url))
 

@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from synth.backends.practice import USUAL, truth
-from synth.backends.practice.answering import say
+from synth.backends.practice.answering import say, truth
+from synth.backends.practice.faults import USUAL
 from synth.backends.practice.questions import TASKS, TOPICS
 from synth.dedupe import Dedupe, Twins
 from synth.errors import Rejected

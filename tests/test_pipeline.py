@@ -18,8 +18,8 @@ from aiohttp import web
 
 import synth
 from synth import pipeline, teacher
-from synth.backends.practice import NO_FAULTS, USUAL, practice_server
-from synth.backends.practice.server import PracticeTeacher
+from synth.backends.practice.faults import NO_FAULTS, USUAL
+from synth.backends.practice.server import PracticeTeacher, practice_server
 from synth.generators.answer import Answer
 from synth.pipeline import Options
 from synth.recipe import Overrides, load

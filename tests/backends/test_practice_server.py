@@ -9,8 +9,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from synth.backends.practice import NO_FAULTS, USUAL, Faults, practice_server
+from synth.backends.practice.faults import NO_FAULTS, USUAL, Faults
 from synth.backends.practice.questions import TASKS, romaji
+from synth.backends.practice.server import practice_server
 from synth.backends.practice.tasks import read
 from synth.budget import Budget
 from synth.endpoint import Endpoint, Sampling

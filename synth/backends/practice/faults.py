@@ -55,6 +55,18 @@ USUAL = Faults(
 )
 NO_FAULTS = Faults()
 
+
+def faults_of(base_url: str) -> Faults:
+    """The faults that a recipe's `practice:` asks for: the usual ones, or none for `practice:faultless`.
+
+    `practice:held_out` speaks faulty wordings that synth's own checks were not tuned on.
+    """
+    word = base_url.partition(":")[2]
+    if word == "faultless":
+        return NO_FAULTS
+    return USUAL.model_copy(update={"templates": "held_out"}) if word == "held_out" else USUAL
+
+
 CONTENT = ("wrong_answer", "refusal", "truncation", "repetition", "wrong_language", "missing_answer")
 
 REFUSALS = {
