@@ -3,6 +3,7 @@
     SynthError
     ├── RecipeError        the recipe, a template or the seeds: before the first request
     ├── FolderError        the run folder: busy, foreign, damaged, full
+    ├── Stalled            nothing came back although the deadline is long over: a bug, but no hang
     ├── Rejected           this sample only; becomes one row of rejected.jsonl
     └── TeacherError
         ├── Transient      this request, maybe not the next time
@@ -65,6 +66,16 @@ class FolderError(SynthError):
     """The run folder is in use, belongs to something else, or cannot be written."""
 
     exit_code = 5
+
+
+class Stalled(SynthError):
+    """Requests are under way, and nothing has come back for longer than any of them may take."""
+
+    exit_code = 4
+
+    def __init__(self, stacks: str) -> None:
+        self.stacks = stacks
+        super().__init__("Nothing has come back for longer than any request may take, so the run was ended.")
 
 
 class Rejected(SynthError):

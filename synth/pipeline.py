@@ -23,7 +23,7 @@ from synth.budget import Budget
 from synth.datasets.card import write_card
 from synth.datasets.export import Written, write_dataset, write_rejected
 from synth.endpoint import REPLAY, Endpoint
-from synth.errors import Fatal, FolderError
+from synth.errors import Fatal, FolderError, Stalled
 from synth.halt import Halt
 from synth.line import Enough, Line
 from synth.manifest import (
@@ -40,6 +40,7 @@ from synth.outcomes import Outcomes
 from synth.progress import Progress, StageCount
 from synth.recipe import LoadedRecipe
 from synth.report.page import write_report
+from synth.scheduler import watched
 from synth.seed_spool import SeedSpool
 from synth.selection import select
 from synth.split import split_of
@@ -50,6 +51,7 @@ from synth.types import Outcome, Rejection, Request, Sample
 WINDOW_PER_SLOT = 4
 EXAMPLES = 12
 PARKED_EXIT = 3
+SHORTEST_PATIENCE_S = 600.0
 
 
 class Interrupted(Fatal):
@@ -120,7 +122,8 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
 
     `observe` receives the live counters and the switch that stops the run, before the first request.
     Raises RecipeError for seeds that cannot be read, FolderError for a folder that cannot be used, Fatal when a teacher
-    cannot even be opened. Whatever stops a run later is in the result, with what had been made by then.
+    cannot even be opened, Stalled when the run hangs. Whatever else stops a run later is in the result, with what had
+    been made by then.
     """
     options = options or Options()
     began, started = time.monotonic(), _now()
@@ -143,7 +146,8 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
                 observe(progress, halt)
             outcomes = Outcomes(folder / "outcomes.db")
             try:
-                await _line(loaded, store, outcomes, progress, halt).run(iter(spool))
+                line = _line(loaded, store, outcomes, progress, halt)
+                await watched(line.run(iter(spool)), progress.pulse, _patience_s(loaded))
                 await store.note("finished", _now())
                 with _target(folder, options) as target:
                     written = _write(loaded, target, outcomes)
@@ -151,6 +155,9 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
                     write_manifest(target / "manifest.json", manifest)
                     write_card(target, manifest, written.written)
                     write_report(target / "report.html", manifest, written.examples, written.rejections, written.twins)
+            except Stalled as error:
+                (folder / "stalled.txt").write_text(error.stacks, encoding="utf-8")
+                raise
             finally:
                 outcomes.close()
     exit_code, message = _ending(progress, halt)
@@ -227,6 +234,12 @@ async def _teachers(
             )
             teachers[name].settle_leftovers()
         yield teachers
+
+
+def _patience_s(loaded: LoadedRecipe) -> float:
+    """How long nothing may come back: longer than any request may take."""
+    deadlines_s = (endpoint.limits.deadline_s for endpoint in loaded.recipe.teachers.values())
+    return max(SHORTEST_PATIENCE_S, 1.5 * max(deadlines_s))
 
 
 def _fit_descriptors(teachers: Mapping[str, Teacher]) -> str:

@@ -46,6 +46,10 @@ class Progress:
         """Requests on the wire."""
         return sum(teacher.admission.in_flight for teacher in self.teachers.values())
 
+    def pulse(self) -> int | None:
+        """A number that moves whenever a send ends; None while nothing is on the wire."""
+        return sum(teacher.landed for teacher in self.teachers.values()) if self.in_flight() else None
+
     def parked(self) -> int:
         """Units whose patience ended."""
         return sum(count.parked for count in self.stages.values())

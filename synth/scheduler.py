@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, cast
+
+from synth.errors import Stalled
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,6 +57,39 @@ async def together(*parts: Coroutine[None, None, None]) -> None:
                 group.create_task(part)
     except BaseExceptionGroup as errors:
         raise first_of(errors) from None
+
+
+async def watched(work: Coroutine[Any, Any, None], pulse: Callable[[], object], patience_s: float) -> None:
+    """Do the work, and end it when `pulse` has shown the same for longer than patience; None is no sign of anything.
+
+    Raises Stalled, with what every task was waiting for.
+    """
+    task = asyncio.create_task(work)
+    last, since = pulse(), time.monotonic()
+    try:
+        while not (await asyncio.wait([task], timeout=patience_s / 20))[0]:
+            if (now := pulse()) is None or now != last:
+                last, since = now, time.monotonic()
+            elif time.monotonic() - since > patience_s:
+                raise Stalled(_stacks())
+        await task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def _stacks() -> str:
+    """Where each task waits: its own frames and those of what it awaits, which `print_stack` does not follow."""
+    lines: list[str] = []
+    for task in asyncio.all_tasks():
+        lines.append(repr(task))
+        waits: Any = task.get_coro()
+        while waits is not None:
+            frame = getattr(waits, "cr_frame", None) or getattr(waits, "ag_frame", None)
+            if frame is not None:
+                lines.append(f"    {frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}")
+            waits = getattr(waits, "cr_await", None) or getattr(waits, "ag_await", None)
+    return "\n".join(lines)
 
 
 def first_of(errors: BaseExceptionGroup[Any]) -> BaseException:

@@ -106,6 +106,11 @@ class Teacher:
         self._answered = False
         self._sends = self._repeats = self._successes = 0
 
+    @property
+    def landed(self) -> int:
+        """How many sends have ended."""
+        return self._sends - self.admission.in_flight
+
     def request(
         self, messages: Sequence[Message], draw: int, response_format: Mapping[str, JsonValue] | None = None
     ) -> Request:

@@ -20,6 +20,7 @@ import synth
 from synth import pipeline, teacher
 from synth.backends.practice.faults import NO_FAULTS, USUAL
 from synth.backends.practice.server import PracticeTeacher, practice_server
+from synth.errors import Stalled
 from synth.generators.answer import Answer
 from synth.pipeline import Options
 from synth.recipe import Overrides, load
@@ -286,3 +287,18 @@ def test_another_teacher_may_answer_under_the_same_name(write_recipe, tmp_path):
     assert result.exit_code == 0
     assert result.manifest.practice is True  # the practice teacher says so itself, wherever it listens
     assert result.manifest.cost_microusd == 0
+
+
+def test_a_run_that_hangs_ends_and_says_what_it_waited_for(write_recipe, tmp_path, monkeypatch):
+    class Deaf:
+        async def send(self, request):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: Deaf())
+    monkeypatch.setattr(pipeline, "SHORTEST_PATIENCE_S", 0.2)
+    recipe = write_recipe() / "recipe.yaml"
+    text = recipe.read_text().replace("practice:", "replay:none").replace("32}", "32, deadline_s: 0.01}")
+    recipe.write_text(text)
+    with pytest.raises(Stalled):
+        asyncio.run(pipeline.run(load(recipe.parent), Options(tmp_path / "run")))
+    assert "synth/teacher.py" in (tmp_path / "run" / "stalled.txt").read_text()
