@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
         if self.transport.is_closing():
             self._fail("reset", "the connection was closed before the request")
         else:
-            self.transport.writelines((head, b"%d\r\n\r\n" % len(body), body))
+            self.transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))  # one TLS record, one call
             self.written = not (self._paused or self.transport.is_closing())
         return waiter
 
