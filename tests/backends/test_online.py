@@ -53,6 +53,19 @@ def test_the_body_goes_out_and_comes_back_as_it_is(monkeypatch):
     assert "x-secret" not in outcome.headers
 
 
+def test_a_key_that_the_server_echoes_is_taken_out_before_anything_keeps_it(monkeypatch):
+    async def handler(request):
+        said = request.headers["Authorization"]
+        return web.json_response(
+            {"error": {"message": f"wrong key {said}"}}, status=401, headers={"x-request-id": said}
+        )
+
+    monkeypatch.setenv("SOME_KEY", "sk-CANARY-123")
+    outcome = send(handler, key="SOME_KEY")
+    assert b"wrong key Bearer [key]" in outcome.body
+    assert "CANARY" not in repr(outcome)
+
+
 def test_redirects_are_not_followed():
     async def handler(request):
         raise web.HTTPTemporaryRedirect("/v1/elsewhere")
