@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import os
+import secrets
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import zstandard
 
 ROOT = Path(__file__).parent.parent
+CANARY = f"sk-CANARY{secrets.token_hex(16)}"
+"""The key that every test uses: after the last one, no byte of it may be anywhere."""
+KEY_VARIABLES = ("SYNTH_CANARY", "OPENAI_API_KEY", "SOME_KEY", "MY_KEY")
+ZSTD_FRAME = b"\x28\xb5\x2f\xfd"
 
 RECIPE = """\
 name: small
@@ -85,3 +94,61 @@ def synth(tmp_path: Path) -> Synth:
         )
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def _canary(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in KEY_VARIABLES:
+        monkeypatch.setenv(name, CANARY)
+
+
+def traces_of_the_canary(folder: Path) -> list[Path]:
+    """The files below a folder that hold the key: as it is, in Base64, or in zstd frames as the store keeps replies."""
+    secret = CANARY.encode()
+    wanted = (secret, base64.b64encode(secret)[:-4])
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink() and any(word in text for text in _readings(path) for word in wanted)
+    )
+
+
+def _readings(path: Path) -> Iterator[bytes]:
+    raw = path.read_bytes()
+    yield raw
+    if path.name == "run.db":
+        yield from _blobs(path)
+    for frame in raw.split(ZSTD_FRAME)[1:]:
+        reader = zstandard.ZstdDecompressor().decompressobj()
+        try:
+            yield reader.decompress(ZSTD_FRAME + frame)
+        except zstandard.ZstdError:
+            continue  # a page boundary cut it
+
+
+def _blobs(path: Path) -> Iterator[bytes]:
+    """What the replies in a store say, which its pages may hold in pieces."""
+    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            for (blob,) in connection.execute("SELECT raw FROM reply"):
+                yield zstandard.ZstdDecompressor().decompress(blob)
+        except (sqlite3.DatabaseError, zstandard.ZstdError):
+            return  # a test damaged it
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Look for the key in everything that the tests left and printed."""
+    factory = getattr(session.config, "_tmp_path_factory", None)
+    found = [] if factory is None else traces_of_the_canary(factory.getbasetemp())
+    found = [path for path in found if "test_the_search_finds" not in str(path)]
+    if found:
+        session.exitstatus = 1
+        print(f"\nThe key of the tests was written to {', '.join(map(str, found[:5]))}.")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A key in what a test printed fails it."""
+    if CANARY in report.caplog + report.capstdout + report.capstderr:
+        report.outcome = "failed"
+        report.longrepr = "The key of the tests was printed."

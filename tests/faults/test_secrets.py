@@ -1,0 +1,68 @@
+"""Fault 63: a key is in no file, no output and no traceback, whatever a server does with it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+
+import pytest
+
+from tests.conftest import CANARY, traces_of_the_canary
+from tests.faults.scripted import READ, Scripted, reply
+
+KEY = {"SYNTH_CANARY": CANARY}
+
+
+def completion(text: str) -> bytes:
+    return json.dumps({"model": "m", "choices": [{"message": {"content": text}, "finish_reason": "stop"}]}).encode()
+
+
+def error(text: str) -> bytes:
+    return json.dumps({"error": {"message": text, "code": CANARY}}).encode()
+
+
+ECHOES = {
+    "in an error": reply(error(f"Incorrect API key provided: Bearer {CANARY}"), status="401 Unauthorized"),
+    "in a refusal of the sample": reply(error(f"not with {CANARY}"), status="422 Unprocessable"),
+    "in an error page": reply(f"<html>{CANARY}</html>".encode(), status="400 Bad Request"),
+    "in an answer": reply(completion(f"Your headers: Authorization: Bearer {CANARY}")),
+    "in JSON that is none": reply(f'{{"choices": [{CANARY}'.encode()),
+    "in a header": reply(completion("x"), f"x-request-id: {CANARY}"),
+    "in a redirect": reply(b"", f"location: https://elsewhere.example/?key={CANARY}", status="302 Found"),
+    "in a status line": reply(b"", status=f"402 {CANARY}"),
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+def test_fault_63_a_key_that_a_server_echoes_is_written_nowhere(echo, write_recipe, synth, tmp_path):
+    with Scripted([READ, ECHOES[echo]] * 400) as server:
+        recipe = write_recipe(f"http://127.0.0.1:{server.port}/v1", endpoint="key_variable: SYNTH_CANARY")
+        finished = synth("run", recipe, "--limit", "1", "--out", "run", env=KEY)
+        assert server.posts
+        assert f"Bearer {CANARY}".encode() in server.posts[0].head
+    assert "Traceback" not in finished.stderr
+    shown = ["status run", "show run", "show run --rejected", "doctor run"] if echo == "in an answer" else ["show run"]
+    for more in shown:
+        told = synth(*more.split(), env=KEY)
+        assert CANARY not in told.stdout + told.stderr
+    assert CANARY not in finished.stdout + finished.stderr
+    assert traces_of_the_canary(tmp_path) == []
+
+
+def test_the_search_finds_a_key_wherever_it_hides(tmp_path):
+    import sqlite3
+
+    import zstandard
+
+    (tmp_path / "plain.txt").write_text(f"x {CANARY} y")
+    (tmp_path / "coded.txt").write_bytes(base64.b64encode(CANARY.encode()))
+    (tmp_path / "packed.zst").write_bytes(zstandard.compress(CANARY.encode() * 9))
+    (tmp_path / "innocent.txt").write_text("sk-other")
+    connection = sqlite3.connect(tmp_path / "run.db")
+    connection.execute("CREATE TABLE reply (raw BLOB)")
+    scattered = zstandard.compress(secrets.token_bytes(20_000) + CANARY.encode())  # over several pages
+    connection.execute("INSERT INTO reply VALUES (?)", (scattered,))
+    connection.commit()
+    connection.close()
+    assert [path.name for path in traces_of_the_canary(tmp_path)] == ["coded.txt", "packed.zst", "plain.txt", "run.db"]
