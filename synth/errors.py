@@ -8,7 +8,8 @@
     └── TeacherError
         ├── Transient      this request, maybe not the next time
         └── Fatal          every later request too
-            └── BudgetReached
+            ├── BudgetReached
+            └── StoreStopped  nothing more can be kept or read: a full or failing disk, a damaged store
 
 Anything else that is raised is a bug and keeps its traceback.
 """
@@ -111,3 +112,9 @@ class BudgetReached(Fatal):
     """The next request could cost more than the budget has left."""
 
     exit_code = 6
+
+
+class StoreStopped(Fatal):
+    """The run folder takes nothing more, or cannot be read: a full or failing disk, a damaged store."""
+
+    exit_code = 5

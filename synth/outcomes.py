@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from synth.errors import FolderError, StoreStopped
 from synth.types import Rejection, Sample
 
 SCHEMA = """
@@ -20,39 +22,50 @@ ROWS_AT_ONCE = 128
 class Outcomes:
     """Accepted samples and rejections of one pass, bounded in memory however many they are."""
 
-    def __init__(self, path: Path) -> None:
-        """Start an empty record in a file, replacing what an earlier pass left."""
-        for left in (path, path.with_name(path.name + "-journal")):
-            left.unlink(missing_ok=True)
+    def __init__(self, path: Path, stop: Callable[[StoreStopped], None]) -> None:
+        """Start an empty record in a file, replacing what an earlier pass left.
+
+        `stop` is called when the disk refuses: the replies that are on their way then still have to be stored, so
+        nothing is raised before the outcomes are read. Raises FolderError when the file cannot be made.
+        """
         self._path = path
-        self._connection = sqlite3.connect(path, isolation_level=None)
-        # a crash loses nothing that the next pass does not write again
-        self._connection.execute("PRAGMA journal_mode = OFF")
-        self._connection.execute("PRAGMA synchronous = OFF")
-        self._connection.executescript(SCHEMA)
-        self._connection.execute("BEGIN")
+        self._stop = stop
+        self._broken: StoreStopped | None = None
+        with self._sound():
+            for left in (path, path.with_name(path.name + "-journal")):
+                left.unlink(missing_ok=True)
+            self._connection = sqlite3.connect(path, isolation_level=None)
+            # a crash loses nothing that the next pass does not write again
+            self._connection.execute("PRAGMA journal_mode = OFF")
+            self._connection.execute("PRAGMA synchronous = OFF")
+            self._connection.executescript(SCHEMA)
+            self._connection.execute("BEGIN")
         self._accepted: list[tuple[str, ...]] = []
         self._rejected: list[tuple[str, ...]] = []
 
     def accept(self, sample: Sample) -> None:
         """Record a sample that passed the last stage."""
-        self._add(self._accepted, (sample.id, sample.model_dump_json()))
+        self._accepted.append((sample.id, sample.model_dump_json()))
+        if len(self._accepted) >= ROWS_AT_ONCE:
+            self._flush()
 
     def reject(self, rejection: Rejection) -> None:
         """Record a refused sample or seed."""
-        self._add(self._rejected, (rejection.id, rejection.stage, rejection.model_dump_json()))
+        self._rejected.append((rejection.id, rejection.stage, rejection.model_dump_json()))
+        if len(self._rejected) >= ROWS_AT_ONCE:
+            self._flush()
 
     def accepted(self) -> Iterator[Sample]:
         """The accepted samples in id order."""
-        self._flush()
-        for (text,) in self._connection.execute("SELECT sample FROM accepted ORDER BY id"):
-            yield Sample.model_validate_json(text)
+        with self._sound():
+            for (text,) in self._found("SELECT sample FROM accepted ORDER BY id"):
+                yield Sample.model_validate_json(text)
 
     def rejected(self) -> Iterator[Rejection]:
         """The rejections in id order."""
-        self._flush()
-        for (text,) in self._connection.execute("SELECT rejection FROM rejected ORDER BY id, stage"):
-            yield Rejection.model_validate_json(text)
+        with self._sound():
+            for (text,) in self._found("SELECT rejection FROM rejected ORDER BY id, stage"):
+                yield Rejection.model_validate_json(text)
 
     def known_as(self, id: str) -> Sample | None:  # noqa: A002 (the word of the design)
         """The accepted sample with this id, or the first that was made from it; None when there is none."""
@@ -60,19 +73,34 @@ class Outcomes:
         name, text = found.fetchone() or ("", "")
         return Sample.model_validate_json(text) if name == id or name.startswith(f"{id}/") else None
 
-    def _add(self, rows: list[tuple[str, ...]], values: tuple[str, ...]) -> None:
-        rows.append(values)
-        if len(rows) >= ROWS_AT_ONCE:
-            self._flush()
+    def _found(self, sql: str) -> sqlite3.Cursor:
+        self._flush()
+        if self._broken is not None:
+            raise self._broken
+        return self._connection.execute(sql)
+
+    @contextmanager
+    def _sound(self) -> Generator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise FolderError(f"{self._path} could not be written ({error}); free space or mend the disk.") from error
 
     def _flush(self) -> None:
         """Write what has gathered: one statement for all of it, as each gives the interpreter lock up."""
         for table, rows in (("accepted", self._accepted), ("rejected", self._rejected)):
-            if rows:
+            if rows and self._broken is None:
                 every = ",".join([f"({','.join('?' * len(rows[0]))})"] * len(rows))
                 values = list(itertools.chain.from_iterable(rows))
-                self._connection.execute(f"INSERT OR REPLACE INTO {table} VALUES {every}", values)  # noqa: S608 (our own names)
-                rows.clear()
+                try:
+                    self._connection.execute(f"INSERT OR REPLACE INTO {table} VALUES {every}", values)  # noqa: S608 (our own names)
+                except sqlite3.Error as error:
+                    self._broken = StoreStopped(
+                        f"{self._path} could not be written ({error}); what came is kept. Free space or mend the disk, "
+                        "and run again."
+                    )
+                    self._stop(self._broken)
+            rows.clear()
 
     def close(self) -> None:
         """Close and remove the file."""

@@ -23,7 +23,7 @@ from synth.budget import Budget
 from synth.datasets.card import write_card
 from synth.datasets.export import Written, write_dataset, write_rejected
 from synth.endpoint import REPLAY, Endpoint
-from synth.errors import Fatal, FolderError, Stalled
+from synth.errors import Fatal, FolderError, Stalled, StoreStopped
 from synth.halt import Halt
 from synth.line import Enough, Line
 from synth.manifest import (
@@ -121,9 +121,9 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
     """Make the dataset of a recipe. Running again goes on where the store ends, and sends nothing that it holds.
 
     `observe` receives the live counters and the switch that stops the run, before the first request.
-    Raises RecipeError for seeds that cannot be read, FolderError for a folder that cannot be used, Fatal when a teacher
-    cannot even be opened, Stalled when the run hangs. Whatever else stops a run later is in the result, with what had
-    been made by then.
+    Raises RecipeError for seeds that cannot be read, FolderError for a folder that cannot be used, StoreStopped when
+    its disk fails on the way, Fatal when a teacher cannot even be opened, Stalled when the run hangs. Whatever else
+    stops a run later is in the result, with what had been made by then.
     """
     options = options or Options()
     began, started = time.monotonic(), _now()
@@ -132,6 +132,7 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
         raise FolderError(f"There is no run in {folder}; run the recipe first.")
     async with _store(folder, loaded) as store, _spool(loaded, folder, options) as spool:
         halt = Halt()
+        store.watch(halt.throw)
         if options.offline:
             halt.throw(Offline("Only stored replies are used."))
         else:
@@ -144,10 +145,12 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
             progress = Progress(stages, teachers, budget, spool.unique, warning=_fit_descriptors(teachers))
             if observe is not None:
                 observe(progress, halt)
-            outcomes = Outcomes(folder / "outcomes.db")
+            outcomes = Outcomes(folder / "outcomes.db", halt.throw)
             try:
                 line = _line(loaded, store, outcomes, progress, halt)
                 await watched(line.run(iter(spool)), progress.pulse, _patience_s(loaded))
+                if isinstance(halt.error, StoreStopped):
+                    raise halt.error  # what room is left is for replies
                 await store.note("finished", _now())
                 with _target(folder, options) as target:
                     written = _write(loaded, target, outcomes)

@@ -58,6 +58,11 @@ TEMPLATES = {
     ),
 }
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=200, help="How often tests/crash kills a run (2000: the long way).")
+
+
 WriteRecipe = Callable[..., Path]
 Synth = Callable[..., subprocess.CompletedProcess[str]]
 

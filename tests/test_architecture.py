@@ -25,6 +25,8 @@ MOST_FRAMES = 10
 LAYERS = (
     {"types", "errors"},
     {
+        "disk",
+        "database",
         "text",
         "numerals",
         "yaml_places",
@@ -36,6 +38,7 @@ LAYERS = (
         "selection",
         "outcomes",
     },
+    {"emergency", "salvage", "writer"},
     {"schema", "budget", "limits", "rate_headers", "replies", "store", "seeds", "seed_spool", "templates", "dedupe"},
     {"answers"},
     {"backends"},

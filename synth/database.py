@@ -1,0 +1,183 @@
+"""The file `run.db`: its schema, how it is made and opened, and what others may read from it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+from synth.errors import FolderError
+
+APPLICATION_ID = 0x53594E54
+SCHEMA_VERSION = 3
+PAGE_BYTES = 8192
+CHECKPOINT_PAGES = 4000
+
+SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE attempt (
+    id INTEGER PRIMARY KEY, key BLOB NOT NULL, stage TEXT NOT NULL, unit TEXT NOT NULL, teacher TEXT NOT NULL,
+    model TEXT NOT NULL, draw INTEGER NOT NULL, started_ns INTEGER NOT NULL, reserved_microusd INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE INDEX attempt_key ON attempt (key);
+CREATE TABLE reply (
+    attempt INTEGER PRIMARY KEY REFERENCES attempt, status INTEGER NOT NULL, headers TEXT NOT NULL,
+    error TEXT NOT NULL, detail TEXT NOT NULL, written INTEGER NOT NULL, seconds REAL NOT NULL, raw BLOB NOT NULL
+);
+CREATE TABLE settled (
+    attempt INTEGER PRIMARY KEY REFERENCES attempt, failure TEXT NOT NULL, cost_microusd INTEGER NOT NULL,
+    prompt_tokens INTEGER, completion_tokens INTEGER, cached_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL
+);
+CREATE TABLE passed_over (
+    stage TEXT NOT NULL, unit TEXT NOT NULL, run INTEGER NOT NULL, failure TEXT NOT NULL, detail TEXT NOT NULL,
+    PRIMARY KEY (stage, unit)
+) WITHOUT ROWID;
+"""
+COLUMNS = {"attempt": 10, "reply": 8, "settled": 7, "passed_over": 5, "meta": 2}
+BLOBS = ("attempt", "reply")
+"""Tables whose last column is compressed, with a checksum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What a group of attempts came to. Money in micro-dollars."""
+
+    stage: str
+    teacher: str
+    failure: str
+    attempts: int
+    cost_microusd: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+
+
+def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
+    """Open a run's database, read-only unless `write`.
+
+    Raises FolderError when it is not a synth database, is of another version, or is damaged.
+    """
+    if not path.exists():
+        raise FolderError(f"There is no run in {path.parent}: run.db is missing.")
+    if path.stat().st_size == 0:
+        raise FolderError(f"{path} is empty, so it is no run; move it away or restore it.")
+    with readable(path):
+        mode = "rw" if write else "ro"
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+        )
+        _set_up(connection, write=write)
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != APPLICATION_ID:
+        connection.close()
+        raise FolderError(f"{path} is not a synth run; choose another run folder with --out.")
+    if version != SCHEMA_VERSION:
+        connection.close()
+        what = "a newer synth; update synth" if version > SCHEMA_VERSION else "an older synth; choose another folder"
+        raise FolderError(f"{path} was written by {what} to go on.")
+    return connection
+
+
+@contextmanager
+def readable(path: Path) -> Generator[None]:
+    """Turn what SQLite and zstd say of a damaged file into a FolderError."""
+    try:
+        yield
+    except (sqlite3.DatabaseError, zstandard.ZstdError) as error:
+        raise FolderError(damage(path, error)) from error
+
+
+def damage(path: Path, error: object) -> str:
+    """The sentence on a damaged database."""
+    return (
+        f"{path} is damaged ({error}); restore it, or let `synth doctor --repair {path.parent}` save what can be read."
+    )
+
+
+def create(path: Path) -> None:
+    """Make an empty database, unless one is there. It takes its name when it is whole.
+
+    Raises FolderError when what is left of another one lies there.
+    """
+    if path.exists():
+        return
+    wal = path.with_name(path.name + "-wal")
+    if wal.exists() and wal.stat().st_size > 0:
+        raise FolderError(f"{wal} lies there without its run.db; restore that, or move the file away.")
+    if damaged := sorted(path.parent.glob(f"{path.name}.damaged-*")):
+        raise FolderError(
+            f"{path.parent} holds {damaged[-1].name} and no run.db, as a repair was cut short; let "
+            f"`synth doctor --repair {path.parent}` end it, or move the file away."
+        )
+    new = path.with_name(path.name + ".new")
+    fill(new)
+    new.replace(path)
+    sync_folder(path.parent)
+
+
+def fill(path: Path) -> None:
+    """Write an empty database, whatever the name held before."""
+    for left in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+        left.unlink(missing_ok=True)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    _set_up(connection, write=True)
+    connection.executescript(
+        f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA} COMMIT;"
+    )
+    connection.executemany("INSERT INTO meta VALUES (?, ?)", (("identity", secrets.token_hex(8)), ("commits", "0")))
+    connection.close()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a file's new name survive power loss."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _set_up(connection: sqlite3.Connection, *, write: bool) -> None:
+    connection.execute("PRAGMA busy_timeout = 10000")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    if not write:
+        return
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    if sys.platform == "darwin":  # where fsync leaves the bytes in the drive's cache
+        connection.execute("PRAGMA fullfsync = ON")
+        connection.execute("PRAGMA checkpoint_fullfsync = ON")
+
+
+def read_ledger(connection: sqlite3.Connection) -> list[Ledger]:
+    """Attempts, money and tokens by stage, teacher and class."""
+    rows = connection.execute(
+        "SELECT stage, teacher, coalesce(failure, 'open'), count(*), "
+        "sum(coalesce(cost_microusd, reserved_microusd)), sum(coalesce(prompt_tokens, 0)), "
+        "sum(coalesce(completion_tokens, 0)), sum(coalesce(cached_tokens, 0)), sum(coalesce(reasoning_tokens, 0)) "
+        "FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+    )
+    return [Ledger(*row) for row in rows]
+
+
+def stored_requests(connection: sqlite3.Connection) -> Iterator[tuple[str, str, bytes]]:
+    """Stage, unit and JSON body of every request that was sent, each once, oldest first."""
+    decompress = zstandard.ZstdDecompressor().decompress
+    rows = connection.execute(
+        "SELECT stage, unit, body FROM attempt WHERE id IN (SELECT min(id) FROM attempt GROUP BY key) ORDER BY id"
+    )
+    for stage, unit, body in rows:
+        yield stage, unit, decompress(body)
