@@ -255,7 +255,14 @@ class _Seen:
 
     def has(self, key: bytes) -> bool:
         bits = self._bits
-        return all([bits[place % SEEN_BITS >> 3] & 1 << (place & 7) for place in PLACES(key)])
+        first, second, third, fourth = PLACES(key)
+        return bool(
+            bits[first % SEEN_BITS >> 3] >> (first & 7)
+            & bits[second % SEEN_BITS >> 3] >> (second & 7)
+            & bits[third % SEEN_BITS >> 3] >> (third & 7)
+            & bits[fourth % SEEN_BITS >> 3] >> (fourth & 7)
+            & 1
+        )
 
 
 class Lock:
