@@ -183,9 +183,12 @@ def schema() -> int:
 
 @command.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--repair", is_flag=True, help="Save what can be read of a damaged run.db; the old one stays beside it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(folder: Path | None, as_json: bool) -> int:
+def doctor(folder: Path | None, repair: bool, as_json: bool) -> int:
     """Look over the installation, and the run in FOLDER if one is given."""
     from synth import console
 
-    return console.doctor(folder, as_json=as_json)
+    if repair and folder is None:
+        raise click.UsageError("--repair needs the FOLDER of a run.")
+    return console.doctor(folder, repair=repair, as_json=as_json)

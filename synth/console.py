@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 import platform
 import signal
 import sqlite3
@@ -22,21 +20,27 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from synth import pipeline
+from synth import disk, pipeline, salvage
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
 from synth.budget import usd
 from synth.errors import FolderError
 from synth.halt import Halt
+from synth.lock import holder
 from synth.manifest import Manifest, read_manifest
 from synth.pipeline import Interrupted, Options, Result
 from synth.progress import Progress
 from synth.recipe import LoadedRecipe
-from synth.store import connect, read_ledger
+from synth.store import connect, examine, read_ledger, readable
 from synth.types import Message
 
 PLAIN_EVERY_S = 5.0
 LIVE_EVERY_S = 0.2
+SQLITE_MENDED = (3, 51, 3)
+SQLITE_NOTE = (
+    " (before 3.51.3 two connections that write at once can lose commits, https://www.sqlite.org/wal.html#walresetbug; "
+    "synth writes with one, so write nothing to run.db while a run goes on)"
+)
 OPTIONAL = {"pyarrow": "parquet", "datasets": "hub", "huggingface_hub": "hub", "jsonschema": "schema"}
 
 _out = Console(highlight=False)
@@ -108,13 +112,14 @@ def preview(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
 
 def status(folder: Path, *, as_json: bool) -> None:
     """What a run folder holds. Raises FolderError when it holds no run."""
-    connection = connect(folder / "run.db")
-    ledger = read_ledger(connection)
-    meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
-    parked = connection.execute("SELECT count(*) FROM passed_over").fetchone()[0]
-    connection.close()
+    with readable(folder / "run.db"):
+        connection = connect(folder / "run.db")
+        ledger = read_ledger(connection)
+        meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
+        parked = connection.execute("SELECT count(*) FROM passed_over").fetchone()[0]
+        connection.close()
     manifest = read_manifest(folder / "manifest.json") if (folder / "manifest.json").exists() else None
-    running = _holder(folder)
+    running = holder(folder)
     state = f"running ({running})" if running else manifest.state if manifest else "stopped before its first export"
     cost = sum(line.cost_microusd for line in ledger)
     if as_json:
@@ -186,11 +191,11 @@ def practice(host: str, port: int, faults: str, key: str | None) -> int:
     return 0
 
 
-def doctor(folder: Path | None, *, as_json: bool) -> int:
-    """Versions and optional packages; with a folder, the state of its store."""
+def doctor(folder: Path | None, *, repair: bool, as_json: bool) -> int:
+    """Versions and optional packages; with a folder, the state of its store, which `repair` mends first."""
     report: dict[str, Any] = {"synth": version("synth"), "python": platform.python_version()}
     report["platform"] = platform.platform()
-    report["sqlite"] = sqlite3.sqlite_version
+    report["sqlite"] = f"{sqlite3.sqlite_version}{SQLITE_NOTE if sqlite3.sqlite_version_info < SQLITE_MENDED else ''}"
     for package, extra in OPTIONAL.items():
         try:
             report[package] = version(package)
@@ -198,14 +203,15 @@ def doctor(folder: Path | None, *, as_json: bool) -> int:
             report[package] = f"not installed (pip install 'synth[{extra}]')"
     sound = True
     if folder is not None:
-        connection = connect(folder / "run.db")
-        found = [row[0] for row in connection.execute("PRAGMA quick_check(5)").fetchall()]
-        sound = found == ["ok"]
-        report["store"] = "sound" if sound else "; ".join(found)
-        report["attempts"] = connection.execute("SELECT count(*) FROM attempt").fetchone()[0]
-        report["lost"] = connection.execute("SELECT count(*) FROM settled WHERE failure = 'lost'").fetchone()[0]
-        report["in use by"] = _holder(folder) or "nobody"
-        connection.close()
+        if repair:
+            report["repair"] = _repaired(salvage.repair(folder))
+        findings = examine(folder / "run.db")
+        sound = findings.problem == ""
+        report["store"] = findings.problem or "sound"
+        report["attempts"], report["lost"] = findings.attempts, findings.lost
+        report["in use by"] = holder(folder) or "nobody"
+        report["filesystem"] = disk.filesystem(folder) or "unknown"
+        report["free"] = disk.megabytes(disk.free_bytes(folder))
     if as_json:
         _json(report)
     else:
@@ -214,6 +220,16 @@ def doctor(folder: Path | None, *, as_json: bool) -> int:
             table.add_row(name, Text(str(value)))
         _out.print(table)
     return 0 if sound else FolderError.exit_code
+
+
+def _repaired(found: salvage.Salvage) -> str:
+    if found.kept is None:
+        return "nothing is wrong, nothing was changed"
+    return (
+        f"saved {found.attempts:,} attempts, {found.replies:,} replies and {found.settled:,} charges; "
+        f"{found.missing_attempts:,} attempts and {found.missing_replies:,} replies could not be read; "
+        f"what was there is kept as {found.kept}"
+    )
 
 
 def _watched(loaded: LoadedRecipe, options: Options) -> Result:
@@ -366,21 +382,6 @@ def _clock(seconds: float) -> str:
     if whole < 60:
         return f"{whole} s"
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def _holder(folder: Path) -> str:
-    """Who holds a run folder; empty when nobody does."""
-    try:
-        handle = os.open(folder / "run.lock", os.O_RDONLY)
-    except OSError:
-        return ""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return os.read(handle, 200).decode("utf-8", "replace").strip()
-    finally:
-        os.close(handle)
-    return ""
 
 
 def _json(value: Any) -> None:

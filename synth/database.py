@@ -104,6 +104,34 @@ def damage(path: Path, error: object) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What an examination of a store found."""
+
+    problem: str
+    """Empty when it is sound."""
+    attempts: int
+    lost: int
+    """Attempts that were open when a run was killed."""
+
+
+def examine(path: Path) -> Findings:
+    """Check every page and every reply. Raises FolderError when it cannot even be opened."""
+    decompress = zstandard.ZstdDecompressor().decompress
+    with readable(path):
+        connection = connect(path)
+        problems = [row[0] for row in connection.execute("PRAGMA integrity_check(5)").fetchall() if row[0] != "ok"]
+        for attempt, raw in connection.execute("SELECT attempt, raw FROM reply"):
+            try:
+                decompress(raw)
+            except zstandard.ZstdError as error:
+                problems.append(f"the reply to attempt {attempt} is damaged ({error})")
+        attempts = connection.execute("SELECT count(*) FROM attempt").fetchone()[0]
+        lost = connection.execute("SELECT count(*) FROM settled WHERE failure = 'lost'").fetchone()[0]
+        connection.close()
+    return Findings("; ".join(problems[:5]), attempts, lost)
+
+
 def create(path: Path) -> None:
     """Make an empty database, unless one is there. It takes its name when it is whole.
 

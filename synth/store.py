@@ -10,28 +10,25 @@ Durability: WAL with synchronous=FULL, so a commit survives power loss (https://
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
-import socket
 import sqlite3
 import struct
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import zstandard
 
-from synth import disk
-from synth.database import Ledger, connect, create, damage, read_ledger, readable, stored_requests
+from synth.database import Findings, Ledger, connect, create, damage, examine, read_ledger, readable, stored_requests
 from synth.emergency import take_in
 from synth.errors import FolderError, StoreStopped
+from synth.lock import Lock
 from synth.types import Outcome, Request, Usage
 from synth.writer import Writer
 
-__all__ = ["Ledger", "Store", "Stored", "connect", "read_ledger", "stored_requests"]
+__all__ = ["Findings", "Ledger", "Store", "Stored", "connect", "examine", "read_ledger", "readable", "stored_requests"]
 
 SEEN_BITS = 1 << 27
 PLACES = struct.Struct(">4L16x").unpack
@@ -219,8 +216,8 @@ class Store:
     def _complete(self) -> tuple[str, int]:
         """The store's name and its number of commits. Raises FolderError when it had more of them once."""
         identity, commits = self.meta("identity") or "", int(self.meta("commits") or 0)
-        once = self._lock.commits_of(identity)
-        if once > commits:
+        known, once = self._lock.store()
+        if known == identity and once > commits:
             raise FolderError(
                 f"{self._path} lacks the last {once - commits} of {once} commits: run.db-wal was deleted or an older "
                 f"copy put back. Restore it, or let `synth doctor --repair {self.folder}` go on with what is left."
@@ -255,7 +252,7 @@ class _Seen:
 
     def has(self, key: bytes) -> bool:
         bits = self._bits
-        first, second, third, fourth = PLACES(key)
+        first, second, third, fourth = cast("tuple[int, int, int, int]", PLACES(key))
         return bool(
             bits[first % SEEN_BITS >> 3] >> (first & 7)
             & bits[second % SEEN_BITS >> 3] >> (second & 7)
@@ -263,45 +260,3 @@ class _Seen:
             & bits[fourth % SEEN_BITS >> 3] >> (fourth & 7)
             & 1
         )
-
-
-class Lock:
-    """A folder's lock, given back by the system when the process ends, however it ends.
-
-    Its file also says which store was written and how often, so that commits which are gone later are missed.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        """Take the lock. Raises FolderError when another process has it, or where locks cannot be trusted."""
-        kind = disk.filesystem(folder)
-        if disk.is_networked(kind):
-            raise FolderError(
-                f"{folder} is on a network filesystem ({kind}), where a database is not safe from another machine's "
-                "writes; choose a folder on a local disk with --out, and copy it when the run is done."
-            )
-        self._handle = os.open(folder / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(self._handle, 200).decode("utf-8", "replace").partition("\n")[0] or "another process"
-            os.close(self._handle)
-            raise FolderError(
-                f"{folder} is in use by {holder}; wait for it, or choose another folder with --out."
-            ) from None
-        self._holder = f"process {os.getpid()} on {socket.gethostname()}"
-        self._before = os.pread(self._handle, 1000, 0).decode("utf-8", "replace").splitlines()
-
-    def commits_of(self, identity: str) -> int:
-        """How many commits of a store the last holder saw; 0 when it saw none."""
-        words = self._before[1].split() if len(self._before) > 1 else []
-        return int(words[3]) if words[:2] == ["store", identity] and words[3:4] and words[3].isdigit() else 0
-
-    def mark(self, identity: str, commits: int) -> None:
-        """Note who holds the lock, and how many commits the store has."""
-        line = f"{self._holder}\nstore {identity} commits {commits}\n"
-        with contextlib.suppress(OSError):  # a full disk shows elsewhere
-            os.ftruncate(self._handle, os.pwrite(self._handle, line.encode(), 0))
-
-    def release(self) -> None:
-        """Give the lock back."""
-        os.close(self._handle)

@@ -26,6 +26,7 @@ LAYERS = (
     {"types", "errors"},
     {
         "disk",
+        "lock",
         "database",
         "text",
         "numerals",
