@@ -53,8 +53,18 @@ FILTERED = re.compile(r"content_filter|content_policy|moderation|invalid_prompt|
 BUSY = re.compile(r"overloaded|UNAVAILABLE|capacity|temporarily|loading model", re.IGNORECASE)
 IN_FLIGHT = re.compile(r"in_flight_budget", re.IGNORECASE)
 MODEL = re.compile(
-    r"model_not_found|model.{0,80}(does not exist|not found|not exist)|NotFoundError.{0,200}model", re.I | re.S
+    r"model_not_found|NotFoundError.{0,200}model|(invalid|unknown|no such)[_ ]model|not a valid model|"
+    r"\bmodels?\b\S{0,120}( +\S{1,120})? +((is|was) )?(does not exist|not found|not exist)",
+    re.IGNORECASE | re.DOTALL,
 )
+KEY = re.compile(
+    r"API_KEY_INVALID|\b(invalid|incorrect|missing|expired|no)[_ ]api[_ -]?key|"
+    r"\bapi[_ -]?key (is |was |has )?(not valid|invalid|incorrect|missing|expired|required|not found|not provided)",
+    re.IGNORECASE,
+)
+SCHEME = re.compile(r"HTTP request.{0,20} HTTPS (port|server)", re.IGNORECASE)
+SAID = 300
+"""How far into an error its cause is looked for: what follows may quote the prompt."""
 REFUSING_REASONS = ("content_filter", "refusal", "SAFETY")
 
 
@@ -66,9 +76,9 @@ def classify(status: int, text: str) -> str:
         return "rate"
     if FILTERED.search(text) and status in (200, 400, 403):
         return "teacher_refused"
-    if status in (401, 402, 403, 429) or (300 <= status < 400):
+    if status in (401, 402, 403, 404, 405, 429, 501, 505) or (300 <= status < 400):
         return "fatal"
-    if status == 404:
+    if status in (400, 422) and any(pattern.search(text[:SAID]) for pattern in (MODEL, KEY, SCHEME)):
         return "fatal"
     if status == 498:
         return "rate"
@@ -107,7 +117,7 @@ def _check(document: Any, outcome: Outcome) -> None:
     if outcome.status != 200 or error is not None:
         status = outcome.status if error is None or outcome.status != 200 else _inner_status(error)
         text = _error_text(error) if error is not None else outcome.body[:500].decode("utf-8", "replace")
-        raise _failure(classify(status, f"{text} {_code(error)}"), outcome, f"HTTP {outcome.status}: {text}".strip())
+        raise _failure(classify(status, f"{_code(error)} {text}"), outcome, f"HTTP {outcome.status}: {text}".strip())
 
 
 def usage_of(outcome: Outcome) -> Usage:

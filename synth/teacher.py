@@ -22,7 +22,7 @@ from synth.errors import BudgetReached, Fatal, Rejected, Transient
 from synth.halt import Halt
 from synth.limits import LONGEST_GATE_S, Admission, Place
 from synth.rate_headers import allowances
-from synth.replies import FATES, MODEL, MONEY, read, usage_of
+from synth.replies import FATES, KEY, MODEL, MONEY, read, usage_of
 from synth.store import Store
 from synth.types import Completion, Message, Outcome, Request, Usage
 
@@ -38,6 +38,11 @@ REPEATS_FLOOR = 100
 POISON_TIMES = 3
 POISON_SUCCESSES = 50
 """A request that failed so often in one way while so many others succeeded is at fault itself."""
+SPOKEN = ("ok", "teacher_refused", "truncated_empty")
+FRUITLESS_SENDS = 8
+PROVING_S = 60.0
+"""After so many sends and so long a time without a completion, ever, the endpoint is at fault and not the requests."""
+NO_CHAT = (200, 404, 405, 501, 505)
 OPENAI = "https://api.openai.com/"
 
 
@@ -103,8 +108,8 @@ class Teacher:
         self._price = endpoint.known_price() or FREE
         self._jitter = jitter or random.Random()  # noqa: S311 (spreads retries, guards nothing)
         self._flying: dict[bytes, asyncio.Event] = {}
-        self._answered = False
-        self._sends = self._repeats = self._successes = 0
+        self._answered = self._spoken = False
+        self._sends = self._repeats = self._successes = self._fruitless = 0
 
     @property
     def landed(self) -> int:
@@ -246,10 +251,8 @@ class Teacher:
                 failure, result = _named(error), error
             usage = result.usage if isinstance(result, Completion) else usage_of(outcome)
             self._heed(place, sent_at, outcome, (failure, result), usage, tries)
-            if isinstance(result, Transient):
-                failure, result = self._judged(failure, result, outcome, place, tries)
-            elif isinstance(result, Fatal):
-                result = Fatal(self._explain(outcome, str(result), place))
+            if not isinstance(result, Completion):
+                failure, result = await self._judged(failure, result, outcome, place, tries)
             cost = self._cost(request, failure, usage)
             self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
             self._store.settle(attempt, failure, usage, cost)
@@ -279,18 +282,37 @@ class Teacher:
         elif failure != "malformed":
             place.lane.failed(result.retry_after_s, again=bool(tries.failures))
         self._answered = self._answered or outcome.status > 0
+        self._spoken = self._spoken or failure in SPOKEN or b'"choices"' in outcome.body
 
-    def _judged(
-        self, failure: str, error: Transient, outcome: Outcome, place: Place, tries: Tries
-    ) -> tuple[str, Transient | Fatal]:
-        """Whether a failure that may pass has become one that will not."""
+    async def _judged(
+        self, failure: str, error: Transient | Rejected | Fatal, outcome: Outcome, place: Place, tries: Tries
+    ) -> tuple[str, Transient | Rejected | Fatal]:
+        """Whether a failure of this request, or one that may pass, is one of every request and will not."""
+        if isinstance(error, Fatal):
+            return failure, Fatal(self._explain(outcome, str(error), place))
         if failure == "unreachable" and not self._answered and all(lane.streak for lane in self.admission.lanes):
-            return "fatal", Fatal(self._explain(outcome, str(error), place))
+            return "fatal", Fatal(self._explain(outcome, error.detail, place))
         tries.failures[failure] += 1
         others = self._successes - tries.successes_then
         if failure in POISONOUS and tries.failures[failure] >= POISON_TIMES and others >= POISON_SUCCESSES:
             return POISON, Transient(POISON, f"{POISON_TIMES} times, while {others} others succeeded: {error.detail}")
+        resends = FATES[failure].resends
+        if resends is not None and self._is_hopeless(failure, tries, over=tries.failures[failure] > resends):
+            await self._store.forgive()  # once the endpoint is mended, what it refused is asked again
+            return failure, Fatal(self._explain(outcome, error.detail, place))
         return failure, error
+
+    def _is_hopeless(self, failure: str, tries: Tries, *, over: bool) -> bool:
+        """Whether a failed send shows that the endpoint has never been of any use; `over`: the request's last one."""
+        if self._spoken:
+            return False
+        self._fruitless += 1
+        alone = over and failure != "permanent" and self.admission.in_flight == 0  # else others may fare better
+        late = over or not self._answered or time.monotonic() - tries.began > PROVING_S
+        if not alone and not (late and self._fruitless >= FRUITLESS_SENDS):
+            return False
+        self._spoken = any(line.teacher == self.name and line.failure in SPOKEN for line in self._store.ledger())
+        return not self._spoken
 
     async def _again(self, failure: str, error: Transient, tries: Tries) -> None:
         """Wait before the next send, holding nothing; raises the failure when patience has ended.
@@ -324,7 +346,7 @@ class Teacher:
             return f"{where} cannot be reached: {said}. Check base_url and that the server runs."
         if MONEY.search(said) or outcome.status == 402:
             return f"{where} says the account has no money left: {said}"
-        if outcome.status in (401, 403):
+        if outcome.status in (401, 403) or KEY.search(said):
             variable = endpoint.key_variable
             mend = f"check the key in {variable}" if variable else "name the key's environment variable in key_variable"
             return f"{where} refused the request ({said}); {mend}."
@@ -333,8 +355,8 @@ class Teacher:
             return f"{where} redirects to {target}; put the address it ends at into base_url."
         if MODEL.search(said):
             return f"{where} does not serve the model {endpoint.model!r}: {said}"
-        if outcome.status == 404:
-            return f"{where} has nothing at /chat/completions ({said}); base_url usually ends in /v1."
+        if outcome.status in NO_CHAT:
+            return f"{where} has no chat completions at /chat/completions ({said}); base_url usually ends in /v1."
         return f"{where} cannot serve this run: {said}"
 
 

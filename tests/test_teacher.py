@@ -143,15 +143,91 @@ def test_openai_gets_the_newer_name_for_the_cap():
     ],
 )
 def test_each_class_is_sent_again_as_often_as_its_fate_says(tmp_path, failure, sends):
+    script = Script(ok(), failure)
+
+    async def scene(asked, store, budget, halt):
+        await asked.complete(asked.request(PROMPT, 0), unit())
+        with pytest.raises((Transient, Rejected)):
+            await asked.complete(asked.request(PROMPT, 1), unit())
+        assert budget.reserved_microusd == 0
+        return sum(line.attempts for line in store.ledger()) - 1
+
+    assert play(tmp_path, script, scene) == sends == len(script.sent) - 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "sends", "words"),
+    [
+        (Outcome(200, b"<html>a page</html>"), 2, ["HTML", "/v1"]),
+        (Outcome(0, error="reset", detail="Expected HTTP", written=True), 3, ["cannot be reached"]),
+        (Outcome(500, b"oops"), 6, ["HTTP 500: oops"]),
+    ],
+)
+def test_an_endpoint_that_never_brings_a_completion_is_at_fault_itself(tmp_path, failure, sends, words):
     script = Script(failure)
 
     async def scene(asked, store, budget, halt):
-        with pytest.raises((Transient, Rejected)):
+        with pytest.raises(Fatal) as caught:
             await asked.complete(asked.request(PROMPT, 0), unit())
-        assert budget.reserved_microusd == 0
-        return sum(line.attempts for line in store.ledger())
+        assert halt.error is caught.value
+        return str(caught.value)
 
-    assert play(tmp_path, script, scene) == sends == len(script.sent)
+    message = play(tmp_path, script, scene)
+    assert len(script.sent) == sends
+    for word in ["https://api.example.com/v1", *words]:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("failure", "fatal"),
+    [
+        (Outcome(0, error="reset", detail="Expected HTTP", written=True), True),
+        (Outcome(500, b"oops"), True),
+        (Outcome(503, b"loading model"), False),
+    ],
+)
+def test_many_sends_without_a_completion_ever_stop_the_run_while_all_still_have_resends(
+    tmp_path, monkeypatch, failure, fatal
+):
+    monkeypatch.setattr(module, "PROVING_S", -1.0)
+    script = Script(*[failure] * 8, ok())
+
+    async def scene(asked, store, budget, halt):
+        asks = [asked.complete(asked.request(PROMPT, draw), unit()) for draw in range(8)]
+        await asyncio.gather(*asks, return_exceptions=True)
+        return halt.error is not None
+
+    assert play(tmp_path, script, scene) is fatal
+
+
+def test_eight_refusals_and_no_completion_ever_stop_the_run_and_are_asked_again_later(tmp_path):
+    unknown = Outcome(400, b'{"error": {"message": "the deployment is asleep"}}')
+
+    async def scene(asked, store, budget, halt):
+        asks = [asked.complete(asked.request(PROMPT, draw), unit()) for draw in range(8)]
+        results = [type(result).__name__ for result in await asyncio.gather(*asks, return_exceptions=True)]
+        return results, str(halt.error)
+
+    results, message = play(tmp_path, Script(unknown), scene)
+    assert results == ["Rejected"] * 7 + ["Fatal"]
+    assert "the deployment is asleep" in message
+    assert play(tmp_path, Script(ok()), scene) == (["Completion"] * 8, "None")
+
+
+@pytest.mark.parametrize(
+    "spoken", [ok(), ok(finish="content_filter"), Outcome(400, b'{"error": {"code": "content_filter"}}')]
+)
+def test_refusals_are_of_the_request_where_the_endpoint_has_once_spoken(tmp_path, spoken):
+    async def before(asked, store, budget, halt):
+        await asyncio.gather(asked.complete(asked.request(PROMPT, 100), unit()), return_exceptions=True)
+
+    async def scene(asked, store, budget, halt):
+        asks = [asked.complete(asked.request(PROMPT, draw), unit()) for draw in range(20)]
+        results = {type(result) for result in await asyncio.gather(*asks, return_exceptions=True)}
+        return results, halt.error
+
+    play(tmp_path, Script(spoken), before)
+    assert play(tmp_path, Script(Outcome(400, b'{"error": {"message": "too long"}}')), scene) == ({Rejected}, None)
 
 
 def test_a_rate_limit_is_waited_out(tmp_path):
@@ -196,6 +272,9 @@ def test_the_budget_stops_the_run_before_a_send_that_could_exceed_it(tmp_path):
         (Outcome(401, b'{"error": {"message": "bad key"}}'), ["MY_KEY", "api.example.com", "401"]),
         (Outcome(404, b'{"error": {"message": "The model `m` does not exist"}}'), ["'m'", "api.example.com"]),
         (Outcome(404, b"nothing here"), ["/v1"]),
+        (Outcome(501, b"Unsupported method ('POST')"), ["/v1", "Unsupported method"]),
+        (Outcome(400, b'{"error": {"message": "API key not valid."}}'), ["MY_KEY", "api.example.com"]),
+        (Outcome(400, b'{"error": {"message": "Model Not Exist"}}'), ["'m'", "api.example.com"]),
         (Outcome(302, b"", {"location": "https://login.example.com"}), ["https://login.example.com"]),
         (Outcome(402, b'{"error": {"message": "Insufficient credits"}}'), ["no money"]),
         (Outcome(0, error="connect", detail="refused", written=False), ["cannot be reached"]),
