@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -27,6 +27,10 @@ from synth.types import Fields, Value
 from synth.validators import Validator
 from synth.validators.finished import Finished
 from synth.validators.refusal import Refusal
+from synth.yaml_places import dotted
+
+SECRET = ("key_variable", "base_url")
+"""Fields in which a key may have been typed by mistake: what they hold is never repeated."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -54,7 +58,7 @@ class Output(Value):
 class MoneyCap(Value):
     """The most a run may cost."""
 
-    usd: float = Field(ge=0)
+    usd: float = Field(ge=0, allow_inf_nan=False)
 
 
 class Recipe(Value):
@@ -115,14 +119,34 @@ def load(path: str | Path, overrides: Overrides | None = None) -> LoadedRecipe:
     file = Path(path)
     file = file / "recipe.yaml" if file.is_dir() else file
     document = _Document(file)
-    overridden = overrides or Overrides()
-    recipe = _filled(_overridden(document.recipe(), overridden))
+    recipe, problems = document.recipe()
+    return _checked(recipe, problems, file, overrides or Overrides(), document.placed)
+
+
+def override(loaded: LoadedRecipe, overrides: Overrides) -> LoadedRecipe:
+    """A loaded recipe with other words in places, checked anew. Raises RecipeError as `load` does."""
+
+    def placed(loc: Sequence[str | int], problem: Problem) -> Problem:
+        return problem if problem.file else Problem(problem.message, str(loaded.path), field=dotted(loc))
+
+    return _checked(loaded.recipe, [], loaded.path, overrides, placed)
+
+
+def _checked(
+    recipe: Recipe | None,
+    problems: Sequence[Problem],
+    file: Path,
+    overrides: Overrides,
+    placed: Callable[[Sequence[str | int], Problem], Problem],
+) -> LoadedRecipe:
+    """Check what goes beyond the form of a recipe, and raise these problems with those already found."""
+    found: list[_At] = []
     templates = Templates(file.parent)
-    problems = [*_names(recipe), *_prices(recipe)]
-    if not problems:
-        problems = _templates(recipe, file.parent, templates)
-    if problems:
-        raise RecipeError([document.placed(loc, problem) for loc, problem in problems])
+    if recipe is not None:
+        recipe = _filled(_overridden(recipe, overrides))
+        found = [*_names(recipe), *_prices(recipe), *_templates(recipe, file.parent, templates)]
+    if recipe is None or found or problems:
+        raise RecipeError([*problems, *(placed(loc, problem) for loc, problem in found)])
     sha256 = hashlib.sha256(orjson.dumps(recipe.model_dump(mode="json"))).hexdigest()
     return LoadedRecipe(recipe, file, sha256, templates)
 
@@ -159,20 +183,19 @@ class _Document:
         if problems:
             raise RecipeError(problems)
 
-    def recipe(self) -> Recipe:
-        try:
-            return Recipe.model_validate_json(orjson.dumps(self._data), strict=True)
-        except ValidationError as error:
-            found = [self._problem(cast("dict[str, Any]", one)) for one in error.errors(include_url=False)]
-            raise RecipeError(found) from None
-        except (TypeError, orjson.JSONEncodeError) as error:
-            raise RecipeError(Problem(f"a number in it is too large ({error})", self._file)) from None
+    def recipe(self) -> tuple[Recipe | None, list[Problem]]:
+        """The recipe, without the parts that are wrong where it stands without them, and what is wrong with them."""
+        recipe, errors = _validated(self._data)
+        problems = [self._problem(error) for error in errors]
+        if errors:
+            wrong = {yaml_places.place_of(self._places, error["loc"])[1] for error in errors}
+            recipe, _ = _validated(_without(self._data, wrong))
+        return recipe, problems
 
     def placed(self, loc: Sequence[str | int], problem: Problem) -> Problem:
         """The problem with the place of a field, unless it knows a better one."""
         (line, column), at = yaml_places.place_of(self._places, loc)
-        name = _dotted(at)
-        return problem if problem.file else Problem(problem.message, self._file, line, column, name)
+        return problem if problem.file else Problem(problem.message, self._file, line, column, dotted(at))
 
     def _problem(self, error: dict[str, Any]) -> Problem:
         loc: tuple[str | int, ...] = error["loc"]
@@ -188,16 +211,27 @@ class _Document:
             message = f"there is no kind {context['tag']!r} here; choose one of {context['expected_tags']}"
         elif error["type"] == "union_tag_not_found":
             message = "the field 'kind' is missing"
-        elif isinstance(error["input"], (str, int, float)):
+        elif isinstance(error["input"], (str, int, float)) and field not in SECRET:
             message = f"{message} (it is {error['input']!r})" if repr(error["input"]) not in message else message
-        return Problem(message, self._file, line, column, _dotted(at))
+        return Problem(message, self._file, line, column, dotted(at))
 
 
-def _dotted(loc: Sequence[str | int]) -> str:
-    text = ""
-    for part in loc:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
+def _validated(data: Any) -> tuple[Recipe | None, list[dict[str, Any]]]:
+    try:
+        return Recipe.model_validate_json(orjson.dumps(data), strict=True), []
+    except ValidationError as error:
+        return None, [cast("dict[str, Any]", one) for one in error.errors(include_url=False)]
+
+
+def _without(data: Any, wrong: Set[tuple[str | int, ...]], at: tuple[str | int, ...] = ()) -> Any:
+    """The data without the members at these places."""
+    if isinstance(data, dict):
+        items = cast("dict[str, Any]", data).items()
+        return {name: _without(one, wrong, (*at, name)) for name, one in items if (*at, name) not in wrong}
+    if isinstance(data, list):
+        # an entry of a list stays: without it the places of the others would change
+        return [_without(one, wrong, (*at, place)) for place, one in enumerate(cast("list[Any]", data))]
+    return data
 
 
 def _near(field: str, loc: Sequence[str | int]) -> str:
@@ -224,7 +258,7 @@ def _overridden(recipe: Recipe, overrides: Overrides) -> Recipe:
             raise RecipeError(message)
         changed = {"base_url": parts[0], "model": parts[1], "key_variable": parts[2] if len(parts) == 3 else None}
         try:
-            teachers[name] = Endpoint.model_validate({**teachers[name].model_dump(), **changed, "price": None})
+            teachers[name] = Endpoint.model_validate({**teachers[name].model_dump(), **changed})
         except ValidationError as error:
             reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
             # the rest of the option stays unsaid: a key may have been typed where its variable's name belongs
@@ -233,10 +267,15 @@ def _overridden(recipe: Recipe, overrides: Overrides) -> Recipe:
         update["teachers"] = teachers
     if overrides.seeds:
         update["seeds"] = seeds.source_from_path(str(Path(overrides.seeds).absolute()))
-    if overrides.budget_usd is not None:
-        update["budget"] = MoneyCap(usd=overrides.budget_usd)
-    if overrides.rows is not None:
-        update["selection"] = recipe.selection.model_copy(update={"rows": overrides.rows})
+    try:
+        if overrides.budget_usd is not None:
+            update["budget"] = MoneyCap(usd=overrides.budget_usd)
+        if overrides.rows is not None:
+            update["selection"] = Selection.model_validate({**recipe.selection.model_dump(), "rows": overrides.rows})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = {"usd": "budget"}.get(str(first["loc"][0]), str(first["loc"][0]))
+        raise RecipeError(f"{name}: {first['msg']} (it is {first['input']!r}).") from None
     return recipe.model_copy(update=update)
 
 
@@ -314,18 +353,20 @@ def _prices(recipe: Recipe) -> list[_At]:
 
 def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[_At]:
     """Render every template with the first seed, and check the fields that plug-ins read."""
-    first = next(iter(seeds.read(recipe.seeds, folder, 1)), None)
-    if first is None:
-        return [(("seeds",), Problem("there are no seeds"))]
+    try:
+        (first,) = seeds.read(recipe.seeds, folder, 1)
+    except RecipeError as error:
+        return [(("seeds",), problem) for problem in error.problems]
     fields: Fields = dict(first.fields)
-    found: list[_At] = []
+    found = _shadowed(recipe, fields)
     for index, stage in enumerate(recipe.stages):
         for way, plugin in _plugins(stage):
             if way[0] == "scorers":
                 fields = {**fields, **_added(stage)}
             values: dict[str, JsonValue] = {**fields, **plugin.template_values}
             for name in plugin.template_files():
-                found += [(("stages", index, *way), problem) for problem in templates.check(name, values)]
+                option = [field for field in type(plugin).model_fields if getattr(plugin, field) == name][:1]
+                found += [(("stages", index, *way, *option), problem) for problem in templates.check(name, values)]
             for option in ("question", "reference"):
                 field = getattr(plugin, option, "")
                 if field and field not in fields:
@@ -333,6 +374,16 @@ def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[_At]:
                     found.append((("stages", index, *way, option), Problem(message)))
         fields = {**fields, **_added(stage)}
     return found
+
+
+def _shadowed(recipe: Recipe, fields: Fields) -> list[_At]:
+    """Fields of the seeds whose names the templates use for something else."""
+    taken = {"seed": "all fields together"}
+    for stage in recipe.stages:
+        generator = stage.generator
+        taken |= dict.fromkeys((*generator.template_values, *generator.adds), f"what {generator.kind} gives them")
+    message = "the seeds have a field {!r}, which in templates is {}; rename it"
+    return [(("seeds",), Problem(message.format(name, taken[name]))) for name in fields if name in taken]
 
 
 def _added(stage: Stage) -> Fields:

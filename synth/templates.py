@@ -17,6 +17,15 @@ from pydantic import JsonValue
 from synth.errors import Problem, Rejected
 
 SHARED = "shared"
+FAILURES = (
+    jinja2.TemplateError,
+    *(TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError),
+)
+"""What rendering may raise for a seed, filters and included templates as they are."""
+
+
+class NullPrintedError(jinja2.TemplateRuntimeError):
+    """A template prints a value that is null."""
 
 
 class Templates:
@@ -28,6 +37,7 @@ class Templates:
         self._environment = ImmutableSandboxedEnvironment(
             loader=jinja2.FunctionLoader(self._load),
             undefined=jinja2.StrictUndefined,
+            finalize=_not_null,
             autoescape=False,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -41,8 +51,12 @@ class Templates:
         """
         try:
             return self._environment.get_template(name).render({**values, "seed": dict(values)}).strip()
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-            raise Rejected("template_error", f"{self._place(name, error)}: {error}") from error
+        except FAILURES as error:
+            nulls = [field for field, value in values.items() if value is None]
+            message = f"{error} (null here: {', '.join(nulls)})" if nulls else str(error)
+            file, line = _place(error)
+            place = f"{Path(file).name or name}:{line}" if line else name
+            raise Rejected("template_error", f"{place}: {message}") from error
 
     def check(self, name: str, values: Mapping[str, JsonValue]) -> list[Problem]:
         """Every problem of a template, found by reading it and by rendering it once with these values."""
@@ -51,7 +65,7 @@ class Templates:
             known = sorted(file.name for folder in self._folders if folder.is_dir() for file in folder.glob("*.j2"))
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known) or 'none'}"
-            return [Problem(f"there is no template {name!r} beside the recipe; {hint}", str(self._folders[0]))]
+            return [Problem(f"there is no template {name!r} beside the recipe; {hint}")]
         try:
             problems = self._undefined(name, set(values) | {"seed"}, ", ".join(sorted(values)), set())
         except jinja2.TemplateSyntaxError as error:
@@ -66,7 +80,10 @@ class Templates:
         try:
             self.render(name, values)
         except Rejected as error:
-            return [Problem(error.detail, str(path))]
+            cause = error.__cause__ or error
+            if not isinstance(cause, NullPrintedError):  # other seeds may have what the first one lacks
+                file, line = _place(cause)
+                return [Problem(str(cause), file or str(path), line)]
         return []
 
     def sources(self) -> dict[str, str]:
@@ -108,8 +125,16 @@ class Templates:
                 found += self._undefined(reference, known, listed, seen)
         return found
 
-    def _place(self, name: str, error: BaseException) -> str:
-        """`template:line` of the innermost template frame of an error."""
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if re.search(r"\.j2$|\.jinja2?$", f.filename)]
-        line = getattr(error, "lineno", None) or (frames[-1].lineno if frames else None)
-        return f"{name}:{line}" if line else name
+
+def _not_null(value: object) -> object:
+    """What a template prints: anything but null, which would become the word None in a prompt."""
+    if value is None:
+        raise NullPrintedError("it prints a value that is null; put {% if %} around it")
+    return value
+
+
+def _place(error: BaseException) -> tuple[str, int]:
+    """File and line of the innermost template frame of an error; empty and 0 when none is known."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if re.search(r"\.j2$|\.jinja2?$", f.filename)]
+    line = getattr(error, "lineno", None) or (frames[-1].lineno if frames else None)
+    return frames[-1].filename if frames else "", line or 0

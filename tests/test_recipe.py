@@ -8,7 +8,7 @@ import pytest
 
 from synth.endpoint import Endpoint, is_private
 from synth.errors import Fatal, RecipeError, Rejected
-from synth.recipe import Overrides, json_schema, load
+from synth.recipe import Overrides, json_schema, load, override
 from synth.templates import Templates
 
 ROOT = Path(__file__).parent.parent
@@ -86,6 +86,13 @@ def test_all_problems_come_at_once_with_line_column_and_field(tmp_path):
         (("model: m", "model: m, key_variable: sk-abc-123"), "never the key"),
         (("model: m", "model: m, price: {input_usd: '1', output_usd: 2}"), "number"),
         (("- name: answer", "- name: [answer"), "not YAML"),
+        (("model: m", "model: m, sampling: {temperature: 1e999}"), "1e999 is too large"),
+        (("model: m", "model: m, sampling: {seed: 99999999999999999999999}"), "too large"),
+        (("model: m", "model: m, sampling: {seed: " + "9" * 5000 + "}"), "too large"),
+        (("name: example", 'name: example\ndescription: "\\ud800"'), "surrogate"),
+        (("name: example", 'name: example\n"\\ud800": 1'), "surrogate"),
+        (("name: example", "name: example\ndescription: 日\a本"), "U+0007"),
+        (("name: example", "name: exam\0ple"), "U+0000"),
         (('"http://localhost:8000/v1"', '"practice:nonsense"'), "practice:faultless"),
     ],
 )
@@ -93,6 +100,58 @@ def test_single_mistakes_are_named(tmp_path, change, words):
     found = problems(tmp_path, FINE.replace(*change))
     assert any(words in problem.message for problem in found), found
     assert all(problem.line for problem in found)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 450_000, "{a: " * 100_000, "\n".join(" " * n + "- a:" for n in range(1, 900, 2)).strip()]
+)
+def test_what_is_nested_too_deeply_is_refused_at_its_place(tmp_path, text):
+    (found,) = problems(tmp_path, FINE + "x:\n " + text)
+    assert "more than 100 levels" in found.message
+    assert found.line >= 9
+
+
+def test_a_mistake_in_form_does_not_hide_those_in_names_seeds_and_templates(tmp_path):
+    text = (
+        FINE.replace("axes: {話題: [料理, no, yes]}", "axes: {話題: [料理], seed: [1]}")
+        + "    draws: many\nbugdet: 3\n"
+    )
+    found = problems(tmp_path, text + "selection: {best_of: nix}\n", "{{ 題名 }}")
+    assert [(one.line, one.field) for one in found] == [
+        (9, "stages[0].draws"), (10, "bugdet"), (11, "selection.best_of"), (3, "seeds"), (1, ""),
+    ]  # fmt: skip
+
+
+def test_seeds_that_cannot_be_read_do_not_hide_other_mistakes(tmp_path):
+    text = FINE.replace("kind: grid, axes: {話題: [料理, no, yes]}", "kind: jsonl, path: nonesuch.jsonl")
+    found = problems(tmp_path, text + "selection: {best_of: nix}\n")
+    assert [one.line for one in found] == [9, 3]
+    assert "nonesuch.jsonl" in found[1].message
+
+
+@pytest.mark.parametrize("name", ["seed", "count", "examples", "instruction"])
+def test_a_seed_field_with_the_name_of_a_templates_own_value_is_refused(tmp_path, name):
+    text = FINE.replace("話題: [料理, no, yes]", f"話題: [料理], {name}: [5]").replace(
+        "kind: answer", "kind: self_instruct"
+    )
+    (found,) = problems(tmp_path, text)
+    assert (found.line, found.field) == (3, "seeds")
+    assert repr(name) in found.message
+    assert "rename" in found.message
+    if name == "count":
+        assert good(tmp_path, text.replace("kind: self_instruct", "kind: answer"))  # it gives its template no count
+
+
+@pytest.mark.parametrize(
+    ("change", "secret"),
+    [
+        (("model: m", "model: m, key_variable: sk-abc-123-secret"), "secret"),
+        (("http://localhost", "https://user:secret@localhost"), "secret"),
+    ],
+)
+def test_what_may_be_a_key_is_not_repeated(tmp_path, change, secret):
+    found = problems(tmp_path, FINE.replace(*change))
+    assert not any(secret in str(problem) for problem in found)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +176,9 @@ def test_names_must_be_known(tmp_path, more, words):
         ("{% if 話題 %}", 1, "end of template"),
         ("{% include 'nonesuch.j2' %}", 0, "nonesuch.j2"),
         ("{{ 話題 | nosuch }}", 1, "nosuch"),
+        ("一行目\n\n{{ seed.題 }}", 3, "題"),
+        ("一行目\n{{ 5 | dictsort }}", 2, "items"),
+        ("一行目\n{% include 'ask.md.j2' %}", 2, "recursion"),
     ],
 )
 def test_template_problems_have_their_line(tmp_path, template, line, words):
@@ -129,6 +191,7 @@ def test_template_problems_have_their_line(tmp_path, template, line, words):
 def test_a_missing_template_names_a_near_one(tmp_path):
     (found,) = problems(tmp_path, FINE.replace("ask.md.j2", "asks.md.j2"))
     assert "did you mean 'ask.md.j2'" in found.message
+    assert (found.line, found.column, found.field) == (8, 31, "stages[0].generator.prompt")
 
 
 def test_templates_are_kept_in_their_folder_and_in_the_sandbox(tmp_path):
@@ -143,6 +206,17 @@ def test_a_later_seed_that_lacks_a_field_is_rejected_with_the_place(tmp_path):
         Templates(tmp_path).render("a.j2", {"話題": 1})
 
 
+def test_null_is_never_printed_and_the_first_seed_may_have_it(tmp_path):
+    text = FINE.replace("[料理, no, yes]", "[null, 料理]")
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "ask.md.j2").write_text("一\n{{ 話題 }}{% if 話題 is none %}なし{% endif %}", encoding="utf-8")
+    templates = load(tmp_path).templates
+    with pytest.raises(Rejected, match=r"ask\.md\.j2:2.*null.*話題") as caught:
+        templates.render("ask.md.j2", {"話題": None, "q": 0})
+    assert caught.value.reason == "template_error"
+    assert templates.render("ask.md.j2", {"話題": 0}) == "一\n0"
+
+
 def test_overrides_stand_in_for_the_recipes_words(tmp_path):
     (tmp_path / "s.jsonl").write_text('{"話題": "旅"}')
     overrides = Overrides(["main=https://api.example.com/v1,big,MY_KEY"], str(tmp_path / "s.jsonl"), None, 7)
@@ -150,8 +224,35 @@ def test_overrides_stand_in_for_the_recipes_words(tmp_path):
     assert recipe.teachers["main"].model == "big"
     assert recipe.teachers["main"].key_variable == "MY_KEY"
     assert recipe.selection.rows == 7
+    priced = FINE.replace("model: m", "model: m, price: {input_usd: 1, output_usd: 2}")
+    kept = good(tmp_path, priced, Overrides(["main=https://api.example.com/v1,big"], budget_usd=1)).recipe
+    assert kept.teachers["main"].price.output_usd == 2
     with pytest.raises(RecipeError, match="NAME is one of main"):
         good(tmp_path, overrides=Overrides(["nobody=http://localhost/v1,m"]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (Overrides(budget_usd=-5), "budget"),
+        (Overrides(budget_usd=float("nan")), "budget"),
+        (Overrides(budget_usd=float("inf")), "budget"),
+        (Overrides(rows=0), "rows"),
+    ],
+)
+def test_overrides_are_checked_like_the_recipes_words(tmp_path, overrides, words):
+    with pytest.raises(RecipeError, match=words):
+        good(tmp_path, overrides=overrides)
+
+
+def test_a_loaded_recipe_takes_overrides_and_keeps_those_it_was_loaded_with(tmp_path):
+    loaded = good(tmp_path, overrides=Overrides(rows=7))
+    other = override(loaded, Overrides(["main=http://localhost:1/v1,big"], budget_usd=2))
+    assert (other.recipe.selection.rows, other.recipe.teachers["main"].model) == (7, "big")
+    assert other.recipe.cap_microusd() == 2_000_000
+    assert other.sha256 != loaded.sha256
+    with pytest.raises(RecipeError, match=r"recipe\.yaml: teachers\.main: .*price"):
+        override(loaded, Overrides(["main=https://api.example.com/v1,big"], budget_usd=2))
 
 
 def test_an_unknown_price_under_a_budget_is_refused_and_a_private_host_is_free(tmp_path):
