@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from synth.errors import BudgetReached, Fatal, FolderError, RecipeError, SynthError
+
 if TYPE_CHECKING:
     from synth.api import arun, load, preview, run
 
-__all__ = ["arun", "load", "preview", "run"]
+__all__ = ["BudgetReached", "Fatal", "FolderError", "RecipeError", "SynthError", "arun", "load", "preview", "run"]
 
 
 def __getattr__(name: str) -> object:

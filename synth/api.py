@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from synth import pipeline
+from synth.errors import RecipeError
 from synth.pipeline import Options, Result
-from synth.recipe import LoadedRecipe, Overrides, load
+from synth.recipe import LoadedRecipe, Overrides, load, override
 
 __all__ = ["arun", "load", "preview", "run"]
 
@@ -34,9 +36,9 @@ async def arun(
     Raises RecipeError, FolderError, and Fatal when a teacher cannot be opened; what stops a run later is in the
     result's `exit_code` and `message`.
     """
-    overrides = Overrides(teachers, seeds, budget_usd, rows)
-    loaded = recipe if isinstance(recipe, LoadedRecipe) else await asyncio.to_thread(load, recipe, overrides)
-    return await pipeline.run(loaded, Options(None if folder is None else Path(folder), limit))
+    options = _options(folder, limit, "limit")
+    loaded = await asyncio.to_thread(_loaded, recipe, teachers, seeds, budget_usd, rows)
+    return await pipeline.run(loaded, options)
 
 
 def run(
@@ -49,20 +51,60 @@ def run(
     teachers: Sequence[str] = (),
     seeds: str = "",
 ) -> Result:
-    """`arun`, waited for; works in a notebook cell too, where a loop is already running."""
+    """`arun`, waited for; works in a notebook cell too, where a loop is already running.
+
+    An interrupt stops the run before it goes on to the caller; what had come is kept.
+    """
     return _wait(
         arun(recipe, folder=folder, limit=limit, rows=rows, budget_usd=budget_usd, teachers=teachers, seeds=seeds)
     )
 
 
-def preview(recipe: str | Path | LoadedRecipe, n: int = 3, *, folder: str | Path | None = None) -> Result:
+def preview(
+    recipe: str | Path | LoadedRecipe,
+    n: int = 3,
+    *,
+    folder: str | Path | None = None,
+    budget_usd: float | None = None,
+    teachers: Sequence[str] = (),
+    seeds: str = "",
+) -> Result:
     """Ask for the first `n` seeds only and write no dataset; the replies are kept for the run.
 
-    The result's `examples` and `rejections` hold what came of them.
+    The result's `examples` and `rejections` hold what came of them. The rest is as in `arun`.
     """
-    loaded = recipe if isinstance(recipe, LoadedRecipe) else load(recipe)
-    options = Options(None if folder is None else Path(folder), limit=n, write=False)
-    return _wait(pipeline.run(loaded, options))
+    options = _options(folder, n, "n", write=False)
+    return _wait(pipeline.run(_loaded(recipe, teachers, seeds, budget_usd, None), options))
+
+
+def run_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end on an event loop of its own: uvloop's where there is one, else asyncio's."""
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def _options(folder: str | Path | None, limit: int | None, name: str, *, write: bool = True) -> Options:
+    if limit is not None and limit < 1:
+        raise RecipeError(f"{name} is {limit}; it is how many seeds to use, at least 1.")
+    return Options(None if folder is None else Path(folder), limit, write=write)
+
+
+def _loaded(
+    recipe: str | Path | LoadedRecipe,
+    teachers: Sequence[str],
+    seeds: str,
+    budget_usd: float | None,
+    rows: int | None,
+) -> LoadedRecipe:
+    named = (teachers,) if isinstance(teachers, str) else tuple(teachers)
+    overrides = Overrides(named, seeds, budget_usd, rows)
+    if not isinstance(recipe, LoadedRecipe):
+        return load(recipe, overrides)
+    return recipe if overrides == Overrides() else override(recipe, overrides)
 
 
 def _wait(work: Coroutine[Any, Any, T]) -> T:
@@ -70,19 +112,38 @@ def _wait(work: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        return run_loop(work)
     results: list[T] = []
     errors: list[BaseException] = []
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = []
+    began = threading.Event()
+
+    async def watched() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        running.append((asyncio.get_running_loop(), task))
+        began.set()
+        return await work
 
     def wait() -> None:
         try:
-            results.append(asyncio.run(work))
+            results.append(run_loop(watched()))
         except BaseException as error:  # noqa: BLE001 (handed over to the caller's thread)
             errors.append(error)
+        finally:
+            began.set()
 
     thread = threading.Thread(target=wait, name="synth-run")
     thread.start()
-    thread.join()
+    try:
+        thread.join()
+    except BaseException:  # an interrupt of the cell must not leave a run behind that goes on buying
+        began.wait()
+        for loop, task in running:
+            with contextlib.suppress(RuntimeError):  # it has just ended by itself
+                loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        raise
     if errors:
         raise errors[0]
     return results[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,9 @@ BUG_EXIT = 1
 
 def main() -> None:
     """The `synth` command: one sentence and an exit code of its own for every error a user may meet."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no Japanese is no reason to fail
     try:
         code = command(standalone_mode=False)
     except SynthError as error:

@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Coroutine
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from synth import disk, pipeline, salvage
+from synth.api import run_loop
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
 from synth.budget import usd
@@ -120,6 +120,8 @@ def status(folder: Path, *, as_json: bool) -> None:
         connection.close()
     manifest = read_manifest(folder / "manifest.json") if (folder / "manifest.json").exists() else None
     running = holder(folder)
+    if manifest is not None and not running:  # the journal keeps also those that a later run asked again
+        parked = sum(stage.parked for stage in manifest.stages)
     state = f"running ({running})" if running else manifest.state if manifest else "stopped before its first export"
     cost = sum(line.cost_microusd for line in ledger)
     if as_json:
@@ -154,8 +156,8 @@ def show(folder: Path, ids: tuple[str, ...], *, rejected: bool, reason: str, cou
         raise FolderError(f"There is no {path.name} in {folder}; run or export the recipe first.")
     shown: set[str] = set()
     with path.open("rb") as file:
-        for line in file:
-            record = orjson.loads(line)
+        for number, line in enumerate(file, 1):
+            record = _row(line, path, number)
             if (ids and record["id"] not in ids) or (reason and record["reason"] != reason):
                 continue
             shown.add(record["id"])
@@ -170,6 +172,17 @@ def show(folder: Path, ids: tuple[str, ...], *, rejected: bool, reason: str, cou
         raise FolderError(f"There is no {missing[0]!r} in {path}.")
     if not shown and not as_json:
         _out.print(f"Nothing to show in {path}.", markup=False)
+
+
+def _row(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    """A line of an output file as its object, with all that is shown of it."""
+    try:
+        row: Any = orjson.loads(line)
+        if row.keys() >= {"id", "messages", "scores"}:
+            return row
+    except (orjson.JSONDecodeError, AttributeError):
+        pass
+    raise FolderError(f"{path}:{number}: not a row that synth wrote; export the recipe again.")
 
 
 def practice(host: str, port: int, faults: str, key: str | None) -> int:
@@ -243,8 +256,10 @@ def _watched(loaded: LoadedRecipe, options: Options) -> Result:
 
         def observe(progress: Progress, halt: Halt) -> None:
             def interrupt() -> None:
-                if isinstance(halt.error, Interrupted) and task is not None:
-                    task.cancel()
+                if isinstance(halt.error, Interrupted):
+                    if task is not None:
+                        task.cancel()
+                    return
                 halt.throw(Interrupted("Stopped by Ctrl-C; run again to go on."))
                 if not isinstance(halt.error, Interrupted):
                     return
@@ -264,18 +279,9 @@ def _watched(loaded: LoadedRecipe, options: Options) -> Result:
             await asyncio.gather(*watching, return_exceptions=True)
 
     try:
-        return _loop(watched())
+        return run_loop(watched())
     except asyncio.CancelledError:
         raise Interrupted("Stopped by Ctrl-C; what had come is kept. Run again to go on.") from None
-
-
-def _loop(work: Coroutine[Any, Any, Result]) -> Result:
-    try:
-        import uvloop
-    except ModuleNotFoundError:
-        return asyncio.run(work)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
 
 
 async def _watch(name: str, progress: Progress) -> None:
@@ -385,4 +391,4 @@ def _clock(seconds: float) -> str:
 
 
 def _json(value: Any) -> None:
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))

@@ -161,6 +161,11 @@ class Endpoint(Value):
         if not key:
             name = self.key_variable
             raise Fatal(f"The environment variable {name} is not set; it should hold the key for {self.base_url}.")
+        if not re.fullmatch(r"[!-~]+", key):
+            raise Fatal(
+                f"The key in {self.key_variable} for {self.base_url} holds a blank, a line break or a letter outside "
+                "ASCII, which no HTTP header carries; set the variable to the key alone."
+            )
         return key
 
 

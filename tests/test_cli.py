@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -180,6 +181,51 @@ def test_brackets_in_a_path_or_an_address_are_shown_as_they_are(write_recipe, sy
     assert "http://[::1]:8000/v1" in checked.stdout
     ran = synth("run", write_recipe(), "--limit", "1", "--out", "[bold]日本")
     assert "[bold]日本/dataset" in ran.stdout
+
+
+def test_a_terminal_that_knows_no_japanese_is_no_reason_to_fail(synth, tmp_path):
+    ran = synth("preview", ROOT / "prompts" / "quickstart-ja", "-n", "1", env={"PYTHONIOENCODING": "ascii"})
+    assert ran.returncode == 0, ran.stderr
+    assert "\\u" in ran.stdout
+    seen = synth("preview", ROOT / "prompts" / "quickstart-ja", "-n", "1", "--json", env={"PYTHONIOENCODING": "ascii"})
+    assert json.loads(seen.stdout)["rows"]
+
+
+@pytest.mark.parametrize("line", ["not json", "[1]", '{"id": "x"}', ""])
+def test_a_damaged_line_of_an_output_is_named(synth, tmp_path, line):
+    good = '{"id": "a", "messages": [{"role": "user", "content": "問"}], "scores": []}\n'
+    (tmp_path / "rows.jsonl").write_text(good + line + "\n", encoding="utf-8")
+    assert_one_sentence(synth("show", tmp_path), 5, "rows.jsonl:2", "export")
+
+
+def test_a_key_with_a_line_break_is_named_by_its_variable(write_recipe, synth, practice):
+    recipe = write_recipe(practice, endpoint="key_variable: MY_KEY")
+    finished = synth("run", recipe, env={"MY_KEY": "sk-secret\nb"})
+    assert_one_sentence(finished, 4, "MY_KEY", practice)
+    assert "sk-secret" not in finished.stderr
+
+
+@pytest.mark.parametrize("budget", ["nan", "inf"])
+def test_a_budget_that_is_no_number_is_one_sentence(write_recipe, synth, budget):
+    assert_one_sentence(synth("run", write_recipe(), "--budget", budget), 2, "budget")
+
+
+def test_ctrl_c_is_announced_once_and_a_second_one_stops_at_once(write_recipe, tmp_path):
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        command = [sys.executable, "-c", "from synth.cli import main; main()", "run", write_recipe(url), "--out", "run"]
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+        )
+        silent.accept()[0].recv(10)  # a request is on its way
+        process.send_signal(signal.SIGINT)
+        first = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+    assert "Ctrl-C again" in first
+    assert process.returncode == 130
+    assert "Ctrl-C again" not in rest
+    assert "Traceback" not in rest
 
 
 def test_a_wrong_option_has_the_usage_exit_code(synth):

@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 
 import synth
-from synth import pipeline, teacher
+from synth import console, pipeline, teacher
 from synth.backends.practice.faults import NO_FAULTS, USUAL
 from synth.backends.practice.server import PracticeTeacher, practice_server
 from synth.errors import Stalled
@@ -194,7 +194,7 @@ def test_it_works_where_a_loop_is_already_running(write_recipe, tmp_path):
 
 @pytest.mark.parametrize("poisonous", [False, True])
 def test_a_parked_sample_is_asked_again_and_a_poisonous_one_only_on_request(
-    write_recipe, tmp_path, monkeypatch, poisonous
+    write_recipe, tmp_path, monkeypatch, capsys, poisonous
 ):
     monkeypatch.setattr(teacher, "BACKOFF_S", 0.001)
     monkeypatch.setattr(teacher, "POISON_SUCCESSES", 0 if poisonous else 10_000)
@@ -224,6 +224,8 @@ def test_a_parked_sample_is_asked_again_and_a_poisonous_one_only_on_request(
     assert again.exit_code == (3 if poisonous else 0)
     assert (again.manifest.row_count > first.manifest.row_count) is not poisonous
     assert retried.exit_code == 0
+    console.status(tmp_path / "run", as_json=True)
+    assert json.loads(capsys.readouterr().out)["parked"] == 0
     assert retried.manifest.row_count > first.manifest.row_count
 
 

@@ -284,6 +284,16 @@ def test_a_named_key_variable_must_be_set(monkeypatch):
         Endpoint(model="m", base_url="http://localhost/v1", key_variable="NO_SUCH").key()
 
 
+@pytest.mark.parametrize("key", ["sk-a\nb", "sk-“smart”", "two words", "鍵"])
+def test_a_key_that_no_header_carries_is_named_by_its_variable_alone(monkeypatch, key):
+    monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(Fatal, match=r"MY_KEY.*http://localhost/v1") as caught:
+        Endpoint(model="m", base_url="http://localhost/v1", key_variable="MY_KEY").key()
+    assert key not in str(caught.value)
+    monkeypatch.setenv("MY_KEY", " sk-fine_1\n")
+    assert Endpoint(model="m", base_url="http://localhost/v1", key_variable="MY_KEY").key() == "sk-fine_1"
+
+
 def test_size_and_encoding_are_checked(tmp_path):
     assert "1 MB" in problems(tmp_path, FINE + "#" * 1_000_001)[0].message
     (tmp_path / "recipe.yaml").write_bytes(b"name: \xff\n")

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import JsonValue
 
 from synth.ask import Ask
+from synth.errors import Rejected
 from synth.types import Draft, Message, Seed, TemplateFile, Value
 
 
@@ -31,10 +32,18 @@ class Answer(Value):
         return (self.prompt,) if self.system is None else (self.system, self.prompt)
 
     async def generate(self, seed: Seed, ask: Ask) -> list[Draft]:
-        """One draft: the system turn if there is one, the question, the answer."""
+        """One draft: the system turn if there is one, the question, the answer.
+
+        Raises Rejected(`empty_question`) before anything is asked where the field is no text or number, or blank.
+        """
+        question = seed.fields.get(self.question)
+        if self.question and (type(question) not in (str, int, float) or not str(question).strip()):
+            raise Rejected(
+                "empty_question", f"the field {self.question!r} is {str(question)[:80]!r}, which asks nothing"
+            )
         prompt = Message(role="user", content=ask.render(self.prompt, seed.fields))
         system = () if self.system is None else (Message(role="system", content=ask.render(self.system, seed.fields)),)
         completion = await ask.text((*system, prompt), teacher=self.teacher)
-        shown = Message(role="user", content=str(seed.fields[self.question])) if self.question else prompt
+        shown = Message(role="user", content=str(question)) if self.question else prompt
         answer = Message(role="assistant", content=completion.text, reasoning_content=completion.reasoning)
         return [Draft(messages=(*system, shown, answer), finish_reason=completion.finish_reason)]

@@ -49,6 +49,16 @@ def test_an_answer_shows_the_field_and_keeps_reasoning_apart():
     assert messages[-1].content.startswith("ask.md.j2:")
 
 
+@pytest.mark.parametrize("fields", [{}, {"q": None}, {"q": "　\n"}, {"q": {"a": 1}}, {"q": ["問"]}, {"q": True}])
+def test_a_seed_that_asks_nothing_is_refused_before_the_teacher_is_asked(fields):
+    ask = Listed(Completion("はい", "stop"))
+    with pytest.raises(Rejected, match=r"empty_question.*'q'"):
+        asyncio.run(Answer(prompt="p", question="q").generate(Seed(id="0", fields=fields), ask))
+    assert ask.asked == []
+    (draft,) = asyncio.run(Answer(prompt="p", question="q").generate(Seed(id="0", fields={"q": 0}), ask))
+    assert draft.messages[0].content == "0"
+
+
 def test_an_answer_without_a_question_field_shows_the_prompt_and_passes_the_finish_reason_on():
     ask = Listed(Completion("half an ans", "length"))
     (draft,) = asyncio.run(Answer(prompt="p").generate(Seed(id="0", fields={}), ask))

@@ -1,0 +1,124 @@
+"""synth from Python: the same words as on the command line, in a script and in a notebook cell."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import synth
+from synth.api import run_loop
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_errors_a_user_may_meet_can_be_named_without_the_heavy_imports():
+    code = "import sys, synth; assert issubclass(synth.RecipeError, synth.SynthError); print('aiohttp' in sys.modules)"
+    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == "False"
+
+
+def test_a_loaded_recipe_takes_the_same_words_as_a_path(write_recipe, tmp_path):
+    loaded = synth.load(write_recipe())
+    few = synth.run(loaded, folder=tmp_path / "few", rows=2, limit=2)
+    assert few.manifest.row_count == 2
+    with pytest.raises(synth.RecipeError, match="price"):
+        synth.run(loaded, folder=tmp_path / "run", budget_usd=1, teachers="main=https://api.example.com/v1,m")
+
+
+def test_a_preview_takes_teachers_seeds_and_a_budget(write_recipe, tmp_path):
+    (tmp_path / "種.jsonl").write_text('{"topic": "料理", "level": "易"}\n', encoding="utf-8")
+    seen = synth.preview(
+        write_recipe("http://127.0.0.1:1/v1", endpoint="price: {input_usd: 1, output_usd: 1}"),
+        folder=tmp_path / "run",
+        seeds=str(tmp_path / "種.jsonl"),
+        teachers=["main=practice:faultless,practice-1"],
+        budget_usd=0.5,
+    )
+    assert seen.manifest.seeds.count == 1
+    assert seen.manifest.budget_microusd == 500_000
+    assert seen.examples
+
+
+@pytest.mark.parametrize("words", [{"limit": -1}, {"limit": 0}, {"rows": 0}, {"budget_usd": float("nan")}])
+def test_impossible_numbers_are_one_sentence(write_recipe, tmp_path, words):
+    with pytest.raises(synth.RecipeError, match=next(iter(words)).split("_")[0]):
+        synth.run(write_recipe(), folder=tmp_path / "run", **words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_preview_of_no_seeds_is_one_sentence(write_recipe):
+    with pytest.raises(synth.RecipeError, match="n is 0"):
+        synth.preview(write_recipe(), 0)
+
+
+NOTEBOOK = """
+import asyncio, json, os, signal, sys, threading, time
+from aiohttp import web
+import synth
+
+async def serve(counts):
+    async def chat(request):
+        counts.append(1)
+        await asyncio.sleep(0.05)
+        content = json.dumps({"instructions": [f"Task {len(counts)}-{n}" for n in range(6)]})
+        return web.json_response({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]})
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", chat)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port.append(site._server.sockets[0].getsockname()[1])
+    await asyncio.Event().wait()
+
+counts, port = [], []
+threading.Thread(target=lambda: asyncio.run(serve(counts)), daemon=True).start()
+while not port:
+    time.sleep(0.01)
+
+def interrupt():
+    while len(counts) < 4:
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGINT)
+
+async def cell():
+    threading.Thread(target=interrupt).start()
+    try:
+        synth.run(sys.argv[1], folder=sys.argv[2], teachers=[f"main=http://127.0.0.1:{port[0]}/v1,m"])
+    except KeyboardInterrupt:
+        told = len(counts)
+        time.sleep(0.5)
+        print("interrupted", len(counts) == told, [t.name for t in threading.enumerate() if t.name.startswith("synth")])
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+loop = asyncio.new_event_loop()
+loop.run_until_complete(cell())
+"""
+
+
+def test_an_interrupted_notebook_cell_leaves_no_run_behind(write_recipe, tmp_path):
+    finished = subprocess.run(
+        [sys.executable, "-c", NOTEBOOK, write_recipe(in_flight=2), tmp_path / "run"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.stdout.strip() == "interrupted True []", finished.stderr
+    again = synth.run(write_recipe(), folder=tmp_path / "run", limit=1)  # the folder is free
+    assert again.exit_code == 0
+
+
+def test_a_run_uses_the_quick_loop_where_there_is_one():
+    uvloop = pytest.importorskip("uvloop")
+
+    async def kind() -> type[asyncio.AbstractEventLoop]:
+        return type(asyncio.get_running_loop())
+
+    assert run_loop(kind()) is uvloop.Loop
