@@ -152,7 +152,8 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
                 if isinstance(halt.error, StoreStopped):
                     raise halt.error  # what room is left is for replies
                 await store.note("finished", _now())
-                with _target(folder, options) as target:
+                kept = _would_lose(loaded, folder, outcomes, _state(halt, progress)) if options.write else ""
+                with _target(folder, vanishing=bool(kept) or not options.write) as target:
                     written = _write(loaded, target, outcomes)
                     manifest = _manifest(loaded, store, progress, halt, written, started, time.monotonic() - began)
                     write_manifest(target / "manifest.json", manifest)
@@ -164,17 +165,28 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
             finally:
                 outcomes.close()
     exit_code, message = _ending(progress, halt)
+    message = f"{message} {kept}".strip()
     return Result(folder, manifest, exit_code, message, written.examples, written.rejections)
 
 
 @contextmanager
-def _target(folder: Path, options: Options) -> Generator[Path]:
+def _target(folder: Path, *, vanishing: bool) -> Generator[Path]:
     """Where the outputs go: a preview's vanish again."""
-    if options.write:
+    if not vanishing:
         yield folder
         return
-    with tempfile.TemporaryDirectory() as vanishing:
-        yield Path(vanishing)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        yield Path(elsewhere)
+
+
+def _would_lose(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, state: State) -> str:
+    """A sentence when an unfinished run without rows would take the place of a dataset with some; else empty."""
+    rows = folder / "rows.jsonl"
+    if state == "complete" or not rows.is_file() or rows.stat().st_size == 0:
+        return ""
+    if any(isinstance(chosen, Sample) for chosen in select(outcomes.accepted(), loaded.recipe.selection)):
+        return ""
+    return f"No row was made, so the earlier dataset in {folder} stays as it is."
 
 
 def _line(loaded: LoadedRecipe, store: Store, outcomes: Outcomes, progress: Progress, halt: Halt) -> Line:
@@ -385,12 +397,18 @@ def _ending(progress: Progress, halt: Halt) -> tuple[int, str]:
     error = halt.error
     if error is not None and error.exit_code:
         return error.exit_code, str(error)
+    missing = progress.unfinished()
+    if isinstance(error, Offline) and missing:
+        return PARKED_EXIT, f"At least {missing} samples have no stored reply; `synth run` asks for them."
     parked = progress.parked()
     if parked and error is None:
         return PARKED_EXIT, (
             f"{parked} samples got no usable reply and are parked; run again to ask for them once more (`synth retry` "
             "asks also for those that failed in the same way each time)."
         )
+    if not progress.rows:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in progress.rejected().most_common(3))
+        return 0, f"No row was made; everything was refused ({reasons}): see rejected.jsonl or `synth show --rejected`."
     return 0, ""
 
 

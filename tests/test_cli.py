@@ -7,11 +7,15 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from synth.errors import FolderError
+from synth.outcomes import Outcomes
 
 ROOT = Path(__file__).parent.parent
 
@@ -129,6 +133,18 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(write_recipe, synth, tmp_p
         assert_one_sentence(synth("run", write_recipe(), "--out", out), 5, out, "--out")
 
 
+def test_a_disk_that_is_full_at_the_start_is_one_sentence(tmp_path, monkeypatch):
+    connect = sqlite3.connect
+
+    class Full(sqlite3.Connection):
+        def executescript(self, script):
+            raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(sqlite3, "connect", lambda path, **how: connect(path, factory=Full, **how))
+    with pytest.raises(FolderError, match=r"outcomes\.db could not be written .*full"):
+        Outcomes(tmp_path / "outcomes.db")
+
+
 def test_a_key_typed_into_the_option_is_not_repeated(write_recipe, synth):
     finished = synth("run", write_recipe(), "--teacher", "main=https://api.example.com/v1,m,sk-123-secret")
     assert_one_sentence(finished, 2, "never the key itself")
@@ -217,11 +233,14 @@ def test_ctrl_c_is_announced_once_and_a_second_one_stops_at_once(write_recipe, t
         process = subprocess.Popen(
             command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
         )
-        silent.accept()[0].recv(10)  # a request is on its way
-        process.send_signal(signal.SIGINT)
-        first = process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        _, rest = process.communicate(timeout=60)
+        connection, _ = silent.accept()
+        with connection, process.stderr:
+            connection.recv(10)  # a request is on its way
+            process.send_signal(signal.SIGINT)
+            first = process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            rest = process.stderr.read()
+            process.wait(60)
     assert "Ctrl-C again" in first
     assert process.returncode == 130
     assert "Ctrl-C again" not in rest

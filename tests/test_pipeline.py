@@ -159,6 +159,43 @@ def test_selection_is_decided_again_without_asking(write_recipe, tmp_path):
     assert attempts(tmp_path / "run") == before
 
 
+def test_a_run_that_fails_and_an_export_that_finds_nothing_leave_the_earlier_dataset(write_recipe, tmp_path):
+    recipe = write_recipe()
+    synth.run(recipe, folder=tmp_path / "run")
+    before = outputs(tmp_path / "run")
+    failed = asyncio.run(
+        pipeline.run(load(recipe, Overrides(["main=http://127.0.0.1:1/v1,m"])), Options(tmp_path / "run"))
+    )
+    assert failed.exit_code == 4
+    assert "stays as it is" in failed.message
+    assert outputs(tmp_path / "run") == before
+    (recipe / "write.md.j2").write_text("{{ topic }}: {{ count }} new questions, please.")
+    exported = asyncio.run(pipeline.run(load(recipe), Options(tmp_path / "run", offline=True)))
+    assert exported.exit_code == 3
+    assert "stored reply" in exported.message
+    assert "stays as it is" in exported.message
+    assert outputs(tmp_path / "run") == before
+
+
+def test_an_export_of_half_a_run_writes_what_there_is_and_says_so(write_recipe, tmp_path):
+    recipe = write_recipe()
+    synth.run(recipe, folder=tmp_path / "run", limit=2)
+    exported = asyncio.run(pipeline.run(load(recipe), Options(tmp_path / "run", limit=4, offline=True)))
+    assert exported.exit_code == 3
+    assert "At least 2 samples have no stored reply" in exported.message
+    assert exported.manifest.row_count > 0
+    assert (tmp_path / "run" / "rows.jsonl").stat().st_size > 0
+
+
+def test_a_run_whose_every_sample_is_refused_says_so(write_recipe, tmp_path):
+    recipe = write_recipe()
+    (recipe / "write.md.j2").write_text("{{ topic.nonesuch if level == 'hard' else none }}")
+    result = synth.run(recipe, folder=tmp_path / "run")
+    assert result.manifest.row_count == 0
+    assert "No row was made" in result.message
+    assert "template_error 6" in result.message
+
+
 def test_rows_stops_early_with_exactly_so_many(write_recipe, tmp_path):
     recipe = write_recipe("practice:", in_flight=4)
     few = synth.run(recipe, folder=tmp_path / "few", rows=5)
