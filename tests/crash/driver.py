@@ -29,7 +29,7 @@ import pyarrow.parquet  # noqa: F401
 import uvloop
 
 from synth import outcomes, pipeline, store, writer
-from synth.backends import online
+from synth.backends import wire
 from synth.datasets import export, files
 from synth.recipe import Overrides, load
 
@@ -46,10 +46,10 @@ POINTS: dict[str, Point] = {
     "before the intent commit": (writer, "_commit", "before", _of("attempt")),
     "inside the intent commit": (writer, "_insert", "before", lambda table, _rows: table == "attempt"),
     "after the intent commit": (writer, "_commit", "after", _of("attempt")),
-    "before the send": (online.Online, "send", "before", None),
-    "after the send": (online._Body, "write_with_length", "after", None),
-    "after the headers": (online, "_kept", "after", None),
-    "after the body": (online.Online, "send", "after", None),
+    "before the send": (wire.Wire, "send", "before", None),
+    "after the send": (wire.Connection, "ask", "after", None),
+    "after the headers": (wire.Connection, "on_headers_complete", "after", None),
+    "after the body": (wire.Wire, "send", "after", None),
     "before the reply commit": (writer, "_commit", "before", _of("reply")),
     "inside the reply commit": (writer, "_insert", "before", lambda table, _rows: table == "reply"),
     "after the reply commit": (writer, "_commit", "after", _of("reply")),

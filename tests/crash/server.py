@@ -15,8 +15,8 @@ from collections import Counter, defaultdict
 
 import orjson
 
-from synth.backends.practice import USUAL
 from synth.backends.practice.answering import say
+from synth.backends.practice.faults import USUAL
 
 FAULTS = USUAL.model_copy(update={"latency_s": 0.0})
 REFUSED_OF_256 = 3
