@@ -24,11 +24,11 @@ from synth.api import run_loop
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
 from synth.budget import usd
-from synth.errors import FolderError
+from synth.errors import FolderError, Interrupted
 from synth.halt import Halt
 from synth.lock import holder
 from synth.manifest import Manifest, read_manifest
-from synth.pipeline import Interrupted, Options, Result
+from synth.pipeline import Options, Result
 from synth.progress import Progress
 from synth.recipe import LoadedRecipe
 from synth.store import connect, examine, read_ledger, readable

@@ -108,6 +108,12 @@ class Fatal(TeacherError):
     exit_code = 4
 
 
+class Interrupted(Fatal):
+    """The user asked the run to stop."""
+
+    exit_code = 130
+
+
 class BudgetReached(Fatal):
     """The next request could cost more than the budget has left."""
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from synth.ask import UnitAsk
 from synth.dedupe import Twins, text_of
-from synth.errors import Fatal, FolderError, Rejected, TeacherError, Transient
+from synth.errors import Fatal, FolderError, Interrupted, Rejected, TeacherError, Transient
 from synth.halt import Halt
 from synth.outcomes import Outcomes
 from synth.progress import Progress
@@ -62,6 +62,8 @@ class Line:
     journal: bool = True
     """Whether parked units are written down; an export only reads."""
     plugin_errors: int = 0
+    scan: bool = False
+    """Whether seeds are read to the end when nothing is sent any more: replies of an earlier run may lie there."""
     idle: int = 0
     """First-stage units left undone in a row since the run stopped sending."""
     wanted_parent: str = ""
@@ -90,7 +92,8 @@ class Line:
                     self.progress.repeated += 1
                     self.outcomes.reject(seed)
                     continue
-                if self.idle >= self.window or isinstance(self.halt.error, Enough):
+                hasty = not self.scan or isinstance(self.halt.error, Interrupted)
+                if isinstance(self.halt.error, Enough) or (hasty and self.idle >= self.window):
                     return
                 self.progress.seeds += 1
                 yield seed
@@ -200,15 +203,18 @@ class Line:
         selection = self.recipe.selection
         most = selection.kept_per_prompt()
         async for sample in samples:
+            same = sample.parent_id == self.wanted_parent
+            if selection.rows is not None and self.wanted >= selection.rows and not (same and selection.best_of):
+                self.halt.throw(Enough("As many rows as were wanted are there."))
             self.outcomes.accept(sample)
             self.progress.rows += 1
-            if selection.rows is None or selection.shortfall(sample):
+            late = sample.parent_id < self.wanted_parent  # other rows of its prompt may have been counted
+            if selection.rows is None or late or selection.shortfall(sample):
                 continue
-            same = sample.parent_id == self.wanted_parent
             self.wanted_of_parent = self.wanted_of_parent + 1 if same else 1
             self.wanted_parent = sample.parent_id
             self.wanted += most is None or self.wanted_of_parent <= most
-            if self.wanted >= selection.rows:
+            if self.wanted >= selection.rows and not selection.best_of:
                 self.halt.throw(Enough("As many rows as were wanted are there."))
 
 

@@ -23,7 +23,7 @@ from synth.budget import Budget
 from synth.datasets.card import write_card
 from synth.datasets.export import Written, write_dataset, write_rejected
 from synth.endpoint import REPLAY, Endpoint
-from synth.errors import Fatal, FolderError, Stalled, StoreStopped
+from synth.errors import Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.halt import Halt
 from synth.line import Enough, Line
 from synth.manifest import (
@@ -51,13 +51,9 @@ from synth.types import Outcome, Rejection, Request, Sample
 WINDOW_PER_SLOT = 4
 EXAMPLES = 12
 PARKED_EXIT = 3
+LAST_ID = "~"
+"""Comes after every id, as they are made of digits and slashes."""
 SHORTEST_PATIENCE_S = 600.0
-
-
-class Interrupted(Fatal):
-    """The user asked the run to stop."""
-
-    exit_code = 130
 
 
 class Offline(Fatal):
@@ -203,6 +199,7 @@ def _line(loaded: LoadedRecipe, store: Store, outcomes: Outcomes, progress: Prog
         halt=halt,
         window=window,
         journal=halt.error is None,
+        scan=store.resumed,
     )
 
 
@@ -306,8 +303,11 @@ def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes) -> _Written:
     examples: list[Sample] = []
     shown: Counter[str] = Counter()
     rejections: list[Rejection] = []
+    end = LAST_ID
 
     def rows() -> Iterator[tuple[str, Sample]]:
+        nonlocal end
+        made = 0
         for chosen in select(outcomes.accepted(), loaded.recipe.selection):
             if isinstance(chosen, Rejection):
                 refused.append(chosen.reason)
@@ -315,10 +315,15 @@ def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes) -> _Written:
                 continue
             if len(examples) < EXAMPLES:
                 examples.append(chosen)
+            made += 1
+            if made == loaded.recipe.selection.rows:
+                end = f"{chosen.parent_id}/{LAST_ID}"
             yield split_of(chosen.seed_id, loaded.recipe.split), chosen
 
     def shown_rejections(every: Iterable[Rejection]) -> Iterator[Rejection]:
         for rejection in every:
+            if rejection.id > end:
+                return  # how far the run went beyond the last wanted row depends on timing
             shown[rejection.reason] += 1
             if shown[rejection.reason] <= 3:
                 rejections.append(rejection)

@@ -38,7 +38,8 @@ class Selection(Value):
 def select(samples: Iterable[Sample], selection: Selection) -> Iterator[Sample | Rejection]:
     """Tell rows from the rest; samples come in id order, and so do the answers to them, prompt by prompt.
 
-    Memory is bounded by the draws of one prompt. Rejections carry `below_threshold`, `not_best` or `beyond_target`.
+    It ends with the prompt that brought the last wanted row: what had been asked beyond it depends on timing. Memory is
+    bounded by the draws of one prompt. Rejections carry `below_threshold`, `not_best` or `beyond_target`.
     """
     rows, most = 0, selection.kept_per_prompt()
     for _, group in itertools.groupby(samples, key=lambda sample: sample.parent_id):
@@ -58,6 +59,8 @@ def select(samples: Iterable[Sample], selection: Selection) -> Iterator[Sample |
             else:
                 rows += 1
                 yield sample
+        if selection.rows is not None and rows >= selection.rows:
+            return
 
 
 def _rejection(sample: Sample, reason: str, detail: str) -> Rejection:

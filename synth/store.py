@@ -77,6 +77,8 @@ class Store:
                 identity, commits = self._complete()
                 take_in(self._path, identity)
                 self._next_attempt = self._one("SELECT coalesce(max(id), 0) FROM attempt") + 1
+                self.resumed = self._next_attempt > 1
+                """Whether an earlier run left something here."""
                 self._seen = _Seen(key for (key,) in self._reader.execute("SELECT key FROM attempt"))
                 self.forgiven = int(self.meta("forgiven") or 0)
                 """The last attempt whose failure no longer counts as final."""

@@ -205,7 +205,7 @@ def _commit(
 
 
 def _insert(table: str, rows: int) -> str:
-    verb = {"meta": "INSERT OR REPLACE", "passed_over": "INSERT OR IGNORE"}.get(table, "INSERT")
+    verb = "INSERT OR REPLACE" if table in ("meta", "passed_over") else "INSERT"
     one = f"({','.join('?' * COLUMNS[table])})"
     return f"{verb} INTO {table} VALUES {','.join([one] * rows)}"
 

@@ -1,0 +1,143 @@
+"""The streaming line: what comes of a store does not depend on when its replies came."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from synth import pipeline
+from synth.pipeline import Options
+from synth.recipe import load
+from synth.types import Outcome
+
+RECIPE = """\
+name: line
+language: en
+seeds: {{kind: jsonl, path: seeds.jsonl}}
+teachers:
+  main: {{model: m, base_url: "replay:none", sampling: {{max_tokens: 9}}, limits: {{max_in_flight: {in_flight}}}}}
+stages:
+  - name: answer
+    draws: {draws}
+    generator: {{kind: answer, prompt: ask.md.j2}}
+    {stage}
+selection: {{{selection}}}
+"""
+BROKEN = Outcome(500, b"{}")
+
+
+def says(text: str) -> Outcome:
+    choice = {"message": {"content": text}, "finish_reason": "stop"}
+    return Outcome(
+        200, json.dumps({"choices": [choice], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}).encode()
+    )
+
+
+class Playing:
+    """A teacher that a function plays; `sent` holds the prompts that went out."""
+
+    def __init__(self, play):
+        self.play, self.sent = play, []
+
+    async def send(self, request):
+        prompt = json.loads(request.body)["messages"][-1]["content"]
+        self.sent.append(prompt)
+        await asyncio.sleep(0)
+        return await self.play(prompt, request.draw)
+
+
+@pytest.fixture
+def line(tmp_path, monkeypatch):
+    """Run the recipe with these questions on a played teacher; gives the result, the rows and the rejections."""
+    monkeypatch.setattr("synth.teacher.BACKOFF_S", 0.0)
+    folder = tmp_path / "recipe"
+    folder.mkdir()
+    (folder / "ask.md.j2").write_text("{{ q }}")
+    (folder / "judge.j2").write_text("JUDGE {{ answer }}")
+
+    def run(teacher, questions, *, offline=False, in_flight=8, draws=1, stage="validators: []", selection=""):
+        monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
+        text = RECIPE.format(in_flight=in_flight, draws=draws, stage=stage, selection=selection)
+        (folder / "recipe.yaml").write_text(text)
+        (folder / "seeds.jsonl").write_text("".join(json.dumps({"q": q}) + "\n" for q in questions))
+        result = asyncio.run(pipeline.run(load(folder), Options(tmp_path / "run", offline=offline)))
+        read = [(tmp_path / "run" / name).read_text().splitlines() for name in ("rows.jsonl", "rejected.jsonl")]
+        rows, rejected = ([json.loads(one) for one in lines] for lines in read)
+        return result, [row["messages"][-1]["content"] for row in rows], [(r["id"], r["reason"]) for r in rejected]
+
+    return run
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.1])
+def test_the_best_draw_of_the_last_prompt_wins_however_late_it_comes(line, delay_s):
+    async def play(prompt, draw):
+        if prompt.startswith("JUDGE"):
+            return says(json.dumps({"reason": "r", "score": 5 if "draw 1" in prompt else 3}))
+        if draw == 1:
+            await asyncio.sleep(delay_s)
+        return says(f"{prompt} draw {draw}")
+
+    stage = "scorers: [{kind: judge, rubric: judge.j2}]"
+    asked = {"draws": 2, "stage": stage, "selection": "best_of: judge, rows: 1"}
+    _, rows, rejected = line(Playing(play), ["one", "two", "three"], **asked)
+    assert rows == ["one draw 1"]
+    assert rejected == [("00000000/00/000", "not_best")]
+    assert line(Playing(play), ["one", "two", "three"], offline=True, **asked)[1:] == (rows, rejected)
+
+
+def test_a_row_target_leaves_the_same_files_whatever_lies_beyond_it(line):
+    async def play(prompt, draw):
+        await asyncio.sleep(0.02 if prompt.endswith(("0", "4")) else 0.001)
+        return says(f"answer {prompt}")
+
+    questions = [f"q{number}" for number in range(300)]
+    asked = {"selection": "rows: 5"}
+    first = line(Playing(play), questions, **asked)[1:]
+    assert len(first[0]) == 5
+    line(Playing(play), questions)  # all of them are in the store now
+    assert line(Playing(play), questions, **asked)[1:] == first
+    assert line(Playing(play), questions, offline=True, **asked)[1:] == first
+
+
+def test_stored_replies_are_found_behind_any_number_of_new_seeds(line):
+    async def play(prompt, draw):
+        return says(f"answer {prompt}")
+
+    questions = [f"q{number}" for number in range(40)]
+    line(Playing(play), questions, in_flight=1)
+    result, rows, _ = line(Playing(play), [*(f"new {n}" for n in range(20)), *questions], in_flight=1, offline=True)
+    assert len(rows) == 40
+    assert result.exit_code != 0 or result.manifest.state == "partial"
+
+
+def test_late_draws_of_a_prompt_count_once_toward_the_row_target(line):
+    broken = True
+
+    async def play(prompt, draw):
+        return BROKEN if broken and draw == 1 and prompt in ("q0", "q1", "q2", "q3") else says(f"{prompt} {draw}")
+
+    asked = {"draws": 2, "in_flight": 2, "selection": "per_prompt: 1, rows: 6"}
+    line(Playing(play), [f"q{n}" for n in range(4)], **asked)
+    broken = False
+    result, rows, _ = line(Playing(play), [f"q{n}" for n in range(9)], **asked)
+    assert len(rows) == 6
+    assert result.exit_code == 0
+
+
+def test_a_unit_parked_twice_keeps_the_place_it_lost(line):
+    down = {"alpha", "gamma"}
+
+    async def play(prompt, draw):
+        return BROKEN if prompt in down else says("other words" if prompt == "beta" else "the very same answer")
+
+    asked = {"stage": "dedupe: {by: answer}"}
+    questions = ["alpha", "beta", "gamma"]
+    line(Playing(play), questions, **asked)
+    down = {"alpha"}
+    assert line(Playing(play), questions, **asked)[1] == ["other words", "the very same answer"]
+    down = set()
+    _, rows, rejected = line(Playing(play), questions, **asked)
+    assert rows == ["other words", "the very same answer"]
+    assert rejected == [("00000000/00/000", "duplicate")]
