@@ -46,6 +46,11 @@ BLOBS = ("attempt", "reply")
 """Tables whose last column is compressed, with a checksum."""
 
 
+def compressor() -> zstandard.ZstdCompressor:
+    """What packs the last column of the tables in `BLOBS`."""
+    return zstandard.ZstdCompressor(level=3, write_checksum=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """What a group of attempts came to. Money in micro-dollars."""

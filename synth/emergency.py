@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from synth.database import COLUMNS, connect, readable
+from synth.database import BLOBS, COLUMNS, compressor, connect, readable
 from synth.errors import FolderError
 
 KEPT = ("reply", "settled", "passed_over")
@@ -93,6 +93,7 @@ def take_in(run_db: Path, identity: str) -> int:
 
 
 def _rows(path: Path, identity: str) -> Iterator[Row]:
+    pack = compressor().compress
     with path.open("rb") as file:
         for line in file:
             try:
@@ -102,7 +103,8 @@ def _rows(path: Path, identity: str) -> Iterator[Row]:
             if table == "synth" and values != [identity]:
                 raise FolderError(f"{path} holds replies of another run in this folder; restore that, or move it away.")
             if table in KEPT and len(values) == COLUMNS[table]:
-                yield table, tuple(_unpacked(value) for value in values)
+                row = [_unpacked(value) for value in values]
+                yield table, (*row[:-1], pack(row[-1] or b" ") if table in BLOBS else row[-1])
 
 
 def _unpacked(value: Any) -> Any:

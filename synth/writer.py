@@ -19,7 +19,7 @@ from typing import Any
 
 import zstandard
 
-from synth.database import BLOBS, COLUMNS, connect
+from synth.database import BLOBS, COLUMNS, compressor, connect
 from synth.disk import free_bytes, megabytes, shortage
 from synth.emergency import KEPT, Emergency
 from synth.errors import StoreStopped
@@ -102,7 +102,7 @@ class Writer:
     def _work(self) -> None:
         """The thread: one transaction for each batch; batches that came meanwhile make one."""
         connection = connect(self._path, write=True)
-        compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
+        compress = compressor()
         while (batch := self._batches.get()) is not None:
             with suppress(queue.Empty):
                 while True:
@@ -111,17 +111,17 @@ class Writer:
                         self._batches.put(None)
                         break
                     batch += more
-            self._write(connection, compressor, batch)
+            self._write(connection, compress, batch)
             if time.monotonic() - self._looked > LOOK_EVERY_S:
                 self._look()
                 self._empty_log(connection, WAL_BYTES)
         self._empty_log(connection, 0)
         connection.close()
 
-    def _write(self, connection: sqlite3.Connection, compressor: zstandard.ZstdCompressor, batch: list[Row]) -> None:
+    def _write(self, connection: sqlite3.Connection, compress: zstandard.ZstdCompressor, batch: list[Row]) -> None:
         if self._emergency is None:
             try:
-                _commit(connection, compressor, batch, self._commits + 1)
+                _commit(connection, compress, batch, self._commits + 1)
             except sqlite3.Error as error:
                 with suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
@@ -187,15 +187,13 @@ class Writer:
                 self._loop.call_soon_threadsafe(_resolve, waiting, error)
 
 
-def _commit(
-    connection: sqlite3.Connection, compressor: zstandard.ZstdCompressor, batch: list[Row], number: int
-) -> None:
+def _commit(connection: sqlite3.Connection, compress: zstandard.ZstdCompressor, batch: list[Row], number: int) -> None:
     """Add the rows of a batch in one transaction, many rows to a statement; it is the commit of that number."""
     connection.execute("BEGIN IMMEDIATE")
     for table in COLUMNS:
         rows: list[tuple[Any, ...]] = [values for name, values, _ in batch if name == table]
         if rows and table in BLOBS:
-            packed: Any = compressor.multi_compress_to_buffer([values[-1] or b" " for values in rows])
+            packed: Any = compress.multi_compress_to_buffer([values[-1] or b" " for values in rows])
             rows = [(*values[:-1], packed[place].tobytes()) for place, values in enumerate(rows)]
         for start in range(0, len(rows), ROWS_AT_ONCE):
             some = rows[start : start + ROWS_AT_ONCE]
