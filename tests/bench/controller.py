@@ -1,0 +1,331 @@
+"""The concurrency controller against simulated endpoints, in virtual time.
+
+    .venv/bin/python tests/bench/controller.py [--minutes 30] [--seeds 5] [--only cap]
+
+Goodput is the share of what an oracle would get that knows the limit; refused is the share of all requests that met a
+429 or an error, less those that a load-independent share forces; p50 is the median latency of the accepted over that of
+the unloaded server. Each is given as the median over the seeds and the worst.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import itertools
+import math
+import multiprocessing
+import random
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from synth.concurrency import Concurrency
+from synth.limits import Allowance, Bucket
+
+MEDIAN_S = 15.0
+SPREAD = 0.5
+TOKENS = 1500
+REFUSAL_S = 0.2
+
+Latency = Callable[[random.Random], float]
+
+
+def lognormal(rng: random.Random) -> float:
+    """Mean 17 s."""
+    return MEDIAN_S * math.exp(rng.gauss(0, SPREAD))
+
+
+def wide_lognormal(rng: random.Random) -> float:
+    """Sigma 1.2: one in twenty takes more than 107 s."""
+    return MEAN_S * math.exp(rng.gauss(-(1.2**2) / 2, 1.2))
+
+
+def pareto(rng: random.Random) -> float:
+    """Shape 2: infinite variance."""
+    return MEAN_S / 2 * rng.paretovariate(2)
+
+
+def brief(rng: random.Random) -> float:
+    """Short requests, a fifth of a second on average."""
+    return lognormal(rng) * 0.2 / MEAN_S
+
+
+MEAN_S = MEDIAN_S * math.exp(SPREAD**2 / 2)
+
+
+@dataclass
+class Server:
+    """Says whether a request is taken, and how long it takes; what an oracle would finish in a while."""
+
+    rng: random.Random
+    busy: int = 0
+    forced: int = 0
+    """Refusals that had nothing to do with load."""
+
+    def arrive(self, now: float) -> tuple[str, float]:
+        """`ok`, `rate` or `failed`, and seconds until the reply is there."""
+        raise NotImplementedError
+
+    def oracle(self, seconds: float) -> float:
+        raise NotImplementedError
+
+    def allowances(self, now: float) -> tuple[Allowance, ...]:
+        return ()
+
+
+@dataclass
+class Capped(Server):
+    """Refuses what exceeds a cap that may change; a share of requests is refused whatever the load."""
+
+    cap: Callable[[float], int] = lambda _: 500
+    ambient: float = 0.0
+    latency: Latency = lognormal
+    mean_s: float = MEAN_S
+    refusal_s: float = REFUSAL_S
+
+    def arrive(self, now: float) -> tuple[str, float]:
+        if self.busy >= self.cap(now):
+            return "rate", self.refusal_s
+        if self.rng.random() < self.ambient:
+            self.forced += 1
+            return "rate", self.refusal_s
+        return "ok", self.latency(self.rng)
+
+    def oracle(self, seconds: float) -> float:
+        return sum(self.cap(second) for second in range(int(seconds))) / self.mean_s
+
+
+@dataclass
+class Metered(Server):
+    """A limit of tokens a minute, refilled continuously; with headers or without."""
+
+    per_minute: float = 2e6
+    headers: bool = False
+    level: float = 2e6
+    then: float = 0.0
+
+    def arrive(self, now: float) -> tuple[str, float]:
+        self.level = min(self.per_minute, self.level + (now - self.then) * self.per_minute / 60)
+        self.then = now
+        if self.level < TOKENS:
+            return "rate", REFUSAL_S
+        self.level -= TOKENS
+        return "ok", lognormal(self.rng)
+
+    def oracle(self, seconds: float) -> float:
+        return (seconds / 60 + 1) * self.per_minute / TOKENS
+
+    def allowances(self, now: float) -> tuple[Allowance, ...]:
+        if not self.headers:
+            return ()
+        reset = (self.per_minute - self.level) / self.per_minute * 60
+        return (Allowance("tokens", self.per_minute, max(0.0, self.level), reset),)
+
+
+@dataclass
+class Queueing(Server):
+    """So many slots and an endless queue; never says no. Full batches may be slower than small ones."""
+
+    slots: int = 256
+    slowdown: float = 0.0
+    latency: Latency = lognormal
+    free_at: list[float] = field(default_factory=list[float])
+
+    def arrive(self, now: float) -> tuple[str, float]:
+        begin = now
+        if len(self.free_at) >= self.slots:
+            begin = max(now, heapq.heappop(self.free_at))
+        end = begin + self.latency(self.rng) * (1 + self.slowdown * min(1.0, self.busy / self.slots))
+        heapq.heappush(self.free_at, end)
+        return "ok", end - now
+
+    def oracle(self, seconds: float) -> float:
+        return self.slots * seconds / MEAN_S / (1 + self.slowdown)
+
+
+@dataclass
+class Failing(Server):
+    """Fails every request at once while `down`; else has a cap."""
+
+    down: Callable[[float], bool] = lambda _: False
+    cap: int = 300
+
+    def arrive(self, now: float) -> tuple[str, float]:
+        if self.down(now):
+            return "failed", REFUSAL_S
+        return ("rate", REFUSAL_S) if self.busy >= self.cap else ("ok", lognormal(self.rng))
+
+    def oracle(self, seconds: float) -> float:
+        return sum(not self.down(second) for second in range(int(seconds))) * self.cap / MEAN_S
+
+
+@dataclass
+class Found:
+    """What came of a scenario."""
+
+    goodput: float
+    refused: float
+    p50: float
+    limit: float
+    took_s: float
+    sent: int
+    useful: int
+    done_by_minute: list[int]
+
+
+def simulate(
+    server: Server,
+    seconds: float,
+    *,
+    queues_silently: bool = False,
+    most: int = 2000,
+    wanted: float = math.inf,
+) -> Found:
+    """Work from one client for so many seconds, or until so many answers are there."""
+    now = 0.0
+    control = Concurrency(most, queues_silently=queues_silently)
+    bucket: Bucket | None = None
+    order = itertools.count()
+    events: list[tuple[float, int, str, float, tuple[Allowance, ...], float]] = []
+    in_flight = done = bad = sent = 0
+    latencies: list[float] = []
+    by_minute = [0] * (int(seconds / 60) + 1)
+    blocked_until = 0.0
+    while now < seconds and done < wanted:
+        while in_flight < min(control.allowed(), wanted - done) and control.closed_s(now) <= 0 and now >= blocked_until:
+            if bucket is not None and (pause := bucket.wait_s(TOKENS)) > 0:
+                blocked_until = now + pause
+                break
+            if bucket is not None:
+                bucket.take(TOKENS)
+            kind, takes_s = server.arrive(now)
+            server.busy += kind == "ok"
+            in_flight += 1
+            sent += 1
+            control.sending(in_flight)
+            taken = 0.0 if bucket is None else bucket.taken
+            heapq.heappush(events, (now + takes_s, next(order), kind, now, server.allowances(now), taken))
+        pauses = [when for when in (blocked_until, now + control.closed_s(now)) if when > now]
+        wake = min(pauses, default=math.inf)
+        if not events or wake < events[0][0]:
+            now = wake if wake < math.inf else seconds
+            continue
+        now, _, kind, sent_at, allowances, taken = heapq.heappop(events)
+        in_flight -= 1
+        server.busy -= kind == "ok"
+        if kind == "ok":
+            done += 1
+            by_minute[int(now / 60)] += 1
+            latencies.append(now - sent_at)
+            control.accepted(now, sent_at, TOKENS)
+        elif kind == "rate":
+            bad += 1
+            if control.refused(now, sent_at):
+                blocked_until = max(blocked_until, now + 1.0)
+        else:
+            bad += 1
+            control.failed(now, sent_at)
+        for allowance in allowances:
+            per_s = allowance.per_s()
+            if per_s is not None:
+                bucket = bucket or Bucket(60 * per_s, lambda: now)
+                bucket.learn(allowance, per_s, taken, now - sent_at)
+    p50 = statistics.median(latencies[len(latencies) // 2 :]) / MEDIAN_S
+    refused = (bad - server.forced) / sent
+    return Found(done / server.oracle(seconds), refused, p50, control.limit, now, sent, done, by_minute)
+
+
+def dropping(now: float) -> int:
+    """500, then 100 for ten minutes."""
+    return 100 if 600 <= now < 1200 else 500
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """An endpoint and how it is used."""
+
+    server: Callable[[random.Random], Server]
+    queues_silently: bool = False
+    most: int = 2000
+
+
+def capped(cap: int, **more: float | Latency) -> Scenario:
+    """An endpoint with a hidden cap."""
+    return Scenario(lambda rng: Capped(rng, cap=lambda _: cap, **more))  # pyright: ignore[reportArgumentType]
+
+
+def queue(slots: int, slowdown: float = 0.0, latency: Latency = lognormal) -> Scenario:
+    """An endpoint that queues in silence."""
+    return Scenario(lambda rng: Queueing(rng, slots=slots, slowdown=slowdown, latency=latency), queues_silently=True)
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "cap 8": capped(8),
+    "cap 40": capped(40),
+    "cap 500": capped(500),
+    "cap 1,500": capped(1500),
+    "cap 500, log-normal sigma 1.2": capped(500, latency=wide_lognormal),
+    "cap 40, log-normal sigma 1.2": capped(40, latency=wide_lognormal),
+    "cap 500, Pareto": capped(500, latency=pareto),
+    "cap 64, answers and refusals in 0.2 s": capped(64, latency=brief, mean_s=0.2),
+    "cap 500, 5 % refused at any load": capped(500, ambient=0.05),
+    "cap 500, 10 % refused at any load": capped(500, ambient=0.1),
+    "cap 500, then 100, then 500": Scenario(lambda rng: Capped(rng, cap=dropping)),
+    "2M tokens a minute, no headers": Scenario(lambda rng: Metered(rng)),
+    "2M tokens a minute, headers": Scenario(lambda rng: Metered(rng, headers=True)),
+    "503 two minutes in ten, cap 300": Scenario(lambda rng: Failing(rng, down=lambda now: now % 600 >= 480)),
+    "503 for ten minutes, cap 300": Scenario(lambda rng: Failing(rng, down=lambda now: 600 <= now < 1200)),
+    "queue of 32 slots": queue(32),
+    "queue of 256 slots": queue(256),
+    "queue of 300 slots": queue(300),
+    "queue of 1,000 slots": queue(1000),
+    "queue of 256, full batch half as fast": queue(256, slowdown=1.0),
+    "queue of 256, log-normal sigma 1.2": queue(256, latency=wide_lognormal),
+}
+
+
+def find(name: str, seed: int, seconds: float) -> Found:
+    """Play one scenario once."""
+    scenario = SCENARIOS[name]
+    server = scenario.server(random.Random(seed))
+    return simulate(server, seconds, queues_silently=scenario.queues_silently, most=scenario.most)
+
+
+def short_run(seed: int, ambient: float) -> Found:
+    """5,000 requests of 0.2 s, 256 allowed, no other limit."""
+    server = Capped(random.Random(seed), cap=lambda _: 10**6, ambient=ambient, latency=brief, mean_s=0.2)
+    return simulate(server, 3600, most=256, wanted=5000)
+
+
+def main() -> None:
+    """Print one line for each scenario."""
+    parser = argparse.ArgumentParser(description="The concurrency controller against simulated endpoints.")
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", default="")
+    asked = parser.parse_args()
+    names = [name for name in SCENARIOS if asked.only in name]
+    print(f"{asked.minutes:g} virtual minutes, {asked.seeds} seeds, median (worst)")
+    print(f"{'endpoint':<38} {'goodput':>16} {'refused':>16} {'p50':>14} {'limit':>6} {'sent/useful':>12}")
+    with multiprocessing.Pool(2) as pool:
+        jobs = [(name, seed, asked.minutes * 60) for name in names for seed in range(asked.seeds)]
+        found = pool.starmap(find, jobs, chunksize=1)
+    for at, name in enumerate(names):
+        runs = found[at * asked.seeds : (at + 1) * asked.seeds]
+        goodput, refused, p50 = ([getattr(run, part) for run in runs] for part in ("goodput", "refused", "p50"))
+        print(
+            f"{name:<38} {statistics.median(goodput):>7.1%} ({min(goodput):>6.1%}) "
+            f"{statistics.median(refused):>7.2%} ({max(refused):>6.2%}) {statistics.median(p50):>6.2f} ({max(p50):>4.2f}) "
+            f"{statistics.median(run.limit for run in runs):>7.0f} {max(run.sent / run.useful for run in runs):>12.3f}"
+        )
+    if not asked.only:
+        clean, noisy = ([short_run(seed, share).took_s for seed in range(4 * asked.seeds)] for share in (0, 0.05))
+        ratios = [one / other for one, other in zip(noisy, clean, strict=True)]
+        print(
+            f"5,000 requests of 0.2 s, 256 at once: {statistics.median(clean):.2f} s; with 5 % refused at any load "
+            f"{statistics.median(ratios):.2f} (worst {max(ratios):.2f}) times as long"
+        )
+
+
+if __name__ == "__main__":
+    main()
