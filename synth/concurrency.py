@@ -17,15 +17,15 @@ START = 16
 SATURATED = 0.8
 """A limit grows only when so much of it is used."""
 CUT = 0.97
-DEEP_CUT = 0.85
+DEEP_CUT = 0.8
 """When the cut before did not end the refusals."""
-HOLD = 100
+HOLD = 200
 """Answers to wait for, for each refusal that led to a cut, before probing again: refusals stay near one in a hundred."""
 COSTLIEST_HOLD = 10
 SLOWEST_GROWTH = 0.02
 FASTEST_GROWTH = 2.0
 """Growth per answer when probing begins; it doubles every round up to that of slow start, which is tripling."""
-ALARM = 9.0
+ALARM = 11.0
 """The sum of log likelihood ratios that calls for a cut."""
 LEAST_AMBIENT = 0.005
 LEAST_OVERLOAD = 0.1
@@ -53,7 +53,7 @@ class Concurrency:
         self._before_cut = self.limit
         self._excess = 0
         """Refusals that were on their way at the last cut, and the one that called for it."""
-        self._since_cut = 0
+        self._since_cut = inf
         self._refusals = _Refusals()
         self._search = _Search(self.limit, most) if queues_silently else None
         self._breaker = _Breaker()
@@ -85,7 +85,7 @@ class Concurrency:
             self._hold -= 1
         elif busy:
             self.limit = min(self.most, self.limit + self._growth)
-            self._growth = min(FASTEST_GROWTH, self._growth * 2 ** (1 / self.limit))
+            self._growth = min(FASTEST_GROWTH, self._growth * 1.5 ** (1 / self.limit))
         return True
 
     def refused(self, now: float, sent_at: float) -> bool:
@@ -97,7 +97,7 @@ class Concurrency:
         if sent_at <= self._last_cut:  # on its way before the cut: it calls for no other one, but for a deeper one
             self._excess += 1
             self._shrink(self.limit)
-        elif self._refusals.refused():
+        elif self._refusals.refused(now, sent_at):
             self._cut(now)
         return self._streak >= STREAK
 
@@ -112,11 +112,11 @@ class Concurrency:
 
     def _cut(self, now: float) -> None:
         deep = self._since_cut < self.limit
-        self._excess = 1
+        self._excess = self._refusals.at_once
         self._hold = HOLD * min(self._refusals.forget(), COSTLIEST_HOLD)
         self._last_cut, self._before_cut, self._since_cut = now, self.limit, 0
         self._growth = SLOWEST_GROWTH
-        self._shrink(self.limit * (DEEP_CUT if deep and self._last_cut > 0 else CUT))
+        self._shrink(self.limit * (DEEP_CUT if deep else CUT))
 
     def _shrink(self, limit: float) -> None:
         """Less by as many as were refused, but not below half: refusals of many at once say little of how many."""
@@ -128,10 +128,13 @@ class _Refusals:
     """Tells refusals that come at any load from those that show too much of it: Page's cumulative sum of evidence."""
 
     def __init__(self) -> None:
-        self._refused, self._sent = 1.0, 20.0
-        """What is known of the ambient share; at first as if there had been one in twenty."""
+        self._refused, self._sent = 10.0, 100.0
+        """What is known of the ambient share; at first as if there had been ten in a hundred."""
         self._evidence = 0.0
         self._run = (0, 0)
+        self._first = -inf
+        self.at_once = 0
+        """Refusals of requests that were on the wire together."""
 
     def sent(self) -> None:
         """A request went out. Answers come much later than refusals, so refusals are compared with what was sent."""
@@ -145,11 +148,14 @@ class _Refusals:
                 self._refused, self._sent = self._refused / 2, self._sent / 2
             self.forget()
 
-    def refused(self) -> bool:
+    def refused(self, now: float, sent_at: float) -> bool:
         """One was refused; whether there are too many."""
         ambient, overload = self._shares()
         self._evidence += log(overload / ambient)
+        if not self._run[0]:
+            self._first, self.at_once = now, 0
         self._run = (self._run[0] + 1, self._run[1])
+        self.at_once += sent_at <= self._first
         return self._evidence > ALARM
 
     def _shares(self) -> tuple[float, float]:
@@ -158,7 +164,8 @@ class _Refusals:
 
     def forget(self) -> int:
         """Begin again, with what is known of the ambient share; how many refusals led here."""
-        refused, self._run, self._evidence = self._run[0], (0, 0), 0.0
+        refused, self._run = self._run[0], (0, 0)
+        self._evidence = ALARM / 2 if self._evidence > ALARM else 0.0  # it takes less to find that a cut was too small
         return refused
 
 
@@ -205,6 +212,14 @@ FIRST_GAIN = 2.5
 WORTH = 0.25
 """A raise must bring this share of itself in throughput."""
 STEP = 1.25
+RAMP_WORTH = 1.5
+"""Growth of throughput from round to round that shows the server is not full."""
+FORGETS = 0.99
+LOST = 0.8
+"""Less of the best throughput lately shows that the limit has become too small."""
+MOST_GAIN = 4.0
+MEASURED = 128
+"""Answers that show a throughput well enough to compare it with another."""
 TRIAL_EVERY_S = 180.0
 
 
@@ -252,22 +267,24 @@ class _Search:
             self._done, self._tokens, self._began = 0, 0, now
             if busy:
                 self._round(now, rate)
-            self._round_ends = max(self._limit, 2 * START)
+            self._round_ends = max(self._limit, 2 * START if self._ramp else MEASURED)
         return self._limit
 
     def _round(self, now: float, rate: float) -> None:
         if not self._ramp:
             self._refine(now, rate)
-        elif rate < self._best * STEP:
+        elif rate < self._best * RAMP_WORTH:
             self._ramp = False
-        self._best = max(self._best, rate)
+        self._best = max(self._best * FORGETS, rate)
         if not self._ramp:
             seconds, tokens = self._unloaded
             self._limit = max(1.0, min(self._most, self._gain * rate * seconds / tokens))
 
     def _refine(self, now: float, rate: float) -> None:
         """Measure, change the gain, measure again, keep it or go back."""
-        if self._before is None:
+        if rate < LOST * self._best:  # too little is given: the time a token took at the start was too short a sample
+            self._gain, self._before = min(MOST_GAIN, self._gain * STEP), None
+        elif self._before is None:
             if now >= self._until:
                 self._up = self._up or self._gain == GAIN
                 self._before = (self._gain, rate)

@@ -1,0 +1,195 @@
+"""The concurrency controller, in virtual time: the scenarios of the bench, shorter, and each rule on its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from synth.concurrency import START, Concurrency
+
+
+def load_bench() -> ModuleType:
+    path = Path(__file__).parent / "bench" / "controller.py"
+    spec = importlib.util.spec_from_file_location("bench_controller", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+bench = load_bench()
+
+
+def ramped(most: int = 500) -> tuple[Concurrency, float]:
+    """A controller that has reached `most`, and the time."""
+    control, now = Concurrency(most), 0.0
+    while control.limit < most:
+        now += 0.01
+        control.sending(control.allowed())
+        control.accepted(now, now - 1, 100)
+    return control, now
+
+
+@pytest.mark.parametrize(
+    ("name", "minutes", "goodput", "refused"),
+    [
+        ("cap 40", 20, 0.93, 0.012),
+        ("cap 500", 15, 0.90, 0.01),
+        ("cap 500, 5 % refused at any load", 15, 0.90, 0.01),
+        ("cap 500, then 100, then 500", 30, 0.75, 0.02),
+        ("2M tokens a minute, no headers", 15, 0.93, 0.02),
+        ("503 two minutes in ten, cap 300", 20, 0.90, 0.015),
+        ("queue of 256 slots", 15, 0.93, 0.0),
+    ],
+)
+def test_most_of_what_an_endpoint_bears_is_used_and_little_is_refused(
+    name: str, minutes: float, goodput: float, refused: float
+):
+    found = bench.find(name, 11, minutes * 60)
+    assert found.goodput >= goodput
+    assert found.refused <= refused
+
+
+def test_a_server_that_queues_in_silence_is_not_flooded():
+    assert bench.find("queue of 256 slots", 12, 1200).p50 <= 1.5
+
+
+def test_refusals_at_any_load_do_not_slow_a_short_run():
+    seeds = range(20)
+    ratios = sorted(bench.short_run(seed, 0.05).took_s / bench.short_run(seed, 0).took_s for seed in seeds)
+    assert ratios[10] <= 1.2
+
+
+def test_256_in_flight_are_reached_in_four_rounds():
+    control = Concurrency(256)
+    assert control.allowed() == START
+    for turn in range(4):
+        width = control.allowed()
+        for place in range(width):
+            control.sending(place + 1)
+        for place in range(width):
+            control.sending(width)  # the next request takes the place at once
+            control.accepted(turn + 1.0, float(turn), 100)
+    assert control.allowed() == 256
+
+
+def test_500_refused_at_once_are_one_cut():
+    control, now = ramped()
+    for place in range(500):
+        control.sending(place + 1)
+    for _ in range(500):
+        control.refused(now + 1, now)
+    assert control.limit == 250
+
+
+def test_one_refusal_among_many_answers_is_no_reason_to_cut():
+    control, now = ramped()
+    for turn in range(1000):
+        now += 0.01
+        control.sending(500)
+        if turn % 100 == 50:
+            control.refused(now, now - 0.005)
+        else:
+            control.accepted(now, now - 0.005, 100)
+    assert control.limit == 500
+
+
+def test_a_limit_that_is_not_used_does_not_grow():
+    control = Concurrency(500)
+    for turn in range(1000):
+        control.sending(4)
+        control.accepted(float(turn), turn - 0.5, 100)
+    assert control.allowed() == START
+
+
+def test_all_should_heed_the_pause_that_the_fourth_refusal_in_a_row_asks_for():
+    control = Concurrency(500)
+    for place in range(START):
+        control.sending(place + 1)
+    assert [control.refused(1.0, 0.5) for _ in range(4)] == [False, False, False, True]
+
+
+def test_the_breaker_opens_and_a_canary_closes_it():
+    control, now = ramped()
+    for _ in range(20):
+        control.sending(1)
+        control.failed(now, now - 0.1)
+    assert control.closed_s(now) == 30
+    assert control.closed_s(now + 30) == 0
+    assert control.allowed() == 1
+    control.sending(1)
+    control.accepted(now + 31, now + 30, 100)
+    assert control.allowed() == 500
+
+
+def test_a_canary_that_dies_opens_the_breaker_again():
+    control, now = ramped()
+    for _ in range(20):
+        control.sending(1)
+        control.failed(now, now - 0.1)
+    control.sending(1)
+    control.failed(now + 31, now + 30)
+    assert control.closed_s(now + 31) == 30
+    assert control.allowed() == 1
+
+
+def test_what_was_under_way_when_the_breaker_opened_neither_closes_it_nor_holds_up_the_canary():
+    control, now = ramped()
+    for place in range(100):
+        control.sending(place + 1)
+    for _ in range(20):
+        control.failed(now, now - 0.1)
+    for _ in range(30):
+        control.accepted(now + 5, now - 0.1, 100)
+    assert control.closed_s(now + 5) == 25
+    assert control.allowed() == 100 - 20 - 30 + 1
+
+
+def test_a_few_failures_among_answers_leave_the_breaker_shut():
+    control, now = ramped()
+    for turn in range(200):
+        control.sending(2)
+        if turn % 3:
+            control.accepted(now, now - 0.1, 100)
+        else:
+            control.failed(now, now - 0.1)
+    assert control.closed_s(now) == 0
+
+
+def test_an_endpoint_that_is_down_for_an_hour_is_asked_rarely_and_found_when_it_is_up():
+    server = bench.Failing(random.Random(1), down=lambda now: now < 3600)
+    found = bench.simulate(server, 5400)
+    assert found.sent - found.useful < 500
+    assert sum(found.done_by_minute[70:72]) > 0
+    assert found.goodput >= 0.6
+
+
+def test_an_endpoint_is_never_asked_less_often_than_every_ten_minutes():
+    control, now = Concurrency(100), 0.0
+    for _ in range(20):
+        control.sending(1)
+        control.failed(now, now)
+    for _ in range(10_000):  # fault 1: connections refused 10,000 times
+        now += control.closed_s(now)
+        control.sending(1)
+        control.failed(now + 0.001, now)
+        assert 30 <= control.closed_s(now) <= 601
+    now += control.closed_s(now)
+    control.sending(1)
+    control.accepted(now + 1, now, 100)
+    assert control.allowed() >= START
+
+
+def test_a_server_said_to_queue_that_refuses_is_believed():
+    control = Concurrency(500, queues_silently=True)
+    for _ in range(40):
+        control.sending(START)
+        control.refused(1.0, 0.5)
+    assert control.limit < START
