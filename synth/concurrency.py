@@ -1,7 +1,7 @@
 """How many requests one endpoint can bear, found from what it says. Pure decisions: time comes in, a number comes out.
 
 Additive increase, multiplicative decrease (Chiu and Jain, 1989) on rate signals only, never on raw latency, which
-differs with the length of answers. Each answer raises the limit a little: by one in slow start (Jacobson, 1988), by
+differs with the length of answers. Each answer raises the limit a little: by two in slow start (Jacobson, 1988), by
 nothing for a while after a cut, then faster and faster (after CUBIC, Ha, Rhee and Xu, 2008). What calls for a cut is
 not one refusal but more than come at any load, by Page's cumulative sum test (1954). A circuit breaker (Nygard,
 Release It!, 2007) stands before an endpoint that fails. Servers that queue in silence are given as many requests as
@@ -20,11 +20,11 @@ CUT = 0.97
 DEEP_CUT = 0.8
 """When the cut before did not end the refusals."""
 HOLD = 200
-"""Answers to wait for, for each refusal that led to a cut, before probing again: refusals stay near one in a hundred."""
+"""Answers to wait for, for each refusal that led to a cut, before probing again: it keeps refusals rare."""
 COSTLIEST_HOLD = 5
 SLOWEST_GROWTH = 0.02
 FASTEST_GROWTH = 2.0
-"""Growth per answer when probing begins; it doubles every round up to that of slow start, which is tripling."""
+"""Growth per answer when probing begins; it grows by half every round up to that of slow start, which is tripling."""
 ALARM = 11.0
 """The sum of log likelihood ratios that calls for a cut."""
 LEAST_AMBIENT = 0.005
@@ -257,7 +257,7 @@ class _Search:
         self._gain = FIRST_GAIN
         self._unloaded_until = inf
         self._unloaded = (0.0, 0)
-        """Seconds and tokens of the requests sent before the limit had doubled."""
+        """Seconds and tokens of the requests sent before the limit was four times the first."""
         self._done = 0
         self._round_ends = 2.0 * START
         self._tokens = 0
@@ -278,7 +278,7 @@ class _Search:
         self._tokens += tokens
         if self._ramp and busy:
             self._limit = min(self._most, self._limit + FASTEST_GROWTH)
-            if self._limit >= 2 * START:
+            if self._limit >= 4 * START:
                 self._unloaded_until = min(self._unloaded_until, now)
         if self._done >= self._round_ends:
             rate = self._tokens / max(1e-9, now - self._began)

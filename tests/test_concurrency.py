@@ -27,6 +27,18 @@ def load_bench() -> ModuleType:
 bench = load_bench()
 
 
+def boundless(_: float) -> int:
+    return 10**6
+
+
+def one_second(_: random.Random) -> float:
+    return 1.0
+
+
+def first_hour(now: float) -> bool:
+    return now < 3600
+
+
 def ramped(most: int = 500) -> tuple[Concurrency, float]:
     """A controller that has reached `most`, and the time."""
     control, now = Concurrency(most), 0.0
@@ -68,7 +80,7 @@ def test_refusals_at_any_load_do_not_slow_a_short_run():
 
 
 def test_256_in_flight_are_reached_in_four_rounds():
-    server = bench.Capped(random.Random(1), cap=lambda _: 10**6, latency=lambda _: 1.0, mean_s=1.0)
+    server = bench.Capped(random.Random(1), cap=boundless, latency=one_second, mean_s=1.0)
     assert bench.simulate(server, 4.5, most=256).limit == 256
 
 
@@ -156,7 +168,7 @@ def test_a_few_failures_among_answers_leave_the_breaker_shut():
 
 
 def test_an_endpoint_that_is_down_for_an_hour_is_asked_rarely_and_found_when_it_is_up():
-    server = bench.Failing(random.Random(1), down=lambda now: now < 3600)
+    server = bench.Failing(random.Random(1), down=first_hour)
     found = bench.simulate(server, 5400)
     assert found.sent - found.useful < 500
     assert sum(found.done_by_minute[70:72]) > 0

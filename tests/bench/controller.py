@@ -228,7 +228,7 @@ def simulate(
         for allowance in allowances:
             per_s = allowance.per_s()
             if per_s is not None:
-                bucket = bucket or Bucket(60 * per_s, lambda: now)
+                bucket = bucket or Bucket(60 * per_s, lambda: now)  # noqa: B023 (the clock of this simulation)
                 bucket.learn(allowance, per_s, taken, now - sent_at)
     p50 = statistics.median(latencies[len(latencies) // 2 :]) / MEDIAN_S
     refused = (bad - server.forced) / sent
