@@ -60,7 +60,19 @@ class Concurrency:
 
     def allowed(self) -> int:
         """The most requests that may be on the wire: one canary more than before while the breaker is half open."""
-        return self._breaker.old + 1 if self._breaker.pause_s else max(1, int(self.limit))
+        return max(0, self._breaker.old) + 1 if self._breaker.pause_s else max(1, int(self.limit))
+
+    @property
+    def half_open(self) -> bool:
+        """Whether the breaker waits for its canary."""
+        return self._breaker.pause_s > 0
+
+    def lower_most(self, most: int) -> None:
+        """Never allow more than this from now on."""
+        self.most = most
+        self.limit = min(self.limit, float(most))
+        if self._search is not None:
+            self._search.most = most
 
     def closed_s(self, now: float) -> float:
         """Seconds for which the breaker lets nothing through; 0 when it does."""
@@ -251,7 +263,7 @@ class _Search:
 
     def __init__(self, limit: float, most: int) -> None:
         self._limit = limit
-        self._most = most
+        self.most = most
         self._ramp = True
         self._best = 0.0
         self._gain = FIRST_GAIN
@@ -277,7 +289,7 @@ class _Search:
         self._done += 1
         self._tokens += tokens
         if self._ramp and busy:
-            self._limit = min(self._most, self._limit + FASTEST_GROWTH)
+            self._limit = min(self.most, self._limit + FASTEST_GROWTH)
             if self._limit >= 4 * START:
                 self._unloaded_until = min(self._unloaded_until, now)
         if self._done >= self._round_ends:
@@ -296,7 +308,7 @@ class _Search:
         self._best = max(self._best * FORGETS, rate)
         if not self._ramp:
             seconds, tokens = self._unloaded
-            self._limit = max(1.0, min(self._most, self._gain * rate * seconds / tokens))
+            self._limit = max(1.0, min(self.most, self._gain * rate * seconds / tokens))
 
     def _refine(self, now: float, rate: float) -> None:
         """Measure, change the gain, measure again, keep it or go back."""

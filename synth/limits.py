@@ -74,6 +74,7 @@ class Bucket:
 
     def learn(self, told: Allowance, per_s: float, taken_then: float, since_s: float) -> None:
         """Follow what a reply told of the limit, less what was taken since its request was sent, `since_s` ago."""
+        self._then = self._clock()  # what the reply tells is of now
         self._rate, self._room = LEARNED_HEADROOM * per_s, told.limit
         self._level = min(self._room, told.remaining + since_s * self._rate - (self.taken - taken_then))
 
@@ -119,13 +120,13 @@ class Lane:
         self.concurrency.refused(self._clock(), sent_at)
         self._hold(retry_after_s)
 
-    def failed(self, retry_after_s: float | None, *, again: bool = False) -> None:
+    def failed(self, sent_at: float, retry_after_s: float | None, *, again: bool = False) -> None:
         """The endpoint did not answer, or said that it is out of order; `again` for a request that failed before.
 
         A few requests that fail whatever the endpoint's state must not close it for the others.
         """
         if not again or self.concurrency.half_open:
-            self.concurrency.failed(self._clock())
+            self.concurrency.failed(self._clock(), sent_at)
         self._hold(retry_after_s)
 
     def learn(self, allowances: Sequence[Allowance], taken: dict[str, float], since_s: float) -> None:

@@ -280,7 +280,7 @@ class Teacher:
         elif failure == "rate":
             place.lane.refused(sent_at, result.retry_after_s)
         elif failure != "malformed":
-            place.lane.failed(result.retry_after_s, again=bool(tries.failures))
+            place.lane.failed(sent_at, result.retry_after_s, again=bool(tries.failures))
         self._answered = self._answered or outcome.status > 0
         self._spoken = self._spoken or failure in SPOKEN or b'"choices"' in outcome.body
 

@@ -212,7 +212,7 @@ def test_a_replica_that_fails_at_once_does_not_draw_all_requests_to_it():
             place = await admission.board(10, 0, number)
             if place.lane.place == 0:
                 dead += 1
-                place.lane.failed(None)
+                place.lane.failed(clock.now - 0.001, None)
             else:
                 admission.accepted(place, clock.now, 10)
             admission.land(place)
@@ -227,7 +227,7 @@ def test_a_replica_that_came_back_is_used_again():
 
     async def main() -> list[int]:
         for _ in range(30):
-            admission.lanes[0].failed(None)
+            admission.lanes[0].failed(clock.now, None)
         before = await boarded(admission, [(10, 0)] * 10)
         clock.now += 40  # the breaker lets one through to see
         canary = [await admission.board(10, 0, 0) for _ in range(4)]

@@ -102,21 +102,21 @@ async def play(scenario: Scenario, seconds: float, most: int) -> tuple[int, int,
     async def work(session: aiohttp.ClientSession) -> None:
         nonlocal done, bad, sent
         while time.monotonic() < ends:
-            await admission.board(TOKENS, 0)
+            place = await admission.board(TOKENS, 0)
             sent_at = time.monotonic()
             sent += 1
             try:
                 async with session.post(url, data=b"{}") as response:
                     await response.read()
             finally:
-                admission.land()
+                admission.land(place)
             if response.status == 200:
                 done += time.monotonic() < ends
                 latencies.append(time.monotonic() - sent_at)
-                admission.accepted(sent_at, TOKENS)
+                admission.accepted(place, sent_at, TOKENS)
             else:
                 bad += 1
-                admission.refused(sent_at, 0.01)
+                place.lane.refused(sent_at, 0.01)
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         workers = [asyncio.create_task(work(session)) for _ in range(most)]
