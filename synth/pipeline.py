@@ -48,7 +48,7 @@ from synth.store import Store
 from synth.teacher import Teacher
 from synth.types import Outcome, Rejection, Request, Sample
 
-WINDOW_PER_SLOT = 4
+WINDOW_PER_SLOT = 3
 EXAMPLES = 12
 PARKED_EXIT = 3
 LAST_ID = "~"

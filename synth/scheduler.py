@@ -12,6 +12,9 @@ from synth.errors import Stalled
 T = TypeVar("T")
 R = TypeVar("R")
 
+HELD = 8
+"""Windows of finished results that may wait for a straggler, as one that was told to come back in a second is."""
+
 
 class Channel(asyncio.Queue[T | None]):
     """A bounded line of values between two stages; `None` inside marks its end."""
@@ -29,11 +32,11 @@ async def in_order(
 ) -> None:
     """Do the work of up to `window` values at once and emit the results in the order of the source.
 
-    A straggler holds back what follows it, never what is being worked on, until the window is full.
+    A straggler holds back what follows it, never what is being worked on, until HELD windows of results wait for it.
     """
-    started: Channel[tuple[T, asyncio.Task[R]]] = Channel(window)
+    started: Channel[tuple[T, asyncio.Task[R]]] = Channel(HELD * window)
     async with asyncio.TaskGroup() as group:
-        group.create_task(_start(group, source, work, started))
+        group.create_task(_start(group, source, work, started, asyncio.Semaphore(window)))
         async for value, task in started:
             await emit(value, await task)
 
@@ -43,9 +46,13 @@ async def _start(
     source: AsyncIterator[T],
     work: Callable[[T], Coroutine[Any, Any, R]],
     started: Channel[tuple[T, asyncio.Task[R]]],
+    places: asyncio.Semaphore,
 ) -> None:
     async for value in source:
-        await started.put((value, group.create_task(work(value))))
+        await places.acquire()
+        task = group.create_task(work(value))
+        task.add_done_callback(lambda _: places.release())
+        await started.put((value, task))
     await started.put(None)
 
 

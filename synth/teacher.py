@@ -324,7 +324,7 @@ class Teacher:
             raise error
         if failure != "rate":
             self._repeats += 1
-        ceiling = min(LONGEST_BACKOFF_S, BACKOFF_S * 2 ** min(times, 10))
+        ceiling = min(LONGEST_BACKOFF_S, BACKOFF_S * 2 ** min(times - 1, 10))
         wait_s = self._jitter.uniform(0, ceiling)
         if error.retry_after_s is not None:
             wait_s = min(error.retry_after_s, LONGEST_GATE_S) * (1 + 0.1 * self._jitter.random())
