@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
 from pydantic import Field
 
-from synth.dedupe.normalise import NUMBER, masked, normalise
+from synth.dedupe.normalise import FIGURE, VALUES, normalise
 from synth.text import HAN, KANA
 from synth.types import Sample, Value
 
@@ -64,16 +64,15 @@ class Twins:
 
     def add(self, id: str, text: str) -> Match | None:  # noqa: A002 (the word of the design)
         """The earlier twin of a text, or None, in which case the text is now one to compare others with."""
-        plain = normalise(text)
+        plain = normalise(text) or text.strip()  # marks alone have only their like for twins
         digest = hashlib.blake2b(plain.encode("utf-8", "replace"), digest_size=12).digest()
         twin = self._exact.get(digest)
         if twin is not None:
             return Match(self._kept[twin][0], 1.0, "exact")
         bands: list[int] = []
         if self._dedupe.near and plain:
-            grams = ngrams(masked(plain), gram_size(plain))
-            bands = _bands(grams)
-            match = self._near(plain, grams, bands)
+            size, grams, bands = fingerprint(plain)
+            match = self._near(size, grams, bands)
             if match is not None:
                 return match
         place = len(self._kept)
@@ -83,19 +82,17 @@ class Twins:
             self._bands.setdefault(band, []).append(place)
         return None
 
-    def _near(self, plain: str, grams: frozenset[str], bands: Iterable[int]) -> Match | None:
-        """The most similar candidate with the same numbers, if it is similar enough; among equals the first."""
-        own_numbers = sorted(NUMBER.findall(plain))
-        size = gram_size(plain)
+    def _near(self, size: int, grams: frozenset[str], bands: list[int]) -> Match | None:
+        """The most similar candidate, if it is similar enough; among equals the first."""
         threshold = self._dedupe.threshold or THRESHOLDS[size]
         best: Match | None = None
-        candidates = dict.fromkeys(place for band in bands for place in self._bands.get(band, ()))
-        for place in sorted(candidates)[:MOST_CANDIDATES]:
+        shared = Counter(place for band in bands for place in self._bands.get(band, ()))
+        # those that share most bands are the likeliest
+        for place in sorted(shared, key=lambda place: (-shared[place], place))[:MOST_CANDIDATES]:
             twin_id, packed = self._kept[place]
-            other = zlib.decompress(packed).decode()
-            if sorted(NUMBER.findall(other)) != own_numbers:
-                continue
-            similarity = jaccard(grams, ngrams(masked(other), size))
+            other = ngrams(FIGURE.sub("0", zlib.decompress(packed).decode()), size)
+            common = len(grams & other)
+            similarity = common / (len(grams) + len(other) - common)
             if similarity >= threshold and (best is None or similarity > best.similarity):
                 best = Match(twin_id, round(similarity, 4), "near")
         return best
@@ -112,26 +109,25 @@ def text_of(sample: Sample, by: str) -> str:
     return str(sample.fields.get(by, ""))
 
 
-def gram_size(plain: str) -> int:
-    """How many characters tell something: fewer where each carries more."""
+def fingerprint(plain: str) -> tuple[int, frozenset[str], list[int]]:
+    """The n-gram size that suits a normalised text, its n-grams with figures masked, and the keys of its bands.
+
+    The keys hold the text's figures in their order, so that only texts with the same ones ever meet: with other
+    numbers or operators it is another question.
+    """
     cjk = len(KANA.findall(plain)) + len(HAN.findall(plain))
-    return CJK_GRAM if cjk * 2 > len(plain) else LATIN_GRAM
+    size = CJK_GRAM if cjk * 2 > len(plain) else LATIN_GRAM
+    pieces = FIGURE.split(plain)  # every second piece is a figure
+    grams = ngrams("0".join(pieces[::2]), size)
+    figures = " ".join(VALUES.get(figure, figure) for figure in pieces[1::2])
+    minhash: Any = import_module("rensa").RMinHash(num_perm=PERMUTATIONS, seed=SEED)  # it carries no types
+    minhash.update(list(grams))
+    digest: list[int] = minhash.digest()
+    # hash() of a text differs from run to run, of numbers it does not
+    key = int.from_bytes(hashlib.blake2b(figures.encode("utf-8", "replace"), digest_size=8).digest())
+    return size, grams, [hash((key, start, *digest[start : start + ROWS])) for start in range(0, PERMUTATIONS, ROWS)]
 
 
 def ngrams(plain: str, size: int) -> frozenset[str]:
     """The character n-grams of a normalised text, the text itself when it is shorter."""
     return frozenset(plain[start : start + size] for start in range(max(1, len(plain) - size + 1)))
-
-
-def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
-    """The share of common members among all."""
-    common = len(one & other)
-    return common / (len(one) + len(other) - common)
-
-
-def _bands(grams: frozenset[str]) -> list[int]:
-    minhash: Any = import_module("rensa").RMinHash(num_perm=PERMUTATIONS, seed=SEED)  # it carries no types
-    minhash.update(list(grams))
-    digest: list[int] = minhash.digest()
-    starts = range(0, PERMUTATIONS, ROWS)
-    return [hash((start, *digest[start : start + ROWS])) for start in starts]
