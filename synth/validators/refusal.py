@@ -12,38 +12,67 @@ from synth.types import Sample, Value
 OPENING_CHARS = 260
 LONG_CHARS = 900
 
+CANT = r"(?:can(?:no|')?t|can\s+not|could\s*n[o']t|won't|will\s+not|(?:am|'m|are|'re)\s+(?:unable|not\s+able)\s+to)"
+HELPING = r"(?:help(?!\s+(?:\w+ing|but)\b)|assist|answer|comply|respond|discuss|engage|fulfill?|support|provide|process|complete|take\s+part)"
+ASKED = r"(?:this|that|your|these|those|such)(?:\s+\w+)?\s+(?:requests?|questions?|tasks?|topics?|inquiry)"
+SPEAKER = r"(?<!if\s)(?<!when\s)(?<!because\s)(?<!why\s)(?<!what\s)i"
+OBJECT = (
+    r"(?:(?:\w+\s+)?(?:with\s+)?(?:(?:you|that|this|these|those|such|any|your|questions?|requests?)\b(?!\s+up)|(?:\w+\s+)?"
+    r"(?:advice|information|content|answers?|opinions?|assistance|help|instructions)\b)|[.,;!]|\Z)"
+)
 ENGLISH = re.compile(
-    r"""\b(?:
-        (?:i|we)(?:\s+am|'m|\s+are|'re)?\s+(?:really\s+|very\s+|so\s+|truly\s+)?sorry,?\s+(?:but\s+)?(?:i|we|that|this)\b
-            .{0,40}?\b(?:can(?:no|')t|unable|not\s+able|won't|not\s+allowed|not\s+comfortable)
-        | (?:i|we)\s+(?:can(?:no|')?t|can\s+not|could\s+not|couldn't|won't|will\s+not|must|have\s+to)\s+
-            (?:be\s+able\s+to\s+|in\s+good\s+conscience\s+|really\s+)?
-            (?:help|assist|answer|comply|fulfill?|provide|support|do\s+that|do\s+this|respond|discuss|decline|refuse
-              |complete|engage|continue|take\s+part|give|share|create|generate|write|solve|process)
-        | (?:i'm|i\s+am|we're|we\s+are)\s+(?:unable|not\s+able|not\s+comfortable|not\s+permitted|not\s+allowed
-            |not\s+in\s+a\s+position|not\s+going)\s+
-        | as\s+an?\s+(?:ai|artificial\s+intelligence|language)\b.{0,60}?\b(?:can(?:no|')?t|unable|not|don't)\b
-        | (?:i|we)\s+(?:have\s+to|must|would\s+rather|'d\s+rather|need\s+to)\s+(?:respectfully\s+)?(?:decline|refuse|pass)
-        | (?:this|that|your)\s+(?:request|question|topic)\s+(?:is\s+not\s+something|falls\s+outside|goes\s+against
-            |violates|is\s+beyond)
-        | (?:against|violates?)\s+(?:my|our)\s+(?:guidelines|policy|policies|principles)
-        | (?:not|isn't)\s+something\s+(?:i|we)\s+can\s+(?:help|assist|do|answer)
-        | (?:i|we)\s+(?:respectfully\s+)?(?:decline|refuse)\s+to\b
-    )""",
+    rf"""\b(?:
+        i(?:\s+am|'m)?\s+(?:\w+\s+)?(?:sorry|afraid),?\s+(?:but\s+)?(?:i|we|that|this|it)\b.{{0,40}}?
+            (?:\b{CANT}|\bnot\s+(?:allowed|comfortable|possible))(?!\s+(?:come|attend|join|make\s+it|be\s+there|go\b))
+        | (?:i|we)\s+{CANT}\s+(?:be\s+able\s+to\s+|in\s+good\s+conscience\s+|really\s+)?(?:{HELPING}|do|give|share|create
+            |generate|write|solve|work\s+on)\s+(?:you\b|an?\s+answer|(?:with\s+)?(?:{ASKED}|(?:this|that)\s*(?:[.,;!]|\Z)))
+        | {SPEAKER}\s+{CANT}\s+(?:be\s+able\s+to\s+|in\s+good\s+conscience\s+|really\s+)?(?:(?:assist|comply|engage|respond)\b
+            |(?:{HELPING}|continue|create|generate|write|give|share|solve|do)\s*{OBJECT})
+        | (?:i'm|i\s+am)\s+(?:unable\s+to|not\s+able\s+to|not\s+permitted\s+to|not\s+allowed\s+to|not\s+going\s+to
+            |not\s+in\s+a\s+position\s+to)\s+(?:{HELPING}|do|give|share|work\s+on|write|create)\b
+        | (?:i'm|i\s+am)\s+not\s+comfortable\s+(?:with|\w+ing)
+        | (?:inappropriate|not\s+appropriate)\s+for\s+me\s+to\b
+        | i\s+(?:do\s+not|don't)\s+(?:feel\s+comfortable|have\s+the\s+ability\s+to\s+(?:answer|help|assist|respond))
+        | (?:i|we)(?:\s+would|'d)?\s+(?:rather|prefer)\s+(?:to\s+)?not\s+(?:to\s+)?(?:answer|respond|say|discuss|help)
+        | as\s+an?\s+(?:ai|artificial\s+intelligence|(?:large\s+)?language\s+model)(?:\s+(?:language\s+)?(?:model|assistant))?
+            ,?\s+i\b.{{0,60}}?\b(?:can(?:no|')?t|unable|not|don't)\b
+        | (?:i|we)\s+(?:have\s+to|must|would\s+rather|'d\s+rather|need\s+to)\s+(?:\w+ly\s+)?(?:decline|refuse)
+            (?:\s*(?:[.,;!]|\Z)|\s+(?:to\s+(?:{HELPING}|do)|th(?:is|at|ese)|your)\b)
+        | {ASKED}\s+(?:is\s+not\s+something|falls\s+outside|goes\s+against|violates|is\s+beyond\s+(?:what\s+i|my))
+        | (?:against|violates?)\s+(?:my|our)\s+(?:usage\s+)?(?:guidelines|policy|policies|principles)
+        | (?:not|isn't)\s+(?:something|possible\s+for\s+me)\s+(?:i\s+can\s+|i'm\s+able\s+|we\s+can\s+)?(?:to\s+)?
+            (?:help|assist|do|answer)
+        | (?:i|we)\s+(?:\w+ly\s+)?(?:decline|refuse)\s+to\s+(?:{HELPING}|do)
+    )|\A\s*sorry,?\s+(?:but\s+)?no\s*[.!]""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
-CANNOT = (
-    r"(?:お答え|回答|お手伝い|お力添え|ご協力|対応|ご対応|支援|ご支援|提供|ご提供|作成|お伝え|応じ|お応え|お受け|ご案内|説明|ご説明)"
-    r"(?:を?(?:する|いたす)?(?:こと|事)(?:は|が|も)?(?:できません|出来ません|できない|いたしかねます|難しい|叶いません)"
-    r"|(?:は|が|を)?(?:できません|出来ません|できかねます|出来かねます|いたしかねます|しかねます|致しかねます|できない"
-    r"|差し控え|控えさせ|お断り|ご遠慮|遠慮させ|辞退|難しい状況)"
-    r"|(?:する|いたす)わけにはいきません|(?:られ|え)?ません|かねます)"
+NOT = (
+    r"(?:(?:でき|出来)(?:ません(?!でした)|ない(?![人方物])|かねます)|(?:いた|致)?しかねます|かねます|叶いません"
+    r"|わけにはいきません|権限がありません)"
 )
+HONORIFIC = r"(?:お答え|お応え|お手伝い|お話し|お教え|お伝え|お力添え|お受け|ご(?:回答|対応|支援|協力|提供|案内|説明|期待|希望|要望))"
+SORRY = r"(?:申し訳(?:ありません|ございません|ない(?:です|のですが))|恐れ入り(?:ます)|恐縮です|すみません|ごめんなさい)"
+SUCH = r"(?:(?:その|この)(?:ような)?|そのご|このご|ご|あなたの)"
 JAPANESE = re.compile(
-    rf"{CANNOT}|(?:AI|人工知能|言語モデル)(?:アシスタント)?(?:として|ですので|なので|であるため).{{0,40}}(?:ません|かねます)"
-    r"|(?:ご要望|ご質問|ご依頼|リクエスト)(?:に|には|について)(?:は)?.{0,16}(?:ません|かねます|控え)"
-    r"|(?:お断り|辞退|遠慮)(?:いた|させて|し|申し上げ)"
+    rf"{HONORIFIC}(?:を|に|は|が|も)?(?:する|いたす|致す|お応えする|沿う|添う)?(?:こと)?(?:は|が|も)?(?:{NOT}|控え|差し控え|難しい状況)"
+    r"|お役に立て(?:ません(?!でした)|ない)|ご(?:期待|希望|要望)に(?:は)?(?:沿え|添え)ません"
+    r"|(?:回答|お答え|返答|提供|言及|コメント)(?:は|を)?(?:控えさせ|控えます|差し控え|お断り|ご遠慮|遠慮させ|辞退させ)"
+    rf"|(?:\A|[。\n])[^。\n]{{0,4}}{SORRY}(?:が|けれど|けど|、|。)(?![^。\n]{{0,40}}(?:出席|参加|伺|行く|行け))[^。\n]{{0,60}}?"
+    rf"(?:{NOT}|(?:答え|応え|応じ|扱え|述べ)(?:られ)?(?:ません|ない))"
+    rf"|{SUCH}[^。\nA-Za-z]{{0,6}}?(?:質問|問い|依頼|要望|要求|リクエスト|相談)(?:の件)?(?:に(?:は|も)?|については?|へは)[^。\n]{{0,8}}?"
+    rf"(?:答え|応え|応じ|回答)(?:する|る|られ)?(?:こと)?(?:は|が)?(?:{NOT}|ません(?!でした)|ない(?![人方物]))"
+    rf"|(?:\A|[。、\n]){SUCH}(?:情報|内容|話題|要求|行為)[^。\n]{{0,12}}(?:提供|説明|作成|支援|回答)(?:する)?(?:こと)?(?:は|が)?{NOT}"
+    rf"|\A[^。\n]{{0,20}}(?:回答|手伝い|助言|アドバイス)を?(?:する)?(?:こと)?(?:は|が|も)?{NOT}。?\s*\Z"
+    r"|私には?[^。\n]{0,30}権限がありません"
+    r"|(?:AI|人工知能|言語モデル)(?:アシスタント)?(?:として|ですので|なので|であるため).{0,40}"
+    r"(?:(?:する|述べる|答える|持つ|行う)こと(?:は|が)|お|ご).{0,12}(?:ません|かねます)"
+    r"|(?:お断り|ご?辞退|ご?遠慮)(?:させて|いたします|いたしております|申し上げます)"
 )
+LETTER = re.compile(
+    r"\A\s*(?:(?:dear|hi|hello|hey)\b[^\n,]{1,30},\s|subject:|件名|拝啓|[^\n。]{1,24}(?:様|さん|先生|さま)[、,]?\n)",
+    re.IGNORECASE,
+)
+"""A letter's writer declines for itself."""
 QUOTED = re.compile(r"「[^」]{0,400}」|『[^』]{0,400}』|\"[^\"\n]{0,400}\"|“[^”]{0,400}”|^>.*$", re.MULTILINE)
 ANSWERED = re.compile(r"^\s*(?:\*\*)?(?:A|Answer|答え|答|回答)\s*(?:\*\*)?\s*[:\uff1a].*\d", re.MULTILINE)
 
@@ -65,7 +94,7 @@ class Refusal(Value):
 
 def refusing_words(text: str) -> str:
     """The words with which a text declines; empty when it does not."""
-    if len(text) > LONG_CHARS or ANSWERED.search(text):
+    if len(text) > LONG_CHARS or ANSWERED.search(text) or LETTER.match(text):
         return ""
     opening = QUOTED.sub(" ", prose(text)).replace("’", "'")[:OPENING_CHARS]
     found = ENGLISH.search(opening) or JAPANESE.search(opening)
