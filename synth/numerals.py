@@ -16,9 +16,19 @@ JAPANESE = (
     rf"(?:\d[\d,]*(?:\.\d+)?|[{''.join(DIGITS)}{''.join(SMALL)}]+)[{''.join(SMALL)}{''.join(LARGE)}][\d,.{KANJI}]*"
 )
 NUMBER = re.compile(
-    rf"(?P<sign>-\s?)?(?:(?P<whole>\d+)\s+(?P<num>\d+)/(?P<den>\d+)|(?P<top>{PLAIN})\s?/\s?(?P<bottom>{PLAIN})(?![\d/])"
+    rf"(?P<sign>(?<![\w)])-(?=\S)|(?<==\s)-\s|(?<==)-\s)?(?:(?P<whole>\d+)\s+(?P<num>\d+)/(?P<den>\d+)|(?P<top>{PLAIN})\s?/\s?(?P<bottom>{PLAIN})(?![\d/])"
     rf"|(?P<japanese>{JAPANESE})|(?P<plain>{PLAIN})|(?P<kanji>[{KANJI}]+))"
 )
+"""A minus stands right before its number, or after an equals sign: with a blank it is a bullet or a dash."""
+RAISED = re.compile(r"(?<=\d)[⁻⁺]?[⁰¹²³⁴-⁹]+")
+MIXED = re.compile(r"(?<=\d)(?=[¼½¾⅐-⅞])")
+DEGREE = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|°")
+SQUARE = re.compile(r"(?<![a-zA-Z])([ckm]?m|ft|in)\s?(?:\}\s?)?\^?\{?([23²³])(?!\d)\}?")
+POWER = re.compile(r"(\d+(?:\.\d+)?)\s*(?:×|\*|x|\\times|\\cdot)\s*10\^\{?([-+]?\d{1,3})\}?")
+SCALED = re.compile(r"(\d[\d,]*(?:\.\d+)?)(?:\s?(thousand|million|billion|trillion)\b|(k)\b)", re.IGNORECASE)
+SCALES = {"thousand": 3, "k": 3, "million": 6, "billion": 9, "trillion": 12}
+PARTS = re.compile(rf"([\d{KANJI}]+)分の([\d{KANJI}]+)")
+TENTHS = re.compile(rf"(\d+(?:\.\d+)?|[{KANJI}])割(?:(\d|[{KANJI}])分)?(?![りれ合引増減])")
 FRAC = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 WRAP = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname|mbox|boxed)\s*\{([^{}]*)\}")
 MINUS = str.maketrans("−–‐‑﹣－", "------")
@@ -26,8 +36,16 @@ MINUS = str.maketrans("−–‐‑﹣－", "------")
 
 def plain(text: str) -> str:
     """A text with width folded and simple LaTeX taken away: fractions as `a/b`, wrappers and spacing gone."""
-    text = unicodedata.normalize("NFKC", text).translate(MINUS)
+    text = SQUARE.sub(lambda found: f"{'sq' if found[2] in '2²' else 'cubic'}{found[1]}", DEGREE.sub("", text))
+    text = MIXED.sub(" ", RAISED.sub(r"^\g<0>", text))  # NFKC makes 10⁸ the number 108, and 1½ eleven halves
+    text = unicodedata.normalize("NFKC", text).translate(MINUS).replace("\u2044", "/")
     text = FRAC.sub(r"(\1)/(\2)", WRAP.sub(r"\1", text))
+    text = re.sub(r"-\s?(\\?[$¥€])(?=\d)", r"\1-", POWER.sub(r"\1e\2", text))
+    text = SCALED.sub(lambda found: f"{found[1].replace(',', '')}e{SCALES[(found[2] or found[3]).casefold()]}", text)
+    text = PARTS.sub(lambda found: f"{_japanese(found[2])}/{_japanese(found[1])}", text)
+    text = TENTHS.sub(
+        lambda found: f"{float((_japanese(found[1]) or 0) * 10 + (_japanese(found[2] or '0') or 0)):g}%", text
+    )
     text = re.sub(r"\((-?[\d.,]+)\)/\((-?[\d.,]+)\)", r"\1/\2", text)
     text = re.sub(r"\\[,;:! ]|\\(?:left|right|displaystyle|quad)\b|(?<!\\)\$(?=[^$]*\$)|\\\(|\\\)|\\\[|\\\]", " ", text)
     return text.replace("\\$", "$").replace("\\%", "%").replace("{,}", ",").replace("**", "").replace("°", "")
@@ -61,6 +79,8 @@ def number(text: str) -> Fraction | None:
 def _japanese(text: str) -> Fraction | None:
     """三千五百, 1万2千, 2億, 二〇二四."""
     text = text.replace(",", "")
+    if re.fullmatch(r"\d+(?:\.\d+)?", text):
+        return Fraction(text)
     if all(c in DIGITS for c in text):
         return Fraction(int("".join(str(DIGITS[c]) for c in text)))
     total = section = Fraction(0)
