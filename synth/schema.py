@@ -14,7 +14,7 @@ from synth.types import Message
 M = TypeVar("M", bound=BaseModel)
 
 REASKS = 2
-FENCE = re.compile(r"\A\s*```[a-zA-Z]*[ \t]*\n(.*?)\n?[ \t]*```\s*\Z", re.DOTALL)
+FENCE = re.compile(r"\A[\ufeff\s]*```[a-zA-Z]*(?![a-zA-Z])\s*(.*?)\s*```\s*\Z", re.DOTALL)
 BY_WORDS = {
     "en": "Answer with one JSON object only, without any other text. It must fit this JSON schema:\n{schema}",
     "ja": "JSONオブジェクトを一つだけ出力し、ほかは書かないでください。次のJSONスキーマに従ってください。\n{schema}",
@@ -55,12 +55,12 @@ def ask_again(messages: Sequence[Message], text: str, error: str, language: str)
 
 
 def parse(model: type[M], text: str) -> M:
-    """The object in a text; a code fence around it is taken off, nothing else is mended.
+    """The object in a text; a code fence around it and a byte order mark are taken off, nothing else is mended.
 
     Raises ValueError with one sentence that the teacher can act on.
     """
     fenced = FENCE.match(text)
-    inner = fenced[1] if fenced else text
+    inner = fenced[1] if fenced else text.lstrip("\ufeff")
     try:
         value = orjson.loads(inner)
     except orjson.JSONDecodeError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any, Literal
 
 import orjson
 from pydantic import Field, JsonValue, field_validator
@@ -13,6 +15,7 @@ from synth.text import subject
 from synth.types import Sample, Value
 
 MISSING = "the json_schema validator needs the package jsonschema; install it with: pip install 'synth[schema]'"
+ANYTHING: tuple[JsonValue, ...] = (None, {}, [], "", 0)
 
 
 class JsonSchema(Value):
@@ -28,10 +31,19 @@ class JsonSchema(Value):
     @field_validator("shape")
     @classmethod
     def _is_schema(cls, shape: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        validator = _validator_class()
-        errors: list[str] = [str(error.message) for error in validator(validator.META_SCHEMA).iter_errors(shape)]
+        validator = _validator(shape)
+        errors: list[str] = [str(error.message) for error in _validator(validator.META_SCHEMA).iter_errors(shape)]
         if errors:
             raise ValueError(f"it is not a JSON schema: {errors[0]}")
+        unresolvable: Any = import_module("referencing.exceptions").Unresolvable
+        for part in _referring(shape):
+            try:  # a reference is only looked up when something is held against it
+                for value in ANYTHING:
+                    validator.evolve(schema=part).is_valid(value)
+            except unresolvable:
+                raise ValueError(f"the reference {part['$ref']!r} leads nowhere in this JSON schema") from None
+            except RecursionError:
+                raise ValueError(f"the reference {part['$ref']!r} leads back to itself") from None
         return shape
 
     def check(self, sample: Sample) -> None:
@@ -39,17 +51,31 @@ class JsonSchema(Value):
         text = subject(sample)
         fenced = FENCE.match(text) if self.fences else None
         try:
-            value = orjson.loads(fenced[1] if fenced else text)
+            value = orjson.loads(fenced[1] if fenced else text.lstrip("\ufeff"))
         except orjson.JSONDecodeError as error:
             raise Rejected("invalid_json", f"{error}: {text[:80]!r}") from None
-        for error in _validator_class()(self.shape).iter_errors(value):
+        for error in _validator(self.shape).iter_errors(value):
             where = "/".join(str(part) for part in error.absolute_path) or "the document"
             raise Rejected("schema_mismatch", f"{where}: {str(error.message)[:200]}")
 
 
-def _validator_class() -> Any:
+def _referring(schema: JsonValue) -> Iterator[dict[str, JsonValue]]:
+    """Every part of a schema that refers to another."""
+    if isinstance(schema, list):
+        for item in schema:
+            yield from _referring(item)
+    if isinstance(schema, dict):
+        if isinstance(schema.get("$ref"), str):
+            yield schema
+        for name, value in schema.items():
+            if name not in ("const", "enum", "default", "examples"):
+                yield from _referring(value)
+
+
+def _validator(schema: Any) -> Any:
+    """A validator that looks references up in the schema and the specification, never on the network."""
     try:
-        from jsonschema import Draft202012Validator  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+        jsonschema, specifications = import_module("jsonschema"), import_module("jsonschema_specifications")
     except ModuleNotFoundError:
         raise ValueError(MISSING) from None
-    return cast("Any", Draft202012Validator)
+    return jsonschema.Draft202012Validator(schema, registry=specifications.REGISTRY)

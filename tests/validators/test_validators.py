@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from synth.errors import Rejected
+from synth.schema import parse
 from synth.types import Message, Sample
 from synth.validators.answer_format import AnswerFormat
 from synth.validators.finished import Finished
@@ -16,6 +17,10 @@ from synth.validators.language import Language, language_of
 from synth.validators.length import Length
 from synth.validators.refusal import Refusal
 from synth.validators.repetition import Repetition
+
+
+class Named(BaseModel):
+    名: str
 
 
 def answer(text: str, finish: str = "stop") -> Sample:
@@ -263,3 +268,41 @@ def test_json_must_fit_its_shape():
     assert reason(validator, "{'名前': 1}") == "invalid_json"
     with pytest.raises(ValidationError, match="not a JSON schema"):
         JsonSchema(shape={"type": "nonsense"})
+
+
+@pytest.mark.parametrize(
+    ("shape", "sentence"),
+    [
+        ({"properties": {"名前": {"$ref": "#/$defs/名"}}}, "leads nowhere"),
+        ({"$ref": "http://127.0.0.1:9/none.json"}, "leads nowhere"),
+        ({"$ref": "#"}, "back to itself"),
+        ({"properties": {"a": {"$ref": "#/$defs/x"}}, "$defs": {"x": {"allOf": [{"$ref": "#/$defs/x"}]}}}, "to itself"),
+    ],
+)
+def test_a_schema_that_could_not_be_applied_is_refused_at_once(shape, sentence):
+    pytest.importorskip("jsonschema")
+    with pytest.raises(ValidationError, match=sentence):
+        JsonSchema(shape=shape)
+
+
+def test_a_schema_may_refer_to_itself_one_level_down():
+    pytest.importorskip("jsonschema")
+    tree = JsonSchema(shape={"type": "object", "properties": {"子": {"$ref": "#"}}})
+    assert reason(tree, '{"子": {"子": {}}}') == ""
+    assert reason(tree, '{"子": {"子": 1}}') == "schema_mismatch"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '```json\n{"名": "花子"}\n```',
+        '```json\r\n{"名": "花子"}\r\n```\r\n',
+        '```json {"名": "花子"}```',
+        '```{"名": "花子"}```',
+        '\ufeff{"名": "花子"}',
+        '\ufeff```json\n{"名": "花子"}\n```',
+    ],
+)
+def test_a_fence_of_any_shape_and_a_byte_order_mark_are_taken_off(text):
+    assert parse(Named, text).名 == "花子"
+    assert reason(JsonSchema(fences=True), text) == ""
