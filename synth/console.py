@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import signal
 import sqlite3
 import sys
 import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import orjson
@@ -36,6 +40,9 @@ from synth.types import Message
 
 PLAIN_EVERY_S = 5.0
 LIVE_EVERY_S = 0.2
+SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the end of its terminal"}
+DRAIN_S = 60.0
+"""How long what is in flight may take to end once the run is stopped."""
 SQLITE_MENDED = (3, 51, 3)
 SQLITE_NOTE = (
     " (before 3.51.3 two connections that write at once can lose commits, https://www.sqlite.org/wal.html#walresetbug; "
@@ -43,8 +50,20 @@ SQLITE_NOTE = (
 )
 OPTIONAL = {"pyarrow": "parquet", "datasets": "hub", "huggingface_hub": "hub", "jsonschema": "schema"}
 
-_out = Console(highlight=False)
-_err = Console(stderr=True, highlight=False)
+
+class _Console(Console):
+    """A console that outlives its reader: the run goes on when nobody looks any more."""
+
+    def on_broken_pipe(self) -> None:
+        """Write to nowhere from now on."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())
+        os.close(nowhere)
+
+
+_out = _Console(highlight=False)
+_err = _Console(stderr=True, highlight=False)
 
 
 def checked(loaded: LoadedRecipe, count: int, repeated: int, *, as_json: bool) -> None:
@@ -246,42 +265,72 @@ def _repaired(found: salvage.Salvage) -> str:
 
 
 def _watched(loaded: LoadedRecipe, options: Options) -> Result:
-    """Run with progress on stderr; Ctrl-C once ends what is in flight, twice stops at once. Both keep what came."""
+    """Run with progress on stderr, heeding signals. What came is kept in every case."""
     name = loaded.recipe.name
 
     async def watched() -> Result:
         loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
         watching: list[asyncio.Task[None]] = []
+        with ExitStack() as heeding:
 
-        def observe(progress: Progress, halt: Halt) -> None:
-            def interrupt() -> None:
-                if isinstance(halt.error, Interrupted):
-                    if task is not None:
-                        task.cancel()
-                    return
-                halt.throw(Interrupted("Stopped by Ctrl-C; run again to go on."))
-                if not isinstance(halt.error, Interrupted):
-                    return
-                _err.print("Ending what is in flight; Ctrl-C again stops at once.", style="yellow")
+            def observe(progress: Progress, halt: Halt) -> None:
+                if progress.warning:
+                    _err.print(progress.warning, style="yellow", markup=False, soft_wrap=True)
+                heeding.enter_context(_signals(loop, halt))
+                watching.append(loop.create_task(_watch(name, progress)))
 
-            if progress.warning:
-                _err.print(progress.warning, style="yellow", markup=False, soft_wrap=True)
-            loop.add_signal_handler(signal.SIGINT, interrupt)
-            loop.add_signal_handler(signal.SIGTERM, interrupt)
-            watching.append(loop.create_task(_watch(name, progress)))
-
-        try:
-            return await pipeline.run(loaded, options, observe)
-        finally:
-            for one in watching:
-                one.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
+            try:
+                return await pipeline.run(loaded, options, observe)
+            finally:
+                for one in watching:
+                    one.cancel()
+                await asyncio.gather(*watching, return_exceptions=True)
 
     try:
         return run_loop(watched())
     except asyncio.CancelledError:
         raise Interrupted("Stopped by Ctrl-C; what had come is kept. Run again to go on.") from None
+
+
+@contextmanager
+def _signals(loop: asyncio.AbstractEventLoop, halt: Halt) -> Generator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal end what is in flight, in a minute at most.
+
+    Ctrl-C twice ends the current task at once, a third time the process, whatever it waits for: hence no handler of
+    the loop's, which would wait for the loop.
+    """
+    task, presses = asyncio.current_task(), 0
+    on_terminal = [console for console in (_out, _err) if console.is_terminal]
+
+    def heed(number: int, _frame: FrameType | None) -> None:
+        nonlocal presses
+        presses += number == signal.SIGINT
+        if presses >= 3:
+            os._exit(Interrupted.exit_code)
+        with suppress(RuntimeError):  # the loop is closed, and nothing is left to stop
+            loop.call_soon_threadsafe(stop, number)
+
+    def stop(number: int) -> None:
+        if presses == 2 and task is not None:
+            task.cancel()
+            return
+        if not isinstance(halt.error, Interrupted) and task is not None:
+            loop.call_later(DRAIN_S, task.cancel)
+        halt.throw(Interrupted(f"Stopped by {SIGNALS[signal.Signals(number)]}; run again to go on."))
+        if number == signal.SIGHUP:
+            for console in on_terminal:
+                console.on_broken_pipe()
+        _err.print("Ending what is in flight; Ctrl-C again stops at once.", style="yellow")
+
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:  # as nohup sets it for SIGHUP
+            signal.signal(number, heed)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def _watch(name: str, progress: Progress) -> None:

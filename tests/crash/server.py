@@ -4,7 +4,8 @@
 
 Prints its port. `POST /<book>/v1/chat/completions` answers as the practice teacher does, late by a little that depends
 on the request; the first arrival of some requests meets a 429 or a cut in the middle of the body. `GET /<book>` gives
-the book as JSON: how often each body (SHA-256) was answered in full.
+the book as JSON: how often each body (SHA-256) was answered in full; `GET /<book>/arrived` how often it arrived. A book
+called `slow8...` answers 8 s late.
 """
 
 from __future__ import annotations
@@ -70,11 +71,12 @@ class Connection(asyncio.Protocol):
         body, self._buffer = rest[:length], rest[length:]
         book = lines[0].split()[1].split("/")[1]
         if lines[0].startswith("GET"):
-            self._say(200, orjson.dumps(self._books.paid[book]))
+            asked = self._books.arrived if b"/arrived" in head else self._books.paid
+            self._say(200, orjson.dumps(asked[book]))
             return
         digest = hashlib.sha256(body).hexdigest()
         self._books.arrived[book][digest] += 1
-        late_s = 0.002 + 0.02 * int(digest[2:4], 16) / 256
+        late_s = 0.002 + 0.02 * int(digest[2:4], 16) / 256 + (int(book[4]) if book.startswith("slow") else 0)
         asyncio.get_running_loop().call_later(late_s, self._chat, book, digest, body)
 
     def _chat(self, book: str, digest: str, body: bytes) -> None:

@@ -38,6 +38,10 @@ class Books:
         with urllib.request.urlopen(f"{self.address}/{book}") as reply:
             return Counter(json.load(reply))
 
+    def arrived(self, book: str = "book") -> int:
+        with urllib.request.urlopen(f"{self.address}/{book}/arrived") as reply:
+            return sum(json.load(reply).values())
+
     def close(self) -> None:
         self._process.kill()
         self._process.wait()

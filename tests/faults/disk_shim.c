@@ -5,6 +5,7 @@
  *   SHIM_ERRNO   what the others fail with; 0: they are only slow
  *   SHIM_TIMES   how many are in trouble (all that follow when absent)
  *   SHIM_SLEEP_MS  how long each of those takes
+ *   SHIM_GATE    a file: until it exists there is no trouble
  *   SHIM_LOG     a file that gets a line for every such call: `write`, `sync` or `failed`, and the path
  */
 #define _GNU_SOURCE
@@ -27,7 +28,7 @@ static int setting(const char *name, int otherwise) {
 
 /* 0 when the call may go on, else the errno it fails with */
 static int trouble(const char *call, int fd) {
-    const char *name = getenv("SHIM_NAME"), *log = getenv("SHIM_LOG");
+    const char *name = getenv("SHIM_NAME"), *log = getenv("SHIM_LOG"), *gate = getenv("SHIM_GATE");
     char link[64], path[4096];
     if (!name) return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -36,7 +37,8 @@ static int trouble(const char *call, int fd) {
     path[length] = 0;
     if (!strstr(path, name)) return 0;
     int fails = 0;
-    if (!strcmp(call, getenv("SHIM_CALL") ? getenv("SHIM_CALL") : "")) {
+    int open_ = !gate || access(gate, F_OK) == 0;
+    if (open_ && !strcmp(call, getenv("SHIM_CALL") ? getenv("SHIM_CALL") : "")) {
         int number = atomic_fetch_add(&calls, 1) - setting("SHIM_AFTER", 0);
         if (number >= 0 && number < setting("SHIM_TIMES", 1 << 30)) {
             usleep(1000 * setting("SHIM_SLEEP_MS", 0));
