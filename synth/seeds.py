@@ -11,6 +11,8 @@ import itertools
 import json
 import math
 import random
+import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -25,6 +27,7 @@ from synth.types import Fields, Seed, Value
 
 LONGEST_LINE = 64 * 1024 * 1024
 DEEPEST = 200
+SURROGATE = re.compile(r"[\ud800-\udfff]")
 ENDINGS = ".jsonl, .ndjson, .csv, .tsv, .parquet, .txt, .md (also .gz of the first four), or a saved dataset's folder"
 BROKEN_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
@@ -90,9 +93,13 @@ def read(source: SeedSource, folder: Path, limit: int | None = None) -> Iterator
     Raises RecipeError with file and line at the first row that cannot be used, or when there is none at all.
     """
     empty = True
-    for position, fields in enumerate(itertools.islice(_rows(source, folder), limit)):
-        empty = False
-        yield Seed(id=f"{position:08d}", fields=fields)
+    try:
+        for position, fields in enumerate(itertools.islice(_rows(source, folder), limit)):
+            empty = False
+            yield Seed(id=f"{position:08d}", fields=fields)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise RecipeError(f"The seeds in {describe(source)} cannot be read ({reason}).") from error
     if empty:
         raise RecipeError(f"There are no seeds in {describe(source)}.")
 
@@ -120,7 +127,7 @@ def source_from_path(path: str) -> SeedSource:
     if ending == ".parquet":
         return Parquet(path=path)
     if ending in (".txt", ".md"):
-        return Text(path=path)
+        return Text(path=glob.escape(path) if Path(path).exists() else path)
     raise RecipeError(f"Seeds cannot be read from {path!r}: it should end in {ENDINGS}.")
 
 
@@ -149,14 +156,14 @@ def _open(path: Path) -> BinaryIO:
     return file
 
 
-def _decoded(raw: bytes, path: Path, line: int, start: int) -> str:
+def _whole(path: Path) -> str:
+    with _open(path) as file:
+        raw = file.read()
     try:
-        return raw.decode("utf-8")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        place = start + error.start
-        raise RecipeError(
-            Problem(f"byte {place} of the file is not UTF-8; save it as UTF-8", str(path), line)
-        ) from error
+        line = len((raw[: error.start] + b".").splitlines())
+        raise _broken(error, raw, path, line, 0) from None
 
 
 def _jsonl(path: Path) -> Iterator[Fields]:
@@ -166,74 +173,75 @@ def _jsonl(path: Path) -> Iterator[Fields]:
             raw = file.readline(LONGEST_LINE)
             if not raw:
                 return
-            text = _decoded(raw.removeprefix(b"\xef\xbb\xbf") if line == 1 else raw, path, line, start)
+            try:
+                text = (raw.removeprefix(b"\xef\xbb\xbf") if line == 1 else raw).decode("utf-8")
+                value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant) if text.strip() else None
+                if text.strip():
+                    yield _checked(value)
+            except (ValueError, RecursionError) as error:
+                raise _broken(error, raw, path, line, start) from None
             start += len(raw)
-            if text.strip():
-                yield _object(text, path, line)
 
 
-def _object(text: str, path: Path, line: int) -> Fields:
-    def fail(message: str, column: int = 0) -> RecipeError:
-        return RecipeError(Problem(message, str(path), line, column))
-
-    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
-        record = dict(members)
-        if len(record) < len(members):
-            names = [name for name, _ in members]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise fail(f"the key {twice!r} is given twice in one object")
-        return record
-
-    def constant(word: str) -> Any:
-        raise fail(f"{word} is not JSON; write null or a text")
-
-    try:
-        value = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
-    except json.JSONDecodeError as error:
-        raise fail(f"not JSON: {error.msg}; one whole object per line is expected", error.colno) from None
-    except RecursionError:
-        raise fail("it is nested too deeply to be a seed") from None
-    except ValueError as error:
-        raise fail(f"a number is too long ({error})") from None
-    if not isinstance(value, dict):
-        raise fail(f"a JSON object is expected, not {text.strip()[:40]!r}")
-    record = cast("Fields", value)
-    _check_values(record, fail_at=fail)
+def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(members)
+    if len(record) < len(members):
+        names = [name for name, _ in members]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} is given twice in one object")
     return record
 
 
-def _check_values(record: Fields, fail_at: Any) -> None:
-    """Refuse what no UTF-8 file and no template can hold."""
-    waiting: list[tuple[str, Any, int]] = [(name, value, 1) for name, value in record.items()]
-    if any(not name for name in record):
-        raise fail_at("a field has an empty name")
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON; write null or a text")
+
+
+def _broken(error: Exception, raw: bytes, path: Path, line: int, start: int) -> RecipeError:
+    """What is wrong with one line of a file, which begins `start` bytes into it."""
+    column = 0
+    if isinstance(error, UnicodeDecodeError):
+        message = (
+            f"byte {start + error.start + len(raw) - len(error.object)} of the file is not UTF-8; save it as UTF-8"
+        )
+    elif isinstance(error, json.JSONDecodeError):
+        message, column = f"not JSON: {error.msg}; one whole object per line is expected", error.colno
+    elif isinstance(error, RecursionError):
+        message = "it is nested too deeply to be a seed"
+    else:
+        message = f"a number is too long ({error})" if "digits" in str(error) else str(error)
+    return RecipeError(Problem(message, str(path), line, column))
+
+
+def _checked(record: Any) -> Fields:
+    """The row, unless it holds what no UTF-8 file and no template can. Raises ValueError."""
+    if not isinstance(record, dict):
+        raise ValueError(f"a JSON object is expected, not {json.dumps(record)[:40]}")
+    fields = cast("Fields", record)
+    waiting: list[tuple[str, Any, int]] = [("", fields, 0)]
     while waiting:
         name, value, depth = waiting.pop()
         if depth > DEEPEST:
-            raise fail_at(f"the field {name!r} is nested more than {DEEPEST} levels deep")
-        if isinstance(value, str) and not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-            raise fail_at(f"the field {name!r} holds half of a surrogate pair (\\ud800 to \\udfff)")
+            raise ValueError(f"the field {name!r} is nested more than {DEEPEST} levels deep")
+        if isinstance(value, str) and not value.isascii() and SURROGATE.search(value):
+            raise ValueError(f"the field {name!r} holds half of a surrogate pair (\\ud800 to \\udfff)")
         if isinstance(value, float) and not math.isfinite(value):
-            raise fail_at(f"the field {name!r} holds a number too large for JSON")
+            raise ValueError(
+                f"the field {name!r} holds {value}, which JSON does not know: a number too large, or none; write null"
+            )
         if isinstance(value, list):
             waiting += [(name, item, depth + 1) for item in cast("list[Any]", value)]
         if isinstance(value, dict):
-            waiting += [(name, item, depth + 1) for item in cast("dict[str, Any]", value).values()]
+            members = cast("dict[str, Any]", value)
+            waiting += [(name or key, item, depth + 1) for key, item in members.items()]
+            waiting += [(name or key, key, depth + 1) for key in members if not key.isascii()]
+    if "" in fields:
+        raise ValueError("a field has an empty name")
+    return fields
 
 
 def _csv(path: Path, delimiter: str) -> Iterator[Fields]:
-    with _open(path) as file:
-        raw = file.read()
-    lines = [0, *itertools.accumulate(len(line) for line in raw.splitlines(keepends=True))]
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = sum(start <= error.start for start in lines)
-        raise RecipeError(
-            Problem(f"byte {error.start} of the file is not UTF-8; save it as UTF-8", str(path), line)
-        ) from error
     csv.field_size_limit(LONGEST_LINE)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(_whole(path), newline=""), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     try:
         for row in reader:
@@ -258,45 +266,58 @@ def _header(row: list[str], path: Path) -> list[str]:
 def _parquet(path: Path) -> Iterator[Fields]:
     parquet = _library("pyarrow.parquet", "parquet")
     try:
-        for batch in parquet.ParquetFile(path).iter_batches(1024):
-            for record in batch.to_pylist():
-                yield {name: _plain(value, name, path) for name, value in record.items()}
-    except import_module("pyarrow").ArrowException as error:
-        raise RecipeError(f"{path} cannot be read as Parquet ({error}).") from None
+        file = parquet.ParquetFile(path)
+        names: list[str] = file.schema_arrow.names
+        if "" in names or len(set(names)) < len(names):
+            raise RecipeError(Problem(f"each column needs a name of its own; they are {names}", str(path)))
+        rows = (record for batch in file.iter_batches(1024) for record in batch.to_pylist())
+        yield from _columns(rows, str(path))
+    except (import_module("pyarrow").ArrowException, OSError, ValueError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RecipeError(f"{path} cannot be read as Parquet ({reason}).") from None
 
 
 def _huggingface(source: HuggingFace, folder: Path) -> Iterator[Fields]:
     datasets = _library("datasets", "hub")
     local = folder / source.path
+    place = f"The dataset {source.path!r} (split {source.split!r})"
     try:
-        if local.is_dir() and (local / "dataset_dict.json").exists() | (local / "state.json").exists():
+        if (local / "dataset_dict.json").exists() or (local / "state.json").exists():
             saved = datasets.load_from_disk(str(local))
-            rows = saved[source.split] if (local / "dataset_dict.json").exists() else saved
+            splits = saved if (local / "dataset_dict.json").exists() else {"train": saved}
+            if source.split not in splits:
+                known = ", ".join(splits) if splits is saved else "no splits; leave `split` out"
+                raise RecipeError(f"{place} cannot be loaded: the folder has {known}.")
+            rows = splits[source.split]
         else:
             path = str(local) if local.is_dir() else source.path
             rows = datasets.load_dataset(path, source.name, split=source.split, revision=source.revision)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        yield from _columns(rows, place)
+    except (OSError, ValueError, KeyError, RuntimeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise RecipeError(f"The dataset {source.path!r} (split {source.split!r}) cannot be loaded: {reason}") from error
-    for record in rows:
-        yield {name: _plain(value, name, local) for name, value in record.items()}
+        raise RecipeError(f"{place} cannot be loaded: {reason}") from error
 
 
-def _plain(value: Any, name: str, path: Path) -> JsonValue:
-    """A column's value as JSON knows it; dates become ISO text, decimals exact text."""
-    if value is None or isinstance(value, (str, bool, int)):
+def _columns(rows: Iterable[Mapping[str, Any]], place: str) -> Iterator[Fields]:
+    """Rows of a table as JSON knows them. Raises RecipeError with the row's number, from 1."""
+    for number, row in enumerate(rows, 1):
+        try:
+            yield _checked({name: _plain(value, name) for name, value in row.items()})
+        except ValueError as error:
+            raise RecipeError(Problem(f"row {number}: {error}", place)) from None
+
+
+def _plain(value: Any, name: str) -> JsonValue:
+    """A column's value as JSON knows it; dates become ISO text, decimals exact text. Raises ValueError for others."""
+    if value is None or isinstance(value, (str, bool, int, float)):
         return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
     if isinstance(value, (date, datetime, Decimal)):
         return value.isoformat() if isinstance(value, date) else str(value)
     if isinstance(value, list):
-        return [_plain(item, name, path) for item in cast("list[Any]", value)]
+        return [_plain(item, name) for item in cast("list[Any]", value)]
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, name, path) for key, item in cast("Mapping[Any, Any]", value).items()}
-    raise RecipeError(
-        Problem(f"the column {name!r} holds {type(value).__name__}, which is no text or number", str(path))
-    )
+        return {str(key): _plain(item, name) for key, item in cast("Mapping[Any, Any]", value).items()}
+    raise ValueError(f"the column {name!r} holds {type(value).__name__}, which is no text or number")
 
 
 def _library(name: str, extra: str) -> Any:
@@ -329,9 +350,7 @@ def _texts(source: Text, folder: Path) -> Iterator[Fields]:
         path = folder / name
         if not path.is_file():
             continue
-        with _open(path) as file:
-            raw = file.read()
-        text = _decoded(raw.removeprefix(b"\xef\xbb\xbf"), path, 0, 0).replace("\r\n", "\n").replace("\r", "\n")
+        text = _whole(path).replace("\r\n", "\n").replace("\r", "\n")
         separator = {"file": None, "paragraph": "\n\n", "line": "\n"}[source.by]
         for piece in [text] if separator is None else text.split(separator):
             if piece.strip():

@@ -65,6 +65,9 @@ def test_ten_thousand_levels_are_refused(tmp_path, raw):
         (b'{"q": NaN}', "NaN"),
         (b'{"q": 1e999}', "too large"),
         (b'{"q": "\\ud800"}', "surrogate"),
+        (b'{"\\ud800": "x"}', "surrogate"),
+        (b'{"q": [{"\\udfff": "x"}]}', "surrogate"),
+        (b'{"q": ' + b"9" * 5000 + b"}", "too long"),
         (b"[1, 2]", "object"),
         (b'"text"', "object"),
         (b'{"q": 1', "not JSON"),
@@ -95,6 +98,30 @@ def test_gzip_is_read(tmp_path):
 
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress('{"q": "圧縮"}\n'.encode()))
     assert read(seeds.source_from_path("a.jsonl.gz"), tmp_path) == [{"q": "圧縮"}]
+
+
+@pytest.mark.parametrize("damage", ["no gzip", "cut", "corrupt"])
+def test_a_damaged_gzip_file_is_one_sentence(tmp_path, damage):
+    import gzip
+
+    whole = bytearray(gzip.compress(b"".join(b'{"q": "%d"}\n' % (n * 7919) for n in range(2000)), mtime=0))
+    if damage == "corrupt":
+        whole[200:240] = b"\xff" * 40
+    raw = {"no gzip": b"hello world", "cut": bytes(whole[:-30]), "corrupt": bytes(whole)}[damage]
+    (tmp_path / "a.jsonl.gz").write_bytes(raw)
+    with pytest.raises(RecipeError, match=r"a\.jsonl\.gz"):
+        read(Jsonl(path="a.jsonl.gz"), tmp_path)
+
+
+def test_a_file_that_may_not_be_read_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "a.jsonl").write_text('{"q": 1}')
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(seeds, "_open", refuse)
+    with pytest.raises(RecipeError, match=r"a\.jsonl cannot be read \(Permission denied\)"):
+        read(Jsonl(path="a.jsonl"), tmp_path)
 
 
 def test_csv_keeps_quoted_newlines_and_drops_the_bom(tmp_path):
@@ -135,6 +162,43 @@ def test_parquet_and_datasets_on_disk(tmp_path):
         read(Parquet(path="bad.parquet"), tmp_path)
 
 
+def test_parquet_that_gives_no_rows_of_json_is_refused_with_its_place(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    broken_text = pyarrow.Array.from_buffers(pyarrow.string(), 1, pyarrow.array([b"\xff\xfe"]).buffers())
+    tables = {
+        "twice": pyarrow.table([pyarrow.array([1]), pyarrow.array([2])], names=["q", "q"]),
+        "nameless": pyarrow.table({"": ["a"]}),
+        "NaN": pyarrow.table({"q": [1.0, float("nan")]}),
+        "utf-8": pyarrow.table({"q": broken_text}),
+        "range": pyarrow.table({"q": pyarrow.array([2**62], pyarrow.timestamp("us"))}),
+        "bytes": pyarrow.table({"q": [b"x"]}),
+    }
+    words = {"twice": "name of its own", "nameless": "name of its own", "NaN": "row 2: the field 'q' holds nan"}
+    for name, table in tables.items():
+        parquet.write_table(table, tmp_path / f"{name}.parquet")
+        with pytest.raises(RecipeError, match=f"{name}.parquet.*{words.get(name, name)}"):
+            read(Parquet(path=f"{name}.parquet"), tmp_path)
+    parquet.write_table(pyarrow.table({"q": ["a"] * 1000}), tmp_path / "page.parquet", compression="none")
+    raw = bytearray((tmp_path / "page.parquet").read_bytes())
+    raw[4:40] = b"\xff" * 36
+    (tmp_path / "page.parquet").write_bytes(raw)
+    with pytest.raises(RecipeError, match=r"page\.parquet cannot be read as Parquet"):
+        read(Parquet(path="page.parquet"), tmp_path)
+
+
+def test_the_split_of_a_saved_dataset_is_heeded(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    one = datasets.Dataset.from_dict({"q": ["一", "二"]})
+    one.save_to_disk(str(tmp_path / "one"))
+    datasets.DatasetDict({"train": one, "test": one.select([1])}).save_to_disk(str(tmp_path / "two"))
+    assert read(HuggingFace(path="two", split="test"), tmp_path) == [{"q": "二"}]
+    with pytest.raises(RecipeError, match=r"'val'.* has train, test"):
+        read(HuggingFace(path="two", split="val"), tmp_path)
+    with pytest.raises(RecipeError, match=r"'train\[:1\]'.*leave `split` out"):
+        read(HuggingFace(path="one", split="train[:1]"), tmp_path)
+
+
 def test_a_grid_is_a_product_in_order_and_its_sample_is_seeded(tmp_path):
     assert read(Grid(axes={"a": [1, 2], "b": ["x", "y"]}), tmp_path) == [
         {"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 2, "b": "x"}, {"a": 2, "b": "y"},
@@ -150,6 +214,15 @@ def test_text_files_by_file_paragraph_and_line(tmp_path):
     (tmp_path / "一.txt").write_text("段落一\r\n続き\n\n段落二\n", newline="")
     assert [len(read(Text(path="*.txt", by=by), tmp_path)) for by in ("file", "paragraph", "line")] == [1, 2, 3]
     assert read(Text(path="*.txt"), tmp_path)[0]["file"] == "一.txt"
+
+
+def test_broken_text_is_named_by_line_and_brackets_in_a_given_path_are_no_pattern(tmp_path):
+    (tmp_path / "悪[1].txt").write_bytes("一行目\n二".encode() + b"\xff")
+    with pytest.raises(RecipeError, match="byte 13 of the file is not UTF-8") as caught:
+        read(seeds.source_from_path(str(tmp_path / "悪[1].txt")), tmp_path)
+    assert caught.value.problems[0].line == 2
+    (tmp_path / "良い.txt").write_text("一", encoding="utf-8")
+    assert read(seeds.source_from_path(str(tmp_path / "良*.txt")), tmp_path)[0]["text"] == "一"
 
 
 def test_a_path_is_understood_by_its_ending():
