@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import orjson
 
+from synth.errors import FolderError
 from synth.types import Rejection, Seed
 
 ROWS_AT_ONCE = 256
@@ -36,22 +37,28 @@ class SeedSpool:
     """All seeds of a pass in a file of their own, which `close` removes."""
 
     def __init__(self, path: Path, seeds: Iterable[Seed]) -> None:
-        """Read all of `seeds` into a new file at `path`. What reading them raises passes through."""
+        """Read all of `seeds` into a new file at `path`. What reading them raises passes through.
+
+        Raises FolderError when the disk refuses.
+        """
         path.unlink(missing_ok=True)
         self._path = path
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        # a crash loses nothing: the next pass reads the seeds again
-        self._connection.execute("PRAGMA journal_mode = OFF")
-        self._connection.execute("PRAGMA synchronous = OFF")
-        self._connection.executescript(SCHEMA)
-        self._connection.execute("BEGIN")
         try:
+            # a crash loses nothing: the next pass reads the seeds again
+            self._connection.execute("PRAGMA journal_mode = OFF")
+            self._connection.execute("PRAGMA synchronous = OFF")
+            self._connection.executescript(SCHEMA)
+            self._connection.execute("BEGIN")
             positions = itertools.count()
             source = iter(seeds)
             while batch := list(itertools.islice(source, ROWS_AT_ONCE)):
                 rows = [(next(positions), one.id, _digest(one), json.dumps(one.fields)) for one in batch]
                 self._connection.executemany("INSERT INTO seed VALUES (?, ?, ?, ?)", rows)
             self._connection.executescript(TELL_REPEATED)
+        except sqlite3.Error as error:
+            self.close()
+            raise FolderError(f"{path} could not be written ({error}); free space or mend the disk.") from error
         except BaseException:
             self.close()
             raise

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tracemalloc
 
 import pytest
 
-from synth.errors import RecipeError
+from synth.errors import FolderError, RecipeError
 from synth.seed_spool import SeedSpool
 from synth.types import Rejection, Seed
 
@@ -63,4 +64,17 @@ def test_a_broken_seed_shows_before_the_first_comes_out_and_leaves_no_file(tmp_p
 
     with pytest.raises(RecipeError, match="second"):
         SeedSpool(tmp_path / "seeds.db", broken())
+    assert not (tmp_path / "seeds.db").exists()
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_file(tmp_path, monkeypatch):
+    connect = sqlite3.connect
+
+    class Full(sqlite3.Connection):
+        def executemany(self, statement, rows):
+            raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(sqlite3, "connect", lambda path, **how: connect(path, factory=Full, **how))
+    with pytest.raises(FolderError, match=r"seeds\.db could not be written .*full"):
+        spooled(tmp_path, [{"q": "一"}])
     assert not (tmp_path / "seeds.db").exists()
