@@ -88,6 +88,7 @@ def test_killed_with_sigkill_and_run_again_gives_the_bytes_of_an_uninterrupted_r
     finished = synth("run", recipe, "--out", folder)
     assert finished.returncode == 0, finished.stderr
     assert outputs(folder) == outputs(tmp_path / "whole")
+    assert (folder / "dataset/README.md").read_bytes() == (tmp_path / "whole/dataset/README.md").read_bytes()
     assert set(ask_counts(folder).values()) == {1}
 
 
@@ -130,6 +131,7 @@ def test_ctrl_c_ends_what_is_in_flight_and_a_rerun_completes(write_recipe, tmp_p
     assert synth("run", recipe, "--out", tmp_path / "whole").returncode == 0
     assert synth("run", recipe, "--out", folder).returncode == 0
     assert outputs(folder) == outputs(tmp_path / "whole")
+    assert (folder / "dataset/README.md").read_bytes() == (tmp_path / "whole/dataset/README.md").read_bytes()
     assert set(ask_counts(folder).values()) == {1}
 
 

@@ -1,4 +1,8 @@
-"""The dataset card: what the Hub reads (YAML) and what people read, from the manifest alone. Nothing is invented."""
+"""The dataset card: what the Hub reads (YAML) and what people read, from the manifest alone. Nothing is invented.
+
+The card is part of the dataset, so it holds nothing that differs between two runs to the same rows: no time, and no
+count of attempts that failed.
+"""
 
 from __future__ import annotations
 

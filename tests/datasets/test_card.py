@@ -10,6 +10,7 @@ import yaml
 from synth.datasets.card import card, escaped, publishable, size_category, write_card
 from synth.datasets.export import Written, write_dataset
 from synth.manifest import Manifest
+from synth.store import Ledger
 from synth.types import Sample
 
 WRITTEN = Written(
@@ -93,7 +94,7 @@ def test_the_card_says_how_the_rows_were_made(make_manifest: Make) -> None:
     assert "| near\\_duplicate | 3 |" in text
     assert "| threshold | 1 |" in text
     assert "| main | large\\|model | large-model-2026-10 | api.example.com | 0.7 | 512 | unknown |" in text
-    assert "| answers | main | ok | 28 | 4000 | 9000 | \\$1.50 |" in text
+    assert "| answers | main | 28 | 4000 | 9000 | \\$1.50 |" in text
     assert "5f" * 32 in text
 
 
@@ -113,6 +114,22 @@ def test_every_table_line_has_its_headings_number_of_cells(make_manifest: Make, 
         assert width in (0, cells), line
         width = cells
     assert tables == 6
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_card_is_the_same_whenever_and_however_often_the_run_was_stopped(
+    make_manifest: Make, language: str
+) -> None:
+    smooth = make_manifest(language=language)
+    trouble = (
+        Ledger("answers", "main", "lost", 2, 700, 0, 0, 0, 0),
+        Ledger("answers", "main", "rate", 9, 0, 0, 0, 0, 0),
+    )
+    killed = make_manifest(
+        language=language, ledger=(*trouble, *smooth.ledger), started="2026-12-01T00:00:00+00:00", seconds=9e9
+    )
+    assert card(killed, WRITTEN) == card(smooth, WRITTEN)
+    assert killed.cost_microusd > smooth.cost_microusd
 
 
 def test_a_run_that_is_not_complete_says_so(make_manifest: Make) -> None:
