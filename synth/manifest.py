@@ -132,11 +132,6 @@ class Manifest(Value):
         return sum(line.cost_microusd for line in self.ledger)
 
     @property
-    def read_replies(self) -> tuple[Ledger, ...]:
-        """The ledger of the replies that gave a text: the same however often the run was killed or requests failed."""
-        return tuple(line for line in self.ledger if line.failure == "ok")
-
-    @property
     def lost_attempts(self) -> int:
         """Attempts that were open when a run was killed; they may have been paid for and stay charged."""
         return sum(line.attempts for line in self.ledger if line.failure == "lost")

@@ -1,7 +1,7 @@
 """The dataset card: what the Hub reads (YAML) and what people read, from the manifest alone. Nothing is invented.
 
-The card is part of the dataset, so it holds nothing that differs between two runs to the same rows: no time, and no
-count of attempts that failed.
+The card stands in the dataset and so inside the promise of equal bytes: nothing in it depends on when a run was made,
+how often it was stopped, or which sends had to be repeated. `manifest.json` and the report tell that.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def card(manifest: Manifest, written: Written) -> str:
     environment.filters["usd"] = usd
     name = "card.ja.md.j2" if is_japanese(manifest.recipe.language) else "card.md.j2"
     header = yaml.safe_dump(_header(manifest, written), allow_unicode=True, sort_keys=False, width=1000)
-    return environment.get_template(name).render(manifest=manifest, written=written, header=header)
+    used = [line for line in manifest.ledger if line.failure == "ok"]
+    return environment.get_template(name).render(manifest=manifest, written=written, header=header, used=used)
 
 
 def publishable(manifest: Manifest) -> Problem | None:
@@ -88,6 +89,8 @@ def _header(manifest: Manifest, written: Written) -> dict[str, object]:
         "configs": [
             {
                 "config_name": "default",
+                # `datasets` keys its cache of a local folder by the folder's name and this entry, not by the files
+                "description": f"rows sha256:{written.sha256}",
                 "data_files": [{"split": name, "path": written.files[name]} for name in splits],
             }
         ],

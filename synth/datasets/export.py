@@ -11,6 +11,7 @@ bytes, with the same pyarrow.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -47,6 +48,8 @@ class Written:
     """The data file of each split, relative to the dataset folder."""
     scores: dict[str, dict[float, int]]
     """How many rows have which value, to two significant digits, by score."""
+    sha256: str = ""
+    """Of the rows with their splits, in order: the content of `rows.jsonl`."""
     notice: str = ""
     """One sentence when something was left out; empty otherwise."""
 
@@ -63,6 +66,7 @@ def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Ma
     ending = "parquet" if parquet else "jsonl"
     splits: dict[str, _Split] = {}
     scores: dict[str, Counter[float]] = {}
+    content = hashlib.sha256()
     with ExitStack() as files:
 
         def open_split(name: str) -> _Split:
@@ -78,7 +82,9 @@ def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Ma
             split.add(line)
             for score in sample.scores:
                 scores.setdefault(score.name, Counter())[float(f"{score.value:.2g}")] += 1
-            together.write(b'%b,"split":"%b"}\n' % (line[:-1], name.encode()))
+            whole = b'%b,"split":"%b"}\n' % (line[:-1], name.encode())
+            content.update(whole)
+            together.write(whole)
         if not splits:
             splits["train"] = open_split("train")
         for split in splits.values():
@@ -90,6 +96,7 @@ def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Ma
         rows={name: split.count for name, split in splits.items()},
         files=written,
         scores={name: dict(sorted(counts.items())) for name, counts in sorted(scores.items())},
+        sha256=content.hexdigest(),
         notice="" if parquet else NO_PYARROW,
     )
 

@@ -34,6 +34,7 @@ def test_the_front_matter_names_every_split_file(make_manifest: Make) -> None:
     assert front["configs"] == [
         {
             "config_name": "default",
+            "description": "rows sha256:",
             "data_files": [
                 {"split": "train", "path": "data/train.parquet"},
                 {"split": "test", "path": "data/test.parquet"},
@@ -170,3 +171,50 @@ def test_a_folder_with_its_card_loads_as_the_card_says(
     dataset = datasets.load_dataset(str(tmp_path / "dataset"), cache_dir=str(tmp_path / "cache"))
     assert {name: len(split) for name, split in dataset.items()} == {"train": 4, "held_out": 1}
     assert dataset["held_out"][0]["messages"][0] == {"role": "user", "content": "質問 0", "reasoning_content": None}
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_card_does_not_depend_on_when_or_how_often_a_run_was_stopped(make_manifest: Make, language: str) -> None:
+    straight = make_manifest(language=language)
+    stopped = make_manifest(
+        language=language,
+        started="2027-01-01T00:00:00+00:00",
+        finished="2027-01-02T00:00:00+00:00",
+        seconds=86400.0,
+        ledger=(
+            *(Ledger("answers", "main", name, 3, 900, 0, 0, 0, 0) for name in ("lost", "rate", "transient", "unsent")),
+            *straight.ledger,
+        ),
+    )
+    assert card(stopped, WRITTEN) == card(straight, WRITTEN)
+    assert stopped.lost_attempts == 3
+
+
+def test_two_folders_and_a_new_export_are_told_apart_in_one_cache(
+    tmp_path: Path, make_manifest: Make, make_sample: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+    datasets.disable_progress_bars()
+
+    def loaded(folder: str, text: str) -> str:
+        written = write_dataset([("train", make_sample(1, text, "答え"))], tmp_path / folder, {"answers": "m"})
+        write_card(tmp_path / folder, make_manifest(), written)
+        dataset = datasets.load_dataset(str(tmp_path / folder / "dataset"), cache_dir=str(tmp_path / "cache"))
+        return dataset["train"][0]["messages"][0]["content"]
+
+    assert loaded("a", "一つ目") == "一つ目"
+    assert loaded("b", "二つ目") == "二つ目"
+    assert loaded("a", "書き直し") == "書き直し"
+
+
+def test_equal_rows_give_an_equal_card_and_other_rows_another(
+    tmp_path: Path, make_manifest: Make, make_sample: Callable[..., Sample]
+) -> None:
+    def card_of(folder: str, split: str, text: str) -> str:
+        written = write_dataset([(split, make_sample(1, text, "答え"))], tmp_path / folder, {"answers": "m"})
+        return card(make_manifest(), written)
+
+    first = card_of("a", "train", "質問")
+    assert card_of("b", "train", "質問") == first
+    assert card_of("b", "train", "別の質問") != first
