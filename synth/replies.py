@@ -65,6 +65,7 @@ KEY = re.compile(
 SCHEME = re.compile(r"HTTP request.{0,20} HTTPS (port|server)", re.IGNORECASE)
 SAID = 300
 """How far into an error its cause is looked for: what follows may quote the prompt."""
+THINK, THOUGHT = "<think>", "</think>"
 REFUSING_REASONS = ("content_filter", "refusal", "SAFETY")
 
 
@@ -209,17 +210,22 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
     text = content if isinstance(content, str) else _text(content)
     if finish in REFUSING_REASONS:
         raise _failure("teacher_refused", outcome, f"finish_reason {finish}: {text[:200]}")
+    told = said.get("reasoning") or said.get("reasoning_content")
+    reasoning = told if isinstance(told, str) else _text(told) if told else ""
+    if not reasoning and text.lstrip().startswith(THINK):
+        # what a server without a reasoning parser leaves in the content; unclosed, all of it is reasoning
+        reasoning, _, text = text.lstrip().removeprefix(THINK).partition(THOUGHT)
+        reasoning, text = reasoning.strip(), text.lstrip()
     if not text.strip():
         if finish in ("length", "max_tokens"):
             raise _failure("truncated_empty", outcome, "all of max_tokens was used before the answer began")
         raise _failure("malformed", outcome, f"the reply is empty (finish_reason {finish})")
-    reasoning = said.get("reasoning") or said.get("reasoning_content")
     return Completion(
         text=text,
         finish_reason=finish,
         usage=_usage(document.get("usage")),
         model=str(document.get("model") or ""),
-        reasoning=reasoning if isinstance(reasoning, str) else None,
+        reasoning=reasoning or None,
     )
 
 

@@ -101,6 +101,45 @@ def test_the_text_the_reasoning_and_the_usage_are_read():
     assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (3, 5)
 
 
+THOUGHT = "まず足す。\n1 + 1 = 2"
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "reasoning"),
+    [
+        (f"<think>\n{THOUGHT}\n</think>\n\n答え: 2", "答え: 2", THOUGHT),
+        (f"\n <think>{THOUGHT}</think>答え: 2", "答え: 2", THOUGHT),
+        ("<think>\n\n</think>\n\n答え: 2", "答え: 2", None),
+        ("<think>a</think>b</think>c", "b</think>c", "a"),
+        ("Write `<think>` before you think, then </think>.", "Write `<think>` before you think, then </think>.", None),
+        ("<thinking>a</thinking>b", "<thinking>a</thinking>b", None),
+    ],
+)
+def test_reasoning_at_the_start_of_the_content_is_split_off(content, text, reasoning):
+    completion = read(Outcome(200, said(content, reasoning_content=None, reasoning="")))
+    assert (completion.text, completion.reasoning) == (text, reasoning)
+
+
+def test_content_stays_whole_where_the_server_tells_the_reasoning_apart():
+    for field in ("reasoning", "reasoning_content"):
+        completion = read(Outcome(200, said("<think>a</think>b", **{field: "考え"})))
+        assert (completion.text, completion.reasoning) == ("<think>a</think>b", "考え")
+
+
+@pytest.mark.parametrize(("finish", "name"), [("length", "truncated_empty"), ("stop", "malformed")])
+def test_reasoning_that_never_ends_is_no_answer(finish, name):
+    assert name_of(Outcome(200, said(f"<think>{THOUGHT}", finish))) == name
+    assert name_of(Outcome(200, said(f"<think>{THOUGHT}</think>\n", finish))) == name
+
+
+@pytest.mark.parametrize(
+    ("told", "reasoning"),
+    [(None, None), ([], None), ([1, None], None), ({"a": 1}, None), ([{"type": "text", "text": "考え"}], "考え")],
+)
+def test_reasoning_of_another_shape_does_no_harm(told, reasoning):
+    assert read(Outcome(200, said("答え", reasoning=told))).reasoning == reasoning
+
+
 def test_text_in_parts_is_joined():
     assert read(Outcome(200, said([{"type": "text", "text": "一"}, {"type": "text", "text": "二"}]))).text == "一二"
 
