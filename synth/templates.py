@@ -17,6 +17,7 @@ from pydantic import JsonValue
 from synth.errors import Problem, Rejected
 
 SHARED = "shared"
+SHIPPED = Path(__file__).parent / "scorers"
 FAILURES = (
     jinja2.TemplateError,
     *(TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError),
@@ -29,10 +30,10 @@ class NullPrintedError(jinja2.TemplateRuntimeError):
 
 
 class Templates:
-    """The templates of one recipe folder; `../shared` beside it holds common ones."""
+    """The templates of one recipe folder; `../shared` beside it holds common ones, and synth brings the judges'."""
 
     def __init__(self, folder: Path) -> None:
-        self._folders = (folder, folder.parent / SHARED)
+        self._folders = (folder, folder.parent / SHARED, SHIPPED)
         self._hashes: dict[str, str] = {}
         self._environment = ImmutableSandboxedEnvironment(
             loader=jinja2.FunctionLoader(self._load),

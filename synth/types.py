@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 TemplateFile = Annotated[str, "template"]
-"""The name of a Jinja template beside the recipe (or in `prompts/shared`)."""
+"""The name of a Jinja template beside the recipe, in `../shared`, or of synth's own."""
 
 Fields = dict[str, JsonValue]
 """What templates can read: a seed's columns and what earlier generators added."""

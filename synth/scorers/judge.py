@@ -22,8 +22,8 @@ class Verdict(BaseModel):
 class Judge(Value):
     """A grade from 1 (useless) to 5 (faultless) by another model, with its reason (Zheng et al., arXiv:2306.05685).
 
-    The rubric template sees the sample's fields, `question` and `answer`; left empty, it is the shared
-    `judge.<language>.md.j2`.
+    The rubric template sees the sample's fields, `question` and `answer`. Left empty, it is `judge.ja.md.j2` for a
+    Japanese recipe, else `judge.en.md.j2`: both come with synth, and a file of that name beside the recipe goes first.
     """
 
     template_values: ClassVar[dict[str, JsonValue]] = {"question": "1 + 1?", "answer": "2"}
@@ -36,7 +36,7 @@ class Judge(Value):
 
     def template_files(self) -> tuple[str, ...]:
         """The rubric's file."""
-        return (self.rubric or f"judge.{self.language}.md.j2",)
+        return (self.rubric or f"judge.{'ja' if self.language == 'ja' else 'en'}.md.j2",)
 
     async def score(self, sample: Sample, ask: Ask) -> Score:
         """Ask for a verdict; raises Rejected(`invalid_output`) when the judge gives none."""

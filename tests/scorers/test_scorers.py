@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from synth.errors import Rejected
+from synth.errors import RecipeError, Rejected
+from synth.recipe import load
 from synth.scorers.exact_answer import ExactAnswer
 from synth.scorers.judge import Judge, Verdict
 from synth.types import Message, Sample
@@ -76,3 +78,43 @@ def test_the_judge_sees_question_and_answer_and_its_reason_is_kept():
 def test_a_verdict_outside_the_closed_schema_is_no_verdict(verdict):
     with pytest.raises(ValidationError):
         Verdict.model_validate(verdict)
+
+
+ALONE = """\
+name: alone
+language: {language}
+seeds: {{kind: grid, axes: {{q: ["1 + 1?"]}}}}
+teachers: {{main: {{model: m, base_url: "http://localhost:8000/v1"}}}}
+stages:
+  - name: answer
+    generator: {{kind: answer, prompt: ask.md.j2}}
+    scorers:
+      - {{kind: judge{more}}}
+"""
+
+
+def alone(folder: Path, language: str, more: str = "") -> Path:
+    (folder / "recipe.yaml").write_text(ALONE.format(language=language, more=more), encoding="utf-8")
+    (folder / "ask.md.j2").write_text("{{ q }}", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "Judge only"), ("ja", "採点してください"), ("fr", "Judge only")]
+)
+def test_a_recipe_that_stands_alone_has_the_judges_rubric(tmp_path, language, words):
+    templates = load(alone(tmp_path, language)).templates
+    (name,) = Judge(language=language).template_files()
+    assert words in templates.render(name, {"question": "1 + 1?", "answer": "2"})
+    assert name in templates.sources()
+    (tmp_path / name).write_text("Mine: {{ answer }}", encoding="utf-8")
+    assert load(tmp_path).templates.render(name, {"answer": "2"}) == "Mine: 2"
+
+
+def test_a_rubric_that_is_not_there_is_named_with_its_place(tmp_path):
+    with pytest.raises(RecipeError) as caught:
+        load(alone(tmp_path, "en", ", rubric: judge.fr.md.j2"))
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line, problem.column) == (str(tmp_path / "recipe.yaml"), 9, 9)
+    assert problem.field == "stages[0].scorers[0]"
+    assert "'judge.fr.md.j2'" in problem.message
