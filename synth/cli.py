@@ -26,7 +26,9 @@ def main() -> None:
     try:
         code = command(standalone_mode=False)
     except SynthError as error:
-        click.echo(str(error), err=True)
+        from synth.text import visible
+
+        click.echo(visible(str(error)), err=True)
         sys.exit(error.exit_code)
     except click.Abort:
         click.echo("Stopped.", err=True)

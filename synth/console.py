@@ -9,9 +9,10 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,6 +26,7 @@ from rich.text import Text
 
 from synth import disk, pipeline, salvage
 from synth.api import run_loop
+from synth.backends.practice import PRACTICE_MODELS
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
 from synth.budget import usd
@@ -36,6 +38,7 @@ from synth.pipeline import Options, Result
 from synth.progress import Progress
 from synth.recipe import LoadedRecipe
 from synth.store import connect, examine, read_ledger, readable
+from synth.text import visible
 from synth.types import Message
 
 PLAIN_EVERY_S = 5.0
@@ -48,6 +51,7 @@ SQLITE_NOTE = (
     " (before 3.51.3 two connections that write at once can lose commits, https://www.sqlite.org/wal.html#walresetbug; "
     "synth writes with one, so write nothing to run.db while a run goes on)"
 )
+PRACTICE = "[yellow]Practice data:[/] exercises of synth's practice teacher, not of a language model."
 OPTIONAL = {"pyarrow": "parquet", "datasets": "hub", "huggingface_hub": "hub", "jsonschema": "schema"}
 
 
@@ -96,13 +100,11 @@ def run(loaded: LoadedRecipe, options: Options) -> int:
     }
     if faults and not options.offline:
         _out.print(_board(scoreboard(result.folder, faults)))
-    if manifest.practice:
-        _out.print("[dim]Practice data: exercises of the embedded practice teacher, not of a language model.[/]\n")
+    if manifest.notice:
+        _out.print(manifest.notice, style="yellow", markup=False, soft_wrap=True)
     _out.print(f"dataset  {result.dataset}", soft_wrap=True, markup=False)
     _out.print(f"report   {result.report}", soft_wrap=True, markup=False)
-    if result.message:
-        _err.print(result.message, style="yellow", markup=False, soft_wrap=True)
-    return result.exit_code
+    return _ended(result)
 
 
 def preview(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
@@ -113,6 +115,7 @@ def preview(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
             {
                 "rows": [sample.model_dump(mode="json") for sample in result.examples],
                 "rejected": [rejection.model_dump(mode="json") for rejection in result.rejections],
+                "practice": result.manifest.practice,
             }
         )
         return result.exit_code
@@ -120,13 +123,10 @@ def preview(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
         scores = "  ".join(f"{score.name} {score.value:g}" for score in sample.scores)
         _conversation(f"{sample.id}  {scores}", sample.messages)
     for rejection in result.rejections:
-        _out.print(
-            f"[yellow]refused[/] {rejection.id}  {rejection.reason}  [dim]{escape(repr(rejection.detail[:200]))}[/]"
-        )
+        detail = escape(visible(" ".join(rejection.detail.split())[:200]))
+        _out.print(f"[yellow]refused[/] {rejection.id}  {rejection.reason}  [dim]{detail}[/]")
     _summary(result.manifest)
-    if result.message:
-        _err.print(result.message, style="yellow", markup=False, soft_wrap=True)
-    return result.exit_code
+    return _ended(result)
 
 
 def status(folder: Path, *, as_json: bool) -> None:
@@ -136,8 +136,11 @@ def status(folder: Path, *, as_json: bool) -> None:
         ledger = read_ledger(connection)
         meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
         parked = connection.execute("SELECT count(*) FROM passed_over").fetchone()[0]
+        asked = connection.execute("SELECT DISTINCT model FROM (SELECT model FROM attempt ORDER BY id DESC LIMIT 1000)")
+        practice = any(model.startswith(PRACTICE_MODELS) for (model,) in asked.fetchall())
         connection.close()
     manifest = read_manifest(folder / "manifest.json") if (folder / "manifest.json").exists() else None
+    practice = practice or (manifest is not None and manifest.practice)
     running = holder(folder)
     if manifest is not None and not running:  # the journal keeps also those that a later run asked again
         parked = sum(stage.parked for stage in manifest.stages)
@@ -151,6 +154,7 @@ def status(folder: Path, *, as_json: bool) -> None:
                 "rows": manifest.rows if manifest else {},
                 "rejected": manifest.rejected if manifest else {},
                 "parked": parked,
+                "practice": practice,
                 "cost_microusd": cost,
                 "ledger": ledger,
             }
@@ -159,6 +163,8 @@ def status(folder: Path, *, as_json: bool) -> None:
     _out.print(f"[bold]{meta.get('recipe')}[/]  {state}")
     if manifest is not None:
         _summary(manifest)
+    elif practice:
+        _out.print(PRACTICE)
     table = _table("stage", "teacher", "class", "attempts", "tokens in", "tokens out", "cost", right=4)
     for line in ledger:
         table.add_row(
@@ -169,32 +175,37 @@ def status(folder: Path, *, as_json: bool) -> None:
 
 
 def show(folder: Path, ids: tuple[str, ...], *, rejected: bool, reason: str, count: int, as_json: bool) -> None:
-    """Rows or rejections of a run. Raises FolderError when there are none, or an id is not among them."""
-    path = folder / ("rejected.jsonl" if rejected else "rows.jsonl")
-    if not path.exists():
-        raise FolderError(f"There is no {path.name} in {folder}; run or export the recipe first.")
-    shown: set[str] = set()
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            record = _row(line, path, number)
-            if (ids and record["id"] not in ids) or (reason and record["reason"] != reason):
-                continue
-            shown.add(record["id"])
-            if as_json:
-                sys.stdout.buffer.write(line)
-            else:
-                _record(record)
-            if len(shown) >= (len(ids) or count):
-                return
-    missing = [one for one in ids if one not in shown]
-    if missing:
-        raise FolderError(f"There is no {missing[0]!r} in {path}.")
-    if not shown and not as_json:
-        _out.print(f"Nothing to show in {path}.", markup=False)
+    """Rows or rejections of a run; those with the given ids, whichever they are, or made from these.
+
+    Raises FolderError when there are none, or an id is not among them.
+    """
+    names = ["rejected.jsonl"] if rejected else ["rows.jsonl", "rejected.jsonl"] if ids else ["rows.jsonl"]
+    paths = [folder / name for name in names]
+    for path in paths:
+        if not path.exists():
+            raise FolderError(f"There is no {path.name} in {folder}; run or export the recipe first.")
+    if (folder / "manifest.json").exists() and read_manifest(folder / "manifest.json").practice:
+        (_err if as_json else _out).print(PRACTICE)
+    records = (record for record in _records(paths) if not reason or record["reason"] == reason)
+    chosen = _with_ids(records, ids, count, folder) if ids else list(islice(records, count))
+    for record in chosen:
+        if as_json:
+            sys.stdout.buffer.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+        else:
+            _record(record)
+    if not chosen and not as_json:
+        _out.print(f"Nothing to show in {paths[0]}.", markup=False)
+
+
+def _records(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
+    """The lines of output files as objects, with all that is shown of them."""
+    for path in paths:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                yield _row(line, path, number)
 
 
 def _row(line: bytes, path: Path, number: int) -> dict[str, Any]:
-    """A line of an output file as its object, with all that is shown of it."""
     try:
         row: Any = orjson.loads(line)
         if row.keys() >= {"id", "messages", "scores"}:
@@ -202,6 +213,25 @@ def _row(line: bytes, path: Path, number: int) -> dict[str, Any]:
     except (orjson.JSONDecodeError, AttributeError):
         pass
     raise FolderError(f"{path}:{number}: not a row that synth wrote; export the recipe again.")
+
+
+def _with_ids(
+    records: Iterable[dict[str, Any]], ids: tuple[str, ...], count: int, folder: Path
+) -> list[dict[str, Any]]:
+    """The records with these ids; for a sample that only went on into others, up to `count` made from it."""
+    exact: dict[str, list[dict[str, Any]]] = {one: [] for one in ids}
+    made: dict[str, list[dict[str, Any]]] = {one: [] for one in ids}
+    for record in records:
+        name: str = record["id"]
+        if name in exact:
+            exact[name].append(record)
+        for one in ids:
+            if name.startswith(f"{one}/") and len(made[one]) < count:
+                made[one].append(record)
+    missing = [one for one in ids if not exact[one] and not made[one]]
+    if missing:
+        raise FolderError(f"There is no {missing[0]!r} in {folder}.")
+    return [record for one in ids for record in exact[one] or made[one]]
 
 
 def practice(host: str, port: int, faults: str, key: str | None) -> int:
@@ -262,6 +292,13 @@ def _repaired(found: salvage.Salvage) -> str:
         f"{found.missing_attempts:,} attempts and {found.missing_replies:,} replies could not be read; "
         f"what was there is kept as {found.kept}"
     )
+
+
+def _ended(result: Result) -> int:
+    """Say why a run ended early; gives its exit code."""
+    if result.message:
+        _err.print(visible(result.message), style="yellow", markup=False, soft_wrap=True)
+    return result.exit_code
 
 
 def _watched(loaded: LoadedRecipe, options: Options) -> Result:
@@ -347,7 +384,7 @@ async def _watch(name: str, progress: Progress) -> None:
 def _line(name: str, progress: Progress) -> str:
     rejected = " ".join(f"{reason}={count}" for reason, count in progress.rejected().most_common(6))
     return (
-        f"{name}: {progress.seeds_done}/{progress.total_seeds or '?'} seeds, {progress.rows} rows, "
+        f"{name}: {progress.seeds_done}/{progress.total_seeds or '?'} seeds, {progress.rows} accepted, "
         f"{sum(progress.rejected().values())} rejected ({rejected or 'none'}), {progress.in_flight()} in flight, "
         f"{usd(progress.budget.spent_microusd)} spent"
     )
@@ -370,7 +407,7 @@ def _panel(name: str, progress: Progress) -> Group:
     budget = progress.budget
     cap = "" if budget.cap_microusd is None else f" of {usd(budget.cap_microusd)}"
     foot = Text.assemble(
-        (f"{progress.rows:,} rows", "green"),
+        (f"{progress.rows:,} accepted", "green"),
         f"   {progress.rows / seconds:,.1f}/s",
         f"   {progress.in_flight()} in flight",
         f"   {tokens:,} tokens",
@@ -384,6 +421,8 @@ def _summary(manifest: Manifest) -> None:
     splits = ", ".join(f"{name} {count:,}" for name, count in manifest.rows.items())
     _out.print(f"\n[bold]{manifest.recipe.name}[/]  {manifest.state}  {_clock(manifest.seconds)}")
     _out.print(f"[green]{manifest.row_count:,} rows[/] ({splits})  {usd(manifest.cost_microusd)}")
+    if manifest.practice:
+        _out.print(PRACTICE)
     table = _table("stage", "asked", "drafts", "kept", "refused", right=1)
     for stage in manifest.stages:
         reasons = "  ".join(f"{reason} {count:,}" for reason, count in stage.rejected.items())
@@ -416,10 +455,10 @@ def _record(record: dict[str, Any]) -> None:
 
 
 def _conversation(title: str, messages: Any) -> None:
-    _out.print(Text(title, style="bold"))
+    _out.print(Text(visible(title), style="bold"))
     for message in messages:
         _out.print(Text(message.role, style="cyan"))
-        _out.print(Text(message.content))
+        _out.print(Text(visible(message.content)))
     _out.print()
 
 

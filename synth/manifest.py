@@ -17,6 +17,7 @@ from typing import Literal
 import orjson
 from pydantic import ValidationError
 
+from synth.backends.practice import PRACTICE_MODELS
 from synth.datasets.files import write_whole
 from synth.endpoint import Endpoint, Price, Sampling
 from synth.errors import FolderError
@@ -76,6 +77,7 @@ class TeacherRecord(Value):
     price: Price | None = None
     """None: unknown."""
     is_practice: bool
+    """Whether the practice teacher answered: embedded, over HTTP under its model's name, or recorded."""
     terms: str = UNKNOWN
     """What the provider's terms said about training on its output, and when they were read."""
 
@@ -112,6 +114,8 @@ class Manifest(Value):
     """Rows by split."""
     scores: dict[str, dict[float, int]] = {}
     """How many rows have which value, to two digits, by score."""
+    notice: str = ""
+    """One sentence when a file was left out or written otherwise; empty when all is there."""
     ledger: tuple[Ledger, ...]
     """Attempts, tokens and money by stage, teacher and class of reply."""
     budget_microusd: int | None = None
@@ -153,17 +157,18 @@ def versions() -> Versions:
 
 def teacher_record(name: str, endpoint: Endpoint, served: Iterable[str] = ()) -> TeacherRecord:
     """The record of a teacher; `served` are the models its replies named."""
+    served = tuple(sorted(set(served)))
     return TeacherRecord(
         name=name,
         model=endpoint.model,
-        served=tuple(sorted(set(served))),
+        served=served,
         base_url=endpoint.base_url,
         host=endpoint.host,
         key_variable=endpoint.key_variable,
         structured=endpoint.structured,
         sampling=endpoint.sampling,
         price=endpoint.known_price(),
-        is_practice=endpoint.is_practice,
+        is_practice=endpoint.is_practice or any(model.startswith(PRACTICE_MODELS) for model in served),
     )
 
 

@@ -16,7 +16,6 @@ from synth import seeds
 from synth.backends import Backend
 from synth.backends.descriptors import usable_in_flight
 from synth.backends.online import online
-from synth.backends.practice import PRACTICE_MODELS
 from synth.backends.practice.faults import faults_of
 from synth.backends.replay import replay
 from synth.budget import Budget
@@ -341,10 +340,13 @@ def _manifest(
     loaded: LoadedRecipe, store: Store, progress: Progress, halt: Halt, written: _Written, started: str, seconds: float
 ) -> Manifest:
     recipe = loaded.recipe
+    teachers = tuple(
+        teacher_record(name, endpoint, progress.teachers[name].served) for name, endpoint in recipe.teachers.items()
+    )
     return Manifest(
         versions=versions(),
         state=_state(halt, progress),
-        practice=any(_is_practice(teacher) for teacher in progress.teachers.values()),
+        practice=any(teacher.is_practice for teacher in teachers),
         recipe=RecipeRecord(
             name=recipe.name,
             language=recipe.language,
@@ -356,9 +358,7 @@ def _manifest(
         seeds=SeedsRecord(
             identity=seeds.describe(recipe.seeds, loaded.folder), count=progress.seeds, repeated=progress.repeated
         ),
-        teachers=tuple(
-            teacher_record(name, endpoint, progress.teachers[name].served) for name, endpoint in recipe.teachers.items()
-        ),
+        teachers=teachers,
         stages=tuple(
             StageRecord(
                 name=name,
@@ -373,17 +373,13 @@ def _manifest(
         not_selected=written.not_selected,
         rows=written.written.rows,
         scores=written.written.scores,
+        notice=written.written.notice,
         ledger=tuple(store.ledger()),
         budget_microusd=recipe.cap_microusd(),
         started=started,
         finished=_now(),
         seconds=round(seconds, 3),
     )
-
-
-def _is_practice(teacher: Teacher) -> bool:
-    """Whether practice replies are in it: asked for, recorded earlier, or served under another address."""
-    return teacher.endpoint.is_practice or any(model.startswith(PRACTICE_MODELS) for model in teacher.served)
 
 
 def _state(halt: Halt, progress: Progress) -> State:

@@ -15,6 +15,20 @@ NOT_PROSE = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|\$\$.*?\$\$|\\\(.*?\\\)|\\\[.*?\\\]|\S+@\S+\.\w+", re.DOTALL
 )
 
+# zero-width joiners stay: emoji and several scripts need them
+UNSEEN = re.compile(
+    "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+"""Characters that a reader cannot see and that may change what is seen: controls, zero width, direction, surrogates."""
+
+
+def visible(text: str) -> str:
+    """The text for a terminal: what cannot be seen becomes its code point, such as `<U+001B>`.
+
+    A reply, an error of a server or a file name may hold escape sequences, which a terminal would obey.
+    """
+    return UNSEEN.sub(lambda match: f"<U+{ord(match[0]):04X}>", text)
+
 
 def subject(sample: Sample) -> str:
     """What a validator judges: the answer; for a sample that has none yet, the instruction."""

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-# zero-width joiners stay: emoji and several scripts need them
-_UNSEEN = re.compile(
-    "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
-)
+from synth.text import UNSEEN
+
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n`]*)\n(.*?)^ {0,3}\1[`~]*[ \t]*$\n?", re.MULTILINE | re.DOTALL)
 
 
@@ -52,7 +50,7 @@ def visible(text: str) -> Markup:
     """The text as HTML; control, zero-width and direction characters become small labels with their code point."""
     parts: list[Markup] = []
     start = 0
-    for match in _UNSEEN.finditer(text):
+    for match in UNSEEN.finditer(text):
         parts.append(escape(text[start : match.start()]))
         parts.append(Markup('<span class="unseen">U+{}</span>').format(f"{ord(match[0]):04X}"))
         start = match.end()
@@ -62,7 +60,7 @@ def visible(text: str) -> Markup:
 
 def plain(text: str) -> str:
     """The text for places that hold no elements, such as a title: what cannot be seen becomes U+FFFD."""
-    return _UNSEEN.sub("\ufffd", text)
+    return UNSEEN.sub("\ufffd", text)
 
 
 def _add_prose(found: list[Segment], text: str) -> None:

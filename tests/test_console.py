@@ -1,0 +1,195 @@
+"""What the commands print about a run: safe for a terminal, honest about practice, and every id can be shown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import synth as package
+from synth.backends.practice.faults import NO_FAULTS
+from synth.backends.practice.server import practice_server
+from synth.budget import Budget
+from synth.console import _line, _panel
+from synth.datasets import export
+from synth.manifest import read_manifest
+from synth.progress import Progress, StageCount
+
+HOSTILE = "\x1b]0;pwned\x07\x1b[31m\x00\u202e赤い\u200b\x9b2J"
+RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202e]")
+REPLAYED = """\
+name: hostile
+language: ja
+seeds: {kind: jsonl, path: seeds.jsonl}
+teachers: {main: {model: m, base_url: "replay:replies.jsonl"}}
+stages:
+  - name: answer
+    generator: {kind: answer, prompt: ask.md.j2}
+    validators: [{kind: finished}]
+"""
+
+
+@pytest.fixture
+def hostile(tmp_path: Path):
+    """A recipe whose teacher says hostile things; gives its folder."""
+
+    def write(*responses: dict) -> Path:
+        folder = tmp_path / "hostile"
+        folder.mkdir()
+        (folder / "recipe.yaml").write_text(REPLAYED, encoding="utf-8")
+        (folder / "ask.md.j2").write_text("{{ q }}")
+        lines = [json.dumps({"q": f"q{place}"}) + "\n" for place in range(len(responses))]
+        (folder / "seeds.jsonl").write_text("".join(lines))
+        replies = [json.dumps({"prompt": f"q{place}", "response": one}) for place, one in enumerate(responses)]
+        (folder / "replies.jsonl").write_text("\n".join(replies))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def practice():
+    """The base URL of a practice teacher behind HTTP, on a loop of its own."""
+    with served() as base_url:
+        yield base_url
+
+
+@contextmanager
+def served():
+    loop, ready, stop = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+    found: list[str] = []
+
+    async def serve() -> None:
+        async with practice_server(NO_FAULTS) as base_url:
+            found.append(base_url)
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    assert ready.wait(20)
+    try:
+        yield found[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+def said(content: str, finish: str = "stop") -> dict:
+    return {"choices": [{"message": {"role": "assistant", "content": content}, "finish_reason": finish}]}
+
+
+def test_what_a_model_says_cannot_steer_the_terminal(hostile, synth):
+    refusal = {"choices": [{"message": {"role": "assistant", "refusal": HOSTILE}, "finish_reason": "stop"}]}
+    recipe = hostile(said(f"答え{HOSTILE}"), said(HOSTILE, "length"), refusal)
+    previewed = synth("preview", recipe)
+    assert synth("run", recipe, "--out", "run").returncode == 0
+    for finished in (previewed, synth("show", "run"), synth("show", "run", "--rejected")):
+        assert finished.returncode == 0, finished.stderr
+        assert not RAW.search(finished.stdout + finished.stderr)
+        assert "<U+001B>]0;pwned<U+0007>" in finished.stdout
+        assert "<U+202E>赤い" in finished.stdout
+
+
+def test_what_a_server_says_cannot_steer_the_terminal(hostile, synth):
+    recipe = hostile({"error": {"message": f"no credit {HOSTILE}", "code": 402}})
+    for command in ("run", "preview"):
+        finished = synth(command, recipe)
+        assert finished.returncode == 4
+        assert not RAW.search(finished.stdout + finished.stderr)
+        assert "<U+001B>]0;pwned<U+0007>" in finished.stderr
+    missing = synth("show", "folder\x1b]0;pwned\x07")
+    assert "<U+001B>]0;pwned<U+0007>" in missing.stderr
+    assert not RAW.search(missing.stderr)
+
+
+def test_practice_data_is_called_so_wherever_it_is_shown(write_recipe, synth, practice, tmp_path):
+    recipe = write_recipe(practice)
+    told = "Practice data"
+    previewed = synth("preview", recipe, "-n", "1", "--out", "run")
+    assert told in previewed.stdout
+    assert json.loads(synth("preview", recipe, "-n", "1", "--json", "--out", "run").stdout)["practice"] is True
+    assert told in synth("status", "run").stdout  # no export yet, and so no manifest
+    assert told in synth("run", recipe, "--limit", "1", "--out", "run").stdout
+    manifest = read_manifest(tmp_path / "run" / "manifest.json")
+    assert manifest.practice
+    assert [teacher.is_practice for teacher in manifest.teachers] == [True]
+    assert "(practice teacher)" in (tmp_path / "run" / "dataset" / "README.md").read_text()
+    assert told in synth("status", "run").stdout
+    assert json.loads(synth("status", "run", "--json").stdout)["practice"] is True
+    for more in ((), ("--rejected",)):
+        assert told in synth("show", "run", *more).stdout
+        lines = synth("show", "run", "--json", *more)
+        assert told in lines.stderr
+        assert all(json.loads(line)["id"] for line in lines.stdout.splitlines())
+
+
+def test_another_teachers_data_is_not_called_practice(hostile, synth):
+    recipe = hostile(said("答え"))
+    shown = [synth("run", recipe), synth("status", "runs/hostile"), synth("show", "runs/hostile")]
+    assert not any("ractice" in finished.stdout + finished.stderr for finished in shown)
+    assert json.loads(synth("status", "runs/hostile", "--json").stdout)["practice"] is False
+
+
+def test_a_run_without_pyarrow_says_that_parquet_was_left_out(hostile, tmp_path, monkeypatch, capsys):
+    from synth import console
+    from synth.pipeline import Options
+    from synth.recipe import load
+
+    monkeypatch.setattr(export, "find_spec", lambda name: None)
+    assert console.run(load(hostile(said("答え"))), Options(tmp_path / "run")) == 0
+    assert "pip install 'synth[parquet]'" in " ".join(capsys.readouterr().out.split())
+    assert read_manifest(tmp_path / "run" / "manifest.json").notice == export.NO_PYARROW
+
+
+def test_the_live_counts_call_a_sample_accepted_until_it_is_selected():
+    progress = Progress({"answer": StageCount()}, {}, Budget(None), total_seeds=3, rows=188)
+    assert "188 accepted" in _line("x", progress)
+    assert "rows" not in _line("x", progress)
+    assert "188 accepted" in str(_panel("x", progress).renderables[2])
+
+
+def records(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_every_id_that_a_run_names_can_be_shown(write_recipe, synth, tmp_path):
+    package.run(write_recipe(), folder=tmp_path / "run")
+    rows, rejected = records(tmp_path / "run" / "rows.jsonl"), records(tmp_path / "run" / "rejected.jsonl")
+
+    def shown(*arguments: str) -> list[str]:
+        finished = synth("show", "run", "--json", *arguments)
+        assert finished.returncode == 0, finished.stderr
+        return [json.loads(line)["id"] for line in finished.stdout.splitlines()]
+
+    ids = {record["id"] for record in (*rows, *rejected)}
+    twin = next(record["twin_id"] for record in rejected if record["twin_id"] and record["twin_id"] not in ids)
+    made = shown(twin, "-n", "50")
+    assert made == [one for one in [r["id"] for r in (*rows, *rejected)] if one.startswith(f"{twin}/")]
+    assert made
+    assert len(shown(twin, "-n", "1")) == 1
+    assert shown(rejected[0]["id"], rows[0]["id"]) == [rejected[0]["id"], rows[0]["id"]]
+    assert shown("--rejected", rejected[0]["id"]) == [rejected[0]["id"]]
+    assert shown("--reason", rejected[0]["reason"], "-n", "1") == [rejected[0]["id"]]
+    assert synth("show", "run", "--rejected", rows[0]["id"]).returncode == 5
+
+
+def test_the_dataset_has_the_same_bytes_after_a_run_that_was_interrupted(write_recipe, tmp_path):
+    recipe = write_recipe("practice:")
+    package.run(recipe, folder=tmp_path / "straight")
+    package.run(recipe, folder=tmp_path / "parted", limit=2)
+    package.preview(recipe, 4, folder=tmp_path / "parted")
+    package.run(recipe, folder=tmp_path / "parted")
+
+    def files(name: str) -> dict[Path, bytes]:
+        folder = tmp_path / name / "dataset"
+        return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*.*")}
+
+    assert len(files("straight")) == 3
+    assert files("parted") == files("straight")
