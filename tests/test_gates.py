@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import pytest
 
+import synth
 from synth.backends.practice.answering import say, truth
 from synth.backends.practice.faults import USUAL
 from synth.backends.practice.questions import TASKS, TOPICS
+from synth.backends.practice.scoreboard import scoreboard
 from synth.dedupe import Dedupe, Twins
 from synth.errors import Rejected
 from synth.types import Message, Sample
@@ -19,6 +22,7 @@ from synth.validators.language import Language
 from synth.validators.refusal import Refusal
 from synth.validators.repetition import Repetition
 
+ROOT = Path(__file__).parent.parent
 ROUNDS = 60
 CAUGHT_HERE = ("refusal", "truncation", "repetition", "wrong_language", "missing_answer")
 
@@ -63,6 +67,14 @@ def test_the_validators_catch_what_is_planted_and_spare_the_good(language, templ
         assert planted[fault] >= 20
         assert caught[fault] >= 0.95 * planted[fault], fault
     assert len(lost) <= 0.01 * planted["good"], lost[:5]
+
+
+def test_the_gsm8k_recipe_catches_every_fault_that_is_planted(tmp_path):
+    result = synth.run(ROOT / "prompts" / "gsm8k", folder=tmp_path)
+    board = scoreboard(result.folder, {"practice-1": USUAL})
+    assert sum(board.planted.values()) >= 5
+    assert board.caught == board.planted
+    assert board.lost == 0
 
 
 @pytest.mark.parametrize("templates", ["tuning", "held_out"])

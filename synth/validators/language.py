@@ -13,7 +13,7 @@ FEWEST_LETTERS = 12
 QUOTED = re.compile(r"「[^「」\n]{1,60}」|『[^『』\n]{1,60}』|“[^“”\n]{1,60}”")
 WORDS = {
     "en": "the of and to in is that it for was on are as with be this from have or by not but what at which you we "
-    "he she they has his her so",
+    "he she they has his her so per each will had",
     "de": "der die das und ist nicht ein eine zu den von mit sich auf für dem des im auch es werden wird sind",
     "fr": "le la les des et est une dans que pour qui pas sur au avec ce il sont plus du nous vous cette",
     "es": "el la los las y es una en que por para con del se no un al lo como más su son está",

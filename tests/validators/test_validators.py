@@ -200,6 +200,9 @@ def test_tables_code_lists_and_songs_are_kept(text):
         ("经济发展与环境保护关系密切，应当统筹规划，协调推进，实现双赢局面。", "zh"),
         ("Lloyd makes $504 per day. Per week Lloyd makes 7 times that, so he has $3528.", "en"),
         ("```python\nprint('hello world, this is code')\n```", None),
+        ("He runs 3*3=9 sprints per week\nSo he runs 9*60=540 meters per week\nA: 540", "en"),
+        ("Per day, Lloyd makes 252 eggs * $2 = $504.\nPer week, Lloyd makes $504 * 7 = $3528.\nA: 3528", None),
+        ("Per una settimana di corsa, Lloyd fa 9 gare per 60 metri.", "it"),
     ],
 )
 def test_languages_are_told_apart(text, language):

@@ -42,7 +42,8 @@ class Scoreboard:
 def scoreboard(folder: Path, faults: Mapping[str, Faults]) -> Scoreboard:
     """Compare a finished run's rows and rejections with the truth; `faults` are by model."""
     reasons = _reasons(folder / "rejected.jsonl")
-    rows = {orjson.loads(line)["id"] for line in (folder / "rows.jsonl").open("rb")}
+    with (folder / "rows.jsonl").open("rb") as file:
+        rows = {orjson.loads(line)["id"] for line in file}
     connection = connect(folder / "run.db")
     truths: dict[tuple[str, str], list[Truth]] = {}
     for stage, unit, body in stored_requests(connection):
