@@ -18,7 +18,7 @@ WORDS = {
     "fr": "le la les des et est une dans que pour qui pas sur au avec ce il sont plus du nous vous cette",
     "es": "el la los las y es una en que por para con del se no un al lo como más su son está",
     "pt": "o os as e é uma em que por para com do da se não um ao como mais são está dos das",
-    "it": "il lo gli e è una di che con del della si non un al come più sono questo nel",
+    "it": "per il lo gli e è una di che con del della si non un al come più sono questo nel",
 }
 STOPWORDS = {language: frozenset(words.split()) for language, words in WORDS.items()}
 CHINESE = re.compile(

@@ -115,6 +115,6 @@ def test_a_rubric_that_is_not_there_is_named_with_its_place(tmp_path):
     with pytest.raises(RecipeError) as caught:
         load(alone(tmp_path, "en", ", rubric: judge.fr.md.j2"))
     (problem,) = caught.value.problems
-    assert (problem.file, problem.line, problem.column) == (str(tmp_path / "recipe.yaml"), 9, 9)
-    assert problem.field == "stages[0].scorers[0]"
+    assert (problem.file, problem.line, problem.column) == (str(tmp_path / "recipe.yaml"), 9, 23)
+    assert problem.field == "stages[0].scorers[0].rubric"
     assert "'judge.fr.md.j2'" in problem.message
