@@ -154,7 +154,8 @@ class Teacher:
             await flying.wait()
         completion = self._stored(request)
         if completion is None:
-            self._halt.check()
+            if self._halt.error is not None:
+                self._halt.check()
             done = self._flying[request.key] = asyncio.Event()
             try:
                 completion = await self._obtain(request, unit)
@@ -217,7 +218,8 @@ class Teacher:
         """Send once: everything that costs money happens between the journal entry and `settle`."""
         await self.admission.enter(unit.priority)
         try:
-            self._halt.check()
+            if self._halt.error is not None:
+                self._halt.check()
             worst = self._price.cost_microusd(request.prompt_tokens, request.max_tokens)
             try:
                 await self._budget.reserve(worst)
@@ -230,7 +232,8 @@ class Teacher:
                 place = await self.admission.board(
                     request.prompt_tokens // 3 + request.max_tokens, unit.priority, request.prefix
                 )
-                self._halt.check()
+                if self._halt.error is not None:
+                    self._halt.check()
                 sent_at = time.monotonic()
             except BaseException:
                 if place is not None:

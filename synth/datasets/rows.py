@@ -67,7 +67,7 @@ def row(sample: Sample, teachers: Mapping[str, str]) -> Row:
         messages=_messages(sample.messages),
         seed_id=sample.seed_id,
         teacher=writable(teachers[sample.stage]),
-        scores=_scores(sample.scores),
+        scores=_scores(sample.scores) if sample.scores else [],
         cost_microusd=sample.cost_microusd,
         requests=list(sample.requests),
     )
