@@ -101,7 +101,7 @@ def _loaded(
     rows: int | None,
 ) -> LoadedRecipe:
     named = (teachers,) if isinstance(teachers, str) else tuple(teachers)
-    overrides = Overrides(named, seeds, budget_usd, rows)
+    overrides = Overrides(named, seeds, None if budget_usd is None else {"usd": budget_usd}, rows)
     if not isinstance(recipe, LoadedRecipe):
         return load(recipe, overrides)
     return recipe if overrides == Overrides() else override(recipe, overrides)

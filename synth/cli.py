@@ -49,7 +49,9 @@ def _overriding(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--teacher", "teachers", multiple=True, metavar="NAME=URL,MODEL[,KEY_VARIABLE]",
                      help="Ask this endpoint as the named teacher."),
         click.option("--seeds", default="", metavar="PATH", help="Read the seeds from this file."),
-        click.option("--budget", type=click.FloatRange(min=0), metavar="USD", help="Never spend more than this."),
+        click.option("--budget", "caps", multiple=True, metavar="USD|NAME=VALUE",
+                     help="Never use more: 20 (dollars), tokens=1e6, requests=500, hours=8, account=FILE."),
+        click.option("--allow-unknown-price", is_flag=True, help="Go on under --budget where a price is not known."),
         click.option("--rows", type=click.IntRange(min=1), help="Stop when so many rows are there."),
     ]  # fmt: skip
     for option in reversed(options):
@@ -57,11 +59,32 @@ def _overriding(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _load(recipe: Path, teachers: tuple[str, ...], seeds: str, budget: float | None, rows: int | None) -> LoadedRecipe:
+def _load(
+    recipe: Path,
+    teachers: tuple[str, ...],
+    seeds: str,
+    caps: tuple[str, ...],
+    allow_unknown_price: bool,
+    rows: int | None,
+) -> LoadedRecipe:
     from synth.recipe import Overrides, load
 
+    budget = dict(_cap(text) for text in caps) | ({"allow_unknown_price": True} if allow_unknown_price else {})
     overrides: Overrides = Overrides(teachers, seeds, budget, rows)
     return load(recipe, overrides)
+
+
+def _cap(text: str) -> tuple[str, int | float | str]:
+    """The name and value of one --budget: dollars, or NAME=VALUE."""
+    name, _, value = text.rpartition("=")
+    name = name or "usd"
+    if name == "account":
+        return name, value
+    try:
+        number = float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a number", param_hint="--budget") from None
+    return name, int(number) if number.is_integer() else number
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -184,6 +207,19 @@ def schema() -> int:
     from synth.recipe import json_schema
 
     click.echo(json.dumps(json_schema(), ensure_ascii=False, indent=2))
+    return 0
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--usd", type=click.FloatRange(min=0), help="Make the account with this total, or change its total.")
+@click.option("--release", type=click.Path(path_type=Path), metavar="FOLDER", help="Give back what a dead run holds.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def account(file: Path, usd: float | None, release: Path | None, as_json: bool) -> int:
+    """Show the account FILE that runs share with --budget account=FILE: its total, and what each run holds."""
+    from synth import console
+
+    console.account(file, usd, release, as_json=as_json)
     return 0
 
 

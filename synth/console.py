@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -24,23 +25,27 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from synth import account as accounts
 from synth import disk, pipeline, salvage
 from synth.api import run_loop
 from synth.backends.practice import PRACTICE_MODELS
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
-from synth.budget import usd
+from synth.budget import Budget, Caps, standing, usd
+from synth.endpoint import Endpoint
 from synth.errors import FolderError, Interrupted
 from synth.halt import Halt
 from synth.lock import holder
 from synth.manifest import Manifest, read_manifest
 from synth.pipeline import Options, Result
+from synth.prices import tariff
 from synth.progress import Progress
 from synth.recipe import LoadedRecipe
-from synth.store import connect, examine, read_ledger, readable
+from synth.store import connect, examine, read_ledger, read_spent, readable
 from synth.text import visible
-from synth.types import Message
+from synth.types import Message, Request, Spend
 
+WAITING = "requests wait for reservations to settle: the budget is nearly used, the provider is not the limit"
 PLAIN_EVERY_S = 5.0
 LIVE_EVERY_S = 0.2
 SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the end of its terminal"}
@@ -52,7 +57,13 @@ SQLITE_NOTE = (
     "synth writes with one, so write nothing to run.db while a run goes on)"
 )
 PRACTICE = "[yellow]Practice data:[/] exercises of synth's practice teacher, not of a language model."
-OPTIONAL = {"pyarrow": "parquet", "datasets": "hub", "huggingface_hub": "hub", "jsonschema": "schema"}
+OPTIONAL = {
+    "pyarrow": "parquet",
+    "genai-prices": "prices",
+    "datasets": "hub",
+    "huggingface_hub": "hub",
+    "jsonschema": "schema",
+}
 
 
 class _Console(Console):
@@ -78,7 +89,13 @@ def checked(loaded: LoadedRecipe, count: int, repeated: int, *, as_json: bool) -
         return
     _out.print(f"[green]ok[/]  {recipe.name}: {count:,} seeds" + (f", {repeated:,} repeated" if repeated else ""))
     for name, endpoint in recipe.teachers.items():
-        _out.print(f"    teacher {name}: {escape(endpoint.model)} at {escape(endpoint.base_url)}")
+        _out.print(f"    teacher {name}: {escape(endpoint.model)} at {escape(endpoint.base_url)}{_priced(endpoint)}")
+        if (most := _held_at_once(endpoint, recipe.budget)) < endpoint.limits.max_in_flight:
+            _out.print(
+                f"        the money budget reserves for at most {most:,} of its requests at once: that limits the run, "
+                f"not max_in_flight {endpoint.limits.max_in_flight:,}",
+                soft_wrap=True,
+            )
     for stage in recipe.stages:
         checks = ", ".join(validator.kind for validator in stage.validators) or "none"
         scores = ", ".join(scorer.name for scorer in stage.scorers) or "none"
@@ -86,6 +103,25 @@ def checked(loaded: LoadedRecipe, count: int, repeated: int, *, as_json: bool) -
         _out.print(f"    stage {stage.name}: {stage.generator.kind}{draws}; checks {checks}; scores {scores}")
     if recipe.license is None:
         _out.print("    no licence is given, so the result cannot be published")
+
+
+def _priced(endpoint: Endpoint) -> str:
+    price = endpoint.known_price()
+    if price is None:
+        return "; price unknown"
+    dated = f" as of {price.as_of}" if price.as_of else ""
+    source = f" ({escape(price.source)}{dated})" if price.source else dated
+    return f"; ${price.input_usd:g} / ${price.output_usd:g} per million tokens{source}"
+
+
+def _held_at_once(endpoint: Endpoint, caps: Caps) -> int:
+    """How many requests of full output the money cap can reserve for at the same time, prompts left out."""
+    price, most = endpoint.known_price(), endpoint.limits.max_in_flight
+    if caps.microusd is None or price is None:
+        return most
+    empty = Request(b"", "", endpoint.model, b"", 0, 0, endpoint.sampling.max_tokens)
+    worst = tariff(price, endpoint.service_tier).worst(empty).microusd
+    return min(most, caps.microusd // worst) if worst else most
 
 
 def run(loaded: LoadedRecipe, options: Options) -> int:
@@ -138,6 +174,10 @@ def status(folder: Path, *, as_json: bool) -> None:
         parked = connection.execute("SELECT count(*) FROM passed_over").fetchone()[0]
         asked = connection.execute("SELECT DISTINCT model FROM (SELECT model FROM attempt ORDER BY id DESC LIMIT 1000)")
         practice = any(model.startswith(PRACTICE_MODELS) for (model,) in asked.fetchall())
+        spent = read_spent(connection)
+        largest = connection.execute(
+            "SELECT coalesce(max(reserved_microusd), 0) FROM attempt WHERE id NOT IN (SELECT attempt FROM settled)"
+        ).fetchone()[0]
         connection.close()
     manifest = read_manifest(folder / "manifest.json") if (folder / "manifest.json").exists() else None
     practice = practice or (manifest is not None and manifest.practice)
@@ -146,6 +186,19 @@ def status(folder: Path, *, as_json: bool) -> None:
         parked = sum(stage.parked for stage in manifest.stages)
     state = f"running ({running})" if running else manifest.state if manifest else "stopped before its first export"
     cost = sum(line.cost_microusd for line in ledger)
+    caps = Caps.model_validate_json(meta.get("caps") or "{}")
+    reserved = Spend(sum(line.cost_microusd for line in ledger if line.failure == "open"))
+    charged = replace(spent, microusd=spent.microusd - reserved.microusd)
+    free = (caps.microusd or 0) - spent.microusd
+    held_back = bool(running) and caps.microusd is not None and 0 <= free < largest
+    money = standing(
+        caps,
+        charged,
+        reserved,
+        overshoot_microusd=sum(line.overshoot_microusd for line in ledger),
+        usage_unknown=sum(line.usage_unknown for line in ledger if line.failure != "lost"),
+        lost=sum(line.attempts for line in ledger if line.failure == "lost"),
+    )
     if as_json:
         _json(
             {
@@ -156,11 +209,21 @@ def status(folder: Path, *, as_json: bool) -> None:
                 "parked": parked,
                 "practice": practice,
                 "cost_microusd": cost,
+                "reserved_microusd": reserved.microusd,
+                "overshoot_microusd": sum(line.overshoot_microusd for line in ledger),
+                "usage_unknown": sum(line.usage_unknown for line in ledger if line.failure != "lost"),
+                "tokens": spent.tokens,
+                "requests": spent.requests,
+                "caps": caps.model_dump(),
+                "limited_by_reservation": held_back,
                 "ledger": ledger,
             }
         )
         return
     _out.print(f"[bold]{meta.get('recipe')}[/]  {state}")
+    _out.print(", ".join(money), soft_wrap=True, markup=False)
+    if held_back:
+        _out.print(WAITING, markup=False)
     if manifest is not None:
         _summary(manifest)
     elif practice:
@@ -251,6 +314,35 @@ def practice(host: str, port: int, faults: str, key: str | None) -> int:
     except KeyboardInterrupt:
         pass
     return 0
+
+
+def account(file: Path, total_usd: float | None, folder: Path | None, *, as_json: bool) -> None:
+    """Make or change an account file, release what a dead run holds of it, and show it.
+
+    Raises FolderError when there is none, or the run is not dead.
+    """
+    if total_usd is not None:
+        accounts.set_total(file, Caps(usd=total_usd).microusd or 0)
+    if folder is not None:
+        if who := holder(folder):
+            raise FolderError(f"{folder} is in use by {who}; it gives back what it does not spend when it ends.")
+        connection = connect(folder / "run.db")
+        back = accounts.release(file, folder, read_spent(connection).microusd)
+        connection.close()
+        _err.print(f"{usd(back)} came back from {folder}", markup=False, soft_wrap=True)
+    total, leases = accounts.standing(file)
+    free = total - sum(lease.held_microusd for lease in leases)
+    if as_json:
+        _json({"total_microusd": total, "free_microusd": free, "leases": leases})
+        return
+    _out.print(f"{file}: {usd(free)} free of {usd(total)}", markup=False, soft_wrap=True)
+    table = _table("folder", "spent", "held", "", right=1)
+    for lease in leases:
+        state = "running" if holder(Path(lease.folder)) else ""
+        if not state and lease.held_microusd > lease.spent_microusd:
+            state = f"not running; `synth account {file} --release {lease.folder}` frees what it holds"
+        table.add_row(Text(lease.folder), usd(lease.spent_microusd), usd(lease.held_microusd), Text(state))
+    _out.print(table)
 
 
 def doctor(folder: Path | None, *, repair: bool, as_json: bool) -> int:
@@ -386,8 +478,15 @@ def _line(name: str, progress: Progress) -> str:
     return (
         f"{name}: {progress.seeds_done}/{progress.total_seeds or '?'} seeds, {progress.rows} accepted, "
         f"{sum(progress.rejected().values())} rejected ({rejected or 'none'}), {progress.in_flight()} in flight, "
-        f"{usd(progress.budget.spent_microusd)} spent"
+        f"{', '.join(_standing(progress.budget))}"
     )
+
+
+def _standing(budget: Budget) -> list[str]:
+    """The live budget, and whether it is what the run waits for."""
+    spent = Spend(budget.spent_microusd, budget.spent_tokens, budget.spent_requests)
+    said = standing(budget.caps, spent, Spend(budget.reserved_microusd), overshoot_microusd=budget.overshoot_microusd)
+    return [*said, f"{budget.waiting:,} {WAITING}"] if budget.waiting else said
 
 
 def _panel(name: str, progress: Progress) -> Group:
@@ -404,14 +503,12 @@ def _panel(name: str, progress: Progress) -> Group:
     for stage, count in progress.stages.items():
         reasons = "  ".join(f"{reason} {number:,}" for reason, number in count.rejected.most_common(5))
         table.add_row(stage, f"{count.units:,}", f"{count.accepted:,}", reasons)
-    budget = progress.budget
-    cap = "" if budget.cap_microusd is None else f" of {usd(budget.cap_microusd)}"
     foot = Text.assemble(
         (f"{progress.rows:,} accepted", "green"),
         f"   {progress.rows / seconds:,.1f}/s",
         f"   {progress.in_flight()} in flight",
         f"   {tokens:,} tokens",
-        f"   {usd(budget.spent_microusd)} spent{cap}, {usd(budget.reserved_microusd)} reserved",
+        f"   {'   '.join(_standing(progress.budget))}",
     )
     return Group(head, table, foot)
 
@@ -420,9 +517,29 @@ def _summary(manifest: Manifest) -> None:
     """Rows, reasons and money of a run."""
     splits = ", ".join(f"{name} {count:,}" for name, count in manifest.rows.items())
     _out.print(f"\n[bold]{manifest.recipe.name}[/]  {manifest.state}  {_clock(manifest.seconds)}")
-    _out.print(f"[green]{manifest.row_count:,} rows[/] ({splits})  {usd(manifest.cost_microusd)}")
+    money = standing(
+        manifest.caps,
+        Spend(
+            manifest.cost_microusd,
+            sum(line.prompt_tokens + line.completion_tokens for line in manifest.ledger),
+            sum(line.attempts for line in manifest.ledger if line.failure != "unsent"),
+        ),
+        Spend(),
+        overshoot_microusd=manifest.overshoot_microusd,
+        usage_unknown=manifest.usage_unknown,
+        lost=manifest.lost_attempts,
+    )
+    _out.print(f"[green]{manifest.row_count:,} rows[/] ({splits})  {', '.join(money)}", markup=True, soft_wrap=True)
     if manifest.practice:
         _out.print(PRACTICE)
+    if manifest.unpriced:
+        names = ", ".join(manifest.unpriced)
+        _out.print(f"the price of {names} is not known: what it costs is in no sum here", markup=False)
+    if manifest.limited_by_reservation_s >= 1:
+        _out.print(
+            f"for {_clock(manifest.limited_by_reservation_s)} the budget's reservations held requests back, "
+            "not the provider"
+        )
     table = _table("stage", "asked", "drafts", "kept", "refused", right=1)
     for stage in manifest.stages:
         reasons = "  ".join(f"{reason} {count:,}" for reason, count in stage.rejected.items())

@@ -14,9 +14,10 @@ from pathlib import Path
 import zstandard
 
 from synth.errors import FolderError
+from synth.types import Spend
 
 APPLICATION_ID = 0x53594E54
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 PAGE_BYTES = 8192
 CHECKPOINT_PAGES = 4000
 
@@ -25,7 +26,7 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE attempt (
     id INTEGER PRIMARY KEY, key BLOB NOT NULL, stage TEXT NOT NULL, unit TEXT NOT NULL, teacher TEXT NOT NULL,
     model TEXT NOT NULL, draw INTEGER NOT NULL, started_ns INTEGER NOT NULL, reserved_microusd INTEGER NOT NULL,
-    body BLOB NOT NULL
+    reserved_tokens INTEGER NOT NULL, price INTEGER, body BLOB NOT NULL
 );
 CREATE INDEX attempt_key ON attempt (key);
 CREATE TABLE reply (
@@ -34,14 +35,15 @@ CREATE TABLE reply (
 );
 CREATE TABLE settled (
     attempt INTEGER PRIMARY KEY REFERENCES attempt, failure TEXT NOT NULL, cost_microusd INTEGER NOT NULL,
-    prompt_tokens INTEGER, completion_tokens INTEGER, cached_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL
+    prompt_tokens INTEGER, completion_tokens INTEGER, cached_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
+    cache_write_tokens INTEGER NOT NULL, usage_unknown INTEGER NOT NULL
 );
 CREATE TABLE passed_over (
     stage TEXT NOT NULL, unit TEXT NOT NULL, run INTEGER NOT NULL, failure TEXT NOT NULL, detail TEXT NOT NULL,
     PRIMARY KEY (stage, unit)
 ) WITHOUT ROWID;
 """
-COLUMNS = {"attempt": 10, "reply": 8, "settled": 7, "passed_over": 5, "meta": 2}
+COLUMNS = {"attempt": 12, "reply": 8, "settled": 9, "passed_over": 5, "meta": 2}
 BLOBS = ("attempt", "reply")
 """Tables whose last column is compressed, with a checksum."""
 
@@ -64,6 +66,11 @@ class Ledger:
     completion_tokens: int
     cached_tokens: int
     reasoning_tokens: int
+    cache_write_tokens: int = 0
+    overshoot_microusd: int = 0
+    """What replies cost beyond their reservations."""
+    usage_unknown: int = 0
+    """Attempts charged with the worst case, as nothing usable said what they used."""
 
 
 def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
@@ -200,10 +207,23 @@ def read_ledger(connection: sqlite3.Connection) -> list[Ledger]:
     rows = connection.execute(
         "SELECT stage, teacher, coalesce(failure, 'open'), count(*), "
         "sum(coalesce(cost_microusd, reserved_microusd)), sum(coalesce(prompt_tokens, 0)), "
-        "sum(coalesce(completion_tokens, 0)), sum(coalesce(cached_tokens, 0)), sum(coalesce(reasoning_tokens, 0)) "
+        "sum(coalesce(completion_tokens, 0)), sum(coalesce(cached_tokens, 0)), sum(coalesce(reasoning_tokens, 0)), "
+        "sum(coalesce(cache_write_tokens, 0)), sum(max(0, coalesce(cost_microusd, 0) - reserved_microusd)), "
+        "sum(coalesce(usage_unknown, 0)) "
         "FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
     )
     return [Ledger(*row) for row in rows]
+
+
+def read_spent(connection: sqlite3.Connection) -> Spend:
+    """Everything charged so far; what is not settled, or was without known usage, counts with its reservation."""
+    row = connection.execute(
+        "SELECT coalesce(sum(coalesce(cost_microusd, reserved_microusd)), 0), coalesce(sum(CASE WHEN "
+        "coalesce(usage_unknown, 1) THEN reserved_tokens ELSE coalesce(prompt_tokens + completion_tokens, 0) END), 0), "
+        "coalesce(sum(coalesce(failure, '') <> 'unsent'), 0) "
+        "FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id"
+    ).fetchone()
+    return Spend(*row)
 
 
 def stored_requests(connection: sqlite3.Connection) -> Iterator[tuple[str, str, bytes]]:

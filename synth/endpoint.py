@@ -5,12 +5,15 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from synth.errors import Fatal
+from synth.price_table import listed
+from synth.prices import FREE, Price
 from synth.types import Value
 
 PRACTICE = "practice:"
@@ -68,25 +71,8 @@ class Limits(Value):
     """One absolute deadline for a send, from connecting to the last byte."""
 
 
-class Price(Value):
-    """US dollars per million tokens."""
-
-    input_usd: float = Field(ge=0)
-    output_usd: float = Field(ge=0)
-    cached_input_usd: float | None = Field(default=None, ge=0)
-
-    def cost_microusd(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> int:
-        """What these tokens cost, in millionths of a dollar, rounded up."""
-        cached_usd = self.input_usd if self.cached_input_usd is None else self.cached_input_usd
-        cached = min(cached_tokens, prompt_tokens)
-        # dollars per million tokens are micro-dollars per token
-        cost = (prompt_tokens - cached) * self.input_usd + cached * cached_usd + completion_tokens * self.output_usd
-        return int(-(-cost // 1))
-
-
 METADATA = ("fd00:ec2::254", "fd20:ce::254")
 """Where AWS and Google serve credentials over IPv6; over IPv4 and elsewhere it is a link-local address."""
-FREE = Price(input_usd=0, output_usd=0)
 
 
 class Replica(Value):
@@ -145,10 +131,25 @@ class Endpoint(Value):
         return urlsplit(self.base_url).netloc
 
     def known_price(self) -> Price | None:
-        """The price to reckon with: the recipe's; nothing on one's own machines; else unknown (None)."""
+        """The price to reckon with: the recipe's; nothing on one's own machines; the price table's; or unknown (None).
+
+        With replicas the table must know the first one's host, and every member must be found at the same price.
+        """
         if self.price is not None:
             return self.price
-        return FREE if self.base_url.startswith((PRACTICE, REPLAY)) or is_private(self.base_url) else None
+        found = [member._host_price() for member in self.members()]
+        return found[0] if all(price == found[0] for price in found) else None
+
+    def _host_price(self) -> Price | None:
+        if self.base_url.startswith((PRACTICE, REPLAY)) or is_private(self.base_url):
+            return FREE
+        return listed(self.base_url, self.model, datetime.now(UTC).date())
+
+    @property
+    def service_tier(self) -> str:
+        """The service tier that is asked for; empty when none is."""
+        tier = self.sampling.extra.get("service_tier")
+        return tier if isinstance(tier, str) else ""
 
     def key(self) -> str | None:
         """The API key from the environment.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from synth.errors import Fatal
 
@@ -13,12 +14,19 @@ class Halt:
     def __init__(self) -> None:
         self.error: Fatal | None = None
         self._thrown = asyncio.Event()
+        self._told: list[Callable[[Fatal], None]] = []
+
+    def tell(self, call: Callable[[Fatal], None]) -> None:
+        """Call this with the reason when the switch is thrown."""
+        self._told.append(call)
 
     def throw(self, error: Fatal) -> None:
         """Stop sending, for this reason."""
         if self.error is None:
             self.error = error
             self._thrown.set()
+            for call in self._told:
+                call(error)
 
     def check(self) -> None:
         """Raise the reason when the run no longer sends."""

@@ -18,6 +18,7 @@ import orjson
 from pydantic import ValidationError
 
 from synth.backends.practice import PRACTICE_MODELS
+from synth.budget import Caps
 from synth.datasets.files import write_whole
 from synth.endpoint import Endpoint, Price, Sampling
 from synth.errors import FolderError
@@ -119,7 +120,11 @@ class Manifest(Value):
     ledger: tuple[Ledger, ...]
     """Attempts, tokens and money by stage, teacher and class of reply."""
     budget_microusd: int | None = None
-    """The cap; None when there was none."""
+    """The money cap; None when there was none."""
+    caps: Caps = Caps()
+    """The most the run might use, of everything."""
+    limited_by_reservation_s: float = 0
+    """Seconds of this invocation in which requests waited for open reservations to settle, not for the provider."""
     started: str
     """ISO 8601 with offset."""
     finished: str
@@ -139,6 +144,21 @@ class Manifest(Value):
     def lost_attempts(self) -> int:
         """Attempts that were open when a run was killed; they may have been paid for and stay charged."""
         return sum(line.attempts for line in self.ledger if line.failure == "lost")
+
+    @property
+    def overshoot_microusd(self) -> int:
+        """What replies cost beyond the worst case that was reserved for them, by the provider's own count."""
+        return sum(line.overshoot_microusd for line in self.ledger)
+
+    @property
+    def usage_unknown(self) -> int:
+        """Replies that said nothing usable about their tokens and are charged with the worst case."""
+        return sum(line.usage_unknown for line in self.ledger if line.failure != "lost")
+
+    @property
+    def unpriced(self) -> tuple[str, ...]:
+        """Teachers whose price is unknown: their cost is in no sum here."""
+        return tuple(teacher.name for teacher in self.teachers if teacher.price is None)
 
     @property
     def rejected(self) -> dict[str, int]:

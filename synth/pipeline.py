@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from synth import seeds
+from synth.account import Account
 from synth.backends import Backend
 from synth.backends.descriptors import usable_in_flight
 from synth.backends.online import online
@@ -134,8 +136,10 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
             await store.open_run()
         if options.retry:
             await store.forgive()
-        budget = Budget(loaded.recipe.cap_microusd(), store.spent_microusd())
-        async with _teachers(loaded, store, budget, halt, options) as teachers:
+        async with (
+            _budget(loaded, store, halt, options) as budget,
+            _teachers(loaded, store, budget, halt, options) as teachers,
+        ):
             stages = {stage.name: StageCount(stage.draws) for stage in loaded.recipe.stages}
             progress = Progress(stages, teachers, budget, spool.unique, warning=_fit_descriptors(teachers))
             if observe is not None:
@@ -227,6 +231,31 @@ async def _store(folder: Path, loaded: LoadedRecipe) -> AsyncGenerator[Store]:
         yield store
     finally:
         store.close()
+
+
+@asynccontextmanager
+async def _budget(loaded: LoadedRecipe, store: Store, halt: Halt, options: Options) -> AsyncGenerator[Budget]:
+    """What the run may use; at its end it holds no more of a shared account than it spent."""
+    caps, account = loaded.recipe.budget, None
+    if caps.account and not options.offline:
+        run = store.meta("account_run") or uuid.uuid4().hex
+        await store.note("account_run", run)  # on disk first: money is never held for a run that nobody knows
+        account = await asyncio.to_thread(Account, Path(caps.account), run, store.folder, store.spent().microusd)
+    if not options.offline:
+        await store.note("caps", caps.model_dump_json())
+    budget = Budget(caps, store.spent(), account=account)
+    halt.tell(budget.give_up)
+    timer = None
+    if caps.hours is not None:
+        timer = asyncio.get_running_loop().call_later(caps.hours * 3600, lambda: halt.throw(budget.time_is_up()))
+    try:
+        yield budget
+    finally:
+        if timer is not None:
+            timer.cancel()
+        if account is not None:
+            # what was cut off on its way may have been paid for
+            await asyncio.to_thread(account.give_back, budget.spent_microusd + budget.reserved_microusd)
 
 
 @asynccontextmanager
@@ -376,6 +405,8 @@ def _manifest(
         notice=written.written.notice,
         ledger=tuple(store.ledger()),
         budget_microusd=recipe.cap_microusd(),
+        caps=recipe.budget,
+        limited_by_reservation_s=round(progress.budget.limited_s, 3),
         started=started,
         finished=_now(),
         seconds=round(seconds, 3),

@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import orjson
 from pydantic import Field, JsonValue, ValidationError
 
 from synth import seeds, yaml_places
+from synth.budget import Caps
 from synth.dedupe import Dedupe
 from synth.endpoint import Endpoint
 from synth.errors import Problem, RecipeError
@@ -28,6 +29,8 @@ from synth.validators import Validator
 from synth.validators.finished import Finished
 from synth.validators.refusal import Refusal
 from synth.yaml_places import dotted
+
+V = TypeVar("V", bound=Value)
 
 SECRET = ("key_variable", "base_url")
 """Fields in which a key may have been typed by mistake: what they hold is never repeated."""
@@ -55,12 +58,6 @@ class Output(Value):
     """Relative to the working directory; `runs/<name>` when empty."""
 
 
-class MoneyCap(Value):
-    """The most a run may cost."""
-
-    usd: float = Field(ge=0, allow_inf_nan=False)
-
-
 class Recipe(Value):
     """A dataset to be made."""
 
@@ -77,11 +74,12 @@ class Recipe(Value):
     selection: Selection = Selection()
     split: Split = Split()
     output: Output = Output()
-    budget: MoneyCap | None = None
+    budget: Caps = Caps()
+    """What the run may use at most."""
 
     def cap_microusd(self) -> int | None:
-        """The budget in micro-dollars; None when there is none."""
-        return None if self.budget is None else round(self.budget.usd * 1_000_000)
+        """The run's own money cap in micro-dollars; None when there is none."""
+        return self.budget.microusd
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,8 @@ class Overrides:
     teachers: Sequence[str] = ()
     """`NAME=BASE_URL,MODEL` or `NAME=BASE_URL,MODEL,KEY_VARIABLE`."""
     seeds: str = ""
-    budget_usd: float | None = None
+    budget: Mapping[str, Any] | None = None
+    """Caps by name, such as `{"usd": 5, "hours": 2}`; the recipe's others stay."""
     rows: int | None = None
 
 
@@ -267,16 +266,22 @@ def _overridden(recipe: Recipe, overrides: Overrides) -> Recipe:
         update["teachers"] = teachers
     if overrides.seeds:
         update["seeds"] = seeds.source_from_path(str(Path(overrides.seeds).absolute()))
+    if overrides.budget:
+        update["budget"] = _changed(Caps, {**recipe.budget.model_dump(), **overrides.budget}, "--budget")
+    if overrides.rows is not None:
+        update["selection"] = _changed(Selection, {**recipe.selection.model_dump(), "rows": overrides.rows}, "--rows")
+    return recipe.model_copy(update=update)
+
+
+def _changed(model: type[V], fields: Mapping[str, Any], option: str) -> V:
     try:
-        if overrides.budget_usd is not None:
-            update["budget"] = MoneyCap(usd=overrides.budget_usd)
-        if overrides.rows is not None:
-            update["selection"] = Selection.model_validate({**recipe.selection.model_dump(), "rows": overrides.rows})
+        return model.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        name = {"usd": "budget"}.get(str(first["loc"][0]), str(first["loc"][0]))
-        raise RecipeError(f"{name}: {first['msg']} (it is {first['input']!r}).") from None
-    return recipe.model_copy(update=update)
+        name = ".".join(str(part) for part in first["loc"])
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        known = f"; the caps are {', '.join(Caps.model_fields)}" if model is Caps else ""
+        raise RecipeError(f"{option} {name}={first['input']}: {reason}{known}.") from None
 
 
 def _filled(recipe: Recipe) -> Recipe:
@@ -338,14 +343,15 @@ def _plugins(stage: Stage) -> Iterator[tuple[tuple[str | int, ...], Generator | 
 
 
 def _prices(recipe: Recipe) -> list[_At]:
-    if recipe.budget is None:
+    if not recipe.budget.has_money or recipe.budget.allow_unknown_price:
         return []
     message = (
-        "its price is not known, so a money budget cannot be kept; give `price: {{input_usd: .., output_usd: ..}}` in "
-        "dollars per million tokens (or 0 for your own server), or leave the budget out"
+        "its price is not known, so a money budget cannot be kept; give `price: {input_usd: .., output_usd: ..}` in "
+        "dollars per million tokens (or 0 for your own server), install the price table (pip install 'synth[prices]'), "
+        "leave the budget out, or go on without seeing this teacher's cost: --allow-unknown-price"
     )
     return [
-        (("teachers", name), Problem(f"teacher {name!r} ({endpoint.base_url}): {message.format()}"))
+        (("teachers", name), Problem(f"teacher {name!r} ({endpoint.base_url}): {message}"))
         for name, endpoint in recipe.teachers.items()
         if endpoint.known_price() is None
     ]

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
 from typing import Any, cast
 
 import orjson
@@ -66,6 +67,9 @@ SCHEME = re.compile(r"HTTP request.{0,20} HTTPS (port|server)", re.IGNORECASE)
 SAID = 300
 """How far into an error its cause is looked for: what follows may quote the prompt."""
 THINK, THOUGHT = "<think>", "</think>"
+MOST_TOKENS = 10_000_000
+"""More tokens than any model reads or writes in one request; a larger count is a mistake."""
+MOST_USD = 10_000
 REFUSING_REASONS = ("content_filter", "refusal", "SAFETY")
 
 
@@ -129,7 +133,7 @@ def usage_of(outcome: Outcome) -> Usage:
         document: Any = orjson.loads(outcome.body)
     except orjson.JSONDecodeError:
         document = _loosely(outcome.body)
-    return _usage(cast("dict[str, Any]", document).get("usage")) if isinstance(document, dict) else Usage()
+    return _usage(cast("dict[str, Any]", document)) if isinstance(document, dict) else Usage()
 
 
 def _failure(name: str, outcome: Outcome, detail: str) -> TeacherError | Rejected:
@@ -223,7 +227,7 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
     return Completion(
         text=text,
         finish_reason=finish,
-        usage=_usage(document.get("usage")),
+        usage=_usage(document),
         model=str(document.get("model") or ""),
         reasoning=reasoning or None,
     )
@@ -237,23 +241,54 @@ def _text(content: Any) -> str:
     return "".join(str(part.get("text") or "") for part in parts if part.get("type", "text") == "text")
 
 
-def _usage(usage: Any) -> Usage:
-    if not isinstance(usage, dict):
+def _usage(document: dict[str, Any]) -> Usage:
+    """What a reply says it used, in any of the families' words; what is not believable counts as not said.
+
+    OpenAI's names count cached and written tokens into the prompt, Anthropic's own do not. Parts are clamped to wholes.
+    """
+    counts = _object(document.get("usage"))
+    if not counts:
         return Usage()
-    counts = cast("dict[str, Any]", usage)
-    prompt, completion = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
-    prompt_details, completion_details = counts.get("prompt_tokens_details"), counts.get("completion_tokens_details")
-    cached = cast("dict[str, Any]", prompt_details).get("cached_tokens") if isinstance(prompt_details, dict) else 0
-    thought = (
-        cast("dict[str, Any]", completion_details).get("reasoning_tokens")
-        if isinstance(completion_details, dict)
-        else 0
+    own = "prompt_tokens" in counts
+    prompt = _count(counts.get("prompt_tokens" if own else "input_tokens"))
+    completion = _count(counts.get("completion_tokens" if own else "output_tokens"))
+    inside = _object(counts.get("prompt_tokens_details" if own else "input_tokens_details"))
+    thought = _object(counts.get("completion_tokens_details" if own else "output_tokens_details"))
+    written = _count(inside.get("cache_write_tokens")) or _count(counts.get("cache_creation_input_tokens")) or 0
+    cached = _count(inside.get("cached_tokens")) or _count(counts.get("prompt_cache_hit_tokens")) or 0
+    cached = cached or _count(counts.get("cache_read_input_tokens")) or 0
+    if prompt is not None and not own and not inside:
+        prompt += cached + written
+    if prompt is not None and completion is not None:
+        # some leave reasoning out of the completion and count it in the total only: it is paid for
+        completion = max(completion, (_count(counts.get("total_tokens")) or 0) - prompt)
+    cached = min(cached, prompt or 0)
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cached_tokens=cached,
+        reasoning_tokens=min(_count(thought.get("reasoning_tokens")) or 0, completion or 0),
+        cache_write_tokens=min(written, (prompt or 0) - cached),
+        cost_microusd=_cost_microusd(counts) if "cost" in counts else None,
+        service_tier=str(counts.get("service_tier") or document.get("service_tier") or ""),
     )
-    return Usage(prompt, completion, _count(cached) or 0, _count(thought) or 0)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _count(value: Any) -> int | None:
-    """A believable number of tokens, or None: providers have sent negatives, texts and billions."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    """A believable number of tokens, or None: providers have sent negatives, texts, fractions and billions."""
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
+
+
+def _cost_microusd(counts: dict[str, Any]) -> int | None:
+    """The provider's own sum in dollars (OpenRouter), with what the user's own upstream key was charged."""
+    sums = [counts["cost"]]
+    if counts.get("is_byok") is True:
+        sums.append(_object(counts.get("cost_details")).get("upstream_inference_cost") or 0)
+    if any(type(one) not in (int, float) or not 0 <= one <= MOST_USD for one in sums):
         return None
-    return int(value) if 0 <= value < 100_000_000 else None
+    # the shortest text of a float is what was sent, so that 0.1 is a tenth
+    return sum(int((Decimal(repr(one)) * 1_000_000).to_integral_value(ROUND_CEILING)) for one in sums)

@@ -27,9 +27,9 @@ INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 NUMBER = (int, float)
 COUNT = (int, type(None))
 TYPES: dict[str, tuple[Any, ...]] = {
-    "attempt": (int, bytes, str, str, str, str, int, int, int, bytes),
+    "attempt": (int, bytes, str, str, str, str, int, int, int, int, COUNT, bytes),
     "reply": (int, int, str, str, str, int, NUMBER, bytes),
-    "settled": (int, str, int, COUNT, COUNT, int, int),
+    "settled": (int, str, int, COUNT, COUNT, int, int, int, int),
     "passed_over": (str, str, int, str, str),
     "meta": (str, str),
 }
@@ -155,7 +155,7 @@ def _counted(fresh: Path) -> Salvage:
         "AND attempt NOT IN (SELECT attempt FROM reply)"
     )
     connection.execute(
-        "INSERT INTO attempt SELECT attempt, zeroblob(32), '', '', '', '', 0, 0, cost_microusd, "
+        "INSERT INTO attempt SELECT attempt, zeroblob(32), '', '', '', '', 0, 0, cost_microusd, 0, NULL, "
         "(SELECT body FROM attempt LIMIT 1) FROM settled WHERE attempt NOT IN (SELECT id FROM attempt)"
     )
     settled = one("SELECT count(*) FROM settled")

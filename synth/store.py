@@ -21,22 +21,45 @@ from typing import Any, cast
 
 import zstandard
 
-from synth.database import Findings, Ledger, connect, create, damage, examine, read_ledger, readable, stored_requests
+from synth.database import (
+    Findings,
+    Ledger,
+    connect,
+    create,
+    damage,
+    examine,
+    read_ledger,
+    read_spent,
+    readable,
+    stored_requests,
+)
 from synth.emergency import take_in
 from synth.errors import FolderError, StoreStopped
 from synth.lock import Lock
-from synth.types import Outcome, Request, Usage
+from synth.types import Outcome, Request, Spend, Usage
 from synth.writer import Writer
 
-__all__ = ["Findings", "Ledger", "Store", "Stored", "connect", "examine", "read_ledger", "readable", "stored_requests"]
+__all__ = [
+    "Findings",
+    "Ledger",
+    "Store",
+    "Stored",
+    "connect",
+    "examine",
+    "read_ledger",
+    "read_spent",
+    "readable",
+    "stored_requests",
+]
 
 SEEN_BITS = 1 << 27
 PLACES = struct.Struct(">4L16x").unpack
 """Four places in the filter, from four parts of a SHA-256."""
 
 FINDING = (
-    "SELECT reply.attempt, status, headers, error, detail, written, seconds, raw, reserved_microusd, failure, teacher "
-    "FROM attempt JOIN reply ON reply.attempt = attempt.id LEFT JOIN settled ON settled.attempt = attempt.id "
+    "SELECT reply.attempt, status, headers, error, detail, written, seconds, raw, reserved_microusd, failure, "
+    "reserved_tokens, value, teacher FROM attempt JOIN reply ON reply.attempt = attempt.id "
+    "LEFT JOIN settled ON settled.attempt = attempt.id LEFT JOIN meta ON meta.name = 'price ' || attempt.price "
 )
 
 
@@ -49,6 +72,9 @@ class Stored:
     reserved_microusd: int = 0
     failure: str | None = None
     """What it was found to be; None when that was not yet written down."""
+    reserved_tokens: int = 0
+    price: str = ""
+    """The price that was in force, as JSON."""
 
 
 class Store:
@@ -80,6 +106,8 @@ class Store:
                 self.resumed = self._next_attempt > 1
                 """Whether an earlier run left something here."""
                 self._seen = _Seen(key for (key,) in self._reader.execute("SELECT key FROM attempt"))
+                prices = self._reader.execute("SELECT name, value FROM meta WHERE name LIKE 'price %'")
+                self._prices = {document: int(name.split()[1]) for name, document in prices}
                 self.forgiven = int(self.meta("forgiven") or 0)
                 """The last attempt whose failure no longer counts as final."""
             self._lock.mark(identity, commits)
@@ -108,13 +136,16 @@ class Store:
             rows = self._reader.execute(f"{FINDING} WHERE settled.attempt IS NULL")
             return [(row[-1], self._stored(row)) for row in rows.fetchall()]
 
-    async def begin(self, request: Request, stage: str, unit: str, reserved_microusd: int) -> int:
-        """Journal an attempt and its reservation; return its number once that is on disk.
+    async def begin(self, request: Request, stage: str, unit: str, reserved_microusd: int, price: str = "") -> int:
+        """Journal an attempt, its reservation and the price in force; return its number once that is on disk.
 
         Raises StoreStopped when the disk refuses, or will before long.
         """
         if self._writer.trouble is not None:
             raise self._writer.trouble.with_traceback(None)
+        if price and price not in self._prices:
+            self._prices[price] = len(self._prices) + 1
+            self._writer.add("meta", (f"price {self._prices[price]}", price))
         attempt = self._next_attempt
         self._next_attempt += 1
         self._seen.add(request.key)
@@ -122,7 +153,8 @@ class Store:
             "attempt",
             (
                 *(attempt, request.key, stage, unit, request.teacher, request.model, request.draw),
-                *(time.time_ns(), reserved_microusd, request.body),
+                *(time.time_ns(), reserved_microusd, request.prompt_tokens + request.max_tokens),
+                *(self._prices.get(price), request.body),
             ),
         )
         return attempt
@@ -141,13 +173,15 @@ class Store:
             ),
         )
 
-    def settle(self, attempt: int, failure: str, usage: Usage, cost_microusd: int) -> None:
-        """Record what an attempt was (`ok` or a failure class) and what it cost."""
+    def settle(
+        self, attempt: int, failure: str, usage: Usage, cost_microusd: int, *, usage_unknown: bool = False
+    ) -> None:
+        """Record what an attempt was (`ok` or a failure class), what it cost and whether that is its worst case."""
         self._writer.add(
             "settled",
             (
                 *(attempt, failure, cost_microusd, usage.prompt_tokens, usage.completion_tokens),
-                *(usage.cached_tokens, usage.reasoning_tokens),
+                *(usage.cached_tokens, usage.reasoning_tokens, usage.cache_write_tokens, usage_unknown),
             ),
         )
 
@@ -191,16 +225,14 @@ class Store:
                 "AND id NOT IN (SELECT attempt FROM settled)"
             ).fetchall()
         for attempt, reserved in lost:
-            self.settle(attempt, "lost", Usage(), reserved)
+            self.settle(attempt, "lost", Usage(), reserved, usage_unknown=True)
         await self.note("runs", str(int(self.meta("runs") or 0) + 1))
         return len(lost)
 
-    def spent_microusd(self) -> int:
-        """Everything charged so far; replies not yet settled count with their reservation."""
-        return self._one(
-            "SELECT coalesce(sum(coalesce(cost_microusd, reserved_microusd)), 0) "
-            "FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id"
-        )
+    def spent(self) -> Spend:
+        """Everything charged so far; what is not settled, or was without known usage, counts with its reservation."""
+        with readable(self._path):
+            return read_spent(self._reader)
 
     def ledger(self) -> list[Ledger]:
         """Attempts, money and tokens by stage, teacher and class."""
@@ -231,10 +263,10 @@ class Store:
             return int(self._reader.execute(sql).fetchone()[0])
 
     def _stored(self, row: tuple[Any, ...]) -> Stored:
-        attempt, status, headers, error, detail, written, seconds, raw, reserved, failure, _ = row
+        attempt, status, headers, error, detail, written, seconds, raw, reserved, failure, tokens, price, _ = row
         body = self._decompress(raw)
         outcome = Outcome(status, body, json.loads(headers), error, detail, bool(written), seconds)
-        return Stored(attempt, outcome, reserved, failure)
+        return Stored(attempt, outcome, reserved, failure, tokens, price or "")
 
 
 class _Seen:

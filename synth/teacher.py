@@ -17,14 +17,15 @@ from pydantic import JsonValue
 
 from synth.backends import Backend
 from synth.budget import Budget
-from synth.endpoint import FREE, Endpoint
+from synth.endpoint import Endpoint
 from synth.errors import BudgetReached, Fatal, Rejected, Transient
 from synth.halt import Halt
 from synth.limits import LONGEST_GATE_S, Admission, Place
+from synth.prices import UNKNOWN, Tariff, recorded
 from synth.rate_headers import allowances
 from synth.replies import FATES, KEY, MODEL, MONEY, read, usage_of
-from synth.store import Store
-from synth.types import Completion, Message, Outcome, Request, Usage
+from synth.store import Store, Stored
+from synth.types import Completion, Message, Outcome, Request, Spend, Usage
 
 PATIENCE_S = 3600.0
 BACKOFF_S = 1.0
@@ -105,7 +106,8 @@ class Teacher:
         self._budget = budget
         self._halt = halt
         self._salt = salt
-        self._price = endpoint.known_price() or FREE
+        self._price = (endpoint.known_price() or UNKNOWN).model_dump_json()
+        self._tariff = recorded(self._price, endpoint.service_tier)
         self._jitter = jitter or random.Random()  # noqa: S311 (spreads retries, guards nothing)
         self._flying: dict[bytes, asyncio.Event] = {}
         self._answered = self._spoken = False
@@ -152,7 +154,7 @@ class Teacher:
         """
         while (flying := self._flying.get(request.key)) is not None:
             await flying.wait()
-        completion = self._stored(request)
+        completion, tariff = self._stored(request)
         if completion is None:
             if self._halt.error is not None:
                 self._halt.check()
@@ -164,7 +166,7 @@ class Teacher:
                 done.set()
         self.served.add(completion.model)
         unit.requests.append(request.key.hex())
-        unit.cost_microusd += self._cost(request, "ok", completion.usage)
+        unit.cost_microusd += tariff.charge(tariff.worst(request), completion.usage, paid=True).microusd
         return completion
 
     def settle_leftovers(self) -> None:
@@ -175,27 +177,32 @@ class Teacher:
                     failure, usage = "ok", read(stored.outcome).usage
                 except (Transient, Rejected, Fatal) as error:
                     failure, usage = _named(error), usage_of(stored.outcome)
-                cost = stored.reserved_microusd if _is_paid(failure) else 0
-                if usage.completion_tokens is not None:
-                    cost = self._price.cost_microusd(
-                        usage.prompt_tokens or 0, usage.completion_tokens, usage.cached_tokens
-                    )
-                self._store.settle(stored.attempt, failure, usage, cost)
+                worst = Spend(stored.reserved_microusd, stored.reserved_tokens, 1)
+                cost = self._tariff_of(stored).charge(worst, usage, paid=_is_paid(failure))
+                self._store.settle(stored.attempt, failure, usage, cost.microusd, usage_unknown=cost.assumed)
+                self._budget.correct(worst, cost)
 
-    def _stored(self, request: Request) -> Completion | None:
-        """The completion that the store holds. Raises what a refused or poisonous request is known to bring."""
+    def _tariff_of(self, stored: Stored) -> Tariff:
+        """The price that was in force when a reply was bought."""
+        return recorded(stored.price, self.endpoint.service_tier) if stored.price else self._tariff
+
+    def _stored(self, request: Request) -> tuple[Completion | None, Tariff]:
+        """The completion that the store holds, and the tariff it was bought at, or is to be bought at.
+
+        Raises what a refused or poisonous request is known to bring.
+        """
         for stored in self._store.find(request.key):
             forgiven = stored.attempt <= self._store.forgiven
             if stored.failure == POISON and not forgiven:
                 raise Transient(POISON, stored.outcome.detail or f"HTTP {stored.outcome.status} every time")
             try:
-                return read(stored.outcome)
+                return read(stored.outcome), self._tariff_of(stored)
             except Rejected as error:
                 if error.reason != "permanent" or not forgiven:
                     raise
             except (Transient, Fatal):
                 continue  # no reply to learn from; an older one may be
-        return None
+        return None, self._tariff
 
     async def _obtain(self, request: Request, unit: Unit) -> Completion:
         tries = Tries(time.monotonic(), self._successes)
@@ -220,13 +227,13 @@ class Teacher:
         try:
             if self._halt.error is not None:
                 self._halt.check()
-            worst = self._price.cost_microusd(request.prompt_tokens, request.max_tokens)
+            worst = self._tariff.worst(request)
             try:
-                await self._budget.reserve(worst)
+                await self._budget.reserve(worst, unit.priority)
             except BudgetReached as error:
                 self._halt.throw(error)
                 raise
-            attempt = await self._store.begin(request, unit.stage, unit.id, worst)
+            attempt = await self._store.begin(request, unit.stage, unit.id, worst.microusd, self._price)
             place = None
             try:
                 place = await self.admission.board(
@@ -239,7 +246,7 @@ class Teacher:
                 if place is not None:
                     self.admission.land(place)
                 self._store.release(attempt)
-                self._budget.settle(worst, 0)
+                self._budget.settle(worst, Spend())
                 raise
             self._sends += 1
             try:
@@ -253,12 +260,14 @@ class Teacher:
             except (Transient, Rejected, Fatal) as error:
                 failure, result = _named(error), error
             usage = result.usage if isinstance(result, Completion) else usage_of(outcome)
+            # what it was, before a third failure makes it poison, says whether it may have been paid for
+            paid = failure == "ok" or _is_paid(failure)
             self._heed(place, sent_at, outcome, (failure, result), usage, tries)
             if not isinstance(result, Completion):
                 failure, result = await self._judged(failure, result, outcome, place, tries)
-            cost = self._cost(request, failure, usage)
+            cost = self._tariff.charge(worst, usage, paid=paid)
             self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
-            self._store.settle(attempt, failure, usage, cost)
+            self._store.settle(attempt, failure, usage, cost.microusd, usage_unknown=cost.assumed)
             self._budget.settle(worst, cost)
             return failure, result
         finally:
@@ -334,12 +343,6 @@ class Teacher:
         elif self._repeats > REPEATS_FLOOR + REPEATS_SHARE * self._sends:
             wait_s = self._jitter.uniform(LONGEST_BACKOFF_S / 2, LONGEST_BACKOFF_S)
         await self._halt.sleep(wait_s)
-
-    def _cost(self, request: Request, failure: str, usage: Usage) -> int:
-        """By the provider's own count; without one, the worst case where the reply may have been charged."""
-        if usage.completion_tokens is not None:
-            return self._price.cost_microusd(usage.prompt_tokens or 0, usage.completion_tokens, usage.cached_tokens)
-        return self._price.cost_microusd(request.prompt_tokens, request.max_tokens) if _is_paid(failure) else 0
 
     def _explain(self, outcome: Outcome, detail: str, place: Place) -> str:
         """One sentence that names the URL and what to mend."""

@@ -109,8 +109,31 @@ class Usage:
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    """Reasoning included."""
     cached_tokens: int = 0
+    """Of the prompt, read from the provider's cache."""
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
+    """Of the prompt, written to the cache; none of them is among `cached_tokens`."""
+    cost_microusd: int | None = None
+    """What the provider says it charged."""
+    service_tier: str = ""
+    """The tier it says it served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What requests use, or may use at most."""
+
+    microusd: int = 0
+    tokens: int = 0
+    """Prompt and completion together."""
+    requests: int = 0
+    assumed: bool = False
+    """Whether it is the worst case because nothing usable said what was used."""
+
+
+NOTHING = Spend()
 
 
 @dataclass(frozen=True, slots=True)

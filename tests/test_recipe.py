@@ -256,13 +256,13 @@ def test_a_loaded_recipe_takes_overrides_and_keeps_those_it_was_loaded_with(tmp_
 
 
 def test_an_unknown_price_under_a_budget_is_refused_and_a_private_host_is_free(tmp_path):
-    assert good(tmp_path, overrides=Overrides(budget_usd=1)).recipe.cap_microusd() == 1_000_000
+    assert good(tmp_path, overrides=Overrides(budget={"usd": 1})).recipe.cap_microusd() == 1_000_000
     hosted = FINE.replace("http://localhost:8000", "https://api.example.com")
-    (found,) = problems(tmp_path, hosted, overrides=Overrides(budget_usd=1))
+    (found,) = problems(tmp_path, hosted, overrides=Overrides(budget={"usd": 1}))
     assert "price" in found.message
     assert "{input_usd" in found.message
     priced = hosted.replace("model: m", "model: m, price: {input_usd: 1, output_usd: 2}")
-    assert good(tmp_path, priced, Overrides(budget_usd=1)).recipe.cap_microusd() == 1_000_000
+    assert good(tmp_path, priced, Overrides(budget={"usd": 1})).recipe.cap_microusd() == 1_000_000
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,11 @@ import pytest
 
 from synth import teacher as module
 from synth.ask import UnitAsk
-from synth.budget import Budget
+from synth.budget import Budget, Caps
 from synth.endpoint import Endpoint, Price, Sampling
 from synth.errors import BudgetReached, Fatal, FolderError, Rejected, Transient
 from synth.halt import Halt
+from synth.prices import tariff
 from synth.scorers.judge import Verdict
 from synth.store import Store, connect
 from synth.teacher import Teacher, Unit
@@ -71,7 +72,7 @@ def play(tmp_path, script, scene, *, cap=None, endpoint=COSTLY):
         store = Store(tmp_path / "run")
         try:
             await store.open_run()
-            budget, halt = Budget(cap, store.spent_microusd()), Halt()
+            budget, halt = Budget(Caps() if cap is None else Caps(usd=cap / 1e6), store.spent()), Halt()
             asked = Teacher("main", endpoint, backends=[script], store=store, budget=budget, halt=halt)
             asked.settle_leftovers()
             return await scene(asked, store, budget, halt)
@@ -244,7 +245,7 @@ def test_a_reply_without_usage_is_charged_with_the_worst_case_and_an_error_with_
     async def scene(asked, store, budget, halt):
         request = asked.request(PROMPT, 0)
         await asked.complete(request, unit())
-        worst = COSTLY.price.cost_microusd(request.prompt_tokens, request.max_tokens)
+        worst = tariff(COSTLY.price).worst(request).microusd
         return budget.spent_microusd, worst
 
     spent, worst = play(tmp_path, Script(Outcome(500, b"{}"), ok(usage=False)), scene)
@@ -389,7 +390,7 @@ asyncio.run(main())
         try:
             lost = await store.open_run()
             kept = [[one.outcome.body.decode() for one in store.find(bytes([number]) * 32)] for number in range(3)]
-            return lost, kept, store.spent_microusd()
+            return lost, kept, store.spent().microusd
         finally:
             store.close()
 
