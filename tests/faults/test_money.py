@@ -1,0 +1,407 @@
+"""Faults 21, 34 and 36 to 40: what providers say about money, and what runs do when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import orjson
+import pytest
+
+from synth import concurrency
+from synth import teacher as module
+from synth.account import set_total, standing
+from synth.budget import Budget, Caps
+from synth.endpoint import Endpoint, Limits, Sampling
+from synth.errors import BudgetReached, TeacherError
+from synth.halt import Halt
+from synth.prices import Price, Tier, tariff
+from synth.store import Store, connect, read_spent
+from synth.teacher import Teacher, Unit
+from synth.types import Message, Outcome
+
+ROOT = Path(__file__).parent.parent.parent
+HOSTED = "https://api.example.com/v1"
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch):
+    monkeypatch.setattr(module, "BACKOFF_S", 0.0)
+    monkeypatch.setattr(module, "LONGEST_BACKOFF_S", 0.0)
+    monkeypatch.setattr(concurrency, "START", 500)
+
+
+def reply(usage=None, status=200, **more):
+    body = {"model": "m", "choices": [{"message": {"content": "はい"}, "finish_reason": "stop"}], **more}
+    if usage is not None:
+        body["usage"] = usage
+    return Outcome(status, json.dumps(body).encode() if status == 200 else b'{"error": {"message": "no"}}')
+
+
+class Scripted:
+    """Answers by a rule, and watches the budget at every send and every answer."""
+
+    def __init__(self, rule):
+        self.rule, self.budget, self.sent, self.highest = rule, None, 0, 0
+
+    async def send(self, request):
+        self.sent += 1
+        self.look()
+        await asyncio.sleep(0)
+        self.look()
+        return self.rule(request)
+
+    def look(self):
+        self.highest = max(self.highest, self.budget.spent_microusd + self.budget.reserved_microusd)
+
+
+def play(folder, script, scene, *, price, caps=None, most=100, in_flight=500):
+    endpoint = Endpoint(
+        model="m",
+        base_url=HOSTED,
+        sampling=Sampling(max_tokens=most),
+        limits=Limits(max_in_flight=in_flight),
+        price=price,
+    )
+
+    async def main():
+        store = Store(folder)
+        try:
+            await store.open_run()
+            budget, halt = Budget(caps, store.spent()), Halt()
+            halt.tell(budget.give_up)
+            script.budget = budget
+            asked = Teacher("main", endpoint, backends=[script], store=store, budget=budget, halt=halt)
+            asked.settle_leftovers()
+            async with asyncio.timeout(60):
+                return await scene(asked, store, budget, halt)
+        finally:
+            store.close()
+
+    return asyncio.run(main())
+
+
+async def ask(asked, number):
+    unit = Unit("stage", f"{number:08d}/00", -(number % 2), 0)
+    request = asked.request([Message(role="user", content=f"質問 {number}")], 0)
+    try:
+        return (await asked.complete(request, unit)).text
+    except TeacherError as error:
+        return error
+
+
+def pattern(rng):
+    """A price, an output cap, and a provider that keeps to its own cap in every way it can answer."""
+    price = Price(
+        input_usd=rng.uniform(0, 20),
+        output_usd=rng.uniform(0.01, 80),
+        cached_input_usd=rng.choice((None, rng.uniform(0, 20))),
+        cache_write_usd=rng.choice((None, rng.uniform(0, 25))),
+        reasoning_usd=rng.choice((None, rng.uniform(0, 80))),
+        request_usd=rng.choice((0, rng.uniform(0, 0.001))),
+        tiers=rng.choice(([], [Tier(above_prompt_tokens=90, input_usd=30, output_usd=90)])),
+        service_tiers={"flex": 0.5},
+    )
+
+    def rule(request):
+        kind = rng.random()
+        if kind < 0.1:
+            return Outcome(429, b"{}")
+        if kind < 0.2:
+            return reply(status=500)
+        if kind < 0.25:
+            return Outcome(0, error="reset", detail="cut", written=True)
+        if kind < 0.3:
+            return Outcome(200, b"<html>")
+        if kind < 0.35:
+            return reply(rng.choice([None, {}, {"prompt_tokens": -3, "completion_tokens": "x"}]))
+        prompt, completion = rng.randint(0, request.prompt_tokens), rng.randint(0, request.max_tokens)
+        usage = {"prompt_tokens": prompt, "completion_tokens": completion}
+        usage["prompt_tokens_details"] = {"cached_tokens": rng.randint(0, 2 * prompt), "cache_write_tokens": 9}
+        usage["completion_tokens_details"] = {"reasoning_tokens": rng.randint(0, completion)}
+        if rng.random() < 0.2:
+            usage["cost"] = rng.random() * tariff(price).worst(request).microusd / 1e6 * 0.99
+        return reply(usage, service_tier=rng.choice(("flex", "default")))
+
+    return price, rule
+
+
+@pytest.mark.parametrize("batch", range(4))
+def test_37_with_500_in_flight_at_the_cap_the_budget_is_never_exceeded(tmp_path, batch):
+    for seed in range(25 * batch, 25 * batch + 25):
+        rng = random.Random(seed)
+        price, rule = pattern(rng)
+        script, most = Scripted(rule), rng.randint(1, 200)
+        worst = tariff(price).worst(Teacher.request(_dry(price, most), [Message(role="user", content="質問 1")], 0))
+        cap = int(worst.microusd * rng.uniform(20, 400))
+
+        async def scene(asked, store, budget, halt, cap=cap):
+            ended = await asyncio.gather(*(ask(asked, number) for number in range(500)))
+            assert budget.reserved_microusd == 0
+            assert budget.overshoot_microusd == 0
+            return ended, budget.spent_microusd
+
+        ended, spent = play(tmp_path / str(seed), script, scene, price=price, caps=Caps(usd=cap / 1e6), most=most)
+        assert script.highest <= cap, seed
+        connection = connect(tmp_path / str(seed) / "run.db")
+        assert read_spent(connection).microusd == spent <= cap, seed
+        connection.close()
+        assert ended
+
+
+def _dry(price, most):
+    endpoint = Endpoint(model="m", base_url=HOSTED, sampling=Sampling(max_tokens=most), price=price)
+    return Teacher("main", endpoint, backends=[None], store=None, budget=Budget(), halt=Halt())
+
+
+def test_37_what_a_provider_charges_beyond_its_cap_is_reported(tmp_path):
+    price = Price(input_usd=0, output_usd=10)
+    script = Scripted(lambda request: reply({"prompt_tokens": 5, "completion_tokens": 110}))
+
+    async def scene(asked, store, budget, halt):
+        await asyncio.gather(*(ask(asked, number) for number in range(20)))
+        return budget.overshoot_microusd, sum(line.overshoot_microusd for line in store.ledger()), budget.spent_microusd
+
+    async def later(asked, store, budget, halt):
+        return sum(line.overshoot_microusd for line in store.ledger())
+
+    cap = Caps(usd=0.01)
+    overshoot, _, spent = play(tmp_path, script, scene, price=price, caps=cap)
+    reported = play(tmp_path, script, later, price=price, caps=cap)
+    assert reported == overshoot == script.sent * 100
+    assert 10_000 < spent <= 10_000 * 1.1
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        {},
+        {"prompt_tokens": 5},
+        {"completion_tokens": 5},
+        {"prompt_tokens": -1, "completion_tokens": 5},
+        {"prompt_tokens": 5, "completion_tokens": 10**12},
+        {"prompt_tokens": "5", "completion_tokens": "5"},
+        {"prompt_tokens": 5.5, "completion_tokens": 5.0},
+        {"prompt_tokens": True, "completion_tokens": False},
+        {"prompt_tokens": None, "completion_tokens": None},
+        [5, 5],
+        "five",
+    ],
+)
+def test_21_absurd_usage_costs_the_reservation_and_is_counted(tmp_path, usage):
+    script = Scripted(lambda request: reply(usage))
+
+    async def scene(asked, store, budget, halt):
+        assert await ask(asked, 1) == "はい"
+        worst = asked._tariff.worst(asked.request([Message(role="user", content="質問 1")], 0))
+        return budget.spent_microusd == worst.microusd > 0, budget.spent_tokens == worst.tokens
+
+    async def later(asked, store, budget, halt):
+        return [(line.usage_unknown, line.failure) for line in store.ledger()], budget.spent_tokens > 0
+
+    price = Price(input_usd=1, output_usd=10)
+    assert play(tmp_path, script, scene, price=price) == (True, True)
+    assert play(tmp_path, script, later, price=price) == ([(1, "ok")], True)
+
+
+def test_36_a_reply_is_settled_at_the_price_that_was_in_force_when_it_was_sent(tmp_path):
+    dear, cheap = Price(input_usd=0, output_usd=10), Price(input_usd=0, output_usd=1)
+    script = Scripted(lambda request: reply({"prompt_tokens": 5, "completion_tokens": 50}))
+
+    async def killed(asked, store, budget, halt):
+        request = asked.request([Message(role="user", content="質問 1")], 0)
+        attempt = await store.begin(request, "stage", "u", 1000, asked._price)
+        await store.keep(attempt, script.rule(request))
+
+    async def later(asked, store, budget, halt):
+        unit = Unit("stage", "u", 0, 0)
+        await asked.complete(asked.request([Message(role="user", content="質問 1")], 0), unit)
+        await ask(asked, 2)
+        return unit.cost_microusd, budget.spent_microusd
+
+    play(tmp_path, script, killed, price=dear)
+    assert play(tmp_path, script, later, price=cheap) == (500, 550)
+    assert script.sent == 1
+
+
+def test_34_a_402_for_money_in_flight_is_waited_out(tmp_path):
+    busy = {"error": {"code": 402, "message": "in_flight_budget_exhausted"}}
+    answers = [Outcome(402, orjson.dumps(busy), {"retry-after-ms": "1"})] * 3
+    good = reply({"prompt_tokens": 1, "completion_tokens": 1})
+    script = Scripted(lambda request: answers.pop() if answers else good)
+
+    async def scene(asked, store, budget, halt):
+        return await ask(asked, 1), halt.error
+
+    assert play(tmp_path, script, scene, price=Price(input_usd=1, output_usd=1)) == ("はい", None)
+
+
+def test_38_a_budget_too_small_for_any_request_sends_nothing(tmp_path):
+    script = Scripted(lambda request: reply())
+
+    async def scene(asked, store, budget, halt):
+        ended = await asyncio.gather(*(ask(asked, number) for number in range(50)))
+        assert all(isinstance(error, BudgetReached) for error in ended)
+        return halt.error.exit_code, store.ledger()
+
+    price = Price(input_usd=1, output_usd=10)
+    assert play(tmp_path, script, scene, price=price, caps=Caps(usd=0.0001)) == (6, [])
+    assert script.sent == 0
+
+
+@pytest.mark.parametrize(("caps", "kept"), [(Caps(tokens=2000), 2000), (Caps(requests=7), 7)])
+def test_tokens_and_requests_are_capped_across_resumes(tmp_path, caps, kept):
+    script = Scripted(lambda request: reply({"prompt_tokens": 30, "completion_tokens": 60}))
+
+    async def scene(asked, store, budget, halt):
+        await asyncio.gather(*(ask(asked, number) for number in range(40)))
+        assert isinstance(halt.error, BudgetReached)
+        return budget.spent_tokens if caps.tokens else budget.spent_requests
+
+    price = Price(input_usd=0, output_usd=0)
+    first = play(tmp_path, script, scene, price=price, caps=caps)
+    second = play(tmp_path, script, scene, price=price, caps=caps)
+    assert 0 < first <= second <= kept
+    assert script.sent <= (7 if caps.requests else 2000 // 90)
+
+
+class Seller(BaseHTTPRequestHandler):
+    """A provider with its own ledger: 1,000 micro-dollars an answer, at the price of the recipe below."""
+
+    protocol_version = "HTTP/1.1"
+    sold: list[str] = []
+    pause_s = 0.0
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        time.sleep(self.pause_s)
+        self.sold.append(body["messages"][-1]["content"])
+        usage = {"prompt_tokens": 0, "completion_tokens": 100}
+        answer = reply(usage).body
+        try:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+        except OSError:
+            self.close_connection = True
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def seller():
+    handler = type("Ledgered", (Seller,), {"sold": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield handler, f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def recipe_for(folder, base_url, name):
+    folder.mkdir()
+    text = f"""\
+name: {name}
+language: ja
+seeds: {{kind: jsonl, path: seeds.jsonl}}
+teachers:
+  main:
+    model: m
+    base_url: {base_url}
+    price: {{input_usd: 0, output_usd: 10}}
+    sampling: {{max_tokens: 100}}
+    limits: {{max_in_flight: 8}}
+stages:
+  - {{name: answer, generator: {{kind: answer, prompt: ask.md.j2}}, validators: []}}
+"""
+    (folder / "recipe.yaml").write_text(text)
+    (folder / "ask.md.j2").write_text("{{ q }}")
+    (folder / "seeds.jsonl").write_text("".join(json.dumps({"q": f"{name} {n}"}) + "\n" for n in range(60)))
+    return folder
+
+
+def start(tmp_path, recipe, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", "from synth.cli import main; main()", "run", str(recipe), *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_40_two_processes_and_a_kill_never_spend_more_than_their_account(tmp_path, seller):
+    handler, base_url = seller
+    handler.pause_s = 0.02
+    account = tmp_path / "team.account"
+    set_total(account, 40_000)
+    recipes = [recipe_for(tmp_path / name, base_url, name) for name in ("one", "two")]
+    arguments = ["--budget", f"account={account}"]
+    first, second = (start(tmp_path, recipe, *arguments) for recipe in recipes)
+    while len(handler.sold) < 8:
+        time.sleep(0.005)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode == 6, errors
+    assert "account" in errors
+    resumed = start(tmp_path, recipes[0], *arguments)
+    _, errors = resumed.communicate(timeout=60)
+    assert resumed.returncode == 6, errors
+    total, leases = standing(account)
+    assert len(handler.sold) * 1000 <= total
+    assert sum(lease.held_microusd for lease in leases) <= total
+    assert len(handler.sold) >= 20
+    # a higher total goes on
+    set_total(account, 1_000_000)
+    again = start(tmp_path, recipes[1], *arguments)
+    assert again.communicate(timeout=60)
+    assert again.returncode == 0
+
+
+def test_37_over_sockets_the_providers_ledger_stays_below_the_cap(tmp_path, seller, synth):
+    handler, base_url = seller
+    recipe = recipe_for(tmp_path / "one", base_url, "one")
+    stopped = synth("run", recipe, "--budget", "0.02", "--out", "out")
+    assert stopped.returncode == 6, stopped.stderr
+    assert "--budget" in stopped.stderr
+    assert 10 <= len(handler.sold) <= 20
+    status = json.loads(synth("status", "out", "--json").stdout)
+    assert status["cost_microusd"] == len(handler.sold) * 1000
+    assert status["caps"]["usd"] == 0.02
+    assert status["requests"] == len(handler.sold)
+    shown = synth("status", "out").stdout
+    assert "of $0.0200" in shown
+    tiny = synth("run", recipe, "--budget", "0.0001", "--out", "tiny")
+    assert tiny.returncode == 6
+    assert len(handler.sold) <= 20
+
+
+def test_36_an_unknown_price_is_refused_under_a_cap_and_may_be_allowed(tmp_path, synth):
+    recipe = recipe_for(tmp_path / "one", "https://api.example.com/v1", "one")
+    text = (recipe / "recipe.yaml").read_text().replace("    price: {input_usd: 0, output_usd: 10}\n", "")
+    (recipe / "recipe.yaml").write_text(text)
+    refused = synth("check", recipe, "--budget", "1")
+    assert refused.returncode == 2
+    assert "synth[prices]" in refused.stderr
+    assert "--allow-unknown-price" in refused.stderr
+    allowed = synth("check", recipe, "--budget", "1", "--allow-unknown-price")
+    assert allowed.returncode == 0, allowed.stderr
+    assert "price unknown" in allowed.stdout
+    for wrong in ("-1", "inf", "x", "tokens=1.5", "euros=3"):
+        assert synth("check", recipe, f"--budget={wrong}").returncode == 2
