@@ -246,14 +246,17 @@ def _usage(document: dict[str, Any]) -> Usage:
 
     OpenAI's names count cached and written tokens into the prompt, Anthropic's own do not. Parts are clamped to wholes.
     """
-    counts = _object(document.get("usage"))
-    if not counts:
+    said = document.get("usage")
+    if not isinstance(said, dict):
         return Usage()
+    counts = cast("dict[str, Any]", said)
     own = "prompt_tokens" in counts
     prompt = _count(counts.get("prompt_tokens" if own else "input_tokens"))
     completion = _count(counts.get("completion_tokens" if own else "output_tokens"))
-    inside = _object(counts.get("prompt_tokens_details" if own else "input_tokens_details"))
-    thought = _object(counts.get("completion_tokens_details" if own else "output_tokens_details"))
+    inside = counts.get("prompt_tokens_details" if own else "input_tokens_details")
+    inside = _object(inside) if inside else {}
+    thought = counts.get("completion_tokens_details" if own else "output_tokens_details")
+    thought = _object(thought) if thought else {}
     written = _count(inside.get("cache_write_tokens")) or _count(counts.get("cache_creation_input_tokens")) or 0
     cached = _count(inside.get("cached_tokens")) or _count(counts.get("prompt_cache_hit_tokens")) or 0
     cached = cached or _count(counts.get("cache_read_input_tokens")) or 0
