@@ -225,7 +225,7 @@ def test_overrides_stand_in_for_the_recipes_words(tmp_path):
     assert recipe.teachers["main"].key_variable == "MY_KEY"
     assert recipe.selection.rows == 7
     priced = FINE.replace("model: m", "model: m, price: {input_usd: 1, output_usd: 2}")
-    kept = good(tmp_path, priced, Overrides(["main=https://api.example.com/v1,big"], budget_usd=1)).recipe
+    kept = good(tmp_path, priced, Overrides(["main=https://api.example.com/v1,big"], budget={"usd": 1})).recipe
     assert kept.teachers["main"].price.output_usd == 2
     with pytest.raises(RecipeError, match="NAME is one of main"):
         good(tmp_path, overrides=Overrides(["nobody=http://localhost/v1,m"]))
@@ -234,9 +234,9 @@ def test_overrides_stand_in_for_the_recipes_words(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (Overrides(budget_usd=-5), "budget"),
-        (Overrides(budget_usd=float("nan")), "budget"),
-        (Overrides(budget_usd=float("inf")), "budget"),
+        (Overrides(budget={"usd": -5}), "budget"),
+        (Overrides(budget={"usd": float("nan")}), "budget"),
+        (Overrides(budget={"usd": float("inf")}), "budget"),
         (Overrides(rows=0), "rows"),
     ],
 )
@@ -247,12 +247,12 @@ def test_overrides_are_checked_like_the_recipes_words(tmp_path, overrides, words
 
 def test_a_loaded_recipe_takes_overrides_and_keeps_those_it_was_loaded_with(tmp_path):
     loaded = good(tmp_path, overrides=Overrides(rows=7))
-    other = override(loaded, Overrides(["main=http://localhost:1/v1,big"], budget_usd=2))
+    other = override(loaded, Overrides(["main=http://localhost:1/v1,big"], budget={"usd": 2}))
     assert (other.recipe.selection.rows, other.recipe.teachers["main"].model) == (7, "big")
     assert other.recipe.cap_microusd() == 2_000_000
     assert other.sha256 != loaded.sha256
     with pytest.raises(RecipeError, match=r"recipe\.yaml: teachers\.main: .*price"):
-        override(loaded, Overrides(["main=https://api.example.com/v1,big"], budget_usd=2))
+        override(loaded, Overrides(["main=https://api.example.com/v1,big"], budget={"usd": 2}))
 
 
 def test_an_unknown_price_under_a_budget_is_refused_and_a_private_host_is_free(tmp_path):
