@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
 from synth.errors import Fatal
 from synth.price_table import listed
@@ -46,6 +46,23 @@ BaseUrl = Annotated[str, AfterValidator(_base_url)]
 KeyVariable = Annotated[str | None, AfterValidator(_key_variable)]
 
 
+OUR_FIELDS = frozenset(
+    [
+        "model",
+        "messages",
+        "max_tokens",
+        "max_completion_tokens",
+        "n",
+        "stream",
+        "temperature",
+        "top_p",
+        "seed",
+        "stop",
+        "response_format",
+    ]
+)
+
+
 class Sampling(Value):
     """How the teacher picks its words. All of it is part of a request's identity."""
 
@@ -58,6 +75,14 @@ class Sampling(Value):
     stop: list[str] = []
     extra: dict[str, JsonValue] = {}
     """Fields of the request body that only this server knows, such as `chat_template_kwargs`."""
+
+    @field_validator("extra")
+    @classmethod
+    def _extra(cls, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        ours = sorted(OUR_FIELDS & extra.keys())
+        if ours:
+            raise ValueError(f"{ours[0]!r} is not for extra: it is set by synth or has a field of its own")
+        return dict(sorted(extra.items()))  # so that their order makes no other request
 
 
 class Limits(Value):

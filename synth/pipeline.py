@@ -227,7 +227,8 @@ async def _store(folder: Path, loaded: LoadedRecipe) -> AsyncGenerator[Store]:
             raise FolderError(f"{folder} holds a run of the recipe {owner!r}; choose another folder with --out.")
         if owner is None:
             await store.note("recipe", loaded.recipe.name)
-            await store.note("path", str(loaded.path.absolute()))
+            path = str(loaded.path.absolute()).encode("utf-8", "backslashreplace").decode()
+            await store.note("path", path)
         yield store
     finally:
         store.close()

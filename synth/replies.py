@@ -50,6 +50,9 @@ MONEY = re.compile(
     r"exceeded your current quota",
     re.IGNORECASE,
 )
+BROKE = re.compile(r"insufficient_quota|credit_balance|insufficient.balance|spend_limit|usage_limit", re.IGNORECASE)
+RATE = re.compile(r"rate_limit_exceeded|retryDelay|retry (in|after)\b|per (minute|second)|\b[RT]PM\b", re.IGNORECASE)
+"""What some hosts say of a passing limit in one breath with the plan and its billing."""
 FILTERED = re.compile(r"content_filter|content_policy|moderation|invalid_prompt|bio_policy|policy_violation", re.I)
 BUSY = re.compile(r"overloaded|UNAVAILABLE|capacity|temporarily|loading model", re.IGNORECASE)
 IN_FLIGHT = re.compile(r"in_flight_budget", re.IGNORECASE)
@@ -70,12 +73,16 @@ THINK, THOUGHT = "<think>", "</think>"
 MOST_TOKENS = 10_000_000
 """More tokens than any model reads or writes in one request; a larger count is a mistake."""
 MOST_USD = 10_000
-REFUSING_REASONS = ("content_filter", "refusal", "SAFETY")
+REFUSING_REASONS = frozenset(
+    ["content_filter", "refusal", "safety", "prohibited_content", "recitation", "blocklist", "spii"]
+)
+CUT_REASONS = frozenset(["error", "abort", "aborted", "cancelled"])
+"""What servers say of a reply that they did not end."""
 
 
 def classify(status: int, text: str) -> str:
     """The failure class of a reply that is not a plain success, from its status and the text of its error."""
-    if status == 429 and not MONEY.search(text):
+    if status == 429 and (not MONEY.search(text) or (RATE.search(text) and not BROKE.search(text))):
         return "rate"
     if status == 402 and IN_FLIGHT.search(text):
         return "rate"
@@ -146,16 +153,12 @@ def _failure(name: str, outcome: Outcome, detail: str) -> TeacherError | Rejecte
 
 
 def _loosely(body: bytes) -> Any:
-    """JSON read tolerantly: lone surrogates become U+FFFD here (the raw bytes keep them); None when it is not JSON."""
+    """JSON read tolerantly, a byte order mark and NaN included: lone surrogates become U+FFFD here (the raw bytes keep
+    them); None when it is not JSON."""
     try:
-        loose = json.loads(body.decode("utf-8", "replace"))
-        return orjson.loads(json.dumps(loose).encode("utf-8")) if not _has_surrogate(body) else _clean(loose)
+        return _clean(json.loads(body.decode("utf-8-sig", "replace")))
     except (ValueError, RecursionError):
         return None
-
-
-def _has_surrogate(body: bytes) -> bool:
-    return re.search(rb"\\u[dD][89a-fA-F]", body) is not None
 
 
 def _clean(value: Any) -> Any:
@@ -193,7 +196,10 @@ def _code(error: Any) -> str:
 def _inner_status(error: Any) -> int:
     """The status an error inside a 200 reply stands for (OpenRouter sends these when generation had begun)."""
     code = cast("dict[str, Any]", error).get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, int) and 400 <= code < 600 else 500
+    if FILTERED.search(f"{_code(error)} {_error_text(error)}"):
+        return 400
+    status = int(code) if isinstance(code, (int, str)) and str(code).isdigit() else 0
+    return status if 400 <= status < 600 else 500
 
 
 def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
@@ -212,7 +218,9 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
         raise _failure("teacher_refused", outcome, refusal)
     content = said.get("content")
     text = content if isinstance(content, str) else _text(content)
-    if finish in REFUSING_REASONS:
+    if finish.lower() in CUT_REASONS or parts.get("error"):
+        raise _failure("malformed", outcome, f"finish_reason {finish}: {str(parts.get('error') or text)[:200]}")
+    if finish.lower() in REFUSING_REASONS:
         raise _failure("teacher_refused", outcome, f"finish_reason {finish}: {text[:200]}")
     told = said.get("reasoning") or said.get("reasoning_content")
     reasoning = told if isinstance(told, str) else _text(told) if told else ""

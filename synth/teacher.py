@@ -64,9 +64,10 @@ class Unit:
 class Tries:
     """What became of the sends of one request."""
 
-    began: float
     successes_then: int
     """Of the teacher, at the first send."""
+    began: float = 0.0
+    """When it failed first: the time it waits in line before that takes none of its patience."""
     failures: Counter[str] = field(default_factory=Counter[str])
 
 
@@ -205,7 +206,7 @@ class Teacher:
         return None, self._tariff
 
     async def _obtain(self, request: Request, unit: Unit) -> Completion:
-        tries = Tries(time.monotonic(), self._successes)
+        tries = Tries(self._successes)
         while True:
             failure, result = await self._attempt(request, unit, tries)
             if isinstance(result, Completion):
@@ -251,6 +252,9 @@ class Teacher:
             self._sends += 1
             try:
                 outcome = await self._backends[place.lane.place].send(request)
+            except BaseException:
+                self._budget.settle(worst, worst)  # it may have been paid for, and others wait for what is left
+                raise
             finally:
                 self.admission.land(place)
             await self._store.keep(attempt, outcome)
@@ -304,6 +308,7 @@ class Teacher:
             return failure, Fatal(self._explain(outcome, str(error), place))
         if failure == "unreachable" and not self._answered and all(lane.streak for lane in self.admission.lanes):
             return "fatal", Fatal(self._explain(outcome, error.detail, place))
+        tries.began = tries.began or time.monotonic()
         tries.failures[failure] += 1
         others = self._successes - tries.successes_then
         if failure in POISONOUS and tries.failures[failure] >= POISON_TIMES and others >= POISON_SUCCESSES:
@@ -312,6 +317,8 @@ class Teacher:
         if resends is not None and self._is_hopeless(failure, tries, over=tries.failures[failure] > resends):
             await self._store.forgive()  # once the endpoint is mended, what it refused is asked again
             return failure, Fatal(self._explain(outcome, error.detail, place))
+        if failure == "malformed" and tries.failures[failure] > (resends or 0):
+            return POISON, Transient(POISON, error.detail)  # whole replies that were paid for: not bought at each rerun
         return failure, error
 
     def _is_hopeless(self, failure: str, tries: Tries, *, over: bool) -> bool:

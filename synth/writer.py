@@ -56,7 +56,7 @@ class Writer:
         self._looked = 0.0
         self._emergency: Emergency | None = None
         self._look()
-        self._thread = threading.Thread(target=self._work, name="synth-store", daemon=True)
+        self._thread = threading.Thread(target=self._guarded, name="synth-store", daemon=True)
         self._thread.start()
 
     def add(self, table: str, values: tuple[Any, ...]) -> None:
@@ -99,8 +99,20 @@ class Writer:
             self._batches.put(self._rows)
             self._rows = []
 
+    def _guarded(self) -> None:
+        """The thread; whatever breaks it, nobody waits for ever."""
+        self._current: list[Row] = []
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001 (a bug here must stop the run, not hang it)
+            self._stop(StoreStopped(f"{self._path} can be written no more ({type(error).__name__}: {error})."))
+            batch: list[Row] | None = self._current
+            while batch is not None:
+                self._acknowledge([done for _, _, done in batch if done is not None], self.trouble)
+                batch = self._batches.get()
+
     def _work(self) -> None:
-        """The thread: one transaction for each batch; batches that came meanwhile make one."""
+        """One transaction for each batch; batches that came meanwhile make one."""
         connection = connect(self._path, write=True)
         compress = compressor()
         while (batch := self._batches.get()) is not None:
@@ -111,6 +123,7 @@ class Writer:
                         self._batches.put(None)
                         break
                     batch += more
+            self._current = batch
             self._write(connection, compress, batch)
             if time.monotonic() - self._looked > LOOK_EVERY_S:
                 self._look()

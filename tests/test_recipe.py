@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from synth.endpoint import Endpoint, is_private
+from synth.endpoint import Endpoint, Sampling, is_private
 from synth.errors import Fatal, RecipeError, Rejected
 from synth.recipe import Overrides, json_schema, load, override
 from synth.templates import Templates
@@ -313,3 +314,13 @@ def test_shipped_recipes_load_and_fit_the_published_schema(name):
     jsonschema.Draft202012Validator.check_schema(schema)
     value = yaml.safe_load((ROOT / "prompts" / name / "recipe.yaml").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator(schema).validate(value)
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "n", "stream", "model", "messages", "max_completion_tokens"])
+def test_what_synth_sets_itself_cannot_be_set_in_extra(name):
+    with pytest.raises(ValidationError, match=f"'{name}' is not for extra"):
+        Sampling(extra={name: 1})
+
+
+def test_the_order_of_extra_fields_makes_no_other_request():
+    assert list(Sampling(extra={"b": 1, "a": 2}).extra) == ["a", "b"]

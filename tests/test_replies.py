@@ -176,3 +176,35 @@ def test_the_wish_to_wait_is_read(headers, body, seconds):
 )
 def test_durations_are_read(text, seconds):
     assert duration_s(text) == pytest.approx(seconds) if seconds is not None else duration_s(text) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "name"),
+    [
+        (429, {"message": "You exceeded your current quota, please check your plan and billing details. Please retry in 36.9s."}, "rate"),
+        (429, {"message": "Rate limit reached. Visit https://x/account/billing to add a payment method", "code": "rate_limit_exceeded"}, "rate"),
+        (429, {"message": "You exceeded your current quota, please check your plan and billing details.", "code": "insufficient_quota"}, "fatal"),
+        (429, {"message": "You exceeded your current quota, please retry after payment", "type": "insufficient_quota"}, "fatal"),
+        (200, {"message": "slow", "code": "429"}, "rate"),
+        (200, {"message": "flagged", "code": "content_filter"}, "teacher_refused"),
+    ],
+)  # fmt: skip
+def test_a_passing_limit_is_told_from_an_empty_account_and_inner_codes_count(status, error, name):
+    assert name_of(Outcome(status, json.dumps({"error": error}).encode())) == name
+
+
+@pytest.mark.parametrize("finish", ["error", "abort", "cancelled"])
+def test_a_reply_that_the_server_did_not_end_is_no_answer(finish):
+    with pytest.raises(Transient, match="malformed"):
+        read(Outcome(200, said("半分だけの", finish)))
+
+
+@pytest.mark.parametrize("finish", ["PROHIBITED_CONTENT", "RECITATION", "SAFETY", "content_filter"])
+def test_a_reason_that_refuses_is_a_refusal_also_without_a_text(finish):
+    with pytest.raises(Rejected, match="teacher_refused"):
+        read(Outcome(200, said("", finish)))
+
+
+def test_a_byte_order_mark_and_nan_beside_the_answer_do_not_spoil_it():
+    body = '\ufeff{"choices": [{"message": {"content": "二です。"}, "finish_reason": "stop", "logprob": NaN}]}'
+    assert read(Outcome(200, body.encode())).text == "二です。"

@@ -420,3 +420,54 @@ def test_foreign_and_damaged_files_are_refused(tmp_path):
     (tmp_path / "b" / "run.db").write_bytes(b"SQLite format 3\0" + b"garbage" * 1000)
     with pytest.raises(FolderError):
         connect(tmp_path / "b" / "run.db")
+
+
+def test_whole_replies_that_say_nothing_are_not_bought_at_every_rerun(tmp_path):
+    async def scene(asked, store, budget, halt):
+        with pytest.raises(Transient):
+            await asked.complete(asked.request(PROMPT, 0), unit())
+
+    async def served(asked, store, budget, halt):
+        await asked.complete(asked.request(PROMPT, 1), unit())
+        await scene(asked, store, budget, halt)
+
+    empty = Script(ok(), ok(""))
+    play(tmp_path, empty, served)
+    assert len(empty.sent) == 3
+    again = Script(ok(""))
+    play(tmp_path, again, scene)
+    assert again.sent == []
+
+
+def test_waiting_in_line_takes_none_of_a_requests_patience(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_S", 0.2)
+
+    class Slow(Script):
+        async def send(self, request):
+            if not self.sent:
+                await asyncio.sleep(0.4)  # as if it had waited for its turn
+            return await super().send(request)
+
+    async def scene(asked, store, budget, halt):
+        return (await asked.complete(asked.request(PROMPT, 0), unit())).text
+
+    assert play(tmp_path, Slow(Outcome(429, b"{}", {"retry-after-ms": "1"}), ok()), scene) == "二です。"
+
+
+def test_a_transport_that_breaks_leaves_others_what_is_left_of_the_budget(tmp_path):
+    class Broken:
+        async def send(self, request):
+            if request.draw == 0:
+                raise ValueError("a bug")
+            return ok()
+
+    async def scene(asked, store, budget, halt):
+        results = await asyncio.gather(
+            *(asked.complete(asked.request(PROMPT, draw), unit()) for draw in range(4)), return_exceptions=True
+        )
+        return [type(result).__name__ for result in results], budget.reserved_microusd
+
+    names, reserved = play(tmp_path, Broken(), scene, cap=6000)
+    assert names[0] == "ValueError"
+    assert names.count("Completion") >= 2
+    assert reserved == 0

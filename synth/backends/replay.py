@@ -51,7 +51,8 @@ class ReplayRun:
         """The newest good reply to the same request."""
         row = self._reader.execute(
             "SELECT status, raw FROM attempt JOIN reply ON reply.attempt = attempt.id "
-            "JOIN settled ON settled.attempt = attempt.id WHERE key = ? AND failure = 'ok' "
+            "JOIN settled ON settled.attempt = attempt.id "
+            "WHERE key = ? AND failure IN ('ok', 'teacher_refused', 'truncated_empty') "
             "ORDER BY attempt.id DESC LIMIT 1",
             (request.key,),
         ).fetchone()

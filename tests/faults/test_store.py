@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import random
 import shutil
 import sqlite3
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from synth import api, salvage
+from synth import api, salvage, writer
 from synth.database import PAGE_BYTES, SCHEMA_VERSION
 from synth.errors import FolderError, StoreStopped
 from synth.store import Store, connect, examine
@@ -276,3 +277,31 @@ def test_fault_53_after_a_repair_the_run_goes_on_and_buys_only_what_could_not_be
     assert all(keys.count(key) == 1 for key in left)
     assert (tmp_path / "run" / "rows.jsonl").read_bytes() == rows
     assert again.exit_code == first.exit_code == 0
+
+
+def test_a_writer_that_breaks_stops_the_run_and_leaves_nobody_waiting(tmp_path, monkeypatch):
+    def broken(*_arguments):
+        raise RecursionError("a bug")
+
+    async def main():
+        store = Store(tmp_path / "run")
+        try:
+            monkeypatch.setattr(writer, "_commit", broken)
+            async with asyncio.timeout(20):
+                for number in range(2):
+                    with pytest.raises(StoreStopped, match="RecursionError: a bug"):
+                        await store.begin(request(number), "answer", "u", 7)
+        finally:
+            store.close()
+
+    asyncio.run(main())
+
+
+def test_a_recipe_in_a_folder_whose_name_is_not_utf_8_is_run(write_recipe, tmp_path):
+    folder = write_recipe("practice:faultless")
+    named = os.fsdecode(os.fsencode(folder.parent) + b"/caf\xe9")
+    try:
+        folder.rename(named)
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
+    assert api.run(named, folder=tmp_path / "run", limit=1).exit_code == 0
