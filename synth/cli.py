@@ -129,12 +129,21 @@ def preview(recipe: Path, count: int, out: Path | None, as_json: bool, **overrid
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; runs/NAME unless the recipe says otherwise.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only so many seeds.")
 @click.option("--fresh", default="", metavar="SALT", help="Ask everything anew under this word.")
-def run(recipe: Path, out: Path | None, limit: int | None, fresh: str, **overrides: Any) -> int:
+@click.option(
+    "--reuse",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Take replies to the same requests from this earlier run.",
+)
+def run(
+    recipe: Path, out: Path | None, limit: int | None, fresh: str, reuse: tuple[Path, ...], **overrides: Any
+) -> int:
     """Make the dataset of a RECIPE. Run it again to go on: nothing that is stored is asked twice."""
     from synth import console
     from synth.pipeline import Options
 
-    return console.run(_load(recipe, **overrides), Options(out, limit, fresh))
+    return console.run(_load(recipe, **overrides), Options(out, limit, fresh, reuse))
 
 
 @command.command()

@@ -522,7 +522,7 @@ def _summary(manifest: Manifest) -> None:
         Spend(
             manifest.cost_microusd,
             sum(line.prompt_tokens + line.completion_tokens for line in manifest.ledger),
-            sum(line.attempts for line in manifest.ledger if line.failure != "unsent"),
+            sum(line.attempts for line in manifest.ledger if line.failure not in ("unsent", "reused")),
         ),
         Spend(),
         overshoot_microusd=manifest.overshoot_microusd,

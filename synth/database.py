@@ -220,7 +220,7 @@ def read_spent(connection: sqlite3.Connection) -> Spend:
     row = connection.execute(
         "SELECT coalesce(sum(coalesce(cost_microusd, reserved_microusd)), 0), coalesce(sum(CASE WHEN "
         "coalesce(usage_unknown, 1) THEN reserved_tokens ELSE coalesce(prompt_tokens + completion_tokens, 0) END), 0), "
-        "coalesce(sum(coalesce(failure, '') <> 'unsent'), 0) "
+        "coalesce(sum(coalesce(failure, '') NOT IN ('unsent', 'reused')), 0) "
         "FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id"
     ).fetchone()
     return Spend(*row)

@@ -19,7 +19,7 @@ from synth.backends import Backend
 from synth.backends.descriptors import usable_in_flight
 from synth.backends.online import online
 from synth.backends.practice.faults import faults_of
-from synth.backends.replay import replay
+from synth.backends.replay import ReplayRun, replay
 from synth.budget import Budget
 from synth.datasets.card import write_card
 from synth.datasets.export import Written, write_dataset, write_rejected
@@ -73,6 +73,8 @@ class Options:
     """The most seeds to read."""
     salt: str = ""
     """Another word asks everything anew."""
+    reuse: tuple[Path, ...] = ()
+    """Folders of earlier runs, whose stored replies need not be bought again."""
     retry: bool = False
     """Ask again for what failed for good: poisonous requests, and those the endpoint found wrong."""
     offline: bool = False
@@ -265,13 +267,23 @@ async def _teachers(
 ) -> AsyncGenerator[Mapping[str, Teacher]]:
     """Every teacher of the recipe, ready to be asked."""
     async with AsyncExitStack() as stack:
+        earlier = [ReplayRun(path) for path in options.reuse]
+        for run in earlier:
+            stack.callback(run.close)
         teachers: dict[str, Teacher] = {}
         for name, endpoint in loaded.recipe.teachers.items():
             backends = [
                 await _backend(member, loaded.folder, stack, offline=options.offline) for member in endpoint.members()
             ]
             teachers[name] = Teacher(
-                name, endpoint, backends=backends, store=store, budget=budget, halt=halt, salt=options.salt
+                name,
+                endpoint,
+                backends=backends,
+                store=store,
+                budget=budget,
+                halt=halt,
+                salt=options.salt,
+                earlier=earlier,
             )
             teachers[name].settle_leftovers()
         yield teachers

@@ -16,6 +16,7 @@ import orjson
 from pydantic import JsonValue
 
 from synth.backends import Backend
+from synth.backends.replay import ReplayRun
 from synth.budget import Budget
 from synth.endpoint import Endpoint
 from synth.errors import BudgetReached, Fatal, Rejected, Transient
@@ -32,6 +33,8 @@ BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 60.0
 FRAMING_TOKENS = 64
 POISON = "poison"
+REUSED = "reused"
+"""The class of a reply that an earlier run had paid for."""
 POISONOUS = ("transient", "ambiguous", "malformed")
 REPEATS_SHARE = 0.1
 REPEATS_FLOOR = 100
@@ -87,6 +90,7 @@ class Teacher:
         budget: Budget,
         halt: Halt,
         salt: str = "",
+        earlier: Sequence[ReplayRun] = (),
         jitter: random.Random | None = None,
     ) -> None:
         self.name = name
@@ -107,6 +111,7 @@ class Teacher:
         self._budget = budget
         self._halt = halt
         self._salt = salt
+        self._earlier = earlier
         self._price = (endpoint.known_price() or UNKNOWN).model_dump_json()
         self._tariff = recorded(self._price, endpoint.service_tier)
         self._jitter = jitter or random.Random()  # noqa: S311 (spreads retries, guards nothing)
@@ -161,7 +166,8 @@ class Teacher:
                 self._halt.check()
             done = self._flying[request.key] = asyncio.Event()
             try:
-                completion = await self._obtain(request, unit)
+                completion = await self._reused(request, unit) if self._earlier else None
+                completion = completion or await self._obtain(request, unit)
             finally:
                 del self._flying[request.key]
                 done.set()
@@ -169,6 +175,17 @@ class Teacher:
         unit.requests.append(request.key.hex())
         unit.cost_microusd += tariff.charge(tariff.worst(request), completion.usage, paid=True).microusd
         return completion
+
+    async def _reused(self, request: Request, unit: Unit) -> Completion | None:
+        """What an earlier run that was given bought for the same request, copied into this one's store."""
+        for run in self._earlier:
+            outcome = run.recorded(request)
+            if outcome is not None:
+                attempt = await self._store.begin(request, unit.stage, unit.id, 0, self._price)
+                await self._store.keep(attempt, outcome)
+                self._store.settle(attempt, REUSED, Usage(), 0)
+                return read(outcome)
+        return None
 
     def settle_leftovers(self) -> None:
         """Work out the cost of replies that were kept just before an earlier run was killed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -24,6 +25,7 @@ from synth.errors import Stalled
 from synth.generators.answer import Answer
 from synth.pipeline import Options
 from synth.recipe import Overrides, load
+from synth.store import connect
 
 OUTPUTS = ("rows.jsonl", "rejected.jsonl", "dataset/data/train.parquet", "dataset/data/test.parquet")
 
@@ -343,3 +345,32 @@ def test_a_run_that_hangs_ends_and_says_what_it_waited_for(write_recipe, tmp_pat
     with pytest.raises(Stalled):
         asyncio.run(pipeline.run(load(recipe.parent), Options(tmp_path / "run")))
     assert "synth/teacher.py" in (tmp_path / "run" / "stalled.txt").read_text()
+
+
+def test_replies_of_an_earlier_run_are_taken_over_and_cost_nothing(write_recipe, synth, tmp_path):
+    recipe = write_recipe("practice:faultless", endpoint="price: {input_usd: 1, output_usd: 2}")
+    first = synth("run", recipe, "--limit", "2", "--out", "first")
+    assert first.returncode == 0, first.stderr
+    more = synth("run", recipe, "--limit", "3", "--out", "more", "--reuse", "first", "--budget", "requests=40")
+    assert more.returncode in (0, 6), more.stderr
+    connection = connect(tmp_path / "more" / "run.db")
+    reused, cost = connection.execute(
+        "SELECT count(*), sum(cost_microusd) FROM settled WHERE failure = 'reused'"
+    ).fetchone()
+    bought = connection.execute("SELECT count(*) FROM settled WHERE failure NOT IN ('reused', 'unsent')").fetchone()[0]
+    connection.close()
+    before = connect(tmp_path / "first" / "run.db")
+    keys = before.execute("SELECT count(DISTINCT key) FROM attempt JOIN settled ON attempt = id WHERE failure = 'ok'")
+    assert reused == keys.fetchone()[0]
+    before.close()
+    assert cost == 0
+    assert 0 < bought <= 40
+    shutil.rmtree(tmp_path / "first")  # they are this run's own now
+    again = synth("export", recipe, "--limit", "2", "--out", "more")
+    assert "partial" not in again.stdout
+
+
+def test_a_folder_without_a_run_cannot_be_reused(write_recipe, synth):
+    finished = synth("run", write_recipe("practice:faultless"), "--out", "run", "--reuse", "nowhere")
+    assert finished.returncode == 5
+    assert "There is no run in nowhere" in finished.stderr

@@ -49,14 +49,22 @@ class ReplayRun:
 
     async def send(self, request: Request) -> Outcome:
         """The newest good reply to the same request."""
+        return self.recorded(request) or _not_recorded()
+
+    def recorded(self, request: Request) -> Outcome | None:
+        """The newest good reply to the same request; None when there is none."""
         row = self._reader.execute(
             "SELECT status, raw FROM attempt JOIN reply ON reply.attempt = attempt.id "
             "JOIN settled ON settled.attempt = attempt.id "
-            "WHERE key = ? AND failure IN ('ok', 'teacher_refused', 'truncated_empty') "
+            "WHERE key = ? AND failure IN ('ok', 'reused', 'teacher_refused', 'truncated_empty') "
             "ORDER BY attempt.id DESC LIMIT 1",
             (request.key,),
         ).fetchone()
-        return _not_recorded() if row is None else Outcome(row[0], self._decompress(row[1]))
+        return None if row is None else Outcome(row[0], self._decompress(row[1]))
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._reader.close()
 
 
 def replay(base_url: str, folder: Path) -> ReplayFile | ReplayRun:
