@@ -8,6 +8,7 @@ import re
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from jinja2 import meta, nodes
@@ -35,6 +36,7 @@ class Templates:
     def __init__(self, folder: Path) -> None:
         self._folders = (folder, folder.parent / SHARED, SHIPPED)
         self._hashes: dict[str, str] = {}
+        self._ready: dict[str, tuple[jinja2.Template, dict[str, Any]]] = {}
         self._environment = ImmutableSandboxedEnvironment(
             loader=jinja2.FunctionLoader(self._load),
             undefined=jinja2.StrictUndefined,
@@ -50,6 +52,21 @@ class Templates:
 
         Raises Rejected(`template_error`) when this seed lacks what the template needs.
         """
+        try:
+            if name not in self._ready:
+                template = self._environment.get_template(name)
+                self._ready[name] = (template, dict(template.globals))
+            template, names = self._ready[name]
+            # the context that Template.render would make, without copying all names one by one for each row
+            context = self._environment.context_class(
+                self._environment, {**names, **values, "seed": dict(values)}, template.name, template.blocks
+            )
+            return "".join(template.root_render_func(context)).strip()
+        except FAILURES:
+            return self._explained(name, values)
+
+    def _explained(self, name: str, values: Mapping[str, JsonValue]) -> str:
+        """Render once more as Jinja does, which finds the line of what is wrong."""
         try:
             return self._environment.get_template(name).render({**values, "seed": dict(values)}).strip()
         except FAILURES as error:
