@@ -23,6 +23,8 @@ STREAK = 4
 UNBALANCED = 1.25
 """A replica that knows the prompt's beginning is preferred while it has at most so much more to do than the idlest."""
 LOOK_AGAIN_S = 1.0
+AHEAD = 64
+"""Requests, and an eighth of those that may be on the wire, that may be journalled before there is a place for them."""
 
 Line = list[tuple[int, int, "asyncio.Future[None]"]]
 
@@ -161,7 +163,7 @@ class Admission:
     """The way to a teacher: one lane, or one for each of its replicas. Later stages go first.
 
     A turn (`enter`, `leave`) comes before the durable journal entry, a place on the wire (`board`, `land`) after it, so
-    that the wire never waits for the disk: turns exceed places by an eighth. The lane is chosen at the last moment: of
+    that the wire never waits for the disk: turns exceed places. The lane is chosen at the last moment: of
     those that are open the one with the fewest tokens under way, so that a replica that fails or slows gets less, but
     while they are balanced the one that saw the same beginning of a prompt before.
     """
@@ -198,7 +200,7 @@ class Admission:
 
     async def enter(self, priority: int) -> None:
         """Take a turn: permission to journal and then send one request; lower `priority` goes first."""
-        while self._turns >= (most := int(1.125 * sum([lane.concurrency.limit for lane in self.lanes])) + 8):
+        while self._turns >= (most := int(1.125 * sum([lane.concurrency.limit for lane in self.lanes])) + AHEAD):
             await self._wait(self._waiting_turn, priority)
         self._turns += 1
         if self._waiting_turn and self._turns < most:

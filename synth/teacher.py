@@ -274,25 +274,25 @@ class Teacher:
                 raise
             finally:
                 self.admission.land(place)
-            await self._store.keep(attempt, outcome)
-            result: Completion | Transient | Rejected | Fatal
-            try:
-                failure, result = "ok", read(outcome)
-            except (Transient, Rejected, Fatal) as error:
-                failure, result = _named(error), error
-            usage = result.usage if isinstance(result, Completion) else usage_of(outcome)
-            # what it was, before a third failure makes it poison, says whether it may have been paid for
-            paid = failure == "ok" or _is_paid(failure)
-            self._heed(place, sent_at, outcome, (failure, result), usage, tries)
-            if not isinstance(result, Completion):
-                failure, result = await self._judged(failure, result, outcome, place, tries)
-            cost = self._tariff.charge(worst, usage, paid=paid)
-            self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
-            self._store.settle(attempt, failure, usage, cost.microusd, usage_unknown=cost.assumed)
-            self._budget.settle(worst, cost)
-            return failure, result
         finally:
             self.admission.leave()
+        await self._store.keep(attempt, outcome)
+        result: Completion | Transient | Rejected | Fatal
+        try:
+            failure, result = "ok", read(outcome)
+        except (Transient, Rejected, Fatal) as error:
+            failure, result = _named(error), error
+        usage = result.usage if isinstance(result, Completion) else usage_of(outcome)
+        # what it was, before a third failure makes it poison, says whether it may have been paid for
+        paid = failure == "ok" or _is_paid(failure)
+        self._heed(place, sent_at, outcome, (failure, result), usage, tries)
+        if not isinstance(result, Completion):
+            failure, result = await self._judged(failure, result, outcome, place, tries)
+        cost = self._tariff.charge(worst, usage, paid=paid)
+        self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
+        self._store.settle(attempt, failure, usage, cost.microusd, usage_unknown=cost.assumed)
+        self._budget.settle(worst, cost)
+        return failure, result
 
     def _heed(
         self,
