@@ -39,6 +39,8 @@ NAMES: tuple[tuple[Literal["requests", "tokens"], str, str, str], ...] = tuple(
 
 def allowances(headers: Mapping[str, str]) -> list[Allowance]:
     """What is left of each limit that the headers (lower-case names) tell of; of one kind only the scarcest."""
+    if not any("limit" in name for name in headers):
+        return []
     scarcest: dict[str, Allowance] = {}
     for kind, limit_name, remaining_name, reset_name in NAMES:
         limit, remaining = _number(headers.get(limit_name)), _number(headers.get(remaining_name))
