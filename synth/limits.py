@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import operator
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from synth.concurrency import Concurrency
 from synth.endpoint import Limits
@@ -24,7 +25,9 @@ UNBALANCED = 1.25
 """A replica that knows the prompt's beginning is preferred while it has at most so much more to do than the idlest."""
 LOOK_AGAIN_S = 1.0
 AHEAD = 64
-"""Requests, and an eighth of those that may be on the wire, that may be journalled before there is a place for them."""
+"""So many requests, and an eighth of those on the wire, may be on their way to the disk; at most as many as fly."""
+
+_LIMIT: Callable[[Any], float] = operator.attrgetter("concurrency.limit")
 
 Line = list[tuple[int, int, "asyncio.Future[None]"]]
 
@@ -162,8 +165,9 @@ class Place:
 class Admission:
     """The way to a teacher: one lane, or one for each of its replicas. Later stages go first.
 
-    A turn (`enter`, `leave`) comes before the durable journal entry, a place on the wire (`board`, `land`) after it, so
-    that the wire never waits for the disk: turns exceed places. The lane is chosen at the last moment: of
+    A turn (`enter`, `leave`) lasts from before the durable journal entry until the reply is on disk, a place on the
+    wire (`board`, `land`) from the first byte out to the last byte in. Turns exceed places, so that the wire never
+    waits for the disk; and they bound what a crash can leave open. The lane is chosen at the last moment: of
     those that are open the one with the fewest tokens under way, so that a replica that fails or slows gets less, but
     while they are balanced the one that saw the same beginning of a prompt before.
     """
@@ -200,7 +204,7 @@ class Admission:
 
     async def enter(self, priority: int) -> None:
         """Take a turn: permission to journal and then send one request; lower `priority` goes first."""
-        while self._turns >= (most := int(1.125 * sum([lane.concurrency.limit for lane in self.lanes])) + AHEAD):
+        while self._turns >= (most := int(1.125 * (limit := sum(map(_LIMIT, self.lanes))) + min(AHEAD, limit))):
             await self._wait(self._waiting_turn, priority)
         self._turns += 1
         if self._waiting_turn and self._turns < most:

@@ -274,9 +274,9 @@ class Teacher:
                 raise
             finally:
                 self.admission.land(place)
+            await self._store.keep(attempt, outcome)
         finally:
             self.admission.leave()
-        await self._store.keep(attempt, outcome)
         result: Completion | Transient | Rejected | Fatal
         try:
             failure, result = "ok", read(outcome)

@@ -26,9 +26,11 @@ sys.path.insert(0, str(HERE))
 from driver import EXPORTING, ONCE, POINTS  # noqa: E402
 from table import Tally  # noqa: E402
 
+from synth.limits import AHEAD  # noqa: E402
+
 IN_FLIGHT = 24
-TURNS = int(1.125 * IN_FLIGHT) + 8
-"""Attempts that may be journalled at once: those on the wire, and an eighth more that wait for it."""
+TURNS = int(1.125 * IN_FLIGHT) + min(AHEAD, IN_FLIGHT)
+"""Attempts that may be journalled and without a reply on disk at once."""
 LONG_ENOUGH_S = 0.7
 KILLS_OF_A_CHAIN = 10
 
