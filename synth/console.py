@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -149,8 +149,8 @@ def preview(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
     if as_json:
         _json(
             {
-                "rows": [sample.model_dump(mode="json") for sample in result.examples],
-                "rejected": [rejection.model_dump(mode="json") for rejection in result.rejections],
+                "rows": [asdict(sample) for sample in result.examples],
+                "rejected": [asdict(rejection) for rejection in result.rejections],
                 "practice": result.manifest.practice,
             }
         )
@@ -188,7 +188,7 @@ def status(folder: Path, *, as_json: bool) -> None:
     cost = sum(line.cost_microusd for line in ledger)
     caps = Caps.model_validate_json(meta.get("caps") or "{}")
     reserved = Spend(sum(line.cost_microusd for line in ledger if line.failure == "open"))
-    charged = replace(spent, microusd=spent.microusd - reserved.microusd)
+    charged = spent._replace(microusd=spent.microusd - reserved.microusd)
     free = (caps.microusd or 0) - spent.microusd
     held_back = bool(running) and caps.microusd is not None and 0 <= free < largest
     money = standing(
@@ -568,7 +568,7 @@ def _record(record: dict[str, Any]) -> None:
     if "reason" in record:
         title += f"  {record['reason']}  {record['detail']}"
     title += "".join(f"  {score['name']} {score['value']:g}" for score in record["scores"])
-    _conversation(title, [Message.model_validate(message) for message in record["messages"]])
+    _conversation(title, [Message(**message) for message in record["messages"]])
 
 
 def _conversation(title: str, messages: Any) -> None:

@@ -8,8 +8,7 @@ import itertools
 import operator
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from synth.concurrency import Concurrency
 from synth.endpoint import Limits
@@ -32,8 +31,7 @@ _LIMIT: Callable[[Any], float] = operator.attrgetter("concurrency.limit")
 Line = list[tuple[int, int, "asyncio.Future[None]"]]
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """What a reply's headers say is left of one limit."""
 
     kind: Literal["requests", "tokens"]
@@ -153,8 +151,7 @@ class Lane:
             self._not_before = max(self._not_before, self._clock() + min(retry_after_s, LONGEST_GATE_S) * spread)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A place on the wire."""
 
     lane: Lane

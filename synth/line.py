@@ -6,8 +6,8 @@ import asyncio
 import itertools
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeVar
 
 from synth.ask import UnitAsk
 from synth.dedupe import Twins, text_of
@@ -28,8 +28,7 @@ SEED_BATCH = 256
 MOST_PLUGIN_ERRORS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """One unit of a stage: what it starts from, and which draw."""
 
     id: str
@@ -151,15 +150,12 @@ class Line:
         for scorer in stage.scorers:
             score = await self._outcome(stage, work, scorer.score(sample, ask))
             if isinstance(score, Rejection):
-                return [score.model_copy(update={"id": sample.id, "sample": sample})]
+                return [replace(score, id=sample.id, sample=sample)]
             if isinstance(score, TeacherError):
                 return score
-            sample = sample.model_copy(update={"scores": (*sample.scores, score)})
-        bought = {
-            "requests": (*sample.requests, *unit.requests),
-            "cost_microusd": sample.cost_microusd + unit.cost_microusd,
-        }
-        return [sample.model_copy(update=bought)]
+            sample = replace(sample, scores=(*sample.scores, score))
+        cost = sample.cost_microusd + unit.cost_microusd
+        return [replace(sample, requests=(*sample.requests, *unit.requests), cost_microusd=cost)]
 
     async def _outcome(self, stage: Stage, work: Work, asking: Awaitable[T]) -> T | Rejection | TeacherError:
         """What a plug-in made, or which of the fates it met."""
@@ -281,7 +277,7 @@ class Gate:
             return sample
         reason = "duplicate" if match.kind == "exact" else "near_duplicate"
         refused = _rejection(sample, Rejected(reason, f"of {match.twin_id}"))
-        return refused.model_copy(update={"twin_id": match.twin_id, "similarity": match.similarity})
+        return replace(refused, twin_id=match.twin_id, similarity=match.similarity)
 
 
 def _sample(stage: Stage, work: Work, unit: Unit, place: int, draft: Draft, drafts: int) -> Sample:

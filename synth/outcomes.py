@@ -8,15 +8,19 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from synth.errors import FolderError, StoreStopped
 from synth.types import Rejection, Sample
 
 SCHEMA = """
-CREATE TABLE accepted (id TEXT PRIMARY KEY, sample TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE rejected (id TEXT, stage TEXT, rejection TEXT NOT NULL, PRIMARY KEY (id, stage)) WITHOUT ROWID;
+CREATE TABLE accepted (id TEXT PRIMARY KEY, sample BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE rejected (id TEXT, stage TEXT, rejection BLOB NOT NULL, PRIMARY KEY (id, stage)) WITHOUT ROWID;
 """
 
 ROWS_AT_ONCE = 128
+SAMPLES = TypeAdapter(Sample)
+REJECTIONS = TypeAdapter(Rejection)
 
 
 class Outcomes:
@@ -40,18 +44,18 @@ class Outcomes:
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.executescript(SCHEMA)
             self._connection.execute("BEGIN")
-        self._accepted: list[tuple[str, ...]] = []
-        self._rejected: list[tuple[str, ...]] = []
+        self._accepted: list[tuple[str | bytes, ...]] = []
+        self._rejected: list[tuple[str | bytes, ...]] = []
 
     def accept(self, sample: Sample) -> None:
         """Record a sample that passed the last stage."""
-        self._accepted.append((sample.id, sample.model_dump_json()))
+        self._accepted.append((sample.id, SAMPLES.dump_json(sample)))
         if len(self._accepted) >= ROWS_AT_ONCE:
             self._flush()
 
     def reject(self, rejection: Rejection) -> None:
         """Record a refused sample or seed."""
-        self._rejected.append((rejection.id, rejection.stage, rejection.model_dump_json()))
+        self._rejected.append((rejection.id, rejection.stage, REJECTIONS.dump_json(rejection)))
         if len(self._rejected) >= ROWS_AT_ONCE:
             self._flush()
 
@@ -59,19 +63,19 @@ class Outcomes:
         """The accepted samples in id order."""
         with self._sound():
             for (text,) in self._found("SELECT sample FROM accepted ORDER BY id"):
-                yield Sample.model_validate_json(text)
+                yield SAMPLES.validate_json(text)
 
     def rejected(self) -> Iterator[Rejection]:
         """The rejections in id order."""
         with self._sound():
             for (text,) in self._found("SELECT rejection FROM rejected ORDER BY id, stage"):
-                yield Rejection.model_validate_json(text)
+                yield REJECTIONS.validate_json(text)
 
     def known_as(self, id: str) -> Sample | None:  # noqa: A002 (the word of the design)
         """The accepted sample with this id, or the first that was made from it; None when there is none."""
         found = self._connection.execute("SELECT id, sample FROM accepted WHERE id >= ? ORDER BY id LIMIT 1", (id,))
-        name, text = found.fetchone() or ("", "")
-        return Sample.model_validate_json(text) if name == id or name.startswith(f"{id}/") else None
+        name, text = found.fetchone() or ("", b"")
+        return SAMPLES.validate_json(text) if name == id or name.startswith(f"{id}/") else None
 
     def _found(self, sql: str) -> sqlite3.Cursor:
         self._flush()

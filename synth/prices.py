@@ -7,7 +7,7 @@ is billed as output, the service tier in a reply is the one that is billed (Open
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_CEILING, Decimal
 from functools import lru_cache
@@ -104,8 +104,8 @@ class Tariff:
         """
         prompt, completion = usage.prompt_tokens, usage.completion_tokens
         if prompt is None or completion is None:
-            unsaid = replace(worst, assumed=True) if paid else Spend(requests=1)
-            return unsaid if usage.cost_microusd is None else replace(unsaid, microusd=usage.cost_microusd)
+            unsaid = worst._replace(assumed=True) if paid else Spend(requests=1)
+            return unsaid if usage.cost_microusd is None else unsaid._replace(microusd=usage.cost_microusd)
         if usage.cost_microusd is not None:
             return Spend(usage.cost_microusd, prompt + completion, 1)
         band = self.bands[0] if len(self.bands) == 1 else [band for band in self.bands if prompt > band.above][-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeVar, cast
 
 import orjson
@@ -45,7 +46,7 @@ def with_words(messages: Sequence[Message], model: type[BaseModel], language: st
     schema = orjson.dumps(strict_schema(model)).decode()
     words = BY_WORDS.get(language, BY_WORDS["en"]).format(schema=schema)
     last = messages[-1]
-    return (*messages[:-1], last.model_copy(update={"content": f"{last.content}\n\n{words}"}))
+    return (*messages[:-1], replace(last, content=f"{last.content}\n\n{words}"))
 
 
 def ask_again(messages: Sequence[Message], text: str, error: str, language: str) -> tuple[Message, ...]:

@@ -15,9 +15,8 @@ import sqlite3
 import struct
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 import zstandard
@@ -64,8 +63,7 @@ FINDING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """A kept reply and the attempt that brought it."""
 
     attempt: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -22,7 +22,8 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Message(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
     """One turn of a conversation, in the shape trainers read."""
 
     role: Literal["system", "user", "assistant"]
@@ -30,7 +31,8 @@ class Message(Value):
     reasoning_content: str | None = None
 
 
-class Seed(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seed:
     """What varies: one input row. Later stages receive the samples of the stage before as seeds."""
 
     id: str
@@ -38,16 +40,18 @@ class Seed(Value):
     fields: Fields
 
 
-class Draft(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
     """What a generator makes. It knows nothing of the run."""
 
     messages: tuple[Message, ...]
-    fields: Fields = {}
+    fields: Fields = field(default_factory=dict[str, JsonValue])
     """Added to the seed's fields for the templates of later stages, scorers and dedupe."""
     finish_reason: str = "stop"
 
 
-class Score(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
     """One number for one sample, with what the scorer saw."""
 
     name: str
@@ -55,7 +59,8 @@ class Score(Value):
     detail: str = ""
 
 
-class Sample(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
     """A draft with its identity: which seed, which stage, which draw."""
 
     id: str
@@ -86,7 +91,8 @@ class Sample(Value):
         return next((s.value for s in self.scores if s.name == name), None)
 
 
-class Rejection(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
     """A refused sample, kept with its reason."""
 
     id: str
@@ -103,8 +109,7 @@ class Rejection(Value):
     """What was refused; None when there was no text to keep."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens of one reply as the provider counted them; None where it said nothing usable."""
 
     prompt_tokens: int | None = None
@@ -121,8 +126,7 @@ class Usage:
     """The tier it says it served."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spend:
+class Spend(NamedTuple):
     """What requests use, or may use at most."""
 
     microusd: int = 0
@@ -136,8 +140,7 @@ class Spend:
 NOTHING = Spend()
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """The text read from a reply."""
 
     text: str
@@ -148,8 +151,7 @@ class Completion:
     reasoning: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One prompt with its model and sampling, serialised once."""
 
     key: bytes
@@ -166,14 +168,13 @@ class Request:
     """A number of the prompt's beginning, by which replicas that know it are found."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What came back for one send, before anybody looks into it."""
 
     status: int
     """The HTTP status; 0 when none arrived."""
     body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    headers: Mapping[str, str] = MappingProxyType({})
     """Lower-case names; only those worth keeping."""
     error: str = ""
     """A transport failure (`connect`, `tls`, `timeout`, `reset`, ...); empty when a whole reply arrived."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from synth.backends.dial import origin_of, tls_context
@@ -32,8 +32,7 @@ class Discreet:
         told = (outcome.detail, *outcome.headers.values())
         if secret not in outcome.body and not any(self.key in text for text in told):
             return outcome
-        return replace(
-            outcome,
+        return outcome._replace(
             body=outcome.body.replace(secret, HIDDEN.encode()),
             detail=outcome.detail.replace(self.key, HIDDEN),
             headers={name: value.replace(self.key, HIDDEN) for name, value in outcome.headers.items()},

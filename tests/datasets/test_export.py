@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def test_odd_and_japanese_texts_come_back_as_they_were(
     tmp_path: Path, pairs: list[tuple[str, Sample]], load: Callable[..., Any]
 ) -> None:
     write_dataset(pairs, tmp_path, TEACHERS)
-    expected = {sample.id: [message.model_dump() for message in sample.messages] for _, sample in pairs}
+    expected = {sample.id: [asdict(message) for message in sample.messages] for _, sample in pairs}
     assert {row["id"]: row["messages"] for row in lines(tmp_path / "rows.jsonl")} == expected
     dataset = load(str(tmp_path / "dataset"))
     assert {name: len(split) for name, split in dataset.items()} == {"train": len(pairs) - 1, "test": 1}
