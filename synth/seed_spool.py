@@ -45,7 +45,8 @@ class SeedSpool:
         self._path = path
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            # a crash loses nothing: the next pass reads the seeds again
+            # a crash loses nothing: the next pass reads the seeds again; large pages take few writes
+            self._connection.execute("PRAGMA page_size = 65536")
             self._connection.execute("PRAGMA journal_mode = OFF")
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.executescript(SCHEMA)
