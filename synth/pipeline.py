@@ -50,7 +50,7 @@ from synth.store import Store
 from synth.teacher import Teacher
 from synth.types import Outcome, Rejection, Request, Sample
 
-WINDOW_PER_SLOT = 3
+WINDOW_PER_SLOT = 2
 GARBAGE_OBJECTS = 50_000
 EXAMPLES = 12
 PARKED_EXIT = 3

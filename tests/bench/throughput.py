@@ -19,7 +19,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import aiohttp
 import orjson
 import uvloop
 
@@ -93,6 +92,7 @@ def serve(latency_s: float, pipe) -> None:
 
 def bare(base_url: str, rows: int, in_flight: int, pipe) -> None:
     """The least a client can do: send, read, parse."""
+    import aiohttp  # here only: it would count as memory of the other clients
 
     async def main() -> None:
         numbers = iter(range(rows))
