@@ -157,6 +157,8 @@ class Place(NamedTuple):
     lane: Lane
     tokens: int
     taken: dict[str, float]
+    """How much had been taken of each limit."""
+    sent_at: float
 
 
 class Admission:
@@ -227,10 +229,22 @@ class Admission:
             finally:
                 self._at_gate = False
             lane = self._lane(tokens, prefix) or lane
-        place = Place(lane, tokens, lane.board(tokens))
+        place = Place(lane, tokens, lane.board(tokens), self._clock())
         if self._waiting_place and self._lane(tokens, prefix) is not None:
             _wake(self._waiting_place)
         return place
+
+    def board_elsewhere(self, place: Place) -> Place | None:
+        """A place for the same request on another lane that is open and free, and as little burdened; else None."""
+        tokens, limit = place.tokens, place.lane.outstanding_tokens
+        free = [lane for lane in self.lanes if lane is not place.lane and lane.in_flight < lane.concurrency.allowed()]
+        free = [
+            lane for lane in free if lane.outstanding_tokens <= limit and not lane.streak and not lane.pause_s(tokens)
+        ]
+        if not free or self._waiting_place:
+            return None
+        lane = min(free, key=lambda lane: lane.outstanding_tokens)
+        return Place(lane, tokens, lane.board(tokens), self._clock())
 
     def land(self, place: Place) -> None:
         """Give the place back."""
@@ -239,10 +253,10 @@ class Admission:
         if self._waiting_place:
             _wake(self._waiting_place)
 
-    def accepted(self, place: Place, sent_at: float, tokens: int) -> None:
+    def accepted(self, place: Place, tokens: int) -> None:
         """A request came through, with so many tokens in the reply."""
         place.lane.streak = 0
-        if place.lane.concurrency.accepted(self._clock(), sent_at, tokens):
+        if place.lane.concurrency.accepted(self._clock(), place.sent_at, tokens):
             _wake(self._waiting_turn)
             _wake(self._waiting_place)
 

@@ -21,8 +21,9 @@ from synth.budget import Budget
 from synth.endpoint import Endpoint
 from synth.errors import BudgetReached, Fatal, Rejected, Transient
 from synth.halt import Halt
+from synth.hedge import Hedge
 from synth.limits import LONGEST_GATE_S, Admission, Place
-from synth.prices import UNKNOWN, Tariff, recorded
+from synth.prices import FREE, UNKNOWN, Tariff, recorded
 from synth.rate_headers import allowances
 from synth.replies import FATES, KEY, MODEL, MONEY, read, usage_of
 from synth.store import Store, Stored
@@ -112,7 +113,10 @@ class Teacher:
         self._halt = halt
         self._salt = salt
         self._earlier = earlier
-        self._price = (endpoint.known_price() or UNKNOWN).model_dump_json()
+        price, caps = endpoint.known_price() or UNKNOWN, budget.caps
+        is_free = price == FREE and caps.tokens is None and caps.requests is None
+        self._hedge = Hedge(self.admission, backends) if len(backends) > 1 and is_free else None
+        self._price = price.model_dump_json()
         self._tariff = recorded(self._price, endpoint.service_tier)
         self._jitter = jitter or random.Random()  # noqa: S311 (spreads retries, guards nothing)
         self._flying: dict[bytes, asyncio.Event] = {}
@@ -259,7 +263,6 @@ class Teacher:
                 )
                 if self._halt.error is not None:
                     self._halt.check()
-                sent_at = time.monotonic()
             except BaseException:
                 if place is not None:
                     self.admission.land(place)
@@ -268,7 +271,10 @@ class Teacher:
                 raise
             self._sends += 1
             try:
-                outcome = await self._backends[place.lane.place].send(request)
+                if self._hedge is None:
+                    outcome = await self._backends[place.lane.place].send(request)
+                else:
+                    outcome, place = await self._hedge.send(request, place)
             except BaseException:
                 self._budget.settle(worst, worst)  # it may have been paid for, and others wait for what is left
                 raise
@@ -285,7 +291,7 @@ class Teacher:
         usage = result.usage if isinstance(result, Completion) else usage_of(outcome)
         # what it was, before a third failure makes it poison, says whether it may have been paid for
         paid = failure == "ok" or _is_paid(failure)
-        self._heed(place, sent_at, outcome, (failure, result), usage, tries)
+        self._heed(place, outcome, (failure, result), usage, tries)
         if not isinstance(result, Completion):
             failure, result = await self._judged(failure, result, outcome, place, tries)
         cost = self._tariff.charge(worst, usage, paid=paid)
@@ -297,7 +303,6 @@ class Teacher:
     def _heed(
         self,
         place: Place,
-        sent_at: float,
         outcome: Outcome,
         found: tuple[str, Completion | Transient | Rejected | Fatal],
         usage: Usage,
@@ -306,14 +311,14 @@ class Teacher:
         """Let admission know how the endpoint fares."""
         failure, result = found
         if outcome.headers and (told := allowances(outcome.headers)):
-            place.lane.learn(told, place.taken, time.monotonic() - sent_at)
+            place.lane.learn(told, place.taken, time.monotonic() - place.sent_at)
         if not isinstance(result, Transient):
             self._successes += 1
-            self.admission.accepted(place, sent_at, usage.completion_tokens or 1)
+            self.admission.accepted(place, usage.completion_tokens or 1)
         elif failure == "rate":
-            place.lane.refused(sent_at, result.retry_after_s)
+            place.lane.refused(place.sent_at, result.retry_after_s)
         elif failure != "malformed":
-            place.lane.failed(sent_at, result.retry_after_s, again=bool(tries.failures))
+            place.lane.failed(place.sent_at, result.retry_after_s, again=bool(tries.failures))
         self._answered = self._answered or outcome.status > 0
         self._spoken = self._spoken or failure in SPOKEN or b'"choices"' in outcome.body
 

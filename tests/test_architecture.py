@@ -48,6 +48,7 @@ LAYERS = (
     },
     {"answers"},
     {"backends"},
+    {"hedge"},
     {"teacher"},
     {"ask"},
     {"generators", "validators", "scorers"},

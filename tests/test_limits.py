@@ -138,7 +138,7 @@ def test_a_few_refusals_among_successes_hold_nobody_back_and_a_streak_holds_all(
     place = asyncio.run(admission.board(1, 0))
     for _ in range(3 * STREAK):
         only.refused(clock.now, 60)
-        admission.accepted(place, clock.now, 1)
+        admission.accepted(place, 1)
     assert only.pause_s(1) == 0
     for _ in range(STREAK):
         only.refused(clock.now, 60)
@@ -195,7 +195,7 @@ def test_the_same_beginning_goes_to_the_same_replica_while_balanced():
             seen.append(place.lane.place)
             if number % 2:
                 for lane in admission.lanes:
-                    admission.land(Place(lane, 100, {}))
+                    admission.land(Place(lane, 100, {}, clock.now))
         return seen
 
     assert asyncio.run(main()) == [0, 1] * 10
@@ -214,7 +214,7 @@ def test_a_replica_that_fails_at_once_does_not_draw_all_requests_to_it():
                 dead += 1
                 place.lane.failed(clock.now - 0.001, None)
             else:
-                admission.accepted(place, clock.now, 10)
+                admission.accepted(place, 10)
             admission.land(place)
         return dead
 
@@ -232,7 +232,7 @@ def test_a_replica_that_came_back_is_used_again():
         clock.now += 40  # the breaker lets one through to see
         canary = [await admission.board(10, 0, 0) for _ in range(4)]
         [back] = [place for place in canary if place.lane.place == 0]
-        admission.accepted(back, clock.now, 10)
+        admission.accepted(back, 10)
         after = await boarded(admission, [(10, 0)] * 10)
         return [before.count(0), after.count(0)]
 

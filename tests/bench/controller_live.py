@@ -113,7 +113,7 @@ async def play(scenario: Scenario, seconds: float, most: int) -> tuple[int, int,
             if response.status == 200:
                 done += time.monotonic() < ends
                 latencies.append(time.monotonic() - sent_at)
-                admission.accepted(place, sent_at, TOKENS)
+                admission.accepted(place, TOKENS)
             else:
                 bad += 1
                 place.lane.refused(sent_at, 0.01)
