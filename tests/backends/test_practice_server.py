@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Literal
 
 import aiohttp
 import pytest
+from pydantic import BaseModel, Field
 
 from synth.backends.practice.faults import NO_FAULTS, USUAL, Faults
 from synth.backends.practice.questions import TASKS, romaji
@@ -112,6 +114,71 @@ def test_max_tokens_cuts_the_answer():
 
 
 @pytest.mark.parametrize(
+    ("question", "stop", "kept"),
+    [
+        (QUESTION, "答え", "進むので、60×3を計算します。"),
+        (QUESTION, ["END", "を計算", "求めます"], "道のりは速さ×時間で"),
+        (QUESTION, ["END", ""], "答え: 180km"),
+        ("Kenji cycles away from Leeds at a steady 20 km per hour for 3 hours. How far is that, in kilometres?",
+         ["\n\n", "A:"], "that is 20 x 3."),
+    ],
+)  # fmt: skip
+def test_stop_ends_the_answer_before_the_first_sequence(question, stop, kept):
+    ((status, document),) = chat(ask(question, stop=stop))
+    choice = document["choices"][0]
+    assert (status, choice["finish_reason"]) == (200, "stop")
+    assert choice["message"]["content"].rstrip().endswith(kept)
+
+
+def test_a_stop_sequence_counts_only_before_the_cap():
+    ((_, whole),) = chat(ask(QUESTION, max_tokens=5, stop=["答え"]))
+    assert whole["choices"][0]["finish_reason"] == "length"
+    ((_, stopped),) = chat(ask(QUESTION, max_tokens=60, stop=["速さ"]))
+    assert (stopped["choices"][0]["finish_reason"], stopped["usage"]["completion_tokens"]) == ("stop", 4)
+
+
+@pytest.mark.parametrize("question", [QUESTION, "俳句を一つ作ってください。", "Write a haiku."])
+def test_a_response_format_gets_json_that_fits(question):
+    class Place(BaseModel):
+        kind: Literal["town", "river"]
+        size: int = Field(ge=3)
+
+    class Told(BaseModel):
+        told: str
+        places: list[Place]
+        main: Place
+        inner: Told | None
+
+    plain = chat(ask(question))[0][1]["choices"][0]["message"]["content"]
+    ((_, document),) = chat(ask(question, response_format=response_format(Told, "json_schema")))
+    told = Told.model_validate_json(document["choices"][0]["message"]["content"])
+    assert (told.told, told.main.size) == (plain, 3)
+    ((_, document),) = chat(ask(f"{question} (JSON)", response_format={"type": "json_object"}))
+    assert json.loads(document["choices"][0]["message"]["content"]) == {"answer": plain}
+    ((_, document),) = chat(ask(question, response_format={"type": "text"}))
+    assert document["choices"][0]["message"]["content"] == plain
+
+
+@pytest.mark.parametrize(
+    ("form", "param", "code"),
+    [
+        ({"type": "xml"}, "response_format.type", None),
+        ({}, "response_format.type", "missing_required_parameter"),
+        ({"type": "json_schema"}, "response_format.json_schema", "missing_required_parameter"),
+        ({"type": "json_schema", "json_schema": {"schema": {}}}, "response_format.json_schema.name", "missing_required_parameter"),
+        ({"type": "json_schema", "json_schema": {"name": "x"}}, "response_format.json_schema.schema", "missing_required_parameter"),
+        ({"type": "json_schema", "json_schema": {"name": "答え", "schema": {}}}, "response_format.json_schema.name", None),
+        ({"type": "json_schema", "json_schema": {"name": "x", "schema": "{}"}}, "response_format.json_schema.schema", None),
+        ({"type": "json_object"}, "messages", None),
+    ],
+)  # fmt: skip
+def test_a_response_format_that_openai_refuses_is_a_400_in_its_form(form, param, code):
+    ((status, document),) = chat(ask(QUESTION, response_format=form))
+    assert (status, document["error"]["type"]) == (400, "invalid_request_error")
+    assert (document["error"]["param"], document["error"]["code"]) == (param, code)
+
+
+@pytest.mark.parametrize(
     ("body", "status", "code"),
     [
         ({"model": "gpt-nonesuch", "messages": [{"role": "user", "content": "x"}]}, 404, "model_not_found"),
@@ -170,7 +237,7 @@ def test_requests_and_replies_fit_openais_description():
         model="practice-1", base_url="practice:", sampling=Sampling(temperature=0.7, top_p=0.9, seed=1, stop=["END"])
     )
     teacher = Teacher("main", endpoint, backends=[None], store=None, budget=Budget(None), halt=Halt())
-    messages = [Message(role="system", content="簡潔に。"), Message(role="user", content=QUESTION)]
+    messages = [Message(role="system", content="簡潔に。JSONなら一つだけ。"), Message(role="user", content=QUESTION)]
     for shape in (None, response_format(Verdict, "json_schema"), response_format(Verdict, "json_object")):
         body = json.loads(teacher.request(messages, 2, shape).body)
         assert body["seed"] == 3
@@ -196,6 +263,8 @@ def test_requests_and_replies_fit_openais_description():
         ({"messages": [{"role": "wizard", "content": "x"}]}, "messages.0.role"),
         ({"messages": [{"role": "user", "content": 7}]}, "messages.0.content.str"),
         ({"response_format": "json"}, "response_format"),
+        ({"stop": []}, "stop"),
+        ({"stop": ["一", "二", "三", "四", "五"]}, "stop"),
     ],
 )
 def test_a_parameter_of_the_wrong_kind_is_a_400_that_names_it(changed, param):
