@@ -181,7 +181,14 @@ def _example(schema: dict[str, Any], whole: dict[str, Any], text: str) -> Any:
     if "properties" in schema:
         return {name: _example(one, whole, text) for name, one in schema["properties"].items()}
     least: Any = schema.get("minimum", 0)
-    plain = {"string": text, "integer": least, "number": least, "boolean": True, "array": [], "null": None}
+    plain: dict[str, Any] = {
+        "string": text,
+        "integer": least,
+        "number": least,
+        "boolean": True,
+        "array": [],
+        "null": None,
+    }
     return plain.get(schema.get("type", ""), {})
 
 
