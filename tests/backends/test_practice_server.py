@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -12,9 +13,10 @@ import pytest
 from pydantic import BaseModel, Field
 
 from synth.backends.practice.faults import NO_FAULTS, USUAL, Faults
-from synth.backends.practice.questions import TASKS, romaji
+from synth.backends.practice.questions import TASKS
 from synth.backends.practice.server import practice_server
 from synth.backends.practice.tasks import read
+from synth.backends.practice.vocabulary import romaji
 from synth.budget import Budget
 from synth.endpoint import Endpoint, Sampling
 from synth.halt import Halt
@@ -60,11 +62,24 @@ def test_the_same_request_gets_the_same_answer_and_another_seed_another():
     ("question", "answer"),
     [
         (QUESTION, "180km"),
-        ("税抜き1999円の皿に消費税8%がかかります。1円未満を切り捨てると、税込みで何円ですか。", "2158円"),
+        ("税抜き1999円の弁当に8%の消費税がかかります。1円未満を切り捨てると、税込みで何円ですか。", "2158円"),
+        (
+            "倉庫に花の苗が60株ありました。１１株届き、７株を出荷しました。彩さんが数えると、何株残っていますか。",
+            "64株",
+        ),
         ("西暦2024年2月29日は何曜日ですか。", "木曜日"),
         ("On which day of the week does 2000-1-1 fall?", "Saturday"),
         ("A course starts on 2024-2-20 and ends 30 days later. Give the last day as YYYY-MM-DD.", "2024-03-21"),
-        ("仙台市の皿の店は平成11年に健太さんが開きました。西暦では何年ですか。", "1999年"),
+        ("仙台市の書店は、健太さんが平成11年に開きました。西暦では何年ですか。", "1999年"),
+        ("恵さんは令和元年に金沢市で生まれました。生まれた年を西暦で答えてください。", "2019年"),
+        ("恵さんは平成31年に金沢市で生まれました。生まれた年を西暦で答えてください。", "2019年"),
+        ("恵さんは西暦2019年4月30日に生まれました。生まれた年を元号で答えてください。", "平成31年"),
+        ("恵さんは西暦2019年5月1日に生まれました。生まれた年を元号で答えてください。", "令和元年"),
+        ("恵さんは西暦2020年1月1日に生まれました。生まれた年を元号で答えてください。", "令和2年"),
+        ("恵さんは西暦1989年1月7日に生まれました。生まれた年を元号で答えてください。", "昭和64年"),
+        ("恵さんは西暦1989年1月8日に生まれました。生まれた年を元号で答えてください。", "平成元年"),
+        ("恵さんは西暦1926年12月25日に生まれました。生まれた年を元号で答えてください。", "昭和元年"),
+        ("恵さんは西暦1926年12月24日に生まれました。生まれた年を元号で答えてください。", ""),
         ("{k} kg", ""),
     ],
 )
@@ -96,6 +111,50 @@ def test_every_wording_reads_back_as_its_own_task():
             found = read(f"問題: {task.write(rng)}\n")
             assert found is not None
             assert found.task is task
+
+
+COUNTED = {
+    "ノート": "冊",
+    "りんご": "個",
+    "切手": "枚",
+    "ろうそく": "本",
+    "鉛筆": "本",
+    "消しゴム": "個",
+    "絵はがき": "枚",
+    "皿": "枚",
+    "花の苗": "株",
+    "手ぬぐい": "枚",
+}
+
+
+def test_japanese_things_have_their_counter_and_eras_their_first_year():
+    from random import Random
+
+    rng = Random(4)
+    seen = set()
+    for task in [task for task in TASKS if task.language == "ja"]:
+        for _ in range(400):
+            written = task.write(rng)
+            told = written + read(written).solution.steps
+            assert not re.search(r"(昭和|平成|令和)1年", told)
+            things = [thing for thing in COUNTED if thing in told]
+            counters = set(re.findall(r"(?:\d|何)([冊個枚本株])", told))
+            if counters:
+                assert counters == {COUNTED[thing] for thing in things}, told
+                seen |= set(things)
+    assert seen == COUNTED.keys()
+
+
+def test_food_has_the_lower_tax_and_nobody_is_named_twice():
+    from random import Random
+
+    rng = Random(5)
+    tax, era = (next(t for t in TASKS if (t.name, t.language) == one) for one in (("tax", "ja"), ("era", "en")))
+    for _ in range(200):
+        question = tax.write(rng)
+        assert ("8%" in question) == any(food in question for food in ("弁当", "緑茶", "和菓子", "果物", "牛肉"))
+        name, other = re.match(r"(\w+) found a letter .* signed by (\w+)\.", era.write(rng)).groups()
+        assert name != other
 
 
 def test_transport_faults_come_at_their_rates_and_a_retry_gets_through():
