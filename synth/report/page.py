@@ -15,7 +15,7 @@ from synth.manifest import Manifest
 from synth.report.figures import Bar, bars, funnel, histograms, spending
 from synth.report.texts import plain, shown, visible
 from synth.report.words import ENGLISH, JAPANESE, duration
-from synth.types import Rejection, Sample
+from synth.types import Rejection, Sample, Spend
 
 MOST_EXAMPLES = 12
 MOST_PER_REASON = 2
@@ -81,6 +81,7 @@ def page(manifest: Manifest, examples: Sequence[Sample], refused: Sequence[Reaso
         reasons=refused,
         histograms=histograms(manifest),
         spending=spending(manifest.ledger),
+        charged=manifest.caps.at_stake(Spend(manifest.cost_microusd)),
         examples=examples[:MOST_EXAMPLES],
         duration=duration(manifest.seconds, words.language),
     )

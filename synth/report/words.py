@@ -42,6 +42,7 @@ class Words:
     total: str
     budget: str
     lost: str
+    still_charged: str
     examples: str
     no_rows: str
     roles: dict[str, str]
@@ -110,7 +111,8 @@ ENGLISH = Words(
     completion_tokens="Completion tokens",
     total="Total",
     budget="Budget",
-    lost="Lost attempts, still charged",
+    lost="Lost attempts",
+    still_charged=", still charged",
     examples="Some rows",
     no_rows="This run made no rows.",
     roles={"system": "System", "user": "User", "assistant": "Assistant"},
@@ -179,7 +181,8 @@ JAPANESE = Words(
     completion_tokens="出力トークン",
     total="合計",
     budget="予算",
-    lost="失われた送信（費用に計上）",
+    lost="失われた送信",
+    still_charged="（費用に計上）",
     examples="行の例",
     no_rows="この実行では行ができませんでした。",
     roles={"system": "システム", "user": "ユーザー", "assistant": "アシスタント"},

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from synth.budget import Caps
 from synth.manifest import Manifest
 from synth.report.page import MOST_CHARACTERS_REFUSED, MOST_EXAMPLES, write_report
+from synth.store import Ledger
 from synth.types import Rejection, Sample
 
 Make = Callable[..., Manifest]
@@ -175,3 +177,15 @@ def test_at_most_twelve_rows_are_shown(
 ) -> None:
     text = report(make_manifest(), [make_sample(i, f"question {i}", "yes") for i in range(40)], [])
     assert len(re.findall(r"question \d+", text)) == MOST_EXAMPLES == 12
+
+
+@pytest.mark.parametrize(
+    ("language", "cost", "words"),
+    [("en", 0, "Lost attempts: 2"), ("en", 7, "Lost attempts, still charged: 2"), ("ja", 0, "失われた送信: 2"),
+        ("ja", 7, "失われた送信（費用に計上）: 2")],
+)  # fmt: skip
+def test_lost_attempts_are_called_charged_only_where_something_costs(
+    report: Callable[..., str], make_manifest: Make, language: str, cost: int, words: str
+) -> None:
+    ledger = (Ledger("answers", "main", "lost", 2, cost, 0, 0, 0, 0),)
+    assert words in Page(report(make_manifest(language=language, ledger=ledger, caps=Caps()), [], [])).words
