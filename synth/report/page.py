@@ -14,7 +14,7 @@ from synth.datasets.files import write_whole
 from synth.manifest import Manifest
 from synth.report.figures import Bar, bars, funnel, histograms, spending
 from synth.report.texts import plain, shown, visible
-from synth.report.words import ENGLISH, JAPANESE, duration
+from synth.report.words import ENGLISH, JAPANESE, duration, moment
 from synth.types import Rejection, Sample, Spend
 
 MOST_EXAMPLES = 12
@@ -70,6 +70,7 @@ def page(manifest: Manifest, examples: Sequence[Sample], refused: Sequence[Reaso
     environment.filters["usd"] = usd
     environment.filters["visible"] = visible
     environment.filters["plain"] = plain
+    environment.filters["moment"] = moment
     words = JAPANESE if is_japanese(manifest.recipe.language) else ENGLISH
     return environment.get_template("report.html.j2").render(
         manifest=manifest,

@@ -98,7 +98,8 @@ def _answer(rng: random.Random, known: Read, faults: Faults) -> Said:
         return _cut(rng, content, spoken) if fault == "truncation" else Said(content, spoken)
     if fault == "wrong_language":
         return Said(_other_language(known), spoken)
-    polite = f"{rng.choice(POLITE[language])} " if rng.random() < 0.2 else ""
+    blank = "" if language == "ja" else " "
+    polite = f"{rng.choice(POLITE[language])}{blank}" if rng.random() < 0.2 else ""
     content = f"{polite}{solution.steps}"
     if fault == "missing_answer":
         return Said(content, spoken)
