@@ -54,11 +54,16 @@ class Caps(Value):
         """Whether money is capped, by the run's own cap or by an account."""
         return self.usd is not None or bool(self.account)
 
+    def at_stake(self, spent: Spend) -> bool:
+        """Whether it matters what is charged: something costs money, or money, tokens or an account are capped."""
+        return spent.microusd > 0 or self.has_money or self.tokens is not None
+
 
 def standing(
     caps: Caps, spent: Spend, reserved: Spend, *, overshoot_microusd: int = 0, usage_unknown: int = 0, lost: int = 0
 ) -> list[str]:
     """Where the money and the other caps stand, one phrase each, for people."""
+    at_stake = caps.at_stake(spent) or reserved.microusd > 0
     cap, hold = caps.microusd, f", {usd(reserved.microusd)} reserved" if reserved.microusd else ""
     said = [f"{usd(spent.microusd)} spent{'' if cap is None else f' of {usd(cap)}'}{hold}"]
     if caps.account:
@@ -71,10 +76,10 @@ def standing(
         said.append(f"{caps.hours:g} hours at most")
     if overshoot_microusd:
         said.append(f"{usd(overshoot_microusd)} charged beyond reservations")
-    if usage_unknown:
+    if usage_unknown and at_stake:
         said.append(f"{usage_unknown:,} replies of unknown usage charged in full")
     if lost:
-        said.append(f"{lost:,} lost attempts still charged")
+        said.append(f"{lost:,} lost attempts{' still charged' if at_stake or caps.requests is not None else ''}")
     return said
 
 

@@ -517,19 +517,9 @@ def _summary(manifest: Manifest) -> None:
     """Rows, reasons and money of a run."""
     splits = ", ".join(f"{name} {count:,}" for name, count in manifest.rows.items())
     _out.print(f"\n[bold]{manifest.recipe.name}[/]  {manifest.state}  {_clock(manifest.seconds)}")
-    money = standing(
-        manifest.caps,
-        Spend(
-            manifest.cost_microusd,
-            sum(line.prompt_tokens + line.completion_tokens for line in manifest.ledger),
-            sum(line.attempts for line in manifest.ledger if line.failure not in ("unsent", "reused")),
-        ),
-        Spend(),
-        overshoot_microusd=manifest.overshoot_microusd,
-        usage_unknown=manifest.usage_unknown,
-        lost=manifest.lost_attempts,
+    _out.print(
+        f"[green]{manifest.row_count:,} rows[/] ({splits})  {', '.join(manifest.standing)}", markup=True, soft_wrap=True
     )
-    _out.print(f"[green]{manifest.row_count:,} rows[/] ({splits})  {', '.join(money)}", markup=True, soft_wrap=True)
     if manifest.practice:
         _out.print(PRACTICE)
     if manifest.unpriced:

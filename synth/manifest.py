@@ -18,12 +18,12 @@ import orjson
 from pydantic import ValidationError
 
 from synth.backends.practice import PRACTICE_MODELS
-from synth.budget import Caps
+from synth.budget import Caps, standing
 from synth.datasets.files import write_whole
 from synth.endpoint import Endpoint, Price, Sampling
 from synth.errors import FolderError
 from synth.store import Ledger
-from synth.types import Value
+from synth.types import Spend, Value
 
 SCHEMA_VERSION = 1
 
@@ -159,6 +159,23 @@ class Manifest(Value):
     def unpriced(self) -> tuple[str, ...]:
         """Teachers whose price is unknown: their cost is in no sum here."""
         return tuple(teacher.name for teacher in self.teachers if teacher.price is None)
+
+    @property
+    def standing(self) -> list[str]:
+        """Where the money and the other caps stand, one phrase each, for people."""
+        spent = Spend(
+            self.cost_microusd,
+            sum(line.prompt_tokens + line.completion_tokens for line in self.ledger),
+            sum(line.attempts for line in self.ledger if line.failure not in ("unsent", "reused")),
+        )
+        return standing(
+            self.caps,
+            spent,
+            Spend(),
+            overshoot_microusd=self.overshoot_microusd,
+            usage_unknown=self.usage_unknown,
+            lost=self.lost_attempts,
+        )
 
     @property
     def rejected(self) -> dict[str, int]:

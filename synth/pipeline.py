@@ -41,6 +41,7 @@ from synth.manifest import (
 from synth.outcomes import Outcomes
 from synth.progress import Progress, StageCount
 from synth.recipe import LoadedRecipe
+from synth.report.notebook import in_a_notebook, in_words
 from synth.report.page import write_report
 from synth.scheduler import watched
 from synth.seed_spool import SeedSpool
@@ -95,7 +96,7 @@ class Result:
     message: str
     """Why it ended early; empty for a whole run."""
     examples: list[Sample]
-    """The first rows."""
+    """A few rows, spread over the run."""
     rejections: list[Rejection]
     """A few of every reason."""
 
@@ -108,6 +109,13 @@ class Result:
     def report(self) -> Path:
         """The HTML page."""
         return self.folder / "report.html"
+
+    def __repr__(self) -> str:
+        return in_words(self.manifest, self.folder, self.message)
+
+    def _repr_html_(self) -> str:
+        """For a notebook: https://ipython.readthedocs.io/en/stable/config/integrating.html"""
+        return in_a_notebook(self.manifest, self.folder, self.message)
 
 
 Observer = Callable[[Progress, Halt], None]
@@ -363,15 +371,18 @@ def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes) -> _Written:
 
     def rows() -> Iterator[tuple[str, Sample]]:
         nonlocal end
-        made = 0
+        made, stride = 0, 1
         for chosen in select(outcomes.accepted(), loaded.recipe.selection):
             if isinstance(chosen, Rejection):
                 refused.append(chosen.reason)
                 outcomes.reject(chosen)
                 continue
-            if len(examples) < EXAMPLES:
+            if made % stride == 0:
                 examples.append(chosen)
             made += 1
+            if len(examples) > 2 * EXAMPLES:  # every second one goes, so that they stay spread over the run
+                del examples[1::2]
+                stride *= 2
             if made == loaded.recipe.selection.rows:
                 end = f"{chosen.parent_id}/{LAST_ID}"
             yield split_of(chosen.seed_id, loaded.recipe.split), chosen
@@ -390,7 +401,9 @@ def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes) -> _Written:
     write_rejected(shown_rejections(outcomes.rejected()), folder / "rejected.jsonl")
     twins = {rejection.twin_id: outcomes.known_as(rejection.twin_id) for rejection in rejections if rejection.twin_id}
     known = {name: sample for name, sample in twins.items() if sample is not None}
-    return _Written(written, dict(Counter(refused)), examples, rejections, known)
+    few = min(EXAMPLES, len(examples))
+    shown_rows = [examples[place * len(examples) // few] for place in range(few)]
+    return _Written(written, dict(Counter(refused)), shown_rows, rejections, known)
 
 
 def _manifest(

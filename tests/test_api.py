@@ -6,12 +6,14 @@ import asyncio
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import synth
 from synth.api import run_loop
+from synth.report.words import ENGLISH
 
 ROOT = Path(__file__).parent.parent
 
@@ -122,3 +124,50 @@ def test_a_run_uses_the_quick_loop_where_there_is_one():
         return type(asyncio.get_running_loop())
 
     assert run_loop(kind()) is uvloop.Loop
+
+
+def test_the_examples_are_spread_over_the_run(tmp_path):
+    recipe = synth.load(ROOT / "prompts" / "quickstart-ja")
+    result = synth.run(recipe, folder=tmp_path, limit=9, teachers="main=practice:faultless,practice-1")
+    assert len(result.examples) == 12
+    assert len({sample.seed_id for sample in result.examples}) >= 7
+    assert [sample.id for sample in result.examples] == sorted(sample.id for sample in result.examples)
+    few = synth.run(recipe, folder=tmp_path, rows=5, limit=9, teachers="main=practice:faultless,practice-1")
+    assert len(few.examples) == 5
+
+
+def test_a_result_shows_itself_in_one_line_and_as_an_escaped_table(write_recipe, tmp_path):
+    result = synth.run(write_recipe(), folder=tmp_path / "実行 <b>", limit=2)
+    rows = result.manifest.row_count
+    assert rows
+    assert repr(result).startswith(f"<Result of {result.manifest.recipe.name}, complete: {rows} rows; ")
+    assert "$0.0000 spent" in repr(result)
+    assert "\n" not in repr(result)
+    assert len(repr(result)) < 400
+    shown = result._repr_html_()
+    assert "実行 &lt;b&gt;/dataset" in shown
+    assert "<b>/" not in shown
+    assert "This is practice data" in shown
+    for reason in result.manifest.rejected:
+        assert ENGLISH.reasons[reason] in shown
+
+
+@pytest.mark.parametrize(("language", "refused"), [("ja", "スコア不足 3"), ("en", "Score too low 3")])
+def test_a_result_tells_what_was_left_out_and_why_it_ended(write_recipe, tmp_path, language, refused):
+    result = synth.run(write_recipe(), folder=tmp_path, limit=1)
+    changed = {
+        "notice": "Parquet was <left> out.",
+        "not_selected": {"below_threshold": 3, "my_<own>": 1},
+        "recipe": result.manifest.recipe.model_copy(update={"language": language}),
+    }
+    result = replace(result, manifest=result.manifest.model_copy(update=changed), message="停止\x1b[31mしました。")
+    assert repr(result).endswith("Parquet was <left> out.; 停止<U+001B>[31mしました。>")
+    shown = result._repr_html_()
+    assert refused in shown
+    assert "my_&lt;own&gt; 1" in shown
+    assert "Parquet was &lt;left&gt; out." in shown
+    assert "\x1b" not in shown
+
+
+def test_a_preview_names_no_file_that_is_not_there(write_recipe, tmp_path):
+    assert "report.html" not in synth.preview(write_recipe(), 1, folder=tmp_path / "run")._repr_html_()

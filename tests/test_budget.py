@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from synth import budget as budget_module
 from synth.account import Account, release, set_total, standing
 from synth.budget import Budget, Caps, usd
 from synth.errors import BudgetReached, Fatal, FolderError
@@ -218,3 +219,25 @@ def test_sums_are_written_for_people():
     assert usd(12_300) == "$0.0123"
     assert usd(1_234_560_000) == "$1,234.56"
     assert Caps(usd=0.1).microusd == 100_000
+
+
+@pytest.mark.parametrize(
+    ("caps", "spent", "charged"),
+    [
+        (Caps(), Spend(0, 900, 20), False),
+        (Caps(hours=8), Spend(0, 900, 20), False),
+        (Caps(), Spend(5, 900, 20), True),
+        (Caps(usd=1), Spend(0, 900, 20), True),
+        (Caps(tokens=10_000), Spend(0, 900, 20), True),
+        (Caps(account="team.db"), Spend(0, 900, 20), True),
+    ],
+)
+def test_what_is_charged_is_told_only_where_something_is_at_stake(caps, spent, charged):
+    told = budget_module.standing(caps, spent, Spend(), usage_unknown=11, lost=2)
+    assert ("11 replies of unknown usage charged in full" in told) is charged
+    assert ("2 lost attempts still charged" if charged else "2 lost attempts") in told
+
+
+def test_a_lost_attempt_counts_as_a_request_even_where_nothing_costs_money():
+    told = budget_module.standing(Caps(requests=50), Spend(0, 900, 20), Spend(), usage_unknown=11, lost=2)
+    assert told == ["$0.0000 spent", "20 of 50 requests", "2 lost attempts still charged"]

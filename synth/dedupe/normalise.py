@@ -28,7 +28,8 @@ MINUS_SIGN = (
 FACTORIAL = r"!(?==)|(?:(?<=\d)|(?<=\b[a-z]))!(?=\s*\S)|(?<![\w!])!(?=[a-z(])"
 # brackets next to an operator group what it takes
 BRACKET = r"\)(?=[ \t]?[-+*/×÷^])|(?:(?<=[-+*/×÷^])|(?<=[-+*/×÷^] ))\("
-WITHIN = r"\.(?=\d)|(?<=[a-z0-9])\#|\#(?=\w)|~(?=[a-z0-9])|(?<=[a-z0-9])~(?=\S)"
+# a point right after a letter ends a sentence, as Japanese does without a blank: かかります．1円未満は
+WITHIN = r"(?<![^\W\d_])\.(?=\d)|(?<=[a-z0-9])\#|\#(?=\w)|~(?=[a-z0-9])|(?<=[a-z0-9])~(?=\S)"
 SIGN = re.compile(
     rf"(?=[^\w\s]|_)(?:([{SYMBOLS}]|{MINUS_SIGN}|{FACTORIAL}|{BRACKET}|{WITHIN})|[{MARKS}])"  # it looks ahead for speed
 )

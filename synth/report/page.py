@@ -14,8 +14,8 @@ from synth.datasets.files import write_whole
 from synth.manifest import Manifest
 from synth.report.figures import Bar, bars, funnel, histograms, spending
 from synth.report.texts import plain, shown, visible
-from synth.report.words import ENGLISH, JAPANESE, duration
-from synth.types import Rejection, Sample
+from synth.report.words import ENGLISH, JAPANESE, duration, moment
+from synth.types import Rejection, Sample, Spend
 
 MOST_EXAMPLES = 12
 MOST_PER_REASON = 2
@@ -70,6 +70,7 @@ def page(manifest: Manifest, examples: Sequence[Sample], refused: Sequence[Reaso
     environment.filters["usd"] = usd
     environment.filters["visible"] = visible
     environment.filters["plain"] = plain
+    environment.filters["moment"] = moment
     words = JAPANESE if is_japanese(manifest.recipe.language) else ENGLISH
     return environment.get_template("report.html.j2").render(
         manifest=manifest,
@@ -81,6 +82,7 @@ def page(manifest: Manifest, examples: Sequence[Sample], refused: Sequence[Reaso
         reasons=refused,
         histograms=histograms(manifest),
         spending=spending(manifest.ledger),
+        charged=manifest.caps.at_stake(Spend(manifest.cost_microusd)),
         examples=examples[:MOST_EXAMPLES],
         duration=duration(manifest.seconds, words.language),
     )

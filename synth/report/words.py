@@ -42,6 +42,7 @@ class Words:
     total: str
     budget: str
     lost: str
+    still_charged: str
     examples: str
     no_rows: str
     roles: dict[str, str]
@@ -66,6 +67,12 @@ class Words:
     parked: str
     repeated: str
     practice_teacher: str
+    price_unknown: str
+    scoring: str
+    reasons: dict[str, str]
+    """Plain words for the names of reasons; a plug-in's own reason is shown by its name."""
+    failures: dict[str, str]
+    """Plain words for the classes of replies that could not be used."""
 
 
 ENGLISH = Words(
@@ -110,7 +117,8 @@ ENGLISH = Words(
     completion_tokens="Completion tokens",
     total="Total",
     budget="Budget",
-    lost="Lost attempts, still charged",
+    lost="Lost attempts",
+    still_charged=", still charged",
     examples="Some rows",
     no_rows="This run made no rows.",
     roles={"system": "System", "user": "User", "assistant": "Assistant"},
@@ -135,6 +143,44 @@ ENGLISH = Words(
     parked="set aside",
     repeated="Repeated seeds dropped:",
     practice_teacher="practice teacher",
+    price_unknown="not counted, price unknown:",
+    scoring="scoring",
+    reasons={
+        "duplicate": "Same as an earlier one",
+        "near_duplicate": "Almost the same as an earlier one",
+        "repeated_seed": "Seed repeats an earlier one",
+        "not_best": "Another draw was better",
+        "below_threshold": "Score too low",
+        "beyond_target": "More than was wanted",
+        "refusal": "Teacher declined",
+        "teacher_refused": "Teacher declined",
+        "truncated": "Cut off before its end",
+        "truncated_empty": "Cut off before any text",
+        "repetition": "Runs in circles",
+        "wrong_language": "In another language",
+        "no_final_answer": "No final answer",
+        "too_short": "Too short",
+        "too_long": "Too long",
+        "invalid_json": "Not valid JSON",
+        "invalid_output": "Not the form asked for",
+        "schema_mismatch": "Does not fit the schema",
+        "no_instructions": "No instructions in it",
+        "no_reference": "Seed has no reference answer",
+        "empty_question": "Question is empty",
+        "template_error": "Template failed",
+        "plugin_error": "A plug-in failed",
+    },
+    failures={
+        "rate": "rate limit",
+        "transient": "server error",
+        "ambiguous": "connection lost",
+        "permanent": "request refused",
+        "fatal": "stopped the run",
+        "lost": "lost in a crash",
+        "open": "still open",
+        "unsent": "never sent",
+        "reused": "from an earlier run",
+    },
 )
 
 JAPANESE = Words(
@@ -179,7 +225,8 @@ JAPANESE = Words(
     completion_tokens="出力トークン",
     total="合計",
     budget="予算",
-    lost="失われた送信（費用に計上）",
+    lost="失われた送信",
+    still_charged="（費用に計上）",
     examples="行の例",
     no_rows="この実行では行ができませんでした。",
     roles={"system": "システム", "user": "ユーザー", "assistant": "アシスタント"},
@@ -204,6 +251,44 @@ JAPANESE = Words(
     parked="保留",
     repeated="除いた重複シード：",
     practice_teacher="練習用の教師",
+    price_unknown="価格不明のため含まない：",
+    scoring="採点",
+    reasons={
+        "duplicate": "既出と同じ",
+        "near_duplicate": "既出とほぼ同じ",
+        "repeated_seed": "シードの重複",
+        "not_best": "別の候補のほうが良い",
+        "below_threshold": "スコア不足",
+        "beyond_target": "必要数を超過",
+        "refusal": "教師が回答を拒否",
+        "teacher_refused": "教師が回答を拒否",
+        "truncated": "途中で切れている",
+        "truncated_empty": "本文の前に切れている",
+        "repetition": "同じ言葉の繰り返し",
+        "wrong_language": "別の言語で回答",
+        "no_final_answer": "最終的な答えがない",
+        "too_short": "短すぎる",
+        "too_long": "長すぎる",
+        "invalid_json": "JSONとして不正",
+        "invalid_output": "求めた形式と異なる",
+        "schema_mismatch": "スキーマに合わない",
+        "no_instructions": "指示が含まれない",
+        "no_reference": "シードに正解がない",
+        "empty_question": "質問が空",
+        "template_error": "テンプレートのエラー",
+        "plugin_error": "プラグインのエラー",
+    },
+    failures={
+        "rate": "レート制限",
+        "transient": "サーバーエラー",
+        "ambiguous": "接続切れ",
+        "permanent": "要求を拒否",
+        "fatal": "実行を停止",
+        "lost": "クラッシュで喪失",
+        "open": "応答待ち",
+        "unsent": "未送信",
+        "reused": "以前の実行から",
+    },
 )
 
 
@@ -217,3 +302,8 @@ def duration(seconds: float, language: str) -> str:
         return f"{minutes}{units[1]} {rest}{units[2]}"
     hours, minutes = divmod(minutes, 60)
     return f"{hours:,}{units[0]} {minutes}{units[1]}"
+
+
+def moment(iso: str) -> str:
+    """An ISO 8601 time for people: `2026-11-24 12:00:00 UTC`."""
+    return iso.replace("T", " ").replace("+00:00", " UTC")

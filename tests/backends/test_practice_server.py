@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
+from typing import Literal
 
 import aiohttp
 import pytest
+from pydantic import BaseModel, Field
 
 from synth.backends.practice.faults import NO_FAULTS, USUAL, Faults
-from synth.backends.practice.questions import TASKS, romaji
+from synth.backends.practice.questions import TASKS
 from synth.backends.practice.server import practice_server
 from synth.backends.practice.tasks import read
+from synth.backends.practice.vocabulary import romaji
 from synth.budget import Budget
 from synth.endpoint import Endpoint, Sampling
 from synth.halt import Halt
@@ -58,11 +62,24 @@ def test_the_same_request_gets_the_same_answer_and_another_seed_another():
     ("question", "answer"),
     [
         (QUESTION, "180km"),
-        ("税抜き1999円の皿に消費税8%がかかります。1円未満を切り捨てると、税込みで何円ですか。", "2158円"),
+        ("税抜き1999円の弁当に8%の消費税がかかります。1円未満を切り捨てると、税込みで何円ですか。", "2158円"),
+        (
+            "倉庫に花の苗が60株ありました。１１株届き、７株を出荷しました。彩さんが数えると、何株残っていますか。",
+            "64株",
+        ),
         ("西暦2024年2月29日は何曜日ですか。", "木曜日"),
         ("On which day of the week does 2000-1-1 fall?", "Saturday"),
         ("A course starts on 2024-2-20 and ends 30 days later. Give the last day as YYYY-MM-DD.", "2024-03-21"),
-        ("仙台市の皿の店は平成11年に健太さんが開きました。西暦では何年ですか。", "1999年"),
+        ("仙台市の書店は、健太さんが平成11年に開きました。西暦では何年ですか。", "1999年"),
+        ("恵さんは令和元年に金沢市で生まれました。生まれた年を西暦で答えてください。", "2019年"),
+        ("恵さんは平成31年に金沢市で生まれました。生まれた年を西暦で答えてください。", "2019年"),
+        ("恵さんは西暦2019年4月30日に生まれました。生まれた年を元号で答えてください。", "平成31年"),
+        ("恵さんは西暦2019年5月1日に生まれました。生まれた年を元号で答えてください。", "令和元年"),
+        ("恵さんは西暦2020年1月1日に生まれました。生まれた年を元号で答えてください。", "令和2年"),
+        ("恵さんは西暦1989年1月7日に生まれました。生まれた年を元号で答えてください。", "昭和64年"),
+        ("恵さんは西暦1989年1月8日に生まれました。生まれた年を元号で答えてください。", "平成元年"),
+        ("恵さんは西暦1926年12月25日に生まれました。生まれた年を元号で答えてください。", "昭和元年"),
+        ("恵さんは西暦1926年12月24日に生まれました。生まれた年を元号で答えてください。", ""),
         ("{k} kg", ""),
     ],
 )
@@ -96,6 +113,50 @@ def test_every_wording_reads_back_as_its_own_task():
             assert found.task is task
 
 
+COUNTED = {
+    "ノート": "冊",
+    "りんご": "個",
+    "切手": "枚",
+    "ろうそく": "本",
+    "鉛筆": "本",
+    "消しゴム": "個",
+    "絵はがき": "枚",
+    "皿": "枚",
+    "花の苗": "株",
+    "手ぬぐい": "枚",
+}
+
+
+def test_japanese_things_have_their_counter_and_eras_their_first_year():
+    from random import Random
+
+    rng = Random(4)
+    seen = set()
+    for task in [task for task in TASKS if task.language == "ja"]:
+        for _ in range(400):
+            written = task.write(rng)
+            told = written + read(written).solution.steps
+            assert not re.search(r"(昭和|平成|令和)1年", told)
+            things = [thing for thing in COUNTED if thing in told]
+            counters = set(re.findall(r"(?:\d|何)([冊個枚本株])", told))
+            if counters:
+                assert counters == {COUNTED[thing] for thing in things}, told
+                seen |= set(things)
+    assert seen == COUNTED.keys()
+
+
+def test_food_has_the_lower_tax_and_nobody_is_named_twice():
+    from random import Random
+
+    rng = Random(5)
+    tax, era = (next(t for t in TASKS if (t.name, t.language) == one) for one in (("tax", "ja"), ("era", "en")))
+    for _ in range(200):
+        question = tax.write(rng)
+        assert ("8%" in question) == any(food in question for food in ("弁当", "緑茶", "和菓子", "果物", "牛肉"))
+        name, other = re.match(r"(\w+) found a letter .* signed by (\w+)\.", era.write(rng)).groups()
+        assert name != other
+
+
 def test_transport_faults_come_at_their_rates_and_a_retry_gets_through():
     faults = Faults(rate_limit=0.3, server_error=0.2, dropped=0.1)
     first = [chat(ask(QUESTION, seed=seed), faults, times=4) for seed in range(40)]
@@ -109,6 +170,71 @@ def test_max_tokens_cuts_the_answer():
     ((_, document),) = chat(ask(QUESTION, max_tokens=5))
     assert document["choices"][0]["finish_reason"] == "length"
     assert document["usage"]["completion_tokens"] <= 5
+
+
+@pytest.mark.parametrize(
+    ("question", "stop", "kept"),
+    [
+        (QUESTION, "答え", "進むので、60×3を計算します。"),
+        (QUESTION, ["END", "を計算", "求めます"], "道のりは速さ×時間で"),
+        (QUESTION, ["END", ""], "答え: 180km"),
+        ("Kenji cycles away from Leeds at a steady 20 km per hour for 3 hours. How far is that, in kilometres?",
+         ["\n\n", "A:"], "that is 20 x 3."),
+    ],
+)  # fmt: skip
+def test_stop_ends_the_answer_before_the_first_sequence(question, stop, kept):
+    ((status, document),) = chat(ask(question, stop=stop))
+    choice = document["choices"][0]
+    assert (status, choice["finish_reason"]) == (200, "stop")
+    assert choice["message"]["content"].rstrip().endswith(kept)
+
+
+def test_a_stop_sequence_counts_only_before_the_cap():
+    ((_, whole),) = chat(ask(QUESTION, max_tokens=5, stop=["答え"]))
+    assert whole["choices"][0]["finish_reason"] == "length"
+    ((_, stopped),) = chat(ask(QUESTION, max_tokens=60, stop=["速さ"]))
+    assert (stopped["choices"][0]["finish_reason"], stopped["usage"]["completion_tokens"]) == ("stop", 4)
+
+
+@pytest.mark.parametrize("question", [QUESTION, "俳句を一つ作ってください。", "Write a haiku."])
+def test_a_response_format_gets_json_that_fits(question):
+    class Place(BaseModel):
+        kind: Literal["town", "river"]
+        size: int = Field(ge=3)
+
+    class Told(BaseModel):
+        told: str
+        places: list[Place]
+        main: Place
+        inner: Told | None
+
+    plain = chat(ask(question))[0][1]["choices"][0]["message"]["content"]
+    ((_, document),) = chat(ask(question, response_format=response_format(Told, "json_schema")))
+    told = Told.model_validate_json(document["choices"][0]["message"]["content"])
+    assert (told.told, told.main.size) == (plain, 3)
+    ((_, document),) = chat(ask(f"{question} (JSON)", response_format={"type": "json_object"}))
+    assert json.loads(document["choices"][0]["message"]["content"]) == {"answer": plain}
+    ((_, document),) = chat(ask(question, response_format={"type": "text"}))
+    assert document["choices"][0]["message"]["content"] == plain
+
+
+@pytest.mark.parametrize(
+    ("form", "param", "code"),
+    [
+        ({"type": "xml"}, "response_format.type", None),
+        ({}, "response_format.type", "missing_required_parameter"),
+        ({"type": "json_schema"}, "response_format.json_schema", "missing_required_parameter"),
+        ({"type": "json_schema", "json_schema": {"schema": {}}}, "response_format.json_schema.name", "missing_required_parameter"),
+        ({"type": "json_schema", "json_schema": {"name": "x"}}, "response_format.json_schema.schema", "missing_required_parameter"),
+        ({"type": "json_schema", "json_schema": {"name": "答え", "schema": {}}}, "response_format.json_schema.name", None),
+        ({"type": "json_schema", "json_schema": {"name": "x", "schema": "{}"}}, "response_format.json_schema.schema", None),
+        ({"type": "json_object"}, "messages", None),
+    ],
+)  # fmt: skip
+def test_a_response_format_that_openai_refuses_is_a_400_in_its_form(form, param, code):
+    ((status, document),) = chat(ask(QUESTION, response_format=form))
+    assert (status, document["error"]["type"]) == (400, "invalid_request_error")
+    assert (document["error"]["param"], document["error"]["code"]) == (param, code)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +296,7 @@ def test_requests_and_replies_fit_openais_description():
         model="practice-1", base_url="practice:", sampling=Sampling(temperature=0.7, top_p=0.9, seed=1, stop=["END"])
     )
     teacher = Teacher("main", endpoint, backends=[None], store=None, budget=Budget(None), halt=Halt())
-    messages = [Message(role="system", content="簡潔に。"), Message(role="user", content=QUESTION)]
+    messages = [Message(role="system", content="簡潔に。JSONなら一つだけ。"), Message(role="user", content=QUESTION)]
     for shape in (None, response_format(Verdict, "json_schema"), response_format(Verdict, "json_object")):
         body = json.loads(teacher.request(messages, 2, shape).body)
         assert body["seed"] == 3
@@ -196,6 +322,8 @@ def test_requests_and_replies_fit_openais_description():
         ({"messages": [{"role": "wizard", "content": "x"}]}, "messages.0.role"),
         ({"messages": [{"role": "user", "content": 7}]}, "messages.0.content.str"),
         ({"response_format": "json"}, "response_format"),
+        ({"stop": []}, "stop"),
+        ({"stop": ["一", "二", "三", "四", "五"]}, "stop"),
     ],
 )
 def test_a_parameter_of_the_wrong_kind_is_a_400_that_names_it(changed, param):

@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
-from synth.manifest import Manifest
+import synth
+from synth.budget import Caps
+from synth.endpoint import Endpoint
+from synth.manifest import Manifest, StageRecord, teacher_record
 from synth.report.page import MOST_CHARACTERS_REFUSED, MOST_EXAMPLES, write_report
+from synth.report.words import ENGLISH, JAPANESE
+from synth.store import Ledger
 from synth.types import Rejection, Sample
 
 Make = Callable[..., Manifest]
@@ -175,3 +180,47 @@ def test_at_most_twelve_rows_are_shown(
 ) -> None:
     text = report(make_manifest(), [make_sample(i, f"question {i}", "yes") for i in range(40)], [])
     assert len(re.findall(r"question \d+", text)) == MOST_EXAMPLES == 12
+
+
+@pytest.mark.parametrize(
+    ("language", "cost", "words"),
+    [("en", 0, "Lost attempts: 2"), ("en", 7, "Lost attempts, still charged: 2"), ("ja", 0, "失われた送信: 2"),
+        ("ja", 7, "失われた送信（費用に計上）: 2")],
+)  # fmt: skip
+def test_lost_attempts_are_called_charged_only_where_something_costs(
+    report: Callable[..., str], make_manifest: Make, language: str, cost: int, words: str
+) -> None:
+    ledger = (Ledger("answers", "main", "lost", 2, cost, 0, 0, 0, 0),)
+    assert words in Page(report(make_manifest(language=language, ledger=ledger, caps=Caps()), [], [])).words
+
+
+@pytest.mark.parametrize(
+    ("language", "reason", "failure", "stage"),
+    [
+        ("en", "Almost the same as an earlier one", "rate limit 7", "answers: scoring"),
+        ("ja", "既出とほぼ同じ", "レート制限 7", "answers: 採点"),
+    ],
+)
+def test_labels_are_plain_words_and_the_names_in_the_files_stand_beside_them(
+    report: Callable[..., str], make_manifest: Make, language: str, reason: str, failure: str, stage: str
+) -> None:
+    stages = (StageRecord(name="answers", units=9, drafts=9, accepted=7, rejected={"near_duplicate": 1, "my_own": 1}),)
+    ledger = (Ledger("answers:score", "main", "rate", 7, 0, 0, 0, 0, 0),)
+    words = Page(report(make_manifest(language=language, stages=stages, ledger=ledger), [], [])).words
+    assert words[words.index(reason) :][:3] == [reason, " ", "near_duplicate"]
+    assert {failure, stage, "my_own"} <= set(words)
+    assert "2026-11-24 12:00:00 UTC – 2026-11-24 12:02:05 UTC" in words
+
+
+def test_every_reason_that_synth_gives_has_plain_words_in_both_languages() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(synth.__file__).parent.rglob("*.py"))
+    given = set(re.findall(r'Rejected\(\s*"(\w+)"', source)) | {"duplicate", "near_duplicate", "not_best"}
+    assert len(given) > 12
+    assert given <= ENGLISH.reasons.keys() == JAPANESE.reasons.keys()
+    assert ENGLISH.failures.keys() == JAPANESE.failures.keys()
+
+
+def test_what_is_in_no_sum_is_named_beside_the_cost(report: Callable[..., str], make_manifest: Make) -> None:
+    unpriced = teacher_record("own", Endpoint(model="m", base_url="https://models.example.com/v1"))
+    assert "not counted, price unknown: own" in Page(report(make_manifest(teachers=(unpriced,)), [], [])).words
+    assert "price unknown" not in report(make_manifest(), [], [])

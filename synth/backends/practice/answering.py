@@ -7,7 +7,7 @@ import json
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import orjson
@@ -81,8 +81,8 @@ def say(request: dict[str, Any], faults: Faults) -> Said:
         known = next((found for text in reversed(texts) if (found := read(text))), None)
         if known is None:
             language = _language(first)
-            return Said(OTHER[language], Truth("other", language=language))
-        return _answer(rng, known, faults)
+            return _fitted(Said(OTHER[language], Truth("other", language=language)), request.get("response_format"))
+        return _fitted(_answer(rng, known, faults), request.get("response_format"))
     return _as_json(rng, said, faults)
 
 
@@ -98,7 +98,8 @@ def _answer(rng: random.Random, known: Read, faults: Faults) -> Said:
         return _cut(rng, content, spoken) if fault == "truncation" else Said(content, spoken)
     if fault == "wrong_language":
         return Said(_other_language(known), spoken)
-    polite = f"{rng.choice(POLITE[language])} " if rng.random() < 0.2 else ""
+    blank = "" if language == "ja" else " "
+    polite = f"{rng.choice(POLITE[language])}{blank}" if rng.random() < 0.2 else ""
     content = f"{polite}{solution.steps}"
     if fault == "missing_answer":
         return Said(content, spoken)
@@ -157,6 +158,39 @@ def _judge(rng: random.Random, prompt: str) -> Said:
     }
     content = json.dumps({"reason": words[(language, right)], "score": score}, ensure_ascii=False)
     return Said(content, Truth("judge", known.task.name if known else "", language))
+
+
+def _fitted(said: Said, form: dict[str, Any] | None) -> Said:
+    """The text inside the JSON that a `response_format` promises; a cut reply and one that is JSON stay as they are."""
+    kind = form.get("type") if form else None
+    if form is None or kind not in ("json_object", "json_schema"):
+        return said
+    if said.finish_reason == "length" or "{" in said.content:
+        return said
+    schema = form["json_schema"]["schema"] if kind == "json_schema" else {"properties": {"answer": {"type": "string"}}}
+    return replace(said, content=json.dumps(_example(schema, schema, said.content), ensure_ascii=False))
+
+
+def _example(schema: dict[str, Any], whole: dict[str, Any], text: str) -> Any:
+    """A value that a JSON schema allows, with the text for its strings."""
+    if "$ref" in schema:
+        return _example(whole["$defs"][schema["$ref"].rpartition("/")[2]], whole, text)
+    if "enum" in schema or "const" in schema:
+        return schema.get("enum", [schema.get("const")])[0]
+    if "anyOf" in schema:
+        return _example(schema["anyOf"][-1], whole, text)  # the last, as null ends a schema that holds itself
+    if "properties" in schema:
+        return {name: _example(one, whole, text) for name, one in schema["properties"].items()}
+    least: Any = schema.get("minimum", 0)
+    plain: dict[str, Any] = {
+        "string": text,
+        "integer": least,
+        "number": least,
+        "boolean": True,
+        "array": [],
+        "null": None,
+    }
+    return plain.get(schema.get("type", ""), {})
 
 
 def _as_json(rng: random.Random, said: Said, faults: Faults) -> Said:

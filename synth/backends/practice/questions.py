@@ -6,68 +6,24 @@ import json
 from datetime import date, timedelta
 
 from synth.backends.practice.tasks import Slots, Solution, Task
-
-PEOPLE = ("Mia", "Kenji", "Priya", "Oliver", "Sofia", "Daniel", "Aiko", "Ravi", "Emma", "Lucas", "Nora", "Tomas")
-PEOPLE_JA = (
-    "さくらさん",
-    "健太さん",
-    "美咲さん",
-    "大輔さん",
-    "陽子さん",
-    "直樹さん",
-    "恵さん",
-    "悠斗さん",
-    "彩さん",
-    "拓也さん",
+from synth.backends.practice.vocabulary import (
+    CITIES,
+    CITIES_JA,
+    COUNTERS,
+    ERA_YEARS,
+    ERAS,
+    GOODS_JA,
+    PEOPLE,
+    PEOPLE_JA,
+    RATES,
+    SHOPS_JA,
+    THINGS,
+    THINGS_JA,
+    WEEKDAYS,
+    WEEKDAYS_JA,
+    WORDS,
+    romaji,
 )
-THINGS = (
-    "notebooks",
-    "apples",
-    "tickets",
-    "candles",
-    "pencils",
-    "seed packets",
-    "muffins",
-    "stamps",
-    "postcards",
-    "mugs",
-)
-THINGS_JA = ("ノート", "りんご", "切手", "ろうそく", "鉛筆", "消しゴム", "絵はがき", "皿", "花の苗", "手ぬぐい")
-CITIES = ("Osaka", "Leeds", "Boston", "Lyon", "Sendai", "Porto", "Nagoya", "Dublin", "Austin", "Kobe")
-CITIES_JA = ("大阪市", "仙台市", "名古屋市", "札幌市", "広島市", "金沢市", "松山市", "熊本市")
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-WEEKDAYS_JA = tuple("月火水木金土日")
-ERAS = {"令和": ("Reiwa", 2018), "平成": ("Heisei", 1988), "昭和": ("Showa", 1925)}
-WORDS = (
-    "さくら", "たぬき", "きつね", "みずうみ", "でんしゃ", "ひこうき", "ともだち", "せんせい", "くだもの", "やさい", "たまご",
-    "ゆきだるま", "はなび", "おちゃ", "しんぶん", "てがみ", "ざっし", "がっこう", "びょういん", "りょこう", "じてんしゃ",
-    "ふうせん", "つくえ", "まど", "えんぴつ", "けしごむ", "きって", "すいか", "ぶどう", "かぼちゃ", "にんじん", "ほうれんそう",
-)  # fmt: skip
-KANA = dict(zip(
-    "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめもやゆよらりるれろわをんがぎぐげござじずぜぞだでどばびぶべぼ"
-    "ぱぴぷぺぽ",
-    ["a", "i", "u", "e", "o", "ka", "ki", "ku", "ke", "ko", "sa", "shi", "su", "se", "so", "ta", "chi", "tsu", "te", "to", "na", "ni", "nu", "ne", "no", "ha", "hi", "fu", "he", "ho", "ma", "mi", "mu", "me", "mo", "ya", "yu", "yo", "ra", "ri", "ru", "re", "ro", "wa", "o", "n", "ga", "gi", "gu", "ge", "go", "za", "ji", "zu", "ze", "zo", "da", "de", "do", "ba", "bi", "bu", "be", "bo", "pa", "pi", "pu", "pe", "po"],
-    strict=True,
-))  # fmt: skip
-SMALL = {"ゃ": "ya", "ゅ": "yu", "ょ": "yo"}
-
-
-def romaji(kana: str) -> str:
-    """Hiragana in Hepburn letters, every kana written out (がっこう is gakkou)."""
-    text = ""
-    double = False
-    for letter in kana:
-        if letter == "っ":
-            double = True
-            continue
-        if letter in SMALL:
-            stem = text[:-1]
-            text = stem + (SMALL[letter][1:] if stem.endswith(("sh", "ch", "j")) else SMALL[letter])
-            continue
-        sound = KANA[letter]
-        text += ("t" if sound.startswith("ch") else sound[0]) + sound if double else sound
-        double = False
-    return text
 
 
 def _number(value: int, unit: str, steps: str, *, before: str = "") -> Solution:
@@ -82,8 +38,11 @@ def _buy(slots: Slots) -> Solution:
 
 
 def _buy_ja(slots: Slots) -> Solution:
-    count, price = int(slots["n"]), int(slots["p"])
-    steps = f"一つ{price}円のものを{count}個買うので、{price}×{count}を計算します。{price}×{count}={count * price}となります。"
+    count, price, counter = int(slots["n"]), int(slots["p"]), slots["counter"]
+    steps = (
+        f"1{counter}{price}円の{slots['thing']}を{count}{counter}買うので、代金は単価×数で求めます。"
+        f"{price}×{count}={count * price}となります。"
+    )
     return _number(count * price, "円", steps)
 
 
@@ -97,8 +56,11 @@ def _left(slots: Slots) -> Solution:
 def _left_ja(slots: Slots) -> Solution:
     have, more, gone = int(slots["a"]), int(slots["b"]), int(slots["c"])
     left = have + more - gone
-    steps = f"まず増えた分を足すと{have}+{more}={have + more}です。そこから減った分を引くと、残りは{left}になります。"
-    return _number(left, "", steps)
+    steps = (
+        f"まず増えた分を足すと{have}+{more}={have + more}です。そこから減った分を引くと、"
+        f"{have + more}-{gone}={left}になります。"
+    )
+    return _number(left, slots["counter"], steps)
 
 
 def _travel(slots: Slots) -> Solution:
@@ -165,17 +127,33 @@ def _later_ja(slots: Slots) -> Solution:
     return Solution(answers[0], f"各月の日数に気をつけながら、{days}日分だけ日付を先へ進めます。", answers[1])
 
 
+def _before(era: str) -> int:
+    """The Western year before the first of an era."""
+    return ERAS[era][1].year - 1
+
+
 def _era(slots: Slots) -> Solution:
-    name = next(kanji for kanji, (latin, _) in ERAS.items() if latin == slots["era"])
-    first = ERAS[name][1]
-    steps = f"The first year of {slots['era']} was {first + 1}, so add {slots['e']} to {first}."
-    return _number(first + int(slots["e"]), "", steps)
+    before = _before(next(kanji for kanji, (latin, _) in ERAS.items() if latin == slots["era"]))
+    year = before + int(slots["e"])
+    steps = f"The first year of {slots['era']} was {before + 1}, so add {slots['e']} to {before}."
+    return Solution(str(year), steps, str(year + 1))
 
 
 def _era_ja(slots: Slots) -> Solution:
-    first = ERAS[slots["era"]][1]
-    steps = f"{slots['era']}元年は西暦{first + 1}年なので、{first}に{slots['e']}を足します。"
-    return _number(first + int(slots["e"]), "年", steps)
+    era, written = slots["era"][:2], slots["era"][2:-1]
+    year = _before(era) + (1 if written == "元" else int(written))
+    steps = f"{era}の年数に{_before(era)}を足すと西暦になります。元年は1年目と数えます。"
+    return Solution(f"{year}年", steps, f"{year + 1}年")
+
+
+def _western_ja(slots: Slots) -> Solution:
+    day = _start(slots)
+    era, first = next(((era, first) for era, (_, first) in ERAS.items() if day >= first), ("", day))
+    if not era:
+        raise ValueError(f"{day} lies before the eras known here")
+    year = day.year - _before(era)
+    steps = f"{first.year}年{first.month}月{first.day}日に{era}が始まりました。西暦の年から{_before(era)}を引きます。"
+    return Solution(f"{era}{'元' if year == 1 else year}年", steps, f"{era}{year + 1}年")
 
 
 def _tax(slots: Slots) -> Solution:
@@ -190,7 +168,7 @@ def _tax(slots: Slots) -> Solution:
 def _tax_ja(slots: Slots) -> Solution:
     price, rate = int(slots["p"]), int(slots["rate"])
     total = price * (100 + rate) // 100
-    steps = f"{price}円の{rate}%は{price * rate / 100:g}円です。本体価格に足し、1円未満を切り捨てます。"
+    steps = f"{price}円の{rate}%は{price * rate / 100:g}円です。本体価格にこれを足し、1円未満を切り捨てます。"
     return _number(total, "円", steps)
 
 
@@ -205,11 +183,18 @@ def _kana(slots: Slots) -> Solution:
 
 def _kana_ja(slots: Slots) -> Solution:
     solution = _kana(slots)
-    return Solution(solution.answer, "ヘボン式の表に従って、ひらがなを一語ずつローマ字に書きかえます。", solution.wrong)
+    return Solution(
+        solution.answer, "ヘボン式の表に従い、伸ばす音もかなのとおりに、一語ずつローマ字に直します。", solution.wrong
+    )
 
 
 def _form(slots: Slots) -> Solution:
-    fields = {"name": slots["name"], "city": slots["city"], "item": slots["thing"], "quantity": int(slots["n"])}
+    fields = {
+        "name": slots["name"].removesuffix("さん"),
+        "city": slots["city"],
+        "item": slots["thing"],
+        "quantity": int(slots["n"]),
+    }
     wrong = {**fields, "quantity": int(slots["n"]) + 10}
     right, mistaken = (json.dumps(value, ensure_ascii=False) for value in (fields, wrong))
     return Solution(right, "", mistaken, json=True)
@@ -223,20 +208,20 @@ TASKS: tuple[Task, ...] = (
     ), {"name": PEOPLE, "thing": THINGS, "n": range(12, 99), "p": range(3, 60), "r": ("0",)},
         lambda s: _buy({**s, "r": "0"})),
     Task("purchase", "ja", (
-        "{name}は1個{p}円の{thing}を{n}個買いました。代金は全部で何円ですか。",
-        "ある店では{thing}が一つ{p}円です。{name}が{n}個注文すると、合計金額は何円になりますか。",
-        "お祭りのために、{name}が{thing}を{n}個用意します。単価は{p}円です。支払う金額を求めてください。",
-    ), {"name": PEOPLE_JA, "thing": THINGS_JA, "n": range(12, 99), "p": range(35, 480)}, _buy_ja),
+        "{name}は1{counter}{p}円の{thing}を{n}{counter}買いました。代金は全部で何円ですか。",
+        "ある店では{thing}が1{counter}{p}円です。{name}が{n}{counter}注文すると、合計金額は何円になりますか。",
+        "バザーのために、{name}が{thing}を{n}{counter}仕入れます。単価は{p}円です。支払う金額を求めてください。",
+    ), {"name": PEOPLE_JA, "thing": THINGS_JA, "counter": COUNTERS, "n": range(12, 99), "p": range(35, 480)}, _buy_ja),
     Task("stock", "en", (
         "{name} had {a} {thing}, received {b} more and gave away {c}. How many {thing} are left?",
         "There were {a} {thing} in the store room of {name}. A delivery brought {b}, and {c} were sold. How many remain?",
         "In the morning {name} counted {a} {thing}; {b} were added at noon and {c} used by the evening. What was left?",
     ), {"name": PEOPLE, "thing": THINGS, "a": range(60, 400), "b": range(11, 99), "c": range(7, 58)}, _left),
     Task("stock", "ja", (
-        "{name}は{thing}を{a}個持っていました。あとから{b}個もらい、{c}個を友だちにあげました。残りは何個ですか。",
-        "倉庫に{thing}が{a}個あります。{b}個届き、{c}個売れました。{name}が数えると何個残っていますか。",
-        "朝、{name}が数えた{thing}は{a}個でした。昼に{b}個増え、夕方までに{c}個使いました。今は何個ありますか。",
-    ), {"name": PEOPLE_JA, "thing": THINGS_JA, "a": range(60, 400), "b": range(11, 99), "c": range(7, 58)}, _left_ja),
+        "{name}は{thing}を{a}{counter}持っていました。あとから{b}{counter}もらい、{c}{counter}を友だちにあげました。残りは何{counter}ですか。",
+        "倉庫に{thing}が{a}{counter}ありました。{b}{counter}届き、{c}{counter}を出荷しました。{name}が数えると、何{counter}残っていますか。",
+        "朝、{name}の店には{thing}が{a}{counter}ありました。昼に{b}{counter}入荷し、夕方までに{c}{counter}売れました。今は何{counter}ありますか。",
+    ), {"name": PEOPLE_JA, "thing": THINGS_JA, "counter": COUNTERS, "a": range(60, 400), "b": range(11, 99), "c": range(7, 58)}, _left_ja),
     Task("travel", "en", (
         "A bus leaves {city} and drives for {h} hours at {v} km per hour. How many kilometres does it cover?",
         "{name} cycles away from {city} at a steady {v} km per hour for {h} hours. How far is that, in kilometres?",
@@ -250,16 +235,16 @@ TASKS: tuple[Task, ...] = (
         "{name} mixes {k} kg of flour with {g} g of sugar. How heavy is the mixture in grams?",
     ), {"name": PEOPLE, "thing": THINGS, "city": CITIES, "k": range(2, 40), "g": range(105, 990)}, _convert),
     Task("weight", "ja", (
-        "{city}へ送る荷物に、{thing}が{k}kgと包み紙が{g}g入っています。全部で何gですか。",
-        "{name}は小麦粉{k}kgに砂糖{g}gを混ぜました。混ぜたものの重さは何gですか。",
-    ), {"name": PEOPLE_JA, "thing": THINGS_JA, "city": CITIES_JA, "k": range(2, 40), "g": range(105, 990)}, _convert_ja),
+        "{city}へ送る荷物には、{thing}{k}kgと緩衝材{g}gが入っています。中身の重さは合わせて何gですか。",
+        "{name}の菓子工房では、小麦粉{k}kgに砂糖{g}gを混ぜました。全体の重さは何gですか。",
+    ), {"name": PEOPLE_JA, "thing": GOODS_JA, "city": CITIES_JA, "k": range(2, 40), "g": range(105, 990)}, _convert_ja),
     Task("weekday", "en", (
         "On which day of the week does {y}-{m}-{d} fall?",
         "{name} was told the date {y}-{m}-{d}. Which weekday is that?",
     ), {"name": PEOPLE, "y": range(1960, 2060), "m": range(1, 13), "d": range(1, 29)}, _weekday),
     Task("weekday", "ja", (
         "西暦{y}年{m}月{d}日は何曜日ですか。",
-        "{name}の予定表には{y}年{m}月{d}日と書いてあります。その日は何曜日にあたりますか。",
+        "{name}の手帳には{y}年{m}月{d}日と書いてあります。その日は何曜日にあたりますか。",
     ), {"name": PEOPLE_JA, "y": range(1960, 2060), "m": range(1, 13), "d": range(1, 29)}, _weekday_ja),
     Task("later", "en", (
         "A course starts on {y}-{m}-{d} and ends {n} days later. Give the last day as YYYY-MM-DD.",
@@ -267,30 +252,36 @@ TASKS: tuple[Task, ...] = (
     ), {"name": PEOPLE, "y": range(2001, 2040), "m": range(1, 13), "d": range(1, 29), "n": range(15, 300)}, _later),
     Task("later", "ja", (
         "{y}年{m}月{d}日に始まる講座は、その{n}日後に終わります。終わる日付を答えてください。",
-        "{name}は{y}年{m}月{d}日に本を借り、{n}日後に返します。返す日は何年何月何日ですか。",
+        "{name}は{y}年{m}月{d}日に旅に出て、{n}日後に帰ります。帰る日は何年何月何日ですか。",
     ), {"name": PEOPLE_JA, "y": range(2001, 2040), "m": range(1, 13), "d": range(1, 29), "n": range(15, 300)}, _later_ja),
     Task("era", "en", (
         "{name} found a letter from {city} dated {era} {e}, signed by {other}. Which year of the Western calendar is that?",
     ), {"name": PEOPLE, "city": CITIES, "other": PEOPLE, "era": ("Heisei", "Showa"), "e": range(2, 31)}, _era),
     Task("era", "ja", (
-        "{city}の{thing}の店は{era}{e}年に{name}が開きました。西暦では何年ですか。",
-    ), {"name": PEOPLE_JA, "city": CITIES_JA, "thing": THINGS_JA, "era": ("平成", "昭和"), "e": range(2, 31)}, _era_ja),
+        "{city}の{shop}は、{name}が{era}に開きました。西暦では何年ですか。",
+        "{name}は{era}に{city}で生まれました。生まれた年を西暦で答えてください。",
+    ), {"name": PEOPLE_JA, "city": CITIES_JA, "shop": SHOPS_JA, "era": ERA_YEARS}, _era_ja),
+    Task("western", "ja", (
+        "{name}は西暦{y}年{m}月{d}日に生まれました。生まれた年を元号で答えてください。",
+        "{city}の{shop}は{y}年{m}月{d}日に開店しました。それは元号では何年ですか。",
+    ), {"name": PEOPLE_JA, "city": CITIES_JA, "shop": SHOPS_JA, "y": range(1930, 2026), "m": range(1, 13), "d": range(1, 29)},
+        _western_ja),
     Task("tax", "en", (
         "A lunch set in {city} costs {p} yen before tax. With {rate}% consumption tax, fractions dropped, what does it cost?",
         "{name} buys {thing} priced at {p} yen without tax. What is paid in yen with {rate}% tax, rounded down?",
     ), {"name": PEOPLE, "thing": THINGS, "city": CITIES, "p": range(203, 9800), "rate": ("8", "10")}, _tax),
     Task("tax", "ja", (
-        "税抜き{p}円の{thing}に消費税{rate}%がかかります。1円未満を切り捨てると、税込みで何円ですか。",
-        "{name}が税抜価格{p}円の定食を注文しました。税率{rate}%のとき、支払額は何円ですか。端数は切り捨てます。",
-    ), {"name": PEOPLE_JA, "thing": THINGS_JA, "p": range(203, 9800), "rate": ("8", "10")}, _tax_ja),
+        "税抜き{p}円の{thing}に{rate}%の消費税がかかります。1円未満を切り捨てると、税込みで何円ですか。",
+        "{name}が税抜き{p}円の{thing}を買いました。消費税率が{rate}%のとき、支払額は何円ですか。端数は切り捨てます。",
+    ), {"name": PEOPLE_JA, "thing": tuple(RATES), "p": range(203, 9800), "rate": RATES}, _tax_ja),
     Task("kana", "en", ("Write 「{a}」, 「{b}」, 「{c}」, 「{d}」 and 「{e}」 in Hepburn letters.",), dict.fromkeys("abcde", WORDS), _kana),
-    Task("kana", "ja", ("ローマ字で書くと？ {a}、{b}、{c}、{d}、{e}",), dict.fromkeys("abcde", WORDS), _kana_ja),
+    Task("kana", "ja", ("ヘボン式ローマ字で書くと？　{a}、{b}、{c}、{d}、{e}",), dict.fromkeys("abcde", WORDS), _kana_ja),
     Task("form", "en", (
         'Extract name, city, item, quantity as JSON: "{name} of {city} would like {n} {thing}, order {z}."',
     ), {"name": PEOPLE, "city": CITIES, "thing": THINGS, "n": range(11, 99), "z": range(10000, 99999)}, _form),
     Task("form", "ja", (
-        "次の文からname、city、item、quantityをJSONで取り出してください。「{city}の{name}が{thing}を{n}個希望、受付番号{z}」",
-    ), {"name": PEOPLE_JA, "city": CITIES_JA, "thing": THINGS_JA, "n": range(11, 99), "z": range(10000, 99999)}, _form),
+        "次の注文からname、city、item、quantityを抜き出し、JSONで答えてください。「{city}の{name}より、{thing}{n}{counter}のご注文、受付番号{z}」",
+    ), {"name": PEOPLE_JA, "city": CITIES_JA, "thing": THINGS_JA, "counter": COUNTERS, "n": range(11, 99), "z": range(10000, 99999)}, _form),
 )  # fmt: skip
 
 TOPICS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
@@ -303,7 +294,7 @@ TOPICS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "ja": (
         ("買い物", ("purchase", "tax", "stock")), ("料理", ("weight", "stock")), ("旅行", ("travel", "later")),
         ("文房具", ("purchase", "stock")), ("荷物と郵便", ("weight", "form")), ("暦", ("weekday", "later")),
-        ("レシートと消費税", ("tax", "purchase")), ("元号", ("era", "weekday")), ("かなの読み方", ("kana",)),
+        ("レシートと消費税", ("tax", "purchase")), ("元号", ("era", "western")), ("かなの読み方", ("kana",)),
         ("注文書", ("form", "purchase")),
     ),
 }  # fmt: skip

@@ -23,6 +23,7 @@ CREATED = 1_700_000_000
 RETRY_MS = 60
 SLOW_S = 1.0
 ARRIVALS_WITH_FAULTS = 2
+MOST_STOPS = 4
 
 
 @asynccontextmanager
@@ -141,9 +142,27 @@ def _first_tokens(text: str, most: int) -> str:
     return text[:end]
 
 
+def _stopped(text: str, stop: str | list[str] | None) -> str:
+    """A text up to the first stop sequence in it, which is left out."""
+    sequences = [stop] if isinstance(stop, str) else stop or []
+    return text[: min((text.index(one) for one in sequences if one and one in text), default=len(text))]
+
+
 class _Turn(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[dict[str, JsonValue]] | None = None
+
+
+class _Named(BaseModel):
+    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
+    body: dict[str, JsonValue] = Field(alias="schema")
+
+
+class _Format(BaseModel):
+    """https://platform.openai.com/docs/guides/structured-outputs"""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: _Named | None = None
 
 
 class _ChatRequest(BaseModel):
@@ -159,7 +178,7 @@ class _ChatRequest(BaseModel):
     top_p: float | None = Field(default=None, ge=0, le=1)
     seed: int | None = None
     stop: str | list[str] | None = None
-    response_format: dict[str, JsonValue] | None = None
+    response_format: _Format | None = None
     n: int | None = None
     stream: bool | None = None
     tools: list[JsonValue] | None = None
@@ -177,19 +196,38 @@ def _checked(raw: bytes) -> tuple[dict[str, Any], web.Response | None]:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "missing":
+            return {}, _missing(place)
         return {}, _error(400, f"Invalid value for {place!r}: {first['msg']}.", None, place)
+    return cast("dict[str, Any]", body), _unfit(request)
+
+
+def _unfit(request: _ChatRequest) -> web.Response | None:
+    """What is wrong with a request whose fields are right one by one."""
     if request.model != MODEL:
-        return {}, _no_model(request.model)
+        return _no_model(request.model)
     for name in ("stream", "tools"):
         if getattr(request, name):
-            return {}, _error(400, f"The practice teacher does not support {name!r}.", "unsupported_parameter", name)
+            return _error(400, f"The practice teacher does not support {name!r}.", "unsupported_parameter", name)
     if request.n not in (None, 1):
-        return {}, _error(400, "The practice teacher gives one choice.", "unsupported_value", "n")
-    return cast("dict[str, Any]", body), None
+        return _error(400, "The practice teacher gives one choice.", "unsupported_value", "n")
+    if isinstance(request.stop, list) and not 1 <= len(request.stop) <= MOST_STOPS:
+        return _error(400, f"'stop' takes 1 to {MOST_STOPS} sequences.", "invalid_value", "stop")
+    form = request.response_format
+    if form is not None and form.type == "json_schema" and form.json_schema is None:
+        return _missing("response_format.json_schema")
+    if form is not None and form.type == "json_object" and "json" not in str(request.messages).casefold():
+        message = (
+            "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'."
+        )
+        return _error(400, message, None, "messages")
+    return None
 
 
 def _completion(body: dict[str, Any], said: Said) -> web.Response:
-    content, finish = said.content, said.finish_reason
+    content, finish = _stopped(said.content, body.get("stop")), said.finish_reason
+    if content != said.content:
+        finish = "stop"
     most = body.get("max_completion_tokens") or body.get("max_tokens") or 4096
     if tokens(content) > most:
         content, finish = _first_tokens(content, most), "length"
@@ -223,6 +261,10 @@ def _completion(body: dict[str, Any], said: Said) -> web.Response:
 
 def _model() -> dict[str, Any]:
     return {"id": MODEL, "object": "model", "created": CREATED, "owned_by": "synth-practice"}
+
+
+def _missing(place: str) -> web.Response:
+    return _error(400, f"Missing required parameter: {place!r}.", "missing_required_parameter", place)
 
 
 def _no_model(name: str) -> web.Response:

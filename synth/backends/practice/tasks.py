@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 
 Slots = Mapping[str, str]
-Choice = range | tuple[str, ...]
+Choice = range | tuple[str, ...] | Mapping[str, str]
+"""A mapping tells what goes with the slot `thing`, such as its counter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,12 @@ class Task:
     def write(self, rng: random.Random) -> str:
         """A question of this kind."""
         wording = rng.choice(self.wordings)
-        return wording.format(**{name: str(rng.choice(choice)) for name, choice in self.slots.items()})
+        free = {name: choice for name, choice in self.slots.items() if not isinstance(choice, Mapping)}
+        values = {name: str(rng.choice(choice)) for name, choice in free.items()}
+        while len(set(values.values())) < len(values):  # nobody writes to himself, no word is asked twice
+            values = {name: str(rng.choice(choice)) for name, choice in free.items()}
+        bound = {name: choice[values["thing"]] for name, choice in self.slots.items() if isinstance(choice, Mapping)}
+        return wording.format(**values, **bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,11 @@ def _pattern(task: Task, wording: str) -> re.Pattern[str]:
             parts.append(f"(?P={name})")
         else:
             seen.add(name)
-            choice = task.slots[name]
-            held = r"\d+" if isinstance(choice, range) else "|".join(re.escape(folded(one)) for one in choice)
-            parts.append(f"(?P<{name}>{held})")
+            parts.append(f"(?P<{name}>{_held(task.slots[name])})")
     return re.compile("".join(parts))
+
+
+def _held(choice: Choice) -> str:
+    if isinstance(choice, range):
+        return r"\d+"
+    return "|".join(re.escape(folded(one)) for one in (choice.values() if isinstance(choice, Mapping) else choice))
