@@ -25,8 +25,9 @@ from synth.emergency import KEPT, Emergency
 from synth.errors import StoreStopped
 
 GROUP_S = 0.005
-ROWS_AT_ONCE = 64
-"""Rows of one INSERT: each statement run gives the interpreter lock up and has to win it back."""
+ROWS_AT_ONCE = 32
+"""Rows of one INSERT: each statement run gives the interpreter lock up and has to win it back. As few as let the
+statements for every number of rows, of three tables, stay prepared (sqlite3 keeps 128)."""
 LOOK_EVERY_S = 1.0
 WAL_BYTES = 64 * 1024 * 1024
 """A write-ahead log beyond this is emptied as soon as no reader stands in the way."""
