@@ -25,6 +25,7 @@ from synth.datasets.card import write_card
 from synth.datasets.export import Written, write_dataset, write_rejected
 from synth.endpoint import REPLAY, Endpoint
 from synth.errors import Fatal, FolderError, Interrupted, Stalled, StoreStopped
+from synth.fingerprint import accepted, fingerprint, hold_to, marked
 from synth.halt import Halt
 from synth.line import Enough, Line
 from synth.manifest import (
@@ -79,6 +80,8 @@ class Options:
     """Ask again for what failed for good: poisonous requests, and those the endpoint found wrong."""
     offline: bool = False
     """Send nothing: write what the store holds."""
+    accept_change: bool = False
+    """Go on although what the store's answers were asked with has changed."""
     write: bool = True
     """Whether to write the dataset; a preview only looks at it."""
 
@@ -120,16 +123,19 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
     """Make the dataset of a recipe. Running again goes on where the store ends, and sends nothing that it holds.
 
     `observe` receives the live counters and the switch that stops the run, before the first request.
-    Raises RecipeError for seeds that cannot be read, FolderError for a folder that cannot be used, StoreStopped when
-    its disk fails on the way, Fatal when a teacher cannot even be opened, Stalled when the run hangs. Whatever else
-    stops a run later is in the result, with what had been made by then.
+    Raises RecipeError for seeds that cannot be read and for changes that nobody accepted, FolderError for a folder that
+    cannot be used, StoreStopped when its disk fails on the way, Fatal when a teacher cannot even be opened, Stalled
+    when the run hangs. Whatever else stops a run later is in the result, with what had been made by then.
     """
     options = options or Options()
     began, started = time.monotonic(), _now()
     folder = run_folder(loaded, options)
     if options.offline and not (folder / "run.db").exists():
         raise FolderError(f"There is no run in {folder}; run the recipe first.")
-    async with _store(folder, loaded) as store, _spool(loaded, folder, options) as spool:
+    async with _store(folder, loaded) as store, _spool(loaded, store, options) as spool:
+        if options.write:
+            now = fingerprint(loaded, spool.marks, options.salt)
+            await hold_to(store, now, _now(), accept=options.accept_change)
         halt = Halt()
         store.watch(halt.throw)
         if options.offline:
@@ -209,10 +215,10 @@ def _line(loaded: LoadedRecipe, store: Store, outcomes: Outcomes, progress: Prog
 
 
 @asynccontextmanager
-async def _spool(loaded: LoadedRecipe, folder: Path, options: Options) -> AsyncGenerator[SeedSpool]:
+async def _spool(loaded: LoadedRecipe, store: Store, options: Options) -> AsyncGenerator[SeedSpool]:
     """The seeds, all read and found sound before anything is sent."""
     every = seeds.read(loaded.recipe.seeds, loaded.folder, options.limit)
-    spool = await asyncio.to_thread(SeedSpool, folder / "seeds.db", every)
+    spool = await asyncio.to_thread(SeedSpool, store.folder / "seeds.db", every, marked(store))
     try:
         yield spool
     finally:
@@ -419,6 +425,7 @@ def _manifest(
         ledger=tuple(store.ledger()),
         budget_microusd=recipe.cap_microusd(),
         caps=recipe.budget,
+        changes=accepted(store),
         limited_by_reservation_s=round(progress.budget.limited_s, 3),
         started=started,
         finished=_now(),

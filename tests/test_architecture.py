@@ -52,6 +52,7 @@ LAYERS = (
     {"ask"},
     {"generators", "validators", "scorers"},
     {"recipe"},
+    {"fingerprint"},
     {"progress", "manifest", "datasets", "report"},
     {"line"},
     {"pipeline"},
