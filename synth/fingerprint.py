@@ -32,7 +32,7 @@ from synth.yaml_places import dotted
 
 NOTE = "fingerprint"
 CHANGES = "changes"
-ANSWERED = ("ok", "reused", "open")
+ANSWERED = ("ok", "reused")
 SALT = "--fresh"
 SHOWN_CHANGES = 5
 LONGEST_SHOWN = 60
@@ -124,7 +124,7 @@ def _kept(store: Store) -> Fingerprint:
 
 
 def _has_answers(store: Store) -> bool:
-    return any(line.failure in ANSWERED for line in store.ledger())
+    return any(line.failure in ANSWERED for line in store.ledger()) or bool(store.unsettled())
 
 
 def _sentence(store: Store, what: list[str]) -> str:
