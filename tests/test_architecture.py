@@ -52,7 +52,7 @@ LAYERS = (
     {"ask"},
     {"generators", "validators", "scorers"},
     {"recipe"},
-    {"fingerprint"},
+    {"fingerprint", "up_to_date"},
     {"progress", "manifest", "datasets", "report"},
     {"line"},
     {"pipeline"},

@@ -58,6 +58,7 @@ def test_running_again_sends_nothing_and_writes_the_same_bytes(write_recipe, tmp
     recipe = write_recipe()
     first = synth.run(recipe, folder=tmp_path / "run")
     before, bytes_before = attempts(tmp_path / "run"), outputs(tmp_path / "run")
+    (tmp_path / "run" / "rows.jsonl").unlink()  # else there would be nothing to do
     again = synth.run(recipe, folder=tmp_path / "run")
     assert first.exit_code == again.exit_code == 0
     assert first.manifest.row_count > 10
