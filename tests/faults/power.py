@@ -35,7 +35,7 @@ def outcome(number: int) -> Outcome:
     )
 
 
-async def fill(store: Store, notes: int, replies: int) -> None:
+async def fill(store: Store, numbers: range, notes: int) -> None:
     async def one(number: int) -> None:
         attempt = await store.begin(request(number), "answer", f"{number:06}", 7)
         os.write(notes, f"begun {number}\n".encode())
@@ -44,7 +44,7 @@ async def fill(store: Store, notes: int, replies: int) -> None:
         store.settle(attempt, "ok", Usage(5, 6), 3)
 
     await store.open_run()
-    for start in range(0, replies, AT_ONCE):
+    for start in range(numbers.start, numbers.stop, AT_ONCE):
         await asyncio.gather(*(one(number) for number in range(start, start + AT_ONCE)))
 
 
@@ -61,7 +61,7 @@ def main() -> None:
 
     database._set_up = with_synchronous
     store = Store(Path(folder))
-    asyncio.run(fill(store, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), int(replies)))
+    asyncio.run(fill(store, range(int(replies)), os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)))
     store.close()
 
 
