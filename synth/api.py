@@ -28,15 +28,17 @@ async def arun(
     budget_usd: float | None = None,
     teachers: Sequence[str] = (),
     seeds: str = "",
+    accept_change: bool = False,
 ) -> Result:
     """Make the dataset of a recipe (a path, or what `load` returned) and return what came of it.
 
     `folder` is the run folder, `limit` the most seeds, `rows` the most rows, `budget_usd` the cap in dollars;
     `teachers` are `NAME=BASE_URL,MODEL[,KEY_VARIABLE]`. They stand in for the recipe's own words.
+    `accept_change` lets a run go on whose recipe, templates or seeds were changed in a way that asks anew.
     Raises RecipeError, FolderError, and Fatal when a teacher cannot be opened; what stops a run later is in the
     result's `exit_code` and `message`.
     """
-    options = _options(folder, limit, "limit")
+    options = _options(folder, limit, "limit", accept_change=accept_change)
     loaded = await asyncio.to_thread(_loaded, recipe, teachers, seeds, budget_usd, rows)
     return await pipeline.run(loaded, options)
 
@@ -50,13 +52,23 @@ def run(
     budget_usd: float | None = None,
     teachers: Sequence[str] = (),
     seeds: str = "",
+    accept_change: bool = False,
 ) -> Result:
     """`arun`, waited for; works in a notebook cell too, where a loop is already running.
 
     An interrupt stops the run before it goes on to the caller; what had come is kept.
     """
     return _wait(
-        arun(recipe, folder=folder, limit=limit, rows=rows, budget_usd=budget_usd, teachers=teachers, seeds=seeds)
+        arun(
+            recipe,
+            folder=folder,
+            limit=limit,
+            rows=rows,
+            budget_usd=budget_usd,
+            teachers=teachers,
+            seeds=seeds,
+            accept_change=accept_change,
+        )
     )
 
 
@@ -87,10 +99,12 @@ def run_loop(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
-def _options(folder: str | Path | None, limit: int | None, name: str, *, write: bool = True) -> Options:
+def _options(
+    folder: str | Path | None, limit: int | None, name: str, *, write: bool = True, accept_change: bool = False
+) -> Options:
     if limit is not None and limit < 1:
         raise RecipeError(f"{name} is {limit}; it is how many seeds to use, at least 1.")
-    return Options(None if folder is None else Path(folder), limit, write=write)
+    return Options(None if folder is None else Path(folder), limit, write=write, accept_change=accept_change)
 
 
 def _loaded(

@@ -87,6 +87,11 @@ def _cap(text: str) -> tuple[str, int | float | str]:
     return name, int(number) if number.is_integer() else number
 
 
+_accept_change = click.option(
+    "--accept-change", is_flag=True, help="Go on although what the folder's answers were asked with has changed."
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="synth")
 def command() -> None:
@@ -136,38 +141,47 @@ def preview(recipe: Path, count: int, out: Path | None, as_json: bool, **overrid
     metavar="FOLDER",
     help="Take replies to the same requests from this earlier run.",
 )
+@_accept_change
 def run(
-    recipe: Path, out: Path | None, limit: int | None, fresh: str, reuse: tuple[Path, ...], **overrides: Any
+    recipe: Path,
+    out: Path | None,
+    limit: int | None,
+    fresh: str,
+    reuse: tuple[Path, ...],
+    accept_change: bool,
+    **overrides: Any,
 ) -> int:
     """Make the dataset of a RECIPE. Run it again to go on: nothing that is stored is asked twice."""
     from synth import console
     from synth.pipeline import Options
 
-    return console.run(_load(recipe, **overrides), Options(out, limit, fresh, reuse))
+    return console.run(_load(recipe, **overrides), Options(out, limit, fresh, reuse, accept_change=accept_change))
 
 
 @command.command()
 @_overriding
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only so many seeds.")
-def retry(recipe: Path, out: Path | None, limit: int | None, **overrides: Any) -> int:
+@_accept_change
+def retry(recipe: Path, out: Path | None, limit: int | None, accept_change: bool, **overrides: Any) -> int:
     """Go on with the run of a RECIPE, and ask again for what had failed for good."""
     from synth import console
     from synth.pipeline import Options
 
-    return console.run(_load(recipe, **overrides), Options(out, limit, retry=True))
+    return console.run(_load(recipe, **overrides), Options(out, limit, retry=True, accept_change=accept_change))
 
 
 @command.command()
 @_overriding
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only so many seeds.")
-def export(recipe: Path, out: Path | None, limit: int | None, **overrides: Any) -> int:
+@_accept_change
+def export(recipe: Path, out: Path | None, limit: int | None, accept_change: bool, **overrides: Any) -> int:
     """Write the dataset of a RECIPE again from stored replies alone, such as after changing its selection."""
     from synth import console
     from synth.pipeline import Options
 
-    return console.run(_load(recipe, **overrides), Options(out, limit, offline=True))
+    return console.run(_load(recipe, **overrides), Options(out, limit, offline=True, accept_change=accept_change))
 
 
 @command.command()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 ROOM_BYTES = 1_000_000_000
 ROOM_SHARE = 0.05
 ROOM_INODES = 64
 MOUNTS = Path("/proc/self/mounts")
+ESCAPED = re.compile(r"\\([0-7]{3})")
+"""Blanks, tabs, line breaks and backslashes in /proc/self/mounts (getmntent(3))."""
 NETWORKED = {
     *("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "ceph", "glusterfs", "lustre", "afs", "ncpfs", "beegfs"),
     *("gpfs", "pvfs2", "orangefs", "ocfs2", "gfs2", "davfs", "virtiofs"),
@@ -50,9 +53,9 @@ def filesystem(folder: Path, mounts: str | None = None) -> str:
         except OSError:
             return ""
     place, found, kind = f"{folder.resolve()}/", "", ""
-    for line in mounts.splitlines():
+    for line in filter(None, mounts.split("\n")):  # a name may hold what other systems break lines at
         _, where, what = line.split(" ", 3)[:3]
-        where = where.replace("\\040", " ").rstrip("/") + "/"
+        where = ESCAPED.sub(lambda match: chr(int(match[1], 8)), where).rstrip("/") + "/"
         if place.startswith(where) and len(where) >= len(found):  # the later of two at one place hides the earlier
             found, kind = where, what
     return kind

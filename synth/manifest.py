@@ -22,6 +22,7 @@ from synth.budget import Caps, standing
 from synth.datasets.files import write_whole
 from synth.endpoint import Endpoint, Price, Sampling
 from synth.errors import FolderError
+from synth.fingerprint import Change
 from synth.store import Ledger
 from synth.types import Spend, Value
 
@@ -123,6 +124,8 @@ class Manifest(Value):
     """The money cap; None when there was none."""
     caps: Caps = Caps()
     """The most the run might use, of everything."""
+    changes: tuple[Change, ...] = ()
+    """Changes of what was asked with that the user accepted while the run was made."""
     limited_by_reservation_s: float = 0
     """Seconds of this invocation in which requests waited for open reservations to settle, not for the provider."""
     started: str

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from synth import seeds
+from synth import seeds, up_to_date
 from synth.account import Account
 from synth.backends import Backend
 from synth.backends.descriptors import usable_in_flight
@@ -26,6 +26,7 @@ from synth.datasets.card import write_card
 from synth.datasets.export import Written, write_dataset, write_rejected
 from synth.endpoint import REPLAY, Endpoint
 from synth.errors import Fatal, FolderError, Interrupted, Stalled, StoreStopped
+from synth.fingerprint import accepted, fingerprint, hold_to, marked
 from synth.halt import Halt
 from synth.line import Enough, Line
 from synth.manifest import (
@@ -34,6 +35,7 @@ from synth.manifest import (
     SeedsRecord,
     StageRecord,
     State,
+    read_manifest,
     teacher_record,
     versions,
     write_manifest,
@@ -50,6 +52,7 @@ from synth.split import split_of
 from synth.store import Store
 from synth.teacher import Teacher
 from synth.types import Outcome, Rejection, Request, Sample
+from synth.up_to_date import Whole
 
 WINDOW_PER_SLOT = 2
 GARBAGE_OBJECTS = 50_000
@@ -82,6 +85,8 @@ class Options:
     """Ask again for what failed for good: poisonous requests, and those the endpoint found wrong."""
     offline: bool = False
     """Send nothing: write what the store holds."""
+    accept_change: bool = False
+    """Go on although what the store's answers were asked with has changed."""
     write: bool = True
     """Whether to write the dataset; a preview only looks at it."""
 
@@ -94,7 +99,7 @@ class Result:
     manifest: Manifest
     exit_code: int
     message: str
-    """Why it ended early; empty for a whole run."""
+    """Why it ended early, or had nothing to do; empty for a whole run."""
     examples: list[Sample]
     """A few rows, spread over the run."""
     rejections: list[Rejection]
@@ -129,17 +134,51 @@ def run_folder(loaded: LoadedRecipe, options: Options) -> Path:
 async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Observer | None = None) -> Result:
     """Make the dataset of a recipe. Running again goes on where the store ends, and sends nothing that it holds.
 
+    When a whole run would be made again from the same, to the same outputs, nothing is done at all.
+
     `observe` receives the live counters and the switch that stops the run, before the first request.
-    Raises RecipeError for seeds that cannot be read, FolderError for a folder that cannot be used, StoreStopped when
-    its disk fails on the way, Fatal when a teacher cannot even be opened, Stalled when the run hangs. Whatever else
-    stops a run later is in the result, with what had been made by then.
+    Raises RecipeError for seeds that cannot be read and for changes that nobody accepted, FolderError for a folder that
+    cannot be used, StoreStopped when its disk fails on the way, Fatal when a teacher cannot even be opened, Stalled
+    when the run hangs. Whatever else stops a run later is in the result, with what had been made by then.
     """
     options = options or Options()
-    began, started = time.monotonic(), _now()
     folder = run_folder(loaded, options)
     if options.offline and not (folder / "run.db").exists():
         raise FolderError(f"There is no run in {folder}; run the recipe first.")
-    async with _store(folder, loaded) as store, _spool(loaded, folder, options) as spool:
+    async with _store(folder, loaded) as store:
+        inputs = await _inputs(loaded, options)
+        if inputs is not None and not options.retry:
+            whole = await asyncio.to_thread(up_to_date.recall, store, loaded, inputs)
+            if whole is not None:
+                return _nothing_to_do(folder, whole)
+        result = await _made(loaded, store, options, observe)
+        is_whole = result.manifest.state == "complete" and not result.message
+        if is_whole and inputs is not None and inputs == await _inputs(loaded, options):
+            await up_to_date.remember(store, loaded, inputs, result.examples, result.rejections)
+        return result
+
+
+async def _inputs(loaded: LoadedRecipe, options: Options) -> dict[str, str] | None:
+    """What decides the outputs; None when that cannot be told, or there are to be none."""
+    if not options.write:
+        return None
+    return await asyncio.to_thread(up_to_date.inputs, loaded, options.limit, options.salt)
+
+
+def _nothing_to_do(folder: Path, whole: Whole) -> Result:
+    manifest = read_manifest(folder / "manifest.json")
+    message = f"Nothing to do: {manifest.row_count:,} rows are up to date."
+    return Result(folder, manifest, 0, message, list(whole.examples), list(whole.rejections))
+
+
+async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: Observer | None) -> Result:
+    """Ask for what the store lacks, and write the outputs."""
+    began, started = time.monotonic(), _now()
+    folder = store.folder
+    async with _spool(loaded, store, options) as spool:
+        if options.write:
+            now = fingerprint(loaded, spool.marks, options.salt)
+            await hold_to(store, now, _now(), accept=options.accept_change)
         halt = Halt()
         store.watch(halt.throw)
         if options.offline:
@@ -220,10 +259,10 @@ def _line(loaded: LoadedRecipe, store: Store, outcomes: Outcomes, progress: Prog
 
 
 @asynccontextmanager
-async def _spool(loaded: LoadedRecipe, folder: Path, options: Options) -> AsyncGenerator[SeedSpool]:
+async def _spool(loaded: LoadedRecipe, store: Store, options: Options) -> AsyncGenerator[SeedSpool]:
     """The seeds, all read and found sound before anything is sent."""
     every = seeds.read(loaded.recipe.seeds, loaded.folder, options.limit)
-    spool = await asyncio.to_thread(SeedSpool, folder / "seeds.db", every)
+    spool = await asyncio.to_thread(SeedSpool, store.folder / "seeds.db", every, marked(store))
     try:
         yield spool
     finally:
@@ -447,6 +486,7 @@ def _manifest(
         ledger=tuple(store.ledger()),
         budget_microusd=recipe.cap_microusd(),
         caps=recipe.budget,
+        changes=accepted(store),
         limited_by_reservation_s=round(progress.budget.limited_s, 3),
         started=started,
         finished=_now(),

@@ -116,6 +116,7 @@ def _fill_from(fresh: Path, source: Path, lock: Lock) -> bool:
         fresh.unlink()
         raise FolderError(f"Nothing in {source} can be read as a run of synth; it is left as it was.")
     connection.execute("DELETE FROM reply WHERE attempt NOT IN (SELECT id FROM attempt)")
+    connection.execute("DELETE FROM meta WHERE name = 'whole'")  # what is missing is to be asked again
     meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
     known, commits = lock.store()
     if known and meta["commits"] == "0":  # not among what was read; an emergency file goes by the old name

@@ -11,7 +11,7 @@ import itertools
 import json
 import sqlite3
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,13 +36,17 @@ DROP INDEX seed_digest;
 class SeedSpool:
     """All seeds of a pass in a file of their own, which `close` removes."""
 
-    def __init__(self, path: Path, seeds: Iterable[Seed]) -> None:
+    def __init__(self, path: Path, seeds: Iterable[Seed], marks: Set[int] = frozenset()) -> None:
         """Read all of `seeds` into a new file at `path`. What reading them raises passes through.
+
+        `marks` are positions up to which the seeds are hashed, besides the powers of two and the last.
 
         Raises FolderError when the disk refuses.
         """
         path.unlink(missing_ok=True)
         self._path = path
+        self.marks: dict[int, str] = {}
+        """The BLAKE2 hash of the first so many seeds, by how many."""
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             # a crash loses nothing: the next pass reads the seeds again; large pages take few writes
@@ -51,11 +55,9 @@ class SeedSpool:
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.executescript(SCHEMA)
             self._connection.execute("BEGIN")
-            positions = itertools.count()
-            source = iter(seeds)
+            source = self._marked(seeds, marks)
             while batch := list(itertools.islice(source, ROWS_AT_ONCE)):
-                rows = [(next(positions), one.id, _digest(one), _packed(one.fields)) for one in batch]
-                self._connection.executemany("INSERT INTO seed VALUES (?, ?, ?, ?)", rows)
+                self._connection.executemany("INSERT INTO seed VALUES (?, ?, ?, ?)", batch)
             self._connection.executescript(TELL_REPEATED)
         except sqlite3.Error as error:
             self.close()
@@ -66,6 +68,17 @@ class SeedSpool:
         self.repeated = self._count("repeated")
         """How many say the same as an earlier one."""
         self.unique = self._count("seed") - self.repeated
+
+    def _marked(self, seeds: Iterable[Seed], marks: Set[int]) -> Iterator[tuple[int, str, bytes, bytes]]:
+        """A row for each seed; hashes them all on the way."""
+        so_far, count = hashlib.blake2b(digest_size=16), 0
+        for count, seed in enumerate(seeds, 1):
+            packed = _packed(seed.fields)
+            so_far.update(b"%d\n%b" % (len(packed), packed))
+            if count & (count - 1) == 0 or count in marks:
+                self.marks[count] = so_far.hexdigest()
+            yield count - 1, seed.id, _digest(seed), packed
+        self.marks[count] = so_far.hexdigest()
 
     def __iter__(self) -> Iterator[Seed | Rejection]:
         """Every seed in order; one that repeats an earlier one (after NFKC and white-space folding) as a rejection."""

@@ -10,6 +10,7 @@ import io
 import itertools
 import json
 import math
+import os
 import random
 import re
 import zlib
@@ -113,6 +114,29 @@ def describe(source: SeedSource, folder: Path | None = None) -> str:
         return f"{source.kind} {source.path}"
     with path.open("rb") as file:
         return f"{source.kind} {source.path} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def sha256(source: SeedSource, folder: Path) -> str | None:
+    """The hash of a source's content, without reading its rows; None where only reading them tells, as for the Hub, or
+    nothing can be read.
+
+    A grid's content is its recipe, so that it is the same for all grids.
+    """
+    if isinstance(source, HuggingFace):
+        return None
+    content = hashlib.sha256()
+    if isinstance(source, Text):
+        names = sorted(glob.glob(source.path, root_dir=folder, recursive=True))  # noqa: PTH207 (as they are read)
+    else:
+        names = [] if isinstance(source, Grid) else [source.path]
+    try:
+        for name in names:
+            if (folder / name).is_file():
+                with (folder / name).open("rb") as file:
+                    content.update(os.fsencode(name) + hashlib.file_digest(file, "sha256").digest())
+    except OSError:
+        return None
+    return content.hexdigest()
 
 
 def source_from_path(path: str) -> SeedSource:

@@ -35,7 +35,7 @@ class Templates:
 
     def __init__(self, folder: Path) -> None:
         self._folders = (folder, folder.parent / SHARED, SHIPPED)
-        self._hashes: dict[str, str] = {}
+        self._loaded: dict[str, bytes] = {}
         self._ready: dict[str, tuple[jinja2.Template, dict[str, Any]]] = {}
         self._environment = ImmutableSandboxedEnvironment(
             loader=jinja2.FunctionLoader(self._load),
@@ -106,7 +106,16 @@ class Templates:
 
     def sources(self) -> dict[str, str]:
         """SHA-256 of every template loaded so far, by name."""
-        return dict(sorted(self._hashes.items()))
+        return {name: hashlib.sha256(raw).hexdigest() for name, raw in sorted(self._loaded.items())}
+
+    def texts(self) -> dict[str, str]:
+        """Every template loaded so far, by name."""
+        return {name: _decoded(raw) for name, raw in sorted(self._loaded.items())}
+
+    def sha256(self, name: str) -> str:
+        """Of the file that has this name now; empty when none has."""
+        path = self._find(name)
+        return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
 
     def _find(self, name: str) -> Path | None:
         parts = Path(name).parts
@@ -119,8 +128,8 @@ class Templates:
         if path is None:
             return None
         raw = path.read_bytes()
-        self._hashes[name] = hashlib.sha256(raw).hexdigest()
-        return raw.decode("utf-8-sig").replace("\r\n", "\n"), str(path), None
+        self._loaded[name] = raw
+        return _decoded(raw), str(path), None
 
     def _undefined(self, name: str, known: set[str], listed: str, seen: set[str]) -> list[Problem]:
         """Undeclared variables of a template and of what it includes, each with its line."""
@@ -142,6 +151,10 @@ class Templates:
             if reference is not None:
                 found += self._undefined(reference, known, listed, seen)
         return found
+
+
+def _decoded(raw: bytes) -> str:
+    return raw.decode("utf-8-sig").replace("\r\n", "\n")
 
 
 def _not_null(value: object) -> object:

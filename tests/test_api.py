@@ -113,7 +113,7 @@ def test_an_interrupted_notebook_cell_leaves_no_run_behind(write_recipe, tmp_pat
         check=False,
     )
     assert finished.stdout.strip() == "interrupted True []", finished.stderr
-    again = synth.run(write_recipe(), folder=tmp_path / "run", limit=1)  # the folder is free
+    again = synth.run(write_recipe(), folder=tmp_path / "run", limit=1, accept_change=True)  # the folder is free
     assert again.exit_code == 0
 
 

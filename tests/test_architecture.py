@@ -53,6 +53,7 @@ LAYERS = (
     {"ask"},
     {"generators", "validators", "scorers"},
     {"recipe"},
+    {"fingerprint", "up_to_date"},
     {"progress", "manifest", "datasets", "report"},
     {"line"},
     {"pipeline"},

@@ -62,7 +62,8 @@ def line(tmp_path, monkeypatch):
         text = RECIPE.format(in_flight=in_flight, draws=draws, stage=stage, selection=selection)
         (folder / "recipe.yaml").write_text(text)
         (folder / "seeds.jsonl").write_text("".join(json.dumps({"q": q}) + "\n" for q in questions))
-        result = asyncio.run(pipeline.run(load(folder), Options(tmp_path / "run", offline=offline)))
+        options = Options(tmp_path / "run", offline=offline, accept_change=True)
+        result = asyncio.run(pipeline.run(load(folder), options))
         read = [(tmp_path / "run" / name).read_text().splitlines() for name in ("rows.jsonl", "rejected.jsonl")]
         rows, rejected = ([json.loads(one) for one in lines] for lines in read)
         return result, [row["messages"][-1]["content"] for row in rows], [(r["id"], r["reason"]) for r in rejected]

@@ -58,6 +58,7 @@ def test_running_again_sends_nothing_and_writes_the_same_bytes(write_recipe, tmp
     recipe = write_recipe()
     first = synth.run(recipe, folder=tmp_path / "run")
     before, bytes_before = attempts(tmp_path / "run"), outputs(tmp_path / "run")
+    (tmp_path / "run" / "rows.jsonl").unlink()  # else there would be nothing to do
     again = synth.run(recipe, folder=tmp_path / "run")
     assert first.exit_code == again.exit_code == 0
     assert first.manifest.row_count > 10
@@ -168,13 +169,16 @@ def test_a_run_that_fails_and_an_export_that_finds_nothing_leave_the_earlier_dat
     synth.run(recipe, folder=tmp_path / "run")
     before = outputs(tmp_path / "run")
     failed = asyncio.run(
-        pipeline.run(load(recipe, Overrides(["main=http://127.0.0.1:1/v1,m"])), Options(tmp_path / "run"))
+        pipeline.run(
+            load(recipe, Overrides(["main=http://127.0.0.1:1/v1,m"])), Options(tmp_path / "run", accept_change=True)
+        )
     )
     assert failed.exit_code == 4
     assert "stays as it is" in failed.message
     assert outputs(tmp_path / "run") == before
     (recipe / "write.md.j2").write_text("{{ topic }}: {{ count }} new questions, please.")
-    exported = asyncio.run(pipeline.run(load(recipe), Options(tmp_path / "run", offline=True)))
+    changed = Options(tmp_path / "run", offline=True, accept_change=True)
+    exported = asyncio.run(pipeline.run(load(recipe), changed))
     assert exported.exit_code == 3
     assert "stored reply" in exported.message
     assert "stays as it is" in exported.message

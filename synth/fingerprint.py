@@ -1,0 +1,205 @@
+"""What a run's replies were asked with, and what may change before a run goes on in the same folder.
+
+A change counts when it makes other requests of the same seeds: templates, models, sampling, generators, scorers that
+ask, the language, and the seeds themselves. Going on then buys a second set of answers and leaves the first one unused,
+so the run stops first and says what changed. Everything else is free:
+
+- what is decided again from stored answers: selection, split, validators, dedupe, scorers that ask nobody;
+- what caps, or says how many: budget, limits, `--limit`, `--rows`, `draws`, seeds added to the end;
+- where the same model answers and what it costs: base URL, key, replicas, price; but the practice teacher is no model;
+- names of files and folders, licence, description;
+- everything, as long as the folder holds no answer yet. A preview neither keeps a fingerprint nor heeds one.
+
+Another word after `--fresh` is a change that the option itself accepts; leaving the word out again is not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from pydantic import JsonValue
+
+from synth.endpoint import Endpoint
+from synth.errors import RecipeError
+from synth.recipe import LoadedRecipe, Stage
+from synth.store import Store
+from synth.types import Value
+from synth.yaml_places import dotted
+
+NOTE = "fingerprint"
+CHANGES = "changes"
+ANSWERED = ("ok", "reused")
+SALT = "--fresh"
+SHOWN_CHANGES = 5
+LONGEST_SHOWN = 60
+SHOWN_BEFORE = 20
+"""Characters before the first one that differs."""
+
+Fingerprint = dict[str, JsonValue]
+
+
+class Change(Value):
+    """A change that the user accepted."""
+
+    accepted: str
+    """When: ISO 8601 with offset."""
+    what: tuple[str, ...]
+    """The places that changed, each with the old and the new."""
+
+
+def fingerprint(loaded: LoadedRecipe, marks: Mapping[int, str], salt: str) -> Fingerprint:
+    """What decides the requests of a run; `marks` are hashes of the seeds up to some positions."""
+    recipe = loaded.recipe
+    return {
+        "language": recipe.language,
+        "teachers": {name: _asked(endpoint) for name, endpoint in recipe.teachers.items()},
+        "stages": [_asking(stage) for stage in recipe.stages],
+        "templates": dict(loaded.templates.texts()),
+        "seeds": {str(position): mark for position, mark in marks.items()},
+        SALT: salt,
+    }
+
+
+def marked(store: Store) -> frozenset[int]:
+    """Up to which positions the run in this store hashed its seeds."""
+    return frozenset(int(position) for position in _mapping(_kept(store).get("seeds")))
+
+
+async def hold_to(store: Store, now: Fingerprint, when: str, *, accept: bool) -> None:
+    """Compare with the run that the store holds, and keep the fingerprint of this one.
+
+    Raises RecipeError, saying what changed, when the store's answers were asked with something else and the user did
+    not `accept` that. An accepted change is noted in the store.
+    """
+    before = _kept(store)
+    if before == now:
+        return
+    what = list(changes(before, now)) if before and _has_answers(store) else []
+    if what and not accept and not (now[SALT] and changes_only_salt(before, now)):
+        raise RecipeError(_sentence(store, what))
+    if what:
+        every = [*accepted(store), Change(accepted=when, what=tuple(what))]
+        await store.note(CHANGES, json.dumps([change.model_dump() for change in every], ensure_ascii=False))
+    seeds = _mapping(now["seeds"])
+    if not _reseeded(before, now):
+        seeds = {**_mapping(before.get("seeds")), **seeds}
+    await store.note(NOTE, json.dumps({**now, "seeds": seeds}, ensure_ascii=False))
+
+
+def accepted(store: Store) -> tuple[Change, ...]:
+    """The changes that were accepted in this folder, oldest first."""
+    return tuple(Change.model_validate(change) for change in json.loads(store.meta(CHANGES) or "[]"))
+
+
+def changes(before: Fingerprint, now: Fingerprint) -> Iterator[str]:
+    """The places that differ in a way that counts, each with the old and the new, shortened."""
+    yield from _template_changes(_mapping(before["templates"]), _mapping(now["templates"]))
+    for part in ("language", "teachers", "stages", SALT):
+        yield from _differences(before[part], now[part], part)
+    if change := _reseeded(before, now):
+        yield change
+
+
+def changes_only_salt(before: Fingerprint, now: Fingerprint) -> bool:
+    """Whether the word after `--fresh` is all that changed."""
+    return not list(changes({**before, SALT: now[SALT]}, now))
+
+
+def _asked(endpoint: Endpoint) -> JsonValue:
+    asked: dict[str, JsonValue] = endpoint.model_dump(mode="json", include={"model", "structured", "sampling"})
+    return {**asked, "practice teacher": endpoint.is_practice}
+
+
+def _asking(stage: Stage) -> JsonValue:
+    scorers = [scorer.model_dump(mode="json") for scorer in stage.scorers if scorer.template_files()]
+    return {"generator": stage.generator.model_dump(mode="json"), "scorers": cast("list[JsonValue]", scorers)}
+
+
+def _kept(store: Store) -> Fingerprint:
+    return cast("Fingerprint", json.loads(store.meta(NOTE) or "{}"))
+
+
+def _has_answers(store: Store) -> bool:
+    return any(line.failure in ANSWERED for line in store.ledger()) or bool(store.unsettled())
+
+
+def _sentence(store: Store, what: list[str]) -> str:
+    more = f"; and {len(what) - SHOWN_CHANGES} more" if len(what) > SHOWN_CHANGES else ""
+    return (
+        f"The answers in {store.folder} were asked for with something else: {'; '.join(what[:SHOWN_CHANGES])}{more}. "
+        "Change it back, choose another folder with --out, or go on with --accept-change (accept_change=True in "
+        "Python): every answer is kept, what still fits is used, and the rest is asked anew."
+    )
+
+
+def _template_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """A template that came or went is told by the field that names it."""
+    for name in before.keys() & now.keys():
+        old, new = before[name].splitlines(), now[name].splitlines()
+        if old == new:
+            continue
+        line = next((at for at, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), None)
+        line = min(len(old), len(new)) if line is None else line
+        yield f"template {name}, line {line + 1}: {_shown(_at(old, line), _at(new, line))}"
+
+
+def _at(lines: list[str], place: int) -> str | None:
+    return lines[place] if place < len(lines) else None
+
+
+def _differences(old: JsonValue, new: JsonValue, at: str) -> Iterator[str]:
+    before, now = dict(_leaves(old, (at,))), dict(_leaves(new, (at,)))
+    for place in {**before, **now}:
+        if before.get(place) != now.get(place):
+            yield f"{dotted(place)}: {_shown(before.get(place), now.get(place))}"
+
+
+def _leaves(value: JsonValue, at: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], JsonValue]]:
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if members is None:
+        yield at, value
+        return
+    for name, member in members:
+        yield from _leaves(member, (*at, name))
+
+
+def _reseeded(before: Fingerprint, now: Fingerprint) -> str:
+    """Where the seeds differ, in words; empty when one run's begin as the other's do."""
+    old, new = _mapping(before.get("seeds")), _mapping(now["seeds"])
+    same = 0
+    for position in sorted(map(int, old.keys() & new.keys())):
+        if old[str(position)] != new[str(position)]:
+            return f"the seeds: there is another one among numbers {same + 1:,} to {position:,}"
+        same = position
+    return ""
+
+
+def _mapping(value: JsonValue | None) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _shown(old: JsonValue, new: JsonValue) -> str:
+    one, other = _text(old), _text(new)
+    same = len(os.path.commonprefix([one, other]))  # noqa: RUF071 (letter by letter is meant)
+    start = max(0, same - SHOWN_BEFORE) if max(len(one), len(other)) > LONGEST_SHOWN else 0
+    return f"{_excerpt(one, start)} -> {_excerpt(other, start)}"
+
+
+def _text(value: JsonValue) -> str:
+    if value is None:
+        return "nothing"
+    return f"“{value}”" if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _excerpt(text: str, start: int) -> str:
+    """A part of a text that is not cut between a letter and its marks."""
+    end = start + LONGEST_SHOWN
+    while 0 < start < len(text) and unicodedata.combining(text[start]):
+        start -= 1
+    while end < len(text) and unicodedata.combining(text[end]):
+        end += 1
+    return f"{'…' if start else ''}{text[start:end]}{'…' if end < len(text) else ''}"
