@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 SEED_BATCH = 256
 MOST_PLUGIN_ERRORS = 5
+ENDINGS = (asyncio.CancelledError, SystemExit)
+"""What plug-in code may raise that would end a task, or the loop, without a word."""
 
 
 class Work(NamedTuple):
@@ -138,7 +140,7 @@ class Line:
                 validator.check(sample)
             except Rejected as error:
                 return _rejection(sample, error)
-            except Exception:  # noqa: BLE001 (the boundary around plug-in code)
+            except (Exception, *ENDINGS):  # noqa: BLE001 (the boundary around plug-in code)
                 return _rejection(sample, self._plugin_error(validator.kind))
         return sample
 
@@ -167,7 +169,10 @@ class Line:
             rejected = error
         except FolderError:
             raise
-        except Exception:  # noqa: BLE001 (the boundary around plug-in code)
+        except (Exception, *ENDINGS):
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
             rejected = self._plugin_error(stage.name)
         return Rejection(
             id=work.id, seed_id=work.seed_id, stage=stage.name, reason=rejected.reason, detail=rejected.detail

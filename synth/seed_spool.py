@@ -77,7 +77,8 @@ class SeedSpool:
             so_far.update(b"%d\n%b" % (len(packed), packed))
             if count & (count - 1) == 0 or count in marks:
                 self.marks[count] = so_far.hexdigest()
-            yield count - 1, seed.id, _digest(seed), packed
+            folded = orjson.dumps(_folded(seed.fields), option=orjson.OPT_SORT_KEYS)
+            yield count - 1, seed.id, hashlib.blake2b(folded, digest_size=16).digest(), packed
         self.marks[count] = so_far.hexdigest()
 
     def __iter__(self) -> Iterator[Seed | Rejection]:
@@ -109,10 +110,6 @@ def _packed(fields: Fields) -> bytes:
         return orjson.dumps(fields)
     except TypeError:
         return b" " + json.dumps(fields).encode()
-
-
-def _digest(seed: Seed) -> bytes:
-    return hashlib.blake2b(orjson.dumps(_folded(seed.fields), option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
 def _folded(value: Any) -> Any:

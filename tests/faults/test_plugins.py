@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import json
@@ -13,6 +14,7 @@ from pydantic import TypeAdapter
 
 import synth
 from synth.errors import Rejected
+from synth.scorers.judge import Judge
 from synth.types import Message, Sample
 from synth.validators import Validator
 from synth.validators.finished import Finished
@@ -46,17 +48,35 @@ def replies(folder: Path) -> tuple[int, int]:
     return row
 
 
-def test_fault_56_a_validator_that_raises_rejects_its_sample_and_no_other(write_recipe, tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit, asyncio.CancelledError])
+def test_fault_56_a_validator_that_raises_rejects_its_sample_and_no_other(write_recipe, tmp_path, monkeypatch, error):
     recipe = write_recipe("practice:faultless")
     whole = synth.run(recipe, folder=tmp_path / "whole", limit=1)
-    planted(monkeypatch, ZeroDivisionError("planted"))
+    planted(monkeypatch, error("planted"))
     result = synth.run(recipe, folder=tmp_path / "run", limit=1)
     lines = (tmp_path / "run" / "rejected.jsonl").read_bytes().splitlines()
     found = [one for one in map(json.loads, lines) if one["reason"] == "plugin_error"]
     assert [one["id"] for one in found] == ["00000000/00/002/01/000"]
-    assert "ZeroDivisionError: planted" in found[0]["detail"]
+    assert f"{error.__name__}: planted" in found[0]["detail"]
     assert result.exit_code == 0
     assert result.manifest.row_count == whole.manifest.row_count  # the other draw of its prompt is chosen
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit, asyncio.CancelledError])
+def test_fault_56_a_scorer_that_raises_rejects_its_sample_and_no_other(write_recipe, tmp_path, monkeypatch, error):
+    score = Judge.score
+
+    async def raising(self, sample, ask):
+        if sample.id.endswith("/002/01/000"):
+            raise error("planted")
+        return await score(self, sample, ask)
+
+    monkeypatch.setattr(Judge, "score", raising)
+    result = synth.run(write_recipe("practice:faultless"), folder=tmp_path / "run", limit=1)
+    lines = (tmp_path / "run" / "rejected.jsonl").read_bytes().splitlines()
+    found = [one for one in map(json.loads, lines) if one["reason"] == "plugin_error"]
+    assert ([one["id"] for one in found], result.exit_code) == (["00000000/00/002/01/000"], 0)
+    assert f"{error.__name__}: planted" in found[0]["detail"]
 
 
 def test_fault_56_what_no_boundary_catches_ends_the_run_and_loses_nothing(write_recipe, tmp_path, monkeypatch):
