@@ -188,6 +188,7 @@ def chain(bench: Bench, tally: Tally, book: str, dice: random.Random, kills: int
         if sum(tally.kills.values()) >= kills:
             break
         how = plan(dice, sum(tally.kills.values()), of_chain)
+        (run / "rows.jsonl").unlink(missing_ok=True)  # or a run that had come to its end would have nothing to do
         code = bench.run(book, **how)
         assert code in (0, -9), (code, how)
         if code == -9:
