@@ -6,7 +6,6 @@ import asyncio
 import heapq
 import itertools
 import operator
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -18,6 +17,8 @@ HEADROOM = 0.95
 LEARNED_HEADROOM = 0.98
 """Each reply puts what was learned right."""
 LONGEST_GATE_S = 3600.0
+SPREAD = 0.2
+"""Over how much of a wait that many were asked for they come back, lest all meet the endpoint at once."""
 STREAK = 4
 """So many refusals with no success between them close the endpoint for all until its Retry-After."""
 UNBALANCED = 1.25
@@ -85,9 +86,7 @@ class Bucket:
 class Lane:
     """The way to one endpoint."""
 
-    def __init__(
-        self, place: int, limits: Limits, clock: Callable[[], float], jitter: random.Random, *, queues_silently: bool
-    ) -> None:
+    def __init__(self, place: int, limits: Limits, clock: Callable[[], float], *, queues_silently: bool) -> None:
         self.place = place
         """Which of the teacher's endpoints it leads to."""
         self.concurrency = Concurrency(limits.max_in_flight, queues_silently=queues_silently)
@@ -96,8 +95,9 @@ class Lane:
         self.streak = 0
         """Failures and refusals since the last success."""
         self._clock = clock
-        self._jitter = jitter
         self._not_before = 0.0
+        self._pace_s = self._paced_until = 0.0
+        """How far apart requests start for a while after a hold, and until when."""
         self._agreed = {"requests": limits.requests_per_minute, "tokens": limits.tokens_per_minute}
         self._buckets = {kind: Bucket(limit, clock) for kind, limit in self._agreed.items() if limit is not None}
 
@@ -113,6 +113,10 @@ class Lane:
         """Put a request on the wire. Returns how much had been taken of each limit, which `learn` wants to know."""
         for kind, bucket in self._buckets.items():
             bucket.take(tokens if kind == "tokens" else 1)
+        if self._paced_until:
+            now = self._clock()
+            self._not_before = max(self._not_before, now + self._pace_s)
+            self._paced_until *= now < self._paced_until
         self.in_flight += 1
         self.outstanding_tokens += tokens
         self.concurrency.sending(self.in_flight)
@@ -147,8 +151,10 @@ class Lane:
         """Start nothing for as long as the endpoint wishes, once it is plain that it means all requests."""
         self.streak += 1
         if retry_after_s is not None and self.streak >= STREAK:
-            spread = 1 + 0.1 * self._jitter.random()
-            self._not_before = max(self._not_before, self._clock() + min(retry_after_s, LONGEST_GATE_S) * spread)
+            wait_s = min(retry_after_s, LONGEST_GATE_S)
+            self._not_before = max(self._not_before, self._clock() + wait_s)
+            self._paced_until = max(self._paced_until, self._clock() + wait_s * (1 + SPREAD))
+            self._pace_s = wait_s * SPREAD / max(1.0, self.concurrency.limit)
 
 
 class Place(NamedTuple):
@@ -180,8 +186,7 @@ class Admission:
         lanes: int = 1,
         queues_silently: bool = False,
     ) -> None:
-        jitter = random.Random(0)  # noqa: S311 (spreads retries, guards nothing)
-        self.lanes = [Lane(place, limits, clock, jitter, queues_silently=queues_silently) for place in range(lanes)]
+        self.lanes = [Lane(place, limits, clock, queues_silently=queues_silently) for place in range(lanes)]
         self._turns = 0
         self._clock = clock
         self._sleep = sleep

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 
 from synth.concurrency import BREAKER_FAILURES
 from synth.endpoint import Limits
@@ -108,7 +107,7 @@ def test_a_bucket_refills_at_its_rate():
 
 
 def lane(clock, **limits) -> Lane:
-    return Lane(0, Limits(**limits), clock, random.Random(0), queues_silently=False)
+    return Lane(0, Limits(**limits), clock, queues_silently=False)
 
 
 def test_what_a_reply_says_is_left_slows_the_lane_before_a_refusal_comes():
