@@ -304,6 +304,16 @@ def test_fault_33_no_money_or_no_key_in_mid_run_ends_admission_and_keeps_what_is
     assert len(mended.sent) == 400 - (len(teacher.sent) - 1), "nothing is bought twice"
 
 
+def test_fault_33_a_key_that_is_revoked_is_tried_by_no_more_than_were_on_their_way(played):
+    numbers = itertools.count()
+    teacher = PlayedTeacher(lambda prompt, body: says("はい") if next(numbers) < 40 else ENDINGS["key revoked"])
+    ended = played(teacher, [f"問{number}" for number in range(400)])
+    assert ended.result.exit_code == 4
+    assert len(ended.rows()) == 40
+    assert len(teacher.sent) <= 40 + 2 * 8, "on the wire and in line for it"
+    assert sum(ended.bodies().values()) == len(teacher.sent)
+
+
 @pytest.mark.parametrize("status", [503, 529])
 def test_fault_35_a_storm_of_ten_minutes_costs_a_tenth_more_requests_at_most(monkeypatch, status):
     server = Server(refuses(status, "overloaded"), since=60, until=660, seconds=10.0)
