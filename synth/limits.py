@@ -23,6 +23,8 @@ STREAK = 4
 """So many refusals with no success between them close the endpoint for all until its Retry-After."""
 UNBALANCED = 1.25
 """A replica that knows the prompt's beginning is preferred while it has at most so much more to do than the idlest."""
+CANARY_S = 1.0
+"""A canary's end is known only when it is on disk; until then none may follow it though its place is free."""
 LOOK_AGAIN_S = 1.0
 AHEAD = 64
 """So many requests, and an eighth of those on the wire, may be on their way to the disk; at most as many as fly."""
@@ -95,6 +97,8 @@ class Lane:
         self.streak = 0
         """Failures and refusals since the last success."""
         self._clock = clock
+        self.probed_until = 0.0
+        """Until when nothing follows a canary."""
         self._not_before = 0.0
         self._pace_s = self._paced_until = 0.0
         """How far apart requests start for a while after a hold, and until when."""
@@ -104,7 +108,7 @@ class Lane:
     def pause_s(self, tokens: int) -> float:
         """Seconds until the next request of so many tokens may go."""
         now = self._clock()
-        pause = max(self._not_before - now, self.concurrency.closed_s(now))
+        pause = max(self._not_before - now, self.probed_until - now, self.concurrency.closed_s(now))
         for kind, bucket in self._buckets.items():
             pause = max(pause, bucket.wait_s(tokens if kind == "tokens" else 1))
         return pause
@@ -119,7 +123,8 @@ class Lane:
             self._paced_until *= now < self._paced_until
         self.in_flight += 1
         self.outstanding_tokens += tokens
-        self.concurrency.sending(self.in_flight)
+        if self.concurrency.sending(self.in_flight):
+            self.probed_until = self._clock() + CANARY_S
         return {kind: bucket.taken for kind, bucket in self._buckets.items()}
 
     def refused(self, sent_at: float, retry_after_s: float | None) -> None:
@@ -261,6 +266,7 @@ class Admission:
     def accepted(self, place: Place, tokens: int) -> None:
         """A request came through, with so many tokens in the reply."""
         place.lane.streak = 0
+        place.lane.probed_until = 0.0
         if place.lane.concurrency.accepted(self._clock(), place.sent_at, tokens):
             _wake(self._waiting_turn)
             _wake(self._waiting_place)

@@ -366,7 +366,9 @@ class Teacher:
         elif failure == "rate":
             place.lane.refused(place.sent_at, result.retry_after_s)
         elif failure != "malformed":
-            place.lane.failed(place.sent_at, result.retry_after_s, again=bool(tries.failures))
+            # no connection is never the fault of one request, however often it is sent
+            again = failure != "unreachable" and bool(tries.failures)
+            place.lane.failed(place.sent_at, result.retry_after_s, again=again)
         self._answered = self._answered or outcome.status > 0
         self._spoken = self._spoken or failure in SPOKEN or b'"choices"' in outcome.body
 
