@@ -78,14 +78,15 @@ class Concurrency:
         """Seconds for which the breaker lets nothing through; 0 when it does."""
         return max(0.0, self._breaker.until - now)
 
-    def sending(self, in_flight: int) -> None:
-        """A request goes out, the `in_flight`th on the wire."""
+    def sending(self, in_flight: int) -> bool:
+        """A request goes out, the `in_flight`th on the wire. Whether it is the breaker's canary."""
         self._on_wire = in_flight
         if self._refusals.suspicious:
             self._refusals.count_sent()
         else:
             self._refusals.sent += 1
         self._breaker.old = min(self._breaker.old, in_flight - 1)
+        return self._breaker.pause_s > 0
 
     def accepted(self, now: float, sent_at: float, tokens: int) -> bool:
         """A request sent at `sent_at` brought an answer of so many tokens. Whether the limit may have changed."""

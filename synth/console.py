@@ -31,7 +31,7 @@ from synth.api import run_loop
 from synth.backends.practice import PRACTICE_MODELS
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
-from synth.budget import Budget, Caps, standing, usd
+from synth.budget import Caps, standing, usd
 from synth.endpoint import Endpoint
 from synth.errors import FolderError, Interrupted
 from synth.halt import Halt
@@ -478,15 +478,17 @@ def _line(name: str, progress: Progress) -> str:
     return (
         f"{name}: {progress.seeds_done}/{progress.total_seeds or '?'} seeds, {progress.rows} accepted, "
         f"{sum(progress.rejected().values())} rejected ({rejected or 'none'}), {progress.in_flight()} in flight, "
-        f"{', '.join(_standing(progress.budget))}"
+        f"{', '.join(_standing(progress))}"
     )
 
 
-def _standing(budget: Budget) -> list[str]:
-    """The live budget, and whether it is what the run waits for."""
+def _standing(progress: Progress) -> list[str]:
+    """The live budget, and what the run waits for."""
+    budget = progress.budget
     spent = Spend(budget.spent_microusd, budget.spent_tokens, budget.spent_requests)
     said = standing(budget.caps, spent, Spend(budget.reserved_microusd), overshoot_microusd=budget.overshoot_microusd)
-    return [*said, f"{budget.waiting:,} {WAITING}"] if budget.waiting else said
+    said += [f"{budget.waiting:,} {WAITING}"] if budget.waiting else []
+    return said + [f"{name} is asked again in {_clock(pause_s)}" for name, pause_s in progress.held().items()]
 
 
 def _panel(name: str, progress: Progress) -> Group:
@@ -508,7 +510,7 @@ def _panel(name: str, progress: Progress) -> Group:
         f"   {progress.rows / seconds:,.1f}/s",
         f"   {progress.in_flight()} in flight",
         f"   {tokens:,} tokens",
-        f"   {'   '.join(_standing(progress.budget))}",
+        f"   {'   '.join(_standing(progress))}",
     )
     return Group(head, table, foot)
 

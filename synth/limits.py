@@ -6,7 +6,6 @@ import asyncio
 import heapq
 import itertools
 import operator
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -18,10 +17,14 @@ HEADROOM = 0.95
 LEARNED_HEADROOM = 0.98
 """Each reply puts what was learned right."""
 LONGEST_GATE_S = 3600.0
+SPREAD = 0.2
+"""Over how much of a wait that many were asked for they come back, lest all meet the endpoint at once."""
 STREAK = 4
 """So many refusals with no success between them close the endpoint for all until its Retry-After."""
 UNBALANCED = 1.25
 """A replica that knows the prompt's beginning is preferred while it has at most so much more to do than the idlest."""
+CANARY_S = 1.0
+"""A canary's end is known only when it is on disk; until then none may follow it though its place is free."""
 LOOK_AGAIN_S = 1.0
 AHEAD = 64
 """So many requests, and an eighth of those on the wire, may be on their way to the disk; at most as many as fly."""
@@ -85,9 +88,7 @@ class Bucket:
 class Lane:
     """The way to one endpoint."""
 
-    def __init__(
-        self, place: int, limits: Limits, clock: Callable[[], float], jitter: random.Random, *, queues_silently: bool
-    ) -> None:
+    def __init__(self, place: int, limits: Limits, clock: Callable[[], float], *, queues_silently: bool) -> None:
         self.place = place
         """Which of the teacher's endpoints it leads to."""
         self.concurrency = Concurrency(limits.max_in_flight, queues_silently=queues_silently)
@@ -96,15 +97,18 @@ class Lane:
         self.streak = 0
         """Failures and refusals since the last success."""
         self._clock = clock
-        self._jitter = jitter
+        self.probed_until = 0.0
+        """Until when nothing follows a canary."""
         self._not_before = 0.0
+        self._pace_s = self._paced_until = 0.0
+        """How far apart requests start for a while after a hold, and until when."""
         self._agreed = {"requests": limits.requests_per_minute, "tokens": limits.tokens_per_minute}
         self._buckets = {kind: Bucket(limit, clock) for kind, limit in self._agreed.items() if limit is not None}
 
     def pause_s(self, tokens: int) -> float:
         """Seconds until the next request of so many tokens may go."""
         now = self._clock()
-        pause = max(self._not_before - now, self.concurrency.closed_s(now))
+        pause = max(self._not_before - now, self.probed_until - now, self.concurrency.closed_s(now))
         for kind, bucket in self._buckets.items():
             pause = max(pause, bucket.wait_s(tokens if kind == "tokens" else 1))
         return pause
@@ -113,9 +117,14 @@ class Lane:
         """Put a request on the wire. Returns how much had been taken of each limit, which `learn` wants to know."""
         for kind, bucket in self._buckets.items():
             bucket.take(tokens if kind == "tokens" else 1)
+        if self._paced_until:
+            now = self._clock()
+            self._not_before = max(self._not_before, now + self._pace_s)
+            self._paced_until *= now < self._paced_until
         self.in_flight += 1
         self.outstanding_tokens += tokens
-        self.concurrency.sending(self.in_flight)
+        if self.concurrency.sending(self.in_flight):
+            self.probed_until = self._clock() + CANARY_S
         return {kind: bucket.taken for kind, bucket in self._buckets.items()}
 
     def refused(self, sent_at: float, retry_after_s: float | None) -> None:
@@ -147,8 +156,10 @@ class Lane:
         """Start nothing for as long as the endpoint wishes, once it is plain that it means all requests."""
         self.streak += 1
         if retry_after_s is not None and self.streak >= STREAK:
-            spread = 1 + 0.1 * self._jitter.random()
-            self._not_before = max(self._not_before, self._clock() + min(retry_after_s, LONGEST_GATE_S) * spread)
+            wait_s = min(retry_after_s, LONGEST_GATE_S)
+            self._not_before = max(self._not_before, self._clock() + wait_s)
+            self._paced_until = max(self._paced_until, self._clock() + wait_s * (1 + SPREAD))
+            self._pace_s = wait_s * SPREAD / max(1.0, self.concurrency.limit)
 
 
 class Place(NamedTuple):
@@ -180,8 +191,7 @@ class Admission:
         lanes: int = 1,
         queues_silently: bool = False,
     ) -> None:
-        jitter = random.Random(0)  # noqa: S311 (spreads retries, guards nothing)
-        self.lanes = [Lane(place, limits, clock, jitter, queues_silently=queues_silently) for place in range(lanes)]
+        self.lanes = [Lane(place, limits, clock, queues_silently=queues_silently) for place in range(lanes)]
         self._turns = 0
         self._clock = clock
         self._sleep = sleep
@@ -256,6 +266,7 @@ class Admission:
     def accepted(self, place: Place, tokens: int) -> None:
         """A request came through, with so many tokens in the reply."""
         place.lane.streak = 0
+        place.lane.probed_until = 0.0
         if place.lane.concurrency.accepted(self._clock(), place.sent_at, tokens):
             _wake(self._waiting_turn)
             _wake(self._waiting_place)

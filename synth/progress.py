@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from synth.budget import Budget
 from synth.teacher import Teacher
 
+SHOWN_PAUSE_S = 2.0
+"""Shorter ones are part of keeping to a rate."""
+
 
 @dataclass(slots=True)
 class StageCount:
@@ -49,6 +52,11 @@ class Progress:
     def pulse(self) -> int | None:
         """A number that moves whenever a send ends; None while nothing is on the wire."""
         return sum(teacher.landed for teacher in self.teachers.values()) if self.in_flight() else None
+
+    def held(self) -> dict[str, float]:
+        """Seconds until each teacher is asked again that lets nothing through: it asked for a pause, or is down."""
+        pauses = {name: min(lane.pause_s(1) for lane in each.admission.lanes) for name, each in self.teachers.items()}
+        return {name: pause_s for name, pause_s in pauses.items() if pause_s >= SHOWN_PAUSE_S}
 
     def parked(self) -> int:
         """Units whose patience ended."""

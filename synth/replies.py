@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import orjson
 
@@ -67,6 +67,8 @@ KEY = re.compile(
     re.IGNORECASE,
 )
 SCHEME = re.compile(r"HTTP request.{0,20} HTTPS (port|server)", re.IGNORECASE)
+EVENT = re.compile(rb"data:|event:|id:|:")
+"""How an event stream begins, which is never asked for: a proxy that streams all the same sends no usable reply."""
 SAID = 300
 """How far into an error its cause is looked for: what follows may quote the prompt."""
 THINK, THOUGHT = "<think>", "</think>"
@@ -120,10 +122,13 @@ def read(outcome: Outcome) -> Completion:
 
 def _check(document: Any, outcome: Outcome) -> None:
     """Raise what a reply without choices, or with an error, stands for."""
-    if isinstance(document, list) and document and outcome.status != 200:
-        document = cast("list[Any]", document)[0]  # Google wraps its errors in an array
+    if isinstance(document, list) and document:
+        first: Any = cast("list[Any]", document)[0]  # Google wraps its errors in an array
+        if outcome.status != 200 or _error(first) is not None:
+            document = first
     if outcome.status == 200 and not isinstance(document, dict):
-        kind = "HTML" if outcome.body.lstrip()[:1] == b"<" else "something else"
+        start = outcome.body.lstrip()[:6]
+        kind = "HTML" if start[:1] == b"<" else "an event stream" if EVENT.match(start) else "something else"
         raise _failure("malformed", outcome, f"a JSON object was expected, {kind} came: {outcome.body[:200]!r}")
     error = _error(document)
     if outcome.status != 200 or error is not None:
@@ -139,7 +144,7 @@ def usage_of(outcome: Outcome) -> Usage:
     try:
         document: Any = orjson.loads(outcome.body)
     except orjson.JSONDecodeError:
-        document = _loosely(outcome.body)
+        document = _loosely(outcome.body, "replace")  # damaged text counts as many tokens
     return _usage(cast("dict[str, Any]", document)) if isinstance(document, dict) else Usage()
 
 
@@ -152,11 +157,11 @@ def _failure(name: str, outcome: Outcome, detail: str) -> TeacherError | Rejecte
     return Fatal(detail)
 
 
-def _loosely(body: bytes) -> Any:
+def _loosely(body: bytes, damaged: Literal["strict", "replace"] = "strict") -> Any:
     """JSON read tolerantly, a byte order mark and NaN included: lone surrogates become U+FFFD here (the raw bytes keep
-    them); None when it is not JSON."""
+    them); None when it is not JSON, or by default not UTF-8, as an answer with damaged words is none."""
     try:
-        return _clean(json.loads(body.decode("utf-8-sig", "replace")))
+        return _clean(json.loads(body.decode("utf-8-sig", damaged)))
     except (ValueError, RecursionError):
         return None
 

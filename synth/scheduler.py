@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, cast
 
@@ -12,6 +11,8 @@ from synth.errors import Stalled
 T = TypeVar("T")
 R = TypeVar("R")
 
+LOOKS = 20
+"""How often it is looked whether anything still moves, before patience ends."""
 HELD = 8
 """Windows of finished results that may wait for a straggler, as one that was told to come back in a second is."""
 
@@ -72,12 +73,12 @@ async def watched(work: Coroutine[Any, Any, None], pulse: Callable[[], object], 
     Raises Stalled, with what every task was waiting for.
     """
     task = asyncio.create_task(work)
-    last, since = pulse(), time.monotonic()
+    last, same = pulse(), 0
     try:
-        while not (await asyncio.wait([task], timeout=patience_s / 20))[0]:
+        while not (await asyncio.wait([task], timeout=patience_s / LOOKS))[0]:
             if (now := pulse()) is None or now != last:
-                last, since = now, time.monotonic()
-            elif time.monotonic() - since > patience_s:
+                last, same = now, 0
+            elif (same := same + 1) > LOOKS:  # looks, not seconds: none is missed while the process is stopped
                 raise Stalled(_stacks())
         await task
     finally:

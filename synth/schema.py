@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -63,14 +64,27 @@ def parse(model: type[M], text: str) -> M:
     fenced = FENCE.match(text)
     inner = fenced[1] if fenced else text.lstrip("\ufeff")
     try:
-        value = orjson.loads(inner)
+        value = orjson.loads(inner)  # which is strict, but takes the last of two values under one name
+        json.loads(inner, object_pairs_hook=_unambiguous)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"it is not valid JSON ({error})") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     try:
         return model.model_validate(value)
     except ValidationError as error:
         found = [f"{'.'.join(map(str, one['loc'])) or 'the object'}: {one['msg']}" for one in error.errors()[:5]]
         raise ValueError("; ".join(found)) from None
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names differ: of two values under one name nobody knows which is meant."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {twice[:80]!r} stands twice in one object")
+    return found
 
 
 def _close(schema: Any) -> Any:

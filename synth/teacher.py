@@ -22,7 +22,7 @@ from synth.endpoint import Endpoint
 from synth.errors import BudgetReached, Fatal, Rejected, Transient
 from synth.halt import Halt
 from synth.hedge import Hedge
-from synth.limits import LONGEST_GATE_S, Admission, Place
+from synth.limits import LONGEST_GATE_S, SPREAD, Admission, Place
 from synth.prices import FREE, UNKNOWN, Tariff, recorded
 from synth.rate_headers import allowances
 from synth.replies import FATES, KEY, MODEL, MONEY, read, usage_of
@@ -47,6 +47,13 @@ SPOKEN = ("ok", "teacher_refused", "truncated_empty")
 FRUITLESS_SENDS = 8
 PROVING_S = 60.0
 """After so many sends and so long a time without a completion, ever, the endpoint is at fault and not the requests."""
+SCHEMA_TRIAL = 20
+"""When more than half of so many first replies to a schema do not fit it, the teacher ignores it."""
+UNFIT = {
+    "json_schema": "write structured: prompt (or json_object) for it, as its server seems to ignore JSON schemas.",
+    "json_object": "write structured: prompt for it, as its server seems to ignore JSON mode.",
+    "prompt": "take a teacher that can follow a schema, or make the prompt plainer.",
+}
 NO_CHAT = (200, 404, 405, 501, 505)
 OPENAI = "https://api.openai.com/"
 
@@ -62,6 +69,8 @@ class Unit:
     draw: int
     requests: list[str] = field(default_factory=list[str])
     cost_microusd: int = 0
+    bought: int = 0
+    """Completions that were not in the store."""
 
 
 @dataclass(slots=True)
@@ -122,6 +131,7 @@ class Teacher:
         self._flying: dict[bytes, asyncio.Event] = {}
         self._answered = self._spoken = False
         self._sends = self._repeats = self._successes = self._fruitless = 0
+        self._schema_replies = self._unfit = 0
 
     @property
     def landed(self) -> int:
@@ -129,12 +139,21 @@ class Teacher:
         return self._sends - self.admission.in_flight
 
     def request(
-        self, messages: Sequence[Message], draw: int, response_format: Mapping[str, JsonValue] | None = None
+        self,
+        messages: Sequence[Message],
+        draw: int,
+        response_format: Mapping[str, JsonValue] | None = None,
+        *,
+        raised: int = 1,
     ) -> Request:
-        """Serialise a prompt once. The key leaves host and API key out: a moved server buys nothing twice."""
+        """Serialise a prompt once. The key leaves host and API key out: a moved server buys nothing twice.
+
+        `raised` multiplies `max_tokens`.
+        """
         endpoint, sampling = self.endpoint, self.endpoint.sampling
+        max_tokens = raised * sampling.max_tokens
         wire = [{"role": message.role, "content": message.content} for message in messages]
-        body: dict[str, Any] = {"model": endpoint.model, "messages": wire, "max_tokens": sampling.max_tokens}
+        body: dict[str, Any] = {"model": endpoint.model, "messages": wire, "max_tokens": max_tokens}
         if sampling.temperature is not None:
             body["temperature"] = sampling.temperature
         if sampling.top_p is not None:
@@ -153,9 +172,7 @@ class Teacher:
             sent = orjson.dumps(body)
         # a token is at least one byte, so the length of the body is a worst case that needs no tokeniser
         prefix = 0 if len(self._backends) == 1 else zlib.crc32(wire[0]["content"].encode("utf-8", "surrogatepass"))
-        return Request(
-            key, self.name, endpoint.model, sent, draw, len(sent) + FRAMING_TOKENS, sampling.max_tokens, prefix
-        )
+        return Request(key, self.name, endpoint.model, sent, draw, len(sent) + FRAMING_TOKENS, max_tokens, prefix)
 
     async def complete(self, request: Request, unit: Unit) -> Completion:
         """The completion of a request, from the store when it is there, bought otherwise.
@@ -188,8 +205,36 @@ class Teacher:
                 attempt = await self._store.begin(request, unit.stage, unit.id, 0, self._price)
                 await self._store.keep(attempt, outcome)
                 self._store.settle(attempt, REUSED, Usage(), 0)
-                return read(outcome)
+                completion = read(outcome)
+                return completion if self.endpoint.pin_model in ("", completion.model) else None
         return None
+
+    def charge(self, request: Request, unit: Unit) -> None:
+        """Put the newest reply to a request on a unit's account though it brought no completion."""
+        for stored in self._store.find(request.key):
+            tariff = self._tariff_of(stored)
+            cost = tariff.charge(tariff.worst(request), usage_of(stored.outcome), paid=True)
+            unit.requests.append(request.key.hex())
+            unit.cost_microusd += cost.microusd
+            return
+
+    def note_fit(self, problem: str) -> None:
+        """Whether a bought reply fitted the schema it was asked for; `problem` is empty when it did.
+
+        Raises Fatal, and stops the run, when most of the first replies do not: such a teacher does not heed the way it
+        is asked, and each sample would buy three replies to be rejected.
+        """
+        self._schema_replies += 1
+        self._unfit += bool(problem)
+        if not problem or self._schema_replies > SCHEMA_TRIAL or 2 * self._unfit <= SCHEMA_TRIAL:
+            return
+        error = Fatal(
+            f"{self.endpoint.base_url} (teacher {self.name!r}) does not write what its schema asks for: of its first "
+            f"{self._schema_replies} replies {self._unfit} do not fit, the last because {problem[:200]}; "
+            f"{UNFIT[self.endpoint.structured]}"
+        )
+        self._halt.throw(error)
+        raise error
 
     def settle_leftovers(self) -> None:
         """Work out the cost of replies that were kept just before an earlier run was killed."""
@@ -218,7 +263,9 @@ class Teacher:
             if stored.failure == POISON and not forgiven:
                 raise Transient(POISON, stored.outcome.detail or f"HTTP {stored.outcome.status} every time")
             try:
-                return read(stored.outcome), self._tariff_of(stored)
+                completion = read(stored.outcome)
+                if self.endpoint.pin_model in ("", completion.model):
+                    return completion, self._tariff_of(stored)
             except Rejected as error:
                 if error.reason != "permanent" or not forgiven:
                     raise
@@ -231,13 +278,14 @@ class Teacher:
         while True:
             failure, result = await self._attempt(request, unit, tries)
             if isinstance(result, Completion):
-                return result
+                if self.endpoint.pin_model in ("", result.model):
+                    unit.bought += 1
+                    return result
+                result = self._substituted(result.model)
             if isinstance(result, Transient) and failure != POISON:
                 await self._again(failure, result, tries)
                 continue
-            if isinstance(result, Rejected):
-                unit.requests.append(request.key.hex())
-            elif isinstance(result, Fatal):
+            if isinstance(result, Fatal):
                 self._halt.throw(result)
             raise result
 
@@ -318,7 +366,9 @@ class Teacher:
         elif failure == "rate":
             place.lane.refused(place.sent_at, result.retry_after_s)
         elif failure != "malformed":
-            place.lane.failed(place.sent_at, result.retry_after_s, again=bool(tries.failures))
+            # no connection is never the fault of one request, however often it is sent
+            again = failure != "unreachable" and bool(tries.failures)
+            place.lane.failed(place.sent_at, result.retry_after_s, again=again)
         self._answered = self._answered or outcome.status > 0
         self._spoken = self._spoken or failure in SPOKEN or b'"choices"' in outcome.body
 
@@ -368,10 +418,20 @@ class Teacher:
         ceiling = min(LONGEST_BACKOFF_S, BACKOFF_S * 2 ** min(times - 1, 10))
         wait_s = self._jitter.uniform(0, ceiling)
         if error.retry_after_s is not None:
-            wait_s = min(error.retry_after_s, LONGEST_GATE_S) * (1 + 0.1 * self._jitter.random())
+            wished_s = min(error.retry_after_s, LONGEST_GATE_S) * (1 + SPREAD * self._jitter.random())
+            wait_s = max(wished_s, min(wait_s, BACKOFF_S))  # some say 0, at every refusal
         elif self._repeats > REPEATS_FLOOR + REPEATS_SHARE * self._sends:
             wait_s = self._jitter.uniform(LONGEST_BACKOFF_S / 2, LONGEST_BACKOFF_S)
         await self._halt.sleep(wait_s)
+
+    def _substituted(self, served: str) -> Fatal:
+        """What to say when another model answered than the pinned one."""
+        self.served.add(served)
+        found = f"came from the model {served[:200]!r}" if served else "does not say which model it came from"
+        return Fatal(
+            f"A reply of {self.endpoint.base_url} (teacher {self.name!r}) {found}, and pin_model asks for "
+            f"{self.endpoint.pin_model!r}; set it to the model that is wanted, or leave it out to take any."
+        )
 
     def _explain(self, outcome: Outcome, detail: str, place: Place) -> str:
         """One sentence that names the URL and what to mend."""

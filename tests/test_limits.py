@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 
 from synth.concurrency import BREAKER_FAILURES
 from synth.endpoint import Limits
@@ -108,7 +107,7 @@ def test_a_bucket_refills_at_its_rate():
 
 
 def lane(clock, **limits) -> Lane:
-    return Lane(0, Limits(**limits), clock, random.Random(0), queues_silently=False)
+    return Lane(0, Limits(**limits), clock, queues_silently=False)
 
 
 def test_what_a_reply_says_is_left_slows_the_lane_before_a_refusal_comes():
@@ -239,3 +238,21 @@ def test_a_replica_that_came_back_is_used_again():
     before, after = asyncio.run(main())
     assert before == 0
     assert after >= 5
+
+
+def test_nothing_follows_a_canary_though_its_place_is_free_before_its_end_is_known():
+    clock = Clock()
+    admission = Admission(Limits(), clock, clock.sleep)
+    only = admission.lanes[0]
+
+    async def main() -> None:
+        for _ in range(BREAKER_FAILURES):
+            only.failed(clock.now, None)
+        clock.now += 40
+        canary = await admission.board(10, 0)
+        admission.land(canary)  # its reply is on its way to disk
+        assert only.pause_s(10) > 0
+        admission.accepted(canary, 10)
+        assert only.pause_s(10) == 0
+
+    asyncio.run(main())

@@ -422,23 +422,6 @@ def test_foreign_and_damaged_files_are_refused(tmp_path):
         connect(tmp_path / "b" / "run.db")
 
 
-def test_whole_replies_that_say_nothing_are_not_bought_at_every_rerun(tmp_path):
-    async def scene(asked, store, budget, halt):
-        with pytest.raises(Transient):
-            await asked.complete(asked.request(PROMPT, 0), unit())
-
-    async def served(asked, store, budget, halt):
-        await asked.complete(asked.request(PROMPT, 1), unit())
-        await scene(asked, store, budget, halt)
-
-    empty = Script(ok(), ok(""))
-    play(tmp_path, empty, served)
-    assert len(empty.sent) == 3
-    again = Script(ok(""))
-    play(tmp_path, again, scene)
-    assert again.sent == []
-
-
 def test_waiting_in_line_takes_none_of_a_requests_patience(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PATIENCE_S", 0.2)
 

@@ -13,6 +13,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Mapping
+from math import inf
 from typing import cast
 
 import httptools
@@ -28,6 +29,9 @@ CONNECT_S = 10.0
 LONGEST_IDLE_S = 4.0
 """Then a connection is not used again: uvicorn, under vLLM and others, closes at 5 s, and a request could meet that."""
 UNWATCHED_S = 0.02
+OVERSLEPT_S = 1.0
+"""A deadline noticed so late shows that this process was stopped (SIGSTOP, a closed laptop) and not the server."""
+GRACE_S = 5.0
 KEPT_HEADERS = frozenset(b"retry-after retry-after-ms date location x-request-id content-type content-encoding".split())
 KEPT_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-", b"x-practice-")
 
@@ -37,6 +41,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, standing: set[Connection], *, tls: bool) -> None:
         self.transport = cast("asyncio.Transport", None)
+        self.timer = cast("asyncio.TimerHandle", None)
         self.idle_since = 0.0
         self.reusable = False
         self._standing = standing
@@ -61,8 +66,12 @@ class Connection(asyncio.Protocol):
             self.written = not (self._paused or self.transport.is_closing())
         return waiter
 
-    def expire(self) -> None:
-        """The deadline has come."""
+    def expire(self, due: float) -> None:
+        """The deadline has come; where this process did not run at that moment, what lies there is read first."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - due > OVERSLEPT_S:
+            self.timer = loop.call_later(GRACE_S, self.expire, inf)
+            return
         self._fail("timeout", "no complete reply within the deadline")
 
     def has_news(self) -> bool:
@@ -250,16 +259,16 @@ class Wire:
         return connection
 
     async def _exchange(self, connection: Connection, body: bytes, began: float) -> None:
-        waiter = connection.ask(self._head, body)
-        left_s = began + self._deadline_s - time.monotonic()
-        timer = asyncio.get_running_loop().call_later(left_s, connection.expire)
+        waiter, loop = connection.ask(self._head, body), asyncio.get_running_loop()
+        due = loop.time() + began + self._deadline_s - time.monotonic()
+        connection.timer = loop.call_at(due, connection.expire, due)
         try:
             await waiter
         except asyncio.CancelledError:
             connection.transport.abort()
             raise
         finally:
-            timer.cancel()
+            connection.timer.cancel()
 
     async def _outcome(self, connection: Connection, began: float) -> Outcome:
         body, error, detail = b"".join(connection.pieces), connection.error, connection.detail

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.played import Plays
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
@@ -64,3 +66,10 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     library = tmp_path_factory.mktemp("shim") / "disk_shim.so"
     subprocess.run([gcc, "-shared", "-fPIC", "-O1", "-o", library, HERE / "disk_shim.c", "-ldl"], check=True)
     return library
+
+
+@pytest.fixture
+def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plays:
+    """Run a small recipe on a teacher that a function plays, without waiting before a request is sent again."""
+    monkeypatch.setattr("synth.teacher.BACKOFF_S", 0.0)
+    return Plays(tmp_path, monkeypatch)

@@ -144,3 +144,30 @@ def test_fault_45_a_run_survives_the_end_of_its_terminal(write_recipe, server, s
     process.send_signal(signal.SIGHUP)
     assert process.wait(60) == 130
     assert held(tmp_path / "run") == (server.paid("slow1-pty").total(), 0)
+
+
+def test_fault_46_a_process_that_was_stopped_beyond_its_deadlines_takes_none_of_them_for_missed(
+    write_recipe, server, start, tmp_path
+):
+    book = "slow1-stopped"
+    recipe = write_recipe(server.url(book), in_flight=12)
+    path = recipe / "recipe.yaml"
+    path.write_text(
+        path.read_text()
+        .replace("max_in_flight: 12", "max_in_flight: 12, deadline_s: 4")
+        .replace("shopping, travel, cooking", "shopping")
+    )
+    process = start(recipe)
+    until(lambda: server.arrived(book) >= 2, process)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(6)
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(100) == 0, process.stderr.read()
+    connection = connect(tmp_path / "run" / "run.db")
+    failures = dict(connection.execute("SELECT failure, count(*) FROM settled GROUP BY failure"))
+    late = connection.execute("SELECT count(*) FROM reply WHERE seconds > 4").fetchone()[0]
+    connection.close()
+    assert late >= 2, "the deadline of nobody came while the process was stopped"
+    assert max(server.paid(book).values()) == 1, "an answer that lay there was bought again"
+    assert failures.keys() <= {"ok", "rate", "ambiguous"}
+    assert failures.get("ambiguous", 0) <= server.arrived(book) - server.paid(book).total() - failures.get("rate", 0)

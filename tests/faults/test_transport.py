@@ -1,6 +1,6 @@
 """The transport faults of `reliability.md` section 6 that concern one send, by their numbers.
 
-Numbers 1 and 2 are shown here at the level of outcomes. 9 to 11 are about event streams, which are not asked for yet.
+Numbers 1 and 2 are shown here at the level of outcomes, and in test_endpoint.py at that of a run.
 """
 
 from __future__ import annotations
@@ -440,3 +440,21 @@ def test_fault_23_a_reply_that_was_compressed_unasked_is_unpacked(pack):
         (outcome,) = asyncio.run(sends(server.url))
     assert read(outcome).text == "東京"
     assert "content-encoding" not in outcome.headers
+
+
+@both_loops
+def test_fault_46_a_deadline_that_passed_while_the_process_was_stopped_is_given_a_little_more(run):
+    async def main(url):
+        async with online(Endpoint(model="m", base_url=url, limits=Limits(deadline_s=0.3)), url) as backend:
+            sending = asyncio.create_task(backend.send(request()))
+            while not server.posts:
+                await asyncio.sleep(0.001)
+            time.sleep(1.5)  # noqa: ASYNC251 (nothing of this process runs)
+            return await sending
+
+    with Scripted([READ, 2.0, reply(ANSWER)]) as server:
+        outcome = run(main(server.url))
+    assert (outcome.error, outcome.body) == ("", ANSWER)
+    with Scripted([READ, WAIT]) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire, "GRACE_S", 0.1)
+        assert run(main(server.url)).error == "timeout"

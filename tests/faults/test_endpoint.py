@@ -1,0 +1,460 @@
+"""The faults of `reliability.md` section 6 that are about a whole endpoint: down, overloaded, out of money, by numbers.
+
+What depends on time plays on a clock that nobody waits for, with a teacher, its admission and its resends as they are.
+Fault 42 is in tests/test_concurrency.py, beside the simulator.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import itertools
+import os
+import socket
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import synth
+from synth import concurrency, console
+from synth import teacher as module
+from synth.budget import Budget
+from synth.errors import Stalled
+from synth.limits import STREAK
+from synth.pipeline import Options
+from synth.progress import Progress, StageCount
+from synth.recipe import load
+from synth.replies import FATES
+from synth.scheduler import watched
+from synth.types import Outcome
+from tests.faults.played import ANSWER, RECIPE, PlayedTeacher, Virtual, in_virtual_time, refuses, says
+from tests.faults.scripted import READ, Scripted, reply
+
+UP = says("はい")
+REFUSED = Outcome(0, error="connect", detail="Connection refused", written=False)
+HOUR_S = 3600.0
+
+
+class Server:
+    """Answers in a second or as long as it is told, and fails at once in between two times."""
+
+    def __init__(self, failing: Outcome, since: float, until: float, seconds: float = 1.0) -> None:
+        self.failing, self.since, self.until, self.seconds = failing, since, until, seconds
+        self.began: float | None = None
+        self.failed = self.answered = 0
+
+    def __call__(self, number: int, now: float) -> tuple[Outcome, float]:
+        self.began = now if self.began is None else self.began
+        if self.since <= now - self.began < self.until:
+            self.failed += 1
+            return self.failing, 0.01
+        self.answered += 1
+        return UP, self.seconds
+
+
+@pytest.mark.parametrize(
+    ("failing", "minutes"),
+    [(REFUSED, 60), (Outcome(0, error="connect", detail="teacher.example cannot be found", written=False), 5)],
+    ids=["fault 1: refused for an hour", "fault 2: no name for five minutes"],
+)
+def test_fault_01_and_02_an_endpoint_that_is_gone_parks_nothing_and_is_found_by_a_canary(monkeypatch, failing, minutes):
+    server = Server(failing, since=8, until=8 + 60 * minutes)
+
+    async def main(loop):
+        played = Virtual(server, loop)
+        ends = await played.ask_all(8000)
+        return played, ends, loop.now - server.began
+
+    played, ends, took_s = in_virtual_time(monkeypatch, main)
+    assert ends == {"はい": 8000}
+    times = played.refused_after()
+    assert max(times.values()) <= 1 + FATES["unreachable"].resends, "beyond the cap of attempts"
+    assert server.failed < 256 + 256 + 2 * minutes, "what was on its way, and canaries"
+    up = server.began + server.until
+    after = sorted(now for _, now in played.sends if now >= up)
+    assert after[1] >= after[0] + server.seconds, "the canary goes alone"
+    assert after[0] <= up + max(30, 60 * minutes / 4), "it is found soon"
+    assert took_s < 60 * minutes * 1.25 + 300
+    waiting = [now for _, now in played.sends if server.began + 9 < now < up]
+    assert len(waiting) <= 2 * minutes, "while it is open, only canaries"
+
+
+def test_fault_02_the_status_line_says_when_a_teacher_that_is_gone_is_asked_again(monkeypatch):
+    async def main(loop):
+        played = Virtual(Server(REFUSED, since=1, until=200), loop)
+        asking = asyncio.create_task(played.ask_all(4000))
+        await asyncio.sleep(20)
+        progress = Progress({"answer": StageCount()}, {"main": played.teacher}, Budget(), total_seeds=4000)
+        down = console._line("played", progress)
+        await asking
+        return down, console._line("played", progress)
+
+    down, later = in_virtual_time(monkeypatch, main)
+    assert "main is asked again in 1" in down or "main is asked again in 2" in down, "some of its 30 seconds"
+    assert "asked again" not in later
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """No wait of a whole run takes longer than a moment."""
+    monkeypatch.setattr(module, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(module, "LONGEST_BACKOFF_S", 0.05)
+    monkeypatch.setattr(concurrency, "BREAKER_PAUSE_S", 0.1)
+
+
+def whole_run(tmp_path: Path, url: str, count: int):
+    recipe = tmp_path / "recipe"
+    recipe.mkdir()
+    text = RECIPE.format(in_flight=8, teacher="", generator=ANSWER).replace("replay:none", url)
+    (recipe / "recipe.yaml").write_text(text, encoding="utf-8")
+    (recipe / "ask.md.j2").write_text("{{ q }}")
+    (recipe / "seeds.jsonl").write_text("".join(f'{{"q": "問{number}"}}\n' for number in range(count)))
+    from synth import pipeline
+
+    return pipeline.run(load(recipe), Options(tmp_path / "run"))
+
+
+def serving():
+    while True:
+        yield READ
+        yield reply(UP.body)
+
+
+def test_fault_01_a_whole_run_outlives_a_server_that_goes_and_comes_back(tmp_path, hasty):
+    async def main():
+        with Scripted(serving) as first:
+            running = asyncio.create_task(whole_run(tmp_path, first.url, 400))
+            while len(first.posts) < 50:
+                await asyncio.sleep(0.001)
+            down = await asyncio.to_thread(first.__exit__)
+        assert down is None
+        await asyncio.sleep(0.5)
+        assert not running.done(), "it gave up"
+        with Scripted(serving, port=first.port) as second:
+            async with asyncio.timeout(60):
+                result = await running
+        return result, len(first.posts), len(second.posts)
+
+    result, before, after = asyncio.run(main())
+    assert (result.exit_code, result.manifest.row_count, result.manifest.stages[0].parked) == (0, 400, 0)
+    lines = {line.failure: line.attempts for line in result.manifest.ledger}
+    assert lines["unreachable"] > 0
+    assert lines["ok"] == 400
+    assert 400 <= before + after <= 400 + 8, "only what was on its way when the server went"
+
+
+def test_fault_02_a_whole_run_outlives_a_name_that_is_not_found_for_a_while(tmp_path, hasty, monkeypatch):
+    working, lost = socket.getaddrinfo, threading.Event()
+    looked = []
+
+    def getaddrinfo(host, *arguments, **named):
+        if host != "teacher.localhost":
+            return working(host, *arguments, **named)
+        looked.append(lost.is_set())
+        if lost.is_set():
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return working("127.0.0.1", *arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("synth.backends.dial.FAILED_NAMES_KEPT_S", 0.01)
+    monkeypatch.setattr("synth.backends.dial.NAMES_KEPT_S", 0.0, raising=False)
+
+    def once():
+        yield READ
+        yield reply(UP.body, "Connection: close")
+
+    async def main():
+        with Scripted(once) as server:
+            running = asyncio.create_task(
+                whole_run(tmp_path, server.url.replace("127.0.0.1", "teacher.localhost"), 200)
+            )
+            while len(server.posts) < 30:
+                await asyncio.sleep(0.001)
+            lost.set()
+            while not any(looked):
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.3)
+            lost.clear()
+            async with asyncio.timeout(60):
+                return await running
+
+    result = asyncio.run(main())
+    assert (result.exit_code, result.manifest.row_count, result.manifest.stages[0].parked) == (0, 200, 0)
+
+
+DATE = "Wed, 25 Nov 2026 10:00:00 GMT"
+WISHES = {
+    "milliseconds": ({"retry-after-ms": "2500"}, b"", 2.5),
+    "seconds": ({"retry-after": "7"}, b"", 7),
+    "date": ({"retry-after": "Wed, 25 Nov 2026 10:00:30 GMT", "date": DATE}, b"", 30),
+    "both": ({"retry-after": "20", "retry-after-ms": "100"}, b"", 20),
+    "Google's": ({}, b'[{"error": {"code": 429, "details": [{"retryDelay": "12.5s"}]}}]', 12.5),
+    "a billion": ({"retry-after": "1e9"}, b"", HOUR_S),
+    "zero": ({"retry-after": "0"}, b"", 0),
+    "zero milliseconds": ({"retry-after-ms": "0"}, b"", 0),
+    "negative": ({"retry-after": "-5"}, b"", 0),
+    "date gone by": ({"retry-after": DATE, "date": "Wed, 25 Nov 2026 10:05:00 GMT"}, b"", 0),
+    "garbage": ({"retry-after": "soon"}, b"", 0),
+    "not a number": ({"retry-after": "nan", "retry-after-ms": "inf"}, b"", 0),
+    "nothing": ({}, b"", 0),
+}
+
+
+@pytest.mark.parametrize(("headers", "body", "wish_s"), WISHES.values(), ids=WISHES)
+def test_fault_31_a_wish_to_wait_is_heeded_and_nothing_is_ever_asked_in_a_busy_loop(monkeypatch, headers, body, wish_s):
+    refusal = Outcome(429, body or b'{"error": {"message": "slow down"}}', headers)
+
+    async def once(loop):
+        played = Virtual(lambda number, now: (UP if len(played.sends) > 1 else refusal, 0.0), loop)
+        assert await played.ask(0) == "はい"
+        (_, first), (_, second) = played.sends
+        return second - first
+
+    waited_s = in_virtual_time(monkeypatch, once)
+    assert wish_s <= waited_s <= max(1.2 * wish_s, 1.0)
+
+    async def for_ever(loop):
+        played = Virtual(lambda number, now: (refusal, 0.0), loop)
+        asking = asyncio.create_task(played.ask_all(8))
+        await asyncio.sleep(600)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        return len(played.sends)
+
+    most = 8 * (600 / wish_s + 1) if wish_s else 8 * 600 * 4
+    assert in_virtual_time(monkeypatch, for_ever) <= most
+
+
+def test_fault_31_a_long_wait_is_shown(monkeypatch):
+    async def main(loop):
+        played = Virtual(Server(UP, 0, 0), loop)
+        for _ in range(STREAK):
+            played.teacher.admission.lanes[0].refused(loop.now, 1e9)
+        progress = Progress({"answer": StageCount()}, {"main": played.teacher}, Budget(), total_seeds=1)
+        return console._line("played", progress)
+
+    assert "main is asked again in 1 h 0 min" in in_virtual_time(monkeypatch, main)
+
+
+def test_fault_32_500_that_are_refused_together_are_one_cut_and_come_back_one_after_another(monkeypatch):
+    monkeypatch.setattr(concurrency, "START", 500)
+    wait_s = 10.0
+    refusal = refuses(429, "slow down", retry_after=f"{wait_s:g}")
+
+    async def main(loop):
+        began = loop.now
+        played = Virtual(lambda number, now: (UP, 5.0) if now > began + 1 else (refusal, 0.5), loop, in_flight=500)
+        asking = asyncio.create_task(played.ask_all(2000, at_once=1500))
+        await asyncio.sleep(2)
+        limit = played.teacher.admission.limit
+        assert await asking == {"はい": 2000}
+        return [now - began for _, now in played.sends], limit
+
+    sends, limit = in_virtual_time(monkeypatch, main)
+    refused = sum(now < 1 for now in sends)
+    assert refused == 500
+    assert limit == 250, "half, once"
+    assert len(sends) == 2500
+    back = sorted(now for now in sends if now > 1)
+    assert back[0] >= wait_s, "before the time they were told"
+    assert back[int(limit) - 1] - back[0] > 0.1 * wait_s
+    densest = max(Counter(int(now * 10) for now in back[: int(limit)]).values())
+    assert densest <= limit / 5, "a herd in one tenth of a second"
+
+
+ENDINGS = {
+    "quota": refuses(429, "You exceeded your current quota", "insufficient_quota"),
+    "balance": refuses(402, "Insufficient Balance"),
+    "credits": refuses(429, "Your credit_balance is too low", "credit_balance_exhausted"),
+    "key revoked": refuses(401, "Incorrect API key provided", "invalid_api_key"),
+    "key without rights": refuses(403, "Project does not have access"),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+def test_fault_33_no_money_or_no_key_in_mid_run_ends_admission_and_keeps_what_is_in_flight(played, ending):
+    slow, numbers = asyncio.Event(), itertools.count(1)
+
+    async def play(prompt, body):
+        number = next(numbers)
+        if number <= 40:
+            return says("はい")
+        if number == 48:  # of the eight on their way the last is refused, while the others still write
+            asyncio.get_running_loop().call_later(0.2, slow.set)
+            return ending
+        await slow.wait()
+        return says(f"まだ書いていた答え {number}")
+
+    teacher = PlayedTeacher(play)
+    ended = played(teacher, [f"問{number}" for number in range(400)])
+    assert ended.result.exit_code == 4
+    assert ended.result.manifest.state == "failed"
+    assert "'main'" in ended.result.message
+    assert len(teacher.sent) <= 49, "within one completion"
+    kept = ended.bodies()
+    assert sum(kept.values()) == teacher.landed == len(teacher.sent), "all that was in flight is stored"
+    assert len(ended.rows()) == len(teacher.sent) - 1
+    mended = PlayedTeacher(lambda prompt, body: says("はい"))
+    ended = played(mended, [f"問{number}" for number in range(400)])
+    assert ended.result.exit_code == 0
+    assert len(mended.sent) == 400 - (len(teacher.sent) - 1), "nothing is bought twice"
+
+
+def test_fault_33_a_key_that_is_revoked_is_tried_by_no_more_than_were_on_their_way(played):
+    numbers = itertools.count()
+    teacher = PlayedTeacher(lambda prompt, body: says("はい") if next(numbers) < 40 else ENDINGS["key revoked"])
+    ended = played(teacher, [f"問{number}" for number in range(400)])
+    assert ended.result.exit_code == 4
+    assert len(ended.rows()) == 40
+    assert len(teacher.sent) <= 40 + 2 * 8, "on the wire and in line for it"
+    assert sum(ended.bodies().values()) == len(teacher.sent)
+
+
+@pytest.mark.parametrize("status", [503, 529])
+def test_fault_35_a_storm_of_ten_minutes_costs_a_tenth_more_requests_at_most(monkeypatch, status):
+    server = Server(refuses(status, "overloaded"), since=60, until=660, seconds=10.0)
+    wanted = 6000
+
+    async def main(loop):
+        played = Virtual(server, loop)
+        asking = asyncio.create_task(played.ask_all(wanted))
+        await asyncio.sleep(120)
+        opened = played.teacher.admission.lanes[0].concurrency.half_open
+        return played, opened, await asking
+
+    played, opened, ends = in_virtual_time(monkeypatch, main)
+    assert ends == {"はい": wanted}
+    assert opened, "the breaker"
+    assert server.answered == wanted
+    assert len(played.sends) <= 1.1 * wanted
+
+
+def test_fault_35_a_storm_that_lets_a_few_through_costs_a_tenth_more_too(monkeypatch):
+    wanted, storm = 12_000, refuses(503, "overloaded")
+
+    async def main(loop):
+        began = loop.now
+
+        def answer(number, now):
+            stormy = 60 <= now - began < 660
+            return (storm, 0.1) if stormy and len(played.sends) % 10 else (UP, 5.0)
+
+        played = Virtual(answer, loop)
+        return await played.ask_all(wanted), played
+
+    ends, played = in_virtual_time(monkeypatch, main)
+    assert ends == {"はい": wanted}
+    assert len(played.sends) <= 1.1 * wanted
+
+
+def test_fault_41_one_request_that_fails_each_time_among_10000_is_parked_after_three(monkeypatch):
+    async def main(loop):
+        played = Virtual(lambda number, now: (refuses(500, "oops"), 0.1) if number == 5000 else (UP, 0.5), loop)
+        return await played.ask_all(10_000), played
+
+    ends, played = in_virtual_time(monkeypatch, main)
+    assert ends == {"はい": 9999, "Transient": 1}
+    assert played.refused_after()[5000] == 3
+    assert len(played.sends) == 10_002
+    assert played.store.settled == {"ok": 9999, "transient": 2, "poison": 1}
+
+
+def test_fault_41_a_run_with_one_poisonous_request_finishes_and_lists_it(played):
+    async def play(prompt, body):
+        if prompt != "毒":
+            return says("はい")
+        while teacher.landed < 60:
+            await asyncio.sleep(0)
+        return refuses(500, "oops")
+
+    teacher = PlayedTeacher(play)
+    asked = ["毒", *(f"問{number}" for number in range(240))]
+    ended = played(teacher, asked)
+    assert ended.result.exit_code == 3
+    assert "1 samples" in ended.result.message
+    assert teacher.sent.count("毒") == 3
+    assert len(ended.rows()) == 240
+    again = PlayedTeacher(lambda prompt, body: says("はい"))
+    assert played(again, asked).result.exit_code == 3
+    assert again.sent == [], "not at every rerun"
+    assert played(again, asked, retry=True).result.exit_code == 0
+    assert again.sent == ["毒"]
+
+
+def test_fault_46_the_watchdog_takes_no_pause_of_the_process_for_a_stall(monkeypatch):
+    async def main(loop):
+        async def stopped():
+            await asyncio.sleep(100)
+            loop.now += 10 * HOUR_S  # nothing ran, and nothing was looked at
+            await asyncio.sleep(100)
+
+        await watched(stopped(), lambda: 7, 600)
+        began = loop.now
+        with pytest.raises(Stalled):
+            await watched(asyncio.sleep(10 * HOUR_S), lambda: 7, 600)
+        return loop.now - began
+
+    assert 600 <= in_virtual_time(monkeypatch, main) <= 700
+
+
+CLOCKS = {("time", "time"), ("time", "time_ns"), ("datetime", "now"), ("datetime", "today"), ("date", "today")}
+RECORDS = {
+    ("store.py", "begin"),  # when an attempt began, beside how long it took by the other clock
+    ("pipeline.py", "_now"),  # when a run began and ended, beside how long it took
+    ("endpoint.py", "_host_price"),  # which of several listed prices is in force today
+}
+
+
+def test_fault_47_the_wall_clock_is_read_for_records_only():
+    found = set()
+    root = Path(synth.__file__).parent
+    for path in root.rglob("*.py"):
+        every = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for function in (node for node in every if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))):
+            named = (node for node in ast.walk(function) if isinstance(node, ast.Attribute))
+            if any(isinstance(node.value, ast.Name) and (node.value.id, node.attr) in CLOCKS for node in named):
+                found.add((str(path.relative_to(root)), function.name))
+    assert found == RECORDS
+
+
+def test_fault_47_jumps_of_a_day_and_another_time_zone_change_neither_the_rows_nor_the_money(played, monkeypatch):
+    def play(prompt, body):
+        zone = ["Asia/Tokyo", "America/New_York", "Pacific/Kiritimati"][len(teacher.sent) % 3]
+        os.environ["TZ"] = zone
+        time.tzset()
+        if len(teacher.sent) % 7 == 3:
+            return refuses(429, "slow down", retry_after="Wed, 25 Nov 2026 10:00:00 GMT", date=DATE)
+        return says(f"答え {prompt}")
+
+    asked, true_ns = [f"問{number}" for number in range(100)], time.time_ns
+    jumps = 0
+
+    def jumping_ns():
+        nonlocal jumps
+        jumps += 1
+        return true_ns() + (-1) ** jumps * 86_400 * 10**9
+
+    before = os.environ.get("TZ")
+    teacher = PlayedTeacher(play)
+    monkeypatch.setattr(time, "time_ns", jumping_ns)
+    monkeypatch.setattr(time, "time", lambda: jumping_ns() / 1e9)
+    try:
+        began = time.monotonic()
+        ended = played(teacher, asked)
+        took_s = time.monotonic() - began
+    finally:
+        monkeypatch.undo()
+        with contextlib.suppress(KeyError):
+            del os.environ["TZ"]
+        if before is not None:
+            os.environ["TZ"] = before
+        time.tzset()
+    assert jumps > 100
+    assert ended.result.exit_code == 0
+    assert ended.rows() == [f"答え 問{number}" for number in range(100)]
+    assert ended.result.manifest.cost_microusd == 100 * 50
+    assert ended.result.manifest.seconds <= took_s < 3600
