@@ -154,7 +154,7 @@ def test_fault_48_a_limit_on_file_sizes_is_a_full_disk(recipe, server, tmp_path,
 def test_fault_48_a_small_disk_that_fills_up(recipe, synth, server, tmp_path, book):
     mounted = tmp_path / "run"
     mounted.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=640k", "tmpfs", mounted]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1000k", "tmpfs", mounted]
     if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("a small disk can be mounted by root alone")
     try:

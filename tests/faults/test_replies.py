@@ -442,7 +442,7 @@ def test_fault_29_a_few_replies_that_do_not_fit_stop_nothing(played):
     asked = [*(f"悪{number}" for number in range(3)), *(f"問{number}" for number in range(100))]
     ended = played(teacher, asked, in_flight=2, generator=WRITE)
     assert ended.result.exit_code == 0
-    late = [*(f"問{number}" for number in range(100, 140)), *(f"悪{number}" for number in range(100, 140))]
+    late = [*asked, *(f"問{number}" for number in range(100, 140)), *(f"悪{number}" for number in range(100, 140))]
     ended = played(teacher, late, in_flight=1, generator=WRITE)
     assert ended.result.exit_code == 0, "a teacher that showed that it can is not stopped later"
 
