@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 from pydantic import JsonValue
 
+from synth import explain
 from synth.backends import Backend
 from synth.backends.replay import ReplayRun
 from synth.budget import Budget
@@ -25,7 +26,7 @@ from synth.hedge import Hedge
 from synth.limits import LONGEST_GATE_S, SPREAD, Admission, Place
 from synth.prices import FREE, UNKNOWN, Tariff, recorded
 from synth.rate_headers import allowances
-from synth.replies import FATES, KEY, MODEL, MONEY, read, usage_of
+from synth.replies import FATES, read, usage_of
 from synth.store import Store, Stored
 from synth.types import Completion, Message, Outcome, Request, Spend, Usage
 
@@ -49,12 +50,6 @@ PROVING_S = 60.0
 """After so many sends and so long a time without a completion, ever, the endpoint is at fault and not the requests."""
 SCHEMA_TRIAL = 20
 """When more than half of so many first replies to a schema do not fit it, the teacher ignores it."""
-UNFIT = {
-    "json_schema": "write structured: prompt (or json_object) for it, as its server seems to ignore JSON schemas.",
-    "json_object": "write structured: prompt for it, as its server seems to ignore JSON mode.",
-    "prompt": "take a teacher that can follow a schema, or make the prompt plainer.",
-}
-NO_CHAT = (200, 404, 405, 501, 505)
 OPENAI = "https://api.openai.com/"
 
 
@@ -228,11 +223,7 @@ class Teacher:
         self._unfit += bool(problem)
         if not problem or self._schema_replies > SCHEMA_TRIAL or 2 * self._unfit <= SCHEMA_TRIAL:
             return
-        error = Fatal(
-            f"{self.endpoint.base_url} (teacher {self.name!r}) does not write what its schema asks for: of its first "
-            f"{self._schema_replies} replies {self._unfit} do not fit, the last because {problem[:200]}; "
-            f"{UNFIT[self.endpoint.structured]}"
-        )
+        error = Fatal(explain.unfit(self.name, self.endpoint, self._schema_replies, self._unfit, problem))
         self._halt.throw(error)
         raise error
 
@@ -281,7 +272,8 @@ class Teacher:
                 if self.endpoint.pin_model in ("", result.model):
                     unit.bought += 1
                     return result
-                result = self._substituted(result.model)
+                self.served.add(result.model)
+                result = Fatal(explain.substituted(self.name, self.endpoint, result.model))
             if isinstance(result, Transient) and failure != POISON:
                 await self._again(failure, result, tries)
                 continue
@@ -376,10 +368,11 @@ class Teacher:
         self, failure: str, error: Transient | Rejected | Fatal, outcome: Outcome, place: Place, tries: Tries
     ) -> tuple[str, Transient | Rejected | Fatal]:
         """Whether a failure of this request, or one that may pass, is one of every request and will not."""
+        member = self.endpoint.members()[place.lane.place]
         if isinstance(error, Fatal):
-            return failure, Fatal(self._explain(outcome, str(error), place))
+            return failure, Fatal(explain.unusable(self.name, member, outcome, str(error)))
         if failure == "unreachable" and not self._answered and all(lane.streak for lane in self.admission.lanes):
-            return "fatal", Fatal(self._explain(outcome, error.detail, place))
+            return "fatal", Fatal(explain.unusable(self.name, member, outcome, error.detail))
         tries.began = tries.began or time.monotonic()
         tries.failures[failure] += 1
         others = self._successes - tries.successes_then
@@ -388,7 +381,7 @@ class Teacher:
         resends = FATES[failure].resends
         if resends is not None and self._is_hopeless(failure, tries, over=tries.failures[failure] > resends):
             await self._store.forgive()  # once the endpoint is mended, what it refused is asked again
-            return failure, Fatal(self._explain(outcome, error.detail, place))
+            return failure, Fatal(explain.unusable(self.name, member, outcome, error.detail))
         if failure == "malformed" and tries.failures[failure] > (resends or 0):
             return POISON, Transient(POISON, error.detail)  # whole replies that were paid for: not bought at each rerun
         return failure, error
@@ -423,36 +416,6 @@ class Teacher:
         elif self._repeats > REPEATS_FLOOR + REPEATS_SHARE * self._sends:
             wait_s = self._jitter.uniform(LONGEST_BACKOFF_S / 2, LONGEST_BACKOFF_S)
         await self._halt.sleep(wait_s)
-
-    def _substituted(self, served: str) -> Fatal:
-        """What to say when another model answered than the pinned one."""
-        self.served.add(served)
-        found = f"came from the model {served[:200]!r}" if served else "does not say which model it came from"
-        return Fatal(
-            f"A reply of {self.endpoint.base_url} (teacher {self.name!r}) {found}, and pin_model asks for "
-            f"{self.endpoint.pin_model!r}; set it to the model that is wanted, or leave it out to take any."
-        )
-
-    def _explain(self, outcome: Outcome, detail: str, place: Place) -> str:
-        """One sentence that names the URL and what to mend."""
-        endpoint, said = self.endpoint.members()[place.lane.place], " ".join(detail.split())[:300]
-        where = f"{endpoint.base_url} (teacher {self.name!r})"
-        if outcome.status == 0:
-            return f"{where} cannot be reached: {said}. Check base_url and that the server runs."
-        if MONEY.search(said) or outcome.status == 402:
-            return f"{where} says the account has no money left: {said}"
-        if outcome.status in (401, 403) or KEY.search(said):
-            variable = endpoint.key_variable
-            mend = f"check the key in {variable}" if variable else "name the key's environment variable in key_variable"
-            return f"{where} refused the request ({said}); {mend}."
-        if 300 <= outcome.status < 400:
-            target = outcome.headers.get("location", "another address")
-            return f"{where} redirects to {target}; put the address it ends at into base_url."
-        if MODEL.search(said):
-            return f"{where} does not serve the model {endpoint.model!r}: {said}"
-        if outcome.status in NO_CHAT:
-            return f"{where} has no chat completions at /chat/completions ({said}); base_url usually ends in /v1."
-        return f"{where} cannot serve this run: {said}"
 
 
 def _is_paid(failure: str) -> bool:

@@ -48,7 +48,7 @@ LAYERS = (
     },
     {"answers"},
     {"backends"},
-    {"hedge"},
+    {"hedge", "explain"},
     {"teacher"},
     {"ask"},
     {"generators", "validators", "scorers"},

@@ -1,0 +1,53 @@
+"""What to say of a teacher that cannot serve a run: one sentence that names the URL and what to mend."""
+
+from __future__ import annotations
+
+from synth.endpoint import Endpoint
+from synth.replies import KEY, MODEL, MONEY
+from synth.types import Outcome
+
+NO_CHAT = (200, 404, 405, 501, 505)
+UNFIT = {
+    "json_schema": "write structured: prompt (or json_object) for it, as its server seems to ignore JSON schemas.",
+    "json_object": "write structured: prompt for it, as its server seems to ignore JSON mode.",
+    "prompt": "take a teacher that can follow a schema, or make the prompt plainer.",
+}
+
+
+def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str) -> str:
+    """Why no later request can work either, from the reply to one and what was found in it."""
+    said = " ".join(detail.split())[:300]
+    where = f"{endpoint.base_url} (teacher {name!r})"
+    if outcome.status == 0:
+        return f"{where} cannot be reached: {said}. Check base_url and that the server runs."
+    if MONEY.search(said) or outcome.status == 402:
+        return f"{where} says the account has no money left: {said}"
+    if outcome.status in (401, 403) or KEY.search(said):
+        variable = endpoint.key_variable
+        mend = f"check the key in {variable}" if variable else "name the key's environment variable in key_variable"
+        return f"{where} refused the request ({said}); {mend}."
+    if 300 <= outcome.status < 400:
+        target = outcome.headers.get("location", "another address")
+        return f"{where} redirects to {target}; put the address it ends at into base_url."
+    if MODEL.search(said):
+        return f"{where} does not serve the model {endpoint.model!r}: {said}"
+    if outcome.status in NO_CHAT:
+        return f"{where} has no chat completions at /chat/completions ({said}); base_url usually ends in /v1."
+    return f"{where} cannot serve this run: {said}"
+
+
+def substituted(name: str, endpoint: Endpoint, served: str) -> str:
+    """Another model answered than the pinned one."""
+    found = f"came from the model {served[:200]!r}" if served else "does not say which model it came from"
+    return (
+        f"A reply of {endpoint.base_url} (teacher {name!r}) {found}, and pin_model asks for {endpoint.pin_model!r}; "
+        "set it to the model that is wanted, or leave it out to take any."
+    )
+
+
+def unfit(name: str, endpoint: Endpoint, replies: int, unfit_ones: int, problem: str) -> str:
+    """Most of the first replies to a schema do not fit it."""
+    return (
+        f"{endpoint.base_url} (teacher {name!r}) does not write what its schema asks for: of its first {replies} "
+        f"replies {unfit_ones} do not fit, the last because {problem[:200]}; {UNFIT[endpoint.structured]}"
+    )
