@@ -15,7 +15,7 @@ from math import inf, log
 
 START = 16
 SATURATED = 0.8
-"""A limit grows only when so much of it is used."""
+"""A limit grows only when so much of it was used at once."""
 CUT = 0.97
 DEEP_CUT = 0.8
 """When the cut before did not end the refusals."""
@@ -46,6 +46,9 @@ class Concurrency:
         self.most = most
         self.limit = float(min(START, most))
         self._on_wire = 0
+        self._full = self._was_full = False
+        """Whether the limit was used in this round of answers or in the one before, as they come in bursts."""
+        self._round_left = self.limit
         self._growth = FASTEST_GROWTH
         self._hold = 0.0
         self._streak = 0
@@ -81,6 +84,8 @@ class Concurrency:
     def sending(self, in_flight: int) -> bool:
         """A request goes out, the `in_flight`th on the wire. Whether it is the breaker's canary."""
         self._on_wire = in_flight
+        if in_flight >= SATURATED * self.limit:
+            self._full = True
         if self._refusals.suspicious:
             self._refusals.count_sent()
         else:
@@ -93,8 +98,11 @@ class Concurrency:
         self._streak = 0
         if self._breaker.recent:
             self._breaker.worked(now, sent_at)
-        busy = self._on_wire >= SATURATED * self.limit
+        busy = self._full or self._was_full
         self._on_wire -= 1
+        self._round_left -= 1
+        if self._round_left <= 0:
+            self._was_full, self._full, self._round_left = self._full, False, self.limit
         if self._search is not None:
             self.limit = self._search.accepted(now, sent_at, tokens, busy=busy)
             return True
