@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import synth
-from synth.answers import final_answer
+from synth.answers import final_answer, same_answer
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data" / "gsm8k_model_solutions.jsonl"
@@ -61,3 +62,22 @@ def test_the_recipe_verifies_recorded_solutions_as_their_labels_say(tmp_path):
     print(f"{len(verdict)} verdicts, {len(wrong)} differ from the label; {dict(reasons)}")
     assert len(verdict) == 4 * (len(records) - reasons["repeated_seed"])
     assert wrong == []
+
+
+def test_without_the_answer_line_the_general_extractor_is_right_for_nearly_all():
+    right, wrong = 0, []
+    for record in lines(DATA):
+        reference = final_answer(record["ground_truth"]).text
+        for model in MODELS:
+            solution, label = record[model]["solution"], record[model]["is_correct"]
+            bare = re.sub(r"\n?^A:.*\s*\Z", "", solution, flags=re.MULTILINE)
+            found = final_answer(bare)
+            if (found is not None and same_answer(found.text, reference)) == label:
+                right += 1
+            else:
+                wrong.append((label, reference, found and found.text, bare[-100:]))
+    print(f"{right} of {right + len(wrong)} verdicts equal the label without the A: line; the others:")
+    for label, reference, found, end in wrong:
+        print(f"  label {label}, reference {reference}, found {found}: ...{end!r}")
+    assert right + len(wrong) == 2640
+    assert right >= 2611

@@ -1,0 +1,76 @@
+"""What the README says holds: its recipe, its commands, its files and the figures of its practice runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import synth
+from synth.backends.practice.faults import faults_of
+from synth.backends.practice.scoreboard import scoreboard
+from synth.cli import command
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+WORDS = {
+    "wrong answer (only the judge can see it)": "wrong_answer",
+    "refusal": "refusal",
+    "truncation": "truncation",
+    "repetition": "repetition",
+    "wrong language": "wrong_language",
+    "no final answer": "missing_answer",
+    "near-duplicate instruction": "near_duplicate",
+    "invalid JSON (asked again)": "invalid_json",
+}
+
+
+def table(heading: str) -> list[list[str]]:
+    """The rows below a table's heading line, cell by cell."""
+    below = README.split(heading, 1)[1].splitlines()[2:]
+    rows = [line.strip("| ").split(" | ") for line in below]
+    return rows[: next(place for place, line in enumerate(below) if not line.startswith("|"))]
+
+
+def test_its_recipe_is_a_recipe(tmp_path):
+    recipe = README.split("```yaml\n", 1)[1].split("```", 1)[0]
+    (tmp_path / "recipe.yaml").write_text(recipe, encoding="utf-8")
+    (tmp_path / "topics.jsonl").write_text('{"topic": "買い物"}\n', encoding="utf-8")
+    (tmp_path / "write.md.j2").write_text("{{ count }} {{ topic }}")
+    (tmp_path / "answer.md.j2").write_text("{{ instruction }}")
+    assert synth.load(tmp_path).recipe.name == "my-exercises"
+
+
+def test_its_commands_and_options_exist():
+    named = set(re.findall(r"(?:`|bin/)synth ([a-z]+)", README))
+    assert named == command.commands.keys()
+    known = {option for each in command.commands.values() for one in each.params for option in one.opts}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - known - OTHERS == set()
+
+
+OTHERS = {"--help", "--rows", "--kills", "--in-flight", "--latency-ms"}
+"""Of synth itself, of pytest and of the benchmarks."""
+
+
+def test_the_files_it_names_exist():
+    named = set(re.findall(r"(?:tests|prompts|synth)/[\w./-]*\w", README))
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    tests = {path.name for path in ROOT.glob("tests/**/*.py")}
+    assert set(re.findall(r"\btest_\w+\.py", README)) - tests == set()
+
+
+@pytest.mark.parametrize(("language", "column"), [("en", 1), ("ja", 2)])
+def test_its_practice_figures_are_those_of_the_practice_runs(language, column, tmp_path):
+    recipe = ROOT / "prompts" / f"quickstart-{language}"
+    teachers = synth.load(recipe).recipe.teachers.values()
+    result = synth.run(recipe, folder=tmp_path / "run")
+    board = scoreboard(result.folder, {one.model: faults_of(one.base_url) for one in teachers})
+    rows = {row[0]: row[column] for row in table("| planted fault | English, caught | Japanese, caught |")}
+    assert rows.pop("good samples lost") == f"{board.lost} of {board.good}"
+    assert {WORDS[name]: said for name, said in rows.items()} == {
+        fault: f"{board.caught[fault]} of {count}" for fault, count in board.planted.items()
+    }
+    assert board.recall() >= 0.95
+    assert board.false_rejections() <= 0.01
