@@ -1,6 +1,6 @@
 """What faults cost: synth on a clean server against the same server with faults that do not depend on load.
 
-    .venv/bin/python tests/bench/faults.py [--rows 5000] [--in-flight 256] [--latency-ms 200]
+    .venv/bin/python tests/bench/faults.py [--rows 20000] [--in-flight 256] [--latency-ms 200]
 
 Prints rows, requests (and how many of them met a planted fault), and the time over that of the clean run: for plain
 answers with 5 % 429 (Retry-After 1 s), 2 % 500 and 1 % dropped connections, and for JSON of which 5 % is cut short.
@@ -124,7 +124,7 @@ def one(stage: str, rates: dict[str, float], rows: int, in_flight: int, latency_
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=5000)
+    parser.add_argument("--rows", type=int, default=20000)
     parser.add_argument("--in-flight", type=int, default=256)
     parser.add_argument("--latency-ms", type=int, default=200)
     asked = parser.parse_args()
