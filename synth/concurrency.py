@@ -37,6 +37,8 @@ BREAKER_WINDOW_S = 30.0
 BREAKER_FAILURES = 20
 BREAKER_PAUSE_S = 30.0
 BREAKER_LONGEST_S = 600.0
+REOPENED = 0.5
+"""The share of the limit that is given again when the breaker closes."""
 
 
 class Concurrency:
@@ -96,8 +98,9 @@ class Concurrency:
     def accepted(self, now: float, sent_at: float, tokens: int) -> bool:
         """A request sent at `sent_at` brought an answer of so many tokens. Whether the limit may have changed."""
         self._streak = 0
-        if self._breaker.recent:
-            self._breaker.worked(now, sent_at)
+        if self._breaker.recent and self._breaker.worked(now, sent_at):
+            self.limit = max(min(START, self.limit), self.limit * REOPENED)  # a storm lets some through as well
+            self._growth = FASTEST_GROWTH
         busy = self._full or self._was_full
         self._on_wire -= 1
         self._round_left -= 1
@@ -218,15 +221,16 @@ class _Breaker:
         self._opened = self._first_opened = -inf
         self.recent: deque[tuple[float, bool]] = deque(maxlen=2 * BREAKER_FAILURES)
 
-    def worked(self, now: float, sent_at: float) -> None:
-        """The endpoint is there; of no interest unless something failed lately."""
+    def worked(self, now: float, sent_at: float) -> bool:
+        """The endpoint is there; of no interest unless something failed lately. Whether this closes the breaker."""
         self.recent.append((now, False))
-        if sent_at > self._opened:
-            self.pause_s = 0.0
-            if not any(bad for _, bad in self.recent):
-                self.recent.clear()
-        else:
+        if sent_at <= self._opened:
             self.old -= 1
+            return False
+        closes, self.pause_s = self.pause_s > 0, 0.0
+        if not any(bad for _, bad in self.recent):
+            self.recent.clear()
+        return closes
 
     def failed(self, now: float, sent_at: float, on_wire: int) -> None:
         """The endpoint is not there."""

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import os
 import secrets
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +20,10 @@ ROOT = Path(__file__).parent.parent
 CANARY = f"sk-CANARY{secrets.token_hex(16)}"
 """The key that every test uses: after the last one, no byte of it may be anywhere."""
 KEY_VARIABLES = ("SYNTH_CANARY", "OPENAI_API_KEY", "SOME_KEY", "MY_KEY")
+for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(number) == signal.SIG_IGN:  # as under nohup, or behind & in a script: processes inherit it
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
 ZSTD_FRAME = b"\x28\xb5\x2f\xfd"
 
 RECIPE = """\

@@ -136,7 +136,7 @@ def test_fault_35_the_breaker_opens_and_a_canary_closes_it():
     assert control.allowed() == 1
     control.sending(1)
     control.accepted(now + 31, now + 30, 100)
-    assert control.allowed() == 500
+    assert 250 <= control.allowed() < 260, "half of what it was: a storm lets some through as well"
 
 
 def test_a_canary_that_dies_opens_the_breaker_again():
