@@ -31,7 +31,7 @@ LEAST_AMBIENT = 0.005
 LEAST_OVERLOAD = 0.1
 """A share of refusals that is too high whatever the ambient one."""
 MEMORY = 1000
-STREAK = 4
+STREAK = 6
 """So many refusals with no success between them close the endpoint for all until its Retry-After."""
 BREAKER_WINDOW_S = 30.0
 BREAKER_FAILURES = 20

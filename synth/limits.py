@@ -19,7 +19,7 @@ LEARNED_HEADROOM = 0.98
 LONGEST_GATE_S = 3600.0
 SPREAD = 0.2
 """Over how much of a wait that many were asked for they come back, lest all meet the endpoint at once."""
-STREAK = 4
+STREAK = 6
 """So many refusals with no success between them close the endpoint for all until its Retry-After."""
 UNBALANCED = 1.25
 """A replica that knows the prompt's beginning is preferred while it has at most so much more to do than the idlest."""

@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 LOOKS = 20
 """How often it is looked whether anything still moves, before patience ends."""
-HELD = 8
+HELD = 16
 """Windows of finished results that may wait for a straggler, as one that was told to come back in a second is."""
 
 
