@@ -17,7 +17,7 @@ START = 16
 SATURATED = 0.8
 """A limit grows only when so much of it was used at once."""
 CUT = 0.97
-DEEP_CUT = 0.8
+DEEP_CUT = 0.85
 """When the cut before did not end the refusals."""
 HOLD = 200
 """Answers to wait for, for each refusal that led to a cut, before probing again: it keeps refusals rare."""
@@ -188,7 +188,7 @@ class _Refusals:
         self.suspicious = True
         self._evidence += self._weights[1]
         self._run += 1
-        self.at_once += sent_at <= self._began
+        self.at_once += sent_at < self._began
         return self._evidence > ALARM
 
     def forget(self) -> int:
@@ -282,7 +282,7 @@ class _Search:
         self._gain = FIRST_GAIN
         self._unloaded_until = inf
         self._unloaded = (0.0, 0)
-        """Seconds and tokens of the requests sent before the limit was four times the first."""
+        """Seconds and tokens of the requests sent before the limit was three times the first."""
         self._done = 0
         self._round_ends = 2.0 * START
         self._tokens = 0
@@ -303,7 +303,7 @@ class _Search:
         self._tokens += tokens
         if self._ramp and busy:
             self._limit = min(self.most, self._limit + FASTEST_GROWTH)
-            if self._limit >= 4 * START:
+            if self._limit >= 3 * START:
                 self._unloaded_until = min(self._unloaded_until, now)
         if self._done >= self._round_ends:
             rate = self._tokens / max(1e-9, now - self._began)

@@ -1,6 +1,6 @@
 """Admission with its controller against a mock server over loopback sockets; the columns of `controller.py`.
 
-    PYTHONPATH=. .venv/bin/python tests/bench/controller_live.py [--seconds 20] [--only queue]
+    PYTHONPATH=. .venv/bin/python tests/bench/controller_live.py [--seconds 60] [--only queue]
 
 A hundred times faster than a hosted model: the median answer takes 0.15 s. Goodput is the share of what an oracle would
 get that knows the limit. The breaker is not played here: its pauses of half a minute do not scale.
@@ -131,15 +131,15 @@ async def play(scenario: Scenario, seconds: float, most: int) -> tuple[int, int,
 
 
 def dropping(now: float) -> float:
-    """64, then 16 for a third of twenty seconds."""
-    return 16 if 7 <= now < 13 else 64
+    """200, then 40 for a third of a minute."""
+    return 40 if 20 <= now < 40 else 200
 
 
 SCENARIOS: dict[str, Scenario] = {
     "cap 16": Scenario(lambda: Mock(cap=lambda _: 16), lambda _: 16 / MEAN_S),
     "cap 64": Scenario(lambda: Mock(cap=lambda _: 64), lambda _: 64 / MEAN_S),
     "cap 64, 5 % refused at any load": Scenario(lambda: Mock(cap=lambda _: 64, ambient=0.05), lambda _: 64 / MEAN_S),
-    "cap 64, then 16, then 64": Scenario(lambda: Mock(cap=dropping), lambda now: dropping(now) / MEAN_S),
+    "cap 200, then 40, then 200": Scenario(lambda: Mock(cap=dropping), lambda now: dropping(now) / MEAN_S),
     "30,000 tokens a second": Scenario(lambda: Mock(tokens_per_s=30_000), lambda now: 600 if now < 5 else 300),
     "queue of 64 slots": Scenario(lambda: Mock(slots=64), lambda _: 64 / MEAN_S, queues_silently=True),
 }
@@ -148,7 +148,7 @@ SCENARIOS: dict[str, Scenario] = {
 def main() -> None:
     """Print one line for each scenario."""
     parser = argparse.ArgumentParser(description="The controller against a mock server over sockets.")
-    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--most", type=int, default=256)
     parser.add_argument("--only", default="")
     asked = parser.parse_args()
