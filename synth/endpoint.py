@@ -117,6 +117,10 @@ class Endpoint(Value):
     """The NAME of the environment variable that holds the API key."""
     structured: Literal["json_schema", "json_object", "prompt"] = "json_schema"
     """How a schema is asked for: enforced by the server, JSON mode, or by words in the prompt."""
+    extractor: str = ""
+    """Another teacher, cheap or bound by a grammar, that puts what this one answers freely into the schema."""
+    fallback: str = ""
+    """Another teacher that is asked in the end for what this one cannot do."""
     pin_model: str = ""
     """The model that every reply must say it came from, such as `gpt-4o-2024-08-06`; another one stops the run."""
     sampling: Sampling = Sampling()

@@ -84,6 +84,15 @@ class TeacherRecord(Value):
     """What the provider's terms said about training on its output, and when they were read."""
 
 
+class RungRecord(Value):
+    """One rung of the ladder by which objects are asked for."""
+
+    asked: int
+    fitted: int
+    """How many of the replies fitted the schema."""
+    cost_microusd: int
+
+
 class StageRecord(Value):
     """One stage's counts."""
 
@@ -96,6 +105,8 @@ class StageRecord(Value):
     """Refused samples by reason."""
     parked: int = 0
     """Units that brought no usable reply this time and are asked again when the run goes on."""
+    rungs: dict[str, RungRecord] = {}
+    """How objects were asked for, where a schema was: read as they were, mended, or asked for again."""
 
 
 class Manifest(Value):

@@ -10,7 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from synth.line import Enough, Line
 from synth.manifest import (
     Manifest,
     RecipeRecord,
+    RungRecord,
     SeedsRecord,
     StageRecord,
     State,
@@ -476,6 +477,7 @@ def _manifest(
                 accepted=count.accepted,
                 rejected=dict(sorted(count.rejected.items())),
                 parked=count.parked,
+                rungs={rung: RungRecord(**asdict(count.rungs[rung])) for rung in sorted(count.rungs)},
             )
             for name, count in progress.stages.items()
         ),

@@ -15,6 +15,15 @@ SHOWN_PAUSE_S = 2.0
 
 
 @dataclass(slots=True)
+class Rung:
+    """One way to ask for an object: how often, how often it brought one, and what it cost."""
+
+    asked: int = 0
+    fitted: int = 0
+    cost_microusd: int = 0
+
+
+@dataclass(slots=True)
 class StageCount:
     """One stage's counters."""
 
@@ -26,6 +35,17 @@ class StageCount:
     parked: int = 0
     unfinished: int = 0
     """Units left undone because the run stopped sending."""
+    rungs: dict[str, Rung] = field(default_factory=dict[str, "Rung"])
+    """How objects were asked for."""
+
+    def climbed(self, steps: list[tuple[str, bool, int]]) -> None:
+        """Count steps of the ladder by which objects are asked for, and forget them."""
+        for name, fitted, cost_microusd in steps:
+            rung = self.rungs.setdefault(name, Rung())
+            rung.asked += 1
+            rung.fitted += fitted
+            rung.cost_microusd += cost_microusd
+        steps.clear()
 
 
 @dataclass(slots=True)

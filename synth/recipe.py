@@ -47,6 +47,9 @@ class Stage(Value):
     generator: Generator
     validators: list[Validator] = [Finished(), Refusal()]
     """Given a list, exactly these are applied."""
+    ask_again: int = Field(default=0, ge=0, le=5)
+    """How often to ask anew when the teacher refuses or nothing of its reply passes the validators: with twice
+    max_tokens after a reply that was cut, and the last time the teacher's `fallback`, if it has one."""
     dedupe: Dedupe | None = None
     scorers: list[Scorer] = []
 
@@ -321,6 +324,12 @@ def _names(recipe: Recipe) -> list[_At]:
                 known = ", ".join(recipe.teachers)
                 message = f"there is no teacher {teacher!r}; the recipe names {known}"
                 found.append((("stages", index, *way, "teacher"), Problem(message)))
+    for name, endpoint in recipe.teachers.items():
+        for field in ("fallback", "extractor"):
+            other = getattr(endpoint, field)
+            if other and (other not in recipe.teachers or other == name):
+                message = f"{other!r} is not another teacher of the recipe; it names {', '.join(recipe.teachers)}"
+                found.append((("teachers", name, field), Problem(message)))
     for name, count in scores.items():
         if count > 1:
             found.append((("stages",), Problem(f"{count} scorers are called {name!r}; set `name` to tell them apart")))
