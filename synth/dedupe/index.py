@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import zstandard
-from numpy.typing import NDArray
 
 from synth.dedupe.sketch import BANDS, HALF, I64, U16, U64, UINT32, Flags, Floats, Sketches, jaccard, sketches
 
@@ -25,9 +24,9 @@ TAG_BITS = np.uint64(16)
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 BAND_SALTS = np.arange(BANDS, dtype=np.uint64) * np.uint64(0xBF58476D1CE4E5B9)
 """So that equal minima in two bands are two keys."""
-MARGIN = 0.17
-"""How far an estimate may fall below the threshold for a pair still to be compared: 3.5 standard deviations."""
-BLOCK = 32
+MARGIN = 0.12
+"""How far an estimate may fall below the threshold for a pair still to be compared: 2.4 standard deviations."""
+BLOCK = 16
 """Texts that are packed together."""
 ESTIMATED, COMPARED = 1 << 16, 1 << 11
 """Pairs at once, for the sake of memory."""
@@ -78,7 +77,7 @@ class Index:
         self._minima: U64 = np.zeros((0, BANDS), np.uint64)
         self._salts: U64 = np.zeros(0, np.uint64)
         self._pack = zstandard.ZstdCompressor(level=1)
-        self._unpack = zstandard.ZstdDecompressor()
+        self._unpack: Any = zstandard.ZstdDecompressor()
         self._grow(SMALLEST)
 
     def add(self, texts: Sequence[str], figures: Sequence[str]) -> list[tuple[int, float, bool]]:
@@ -88,10 +87,12 @@ class Index:
         one of them.
         """
         new = sketches(texts)
-        codes = b"".join([blake2b(figure.encode("utf-8", "surrogatepass"), digest_size=8).digest() for figure in figures])
+        codes = b"".join(
+            [blake2b(figure.encode("utf-8", "surrogatepass"), digest_size=8).digest() for figure in figures]
+        )
         salts = np.frombuffer(codes, "<u8").astype(np.uint64)
         found = self._insert(new.minima, salts, partial(self._settle, new, salts))
-        self._loose += [texts[row] for row in np.flatnonzero(found.kept)]
+        self._loose += [texts[row] for row in np.flatnonzero(found.kept).tolist()]
         while len(self._loose) >= BLOCK:
             self._packed.append(self._pack.compress("\n".join(self._loose[:BLOCK]).encode("utf-8", "surrogatepass")))
             del self._loose[:BLOCK]
@@ -128,13 +129,12 @@ class Index:
         self.count, self.room = end, self._limit - end
         return found
 
-    def _settle(
-        self, new: Sketches, salts: U64, entries: Entries, later: I64, earlier: I64
-    ) -> Found:
+    def _settle(self, new: Sketches, salts: U64, entries: Entries, later: I64, earlier: I64) -> Found:
         """Compare the texts with what shares a band key: earlier ones in the index, and each other."""
         least = np.where(new.dense, self._least[1], self._least[0])
         count = len(salts)
-        later, earlier = np.divmod(np.unique(later * (1 << 32) + earlier), 1 << 32)
+        code, _ = _distinct(later << 32 | earlier)
+        later, earlier = code >> 32, code & UINT32
         same = self._salts[earlier] == salts[later]
         later, earlier = later[same], earlier[same]
         similarity = self._compared(new, least, later, earlier)
@@ -144,10 +144,11 @@ class Index:
         twin[later[hits]], similar[later[hits]] = earlier[hits], similarity[hits]
 
         entry, other = _within(entries, salts)
-        code, pair = np.unique(entries.rows[entry] * count + entries.rows[other], return_inverse=True)
-        later, earlier = np.divmod(code, count)
+        code, pair = _distinct(entries.rows[entry] << 32 | entries.rows[other])
+        later, earlier = code >> 32, code & UINT32
         similarity = self._compared(new, least, later, earlier, within=True)
         close = similarity >= least[later]
+        met = np.zeros(code.size, np.bool_)
         kept, settled = twin < 0, False
         # who is kept decides whom the later ones meet: right from the first on, a text more with every round at least
         while not settled:
@@ -178,19 +179,19 @@ class Index:
             part = near[start : start + COMPARED]
             others, of_other = new, earlier[part]
             if not within:
-                places, of_other = np.unique(of_other, return_inverse=True)
-                others = sketches(self._fetch(places))
+                places, of_other = _distinct(of_other)
+                others = sketches(self._fetch(places), with_minima=False)
             similarity[part] = jaccard(new, others, later[part], of_other)
         return similarity
 
     def _fetch(self, places: I64) -> list[str]:
         """The texts at some places."""
-        blocks = {len(self._packed): self._loose}
+        blocks: dict[int, list[str]] = {len(self._packed): self._loose}
         texts: list[str] = []
         for place in places.tolist():
             block, at = divmod(place, BLOCK)
             if block not in blocks:
-                packed = self._unpack.decompress(self._packed[block])
+                packed = bytes(self._unpack.decompress(self._packed[block]))
                 blocks[block] = packed.decode("utf-8", "surrogatepass").split("\n")
             texts.append(blocks[block][at])
         return texts
@@ -214,6 +215,16 @@ class Index:
             part = slice(start, min(start + REFILL, count))
             self._insert(self._minima[part], self._salts[part], None)
         self.room = self._limit - self.count
+
+
+def _distinct(values: I64) -> tuple[I64, I64]:
+    """The values sorted and without repetitions, and each value's place among them; `np.unique` takes far longer."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    new = np.append(True, ordered[1:] != ordered[:-1])[: values.size]
+    places = np.empty(values.size, np.int64)
+    places[order] = new.cumsum() - 1
+    return ordered[new], places
 
 
 def _within(entries: Entries, salts: U64) -> tuple[I64, I64]:

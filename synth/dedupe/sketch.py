@@ -9,6 +9,7 @@ two texts have in common (Jaccard). Hashes are fixed arithmetic on code points, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import shake_128
 from typing import NamedTuple
 
 import numpy as np
@@ -33,8 +34,11 @@ DENSE_GRAM = 3
 GRAM = 5
 FACTOR = 0x9E3779B1
 UINT32 = 0xFFFFFFFF
-HALF = np.uint64(32)
-ORDERS = np.argsort(np.random.Generator(np.random.PCG64(7)).random((CELLS, CELLS)), axis=1)
+FIRST_ASKED = 8
+"""Cells, for one that is empty: nearly always enough."""
+ONE, HALF = np.uint64(1), np.uint64(32)
+RANDOM = np.frombuffer(shake_128(b"synth").digest(4 * CELLS * CELLS), "<u4")
+ORDERS = np.argsort(RANDOM.reshape(CELLS, CELLS), axis=1, kind="stable")
 """For each cell in which order the others are asked when it is empty."""
 
 
@@ -51,10 +55,11 @@ class Sketches(NamedTuple):
     """Of each text and band its ROWS numbers of 16 bits each."""
 
 
-def sketches(texts: Sequence[str]) -> Sketches:
+def sketches(texts: Sequence[str], with_minima: bool = True) -> Sketches:
     """The n-grams and the minima of normalised texts; one that is shorter than its n-gram is one by itself.
 
-    Where an n-gram begins decides its size, so that no share of Japanese in a mixed text changes all of them at once.
+    Without `with_minima` only the n-grams are told. Where an n-gram begins decides its size, so that no share of
+    Japanese in a mixed text changes all of them at once.
     """
     padded = [text if len(text) >= GRAM else text.ljust(GRAM, "\0") for text in texts]
     lengths = np.fromiter(map(len, padded), np.int64, len(padded))
@@ -82,40 +87,40 @@ def sketches(texts: Sequence[str]) -> Sketches:
     grams ^= grams >> np.uint32(13)
     grams *= np.uint32(0xC2B2AE35)
     grams ^= grams >> np.uint32(16)
+    if not with_minima:
+        return Sketches(grams, owners, dense, np.zeros((0, BANDS), np.uint64))
 
     cells = (grams.astype(np.uint64) * np.uint64(CELLS) >> HALF).astype(np.int64) + owners * CELLS
     least = np.full(lengths.size * CELLS, UINT32, np.uint32)
     np.minimum.at(least, cells, grams * np.uint32(FACTOR))  # the lower bits decide: the upper ones chose the cell
     least = least.reshape(-1, CELLS)
     row, cell = np.nonzero(least == UINT32)
-    if row.size:
-        order = ORDERS[cell]
-        donor = (least[row[:, None], order] != UINT32).argmax(axis=1)
-        least[row, cell] = least[row, order[np.arange(row.size), donor]]
+    filled = least != UINT32
+    for asked in (FIRST_ASKED, CELLS):
+        order = ORDERS[cell, :asked]
+        donor = filled[row[:, None], order].argmax(axis=1)
+        donor = order[np.arange(row.size), donor]
+        least[row, cell] = least[row, donor]
+        row, cell = row[~(found := filled[row, donor])], cell[~found]
     minima = (least * np.uint32(0x85EBCA6B) >> np.uint32(16)).astype("<u2").view("<u8").astype(np.uint64)
     return Sketches(grams, owners, dense, minima)
 
 
 def jaccard(one: Sketches, other: Sketches, of_one: I64, of_other: I64) -> Floats:
     """The share of n-grams in common, for pairs of a text of the one and a text of the other."""
-    first, first_sizes = _sets(one, of_one)
-    second, second_sizes = _sets(other, of_other)
-    both = np.sort(np.concatenate([first, second]))
-    shared = both[1:][both[1:] == both[:-1]] >> HALF
-    common = np.bincount(shared.astype(np.int64), minlength=of_one.size)
-    return common / (first_sizes + second_sizes - common)
+    both = np.sort(np.concatenate([_labelled(one, of_one, 0), _labelled(other, of_other, 1)]))
+    both = both[np.append(True, both[1:] != both[:-1])]  # sets, not lists: pair, n-gram, side
+    pair = (both >> np.uint64(33)).astype(np.int64)
+    shared = pair[1:][both[1:] >> ONE == both[:-1] >> ONE]
+    common = np.bincount(shared, minlength=of_one.size)
+    return common / (np.bincount(pair, minlength=of_one.size) - common)
 
 
-def _sets(sketch: Sketches, wanted: I64) -> tuple[U64, I64]:
-    """For each wanted text its n-grams without repetitions, each below its place in `wanted`; and how many they are."""
-    texts, places = np.unique(wanted, return_inverse=True)
-    asked = np.zeros(len(sketch.dense), np.bool_)
-    asked[texts] = True
-    mine = asked[sketch.owners]
-    distinct = np.unique(sketch.owners[mine].astype(np.uint64) << HALF | sketch.grams[mine])
-    owners = (distinct >> HALF).astype(np.int64)
-    starts = np.searchsorted(owners, texts)
-    sizes = (np.searchsorted(owners, texts, "right") - starts)[places]
-    offsets = np.repeat(starts[places] - sizes.cumsum() + sizes, sizes) + np.arange(sizes.sum())
+def _labelled(sketch: Sketches, wanted: I64, side: int) -> U64:
+    """The n-grams of the wanted texts: the place in `wanted`, the n-gram and the side in one number each."""
+    starts = np.searchsorted(sketch.owners, wanted)
+    sizes = np.searchsorted(sketch.owners, wanted, "right") - starts
+    skipped: I64 = starts - sizes.cumsum() + sizes
+    offsets = np.repeat(skipped, sizes) + np.arange(int(sizes.sum()))
     pairs = np.repeat(np.arange(wanted.size, dtype=np.uint64) << HALF, sizes)
-    return pairs | (distinct[offsets] & np.uint64(UINT32)), sizes
+    return (pairs | sketch.grams[offsets]) << ONE | np.uint64(side)

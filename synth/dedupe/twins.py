@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import accumulate, takewhile
 from typing import Literal
 
 from pydantic import Field
@@ -18,7 +19,8 @@ from pydantic import Field
 from synth.dedupe.normalise import masked, normalise
 from synth.types import Sample, Value
 
-AT_ONCE = 1024
+AT_ONCE, MOST_CHARACTERS = 1 << 10, 1 << 18
+"""Texts, and characters of texts, for the sake of memory and caches."""
 EXAMPLES = 10
 
 
@@ -74,8 +76,10 @@ class Twins:
 
             self._index = Index(dedupe.threshold, None if dedupe.per_template is None else self._over)
         self._per_template = dedupe.per_template
-        self._exact: dict[bytes, int] = {}
+        self._kept: dict[bytes, int] = {}
         """By the digest of a text let through its place: the first has 0."""
+        self._told: dict[bytes, tuple[int, float, Kind]] = {}
+        """What was said of a text that was not let through, since the same is said of its copies."""
         self._ids: list[str] = []
         self._twins = array("I")
         """Of each text let through how many twins it has had."""
@@ -93,12 +97,14 @@ class Twins:
         matches: list[Match | None] = []
         while (start := len(matches)) < len(texts):
             end = start + (AT_ONCE if self._index is None else min(AT_ONCE, self._index.room))
+            lengths = accumulate(map(len, texts[start:end]))
+            end = start + max(1, sum(1 for _ in takewhile(MOST_CHARACTERS.__ge__, lengths)))
             # marks alone have only their like for twins
             plains = [normalise(text) or " ".join(text.split()) for text in texts[start:end]]
             digests = [blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=8).digest() for plain in plains]
             new: dict[bytes, int] = {}
             for row, digest in enumerate(digests):
-                if digest not in self._exact:
+                if digest not in self._kept and digest not in self._told:
                     new.setdefault(digest, row)
             read = [masked(plains[row]) for row in new.values()]
             self._frames = [frame for frame, _ in read]
@@ -106,27 +112,27 @@ class Twins:
                 found = [(-1, 0.0, not over) for over in self._over([True] * len(read))]
             else:
                 found = self._index.add(self._frames, [figures for _, figures in read])
-            told: dict[bytes, tuple[int, float, Kind]] = {}
             for (digest, row), frame, (twin, similarity, kept) in zip(new.items(), self._frames, found, strict=True):
-                if kept:
-                    self._exact[digest] = len(self._ids)
-                    self._ids.append(ids[start + row])
-                    self._twins.append(0)
-                elif twin >= 0:
-                    told[digest] = twin, similarity, "near"
-                else:
-                    told[digest] = self._templates[_key(frame)][0], 1.0, "template"
-                if kept and self._per_template is not None:
-                    first, count = self._templates.get(_key(frame), (len(self._ids) - 1, 0))
+                if not kept:
+                    self._told[digest] = (twin, similarity, "near") if twin >= 0 else self._first_of(frame)
+                    continue
+                self._kept[digest] = len(self._ids)
+                self._ids.append(ids[start + row])
+                self._twins.append(0)
+                if self._per_template is not None:
+                    first, count = self._templates.get(_key(frame), (self._kept[digest], 0))
                     self._templates[_key(frame)] = first, count + 1
             for row, digest in enumerate(digests):
-                if digest not in told and new.get(digest) == row:
+                place, similarity, kind = self._told.get(digest) or (self._kept[digest], 1.0, "exact")
+                if new.get(digest) == row and kind == "exact":
                     matches.append(None)
                     continue
-                place, similarity, kind = told.get(digest) or (self._exact[digest], 1.0, "exact")
                 self._twins[place] += kind != "template"
                 matches.append(Match(self._ids[place], round(similarity, 4), kind))
         return matches
+
+    def _first_of(self, frame: str) -> tuple[int, float, Kind]:
+        return self._templates[_key(frame)][0], 1.0, "template"
 
     def _over(self, free: list[bool]) -> list[bool]:
         """Which of the texts at hand that have no twin are too many of their template."""

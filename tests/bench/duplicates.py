@@ -21,13 +21,119 @@ from typing import NamedTuple
 
 from synth.dedupe import Dedupe, Twins
 
-FUNCTION_WORDS = (
-    "the a of to and in is that for it as with on by at from his her their this which or an be was were are not but "
-    "they have had if when what who will would can could should into than then them so more some any about after "
-    "before over under because while where each both few most other such only own same very just also between through"
-).split()
-ONSETS = "b br c ch cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sc sh sl sp st str t th tr v w".split()
-VOWELS = "a e i o u ai ea ee ie oa oo ou".split()
+FUNCTION_WORDS = [
+    "the",
+    "a",
+    "of",
+    "to",
+    "and",
+    "in",
+    "is",
+    "that",
+    "for",
+    "it",
+    "as",
+    "with",
+    "on",
+    "by",
+    "at",
+    "from",
+    "his",
+    "her",
+    "their",
+    "this",
+    "which",
+    "or",
+    "an",
+    "be",
+    "was",
+    "were",
+    "are",
+    "not",
+    "but",
+    "they",
+    "have",
+    "had",
+    "if",
+    "when",
+    "what",
+    "who",
+    "will",
+    "would",
+    "can",
+    "could",
+    "should",
+    "into",
+    "than",
+    "then",
+    "them",
+    "so",
+    "more",
+    "some",
+    "any",
+    "about",
+    "after",
+    "before",
+    "over",
+    "under",
+    "because",
+    "while",
+    "where",
+    "each",
+    "both",
+    "few",
+    "most",
+    "other",
+    "such",
+    "only",
+    "own",
+    "same",
+    "very",
+    "just",
+    "also",
+    "between",
+    "through",
+]
+ONSETS = [
+    "b",
+    "br",
+    "c",
+    "ch",
+    "cl",
+    "cr",
+    "d",
+    "dr",
+    "f",
+    "fl",
+    "fr",
+    "g",
+    "gl",
+    "gr",
+    "h",
+    "j",
+    "k",
+    "l",
+    "m",
+    "n",
+    "p",
+    "pl",
+    "pr",
+    "qu",
+    "r",
+    "s",
+    "sc",
+    "sh",
+    "sl",
+    "sp",
+    "st",
+    "str",
+    "t",
+    "th",
+    "tr",
+    "v",
+    "w",
+]
+VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "ie", "oa", "oo", "ou"]
 CODAS = ["", "", "n", "r", "l", "s", "t", "m", "ck", "nd", "nt", "rd", "st", "sh", "ll", "p", "g", "x"]
 ENDINGS = ["", "", "", "s", "ed", "ing", "er", "ly", "ion", "ment", "al", "ous"]
 HAN = "".join(
@@ -39,11 +145,27 @@ HAN = "".join(
 )
 HIRAGANA = "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめもやゆよらりるれろわがぎぐげござじずぜぞだでどばびぶべぼ"
 KATAKANA = "アイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワガギグゲゴザジズゼゾダデドバビブベボパピプペポ"
-PARTICLES = "は が を に で と の から まで より も へ や".split()
-PREDICATES = (
-    "します しました できます できません あります ありません でしょう と考えられます を求めなさい を説明してください を比べてみましょう "
-    "が必要です に変わりました とは言えません を選んでください について書きなさい を続けています が増えています"
-).split()
+PARTICLES = ["は", "が", "を", "に", "で", "と", "の", "から", "まで", "より", "も", "へ", "や"]
+PREDICATES = [
+    "します",
+    "しました",
+    "できます",
+    "できません",
+    "あります",
+    "ありません",
+    "でしょう",
+    "と考えられます",
+    "を求めなさい",
+    "を説明してください",
+    "を比べてみましょう",
+    "が必要です",
+    "に変わりました",
+    "とは言えません",
+    "を選んでください",
+    "について書きなさい",
+    "を続けています",
+    "が増えています",
+]
 
 MARKS_EN = str.maketrans({",": ";", ".": " .", "?": " ??", '"': "'"})
 MARKS_JA = str.maketrans({"、": "，", "。": "．", "？": "?", "「": "『", "」": "』"})
@@ -166,9 +288,9 @@ def edited(words: Words, units: Units, wanted: float) -> str | None:
 def spaced(text: str, rng: random.Random) -> str:
     """Other white space: doubled, broken lines; in Japanese some where there was none."""
     if " " in text.strip():
-        return "".join(
-            c if c != " " else rng.choice((" ", "  ", "\n", "\t", "\u00a0")) for c in text
-        ) + rng.choice(("", "\n"))
+        return "".join(c if c != " " else rng.choice((" ", "  ", "\n", "\t", "\u00a0")) for c in text) + rng.choice(
+            ("", "\n")
+        )
     return "".join(c + (rng.choice((" ", "\u3000", "\n")) if c > "\u3000" and rng.random() < 0.1 else "") for c in text)
 
 
@@ -176,7 +298,9 @@ def kana_variant(text: str, rng: random.Random) -> str | None:
     """The same words in another kana writing, or None where there are none to write otherwise."""
     kind = rng.randrange(6)
     if kind == 0:
-        written = "".join(HALF.get(c, c) for d in text for c in (unicodedata.normalize("NFD", d) if d > "\u30a0" else d))
+        written = "".join(
+            HALF.get(c, c) for d in text for c in (unicodedata.normalize("NFD", d) if d > "\u30a0" else d)
+        )
         written = written.replace("\u3099", "\uff9e").replace("\u309a", "\uff9f")
     elif kind == 1:
         written = text.replace("ー", rng.choice("―-－—‐"))
@@ -221,7 +345,9 @@ def corpus(language: str, rows: int, seed: int) -> Iterator[Row]:
         "case": lambda text: case_variant(text, rng),
         "width": lambda text: "".join(chr(WIDE.get(ord(c), ord(c))) if rng.random() < 0.9 else c for c in text),
         "spacing": lambda text: spaced(text, rng),
-        "punctuation": lambda text: text.translate(MARKS_EN if language == "en" else MARKS_JA) + rng.choice(("", "!", "…")),
+        "punctuation": lambda text: (
+            text.translate(MARKS_EN if language == "en" else MARKS_JA) + rng.choice(("", "!", "…"))
+        ),
         "kana": lambda text: kana_variant(text, rng),
         "numbers": lambda text: renumbered(text, rng),
     }
@@ -305,7 +431,9 @@ def measure(rows: list[Row], dedupe: Dedupe, batch: int) -> None:
     false = sum(called[kind] for kind in NO_TWINS)
     issue = sum(called[kind] for kind in ("original", "numbers"))
     kept = len(rows) - flagged
-    print(f"  precision {1 - issue / (flagged - false + issue):.4f}; {1 - false / flagged:.4f} with every template row as no twin")
+    print(
+        f"  precision {1 - issue / (flagged - false + issue):.4f}; {1 - false / flagged:.4f} with every template row as no twin"
+    )
     print(f"  {len(rows) / seconds:,.0f} rows per CPU second ({1e6 * seconds / len(rows):.1f} µs a row)")
     print(f"  {used / kept * 1e6:,.0f} MiB per million rows kept, {used / len(rows) * 1e6:,.0f} per million rows seen")
 
