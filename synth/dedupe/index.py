@@ -25,7 +25,7 @@ MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 BAND_SALTS = np.arange(BANDS, dtype=np.uint64) * np.uint64(0xBF58476D1CE4E5B9)
 """So that equal minima in two bands are two keys."""
 MARGIN = 0.12
-"""How far an estimate may fall below the threshold for a pair still to be compared: 2.4 standard deviations."""
+"""How far an estimate may fall below the threshold for a pair still to be compared: 2.3 standard deviations."""
 BLOCK = 16
 """Texts that are packed together."""
 ESTIMATED, COMPARED = 1 << 16, 1 << 11
@@ -115,7 +115,8 @@ class Index:
             entry, way = np.nonzero(self._tags[slots] == tags[:, None])
             met = self._places[slots[entry], way]
             entry, met = entry[met >= 0], met[met >= 0].astype(np.int64)
-            if met.size or not starts.all() or self._blocked is not None:
+            alone = len(salts) == 1 or bool(starts.all())
+            if met.size or not alone or self._blocked is not None:
                 found = settle(Entries(rows, slots, tags, first), rows[entry], met)
         before = found.kept[rows].cumsum() - found.kept[rows]
         way = self._used[slots] + before - before[first]
