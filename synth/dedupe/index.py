@@ -35,6 +35,9 @@ STEPS = 20
 """Of the histogram of similarities."""
 LATIN_LEAST = 0.65
 DENSE_LEAST = 0.6
+SHORT, SHORTEST, SHORT_LEAST = 24, 12, 0.85
+"""N-grams of a text for which the threshold begins to rise, and is highest: two questions of ten letters that share
+three quarters of their n-grams ask what a desk is in English, and what water is."""
 
 Blocked = Callable[[list[bool]], list[bool]]
 """Which of the texts without a twin are kept out all the same."""
@@ -70,7 +73,7 @@ class Index:
         self.room = 0
         """How many texts may come at once: with more the buckets would not be doubled when it is time."""
         self.histogram: I64 = np.zeros(STEPS, np.int64)
-        self._least = (least or LATIN_LEAST, least or DENSE_LEAST)
+        self._given = least
         self._blocked = blocked
         self._packed: list[bytes] = []
         self._loose: list[str] = []
@@ -132,7 +135,10 @@ class Index:
 
     def _settle(self, new: Sketches, salts: U64, entries: Entries, later: I64, earlier: I64) -> Found:
         """Compare the texts with what shares a band key: earlier ones in the index, and each other."""
-        least = np.where(new.dense, self._least[1], self._least[0])
+        least = np.where(new.dense, DENSE_LEAST, LATIN_LEAST)
+        least += (SHORT_LEAST - least) * np.clip((SHORT - new.sizes) / (SHORT - SHORTEST), 0, 1)
+        if self._given is not None:
+            least[:] = self._given
         count = len(salts)
         code, _ = _distinct(later << 32 | earlier)
         later, earlier = code >> 32, code & UINT32
