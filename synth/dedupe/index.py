@@ -111,8 +111,9 @@ class Index:
         rank = np.arange(slots.size, dtype=np.uint64)
         order = (np.sort(slots.astype(np.uint64) << HALF | rank) & np.uint64(UINT32)).astype(np.int64)
         rows, slots, tags = order // BANDS, slots[order], tags[order]
-        starts = np.append(True, slots[1:] != slots[:-1])
-        first = np.maximum.accumulate(np.where(starts, rank.astype(np.int64), 0))
+        starts = np.ones(slots.size, np.bool_)
+        starts[1:] = slots[1:] != slots[:-1]
+        first = np.maximum.accumulate(starts * np.arange(slots.size))
         found = Found(np.full(len(salts), -1), np.zeros(len(salts)), np.ones(len(salts), np.bool_))
         if settle is not None:
             entry, way = np.nonzero(self._tags[slots] == tags[:, None])
@@ -195,7 +196,7 @@ class Index:
         """The texts at some places."""
         blocks: dict[int, list[str]] = {len(self._packed): self._loose}
         texts: list[str] = []
-        for place in places.tolist():
+        for place in map(int, places):
             block, at = divmod(place, BLOCK)
             if block not in blocks:
                 packed = bytes(self._unpack.decompress(self._packed[block]))

@@ -28,6 +28,9 @@ SPELLED[0x30A1:0x30F7] -= TO_HIRAGANA
 SPELLED[0x30FD:0x30FF] -= TO_HIRAGANA
 for _small, _large in LIKE.items():
     SPELLED[[ord(_small), ord(_small) + TO_HIRAGANA]] = ord(_large)
+MARK = np.zeros(SPELLED.size, dtype=np.bool_)
+"""Which stand for the character before or for its vowel."""
+MARK[[LONG, SAME_KANJI, SAME, VOICED]] = True
 VOWEL = np.zeros(SPELLED.size, dtype=np.uint16)
 """For each code point its vowel, 0 where it has none."""
 for _vowel, _syllables in VOWELS.items():
@@ -37,9 +40,11 @@ for _vowel, _syllables in VOWELS.items():
 def spelling(codes: NDArray[np.uint32], starts: NDArray[np.int64]) -> NDArray[np.uint32]:
     """The code points of texts in one spelling; `starts` says where each begins."""
     codes = SPELLED[codes]
-    marks = (codes == LONG) | (codes == SAME_KANJI) | (codes == SAME) | (codes == VOICED)
+    marks = MARK[codes]
     marks[starts] = False
     at = np.flatnonzero(marks)
+    if not at.size:
+        return codes
     mark, before = codes[at], codes[at - 1]
     vowel = VOWEL[before]
     codes[at] = np.where(mark == LONG, np.where(vowel > 0, vowel, mark), before + (mark == VOICED))

@@ -70,17 +70,17 @@ def sketches(texts: Sequence[str], with_minima: bool = True) -> Sketches:
         codes = spelling(codes, ends - lengths)
     two = codes[:-1] * np.uint32(FACTOR) + codes[1:]
     four = two[:-2] * np.uint32(FACTOR * FACTOR & UINT32) + two[2:]
-    grams = np.append(four[:-1] * np.uint32(FACTOR) + codes[4:], np.zeros(GRAM - 1, np.uint32))
-    whole = np.ones(codes.size, np.bool_)
-    for last in range(1, GRAM):
-        whole[ends - last] = False
+    grams, whole = np.zeros(codes.size, np.uint32), np.ones(codes.size, np.bool_)
+    grams[:-4] = four[:-1] * np.uint32(FACTOR) + codes[4:]
+    whole[ends[:, None] - np.arange(1, GRAM)] = False
     sizes, dense = lengths - (GRAM - 1), np.zeros(lengths.size, np.bool_)
     if wide:
         is_dense = codes >= DENSE_FROM
-        short = np.append(is_dense[:-1] | is_dense[1:], False)  # a Latin letter before Japanese belongs to it
+        short = is_dense.copy()
+        short[:-1] |= is_dense[1:]  # a Latin letter before Japanese belongs to it
         grams[:-2] = np.where(short[:-2], two[:-1] * np.uint32(FACTOR) + codes[2:], grams[:-2])
-        for last in range(DENSE_GRAM, GRAM):
-            whole[ends - last] = short[ends - last]
+        last = ends[:, None] - np.arange(DENSE_GRAM, GRAM)
+        whole[last] = short[last]
         starts = ends - lengths
         sizes = np.add.reduceat(whole, starts, dtype=np.int64)
         dense = np.add.reduceat(is_dense, starts, dtype=np.int64) * 2 > lengths
@@ -98,9 +98,9 @@ def sketches(texts: Sequence[str], with_minima: bool = True) -> Sketches:
     least = np.full(lengths.size * CELLS, UINT32, np.uint32)
     np.minimum.at(least, cells, grams * np.uint32(FACTOR))  # the lower bits decide: the upper ones chose the cell
     least = least.reshape(-1, CELLS)
-    row, cell = np.nonzero(least == UINT32)
     filled = least != UINT32
-    for asked in (FIRST_ASKED, CELLS):
+    row, cell = np.nonzero(~filled)
+    for asked in (FIRST_ASKED, CELLS) if row.size else ():
         order = ORDERS[cell, :asked]
         donor = filled[row[:, None], order].argmax(axis=1)
         donor = order[np.arange(row.size), donor]
