@@ -212,9 +212,10 @@ class Index:
         """So many buckets, filled anew."""
         self._shift = np.uint64(64 - (buckets.bit_length() - 1))
         self._limit = int(buckets * WAYS * LOAD) // BANDS
-        more = self._limit - len(self._minima)
-        self._minima = np.concatenate([self._minima, np.zeros((more, BANDS), np.uint64)])
-        self._salts = np.concatenate([self._salts, np.zeros(more, np.uint64)])
+        minima, salts = self._minima, self._salts
+        self._minima = np.zeros((self._limit, BANDS), np.uint64)  # memory that nothing was written to is not taken
+        self._salts = np.zeros(self._limit, np.uint64)
+        self._minima[: self.count], self._salts[: self.count] = minima[: self.count], salts[: self.count]
         self._places = np.full((buckets, WAYS), -1, np.int32)
         self._tags = np.zeros((buckets, WAYS), np.uint16)
         self._used = np.zeros(buckets, np.uint8)
