@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
 
@@ -61,11 +62,13 @@ def made(tmp_path):
 
     def make(server, *, main="", generator=ANSWER, times=0, questions=("問い",)):
         async def scene():
+            writers = []
+
             async def serve(reader, writer):
-                try:
+                writers.append(writer)
+                with contextlib.suppress(asyncio.IncompleteReadError):
                     await server.serve(reader, writer)
-                except asyncio.IncompleteReadError:
-                    writer.close()
+                writer.close()
 
             async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
                 port = listening.sockets[0].getsockname()[1]
@@ -74,7 +77,9 @@ def made(tmp_path):
                 (tmp_path / "ask.md.j2").write_text("{{ q }}")
                 lines = [json.dumps({"q": question}) for question in questions]
                 (tmp_path / "seeds.jsonl").write_text("\n".join(lines))
-                return await pipeline.run(load(tmp_path), Options(tmp_path / "run"))
+                result = await pipeline.run(load(tmp_path), Options(tmp_path / "run"))
+                await asyncio.gather(*(writer.wait_closed() for writer in writers))
+                return result
 
         result = asyncio.run(scene())
         rows, rejected = (
