@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synth import commands
 from synth.errors import SynthError
 
 if TYPE_CHECKING:
@@ -257,3 +258,7 @@ def doctor(folder: Path | None, repair: bool, as_json: bool) -> int:
     if repair and folder is None:
         raise click.UsageError("--repair needs the FOLDER of a run.")
     return console.doctor(folder, repair=repair, as_json=as_json)
+
+
+for each in commands.ALL:
+    command.add_command(each)

@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -32,11 +32,13 @@ from synth.backends.practice import PRACTICE_MODELS
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
 from synth.budget import Caps, standing, usd
+from synth.dedupe.decontaminate import Coverage
 from synth.endpoint import Endpoint
 from synth.errors import FolderError, Interrupted
 from synth.halt import Halt
 from synth.lock import holder
 from synth.manifest import Manifest, read_manifest
+from synth.parts import Report
 from synth.pipeline import Options, Result
 from synth.prices import tariff
 from synth.progress import Progress
@@ -295,6 +297,27 @@ def _with_ids(
     if missing:
         raise FolderError(f"There is no {missing[0]!r} in {folder}.")
     return [record for one in ids for record in exact[one] or made[one]]
+
+
+def sifted(
+    report: Report, out: Path | None, benchmarks: Mapping[str, Coverage] | None = None, *, as_json: bool
+) -> None:
+    """What a command on files kept and removed."""
+    rows, kept = sum(report.rows.values()), sum(report.kept.values())
+    covered = {name: asdict(coverage) for name, coverage in (benchmarks or {}).items()}
+    if as_json:
+        _json({"rows": report.rows, "kept": kept, "removed": report.removed, "benchmarks": covered, "out": out})
+        return
+    _out.print(f"{rows:,} rows  [green]{kept:,} kept[/]  {rows - kept:,} removed")
+    table = _table("reason", "rows", "", right=1)
+    for reason, count in report.removed.most_common():
+        table.add_row(reason, f"{count:,}", f"{count / rows:.1%}")
+    if report.removed:
+        _out.print(table)
+    for name, coverage in (benchmarks or {}).items():
+        _out.print(f"{name}: {coverage}", markup=False, soft_wrap=True)
+    if out is not None:
+        _out.print(f"written to {out}", markup=False, soft_wrap=True)
 
 
 def practice(host: str, port: int, faults: str, key: str | None) -> int:

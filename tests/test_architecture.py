@@ -25,6 +25,7 @@ MOST_FRAMES = 10
 LAYERS = (
     {"types", "errors"},
     {
+        "shapes",
         "disk",
         "lock",
         "database",
@@ -44,7 +45,7 @@ LAYERS = (
     {"emergency", "salvage", "writer"},
     {
         *("schema", "account", "budget", "limits", "rate_headers", "replies", "store", "seeds", "seed_spool"),
-        *("templates", "dedupe"),
+        *("templates", "dedupe", "named"),
     },
     {"answers"},
     {"backends"},
@@ -57,7 +58,9 @@ LAYERS = (
     {"progress", "manifest", "datasets", "report"},
     {"line"},
     {"pipeline"},
+    {"parts"},
     {"api", "console"},
+    {"commands"},
     {"cli"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
