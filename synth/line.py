@@ -251,6 +251,7 @@ class Gate:
         self._line = line
         self._stage = stage
         self._twins = None if stage.dedupe is None else Twins(stage.dedupe)
+        self._text_of = text_of("question" if stage.dedupe is None else stage.dedupe.by)
         self._count = line.progress.stages[stage.name]
         self._first = stage is line.recipe.stages[0]
 
@@ -275,12 +276,12 @@ class Gate:
                 await self.out.put(kept)
 
     def _checked(self, sample: Sample) -> Sample | Rejection:
-        if self._twins is None or self._stage.dedupe is None:
+        if self._twins is None:
             return sample
-        match = self._twins.add(sample.id, text_of(sample, self._stage.dedupe.by))
+        match = self._twins.add_batch([sample.id], [self._text_of(sample)])[0]
         if match is None:
             return sample
-        reason = "duplicate" if match.kind == "exact" else "near_duplicate"
+        reason = {"exact": "duplicate", "near": "near_duplicate", "template": "template_quota"}[match.kind]
         refused = _rejection(sample, Rejected(reason, f"of {match.twin_id}"))
         return replace(refused, twin_id=match.twin_id, similarity=match.similarity)
 

@@ -21,7 +21,7 @@ from synth.store import Store
 from synth.types import Rejection, Sample, Value
 
 NOTE = "whole"
-LIBRARIES = ("genai-prices", "jinja2", "jsonschema", "orjson", "pyarrow", "pydantic", "rensa")
+LIBRARIES = ("genai-prices", "jinja2", "jsonschema", "numpy", "orjson", "pyarrow", "pydantic")
 OUTPUTS = ("rows.jsonl", "rejected.jsonl", "manifest.json", "report.html", "dataset/README.md")
 
 
