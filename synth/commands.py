@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,9 @@ def decontaminate(
     from synth.named import benchmarks
 
     index = benchmarks(against, Path(), field)
-    report = parts.sift(files, out, parts.decontaminating(index, by), by)
-    console.sifted(report, out, index.coverage, as_json=as_json)
+    hits: Counter[str] = Counter()
+    report = parts.sift(files, out, parts.decontaminating(index, by, hits), by)
+    console.sifted(report, out, index.record(hits), as_json=as_json)
     return 0
 
 

@@ -19,12 +19,12 @@ from pydantic import TypeAdapter, ValidationError
 from synth import yaml_places
 from synth.datasets.files import whole_file
 from synth.datasets.tables import Piece, Write, ending, pieces, writer
-from synth.dedupe import Dedupe, Twins
+from synth.dedupe import TWIN_REASONS, Dedupe, Twins
 from synth.dedupe.decontaminate import Benchmarks
 from synth.errors import Problem, RecipeError, Rejected
-from synth.named import prefill
+from synth.named import KNOWN, prefill
 from synth.recipe import Stage
-from synth.shapes import SHAPES, sample_of
+from synth.shapes import PARTS, SHAPES, part_of, sample_of
 from synth.types import Fields, Sample, Value
 from synth.validators import Validator
 
@@ -32,7 +32,6 @@ P = TypeVar("P", bound=Value)
 
 VALIDATOR: TypeAdapter[Validator] = TypeAdapter(Validator)
 REMOVED = "removed.jsonl"
-PARTS = ("question", "answer", "messages")
 
 
 class Removal(NamedTuple):
@@ -98,9 +97,7 @@ def samples_of(path: Path, by: str) -> Iterator[tuple[Piece, list[Sample]]]:
 def text_by(sample: Sample, by: str) -> str:
     """The part of a row that is compared."""
     if by in PARTS and sample.messages:
-        if by == "messages":
-            return "\n".join(message.content for message in sample.messages)
-        return sample.question() if by == "question" else sample.answer()
+        return part_of(sample, by)
     value = sample.fields.get(by)
     return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
 
@@ -111,18 +108,19 @@ def deduping(dedupe: Dedupe, known: Iterable[str] = ()) -> Judge:
     Raises RecipeError when what is known cannot be read.
     """
     twins = Twins(dedupe)
-    ids = prefill(twins, known, Path(), dedupe.by)
+    prefill(twins, known, Path(), dedupe.by)
 
     def judge(samples: Sequence[Sample]) -> Iterator[Verdict]:
+        compared = {sample.id: text for sample in samples if (text := text_by(sample, dedupe.by)).strip()}
+        matches = dict(zip(compared, twins.add_batch(list(compared), list(compared.values())), strict=True))
         for sample in samples:
-            text = text_by(sample, dedupe.by)
-            match = twins.add(sample.id, text) if text.strip() else None
+            match = matches.get(sample.id)
             if match is None:
                 yield ""
             else:
-                reason = "duplicate" if match.kind == "exact" else "near_duplicate"
-                reason = "not_novel" if match.twin_id in ids else reason
-                yield Removal(reason, f"of {match.twin_id}", {"twin": match.twin_id, "similarity": match.similarity})
+                twin = match.twin_id.removeprefix(KNOWN)
+                reason = "not_novel" if twin != match.twin_id else TWIN_REASONS[match.kind]
+                yield Removal(reason, f"of {twin}", {"twin": twin, "similarity": match.similarity})
 
     return judge
 
@@ -142,8 +140,8 @@ def validating(validators: Sequence[Validator]) -> Judge:
     return judge
 
 
-def decontaminating(benchmarks: Benchmarks, by: str) -> Judge:
-    """Removes what holds an item of a benchmark: `contaminated`."""
+def decontaminating(benchmarks: Benchmarks, by: str, hits: Counter[str]) -> Judge:
+    """Removes what holds an item of a benchmark (`contaminated`), and counts it by benchmark."""
 
     def judge(samples: Sequence[Sample]) -> Iterator[Verdict]:
         for sample in samples:
@@ -151,7 +149,7 @@ def decontaminating(benchmarks: Benchmarks, by: str) -> Judge:
             if hit is None:
                 yield ""
             else:
-                benchmarks.coverage[hit.item.benchmark].hits += 1
+                hits[hit.item.benchmark] += 1
                 yield Removal("contaminated", str(hit), hit.pair())
 
     return judge

@@ -16,6 +16,7 @@ from typing import Any, Literal, cast
 from synth.types import Fields, Message, Sample
 
 SHAPES = "messages, prompt/completion, instruction/input/output (Alpaca), conversations (ShareGPT)"
+PARTS = ("messages", "question", "answer")
 ROLES: dict[str, Literal["system", "user", "assistant"]] = {
     "system": "system",
     "developer": "system",
@@ -37,6 +38,13 @@ def sample_of(row: Fields, id: str) -> Sample | None:  # noqa: A002 (the word of
     if messages is None:
         return None
     return Sample(id=id, seed_id=id, parent_id=id, stage="", draw=0, messages=messages, fields=row)
+
+
+def part_of(sample: Sample, part: str) -> str:
+    """One of PARTS of a sample."""
+    if part == "messages":
+        return "\n".join(message.content for message in sample.messages)
+    return sample.question() if part == "question" else sample.answer()
 
 
 def messages_of(row: Fields) -> tuple[Message, ...] | None:

@@ -55,7 +55,7 @@ LAYERS = (
     {"generators", "validators", "scorers"},
     {"recipe"},
     {"fingerprint", "up_to_date"},
-    {"progress", "manifest", "datasets", "report"},
+    {"progress", "screen", "manifest", "datasets", "report"},
     {"line"},
     {"pipeline"},
     {"parts"},

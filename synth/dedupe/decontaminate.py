@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import Field
+
 from synth.dedupe.normalise import CJK, normalise
+from synth.types import Value
 
 KANJI_NUMERALS = "〇一二三四五六七八九十百千万億兆"
 UNIT = re.compile(rf"[{KANJI_NUMERALS}\d]+|{CJK}|[^\W\d_{CJK[1:-1]}]+")
@@ -43,6 +46,18 @@ CJK_FROM = "\u3041"
 """From here on come kana and kanji; words of Hangul weigh like kana, which is about what they say."""
 SENTENCE = re.compile(r"(?<=[。．！？!?\n])|(?<=\.)\s")
 
+
+class Decontaminate(Value):
+    """Refuse seeds, and whatever the teacher writes, that hold an item of a benchmark."""
+
+    against: list[str] = Field(min_length=1)
+    """Benchmarks: paths from the recipe's folder, or `hub:OWNER/NAME[/CONFIGURATION][@SPLIT]`, whose test split counts
+    unless another is named."""
+    field: str | int = ""
+    """The benchmarks' column, or its number in a table without a header; what each row asks, when left out."""
+
+
+Indexed = Literal["ngrams", "whole", "unindexed"]
 How = Literal["whole", "ngram", "near"]
 
 
@@ -81,17 +96,19 @@ class Hit:
         return f"{self.item.id}: {what[self.how]}"
 
 
-@dataclass(slots=True)
-class Coverage:
-    """What of a benchmark can be found."""
+class BenchmarkRecord(Value):
+    """What of a benchmark can be found, and what was."""
 
-    items: int = 0
-    ngrams: int = 0
-    """Items long enough for n-grams."""
-    whole: int = 0
-    """Shorter ones: found only as a whole text, line or sentence, and not when edited."""
-    hits: int = 0
-    """Texts that hold one of its items, counted by who asks."""
+    name: str
+    items: int
+    ngrams: int
+    """Items found by their n-grams, also within other texts and edited."""
+    whole: int
+    """Shorter ones, found only as a whole text, line or sentence."""
+    unindexed: int
+    """Items that cannot be found, without a letter or number."""
+    hits: int
+    """Texts that were refused for one of its items."""
 
     def __str__(self) -> str:
         share = self.unindexed / max(1, self.items)
@@ -100,17 +117,12 @@ class Coverage:
             f"{self.unindexed:,} ({share:.1%}) not at all; {self.hits:,} hits"
         )
 
-    @property
-    def unindexed(self) -> int:
-        """Items that cannot be found at all: they hold no letter and no number, or only what many items share."""
-        return self.items - self.ngrams - self.whole
-
 
 class Benchmarks:
     """An index of benchmark items."""
 
     def __init__(self, items: Iterable[Item]) -> None:
-        self.coverage: dict[str, Coverage] = {}
+        self._counts: dict[str, Counter[Indexed]] = {}
         self._items: list[Item] = []
         self._sizes: list[int] = []
         """Of each item: how many different little n-grams are its own, or shared with few."""
@@ -158,13 +170,21 @@ class Benchmarks:
                 best = Hit(self._items[place], how, round(together / size, 4), words.get(place, ""))
         return best
 
-    def item(self, id: str) -> Item | None:  # noqa: A002 (the word of the design)
-        """The item of this name."""
-        return next((item for item in self._items if item.id == id), None)
+    def record(self, hits: Mapping[str, int]) -> tuple[BenchmarkRecord, ...]:
+        """What can be found of each benchmark; `hits` are what was found, by its name."""
+        return tuple(
+            BenchmarkRecord(
+                name=name,
+                items=counts.total(),
+                ngrams=counts["ngrams"],
+                whole=counts["whole"],
+                unindexed=counts["unindexed"],
+                hits=hits.get(name, 0),
+            )
+            for name, counts in self._counts.items()
+        )
 
     def _insert(self, item: Item) -> None:
-        coverage = self.coverage.setdefault(item.benchmark, Coverage())
-        coverage.items += 1
         place = len(self._items)
         plain = normalise(item.text)
         units = _units(plain)
@@ -178,11 +198,9 @@ class Benchmarks:
         self._lengths.append(len(units))
         if units:
             self._whole.setdefault(plain.replace(" ", ""), place)
-        if long:
-            coverage.ngrams += 1
-        elif units:
-            coverage.whole += 1
-            self._has_short = True
+        indexed: Indexed = "ngrams" if long else "whole" if units else "unindexed"
+        self._has_short |= indexed == "whole"
+        self._counts.setdefault(item.benchmark, Counter())[indexed] += 1
 
     def _together(self, place: int, met: Sequence[tuple[int, str]]) -> int:
         """How many different little n-grams of an item stand in one passage, by where they begin in the text."""

@@ -128,7 +128,7 @@ def measured(data: Path, language: str, each: int = 1, tell: Callable[[str], obj
     asked = questions(data / f"mgsm_{language}.tsv")[::each]
     clean = {name: texts[::each] for name, texts in others(data).items()}
     rest = [text for texts in clean.values() for text in texts]
-    tell(f"{language}: {benchmarks.coverage['mgsm']}")
+    tell(f"{language}: {benchmarks.record({})[0]}")
     dice = random.Random(7)
     found: dict[str, float] = {}
     within: Edit = lambda text, dice: "\n".join([*dice.sample(rest, 3), text])  # noqa: E731

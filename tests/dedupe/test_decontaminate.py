@@ -92,9 +92,9 @@ def test_a_short_item_is_found_as_a_whole_text_line_or_sentence_and_not_within_o
 
 
 def test_what_cannot_be_indexed_is_counted():
-    coverage = index(*EN, "何色？", "……", "？？").coverage["bench.tsv"]
-    assert (coverage.items, coverage.ngrams, coverage.whole, coverage.unindexed) == (6, 3, 1, 2)
-    assert "2 (33.3%) not at all" in str(coverage)
+    (record,) = index(*EN, "何色？", "……", "？？").record({"bench.tsv": 5})
+    assert (record.items, record.ngrams, record.whole, record.unindexed, record.hits) == (6, 3, 1, 2, 5)
+    assert "2 (33.3%) not at all" in str(record)
 
 
 def test_words_that_many_items_share_find_none_of_them():
