@@ -25,7 +25,7 @@ MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 BAND_SALTS = np.arange(BANDS, dtype=np.uint64) * np.uint64(0xBF58476D1CE4E5B9)
 """So that equal minima in two bands are two keys."""
 MARGIN = 0.12
-"""How far an estimate may fall below the threshold for a pair still to be compared: 2.4 standard deviations."""
+"""How far an estimate may fall below the threshold for a pair still to be compared: 2.3 standard deviations."""
 BLOCK = 16
 """Texts that are packed together."""
 ESTIMATED, COMPARED = 1 << 16, 1 << 11
@@ -35,6 +35,9 @@ STEPS = 20
 """Of the histogram of similarities."""
 LATIN_LEAST = 0.65
 DENSE_LEAST = 0.6
+SHORT, SHORTEST, SHORT_LEAST = 24, 12, 0.85
+"""N-grams of a text for which the threshold begins to rise, and is highest: two questions of ten letters that share
+three quarters of their n-grams ask what a desk is in English, and what water is."""
 
 Blocked = Callable[[list[bool]], list[bool]]
 """Which of the texts without a twin are kept out all the same."""
@@ -70,7 +73,7 @@ class Index:
         self.room = 0
         """How many texts may come at once: with more the buckets would not be doubled when it is time."""
         self.histogram: I64 = np.zeros(STEPS, np.int64)
-        self._least = (least or LATIN_LEAST, least or DENSE_LEAST)
+        self._given = least
         self._blocked = blocked
         self._packed: list[bytes] = []
         self._loose: list[str] = []
@@ -115,7 +118,8 @@ class Index:
             entry, way = np.nonzero(self._tags[slots] == tags[:, None])
             met = self._places[slots[entry], way]
             entry, met = entry[met >= 0], met[met >= 0].astype(np.int64)
-            if met.size or not starts.all() or self._blocked is not None:
+            alone = len(salts) == 1 or bool(starts.all())
+            if met.size or not alone or self._blocked is not None:
                 found = settle(Entries(rows, slots, tags, first), rows[entry], met)
         before = found.kept[rows].cumsum() - found.kept[rows]
         way = self._used[slots] + before - before[first]
@@ -131,7 +135,10 @@ class Index:
 
     def _settle(self, new: Sketches, salts: U64, entries: Entries, later: I64, earlier: I64) -> Found:
         """Compare the texts with what shares a band key: earlier ones in the index, and each other."""
-        least = np.where(new.dense, self._least[1], self._least[0])
+        least = np.where(new.dense, DENSE_LEAST, LATIN_LEAST)
+        least += (SHORT_LEAST - least) * np.clip((SHORT - new.sizes) / (SHORT - SHORTEST), 0, 1)
+        if self._given is not None:
+            least[:] = self._given
         count = len(salts)
         code, _ = _distinct(later << 32 | earlier)
         later, earlier = code >> 32, code & UINT32

@@ -34,11 +34,12 @@ for _vowel, _syllables in VOWELS.items():
     VOWEL[[ord(syllable) for syllable in _syllables]] = ord(_vowel)
 
 
-def spelling(codes: NDArray[np.uint32], first: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """The code points of texts in one spelling; `first` says where a text begins."""
+def spelling(codes: NDArray[np.uint32], starts: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """The code points of texts in one spelling; `starts` says where each begins."""
     codes = SPELLED[codes]
     marks = (codes == LONG) | (codes == SAME_KANJI) | (codes == SAME) | (codes == VOICED)
-    at = np.flatnonzero(marks & ~first)
+    marks[starts] = False
+    at = np.flatnonzero(marks)
     mark, before = codes[at], codes[at - 1]
     vowel = VOWEL[before]
     codes[at] = np.where(mark == LONG, np.where(vowel > 0, vowel, mark), before + (mark == VOICED))

@@ -25,8 +25,8 @@ Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 ROWS = 4
-BANDS = 24
-"""Of four cells each: two texts that share 0.68 of their n-grams agree in one of them with probability 0.997."""
+BANDS = 20
+"""Of four cells each: two texts that share 0.68 of their n-grams agree in one of them with probability 0.99."""
 CELLS = ROWS * BANDS
 DENSE_FROM = 0x3041
 """From the kana on a character says about as much as a syllable or a word: n-grams of 3 do, elsewhere of 5."""
@@ -47,8 +47,8 @@ class Sketches(NamedTuple):
 
     grams: U32
     """The n-grams as hashes, one text after the other, with repetitions."""
-    owners: I64
-    """Which text each belongs to."""
+    sizes: I64
+    """How many n-grams each text has."""
     dense: Flags
     """Of each text: whether more than half of it is kana, kanji or the like."""
     minima: U64
@@ -63,34 +63,38 @@ def sketches(texts: Sequence[str], with_minima: bool = True) -> Sketches:
     """
     padded = [text if len(text) >= GRAM else text.ljust(GRAM, "\0") for text in texts]
     lengths = np.fromiter(map(len, padded), np.int64, len(padded))
-    owners = np.repeat(np.arange(lengths.size), lengths)
-    left = np.repeat(lengths.cumsum(), lengths) - np.arange(owners.size)
     codes = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), "<u4").astype(np.uint32)
+    ends = lengths.cumsum()
     wide = bool(codes.max() >= SPELLED_FROM)
     if wide:
-        codes = spelling(codes, left == np.repeat(lengths, lengths))
+        codes = spelling(codes, ends - lengths)
     two = codes[:-1] * np.uint32(FACTOR) + codes[1:]
     four = two[:-2] * np.uint32(FACTOR * FACTOR & UINT32) + two[2:]
-    grams = four[:-1] * np.uint32(FACTOR) + codes[4:]
-    dense = np.zeros(lengths.size, np.bool_)
-    whole = left[:-4] >= GRAM
+    grams = np.append(four[:-1] * np.uint32(FACTOR) + codes[4:], np.zeros(GRAM - 1, np.uint32))
+    whole = np.ones(codes.size, np.bool_)
+    for last in range(1, GRAM):
+        whole[ends - last] = False
+    sizes, dense = lengths - (GRAM - 1), np.zeros(lengths.size, np.bool_)
     if wide:
         is_dense = codes >= DENSE_FROM
-        dense = np.bincount(owners, is_dense) * 2 > lengths
-        short = is_dense[:-2] | is_dense[1:-1]  # a Latin letter or a figure before Japanese belongs to it
-        three = two[:-1] * np.uint32(FACTOR) + codes[2:]
-        grams = np.where(short, three, np.append(grams, three[-2:]))
-        whole = left[:-2] >= np.where(short, DENSE_GRAM, GRAM)
-    grams, owners = grams[whole], owners[: whole.size][whole]
+        short = np.append(is_dense[:-1] | is_dense[1:], False)  # a Latin letter before Japanese belongs to it
+        grams[:-2] = np.where(short[:-2], two[:-1] * np.uint32(FACTOR) + codes[2:], grams[:-2])
+        for last in range(DENSE_GRAM, GRAM):
+            whole[ends - last] = short[ends - last]
+        starts = ends - lengths
+        sizes = np.add.reduceat(whole, starts, dtype=np.int64)
+        dense = np.add.reduceat(is_dense, starts, dtype=np.int64) * 2 > lengths
+    grams = grams[whole]
     grams ^= grams >> np.uint32(16)  # every bit made to depend on all others, as MurmurHash3 ends
     grams *= np.uint32(0x85EBCA6B)
     grams ^= grams >> np.uint32(13)
     grams *= np.uint32(0xC2B2AE35)
     grams ^= grams >> np.uint32(16)
     if not with_minima:
-        return Sketches(grams, owners, dense, np.zeros((0, BANDS), np.uint64))
+        return Sketches(grams, sizes, dense, np.zeros((0, BANDS), np.uint64))
 
-    cells = (grams.astype(np.uint64) * np.uint64(CELLS) >> HALF).astype(np.int64) + owners * CELLS
+    cells = ((grams >> np.uint32(16)) * np.uint32(CELLS) >> np.uint32(16)).astype(np.intp)
+    cells += np.repeat(np.arange(0, lengths.size * CELLS, CELLS), sizes)
     least = np.full(lengths.size * CELLS, UINT32, np.uint32)
     np.minimum.at(least, cells, grams * np.uint32(FACTOR))  # the lower bits decide: the upper ones chose the cell
     least = least.reshape(-1, CELLS)
@@ -103,7 +107,7 @@ def sketches(texts: Sequence[str], with_minima: bool = True) -> Sketches:
         least[row, cell] = least[row, donor]
         row, cell = row[~(found := filled[row, donor])], cell[~found]
     minima = (least * np.uint32(0x85EBCA6B) >> np.uint32(16)).astype("<u2").view("<u8").astype(np.uint64)
-    return Sketches(grams, owners, dense, minima)
+    return Sketches(grams, sizes, dense, minima)
 
 
 def jaccard(one: Sketches, other: Sketches, of_one: I64, of_other: I64) -> Floats:
@@ -118,8 +122,8 @@ def jaccard(one: Sketches, other: Sketches, of_one: I64, of_other: I64) -> Float
 
 def _labelled(sketch: Sketches, wanted: I64, side: int) -> U64:
     """The n-grams of the wanted texts: the place in `wanted`, the n-gram and the side in one number each."""
-    starts = np.searchsorted(sketch.owners, wanted)
-    sizes = np.searchsorted(sketch.owners, wanted, "right") - starts
+    sizes = sketch.sizes[wanted]
+    starts = (sketch.sizes.cumsum() - sketch.sizes)[wanted]
     skipped: I64 = starts - sizes.cumsum() + sizes
     offsets = np.repeat(skipped, sizes) + np.arange(int(sizes.sum()))
     pairs = np.repeat(np.arange(wanted.size, dtype=np.uint64) << HALF, sizes)

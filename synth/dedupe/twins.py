@@ -38,8 +38,8 @@ class Dedupe(Value):
     near: bool = True
     """Also find near-duplicates; else only texts that are equal after normalising."""
     threshold: float | None = Field(default=None, gt=0, le=1)
-    """The share of n-grams in common (Jaccard) from which two texts are the same; 0.65 for alphabets, 0.6 for Japanese
-    and Chinese, whose questions are shorter, unless given."""
+    """The share of n-grams in common (Jaccard) from which two texts are the same. Unless given 0.65 for alphabets and
+    0.6 for Japanese and Chinese, and more for texts of a few words, where one other word asks for something else."""
     per_template: int | None = Field(default=None, ge=1)
     """How many texts that differ only in their numbers are kept; all of them unless given."""
 
