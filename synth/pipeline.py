@@ -50,7 +50,7 @@ from synth.scheduler import watched
 from synth.screen import Screen
 from synth.seed_spool import SeedSpool
 from synth.selection import select
-from synth.split import split_of
+from synth.split import deal
 from synth.store import Store
 from synth.teacher import Teacher
 from synth.types import Outcome, Rejection, Request, Sample
@@ -405,10 +405,14 @@ class _Written:
     twins: dict[str, Sample]
     """Samples that were kept in place of the shown duplicates."""
     benchmarks: tuple[BenchmarkRecord, ...]
+    notice: str
 
 
 def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, screen: Screen) -> _Written:
     """Select, split and write; everything in id order, so that the same outcomes give the same bytes."""
+    every = (one for one in select(outcomes.accepted(), loaded.recipe.selection) if isinstance(one, Sample))
+    dealt = deal(((one.seed_id, one.question() or one.answer()) for one in every), loaded.recipe.split)
+    only = next(iter(loaded.recipe.split.fractions))
     refused: list[str] = []
     examples: list[Sample] = []
     shown: Counter[str] = Counter()
@@ -431,7 +435,7 @@ def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, screen: Scree
                 stride *= 2
             if made == loaded.recipe.selection.rows:
                 end = f"{chosen.parent_id}/{LAST_ID}"
-            yield split_of(chosen.seed_id, loaded.recipe.split), chosen
+            yield dealt.splits.get(chosen.seed_id, only), chosen
 
     def shown_rejections(every: Iterable[Rejection]) -> Iterator[Rejection]:
         for rejection in every:
@@ -449,7 +453,7 @@ def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, screen: Scree
     known = {name: sample for name, sample in twins.items() if sample is not None}
     few = min(EXAMPLES, len(examples))
     shown_rows = [examples[place * len(examples) // few] for place in range(few)]
-    return _Written(written, dict(Counter(refused)), shown_rows, rejections, known, screen.record())
+    return _Written(written, dict(Counter(refused)), shown_rows, rejections, known, screen.record(), dealt.notice)
 
 
 def _manifest(
@@ -495,7 +499,7 @@ def _manifest(
         not_selected=written.not_selected,
         rows=written.written.rows,
         scores=written.written.scores,
-        notice=written.written.notice,
+        notice=f"{written.written.notice} {written.notice}".strip(),
         ledger=tuple(store.ledger()),
         budget_microusd=recipe.cap_microusd(),
         caps=recipe.budget,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 
 import orjson
 import pytest
@@ -182,3 +183,20 @@ def test_novelty_without_dedupe_is_a_mistake_with_its_place(tmp_path):
     (tmp_path / "seeds.jsonl").write_text('{"q": "?"}\n')
     with pytest.raises(RecipeError, match=r"recipe.yaml:10:.*novel_against.*dedupe"):
         load(tmp_path)
+
+
+def test_the_splits_of_a_run_share_no_template(made, tmp_path):
+    dice = random.Random(1)
+    texts = ["".join(dice.choices("海山川駅橋森庭島港畑あいうえおかきくけこさしす", k=20)) for _ in range(20)]
+    questions = [f"{text}を{n}個、{text[::-1]}を{n + 3}個買うと？" for text in texts for n in (2, 3, 5)]
+    dice.shuffle(questions)
+    result, _, _ = made(ANSWER, Teacher(), questions, "split: {fractions: {train: 0.6, test: 0.4}}")
+    where: dict[str, set[str]] = {}
+    rows = [json.loads(line) for line in (tmp_path / "run" / "rows.jsonl").read_text().splitlines()]
+    for row in rows:
+        template = "".join(c for c in row["messages"][0]["content"] if not c.isdigit())
+        where.setdefault(template, set()).add(row["split"])
+    assert len(rows) == len(questions)
+    assert len(where) == 20
+    assert all(len(splits) == 1 for splits in where.values())
+    assert set(result.manifest.rows) == {"train", "test"}
