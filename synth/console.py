@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import sys
 import time
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
@@ -32,11 +33,13 @@ from synth.backends.practice import PRACTICE_MODELS
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
 from synth.budget import Caps, standing, usd
+from synth.dedupe.decontaminate import BenchmarkRecord
 from synth.endpoint import Endpoint
 from synth.errors import FolderError, Interrupted
 from synth.halt import Halt
 from synth.lock import holder
 from synth.manifest import Manifest, read_manifest
+from synth.parts import Report
 from synth.pipeline import Options, Result
 from synth.prices import tariff
 from synth.progress import Progress
@@ -81,13 +84,17 @@ _out = _Console(highlight=False)
 _err = _Console(stderr=True, highlight=False)
 
 
-def checked(loaded: LoadedRecipe, count: int, repeated: int, *, as_json: bool) -> None:
+def checked(loaded: LoadedRecipe, count: int, refused: Counter[str], *, as_json: bool) -> None:
     """Say that a recipe is sound and what it would do."""
     recipe = loaded.recipe
     if as_json:
-        _json({"recipe": recipe.name, "seeds": count, "repeated": repeated, "sha256": loaded.sha256})
+        repeated = refused.pop("repeated_seed", 0)
+        said = {"recipe": recipe.name, "seeds": count, "repeated": repeated, "refused": refused}
+        _json({**said, "sha256": loaded.sha256})
         return
-    _out.print(f"[green]ok[/]  {recipe.name}: {count:,} seeds" + (f", {repeated:,} repeated" if repeated else ""))
+    words = {"repeated_seed": "repeated", "not_novel": "not novel"}
+    dropped = "".join(f", {number:,} {words.get(reason, reason)}" for reason, number in refused.items())
+    _out.print(f"[green]ok[/]  {recipe.name}: {count:,} seeds{dropped}")
     for name, endpoint in recipe.teachers.items():
         _out.print(f"    teacher {name}: {escape(endpoint.model)} at {escape(endpoint.base_url)}{_priced(endpoint)}")
         if (most := _held_at_once(endpoint, recipe.budget)) < endpoint.limits.max_in_flight:
@@ -295,6 +302,25 @@ def _with_ids(
     if missing:
         raise FolderError(f"There is no {missing[0]!r} in {folder}.")
     return [record for one in ids for record in exact[one] or made[one]]
+
+
+def sifted(report: Report, out: Path | None, benchmarks: Iterable[BenchmarkRecord] = (), *, as_json: bool) -> None:
+    """What a command on files kept and removed."""
+    rows, kept = sum(report.rows.values()), sum(report.kept.values())
+    covered = [benchmark.model_dump() for benchmark in benchmarks]
+    if as_json:
+        _json({"rows": report.rows, "kept": kept, "removed": report.removed, "benchmarks": covered, "out": out})
+        return
+    _out.print(f"{rows:,} rows  [green]{kept:,} kept[/]  {rows - kept:,} removed")
+    table = _table("reason", "rows", "", right=1)
+    for reason, count in report.removed.most_common():
+        table.add_row(reason, f"{count:,}", f"{count / rows:.1%}")
+    if report.removed:
+        _out.print(table)
+    for benchmark in benchmarks:
+        _out.print(f"{benchmark.name}: {benchmark}", markup=False, soft_wrap=True)
+    if out is not None:
+        _out.print(f"written to {out}", markup=False, soft_wrap=True)
 
 
 def practice(host: str, port: int, faults: str, key: str | None) -> int:
@@ -533,6 +559,9 @@ def _summary(manifest: Manifest) -> None:
             "not the provider"
         )
     table = _table("stage", "asked", "drafts", "kept", "refused", right=1)
+    if manifest.seeds.refused:
+        reasons = "  ".join(f"{reason} {count:,}" for reason, count in manifest.seeds.refused.items())
+        table.add_row("seeds", "", "", f"{manifest.seeds.count:,}", reasons)
     for stage in manifest.stages:
         reasons = "  ".join(f"{reason} {count:,}" for reason, count in stage.rejected.items())
         parked = f"  parked {stage.parked:,}" if stage.parked else ""
@@ -541,6 +570,8 @@ def _summary(manifest: Manifest) -> None:
         reasons = "  ".join(f"{reason} {count:,}" for reason, count in manifest.not_selected.items())
         table.add_row("selection", "", "", f"{manifest.row_count:,}", reasons)
     _out.print(table)
+    for benchmark in manifest.decontamination:
+        _out.print(f"{benchmark.name}: {benchmark}", markup=False, soft_wrap=True)
 
 
 def _board(board: Scoreboard) -> Table:

@@ -10,13 +10,15 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 from synth.ask import RAISED_CAP, UnitAsk
-from synth.dedupe import Twins, text_of
+from synth.dedupe import TWIN_REASONS, text_of
 from synth.errors import Fatal, FolderError, Interrupted, Rejected, TeacherError, Transient
 from synth.halt import Halt
+from synth.named import KNOWN
 from synth.outcomes import Outcomes
 from synth.progress import Progress
 from synth.recipe import Recipe, Stage
 from synth.scheduler import Channel, in_order, together
+from synth.screen import NOT_NOVEL, Screen
 from synth.store import Store
 from synth.teacher import Teacher, Unit
 from synth.templates import Templates
@@ -64,6 +66,7 @@ class Line:
     outcomes: Outcomes
     progress: Progress
     halt: Halt
+    screen: Screen
     window: int
     journal: bool = True
     """Whether parked units are written down; an export only reads."""
@@ -95,7 +98,7 @@ class Line:
         while batch := await asyncio.to_thread(lambda: list(itertools.islice(seeds, SEED_BATCH))):
             for seed in batch:
                 if isinstance(seed, Rejection):
-                    self.progress.repeated += 1
+                    self.progress.refuse_seed(seed.reason)
                     self.outcomes.reject(seed)
                     continue
                 hasty = not self.scan or isinstance(self.halt.error, Interrupted)
@@ -270,7 +273,8 @@ class Gate:
         self.out = out
         self._line = line
         self._stage = stage
-        self._twins = None if stage.dedupe is None else Twins(stage.dedupe)
+        self._screen = line.screen
+        self._twins = line.screen.twins.get(stage.name)
         self._text_of = text_of("question" if stage.dedupe is None else stage.dedupe.by)
         self._count = line.progress.stages[stage.name]
         self._first = stage is line.recipe.stages[0]
@@ -296,14 +300,20 @@ class Gate:
                 await self.out.put(kept)
 
     def _checked(self, sample: Sample) -> Sample | Rejection:
+        if self._screen.benchmarks is not None:
+            try:
+                self._screen.check(sample)
+            except Rejected as error:
+                return _rejection(sample, error)
         if self._twins is None:
             return sample
         match = self._twins.add_batch([sample.id], [self._text_of(sample)])[0]
         if match is None:
             return sample
-        reason = {"exact": "duplicate", "near": "near_duplicate", "template": "template_quota"}[match.kind]
-        refused = _rejection(sample, Rejected(reason, f"of {match.twin_id}"))
-        return replace(refused, twin_id=match.twin_id, similarity=match.similarity)
+        known = match.twin_id.startswith(KNOWN)
+        twin = match.twin_id.removeprefix(KNOWN)
+        refused = _rejection(sample, Rejected(NOT_NOVEL if known else TWIN_REASONS[match.kind], f"of {twin}"))
+        return replace(refused, twin_id=twin, similarity=match.similarity)
 
 
 def _anew(stage: Stage, ask: UnitAsk, made: Results) -> UnitAsk | None:

@@ -57,13 +57,20 @@ class Progress:
     budget: Budget
     total_seeds: int | None = None
     seeds: int = 0
-    repeated: int = 0
+    refused_seeds: Counter[str] = field(default_factory=Counter[str])
+    """By reason, repeated ones included."""
     seeds_done: int = 0
     rows: int = 0
     """Samples that passed the last stage."""
     warning: str = ""
     """What this machine could not give the run; empty when nothing was missing."""
     began: float = field(default_factory=time.monotonic)
+
+    def refuse_seed(self, reason: str) -> None:
+        """Count a seed that is not used."""
+        self.refused_seeds[reason] += 1
+        if self.total_seeds is not None and reason != "repeated_seed":  # those were never among them
+            self.total_seeds -= 1
 
     def in_flight(self) -> int:
         """Requests on the wire."""
@@ -87,8 +94,8 @@ class Progress:
         return sum(count.unfinished for count in self.stages.values())
 
     def rejected(self) -> Counter[str]:
-        """Rejections by reason, repeated seeds included."""
-        total = Counter({"repeated_seed": self.repeated}) if self.repeated else Counter[str]()
+        """Rejections by reason, refused seeds included."""
+        total = Counter(self.refused_seeds)
         for count in self.stages.values():
             total.update(count.rejected)
         return total

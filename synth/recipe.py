@@ -16,6 +16,7 @@ from pydantic import Field, JsonValue, ValidationError
 from synth import seeds, yaml_places
 from synth.budget import Caps
 from synth.dedupe import Dedupe
+from synth.dedupe.decontaminate import Decontaminate
 from synth.endpoint import Endpoint
 from synth.errors import Problem, RecipeError
 from synth.generators import Generator
@@ -51,6 +52,9 @@ class Stage(Value):
     """How often to ask anew when the teacher refuses or nothing of its reply passes the validators: with twice
     max_tokens after a reply that was cut, and the last time the teacher's `fallback`, if it has one."""
     dedupe: Dedupe | None = None
+    novel_against: list[str] = []
+    """Data that exists already and that `dedupe` compares with too: paths from the recipe's folder of files or run
+    folders, or `hub:OWNER/NAME[/CONFIGURATION][@SPLIT]`."""
     scorers: list[Scorer] = []
 
 
@@ -74,6 +78,7 @@ class Recipe(Value):
     teachers: dict[Name, Endpoint] = Field(min_length=1)
     """Named endpoints; the first is the one that plug-ins ask when they name none."""
     stages: list[Stage] = Field(min_length=1)
+    decontaminate: Decontaminate | None = None
     selection: Selection = Selection()
     split: Split = Split()
     output: Output = Output()
@@ -318,6 +323,9 @@ def _names(recipe: Recipe) -> list[_At]:
             found.append((("stages",), Problem(f"{count} stages are called {name!r}; give each its own name")))
     scores = Counter(scorer.name for stage in recipe.stages for scorer in stage.scorers)
     for index, stage in enumerate(recipe.stages):
+        if stage.novel_against and stage.dedupe is None:
+            message = "it compares as `dedupe` says, and this stage has none; give it one, such as {by: question}"
+            found.append((("stages", index, "novel_against"), Problem(message)))
         for way, plugin in _plugins(stage):
             teacher = getattr(plugin, "teacher", None)
             if teacher is not None and teacher not in recipe.teachers:

@@ -25,6 +25,7 @@ MOST_FRAMES = 10
 LAYERS = (
     {"types", "errors"},
     {
+        "shapes",
         "disk",
         "lock",
         "database",
@@ -37,14 +38,13 @@ LAYERS = (
         "endpoint",
         "concurrency",
         "scheduler",
-        "split",
         "selection",
         "outcomes",
     },
     {"emergency", "salvage", "writer"},
     {
         *("schema", "account", "budget", "limits", "rate_headers", "replies", "store", "seeds", "seed_spool"),
-        *("templates", "dedupe"),
+        *("templates", "dedupe", "named", "split"),
     },
     {"answers"},
     {"backends"},
@@ -54,10 +54,12 @@ LAYERS = (
     {"generators", "validators", "scorers"},
     {"recipe"},
     {"fingerprint", "up_to_date"},
-    {"progress", "manifest", "datasets", "report"},
+    {"progress", "screen", "manifest", "datasets", "report"},
     {"line"},
     {"pipeline"},
+    {"parts"},
     {"api", "console"},
+    {"commands"},
     {"cli"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

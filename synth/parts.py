@@ -1,0 +1,228 @@
+"""The parts of a run on their own: dedupe, validate, decontaminate, score and split for files that exist already.
+
+Rows are read in pieces, so memory does not grow with a file, but for what an index keeps of each row. What is kept is
+written as it stood in its file; what is removed goes into `removed.jsonl` with its reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from synth import yaml_places
+from synth.datasets.files import whole_file
+from synth.datasets.tables import Piece, Write, ending, pieces, writer
+from synth.dedupe import TWIN_REASONS, Dedupe, Twins
+from synth.dedupe.decontaminate import Benchmarks
+from synth.errors import Problem, RecipeError, Rejected
+from synth.named import KNOWN, prefill
+from synth.recipe import Stage
+from synth.shapes import PARTS, SHAPES, part_of, sample_of
+from synth.types import Fields, Sample, Value
+from synth.validators import Validator
+
+P = TypeVar("P", bound=Value)
+
+VALIDATOR: TypeAdapter[Validator] = TypeAdapter(Validator)
+REMOVED = "removed.jsonl"
+
+
+class Removal(NamedTuple):
+    """Why a row is removed."""
+
+    reason: str
+    detail: str = ""
+    pair: Mapping[str, Any] = {}
+    """What it was compared with, for people to look at."""
+
+
+Verdict = Removal | str
+"""Why a row is removed; or the split it goes to, empty when there are none."""
+Judge = Callable[[Sequence[Sample]], Iterable[Verdict]]
+
+
+@dataclass(slots=True)
+class Report:
+    """What was read, kept and removed."""
+
+    rows: Counter[str] = field(default_factory=Counter[str])
+    """By file."""
+    removed: Counter[str] = field(default_factory=Counter[str])
+    """By reason."""
+    kept: Counter[str] = field(default_factory=Counter[str])
+    """By split; under an empty name when there are none."""
+
+
+def sift(
+    files: Sequence[Path], out: Path | None, judge: Judge, by: str = "messages", splits: Sequence[str] = ("",)
+) -> Report:
+    """Put every row of the files before a judge, and write what is kept and what is not into the folder `out`.
+
+    `by` is what the judge looks at: `question`, `answer` or `messages` of a row in a known shape, or a column's name.
+    `splits` are the names it gives to what it keeps.
+    Raises RecipeError when a file cannot be read, or a row has no known shape; FolderError when the disk refuses.
+    """
+    report = Report()
+    with ExitStack() as stack:
+        place = None if out is None else _Place(files, out, stack)
+        for path in files:
+            writes = {split: place.kept(path, split) for split in splits} if place else {}
+            for piece, samples in samples_of(path, by):
+                verdicts = list(judge(samples))
+                report.rows[str(path)] += len(samples)
+                report.removed.update(verdict.reason for verdict in verdicts if isinstance(verdict, Removal))
+                report.kept.update(verdict for verdict in verdicts if isinstance(verdict, str))
+                for split, write in writes.items():
+                    write(piece, [verdict == split for verdict in verdicts])
+                for number, row, verdict in zip(piece.numbers, piece.rows, verdicts, strict=True):
+                    if place is not None and isinstance(verdict, Removal):
+                        place.remove(path, number, row, verdict)
+    return report
+
+
+def samples_of(path: Path, by: str) -> Iterator[tuple[Piece, list[Sample]]]:
+    """The rows of a file in pieces, each row as a sample too. Raises RecipeError as `sift` does."""
+    for piece in pieces(path):
+        named = zip(piece.numbers, piece.rows, strict=True)
+        yield piece, [_sample(row, path, number, by) for number, row in named]
+
+
+def text_by(sample: Sample, by: str) -> str:
+    """The part of a row that is compared."""
+    if by in PARTS and sample.messages:
+        return part_of(sample, by)
+    value = sample.fields.get(by)
+    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+
+
+def deduping(dedupe: Dedupe, known: Iterable[str] = ()) -> Judge:
+    """Removes twins of earlier rows (`duplicate`, `near_duplicate`), and of what is known by these names (`not_novel`).
+
+    Raises RecipeError when what is known cannot be read.
+    """
+    twins = Twins(dedupe)
+    prefill(twins, known, Path(), dedupe.by)
+
+    def judge(samples: Sequence[Sample]) -> Iterator[Verdict]:
+        compared = {sample.id: text for sample in samples if (text := text_by(sample, dedupe.by)).strip()}
+        matches = dict(zip(compared, twins.add_batch(list(compared), list(compared.values())), strict=True))
+        for sample in samples:
+            match = matches.get(sample.id)
+            if match is None:
+                yield ""
+            else:
+                twin = match.twin_id.removeprefix(KNOWN)
+                reason = "not_novel" if twin != match.twin_id else TWIN_REASONS[match.kind]
+                yield Removal(reason, f"of {twin}", {"twin": twin, "similarity": match.similarity})
+
+    return judge
+
+
+def validating(validators: Sequence[Validator]) -> Judge:
+    """Removes what a validator refuses, with its reason."""
+
+    def judge(samples: Sequence[Sample]) -> Iterator[Verdict]:
+        for sample in samples:
+            try:
+                for validator in validators:
+                    validator.check(sample)
+                yield ""
+            except Rejected as error:
+                yield Removal(error.reason, error.detail)
+
+    return judge
+
+
+def decontaminating(benchmarks: Benchmarks, by: str, hits: Counter[str]) -> Judge:
+    """Removes what holds an item of a benchmark (`contaminated`), and counts it by benchmark."""
+
+    def judge(samples: Sequence[Sample]) -> Iterator[Verdict]:
+        for sample in samples:
+            hit = benchmarks.find(text_by(sample, by))
+            if hit is None:
+                yield ""
+            else:
+                hits[hit.item.benchmark] += 1
+                yield Removal("contaminated", str(hit), hit.pair())
+
+    return judge
+
+
+def validators_of(checks: Sequence[str]) -> list[Validator]:
+    """Validators by their kind or their recipe's words; those of a recipe that names none, without any.
+
+    Raises RecipeError for what is no validator.
+    """
+    if not checks:
+        return list(Stage.model_fields["validators"].default)
+    return [_plugin(VALIDATOR, "--check", text) for text in checks]
+
+
+def _plugin(kinds: TypeAdapter[P], option: str, text: str) -> P:
+    value, _, problems = yaml_places.load(text, option)
+    if problems:
+        raise RecipeError(problems)
+    try:
+        plugin = kinds.validate_json(orjson.dumps({"kind": value} if isinstance(value, str) else value), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"][1:])
+        message = str(first["msg"]).removeprefix("Value error, ")
+        if first["type"] == "union_tag_invalid":
+            message = f"there is no such kind; choose one of {first.get('ctx', {}).get('expected_tags')}"
+        elif first["type"] == "extra_forbidden":
+            message = "there is no field of this name"
+        raise RecipeError(Problem(message, f"{option} {text}", field=field)) from None
+    if getattr(plugin, "language", None) == "":
+        kind = getattr(plugin, "kind", "")
+        raise RecipeError(f"{option} {text}: name the language, as in '{{kind: {kind}, language: ja}}'.")
+    return plugin
+
+
+def _sample(row: Fields, path: Path, number: int, by: str) -> Sample:
+    name = f"{path}:{number}"
+    sample = sample_of(row, name)
+    if sample is not None and (by in PARTS or by in row):
+        return sample
+    if by in row:
+        return Sample(id=name, seed_id=name, parent_id=name, stage="", draw=0, messages=(), fields=row)
+    columns = ", ".join(row) or "none"
+    if by not in PARTS:
+        raise RecipeError(Problem(f"there is no column {by!r}; its columns are {columns}", str(path), number))
+    message = f"its columns are {columns}; one of these shapes is expected: {SHAPES}, or a column's name after --by"
+    raise RecipeError(Problem(message, str(path), number))
+
+
+class _Place:
+    """The folder that is written to, each file under its own name, in its split's folder when there are splits."""
+
+    def __init__(self, files: Sequence[Path], out: Path, stack: ExitStack) -> None:
+        for name, count in Counter(path.name for path in files).items():
+            if count > 1:
+                raise RecipeError(
+                    f"{count} of the files are called {name}, and would take each other's place in {out}."
+                )
+        for path in files:
+            ending(path)
+            if path.resolve() == (out / path.name).resolve():
+                raise RecipeError(f"{path} would be written over; choose another folder with --out.")
+        self._out = out
+        self._stack = stack
+        self._removed = stack.enter_context(whole_file(out / REMOVED))
+
+    def kept(self, path: Path, split: str) -> Write:
+        """What writes rows of a file."""
+        file = self._stack.enter_context(whole_file(self._out / split / path.name))
+        return writer(path, file, self._stack)
+
+    def remove(self, path: Path, number: int, row: Fields, removal: Removal) -> None:
+        """Write down a row that was removed."""
+        line = {"file": str(path), "row": number, **removal._asdict(), "columns": row}
+        self._removed.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
