@@ -218,7 +218,9 @@ def show(folder: Path, ids: tuple[str, ...], rejected: bool, reason: str, count:
 @command.command()
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--faults", default="usual", show_default=True, type=click.Choice(["usual", "held_out", "faultless"]))
+@click.option(
+    "--faults", default="usual", show_default=True, type=click.Choice(["usual", "held_out", "faultless", "unhealthy"])
+)
 @click.option("--key", default=None, help="Demand this API key.")
 def practice(port: int, host: str, faults: str, key: str | None) -> int:
     """Serve the practice teacher: an OpenAI-compatible server of exercises, for trying things out."""

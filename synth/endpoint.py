@@ -18,12 +18,12 @@ from synth.types import Value
 
 PRACTICE = "practice:"
 REPLAY = "replay:"
-PRACTICE_KINDS = ("", "usual", "faultless", "held_out")
+PRACTICE_KINDS = ("", "usual", "faultless", "held_out", "unhealthy")
 
 
 def _base_url(url: str) -> str:
     if url.startswith(PRACTICE) and url.removeprefix(PRACTICE) not in PRACTICE_KINDS:
-        raise ValueError(f"{url!r} is not one of practice:, practice:faultless, practice:held_out")
+        raise ValueError(f"{url!r} is not one of practice:, practice:faultless, practice:held_out, practice:unhealthy")
     if url.startswith((PRACTICE, REPLAY)):
         return url
     parts = urlsplit(url)

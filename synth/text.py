@@ -43,3 +43,19 @@ def fold(text: str) -> str:
 def prose(text: str) -> str:
     """The text without code, formulae, addresses: what a reader would call its language."""
     return NOT_PROSE.sub(" ", text)
+
+
+FENCE_LINE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
+
+
+def open_fence(text: str) -> str:
+    """The line of a code fence that is never closed; empty when there is none (CommonMark 0.31, section 4.5)."""
+    opened, mark = "", ""
+    for line in FENCE_LINE.finditer(text):
+        ticks, rest = line[1], line[2].strip()
+        if not mark:
+            if ticks[0] == "~" or "`" not in rest:
+                opened, mark = line[0].strip(), ticks
+        elif ticks.startswith(mark) and not rest:
+            mark = ""
+    return opened if mark else ""

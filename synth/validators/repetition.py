@@ -30,13 +30,18 @@ class Repetition(Value):
 
     def check(self, sample: Sample) -> None:
         """Raise Rejected(`repetition`)."""
-        text = subject(sample)
-        unit = looping(text)
-        if unit:
-            raise Rejected("repetition", f"it ends in a loop of {unit[:80]!r}")
-        sentence, copies = commonest_sentence(text)
-        if copies:
-            raise Rejected("repetition", f"{copies} times the sentence {sentence[:80]!r}")
+        detail = find_repetition(subject(sample))
+        if detail is not None:
+            raise Rejected("repetition", detail)
+
+
+def find_repetition(text: str) -> str | None:
+    """What a text says again and again; None when it does not."""
+    unit = looping(text)
+    if unit:
+        return f"it ends in a loop of {unit[:80]!r}"
+    sentence, copies = commonest_sentence(text)
+    return f"{copies} times the sentence {sentence[:80]!r}" if copies else None
 
 
 def looping(text: str) -> str:

@@ -1,0 +1,54 @@
+"""No word of a short list of abuse."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Literal
+
+from synth.errors import Rejected
+from synth.text import fold, subject
+from synth.types import Sample, Value
+
+ENGLISH = re.compile(
+    r"\b(?:(?:mother)?fuck(?:ing|ed|er|ers|s|off)?|bullshit|piece of shit|shit(?:head|ty)|assholes?|bastards?|bitch(?:es)?|cunts?|dickheads?|"
+    r"morons?|retard(?:s|ed)?|sluts?|whores?|wankers?|faggots?|niggers?|kikes?|spics?|chinks?|trann(?:y|ies)|"
+    r"kill yourself|shut up|go to hell)\b"
+)
+JAPANESE = re.compile(
+    r"馬鹿野郎|ばかやろう|バカ野郎|くそったれ|クソ(?:野郎|が|やろう)|死ね(?!ば|な|る)|くたばれ|ぶっ殺|殺すぞ|殺してやる|キチガイ|気違い|きちがい|ガイジ|"
+    r"(?:消え|失せ)ろ|(?<![一-鿿ァ-ヶー])クズ(?=[。、!！が野だめ]|\Z)|ゴミクズ|カス野郎|ブス(?=[。、!！が野だめ]|\Z)|チョン(?=[。、!！が野だめ公])|土人|非国民|売女|淫売"
+)
+
+
+class Toxicity(Value):
+    """Refuse a text with a word of abuse, in English or Japanese, from a short list; `words` adds to it.
+
+    A list knows no context: it also refuses a text that only quotes such a word, and misses abuse in plain words.
+    """
+
+    kind: Literal["toxicity"] = "toxicity"
+    words: list[str] = []
+
+    def check(self, sample: Sample) -> None:
+        """Raise Rejected(`toxic`)."""
+        detail = find_toxic(subject(sample), tuple(self.words))
+        if detail is not None:
+            raise Rejected("toxic", detail)
+
+
+def find_toxic(text: str, words: tuple[str, ...] = ()) -> str | None:
+    """The first word of abuse in a text; None when there is none."""
+    folded = fold(text)
+    found = ENGLISH.search(folded) or (None if folded.isascii() else JAPANESE.search(folded))
+    if found is None and words:
+        found = _listed(words).search(folded)
+    return None if found is None else found[0]
+
+
+@cache
+def _listed(words: tuple[str, ...]) -> re.Pattern[str]:
+    """Whole words where they are written in Latin letters, any place in a text otherwise."""
+    return re.compile(
+        "|".join(rf"\b{re.escape(word)}\b" if word.isascii() else re.escape(word) for word in map(fold, words))
+    )
