@@ -140,7 +140,12 @@ def real_texts():
         pytest.skip("there is no ../shared/data")
     lines = {
         name: [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
-        for name in ("gsm8k_model_solutions.jsonl", "self_instruct_seeds.jsonl", "jcommonsenseqa.jsonl", "jsts_pairs.jsonl")
+        for name in (
+            "gsm8k_model_solutions.jsonl",
+            "self_instruct_seeds.jsonl",
+            "jcommonsenseqa.jsonl",
+            "jsts_pairs.jsonl",
+        )
     }
     english, japanese = [], []
     for row in lines["gsm8k_model_solutions.jsonl"]:
@@ -152,7 +157,10 @@ def real_texts():
             question = "\n\n".join(filter(None, (row["instruction"], instance["input"])))
             english += [sample(question), sample(question, instance["output"])]
     japanese += [sample(row["question"]) for row in lines["jcommonsenseqa.jsonl"]]
-    japanese += [sample("写真を説明してください。", row["sentence1"] + row["sentence2"]) for row in lines["jsts_pairs.jsonl"][:2000]]
+    japanese += [
+        sample("写真を説明してください。", row["sentence1"] + row["sentence2"])
+        for row in lines["jsts_pairs.jsonl"][:2000]
+    ]
     for name, into in (("mgsm_en.tsv", english), ("mgsm_ja.tsv", japanese)):
         with (DATA / name).open(encoding="utf-8", newline="") as file:
             into += [sample(row[0]) for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]

@@ -56,6 +56,7 @@ class RejectedRow(TypedDict):
     similarity: float | None
     messages: list[MessageColumns]
     scores: list[ScoreColumns]
+    repairs: list[str]
 
 
 def row(sample: Sample, teachers: Mapping[str, str]) -> Row:
@@ -88,6 +89,7 @@ def rejected_row(rejection: Rejection) -> RejectedRow:
         similarity=rejection.similarity,
         messages=_messages(sample.messages) if sample else [],
         scores=_scores(sample.scores) if sample else [],
+        repairs=list(sample.repairs) if sample else [],
     )
 
 

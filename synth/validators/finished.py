@@ -62,10 +62,14 @@ def find_truncation(text: str, finish_reason: str = "stop") -> str | None:
         why = "at a comma"
     elif line[-1:] not in ".!?。！？…" and any(line.rfind(left) > line.rfind(right) for left, right in PAIRS.items()):
         why = "inside a bracket or quotation"
-    elif len(line) >= FEWEST_CHARS and line[-1:].isalpha() and (
-        RUNNING.search(line)
-        or DANGLING.search(line)
-        or (RUNNING_JA.search(line) and STOPS_SHORT_JA.search(line) and not MAY_END_JA.search(line))
+    elif (
+        len(line) >= FEWEST_CHARS
+        and line[-1:].isalpha()
+        and (
+            RUNNING.search(line)
+            or DANGLING.search(line)
+            or (RUNNING_JA.search(line) and STOPS_SHORT_JA.search(line) and not MAY_END_JA.search(line))
+        )
     ):
         why = "inside a sentence"
     return f"it ends {why}: {text[-60:]!r}" if why else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal, cast
 
 import orjson
 
@@ -74,7 +74,7 @@ def find_broken_tool_call(text: str) -> str | None:
             value = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             return f"a tool call is not JSON ({error}): {body.strip()[:60]!r}"
-        if tagged and not (isinstance(value, dict) and isinstance(value.get("name"), str)):
+        if tagged and not (isinstance(value, dict) and isinstance(cast("dict[str, Any]", value).get("name"), str)):
             return f"a tool call names no tool: {body.strip()[:60]!r}"
     for block in JSON_FENCE.finditer(text) if "```" in text else ():
         if not SKETCH.search(block[1]):
