@@ -373,7 +373,7 @@ def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[_At]:
             for name in plugin.template_files():
                 option = [field for field in type(plugin).model_fields if getattr(plugin, field) == name][:1]
                 found += [(("stages", index, *way, *option), problem) for problem in templates.check(name, values)]
-            for option in ("question", "reference"):
+            for option in ("question", "reference", "tests", "entry_point"):
                 field = getattr(plugin, option, "")
                 if field and field not in fields:
                     message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"

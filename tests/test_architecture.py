@@ -40,6 +40,7 @@ LAYERS = (
         "split",
         "selection",
         "outcomes",
+        "sandbox",
     },
     {"emergency", "salvage", "writer"},
     {

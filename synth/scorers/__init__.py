@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from synth.scorers.code_tests import CodeTests
 from synth.scorers.exact_answer import ExactAnswer
 from synth.scorers.judge import Judge
 
-Scorer = Annotated[ExactAnswer | Judge, Field(discriminator="kind")]
+Scorer = Annotated[CodeTests | ExactAnswer | Judge, Field(discriminator="kind")]
