@@ -47,7 +47,7 @@ LAYERS = (
         *("schema", "account", "budget", "limits", "rate_headers", "replies", "store", "seeds", "seed_spool"),
         *("templates", "dedupe"),
     },
-    {"answers"},
+    {"answers", "agreement"},
     {"backends"},
     {"hedge", "explain"},
     {"teacher"},
