@@ -30,6 +30,7 @@ LAYERS = (
         "database",
         "text",
         "numerals",
+        "dates",
         "yaml_places",
         "halt",
         "prices",
