@@ -104,7 +104,7 @@ def final_answer(text: str) -> FinalAnswer | None:
     marked = [*(one for one in MARKED.finditer(text) if not (listed and one["letter"])), *HASHES.finditer(text)]
     if marked:
         last = max(marked, key=lambda match: match.start())
-        return FinalAnswer(_tidy(last["answer"]), "marked")
+        return FinalAnswer(_tidy(_boxed(last["answer"]) or last["answer"]), "marked")
     boxed = _boxed(text)
     if boxed is not None:
         return FinalAnswer(_tidy(boxed), "marked")

@@ -34,7 +34,7 @@ def test_numbers_are_read(text, value):
         ("He has:\n- 5 apples", "5 apples"), ("計算すると\n- 300円", "300円"), ("Apples left – 5", "5"), ("So it is -5", "-5"),
         ("The final answer is:\n\n$$72$$", "72"), ("答えは:\n\n$$72$$", "72"), ("答えは、72円です。", "72円"),
         ("A: Paris\nB: London\nThe correct answer is B.", "B"), ("A：京都\nB：東京\n正解はBです。", "B"),
-        ("答えはどうなるでしょうか。まず考えます。3+4=7", "7"), ("答えは何ですか？ 3+4=7", "7"), ("最終的な答えは、\n12", "12"), ("答え：R6.5.1", "R6.5.1"),
+        ("答えはどうなるでしょうか。まず考えます。3+4=7", "7"), ("答えは何ですか？ 3+4=7", "7"), ("最終的な答えは、\n12", "12"), (r"答えは\boxed{12}です。", "12"), ("答え：R6.5.1", "R6.5.1"),
     ],
 )  # fmt: skip
 def test_the_final_answer_is_found(text, answer):

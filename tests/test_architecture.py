@@ -42,6 +42,7 @@ LAYERS = (
         "selection",
         "outcomes",
         "sandbox",
+        "symbolic",
     },
     {"emergency", "salvage", "writer"},
     {

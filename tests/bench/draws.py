@@ -7,6 +7,7 @@ four with replacement, so that there can be more than four; a question that none
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import random
@@ -14,12 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from synth import agreement
 from synth.agreement import Adaptive, Draw, enough, majority
 from synth.answers import final_answer, same_answer
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "gsm8k_model_solutions.jsonl"
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
-ROUNDS = 5
+ROUNDS = 20
 
 
 class Made(NamedTuple):
@@ -37,21 +39,7 @@ class Made(NamedTuple):
 
 def questions() -> list[list[Draw]]:
     records = [json.loads(line) for line in DATA.read_bytes().splitlines()]
-    return [_in_one_spelling([_draw(record[model]) for model in MODELS]) for record in records]
-
-
-def _in_one_spelling(four: Sequence[Draw]) -> list[Draw]:
-    """Answers that say the same, spelled the same: they are compared many times."""
-    said: list[str] = []
-    for draw in four:
-        if draw.answer is not None and not any(same_answer(draw.answer, one) for one in said):
-            said.append(draw.answer)
-    return [
-        draw
-        if draw.answer is None
-        else draw._replace(answer=next(one for one in said if same_answer(draw.answer, one)))
-        for draw in four
-    ]
+    return [[_draw(record[model]) for model in MODELS] for record in records]
 
 
 def _draw(solution: dict) -> Draw:
@@ -95,6 +83,7 @@ def _asked(outcome: Sequence[Draw], rule: Adaptive) -> list[Draw]:
 
 
 def main() -> None:
+    agreement.same_answer = functools.cache(same_answer)  # the same few answers are compared many times
     every = questions()
     solved = [sum(draw.verified for draw in four) for four in every]
     print(f"{len(every)} questions; solved by 0 to 4 of the four: {[solved.count(n) for n in range(5)]}")
