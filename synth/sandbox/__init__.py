@@ -45,6 +45,8 @@ its own would take 128 MiB of the address space."""
 INSIDE = Path(__file__).with_name("inside.py")
 CPU_SIGNALS = (signal.SIGXCPU, signal.SIGKILL)
 PROBE_S = 10.0
+PATIENCE = 10
+"""How many times the allowed processor time may pass on the clock: on a crowded machine code waits for its turn."""
 
 MISSING = (
     "model-written code is only run inside bubblewrap, which is not installed here; install it "
@@ -101,7 +103,7 @@ def problem() -> str:
                 capture_output=True,
                 env={},
                 pass_fds=(filter_fd,),
-                timeout=3 * PROBE_S,
+                timeout=PATIENCE * PROBE_S,
                 check=False,
             )
         except subprocess.TimeoutExpired:
@@ -117,7 +119,7 @@ async def failure(work: Work, timeout_s: float) -> str:
     """Run code and its tests in the sandbox; says which test failed and how, or an empty text when none did.
 
     `timeout_s` counts the processor's time, so that a busy machine changes no verdict; sleeping code is ended after
-    three times as long. As many run at once as there are processors. Raises Transient(`sandbox`) when the sandbox
+    ten times as long. As many run at once as there are processors. Raises Transient(`sandbox`) when the sandbox
     could not be entered.
     """
     async with _turn():
@@ -135,7 +137,7 @@ async def failure(work: Work, timeout_s: float) -> str:
         assert process.stdout is not None
         report, late = b"", False
         try:
-            async with asyncio.timeout(3 * timeout_s):
+            async with asyncio.timeout(PATIENCE * timeout_s):
                 process.stdin.write(_input(work, timeout_s, token))
                 process.stdin.close()
                 while len(report) < MOST_REPORT_BYTES and (piece := await process.stdout.read(MOST_REPORT_BYTES)):
@@ -150,7 +152,7 @@ async def failure(work: Work, timeout_s: float) -> str:
     if f"{token} began" not in report.decode("utf-8", "replace"):
         raise Transient("sandbox", f"bubblewrap ended with {process.returncode} before the code began")
     if late:
-        return f"no end within {3 * timeout_s:g} s"
+        return f"no end within {PATIENCE * timeout_s:g} s"
     # killed from inside: bubblewrap gives 128 and the signal
     ended_by = (process.returncode or 0) - 128
     return f"more than {timeout_s:g} s of processor time" if ended_by in CPU_SIGNALS else "the code ended the process"

@@ -36,7 +36,7 @@ class CodeTests(Value):
     name: str = "code_tests"
     tests: str
     entry_point: str = ""
-    timeout_s: float = Field(default=10.0, gt=0, le=600)
+    timeout_s: float = Field(default=5.0, gt=0, le=600)
 
     @model_validator(mode="after")
     def _can_run(self) -> CodeTests:
