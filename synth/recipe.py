@@ -36,6 +36,9 @@ V = TypeVar("V", bound=Value)
 SECRET = ("key_variable", "base_url")
 """Fields in which a key may have been typed by mistake: what they hold is never repeated."""
 
+FIELD_OPTIONS = ("question", "reference", "choices", "tests", "entry_point")
+"""Where plug-ins name fields that they read."""
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -390,11 +393,12 @@ def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[_At]:
             for name in plugin.template_files():
                 option = [field for field in type(plugin).model_fields if getattr(plugin, field) == name][:1]
                 found += [(("stages", index, *way, *option), problem) for problem in templates.check(name, values)]
-            for option in ("question", "reference"):
-                field = getattr(plugin, option, "")
-                if field and field not in fields:
-                    message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
-                    found.append((("stages", index, *way, option), Problem(message)))
+            for option in FIELD_OPTIONS:
+                named = getattr(plugin, option, "")
+                for field in (named,) if isinstance(named, str) else named:
+                    if field and field not in fields:
+                        message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
+                        found.append((("stages", index, *way, option), Problem(message)))
         fields = {**fields, **_added(stage)}
     return found
 
