@@ -1,4 +1,4 @@
-"""The commands that work on any dataset file: dedupe, validate, decontaminate."""
+"""The commands that work on any dataset file: dedupe, validate, decontaminate, split, score."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def decontaminate(
     index = benchmarks(against, Path(), field)
     hits: Counter[str] = Counter()
     report = parts.sift(files, out, parts.decontaminating(index, by, hits), by)
-    console.sifted(report, out, index.record(hits), as_json=as_json)
+    report.benchmarks = index.record(hits)
+    console.sifted(report, out, as_json=as_json)
     return 0
 
 
@@ -86,15 +87,64 @@ def validate(
     files: tuple[Path, ...], out: Path | None, as_json: bool, checks: tuple[str, ...], recipe: Path | None
 ) -> int:
     """Remove rows of FILES that a check refuses."""
-    from synth import console, parts
+    from synth import console, parts, plugin_texts
     from synth.recipe import load
 
     if recipe is not None and checks:
         raise click.UsageError("Give --check or --recipe, not both.")
     stage = None if recipe is None else load(recipe).recipe.stages[-1]
-    validators = stage.validators if stage else parts.validators_of(checks)
+    validators = stage.validators if stage else plugin_texts.validators_of(checks)
     console.sifted(parts.sift(files, out, parts.validating(validators)), out, as_json=as_json)
     return 0
 
 
-ALL = (dedupe, validate, decontaminate)
+@click.command()
+@_on_files()
+@click.option("--fractions", default="train=0.9,test=0.1", show_default=True, metavar="NAME=SHARE,...")
+@click.option("--seed", default=0, show_default=True, help="Another number deals the rows anew.")
+def split(files: tuple[Path, ...], out: Path | None, as_json: bool, by: str, fractions: str, seed: int) -> int:
+    """Deal the rows of FILES to splits, twins together, so that no test row has one in train."""
+    from synth import console, parts, plugin_texts
+
+    wanted = plugin_texts.split_of_text(fractions, seed)
+    judge, notice = parts.splitting(files, wanted, by)
+    report = parts.sift(files, out, judge, by, list(wanted.fractions))
+    report.notice = notice
+    console.sifted(report, out, as_json=as_json)
+    return 0
+
+
+@click.command()
+@_on_files(by=False)
+@click.option("--scorer", "scorers", multiple=True, metavar="YAML",
+              help="As in a recipe: '{kind: exact_answer, reference: answer}', where answer is a column.")  # fmt: skip
+@click.option("--recipe", type=click.Path(path_type=Path), help="Use the scorers of this recipe's last stage.")
+@click.option("--require", multiple=True, metavar="NAME=VALUE", help="Remove rows whose score is lower.")
+def score(
+    files: tuple[Path, ...],
+    out: Path | None,
+    as_json: bool,
+    scorers: tuple[str, ...],
+    recipe: Path | None,
+    require: tuple[str, ...],
+) -> int:
+    """Score the rows of FILES by what needs no teacher; the scores go into scores.jsonl."""
+    from contextlib import nullcontext
+
+    from synth import console, parts, plugin_texts
+    from synth.datasets.files import whole_file
+    from synth.recipe import load
+
+    if bool(scorers) == (recipe is not None):
+        raise click.UsageError("Give --scorer or --recipe.")
+    chosen = load(recipe).recipe.stages[-1].scorers if recipe else plugin_texts.scorers_of(scorers)
+    least = plugin_texts.values_of(require, "--require")
+    scores: parts.Scores = {}
+    with nullcontext() if out is None else whole_file(out / "scores.jsonl") as notes:
+        report = parts.sift(files, out, parts.scoring(chosen, least, notes, scores))
+    report.scores = scores
+    console.sifted(report, out, as_json=as_json)
+    return 0
+
+
+ALL = (dedupe, validate, decontaminate, split, score)

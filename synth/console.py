@@ -33,7 +33,6 @@ from synth.backends.practice import PRACTICE_MODELS
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
 from synth.budget import Caps, standing, usd
-from synth.dedupe.decontaminate import BenchmarkRecord
 from synth.endpoint import Endpoint
 from synth.errors import FolderError, Interrupted
 from synth.halt import Halt
@@ -304,21 +303,31 @@ def _with_ids(
     return [record for one in ids for record in exact[one] or made[one]]
 
 
-def sifted(report: Report, out: Path | None, benchmarks: Iterable[BenchmarkRecord] = (), *, as_json: bool) -> None:
-    """What a command on files kept and removed."""
-    rows, kept = sum(report.rows.values()), sum(report.kept.values())
-    covered = [benchmark.model_dump() for benchmark in benchmarks]
+def sifted(report: Report, out: Path | None, *, as_json: bool) -> None:
+    """What a command on files kept and removed, and what else it found."""
+    rows = sum(report.rows.values())
     if as_json:
-        _json({"rows": report.rows, "kept": kept, "removed": report.removed, "benchmarks": covered, "out": out})
+        splits = {name: count for name, count in report.kept.items() if name}
+        kept = {"rows": report.rows, "kept": report.kept.total(), "splits": splits, "removed": report.removed}
+        more = {"benchmarks": [one.model_dump() for one in report.benchmarks], "notice": report.notice}
+        _json({**kept, **more, "scores": report.scores, "out": None if out is None else str(out)})
         return
-    _out.print(f"{rows:,} rows  [green]{kept:,} kept[/]  {rows - kept:,} removed")
+    splits = ", ".join(f"{name} {count:,}" for name, count in report.kept.items() if name)
+    kept, removed = report.kept.total(), report.removed.total()
+    _out.print(f"{rows:,} rows: [green]{kept:,} kept[/]{f' ({splits})' if splits else ''}, {removed:,} removed")
     table = _table("reason", "rows", "", right=1)
     for reason, count in report.removed.most_common():
         table.add_row(reason, f"{count:,}", f"{count / rows:.1%}")
     if report.removed:
         _out.print(table)
-    for benchmark in benchmarks:
+    for name, counts in report.scores.items():
+        mean = sum(value * count for value, count in counts.items()) / counts.total()
+        values = "  ".join(f"{value:g}: {count:,}" for value, count in sorted(counts.items())[:12])
+        _out.print(f"{name}: mean {mean:.3f} of {counts.total():,} rows   {values}", markup=False, soft_wrap=True)
+    for benchmark in report.benchmarks:
         _out.print(f"{benchmark.name}: {benchmark}", markup=False, soft_wrap=True)
+    if report.notice:
+        _err.print(report.notice, style="yellow", markup=False, soft_wrap=True)
     if out is not None:
         _out.print(f"written to {out}", markup=False, soft_wrap=True)
 
@@ -619,4 +628,6 @@ def _clock(seconds: float) -> str:
 
 
 def _json(value: Any) -> None:
-    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.write(
+        orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
+    )

@@ -6,31 +6,34 @@ written as it stood in its file; what is removed goes into `removed.jsonl` with 
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, JsonValue
 
-from synth import yaml_places
 from synth.datasets.files import whole_file
 from synth.datasets.tables import Piece, Write, ending, pieces, writer
 from synth.dedupe import TWIN_REASONS, Dedupe, Twins
-from synth.dedupe.decontaminate import Benchmarks
+from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks
 from synth.errors import Problem, RecipeError, Rejected
 from synth.named import KNOWN, prefill
-from synth.recipe import Stage
+from synth.scorers import Scorer
 from synth.shapes import PARTS, SHAPES, part_of, sample_of
-from synth.types import Fields, Sample, Value
+from synth.split import Split, deal
+from synth.types import Completion, Fields, Message, Sample
 from synth.validators import Validator
 
-P = TypeVar("P", bound=Value)
+M = TypeVar("M", bound=BaseModel)
+Scores = dict[str, Counter[float]]
+"""How many rows have which value, to two digits, by score."""
 
-VALIDATOR: TypeAdapter[Validator] = TypeAdapter(Validator)
 REMOVED = "removed.jsonl"
 
 
@@ -58,6 +61,10 @@ class Report:
     """By reason."""
     kept: Counter[str] = field(default_factory=Counter[str])
     """By split; under an empty name when there are none."""
+    scores: Scores = field(default_factory=dict[str, Counter[float]])
+    benchmarks: tuple[BenchmarkRecord, ...] = ()
+    notice: str = ""
+    """One sentence when something came out otherwise than expected."""
 
 
 def sift(
@@ -140,6 +147,84 @@ def validating(validators: Sequence[Validator]) -> Judge:
     return judge
 
 
+def splitting(files: Sequence[Path], split: Split, by: str) -> tuple[Judge, str]:
+    """Sends each row to its split, twins together, after reading all of the files once; and a sentence when a split
+    comes out empty. Rows with the same `seed_id` go together too, if they have that column.
+
+    Raises RecipeError as `sift` does.
+    """
+    every = (sample for path in files for _, samples in samples_of(path, by) for sample in samples)
+    dealt = deal(((_origin(sample, by), text_by(sample, by)) for sample in every), split)
+    only = next(iter(split.fractions))
+
+    def judge(samples: Sequence[Sample]) -> Iterator[Verdict]:
+        return (dealt.splits.get(_origin(sample, by), only) for sample in samples)
+
+    return judge, dealt.notice
+
+
+def _origin(sample: Sample, by: str) -> str:
+    """What a row comes from: its seed, or what it says, so that it goes the same way from whatever file."""
+    seed_id = sample.fields.get("seed_id")
+    if isinstance(seed_id, str):
+        return seed_id
+    return blake2b(text_by(sample, by).encode("utf-8", "replace"), digest_size=12).hexdigest()
+
+
+def scoring(scorers: Sequence[Scorer], require: Mapping[str, float], notes: BinaryIO | None, report: Scores) -> Judge:
+    """Scores rows, removes those below what is required (`below_threshold`), and writes the scores down.
+
+    Raises RecipeError when a scorer needs a teacher.
+    """
+    for scorer in scorers:
+        if scorer.template_files():
+            raise RecipeError(
+                f"The scorer {scorer.name!r} asks a teacher, and nothing is asked here; run it in a recipe."
+            )
+    missing = [name for name in require if name not in {scorer.name for scorer in scorers}]
+    if missing:
+        raise RecipeError(f"There is no score {missing[0]!r}; the scorers are {', '.join(s.name for s in scorers)}.")
+
+    async def scored(samples: Sequence[Sample]) -> list[Verdict]:
+        return [await one(sample) for sample in samples]
+
+    async def one(sample: Sample) -> Verdict:
+        try:
+            scores = [await scorer.score(sample, NoTeacher()) for scorer in scorers]
+        except Rejected as error:
+            return Removal(error.reason, error.detail)
+        for score in scores:
+            report.setdefault(score.name, Counter())[float(f"{score.value:.2g}")] += 1
+        if notes is not None:
+            line = {"id": sample.id, **{score.name: score.value for score in scores}}
+            line |= {f"{score.name}_detail": score.detail for score in scores if score.detail}
+            notes.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+        low = [score for score in scores if score.value < require.get(score.name, score.value)]
+        if low:
+            return Removal("below_threshold", f"{low[0].name} is {low[0].value:g}; {low[0].detail}")
+        return ""
+
+    return lambda samples: asyncio.run(scored(samples))
+
+
+class NoTeacher:
+    """What a scorer may do here: not ask."""
+
+    draw = 0
+
+    def render(self, template: str, values: Mapping[str, JsonValue]) -> str:  # noqa: ARG002 (refused as it is)
+        """Refuse."""
+        raise RecipeError(f"A scorer wants the template {template!r}, which only a recipe has; run it in one.")
+
+    async def text(self, messages: Sequence[Message], *, teacher: str) -> Completion:  # noqa: ARG002
+        """Refuse."""
+        raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
+
+    async def schema(self, model: type[M], messages: Sequence[Message], *, teacher: str) -> M:  # noqa: ARG002
+        """Refuse."""
+        raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
+
+
 def decontaminating(benchmarks: Benchmarks, by: str, hits: Counter[str]) -> Judge:
     """Removes what holds an item of a benchmark (`contaminated`), and counts it by benchmark."""
 
@@ -153,37 +238,6 @@ def decontaminating(benchmarks: Benchmarks, by: str, hits: Counter[str]) -> Judg
                 yield Removal("contaminated", str(hit), hit.pair())
 
     return judge
-
-
-def validators_of(checks: Sequence[str]) -> list[Validator]:
-    """Validators by their kind or their recipe's words; those of a recipe that names none, without any.
-
-    Raises RecipeError for what is no validator.
-    """
-    if not checks:
-        return list(Stage.model_fields["validators"].default)
-    return [_plugin(VALIDATOR, "--check", text) for text in checks]
-
-
-def _plugin(kinds: TypeAdapter[P], option: str, text: str) -> P:
-    value, _, problems = yaml_places.load(text, option)
-    if problems:
-        raise RecipeError(problems)
-    try:
-        plugin = kinds.validate_json(orjson.dumps({"kind": value} if isinstance(value, str) else value), strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"][1:])
-        message = str(first["msg"]).removeprefix("Value error, ")
-        if first["type"] == "union_tag_invalid":
-            message = f"there is no such kind; choose one of {first.get('ctx', {}).get('expected_tags')}"
-        elif first["type"] == "extra_forbidden":
-            message = "there is no field of this name"
-        raise RecipeError(Problem(message, f"{option} {text}", field=field)) from None
-    if getattr(plugin, "language", None) == "":
-        kind = getattr(plugin, "kind", "")
-        raise RecipeError(f"{option} {text}: name the language, as in '{{kind: {kind}, language: ja}}'.")
-    return plugin
 
 
 def _sample(row: Fields, path: Path, number: int, by: str) -> Sample:

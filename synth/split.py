@@ -43,7 +43,7 @@ def deal(texts: Iterable[tuple[str, str]], split: Split) -> Deal:
     texts that differ only in numbers, stay together.
 
     A family goes where its first seed goes, so that more seeds at the end move a family only where they join it to an
-    earlier one.
+    earlier one. Only a split that would stay empty, as happens with a handful of families, gets the smallest of them.
     """
     if len(split.fractions) == 1:
         return Deal({}, "")
@@ -57,21 +57,26 @@ def deal(texts: Iterable[tuple[str, str]], split: Split) -> Deal:
             yield seed_id, text
 
     first = families(counted())
-    splits = {seed_id: split_of(family, split) for seed_id, family in first.items()}
     rows: Counter[str] = Counter()
-    largest: Counter[str] = Counter()
     for seed_id, count in sizes.items():
-        rows[splits[seed_id]] += count
-        largest[first[seed_id]] += count
-    empty = [name for name in split.fractions if not rows[name]]
+        rows[first[seed_id]] += count
+    dealt = {family: split_of(family, split) for family in rows}
+    empty = _filled(dealt, rows, split)
+    splits = {seed_id: dealt[family] for seed_id, family in first.items()}
     if not empty or len(sizes) < len(split.fractions):
         return Deal(splits, "")
-    count = max(largest.values())
-    return Deal(
-        splits,
-        f"No row went into the split {empty[0]}: what is nearly the same, numbers aside, stays together, and "
-        f"{count:,} of {rows.total():,} rows are.",
-    )
+    what = f"what is nearly the same, numbers aside, or from one seed stays together, and {max(rows.values()):,} of "
+    return Deal(splits, f"No row went into the split {empty[0]!r}: {what}{rows.total():,} rows are.")
+
+
+def _filled(dealt: dict[str, str], rows: Counter[str], split: Split) -> list[str]:
+    """Give each split without a family the smallest one of a split that has several; the splits that stay empty."""
+    for name in split.fractions:
+        had = Counter(dealt.values())
+        spare = [family for family, place in dealt.items() if had[place] > 1]
+        if not had[name] and spare:
+            dealt[min(spare, key=lambda family: (rows[family], family))] = name
+    return [name for name in split.fractions if name not in dealt.values()]
 
 
 def split_of(seed_id: str, split: Split) -> str:

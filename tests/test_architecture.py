@@ -60,7 +60,7 @@ LAYERS = (
     {"progress", "screen", "manifest", "datasets", "report"},
     {"line"},
     {"pipeline"},
-    {"parts"},
+    {"parts", "plugin_texts"},
     {"api", "console"},
     {"commands"},
     {"cli"},

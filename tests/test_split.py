@@ -78,3 +78,12 @@ def test_rows_of_one_template_leave_a_split_empty_and_that_is_said():
     assert "40 of 40 rows" in notice
     assert ("train" in notice) != ("test" in notice)
     assert deal(texts, Split()).notice == ""
+
+
+def test_with_a_handful_of_families_no_split_stays_empty():
+    texts = [(f"{n}{m}", f"{text}を{m + 2}個") for n, text in enumerate(distinct(3)) for m in range(n + 1)]
+    for dealing in range(20):
+        dealt = deal(texts, HALVES.model_copy(update={"seed": dealing}))
+        assert set(dealt.splits.values()) == {"train", "test"}
+        assert dealt.notice == ""
+        assert len({dealt.splits[seed] for seed in ("20", "21", "22")}) == 1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+import zlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from itertools import compress
 from pathlib import Path
@@ -38,11 +39,8 @@ Write = Callable[[Piece, Sequence[bool]], None]
 def pieces(path: Path) -> Iterator[Piece]:
     """The rows of a file in its order. Raises RecipeError when it cannot be read, with the line where there is one."""
     read = _read_table if ending(path) == ".parquet" else _read_lines
-    try:
+    with _readable(path):
         yield from read(path)
-    except (OSError, EOFError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise RecipeError(f"{path} cannot be read ({reason}).") from error
 
 
 def ending(path: Path) -> str:
@@ -58,7 +56,9 @@ def writer(like: Path, file: BinaryIO, stack: ExitStack) -> Write:
     """What writes rows of one file into another of its kind, which ends when the stack does."""
     if ending(like) == ".parquet":
         parquet = _parquet()
-        table = parquet.ParquetWriter(file, parquet.read_schema(like), compression="zstd", write_page_index=True)
+        with _readable(like):
+            schema = parquet.read_schema(like)
+        table = parquet.ParquetWriter(file, schema, compression="zstd", write_page_index=True)
         stack.callback(table.close)
 
         def write_rows(piece: Piece, kept: Sequence[bool]) -> None:
@@ -102,23 +102,28 @@ def _object(raw: bytes, path: Path, number: int) -> Fields:
         raise RecipeError(Problem(message, str(path), number, error.colno)) from None
     if not isinstance(value, dict):
         raise RecipeError(
-            Problem(f"a JSON object is expected, not {raw[:40].decode(errors='replace')}", str(path), number)
+            Problem(f"a JSON object is expected, not {orjson.dumps(value)[:40].decode()}", str(path), number)
         )
     return cast("Fields", value)
 
 
 def _read_table(path: Path) -> Iterator[Piece]:
-    parquet = _parquet()
+    parquet, start = _parquet(), 1
+    with path.open("rb") as file:
+        for batch in parquet.ParquetFile(file).iter_batches(ROWS_AT_ONCE):
+            rows: list[Fields] = batch.to_pylist()
+            yield Piece(rows, list(range(start, start + len(rows))), batch)
+            start += len(rows)
+
+
+@contextmanager
+def _readable(path: Path) -> Generator[None]:
+    """Turn what a broken file raises into a sentence; pyarrow's errors are values and files too."""
     try:
-        with path.open("rb") as file:
-            start = 1
-            for batch in parquet.ParquetFile(file).iter_batches(ROWS_AT_ONCE):
-                rows: list[Fields] = batch.to_pylist()
-                yield Piece(rows, list(range(start, start + len(rows))), batch)
-                start += len(rows)
-    except (import_module("pyarrow").ArrowException, ValueError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise RecipeError(f"{path} cannot be read as Parquet ({reason}).") from None
+        yield
+    except (OSError, EOFError, ValueError, OverflowError, NotImplementedError, zlib.error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise RecipeError(f"{path} cannot be read ({' '.join(reason.split())[:200]}).") from error
 
 
 def _parquet() -> Any:
