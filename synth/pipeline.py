@@ -25,7 +25,7 @@ from synth.budget import Budget
 from synth.datasets.card import write_card
 from synth.datasets.export import Written, write_dataset, write_rejected
 from synth.endpoint import REPLAY, Endpoint
-from synth.errors import Fatal, FolderError, Interrupted, Stalled, StoreStopped
+from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.fingerprint import accepted, fingerprint, hold_to, marked
 from synth.halt import Halt
 from synth.line import Enough, Line
@@ -216,7 +216,8 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
             finally:
                 outcomes.close()
     exit_code, message = _ending(progress, halt)
-    message = f"{message} {kept}".strip()
+    unreturned = "" if isinstance(halt.error, AccountStopped) else budget.unreturned
+    message = " ".join(said for said in (message, kept, unreturned) if said)
     return Result(folder, manifest, exit_code, message, written.examples, written.rejections)
 
 
@@ -320,7 +321,10 @@ async def _budget(loaded: LoadedRecipe, store: Store, halt: Halt, options: Optio
             timer.cancel()
         if account is not None:
             # what was cut off on its way may have been paid for
-            await asyncio.to_thread(account.give_back, budget.spent_microusd + budget.reserved_microusd)
+            try:
+                await asyncio.to_thread(account.give_back, budget.spent_microusd + budget.reserved_microusd)
+            except FolderError as error:  # no reason to lose what was made
+                budget.unreturned = f"{error} It still holds money for this run, which running again gives back."
 
 
 @asynccontextmanager
