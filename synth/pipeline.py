@@ -242,7 +242,8 @@ def _would_lose(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, state: S
 
 
 def _line(loaded: LoadedRecipe, store: Store, outcomes: Outcomes, progress: Progress, halt: Halt) -> Line:
-    window = WINDOW_PER_SLOT * max(endpoint.limits.max_in_flight for endpoint in loaded.recipe.teachers.values())
+    teachers = loaded.recipe.teachers.values()
+    window = WINDOW_PER_SLOT * max(each.limits.max_in_flight * len(each.members()) for each in teachers)
     if loaded.recipe.selection.rows is not None:
         window = min(window, WINDOW_PER_SLOT * loaded.recipe.selection.rows)  # so that little is bought beyond them
     return Line(
