@@ -263,8 +263,11 @@ def _line(loaded: LoadedRecipe, store: Store, outcomes: Outcomes, progress: Prog
 @asynccontextmanager
 async def _spool(loaded: LoadedRecipe, store: Store, options: Options) -> AsyncGenerator[SeedSpool]:
     """The seeds, all read and found sound before anything is sent."""
-    every = seeds.read(loaded.recipe.seeds, loaded.folder, options.limit)
-    spool = await asyncio.to_thread(SeedSpool, store.folder / "seeds.db", every, marked(store))
+    marks, limit = marked(store), options.limit
+    # a change below the limit shows in the hash up to it, or in the next that an earlier run kept
+    until = None if limit is None else min((mark for mark in marks if mark >= limit), default=limit)
+    every = seeds.read(loaded.recipe.seeds, loaded.folder, until)
+    spool = await asyncio.to_thread(SeedSpool, store.folder / "seeds.db", every, marks, limit)
     try:
         yield spool
     finally:

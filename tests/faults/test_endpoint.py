@@ -474,8 +474,6 @@ def test_every_replica_of_a_pool_gets_as_many_requests_as_it_may_have(played):
         return says(f"{prompt}の答え")
 
     replicas = ", ".join(['{base_url: "replay:none"}'] * 3)
-    ended = played(
-        PlayedTeacher(answer), [f"問{n}" for n in range(32)], in_flight=4, fields=f"replicas: [{replicas}]"
-    )
+    ended = played(PlayedTeacher(answer), [f"問{n}" for n in range(32)], in_flight=4, fields=f"replicas: [{replicas}]")
     assert full.is_set()
     assert len(ended.rows()) == 32
