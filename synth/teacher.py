@@ -198,8 +198,8 @@ class Teacher:
             outcome = run.recorded(request)
             if outcome is not None:
                 attempt = await self._store.begin(request, unit.stage, unit.id, 0, self._price)
+                self._store.settle(attempt, REUSED, Usage(), 0)  # first: one transaction takes both
                 await self._store.keep(attempt, outcome)
-                self._store.settle(attempt, REUSED, Usage(), 0)
                 completion = read(outcome)
                 return completion if self.endpoint.pin_model in ("", completion.model) else None
         return None
