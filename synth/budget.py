@@ -16,7 +16,7 @@ from decimal import Decimal
 from pydantic import Field
 
 from synth.account import Account
-from synth.errors import BudgetReached, Fatal
+from synth.errors import AccountStopped, BudgetReached, Fatal, FolderError
 from synth.prices import Usd
 from synth.types import Spend, Value
 
@@ -104,8 +104,11 @@ class Budget:
         self.reserved_microusd = self.reserved_tokens = self.reserved_requests = 0
         self.overshoot_microusd = 0
         """What replies cost beyond their reservations, in this process."""
+        self.unreturned = ""
+        """Why the account still holds what this run did not spend; a sentence, or empty."""
         self._account = account
         self._leasing = asyncio.Lock()
+        self._given_up: Fatal | None = None
         self._clock = clock
         self._ends = None if self.caps.hours is None else clock() + self.caps.hours * 3600
         self._capped = account is not None or self.caps != Caps(allow_unknown_price=self.caps.allow_unknown_price)
@@ -136,8 +139,8 @@ class Budget:
     async def reserve(self, worst: Spend, priority: int = 0) -> None:
         """Set the worst case aside, waiting for open reservations to settle when only they are in the way.
 
-        Lower `priority` goes first. Raises BudgetReached when it cannot fit even then, and the reason of a halt that
-        comes meanwhile.
+        Lower `priority` goes first. Raises BudgetReached when it cannot fit even then, AccountStopped when the account
+        cannot be used, and the reason of a halt that comes meanwhile.
         """
         if self._capped:
             if self._account is not None and not self._fits(worst):
@@ -172,6 +175,7 @@ class Budget:
 
     def give_up(self, reason: Fatal) -> None:
         """Send everybody in line away: the run has stopped sending."""
+        self._given_up = reason
         for *_, future in self._waiting:
             if not future.done():
                 future.set_exception(reason.with_traceback(None))
@@ -226,10 +230,15 @@ class Budget:
     async def _lease(self, account: Account, worst: Spend) -> None:
         """Take more from the account, one request at a time, as far as this run's own cap allows."""
         async with self._leasing:
+            if self._given_up is not None:  # a locked account must not keep each in line for as long as the first
+                raise self._given_up.with_traceback(None)
             wanted = self.spent_microusd + self.reserved_microusd + worst.microusd
             own = self.caps.microusd
             if wanted > account.held_microusd and (own is None or wanted <= own):
-                await asyncio.to_thread(account.lease, wanted, own, self.spent_microusd)
+                try:
+                    await asyncio.to_thread(account.lease, wanted, own, self.spent_microusd)
+                except FolderError as error:
+                    raise AccountStopped(f"{error} Then run again to go on.") from None
 
     async def _in_line(self, worst: Spend, priority: int) -> None:
         if (error := self.refusal(worst)) is not None:

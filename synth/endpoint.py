@@ -31,8 +31,16 @@ def _base_url(url: str) -> str:
         raise ValueError(f"{url!r} is not a base URL; write one like http://localhost:8000/v1")
     if is_metadata(parts.hostname):
         raise ValueError(f"{url!r} is a link-local address, where clouds keep credentials; it is never asked")
-    if parts.username or parts.password or parts.query:
-        raise ValueError("a base URL carries no user, password or query; name the key's variable in key_variable")
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError(f"{url!r} has no port that can be asked; write a number from 1 to 65535 after the host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError(
+            "a base URL carries no user, password, query or fragment; name the key's variable in key_variable"
+        )
     return url.rstrip("/")
 
 

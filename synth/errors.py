@@ -9,6 +9,7 @@
         ├── Transient      this request, maybe not the next time
         └── Fatal          every later request too
             ├── BudgetReached
+            ├── AccountStopped  the account that runs share takes no more leases
             └── StoreStopped  nothing more can be kept or read: a full or failing disk, a damaged store
 
 Anything else that is raised is a bug and keeps its traceback.
@@ -118,6 +119,12 @@ class BudgetReached(Fatal):
     """The next request could cost more than the budget has left."""
 
     exit_code = 6
+
+
+class AccountStopped(Fatal):
+    """The account that the run shares cannot be read or written any more, so nothing more may be set aside."""
+
+    exit_code = 5
 
 
 class StoreStopped(Fatal):

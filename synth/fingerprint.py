@@ -1,8 +1,9 @@
 """What a run's replies were asked with, and what may change before a run goes on in the same folder.
 
 A change counts when it makes other requests of the same seeds: templates, models, sampling, generators, scorers that
-ask, the language, and the seeds themselves. Going on then buys a second set of answers and leaves the first one unused,
-so the run stops first and says what changed. Everything else is free:
+ask, the language, the words and schemas by which this version of synth asks for structured output, a pinned model that
+did not answer everything so far, and the seeds themselves. Going on then buys a second set of answers and leaves the
+first one unused, so the run stops first and says what changed. Everything else is free:
 
 - what is decided again from stored answers: selection, split, validators, dedupe, scorers that ask nobody;
 - what caps, or says how many: budget, limits, `--limit`, `--rows`, `draws`, seeds added to the end;
@@ -21,13 +22,16 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from pydantic import JsonValue
+import orjson
+from pydantic import BaseModel, JsonValue
 
+from synth import schema
 from synth.endpoint import Endpoint
 from synth.errors import RecipeError
-from synth.recipe import LoadedRecipe, Stage
+from synth.recipe import LoadedRecipe, Recipe, Stage
+from synth.replies import read
 from synth.store import Store
-from synth.types import Value
+from synth.types import Message, Value
 from synth.yaml_places import dotted
 
 NOTE = "fingerprint"
@@ -59,6 +63,7 @@ def fingerprint(loaded: LoadedRecipe, marks: Mapping[int, str], salt: str) -> Fi
         "teachers": {name: _asked(endpoint) for name, endpoint in recipe.teachers.items()},
         "stages": [_asking(stage) for stage in recipe.stages],
         "templates": dict(loaded.templates.texts()),
+        "schemas": dict(_schemas(recipe)),
         "seeds": {str(position): mark for position, mark in marks.items()},
         SALT: salt,
     }
@@ -78,6 +83,8 @@ async def hold_to(store: Store, now: Fingerprint, when: str, *, accept: bool) ->
     before = _kept(store)
     if before == now:
         return
+    if before:
+        before = _repinned(store, before, now)
     what = list(changes(before, now)) if before and _has_answers(store) else []
     if what and not accept and not (now[SALT] and changes_only_salt(before, now)):
         raise RecipeError(_sentence(store, what))
@@ -98,6 +105,10 @@ def accepted(store: Store) -> tuple[Change, ...]:
 def changes(before: Fingerprint, now: Fingerprint) -> Iterator[str]:
     """The places that differ in a way that counts, each with the old and the new, shortened."""
     yield from _template_changes(_mapping(before["templates"]), _mapping(now["templates"]))
+    asked, asking = _mapping(before.get("schemas")), _mapping(now["schemas"])
+    for name in asked.keys() & asking.keys():  # one that came or went is told by its stage, and by its teacher
+        if asked[name] != asking[name]:
+            yield f"how this synth asks for {name}: {_shown(asked[name], asking[name])}"
     for part in ("language", "teachers", "stages", SALT):
         yield from _differences(before[part], now[part], part)
     if change := _reseeded(before, now):
@@ -110,13 +121,41 @@ def changes_only_salt(before: Fingerprint, now: Fingerprint) -> bool:
 
 
 def _asked(endpoint: Endpoint) -> JsonValue:
-    asked: dict[str, JsonValue] = endpoint.model_dump(mode="json", include={"model", "structured", "sampling"})
+    asked: dict[str, JsonValue] = endpoint.model_dump(
+        mode="json", include={"model", "structured", "sampling", "pin_model"}
+    )
     return {**asked, "practice teacher": endpoint.is_practice}
 
 
 def _asking(stage: Stage) -> JsonValue:
     scorers = [scorer.model_dump(mode="json") for scorer in stage.scorers if scorer.template_files()]
     return {"generator": stage.generator.model_dump(mode="json"), "scorers": cast("list[JsonValue]", scorers)}
+
+
+def _schemas(recipe: Recipe) -> Iterator[tuple[str, JsonValue]]:
+    """What is sent beside the prompt where an object is asked for: schema, words, and those that ask again."""
+    nothing = [Message(role="user", content="")]
+    for stage in recipe.stages:
+        for plugin in (stage.generator, *stage.scorers):
+            model: type[BaseModel] | None = getattr(plugin, "asks", None)
+            if model is None:
+                continue
+            how, language = recipe.teachers[getattr(plugin, "teacher", "")].structured, recipe.language
+            words = schema.with_words(nothing, model, language) if how != "json_schema" else ()
+            again = schema.ask_again((), "", "", language)
+            said = [message.content for message in (*words, *again)]
+            yield f"{model.__name__} by {how}", orjson.dumps([schema.response_format(model, how), *said]).decode()
+
+
+def _repinned(store: Store, before: Fingerprint, now: Fingerprint) -> Fingerprint:
+    """The earlier fingerprint with those of the new pins that every answer fits: nothing is bought again for them."""
+    teachers = _mapping(before["teachers"])
+    for name, asked in _mapping(now["teachers"]).items():
+        pin = asked["pin_model"]
+        fits = not pin or all(read(outcome).model == pin for outcome in store.read_from(name))
+        if name in teachers and fits:
+            teachers = {**teachers, name: {**teachers[name], "pin_model": pin}}
+    return {**before, "teachers": teachers}
 
 
 def _kept(store: Store) -> Fingerprint:

@@ -7,6 +7,7 @@ import heapq
 import itertools
 import operator
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from typing import Any, Literal, NamedTuple
 
 from synth.concurrency import Concurrency
@@ -17,6 +18,8 @@ HEADROOM = 0.95
 LEARNED_HEADROOM = 0.98
 """Each reply puts what was learned right."""
 LONGEST_GATE_S = 3600.0
+DAY_S = 86_400.0
+"""The longest time a limit is counted over; a reset that is further away is a mistake."""
 SPREAD = 0.2
 """Over how much of a wait that many were asked for they come back, lest all meet the endpoint at once."""
 STREAK = 6
@@ -47,7 +50,7 @@ class Allowance(NamedTuple):
         """How fast it refills; None when the reply does not tell."""
         used = self.limit - self.remaining
         if self.reset_s is not None and self.reset_s > 0 and used > 0:
-            return used / self.reset_s
+            return used / max(0.001, min(self.reset_s, DAY_S))
         return self.limit / 60 if self.reset_s is None else None
 
 
@@ -60,10 +63,12 @@ class Bucket:
     def __init__(self, per_minute: float, clock: Callable[[], float]) -> None:
         self.taken = 0.0
         """Everything debited so far."""
+        self._longest_s = inf
+        """However long what was told would make one wait, so long after the last start the next one finds out."""
         self._rate = HEADROOM * per_minute / 60
         self._room = self._level = self._rate * BURST_S
         self._clock = clock
-        self._then = clock()
+        self._then = self._started = clock()
 
     def wait_s(self, amount: float) -> float:
         """Seconds until `amount` may be taken."""
@@ -71,16 +76,19 @@ class Bucket:
         self._level = min(self._room, self._level + (now - self._then) * self._rate)
         self._then = now
         # an amount larger than the bucket may go when the bucket is full; it leaves a debt
-        return max(0.0, (min(amount, self._room) - self._level) / self._rate)
+        wait_s = (min(amount, self._room) - self._level) / self._rate
+        return max(0.0, min(wait_s, self._started + self._longest_s - now))
 
     def take(self, amount: float) -> None:
         """Debit `amount`; the level may become negative."""
         self._level -= amount
         self.taken += amount
+        self._started = self._then
 
     def learn(self, told: Allowance, per_s: float, taken_then: float, since_s: float) -> None:
         """Follow what a reply told of the limit, less what was taken since its request was sent, `since_s` ago."""
         self._then = self._clock()  # what the reply tells is of now
+        self._longest_s = LONGEST_GATE_S
         self._rate, self._room = LEARNED_HEADROOM * per_s, told.limit
         self._level = min(self._room, told.remaining + since_s * self._rate - (self.taken - taken_then))
 

@@ -26,7 +26,7 @@ from synth.datasets.card import write_card
 from synth.datasets.export import Written, write_dataset, write_rejected
 from synth.dedupe.decontaminate import BenchmarkRecord
 from synth.endpoint import REPLAY, Endpoint
-from synth.errors import Fatal, FolderError, Interrupted, Stalled, StoreStopped
+from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.fingerprint import accepted, fingerprint, hold_to, marked
 from synth.halt import Halt
 from synth.line import Enough, Line
@@ -220,7 +220,8 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
             finally:
                 outcomes.close()
     exit_code, message = _ending(progress, halt)
-    message = f"{message} {kept}".strip()
+    unreturned = "" if isinstance(halt.error, AccountStopped) else budget.unreturned
+    message = " ".join(said for said in (message, kept, unreturned) if said)
     return Result(folder, manifest, exit_code, message, written.examples, written.rejections)
 
 
@@ -247,7 +248,8 @@ def _would_lose(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, state: S
 def _line(
     loaded: LoadedRecipe, store: Store, outcomes: Outcomes, progress: Progress, halt: Halt, screen: Screen
 ) -> Line:
-    window = WINDOW_PER_SLOT * max(endpoint.limits.max_in_flight for endpoint in loaded.recipe.teachers.values())
+    teachers = loaded.recipe.teachers.values()
+    window = WINDOW_PER_SLOT * max(each.limits.max_in_flight * len(each.members()) for each in teachers)
     if loaded.recipe.selection.rows is not None:
         window = min(window, WINDOW_PER_SLOT * loaded.recipe.selection.rows)  # so that little is bought beyond them
     return Line(
@@ -268,8 +270,11 @@ def _line(
 @asynccontextmanager
 async def _spool(loaded: LoadedRecipe, store: Store, options: Options) -> AsyncGenerator[SeedSpool]:
     """The seeds, all read and found sound before anything is sent."""
-    every = seeds.read(loaded.recipe.seeds, loaded.folder, options.limit)
-    spool = await asyncio.to_thread(SeedSpool, store.folder / "seeds.db", every, marked(store))
+    marks, limit = marked(store), options.limit
+    # a change below the limit shows in the hash up to it, or in the next that an earlier run kept
+    until = None if limit is None else min((mark for mark in marks if mark >= limit), default=limit)
+    every = seeds.read(loaded.recipe.seeds, loaded.folder, until)
+    spool = await asyncio.to_thread(SeedSpool, store.folder / "seeds.db", every, marks, limit)
     try:
         yield spool
     finally:
@@ -327,7 +332,10 @@ async def _budget(loaded: LoadedRecipe, store: Store, halt: Halt, options: Optio
             timer.cancel()
         if account is not None:
             # what was cut off on its way may have been paid for
-            await asyncio.to_thread(account.give_back, budget.spent_microusd + budget.reserved_microusd)
+            try:
+                await asyncio.to_thread(account.give_back, budget.spent_microusd + budget.reserved_microusd)
+            except FolderError as error:  # no reason to lose what was made
+                budget.unreturned = f"{error} It still holds money for this run, which running again gives back."
 
 
 @asynccontextmanager

@@ -84,10 +84,9 @@ def _reset_s(text: str | None, now: str | None) -> float | None:
         return seconds
     try:
         then = datetime.fromisoformat(text)
-        base = parsedate_to_datetime(now or "")
-    except (ValueError, TypeError):
+        return max(0.0, (then.replace(tzinfo=then.tzinfo or UTC) - _date(now)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
         return None
-    return max(0.0, (then.replace(tzinfo=then.tzinfo or UTC) - base).total_seconds())
 
 
 def _number(text: str | None) -> float | None:
@@ -101,6 +100,12 @@ def _number(text: str | None) -> float | None:
 def _date_s(text: str | None, now: str | None) -> float | None:
     """Seconds between the reply's own Date and an HTTP date, so that our clock plays no part."""
     try:
-        return max(0.0, (parsedate_to_datetime(text or "") - parsedate_to_datetime(now or "")).total_seconds())
-    except (ValueError, TypeError):
+        return max(0.0, (_date(text) - _date(now)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _date(text: str | None) -> datetime:
+    """An HTTP date; `-0000` is UTC as well (RFC 5322, section 3.3)."""
+    date = parsedate_to_datetime(text or "")
+    return date.replace(tzinfo=date.tzinfo or UTC)

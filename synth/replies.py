@@ -203,7 +203,7 @@ def _inner_status(error: Any) -> int:
     code = cast("dict[str, Any]", error).get("code") if isinstance(error, dict) else None
     if FILTERED.search(f"{_code(error)} {_error_text(error)}"):
         return 400
-    status = int(code) if isinstance(code, (int, str)) and str(code).isdigit() else 0
+    status = int(code) if isinstance(code, (int, str)) and re.fullmatch("[0-9]{3}", str(code)) else 0
     return status if 400 <= status < 600 else 500
 
 

@@ -36,10 +36,13 @@ DROP INDEX seed_digest;
 class SeedSpool:
     """All seeds of a pass in a file of their own, which `close` removes."""
 
-    def __init__(self, path: Path, seeds: Iterable[Seed], marks: Set[int] = frozenset()) -> None:
-        """Read all of `seeds` into a new file at `path`. What reading them raises passes through.
+    def __init__(
+        self, path: Path, seeds: Iterable[Seed], marks: Set[int] = frozenset(), limit: int | None = None
+    ) -> None:
+        """Read `seeds` into a new file at `path`. What reading them raises passes through.
 
-        `marks` are positions up to which the seeds are hashed, besides the powers of two and the last.
+        `marks` are positions up to which the seeds are hashed, besides the powers of two and the last. Those
+        beyond `limit` are hashed and not kept.
 
         Raises FolderError when the disk refuses.
         """
@@ -55,7 +58,7 @@ class SeedSpool:
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.executescript(SCHEMA)
             self._connection.execute("BEGIN")
-            source = self._marked(seeds, marks)
+            source = self._marked(seeds, marks, limit)
             while batch := list(itertools.islice(source, ROWS_AT_ONCE)):
                 self._connection.executemany("INSERT INTO seed VALUES (?, ?, ?, ?)", batch)
             self._connection.executescript(TELL_REPEATED)
@@ -69,14 +72,18 @@ class SeedSpool:
         """How many say the same as an earlier one."""
         self.unique = self._count("seed") - self.repeated
 
-    def _marked(self, seeds: Iterable[Seed], marks: Set[int]) -> Iterator[tuple[int, str, bytes, bytes]]:
+    def _marked(
+        self, seeds: Iterable[Seed], marks: Set[int], limit: int | None
+    ) -> Iterator[tuple[int, str, bytes, bytes]]:
         """A row for each seed; hashes them all on the way."""
         so_far, count = hashlib.blake2b(digest_size=16), 0
         for count, seed in enumerate(seeds, 1):
             packed = _packed(seed.fields)
             so_far.update(b"%d\n%b" % (len(packed), packed))
-            if count & (count - 1) == 0 or count in marks:
+            if count & (count - 1) == 0 or count in marks or count == limit:
                 self.marks[count] = so_far.hexdigest()
+            if limit is not None and count > limit:
+                continue
             folded = orjson.dumps(_folded(seed.fields), option=orjson.OPT_SORT_KEYS)
             yield count - 1, seed.id, hashlib.blake2b(folded, digest_size=16).digest(), packed
         self.marks[count] = so_far.hexdigest()

@@ -14,7 +14,7 @@ import json
 import sqlite3
 import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -128,6 +128,12 @@ class Store:
             return [self._stored(row) for row in rows.fetchall()]
         except (sqlite3.DatabaseError, zstandard.ZstdError) as error:
             raise self._writer.stop(damage(self._path, error)) from error
+
+    def read_from(self, teacher: str) -> Iterator[Outcome]:
+        """The kept replies of a teacher that its completions are read from."""
+        with readable(self._path):
+            for row in self._reader.execute(f"{FINDING} WHERE teacher = ? AND failure IN ('ok', 'reused')", (teacher,)):
+                yield self._stored(row).outcome
 
     def unsettled(self) -> list[tuple[str, Stored]]:
         """Replies whose cost was not yet worked out when the run stopped, each with its teacher's name."""

@@ -20,7 +20,7 @@ from synth.backends import Backend
 from synth.backends.replay import ReplayRun
 from synth.budget import Budget
 from synth.endpoint import Endpoint
-from synth.errors import BudgetReached, Fatal, Rejected, Transient
+from synth.errors import Fatal, Rejected, Transient
 from synth.halt import Halt
 from synth.hedge import Hedge
 from synth.limits import LONGEST_GATE_S, SPREAD, Admission, Place
@@ -204,8 +204,8 @@ class Teacher:
             outcome = run.recorded(request)
             if outcome is not None:
                 attempt = await self._store.begin(request, unit.stage, unit.id, 0, self._price)
+                self._store.settle(attempt, REUSED, Usage(), 0)  # first: one transaction takes both
                 await self._store.keep(attempt, outcome)
-                self._store.settle(attempt, REUSED, Usage(), 0)
                 completion = read(outcome)
                 return completion if self.endpoint.pin_model in ("", completion.model) else None
         return None
@@ -298,7 +298,7 @@ class Teacher:
             worst = self._tariff.worst(request)
             try:
                 await self._budget.reserve(worst, unit.priority)
-            except BudgetReached as error:
+            except Fatal as error:  # what is in flight is still to be stored
                 self._halt.throw(error)
                 raise
             attempt = await self._store.begin(request, unit.stage, unit.id, worst.microusd, self._price)

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from synth import named, seeds
 from synth.recipe import LoadedRecipe
 from synth.store import Store
@@ -62,7 +64,10 @@ def inputs(loaded: LoadedRecipe, limit: int | None, salt: str) -> dict[str, str]
 def recall(store: Store, loaded: LoadedRecipe, now: dict[str, str]) -> Whole | None:
     """What the last run left, when running now would make the same; None when it might not."""
     note = store.meta(NOTE)
-    whole = None if note is None else Whole.model_validate_json(note)
+    try:
+        whole = None if note is None else Whole.model_validate_json(note)
+    except ValidationError:  # another version's
+        return None
     if whole is None or whole.inputs != now or whole.runs != store.meta("runs"):
         return None
     templates = loaded.templates.sources()

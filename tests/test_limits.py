@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
+
+import pytest
 
 from synth.concurrency import BREAKER_FAILURES
 from synth.endpoint import Limits
 from synth.errors import Fatal
 from synth.halt import Halt
-from synth.limits import STREAK, Admission, Allowance, Bucket, Lane, Place
+from synth.limits import LONGEST_GATE_S, STREAK, Admission, Allowance, Bucket, Lane, Place
 
 
 class Clock:
@@ -120,6 +123,27 @@ def test_what_a_reply_says_is_left_slows_the_lane_before_a_refusal_comes():
     assert 0.5 < learning.pause_s(1) < 2  # one a second
     clock.now = 30
     assert learning.pause_s(1) == 0
+
+
+@pytest.mark.parametrize("reset_s", [99_999_999, math.inf, 1e-320])
+def test_a_reset_that_cannot_be_meant_neither_stops_the_lane_for_days_nor_the_run(reset_s):
+    clock = Clock()
+    told = lane(clock)
+    taken = told.board(1)
+    told.learn([Allowance("requests", 10, 0, reset_s)], taken, since_s=0.0)
+    for _ in range(3):
+        assert told.pause_s(1) <= LONGEST_GATE_S
+        clock.now += LONGEST_GATE_S
+        assert told.pause_s(1) == 0
+        told.board(1)
+    assert told.pause_s(1) > 0 or reset_s < 1
+
+
+def test_what_the_recipe_says_is_waited_for_as_long_as_it_takes():
+    clock = Clock()
+    agreed = lane(clock, tokens_per_minute=1000)
+    agreed.board(1_000_000)
+    assert agreed.pause_s(1) > 10 * LONGEST_GATE_S
 
 
 def test_what_the_recipe_says_goes_before_what_a_reply_says():

@@ -374,6 +374,26 @@ def test_replies_of_an_earlier_run_are_taken_over_and_cost_nothing(write_recipe,
     assert "partial" not in again.stdout
 
 
+@pytest.mark.parametrize("damage", ["the reply", "a page"])
+def test_a_reply_of_an_earlier_run_that_cannot_be_read_is_bought(write_recipe, tmp_path, damage):
+    recipe = write_recipe("practice:faultless")
+    first = synth.run(recipe, folder=tmp_path / "first", limit=1)
+    connection = sqlite3.connect(tmp_path / "first" / "run.db")
+    if damage == "the reply":
+        connection.execute("UPDATE reply SET raw = x'28b52ffd00' WHERE attempt IN (SELECT min(attempt) FROM reply)")
+    else:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_schema SET rootpage = 1 WHERE name = 'settled'")
+    connection.commit()
+    connection.close()
+    second = pipeline.run(load(recipe), Options(tmp_path / "second", 1, reuse=(tmp_path / "first",)))
+    result = asyncio.run(second)
+    assert result.exit_code == 0
+    assert result.manifest.rejected.get("plugin_error", 0) == 0
+    assert result.manifest.rows == first.manifest.rows
+    assert sum(line.attempts for line in result.manifest.ledger if line.failure == "ok") >= 1
+
+
 def test_a_folder_without_a_run_cannot_be_reused(write_recipe, synth):
     finished = synth("run", write_recipe("practice:faultless"), "--out", "run", "--reuse", "nowhere")
     assert finished.returncode == 5

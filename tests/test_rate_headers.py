@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from synth.rate_headers import allowances
+from synth.rate_headers import allowances, retry_after_s
+from synth.types import Outcome
 
 DATE = {"date": "Wed, 25 Nov 2026 10:00:00 GMT"}
 OPENAI = {
@@ -74,6 +75,26 @@ def test_the_rate_is_what_was_used_by_the_time_until_it_is_back():
 )
 def test_nonsense_is_as_good_as_nothing(nonsense):
     assert allowances(nonsense) == []
+
+
+@pytest.mark.parametrize("date", ["Wed, 25 Nov 2026 10:00:00 -0000", "Wed, 25 Nov 2026 10:00:00 GMT"])
+def test_a_date_that_names_no_zone_is_utc(date):
+    [told] = allowances(
+        {
+            "date": date,
+            "x-ratelimit-limit": "9",
+            "x-ratelimit-remaining": "3",
+            "x-ratelimit-reset": "2026-11-25T10:00:15Z",
+        }
+    )
+    assert told.reset_s == 15
+    asked = Outcome(429, b"", {"date": date, "retry-after": "Wed, 25 Nov 2026 10:00:20 GMT"})
+    assert retry_after_s(asked) == 20
+
+
+@pytest.mark.parametrize("date", ["Wed, 25 Nov 2026 10:00:00 -99999999999999", "昨日", ""])
+def test_a_date_that_is_none_is_as_good_as_none(date):
+    assert retry_after_s(Outcome(429, b"", {"date": date, "retry-after": "Wed, 25 Nov 2026 10:00:20 GMT"})) is None
 
 
 @pytest.mark.parametrize("reset", ["soon", "1764064800000", "", "2026-11-25T10:00:15"])

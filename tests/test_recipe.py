@@ -279,6 +279,13 @@ def test_private_hosts_are_told_apart(url, private):
     assert is_private(url) is private
 
 
+@pytest.mark.parametrize("url", ["http://h:99999/v1", "http://h:abc/v1", "http://h:0/v1", "http://h/v1#v2"])
+def test_a_base_url_that_would_be_asked_elsewhere_is_refused_in_a_sentence(tmp_path, url):
+    [problem] = problems(tmp_path, FINE.replace("http://localhost:8000/v1", url))
+    assert problem.field == "teachers.main.base_url"
+    assert ("port" in problem.message) is ("#" not in url)
+
+
 def test_a_named_key_variable_must_be_set(monkeypatch):
     monkeypatch.delenv("NO_SUCH", raising=False)
     with pytest.raises(Fatal, match="NO_SUCH"):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -100,6 +101,29 @@ def test_a_stored_reply_is_not_sent_again_even_by_another_process(tmp_path):
     assert first.journalled == [1]
     assert play(tmp_path, second, scene) == ("二です。", 210)
     assert second.sent == []
+
+
+def test_a_reply_that_was_taken_over_just_before_a_kill_costs_nothing(tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    async def keep(store, attempt, outcome):
+        await kept(store, attempt, outcome)
+        raise Killed
+
+    async def scene(asked, store, budget, halt):
+        asked._earlier = [SimpleNamespace(recorded=lambda request: ok())]
+        await asked.complete(asked.request(PROMPT, 0), unit())
+
+    async def later(asked, store, budget, halt):
+        return budget.spent_microusd, [(line.failure, line.cost_microusd) for line in store.ledger()]
+
+    kept = Store.keep
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "keep", keep)
+        with pytest.raises(Killed):
+            play(tmp_path, Script(ok()), scene)
+    assert play(tmp_path, Script(ok()), later) == (0, [("reused", 0)])
 
 
 def test_two_askers_of_the_same_request_buy_it_once(tmp_path):

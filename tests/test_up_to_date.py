@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,15 @@ def test_another_synth_or_library_makes_the_dataset_anew(what, recipe, tmp_path,
     synth.run(recipe, folder=tmp_path / "run")
     monkeypatch.setattr(up_to_date, what, lambda *_: "another")
     assert not is_up_to_date(recipe, tmp_path / "run")
+
+
+def test_a_note_of_another_synth_that_cannot_be_read_makes_the_dataset_anew(recipe, tmp_path):
+    synth.run(recipe, folder=tmp_path / "run")
+    with contextlib.closing(sqlite3.connect(tmp_path / "run" / "run.db")) as connection:
+        connection.execute("UPDATE meta SET value = '{\"runs\": 2}' WHERE name = 'whole'")
+        connection.commit()
+    assert not is_up_to_date(recipe, tmp_path / "run")
+    assert is_up_to_date(recipe, tmp_path / "run")
 
 
 def test_a_template_that_only_some_seeds_include_counts(recipe, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,20 +24,25 @@ class Discreet:
     """A backend whose outcomes never hold the key, which servers and proxies echo in what they refuse."""
 
     wire: Wire
-    key: str = field(repr=False)
+    in_body: re.Pattern[bytes] = field(repr=False)
+    in_text: re.Pattern[str] = field(repr=False)
 
     async def send(self, request: Request) -> Outcome:
         """Send one request; a key in the reply is replaced before anything can keep it."""
         outcome = await self.wire.send(request)
-        secret = self.key.encode()
         told = (outcome.detail, *outcome.headers.values())
-        if secret not in outcome.body and not any(self.key in text for text in told):
+        if not self.in_body.search(outcome.body) and not any(self.in_text.search(text) for text in told):
             return outcome
         return outcome._replace(
-            body=outcome.body.replace(secret, HIDDEN.encode()),
-            detail=outcome.detail.replace(self.key, HIDDEN),
-            headers={name: value.replace(self.key, HIDDEN) for name, value in outcome.headers.items()},
+            body=self.in_body.sub(HIDDEN.encode(), outcome.body),
+            detail=self.in_text.sub(HIDDEN, outcome.detail),
+            headers={name: self.in_text.sub(HIDDEN, value) for name, value in outcome.headers.items()},
         )
+
+
+def _written(key: str) -> str:
+    """A pattern of all the ways JSON may write a key, inside of other JSON too: `/`, `\\/`, `\\u002f`, `\\\\/`."""
+    return "".join(one if one.isalnum() else rf"(?:\\*{re.escape(one)}|\\+u00(?i:{ord(one):02x}))" for one in key)
 
 
 @asynccontextmanager
@@ -61,6 +67,9 @@ async def online(endpoint: Endpoint, base_url: str) -> AsyncGenerator[Wire | Dis
     tls = await asyncio.to_thread(tls_context) if origin.scheme == "https" else None
     wire = Wire(origin, PATH, headers, endpoint.limits.deadline_s, tls)
     try:
-        yield wire if key is None else Discreet(wire, key)
+        if key is None:
+            yield wire
+        else:
+            yield Discreet(wire, re.compile(_written(key).encode()), re.compile(_written(key)))
     finally:
         await wire.close()

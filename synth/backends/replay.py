@@ -7,6 +7,7 @@ optional) and the answer. In place of `content`, `response` may hold a whole cha
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from pathlib import Path
 from typing import Any, cast
 
@@ -52,15 +53,18 @@ class ReplayRun:
         return self.recorded(request) or _not_recorded()
 
     def recorded(self, request: Request) -> Outcome | None:
-        """The newest good reply to the same request; None when there is none."""
-        row = self._reader.execute(
-            "SELECT status, raw FROM attempt JOIN reply ON reply.attempt = attempt.id "
-            "JOIN settled ON settled.attempt = attempt.id "
-            "WHERE key = ? AND failure IN ('ok', 'reused', 'teacher_refused', 'truncated_empty') "
-            "ORDER BY attempt.id DESC LIMIT 1",
-            (request.key,),
-        ).fetchone()
-        return None if row is None else Outcome(row[0], self._decompress(row[1]))
+        """The newest good reply to the same request; None when there is none, or it cannot be read."""
+        try:
+            row = self._reader.execute(
+                "SELECT status, raw FROM attempt JOIN reply ON reply.attempt = attempt.id "
+                "JOIN settled ON settled.attempt = attempt.id "
+                "WHERE key = ? AND failure IN ('ok', 'reused', 'teacher_refused', 'truncated_empty') "
+                "ORDER BY attempt.id DESC LIMIT 1",
+                (request.key,),
+            ).fetchone()
+            return None if row is None else Outcome(row[0], self._decompress(row[1]))
+        except (sqlite3.DatabaseError, zstandard.ZstdError):
+            return None
 
     def close(self) -> None:
         """Let go of the store."""

@@ -27,6 +27,7 @@ class SelfInstruct(Value):
     """
 
     adds: ClassVar[tuple[str, ...]] = ("instruction",)
+    asks: ClassVar[type[Instructions]] = Instructions
     template_values: ClassVar[dict[str, JsonValue]] = {"count": 5, "examples": ["..."]}
 
     kind: Literal["self_instruct"] = "self_instruct"
@@ -43,7 +44,7 @@ class SelfInstruct(Value):
         """One draft for each instruction: a conversation that ends with the user's turn."""
         examples: list[JsonValue] = list(self.examples)
         prompt = ask.render(self.prompt, {**seed.fields, "count": self.count, "examples": examples})
-        written = await ask.schema(Instructions, [Message(role="user", content=prompt)], teacher=self.teacher)
+        written = await ask.schema(self.asks, [Message(role="user", content=prompt)], teacher=self.teacher)
         texts = [text.strip() for text in written.instructions if text.strip()]
         if not texts:
             raise Rejected("no_instructions", "the teacher returned an empty list")

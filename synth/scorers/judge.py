@@ -26,6 +26,7 @@ class Judge(Value):
     Japanese recipe, else `judge.en.md.j2`: both come with synth, and a file of that name beside the recipe goes first.
     """
 
+    asks: ClassVar[type[Verdict]] = Verdict
     template_values: ClassVar[dict[str, JsonValue]] = {"question": "1 + 1?", "answer": "2"}
 
     kind: Literal["judge"] = "judge"
@@ -42,5 +43,5 @@ class Judge(Value):
         """Ask for a verdict; raises Rejected(`invalid_output`) when the judge gives none."""
         values: dict[str, JsonValue] = {**sample.fields, "question": sample.question(), "answer": sample.answer()}
         prompt = Message(role="user", content=ask.render(self.template_files()[0], values))
-        verdict = await ask.schema(Verdict, [prompt], teacher=self.teacher)
+        verdict = await ask.schema(self.asks, [prompt], teacher=self.teacher)
         return Score(name=self.name, value=float(verdict.score), detail=verdict.reason)

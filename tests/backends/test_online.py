@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 from aiohttp import web
@@ -51,6 +52,31 @@ def test_the_body_goes_out_and_comes_back_as_it_is(monkeypatch):
     assert outcome.headers["retry-after"] == "3"
     assert "x-ratelimit-limit-requests" in outcome.headers
     assert "x-secret" not in outcome.headers
+
+
+KEY = 'sk-a1/b+c=_.~"\\z=='
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        KEY,
+        json.dumps(KEY)[1:-1],
+        json.dumps(KEY)[1:-1].replace("/", r"\/"),
+        "".join(one if one.isalnum() else f"\\u{ord(one):04x}" for one in KEY),
+        "".join(one if one.isalnum() else f"\\u{ord(one):04X}" for one in KEY),
+        json.dumps(json.dumps(KEY).replace("/", r"\/"))[3:-3],
+    ],
+    ids=["plain", "quotes escaped", "slashes too", "all by number", "in capitals", "JSON within JSON"],
+)
+def test_a_key_that_comes_back_escaped_is_taken_out_too(monkeypatch, echo):
+    async def handler(request):
+        return web.Response(body=f'{{"error": "鍵 {echo} は違います"}}'.encode(), headers={"x-request-id": echo})
+
+    monkeypatch.setenv("SOME_KEY", KEY)
+    outcome = send(handler, key="SOME_KEY")
+    assert outcome.body.decode() == '{"error": "鍵 [key] は違います"}'
+    assert outcome.headers["x-request-id"] == "[key]"
 
 
 def test_a_key_that_the_server_echoes_is_taken_out_before_anything_keeps_it(monkeypatch):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import synth as library
-from synth import pipeline
+from synth import pipeline, schema, up_to_date
 from synth.errors import RecipeError
 from synth.fingerprint import _shown
 from synth.pipeline import Options
@@ -152,6 +152,76 @@ def test_fault_55_more_seeds_fewer_seeds_and_rows_need_no_acceptance(recipe, tmp
     library.run(recipe, folder=tmp_path / "run", limit=1)
     with pytest.raises(RecipeError, match="among numbers 2 to 2"):
         library.run(recipe, folder=tmp_path / "run")
+
+
+def test_fault_55_a_seed_that_changed_is_noticed_under_a_limit_between_two_earlier_ones(recipe, tmp_path):
+    def write(*topics):
+        lines = [json.dumps({"topic": topic, "level": "易"}) for topic in topics]
+        (recipe / "seeds.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+    write("買い物", "旅行", "料理", "掃除")
+    library.run(recipe, folder=tmp_path / "run")
+    before = bought(tmp_path / "run")
+    write("買い物", "旅行", "洗濯", "掃除")
+    with pytest.raises(RecipeError, match="among numbers 3 to 4"):
+        library.run(recipe, folder=tmp_path / "run", limit=3)
+    assert bought(tmp_path / "run") == before
+    write("買い物", "旅行", "料理", "掃除", "散歩")
+    under = library.run(recipe, folder=tmp_path / "run", limit=3)
+    assert (under.manifest.seeds.count, under.manifest.changes) == (3, ())
+    assert bought(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize(("pin", "stops"), [("practice-1", False), ("practice-2", True)])
+def test_fault_55_a_pinned_model_is_a_change_when_it_did_not_answer_everything(recipe, tmp_path, pin, stops):
+    library.run(recipe, folder=tmp_path / "run")
+    before = bought(tmp_path / "run")
+    edit(recipe, "model: practice-1", f"model: practice-1\n    pin_model: {pin}")
+    if stops:
+        with pytest.raises(RecipeError, match="pin_model: “” -> “practice-2”"):
+            library.run(recipe, folder=tmp_path / "run")
+    else:
+        assert library.run(recipe, folder=tmp_path / "run").manifest.changes == ()
+    edit(recipe, f"\n    pin_model: {pin}", "")
+    assert library.run(recipe, folder=tmp_path / "run").manifest.changes == ()
+    assert bought(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize(
+    ("structured", "name", "words", "stops"),
+    [
+        ("prompt", "BY_WORDS", "JSONで。{schema}", True),
+        ("json_schema", "BY_WORDS", "JSONで。{schema}", False),
+        ("json_schema", "AGAIN", "もう一度。{error}", True),
+    ],
+)
+def test_fault_55_another_synth_that_asks_for_a_schema_in_other_words_is_a_change(
+    recipe, tmp_path, monkeypatch, structured, name, words, stops
+):
+    edit(recipe, "model: practice-1", f"model: practice-1\n    structured: {structured}")
+    library.run(recipe, folder=tmp_path / "run")
+    before = bought(tmp_path / "run")
+    monkeypatch.setattr(schema, name, {"en": words})
+    monkeypatch.setattr(up_to_date, "_code", lambda: "the next version")
+    if stops:
+        with pytest.raises(RecipeError, match=f"how this synth asks for (Instructions|Verdict) by {structured}: "):
+            library.run(recipe, folder=tmp_path / "run")
+    else:
+        assert library.run(recipe, folder=tmp_path / "run").manifest.changes == ()
+    assert bought(tmp_path / "run") == before
+
+
+def test_fault_55_what_an_earlier_synth_did_not_write_down_is_no_change(recipe, tmp_path):
+    library.run(recipe, folder=tmp_path / "run")
+    connection = sqlite3.connect(tmp_path / "run" / "run.db")
+    (note,) = connection.execute("SELECT value FROM meta WHERE name = 'fingerprint'").fetchone()
+    known = json.loads(note)
+    del known["schemas"], known["teachers"]["main"]["pin_model"]
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'fingerprint'", (json.dumps(known),))
+    connection.execute("DELETE FROM meta WHERE name = 'whole'")
+    connection.commit()
+    connection.close()
+    assert library.run(recipe, folder=tmp_path / "run").manifest.changes == ()
 
 
 def test_fault_55_another_model_on_the_command_line_is_a_change_and_another_host_is_none(recipe, synth):

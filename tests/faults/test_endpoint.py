@@ -458,3 +458,22 @@ def test_fault_47_jumps_of_a_day_and_another_time_zone_change_neither_the_rows_n
     assert ended.rows() == [f"答え 問{number}" for number in range(100)]
     assert ended.result.manifest.cost_microusd == 100 * 50
     assert ended.result.manifest.seconds <= took_s < 3600
+
+
+def test_every_replica_of_a_pool_gets_as_many_requests_as_it_may_have(played):
+    flying, full = 0, asyncio.Event()
+
+    async def answer(prompt, body):
+        nonlocal flying
+        flying += 1
+        if flying == 16:
+            full.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(full.wait(), 5)
+        flying -= 1
+        return says(f"{prompt}の答え")
+
+    replicas = ", ".join(['{base_url: "replay:none"}'] * 3)
+    ended = played(PlayedTeacher(answer), [f"問{n}" for n in range(32)], in_flight=4, fields=f"replicas: [{replicas}]")
+    assert full.is_set()
+    assert len(ended.rows()) == 32

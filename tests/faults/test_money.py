@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -17,14 +18,16 @@ from pathlib import Path
 import orjson
 import pytest
 
-from synth import concurrency
+from synth import concurrency, pipeline
 from synth import teacher as module
 from synth.account import set_total, standing
 from synth.budget import Budget, Caps
 from synth.endpoint import Endpoint, Limits, Sampling
 from synth.errors import BudgetReached, TeacherError
 from synth.halt import Halt
+from synth.pipeline import Options
 from synth.prices import Price, Tier, tariff
+from synth.recipe import Overrides, load
 from synth.store import Store, connect, read_spent
 from synth.teacher import Teacher, Unit
 from synth.types import Message, Outcome
@@ -405,3 +408,53 @@ def test_36_an_unknown_price_is_refused_under_a_cap_and_may_be_allowed(tmp_path,
     assert "price unknown" in allowed.stdout
     for wrong in ("-1", "inf", "x", "tokens=1.5", "euros=3"):
         assert synth("check", recipe, f"--budget={wrong}").returncode == 2
+
+
+def after_some(handler, act):
+    """Observe a run: do something once some have been sold."""
+
+    def observe(progress, halt):
+        def soon():
+            act() if len(handler.sold) >= 8 else loop.call_later(0.005, soon)
+
+        loop = asyncio.get_running_loop()
+        soon()
+
+    return observe
+
+
+def rows(folder):
+    return len((folder / "rows.jsonl").read_bytes().splitlines())
+
+
+@pytest.mark.parametrize("trouble", ["gone", "locked"])
+def test_an_account_that_fails_on_the_way_stops_the_run_and_loses_no_reply(tmp_path, seller, monkeypatch, trouble):
+    handler, base_url = seller
+    handler.pause_s = 0.05
+    monkeypatch.setattr("synth.account.WAIT_S", 0.0)
+    account = tmp_path / "team.account"
+    set_total(account, 40_000)
+    recipe = load(recipe_for(tmp_path / "one", base_url, "one"), Overrides(budget={"account": str(account)}))
+    other = sqlite3.connect(account, isolation_level=None)
+    act = account.unlink if trouble == "gone" else lambda: other.execute("BEGIN IMMEDIATE")
+    result = asyncio.run(pipeline.run(recipe, Options(tmp_path / "out"), after_some(handler, act)))
+    other.close()
+    assert result.exit_code == 5
+    assert str(account) in result.message
+    assert result.message.endswith("Then run again to go on.")
+    reader = connect(tmp_path / "out" / "run.db")
+    assert reader.execute("SELECT count(*) FROM reply").fetchone() == (len(handler.sold),)
+    reader.close()
+    assert 8 <= rows(tmp_path / "out") == len(handler.sold) < 60
+
+
+def test_a_whole_run_whose_account_is_gone_at_its_end_leaves_its_dataset_and_says_so(tmp_path, seller):
+    handler, base_url = seller
+    handler.pause_s = 0.02
+    account = tmp_path / "team.account"
+    set_total(account, 10_000_000)
+    recipe = load(recipe_for(tmp_path / "one", base_url, "one"), Overrides(budget={"account": str(account)}))
+    result = asyncio.run(pipeline.run(recipe, Options(tmp_path / "out"), after_some(handler, account.unlink)))
+    assert (result.exit_code, result.manifest.state, rows(tmp_path / "out")) == (0, "complete", 60)
+    assert str(account) in result.message
+    assert "running again gives back" in result.message

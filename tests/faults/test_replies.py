@@ -155,6 +155,8 @@ def test_fault_18_what_is_no_answer_is_kept_raw_asked_once_more_and_never_bought
         (200, {"error": {"code": 502, "message": "upstream"}}, "transient"),
         (200, {"error": {"code": 401, "message": "no such key"}}, "fatal"),
         (200, {"error": {"code": 400, "message": "too long"}}, "permanent"),
+        (200, {"error": {"code": "²", "message": "odd"}}, "transient"),
+        (200, {"error": {"code": "4" * 5000, "message": "long"}}, "transient"),
         (200, {"error": "something broke"}, "transient"),
         (200, {"error": {"message": "混雑しています", "code": None}}, "transient"),
         (200, [{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "quota"}}], "rate"),
