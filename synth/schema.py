@@ -116,6 +116,11 @@ def climb(step: Step, first: Step, text: str, found: Reading[Any], language: str
     return first._replace(rung="whole", messages=(*shown, Message(role="user", content=words)), place=place)
 
 
+def words_again(language: str) -> tuple[str, ...]:
+    """The words, with their gaps, in which an object is asked for again."""
+    return FIELDS_AGAIN.get(language, FIELDS_AGAIN["en"]), AGAIN.get(language, AGAIN["en"])
+
+
 def extraction(text: str, language: str) -> tuple[Message, ...]:
     """The prompt that has an answer in free text put into a schema."""
     return (Message(role="user", content=EXTRACT.get(language, EXTRACT["en"]).format(text=text)),)
