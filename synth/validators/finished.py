@@ -26,6 +26,8 @@ STOPS_SHORT_JA = re.compile(
 MAY_END_JA = re.compile(
     r"(?:こと|もの|ひと|[いうくすつぬふむるた]と|など|ので|のに|ですが|ますが|けど|でも|かも|とも|までに|ように|[あうくいんたる]の|あと)\Z"
 )
+STRAIGHT_QUOTE = re.compile(r"(?<!\d)\"")
+"""After a digit it means inches."""
 CLOSING = re.compile(r"(?:\A|\n)[^\n]{0,32},\Z")
 """The last line of a letter, such as `Yours sincerely,`."""
 
@@ -57,19 +59,16 @@ def find_truncation(text: str, finish_reason: str = "stop") -> str | None:
     # what comes before the last lines cannot be cut off, and a cut does not end in a formula
     end = NOT_PROSE.sub("\ufffc", text[-600:]).rstrip()
     line = end[end.rfind("\n") + 1 :]
-    why = ""
-    if line[-1:] in ",、，" and not CLOSING.search(end):
+    last, why = line[-1:], ""
+    if last in ",、，" and not CLOSING.search(end):
         why = "at a comma"
-    elif line[-1:] not in ".!?。！？…" and any(line.rfind(left) > line.rfind(right) for left, right in PAIRS.items()):
-        why = "inside a bracket or quotation"
-    elif (
-        len(line) >= FEWEST_CHARS
-        and line[-1:].isalpha()
-        and (
-            RUNNING.search(line)
-            or DANGLING.search(line)
-            or (RUNNING_JA.search(line) and STOPS_SHORT_JA.search(line) and not MAY_END_JA.search(line))
-        )
+    elif last not in ".!?。！？…" and (
+        any(line.rfind(left) > line.rfind(right) for left, right in PAIRS.items())
+        or (last.isalpha() and len(STRAIGHT_QUOTE.findall(line)) % 2)
     ):
-        why = "inside a sentence"
+        why = "inside a bracket or quotation"
+    elif len(line) >= FEWEST_CHARS and last.isalpha():
+        japanese = RUNNING_JA.search(line) and STOPS_SHORT_JA.search(line) and not MAY_END_JA.search(line)
+        if japanese or RUNNING.search(line) or DANGLING.search(line):
+            why = "inside a sentence"
     return f"it ends {why}: {text[-60:]!r}" if why else None

@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import NOT_PROSE, fold, subject
+from synth.text import fold, prose, subject
 from synth.types import Sample, Value
 
 TEMPLATE = re.compile(
@@ -54,6 +54,25 @@ ABOUT_AI = re.compile(
     re.IGNORECASE,
 )
 ABOUT_PROMPTS = re.compile(r"prompt|system message|instruction|プロンプト|システムメッセージ|指示", re.IGNORECASE)
+TEMPLATE_MARKS = ("<", "[", "#", "{")
+PROMPT_MARKS = ("system", "instruct", "i was ", "i am ", "i have been ", "システム", "指示")
+SELF_MARKS = (
+    *("chat", "gpt", "claude", "gemini", "llama", "qwen", "mistral", "deepseek", "grok", "bard", "kimi", "copilot"),
+    *("openai", "open ai", "anthropic", "google", "meta", "microsoft", "alibaba", "xai", "cohere", "baidu", "moonshot"),
+    *("zhipu", "model", "artificial", "assistant", "llm", "my training", "my knowledge", "i was trained"),
+    *(
+        "人工知能",
+        "言語モデル",
+        "アシスタント",
+        "チャットボット",
+        "学習データ",
+        "訓練データ",
+        "トレーニングデータ",
+        "知識",
+    ),
+)
+"""Of which a text holds one if the patterns are to be looked for at all: they cost a hundred times as much."""
+AI = re.compile(r"\bAIs?\b|AI(?![A-Za-z])", re.ASCII)
 SENTENCE = re.compile(r"(?<=[.!?。！？])\s*|\n+")
 LONG_CHARS, LONG_CHARS_JA = 40, 20
 
@@ -82,11 +101,11 @@ class Leakage(Value):
 
 def find_template_leak(text: str, question: str = "") -> str | None:
     """A control token, heading or turn of a chat template in a text; None when there is none that it may not hold."""
-    plain = NOT_PROSE.sub(" ", text)
-    for found in TEMPLATE.finditer(plain):
+    plain = prose(text)
+    for found in TEMPLATE.finditer(plain) if any(mark in plain for mark in TEMPLATE_MARKS) else ():
         if found[0].strip("# :：") not in question:
             return found[0]
-    turn = TURN.search(plain)
+    turn = TURN.search(plain) if "\n" in plain and (":" in plain or "：" in plain) else None
     return turn[0].strip() if turn and not DIALOGUE.search(question) else None
 
 
@@ -98,13 +117,18 @@ def find_prompt_leak(text: str, system: str = "", question: str = "") -> str | N
             long = LONG_CHARS if sentence.isascii() else LONG_CHARS_JA
             if len(sentence) >= long and (one := fold(sentence)) in folded and one not in asked:
                 return f"a sentence of the system turn: {sentence[:80]!r}"
-    found = PROMPT.search(NOT_PROSE.sub(" ", text))
+    plain = prose(text)
+    lower = plain.lower()
+    found = PROMPT.search(plain) if any(mark in lower for mark in PROMPT_MARKS) else None
     return found[0] if found and not ABOUT_PROMPTS.search(question) else None
 
 
 def find_self_identification(text: str, question: str = "") -> str | None:
     """The words with which a model names itself, its maker or its nature; None when it does not."""
-    plain = NOT_PROSE.sub(" ", text)
+    plain = prose(text)
+    lower = plain.lower()
+    if not (AI.search(plain) or any(mark in lower for mark in SELF_MARKS)):
+        return None
     if found := NAMED.search(plain):
         return found[0]
     found = ITSELF.search(plain)

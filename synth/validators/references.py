@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import NOT_PROSE, subject
+from synth.text import prose, subject
 from synth.types import Sample, Value
 from synth.validators.refusal import LETTER
 
@@ -37,11 +37,32 @@ REFERENCE = re.compile(
 )
 THERE = re.compile(r"!\[|<(?:img|svg|figure|video|audio)\b|https?://|```|~~~|<a\s|\]\(\S", re.IGNORECASE)
 """A picture, a drawing in code, or an address: what is spoken of may be there."""
-ASKED_FOR = re.compile(
-    r"e-?mail|letter|message|reply|memo|web\s?(?:page|site)|html|attach|upload|link|click|image|picture|photo|figure|diagram|chart|graph|video|screenshot|"
-    r"メール|手紙|文面|返信|ウェブ|サイト|添付|アップロード|リンク|クリック|画像|写真|図|グラフ|動画|ブログ",
+WRITTEN_FOR = re.compile(
+    r"\b(?:e-?mail|memo|newsletter|blog|web\s?(?:page|site)|html)\b|\b(?:write|draft|compose|reply|respond)\b[^.?!]{0,40}\b(?:letter|message)\b"
+    r"|メール|手紙|文面|返信|案内文|お知らせ|礼状|ウェブ|サイト|ブログ",
     re.IGNORECASE,
 )
+"""What the question wants written may enclose something, or have links and pictures where it is put."""
+MARKS = (
+    *(
+        "attach",
+        "enclosed",
+        "accompanying",
+        "upload",
+        "image",
+        "picture",
+        "photo",
+        "screenshot",
+        "figure",
+        "fig.",
+        "diagram",
+    ),
+    *("chart", "graph", "map", "illustration", "drawing", "video", "audio", "recording", "podcast", "clip", "slide"),
+    *("presentation", "appendix", "exhibit", "link", "click", " here"),
+    *("添付", "同封", "アップロード", "お送り", "送って", "画像", "写真", "図", "表", "グラフ", "動画", "音声", "地図"),
+    *("イラスト", "スクリーンショット", "リンク", "クリック", "こちら", "ここ"),
+)
+"""Of which a text holds one if it is to be searched at all."""
 
 
 class References(Value):
@@ -62,7 +83,11 @@ class References(Value):
 
 def find_missing_reference(text: str, question: str = "") -> str | None:
     """The words that point to something outside a text; None when there are none."""
-    found = REFERENCE.search(NOT_PROSE.sub(" ", text))
-    if found is None or THERE.search(text) or ASKED_FOR.search(question) or LETTER.match(text):
+    lower = text.lower()
+    if not any(mark in lower for mark in MARKS):
         return None
-    return found[0]
+    found = REFERENCE.search(prose(text))
+    if found is None or THERE.search(text) or WRITTEN_FOR.search(question) or LETTER.match(text):
+        return None
+    spoken, asked = found[0].lower(), question.lower()
+    return None if any(mark in spoken and mark in asked for mark in MARKS) else found[0]

@@ -80,7 +80,7 @@ ANSWERED = re.compile(r"^\s*(?:\*\*)?(?:A|Answer|答え|答|回答)\s*(?:\*\*)?\
 REFERRAL = re.compile(
     r"\b(?:consult|speak|seek|contact|reach(?:ing)? out|ask|talk|advice from|answered by|question for|refer|check|look it up|visit|turn to)\w*\b"
     r".{0,60}?\b(?:professional|expert|specialist|doctor|physician|lawyer|attorney|advis[eo]r|qualified|licensed|official|reliable|trusted"
-    r"|therapist|counsell?or|pharmacist|authorit)"
+    r"|therapist|counsell?or|pharmacist|authorit)|\b(?:consult|contact|ask)(?:ing)? (?:one|them|someone)\b"
     r"|(?:専門家|医師|医療機関|弁護士|税理士|専門機関|有資格者|資格を持|担当|窓口|公式|信頼できる|専門の方|カウンセラー|薬剤師).{0,24}?"
     r"(?:相談|確認|問い合わせ|尋ね|調べ|求め|参照|ご覧)",
     re.IGNORECASE,
