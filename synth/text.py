@@ -12,7 +12,7 @@ HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f
 HANGUL = re.compile(r"[\u1100-\u11ff\uac00-\ud7af]")
 LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
 NOT_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|\$\$.*?\$\$|\\\(.*?\\\)|\\\[.*?\\\]|[\w.+-]+@[A-Za-z0-9.-]+\.\w+",
+    r"```.*?(?:```|\Z)|`[^`\n]*`|https?://[!-'*-~]+|\$\$.*?\$\$|\\\(.*?\\\)|\\\[.*?\\\]|[\w.+-]+@[A-Za-z0-9.-]+\.\w+",
     re.DOTALL,
 )
 NOT_PROSE_MARKS = ("`", "://", "$$", "\\", "@")

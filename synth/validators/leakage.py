@@ -11,7 +11,7 @@ from synth.types import Sample, Value
 
 TEMPLATE = re.compile(
     r"<\|[a-z][\w ]{1,30}\|>|</?(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|</s>|<(?:bos|eos|pad|unk)>|\[(?:PAD|UNK|CLS|SEP)\]"
-    r"|</?think(?:ing)?>|^\#{2,4} ?(?:Instructions?|Response|Input|Output|Human|Assistant|System|User|指示|応答|回答|入力|出力)\s*(?:[:：]|$)"
+    r"|</?think(?:ing)?>|^\#{3} ?(?:Instruction|Response|Human|Assistant|指示|応答)\s*(?:[:：]|$)"
     r"|\{\{ ?[\w.]+ ?\}\}|\{%-? (?:if|for|set|end\w+)\b",
     re.MULTILINE,
 )
@@ -27,7 +27,7 @@ DIALOGUE = re.compile(
 PROMPT = re.compile(
     r"\b(?:the|my)\s+system\s+(?:prompt|message|instructions?)\b|\bmy\s+(?:initial\s+)?instructions\s+(?:say|state|tell|are|were)\b"
     r"|\bI\s+(?:was|am|have\s+been)\s+(?:instructed|told|programmed|prompted|asked)\s+(?:by\s+(?:the|my)\s+(?:developers?|system|operator|creators?)|in\s+my\s+(?:instructions|prompt))"
-    r"|システム(?:プロンプト|メッセージ|の?指示)|私への指示|(?:開発者|運営者?|管理者)から(?:の指示|.{0,6}指示され)",
+    r"|私(?:への|に与えられた)指示|システム(?:プロンプト|メッセージ|の?指示)|(?:開発者|運営者?|管理者)から(?:の指示|.{0,6}指示され)",
     re.IGNORECASE,
 )
 MAKERS = r"(?:Open\s?AI|Anthropic|Google(?:\s+DeepMind)?|DeepMind|Meta(?:\s+AI)?|Microsoft|Alibaba(?:\s+Cloud)?|Mistral(?:\s+AI)?|DeepSeek|xAI|Cohere|Baidu|Moonshot\s+AI|Zhipu)"
@@ -35,10 +35,9 @@ MODELS = r"(?:Chat-?GPT|GPT-?[345][\w.]*|Claude|Gemini|Llama|Qwen|Mistral|DeepSe
 MODEL = r"(?:(?:large\s+|trained\s+)?language\s+model|AI(?:\s+(?:language\s+)?(?:model|assistant|system|program|chatbot))?|artificial\s+intelligence|(?:virtual|digital)\s+assistant|chat\s?bot|LLM)"
 NAMED = re.compile(
     rf"\b(?:I\s+am|I['’]m|my\s+name\s+is|you\s+can\s+call\s+me)\s+(?:called\s+)?{MODELS}\b"
-    rf"|\bI(?:\s+am|['’]m|\s+was|\s+have\s+been)\s+(?:an?\s+{MODEL}\s+)?(?:created|developed|made|trained|built|designed)\s+(?:and\s+\w+\s+)?by\s+{MAKERS}"
-    rf"|\b{MODEL},?\s+(?:created|developed|made|trained|built|designed)\s+by\s+{MAKERS}"
-    rf"|{MAKERS}(?:社)?(?:が|によって|により|に)(?:開発|作成|訓練|作ら|トレーニング|学習)[^。\n]{{0,16}}(?:モデル|AI|アシスタント|私|わたし|です)"
-    rf"|(?:私|わたし|僕)(?:の名前)?は、?(?:[^。\n]{{0,24}}の)?{MODELS}(?:です|と(?:申|い|言)|、)|{MODELS}と申します",
+    rf"|\bI(?:\s+am|['’]m|\s+was|\s+have\s+been)\s+(?:an?\s+{MODEL},?\s+)?(?:created|developed|made|trained|built|designed)\s+(?:and\s+\w+\s+)?by\s+{MAKERS}"
+    rf"|(?:私|わたし|僕)は、?[^。\n]{{0,20}}{MAKERS}(?:社)?(?:が|によって|により|に)(?:開発|作成|訓練|作ら|トレーニング|学習)[^。\n]{{0,16}}(?:モデル|AI|アシスタント|私|わたし|です)"
+    rf"|(?:私|わたし|僕)(?:の名前)?は、?(?:[^。\n]{{0,24}}の)?{MODELS}(?:です|と(?:申|い|言)|、)|{MODELS}(?:と申します|として(?:お答え|回答|説明))",
     re.IGNORECASE,
 )
 ITSELF = re.compile(

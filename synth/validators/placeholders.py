@@ -10,13 +10,13 @@ from synth.text import prose, subject
 from synth.types import Sample, Value
 
 FILLED = (
-    r"(?:your|insert|enter|add|my|his|her|their|the|first|last|full|sender|recipient|company|employer|business|client|customer|manager|"
+    r"(?:your|insert|enter|add|my|his|her|their|first|last|full|sender|recipient|company|employer|business|client|customer|manager|"
     r"recruiter|student|teacher|school|university|organi[sz]ation|department|job|position|event|product|project|team|city|state|"
     r"country|street|phone|telephone|contact|email|e-mail|mailing|home|website|date|time|day|month|year|name|names|address|title|number|amount|signature|link|url|"
     r"location|venue|price|placeholder|blank|specific|relevant|topic|subject)"
 )
 PLACEHOLDER = re.compile(
-    rf"\[(?i:{FILLED})(?:['’]s)?(?:[ _/-][\w'’./-]+){{0,6}}\](?!\()|<(?i:{FILLED})(?:['’]s)?(?:[ _-]\w+){{1,4}}>|<(?i:name|insert\w*)>"
+    rf"(?<![\w)\]])\[(?i:{FILLED})(?:['’]s)?(?:[ _/-][\w'’./-]+){{0,6}}\](?!\()|<(?i:{FILLED})(?:['’]s)?(?:[ _-]\w+){{1,4}}>|<(?i:name|insert\w*)>"
     r"|(?<![\\\w}$^_{])\{[a-z][a-z_]{2,30}\}(?!\})|(?<![#/*] )\b(?:TODO|FIXME|TBD)\b|\bX{3,}\b(?!\s*(?:l(?:arge)?\b|-?rated))|\bXX[/-]XX\b|(?i:\blorem ipsum\b)|\bDear _{3,}"
     r"|[\[［【(（<＜](?:ご?住所|お?名前|ご?氏名|会社名|貴社名|御社名|日付|日時|電話番号|メールアドレス|部署名?|役職|商品名|担当者名?|相手の名前|あなたの名前|学校名|件名|タイトル|金額|場所|地名)[\]］】)）>＞]"
     r"|[\[［【(（※][^\]］】)）\n]{0,12}(?:ここに|を(?:記入|入力|記載|挿入)|こちらに)[^\]］】)）\n]{0,20}[\]］】)）]"

@@ -52,7 +52,7 @@ ABOUT_CHINESE = re.compile(r"chin(?:a|ese)|中国|中文|漢[文詩]|簡体|繁�
 CERTAIN = frozenset("这们吗么说还让给谁为")
 """Chinese letters so common and so foreign to Japanese that one is enough."""
 OPENS, CLOSES = "「『(（[【“\"'‘*_:：|<《", "」』)）]】”\"'’*_|>》"
-STRAY_SHARE = 0.3
+STRAY_SHARE, MINOR_SHARE = 0.3, 0.35
 
 
 class Script(Value):
@@ -93,7 +93,7 @@ def find_mixed_script(text: str, question: str = "") -> str | None:
 
 def _stray(plain: str, question: str) -> re.Match[str] | None:
     kana, han, _, latin = letter_counts(plain)
-    runs = RUNS if kana + han < 0.1 * latin and kana + han else RUNS[:-1] if STRANGE.search(plain) else ()
+    runs = RUNS if kana + han < MINOR_SHARE * latin and kana + han else RUNS[:-1] if STRANGE.search(plain) else ()
     for run, talk in runs:
         found = [one for one in run.finditer(plain) if not _enclosed(plain, one)]
         share = sum(len(one[0]) for one in found) / len(plain)
