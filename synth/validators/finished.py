@@ -11,7 +11,7 @@ from synth.types import Sample, Value
 
 CUT = ("length", "max_tokens", "MAX_TOKENS", "model_length")
 PAIRS = {"「": "」", "『": "』", "(": ")", "（": "）", "“": "”"}
-FEWEST_CHARS = 24
+FEWEST_CHARS, FEWEST_CHARS_JA = 24, 12
 DANGLING = re.compile(
     r"(?:[ ,](?:the|an?|and|or|but|nor|of|because|which|whose|than|into|onto|from|my|your|their|its|our|every|if|although|"
     r"while|where|whether|is|are|was|were|will|would|to|with|for|by|at|that))\Z"
@@ -26,7 +26,9 @@ STOPS_SHORT_JA = re.compile(
 MAY_END_JA = re.compile(
     r"(?:こと|もの|ひと|[いうくすつぬふむるた]と|など|ので|のに|ですが|ますが|けど|でも|かも|とも|までに|ように|[あうくいんたる]の|あと)\Z"
 )
-CLOSING = re.compile(r"(?:\A|\n)[^\n]{0,32},\Z")
+STRAIGHT_QUOTE = re.compile(r"(?<!\d)\"")
+"""After a digit it means inches."""
+CLOSING = re.compile(r"\n[^\n,]{0,32},\Z")
 """The last line of a letter, such as `Yours sincerely,`."""
 
 
@@ -52,24 +54,21 @@ def find_truncation(text: str, finish_reason: str = "stop") -> str | None:
         return f"finish_reason {finish_reason}; it ends {text[-60:]!r}"
     if ("```" in text or "~~~" in text) and (fence := open_fence(text)):
         return f"it ends inside the code block {fence!r}"
-    if len(text) < FEWEST_CHARS:
+    if len(text) < (FEWEST_CHARS if text.isascii() else FEWEST_CHARS_JA):
         return None
     # what comes before the last lines cannot be cut off, and a cut does not end in a formula
     end = NOT_PROSE.sub("\ufffc", text[-600:]).rstrip()
     line = end[end.rfind("\n") + 1 :]
-    why = ""
-    if line[-1:] in ",、，" and not CLOSING.search(end):
+    last, why = line[-1:], ""
+    if last in ",、，" and not CLOSING.search(end):
         why = "at a comma"
-    elif line[-1:] not in ".!?。！？…" and any(line.rfind(left) > line.rfind(right) for left, right in PAIRS.items()):
-        why = "inside a bracket or quotation"
-    elif (
-        len(line) >= FEWEST_CHARS
-        and line[-1:].isalpha()
-        and (
-            RUNNING.search(line)
-            or DANGLING.search(line)
-            or (RUNNING_JA.search(line) and STOPS_SHORT_JA.search(line) and not MAY_END_JA.search(line))
-        )
+    elif last not in ".!?。！？…" and (
+        any(line.rfind(left) > line.rfind(right) for left, right in PAIRS.items())
+        or (last.isalpha() and len(STRAIGHT_QUOTE.findall(line)) % 2)
     ):
-        why = "inside a sentence"
+        why = "inside a bracket or quotation"
+    elif len(line) >= (FEWEST_CHARS if line.isascii() else FEWEST_CHARS_JA) and last.isalpha():
+        japanese = RUNNING_JA.search(line) and STOPS_SHORT_JA.search(line) and not MAY_END_JA.search(line)
+        if japanese or RUNNING.search(line) or DANGLING.search(line):
+            why = "inside a sentence"
     return f"it ends {why}: {text[-60:]!r}" if why else None

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import HAN, HANGUL, KANA, LATIN, prose, subject
+from synth.text import letter_counts, prose, subject
 from synth.types import Sample, Value
 
 FEWEST_LETTERS = 12
@@ -20,17 +20,17 @@ WORDS = {
     "es": "el la los las y es una en que por para con del se no un al lo como más su son está hay",
     "pt": "o os as e é uma em que por para com do da se não um ao como mais são está dos das",
     "it": "per il lo gli e è una di che con del della si non un al come più sono questo nel",
-    "nl": "de het een en van ik te dat die op voor met niet zijn er aan ook als bij door wordt naar deze om je",
-    "sv": "och att det som en på är av för med till den har inte om ett vi så kan från eller var man ska",
-    "da": "og at det som en på er af for med til den har ikke om et vi så kan fra eller var man skal",
-    "pl": "i w nie na się z do to jest że o jak co ale po za tym dla od przez są lub oraz który",
-    "cs": "a v se na je že s z do to o k i jako pro by si za jsou od který ale nebo při",
+    "nl": "de het een en van ik te dat op voor met niet zijn er aan ook als bij door wordt naar deze om je",
+    "sv": "och att det som en på är av för med till den har inte ett vi så kan från eller var man ska",
+    "da": "og det som en på er af med til den har ikke et vi så kan fra eller var man skal",
+    "pl": "nie na się jest że jak co ale po za tym dla od przez są lub oraz który czy",
+    "cs": "se na je že jako pro si za jsou od který ale nebo při jsme podle",
     "tr": "ve bir bu için ile da de ne olarak daha çok gibi kadar var olan sonra ama her veya değil",
     "vi": "và của là có không được cho một các trong với này để những đã người khi từ về",
     "id": "yang dan di ini dengan untuk dari tidak dalam pada adalah itu akan oleh ke juga atau dapat kita",
-    "fi": "ja on ei se että hän oli mutta kun niin ovat joka myös tai jos kuin tämä",
-    "ro": "și în de la a pe cu nu este un o care din pentru mai să ce sunt sau",
-    "hu": "a az és hogy nem is egy ez van csak meg de ha mint vagy kell lehet",
+    "fi": "ja ei se että hän oli mutta kun niin ovat joka myös tai jos kuin tämä",
+    "ro": "și în de la pe cu nu este un o care din pentru mai să ce sunt sau",
+    "hu": "az és hogy nem egy ez van csak meg ha mint vagy kell lehet",
 }
 SPEAKING: dict[str, list[str]] = {}
 """The languages in which a word is among the commonest."""
@@ -70,12 +70,12 @@ NAMES = {
     "es": "spanish|スペイン語",
     "pt": "portuguese|ポルトガル語",
     "it": "italian|イタリア語",
-    "nl": "dutch|オランダ語",
+    "nl": "de het een en van ik te dat op voor met niet zijn er aan ook als bij door wordt naar deze om je",
     "ru": "russian|ロシア語",
 }
 """How a question asks for a language."""
 FOREIGN_WORDS = re.compile(r"translat|foreign language|翻訳|外国語|訳して|訳せ|訳し", re.IGNORECASE)
-TAIL_SHARE, TAIL_CHARS = 0.4, 60
+TAIL_SHARE, TAIL_BYTES = 0.4, 80
 CHINESE = re.compile(
     "["
     "这們们个你她它吗嗎吧呢么麼沒说說还为让讓对從给很谁哪怎东车长门问间见贝页马鸟鱼龙书时发经济业严临义乐习乡买卖亚产亲亿仅仓伟传伤优伦侧债倾关兴兰养军农净凤则刚创别剧动劳势单卫厅历压县"
@@ -114,8 +114,10 @@ def find_language_drift(text: str, wanted: str, question: str = "") -> str | Non
     letters = QUOTED.sub(" ", prose(text))
     found, where = language_of(letters), ""
     if found in (None, wanted):
-        tail = letters[int(len(letters) * (1 - TAIL_SHARE)) :]
-        found, where = (language_of(tail) if len(tail) >= TAIL_CHARS else None), " at its end"
+        ends = (letters[letters.rstrip().rfind("\n\n") + 1 :], letters[int(len(letters) * (1 - TAIL_SHARE)) :])
+        long = [end for end in ends if len(end.encode("utf-8", "replace")) >= TAIL_BYTES and len(end) < len(letters)]
+        found = next((other for end in long if (other := language_of(end)) not in (None, wanted)), found)
+        where = " at its end"
     if found is None or found == wanted or wanted in KIN.get(found, ()):
         return None
     if found in WORDS and found != "en" and wanted not in WORDS and wanted not in ("ja", "zh", "ko", *dict(SCRIPTS)):
@@ -130,8 +132,7 @@ def find_language_drift(text: str, wanted: str, question: str = "") -> str | Non
 def language_of(text: str) -> str | None:
     """The language a text is mostly written in, as an ISO code; None when it is too short or too mixed to tell."""
     letters = QUOTED.sub(" ", prose(text))
-    kana, han, hangul = len(KANA.findall(letters)), len(HAN.findall(letters)), len(HANGUL.findall(letters))
-    latin = len(LATIN.findall(letters))
+    kana, han, hangul, latin = letter_counts(letters)
     # one CJK letter carries about as much as three Latin ones
     total = latin + 3 * (kana + han + hangul)
     others = 0 if letters.isascii() or kana else len(OTHER_LETTERS.findall(letters))
@@ -159,4 +160,7 @@ def _european(text: str) -> str | None:
         return None
     hits = Counter(language for word in words for language in SPEAKING.get(word, ()))
     (best, most), (_, second) = [*hits.most_common(2), ("", 0), ("", 0)][:2]
-    return best if most >= 2 and most > 1.3 * second else None
+    if most < 2 or most <= 1.3 * second:
+        return None
+    # one word said twice may be a name
+    return best if best == "en" or len({word for word in words if best in SPEAKING.get(word, ())}) >= 2 else None

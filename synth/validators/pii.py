@@ -38,6 +38,7 @@ ADDRESS = re.compile(
     r"〒? ?\d{3}-\d{4}\s*(?:北海道|東京都|(?:京都|大阪)府|[一-鿿]{2,3}県)[^\s。、]{2,12}?[市区町村郡][^\s。、]{0,16}?\d"
 )
 DIGIT = re.compile(r"\d")
+FEWEST_DIGITS = 9
 
 
 class Pii(Value):
@@ -59,12 +60,14 @@ class Pii(Value):
 
 def find_pii(text: str) -> str | None:
     """The kind of personal data found in a text, with its first characters; None when there is none."""
+    mailed, many = "@" in text or "＠" in text, len(DIGIT.findall(text)) >= FEWEST_DIGITS
+    if not mailed and not many:
+        return None
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
-    if "@" in plain:
-        for mail in EMAIL.finditer(plain):
-            if not (NOBODY.match(mail[2]) or ROLE.match(mail[1])):
-                return f"an e-mail address: {mail[0][:3]}..."
-    if len(DIGIT.findall(plain)) < 9:
+    for mail in EMAIL.finditer(plain) if mailed else ():
+        if not (NOBODY.match(mail[2]) or ROLE.match(mail[1])):
+            return f"an e-mail address: {mail[0][:3]}..."
+    if not many:
         return None
     for card in CARD.finditer(plain):
         digits = re.sub(r"\D", "", card[0])

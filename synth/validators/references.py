@@ -6,11 +6,13 @@ import re
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import NOT_PROSE, subject
+from synth.text import prose, subject
 from synth.types import Sample, Value
 from synth.validators.refusal import LETTER
 
-SEEN = r"(?:image|picture|photo(?:graph)?|screenshot|figure|diagram|chart|graph|map|illustration|drawing|infographic)"
+SEEN = (
+    r"(?:image|picture|photo(?:graph)?|screenshot|figure(?!s)|diagram|chart|graph|map|illustration|drawing|infographic)"
+)
 HEARD = r"(?:video|audio|recording|podcast|clip|slides?|slideshow|presentation)"
 FILE = r"(?:file|document|spreadsheet|pdf|attachment|resume|cv|report|sheet|form|excel|word document|zip)"
 THING = rf"(?:{SEEN}|{HEARD}|{FILE})"
@@ -21,7 +23,7 @@ REFERENCE = re.compile(
         | I(?:\s+have|['’]ve)\s+(?:attached|enclosed|uploaded)\s+(?:an?|the|some|my)\b
         | (?:{SEEN}|{HEARD})s?\s+(?:shown\s+|provided\s+|given\s+|displayed\s+|included\s+)?(?:above|below|on\s+the\s+(?:right|left)|at\s+(?:right|left)|to\s+the\s+(?:right|left))\b
         | (?:the|this)\s+(?:above|following)\s+(?:{SEEN}|{HEARD})\b
-        | (?:as\s+)?(?:shown|seen|depicted|illustrated|displayed)\s+(?:in|on|by)\s+(?:the|this)\s+(?:{SEEN}|{HEARD})\b
+        | (?:as\s+)?(?:shown|seen|see|depicted|illustrated|displayed)\s+(?:in|on|by)\s+(?:the|this)\s+(?:{SEEN}|{HEARD})\b
         | (?:see|refer\s+to|shown\s+in|in|from)\s+(?:Fig(?:ure|\.)|Appendix|Exhibit|Attachment)\s*(?:\d+|[A-Z])\b
         | click(?:ing)?\s+(?:on\s+)?(?:here\b|(?:the|this)\s+(?:following\s+)?link\b)
         | (?:follow|visit|see|use|open)\s+(?:this|the)\s+(?:following\s+)?link\b
@@ -31,17 +33,40 @@ REFERENCE = re.compile(
     |(?:同封|アップロード|お送りいただい|送って(?:いただい|くださっ))(?:の|した|された|いただいた|た)(?:\w{{0,4}}の)?(?:資料|ファイル|画像|写真|書類|文書|図|動画|音声|データ)
     |(?:上|下|右|左|次|以下|上記|下記|前掲)の(?:画像|写真|図|グラフ|動画|音声|地図|イラスト|スクリーンショット|リンク)(?:[をはがにで、]|の(?:よう|とおり|通り)|から|では|にも|も)
     |(?:画像|写真|図|グラフ|動画|イラスト)に(?:示|写|描か|表示)(?:されて|って|れて|され|した)(?:いる)?(?:とおり|通り|ように|よう)
-    |[(（]?[図表](?:\d|[０-９]){{1,2}}(?:を参照|参照|に示|のよう|の通り|のとおり|をご覧|を見)
+    |[上下左右]図(?:[をはがにで、の])|(?:画像|写真|グラフ|動画)を見ると|図(?:\d|[０-９]){{1,2}}[にはを]|[(（]?[図表](?:\d|[０-９]){{1,2}}(?:を参照|参照|のよう|の通り|のとおり|をご覧|を見)
     |(?:こちら|リンク|ここ)(?:を|から)(?:クリック|ダウンロード|タップ|ご覧|視聴|アクセス)""",
     re.IGNORECASE | re.VERBOSE,
 )
-THERE = re.compile(r"!\[|<(?:img|svg|figure|video|audio)\b|https?://|```|~~~|<a\s|\]\(\S", re.IGNORECASE)
-"""A picture, a drawing in code, or an address: what is spoken of may be there."""
-ASKED_FOR = re.compile(
-    r"e-?mail|letter|message|reply|memo|web\s?(?:page|site)|html|attach|upload|link|click|image|picture|photo|figure|diagram|chart|graph|video|screenshot|"
-    r"メール|手紙|文面|返信|ウェブ|サイト|添付|アップロード|リンク|クリック|画像|写真|図|グラフ|動画|ブログ",
+THERE = re.compile(
+    r"!\[|<(?:img|svg|figure|video|audio)\b|https?://|```|~~~|<a\s|\]\(\S|^\|.*\|", re.IGNORECASE | re.MULTILINE
+)
+"""A picture, a drawing in code, a table, or an address: what is spoken of may be there."""
+WRITTEN_FOR = re.compile(
+    r"\b(?:e-?mail|memo|newsletter|blog|web\s?(?:page|site)|html)\b|\b(?:write|draft|compose|reply|respond)\b[^.?!]{0,40}\b(?:letter|message)\b"
+    r"|メール|手紙|文面|返信|案内文|お知らせ|礼状|ウェブ|サイト|ブログ",
     re.IGNORECASE,
 )
+"""What the question wants written may enclose something, or have links and pictures where it is put."""
+MARKS = (
+    *(
+        "attach",
+        "enclosed",
+        "accompanying",
+        "upload",
+        "image",
+        "picture",
+        "photo",
+        "screenshot",
+        "figure",
+        "fig.",
+        "diagram",
+    ),
+    *("chart", "graph", "map", "illustration", "drawing", "video", "audio", "recording", "podcast", "clip", "slide"),
+    *("presentation", "appendix", "exhibit", "link", "click", " here"),
+    *("添付", "同封", "アップロード", "お送り", "送って", "画像", "写真", "図", "表", "グラフ", "動画", "音声", "地図"),
+    *("イラスト", "スクリーンショット", "リンク", "クリック", "こちら", "ここ"),
+)
+"""Of which a text holds one if it is to be searched at all."""
 
 
 class References(Value):
@@ -62,7 +87,11 @@ class References(Value):
 
 def find_missing_reference(text: str, question: str = "") -> str | None:
     """The words that point to something outside a text; None when there are none."""
-    found = REFERENCE.search(NOT_PROSE.sub(" ", text))
-    if found is None or THERE.search(text) or ASKED_FOR.search(question) or LETTER.match(text):
+    lower = text.lower()
+    if not any(mark in lower for mark in MARKS):
         return None
-    return found[0]
+    found = REFERENCE.search(prose(text))
+    if found is None or THERE.search(text) or WRITTEN_FOR.search(question) or LETTER.match(text):
+        return None
+    spoken, asked = found[0].lower(), question.lower()
+    return None if any(mark in spoken and mark in asked for mark in MARKS) else found[0]

@@ -78,17 +78,17 @@ ANSWERED = re.compile(r"^\s*(?:\*\*)?(?:A|Answer|答え|答|回答)\s*(?:\*\*)?\
 
 
 REFERRAL = re.compile(
-    r"\b(?:consult|speak|seek|contact|reach(?:ing)? out|ask|talk|advice from|answered by|question for|refer|check|look it up|visit|turn to)\w*\b"
+    r"\b(?:consult|speak|seek|contact|reach(?:ing)? out|ask|talk|discuss|turn to|advice from|answered by|question for|refer|check|look it up|visit)\w*\b"
     r".{0,60}?\b(?:professional|expert|specialist|doctor|physician|lawyer|attorney|advis[eo]r|qualified|licensed|official|reliable|trusted"
-    r"|therapist|counsell?or|pharmacist|authorit)"
+    r"|therapist|counsell?or|pharmacist|authorit)|\b(?:consult|contact|ask)(?:ing)? (?:one|them|someone)\b"
     r"|(?:専門家|医師|医療機関|弁護士|税理士|専門機関|有資格者|資格を持|担当|窓口|公式|信頼できる|専門の方|カウンセラー|薬剤師).{0,24}?"
-    r"(?:相談|確認|問い合わせ|尋ね|調べ|求め|参照|ご覧)",
+    r"(?:相談|確認|問い合わせ|尋ね|調べ|求め|参照|ご覧|意見を(?:聞|伺))",
     re.IGNORECASE,
 )
 """Somebody else is to be asked."""
 HEDGE = re.compile(
-    r"\b(?:depends? on|many factors|sensitive (?:matter|topic|issue)|complex (?:matter|topic|issue|question))\b"
-    r"|一概に|(?:状況|場合|事情)によ|専門的な(?:内容|問題|質問)|個人差",
+    r"\b(?:depends? on|many factors|sensitive (?:matter|topic|issue)|complex (?:matter|topic|issue|question)|(?:no|isn['’]t an?) (?:simple|single|easy) answer|situation is (?:different|unique))\b"
+    r"|一概に|(?:状況|場合|事情|人|条件)によ(?:って|り)|専門的な(?:内容|問題|質問)|個人差",
     re.IGNORECASE,
 )
 UNABLE = re.compile(
