@@ -119,7 +119,9 @@ class Teacher:
         self._earlier = earlier
         price, caps = endpoint.known_price() or UNKNOWN, budget.caps
         is_free = price == FREE and caps.tokens is None and caps.requests is None
-        self._hedge = Hedge(self.admission, backends) if len(backends) > 1 and is_free else None
+        self._hedge = (
+            Hedge(self.admission, backends, endpoint.limits.deadline_s) if len(backends) > 1 and is_free else None
+        )
         self._price = price.model_dump_json()
         self._tariff = recorded(self._price, endpoint.service_tier)
         self._jitter = jitter or random.Random()  # noqa: S311 (spreads retries, guards nothing)
