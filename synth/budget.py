@@ -33,9 +33,9 @@ class Caps(Value):
 
     usd: Usd | None = None
     """US dollars."""
-    tokens: int | None = Field(default=None, ge=0)
+    tokens: int | None = Field(default=None, ge=0, le=10**15)
     """Prompt and completion tokens together."""
-    requests: int | None = Field(default=None, ge=0)
+    requests: int | None = Field(default=None, ge=0, le=10**15)
     """Sends, repeated ones included."""
     hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Of one invocation: running again counts anew. What is in flight then still ends."""

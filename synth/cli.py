@@ -81,12 +81,21 @@ def _cap(text: str) -> tuple[str, int | float | str]:
     name, _, value = text.rpartition("=")
     name = name or "usd"
     if name == "account":
+        if not value:
+            raise click.BadParameter("account= names no file; write account=FILE", param_hint="--budget")
         return name, value
     try:
         number = float(value)
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a number", param_hint="--budget") from None
     return name, int(number) if number.is_integer() else number
+
+
+def _dollars(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """A sum that an account can hold; no range of click's refuses `nan`."""
+    if value is not None and not 0 <= value <= 1e9:
+        raise click.BadParameter(f"{value} is no sum of dollars from 0 to 1,000,000,000", context, parameter)
+    return value
 
 
 _accept_change = click.option(
@@ -242,7 +251,7 @@ def schema() -> int:
 
 @command.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--usd", type=click.FloatRange(min=0), help="Make the account with this total, or change its total.")
+@click.option("--usd", type=float, callback=_dollars, help="Make the account with this total, or change its total.")
 @click.option("--release", type=click.Path(path_type=Path), metavar="FOLDER", help="Give back what a dead run holds.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def account(file: Path, usd: float | None, release: Path | None, as_json: bool) -> int:

@@ -31,8 +31,6 @@ LEAST_AMBIENT = 0.005
 LEAST_OVERLOAD = 0.1
 """A share of refusals that is too high whatever the ambient one."""
 MEMORY = 1000
-STREAK = 6
-"""So many refusals with no success between them close the endpoint for all until its Retry-After."""
 BREAKER_WINDOW_S = 30.0
 BREAKER_FAILURES = 20
 BREAKER_PAUSE_S = 30.0
@@ -53,7 +51,6 @@ class Concurrency:
         self._round_left = self.limit
         self._growth = FASTEST_GROWTH
         self._hold = 0.0
-        self._streak = 0
         self._last_cut = -inf
         self._before_cut = self.limit
         self._excess = 0
@@ -95,9 +92,8 @@ class Concurrency:
         self._breaker.old = min(self._breaker.old, in_flight - 1)
         return self._breaker.pause_s > 0
 
-    def accepted(self, now: float, sent_at: float, tokens: int) -> bool:
-        """A request sent at `sent_at` brought an answer of so many tokens. Whether the limit may have changed."""
-        self._streak = 0
+    def accepted(self, now: float, sent_at: float, tokens: int) -> None:
+        """A request sent at `sent_at` brought an answer of so many tokens."""
         if self._breaker.recent and self._breaker.worked(now, sent_at):
             self.limit = max(min(START, self.limit), self.limit * REOPENED)  # a storm lets some through as well
             self._growth = FASTEST_GROWTH
@@ -108,19 +104,17 @@ class Concurrency:
             self._was_full, self._full, self._round_left = self._full, False, self.limit
         if self._search is not None:
             self.limit = self._search.accepted(now, sent_at, tokens, busy=busy)
-            return True
+            return
         self._since_cut += 1
         if self._hold > 0:
             self._hold -= 1
         elif busy:
             self.limit = min(self.most, self.limit + self._growth)
             self._growth = min(FASTEST_GROWTH, self._growth * 1.5 ** (1 / self.limit))
-        return True
 
-    def refused(self, now: float, sent_at: float) -> bool:
-        """A request sent at `sent_at` met a rate limit. Whether all others should heed its Retry-After too."""
+    def refused(self, now: float, sent_at: float) -> None:
+        """A request sent at `sent_at` met a rate limit."""
         self._search = None  # it does say when it is too much
-        self._streak += 1
         if self._breaker.recent:
             self._breaker.worked(now, sent_at)
         self._on_wire -= 1
@@ -129,7 +123,6 @@ class Concurrency:
             self._shrink(self.limit)
         elif self._refusals.refused(now, sent_at):
             self._cut(now)
-        return self._streak >= STREAK
 
     def failed(self, now: float, sent_at: float = inf) -> None:
         """A request failed in a way that is the endpoint's fault: no connection, no reply, a server error."""

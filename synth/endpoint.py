@@ -74,7 +74,7 @@ OUR_FIELDS = frozenset(
 class Sampling(Value):
     """How the teacher picks its words. All of it is part of a request's identity."""
 
-    max_tokens: int = Field(default=1024, ge=1)
+    max_tokens: int = Field(default=1024, ge=1, le=10_000_000)
     """The most tokens one reply may have; also what a money budget reserves before each send."""
     temperature: float | None = Field(default=None, ge=0)
     top_p: float | None = Field(default=None, gt=0, le=1)

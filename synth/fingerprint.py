@@ -11,7 +11,8 @@ first one unused, so the run stops first and says what changed. Everything else 
 - names of files and folders, licence, description;
 - everything, as long as the folder holds no answer yet. A preview neither keeps a fingerprint nor heeds one.
 
-Another word after `--fresh` is a change that the option itself accepts; leaving the word out again is not.
+Another word after `--fresh` is a change that the option itself accepts; leaving the word out again is not. What goes on
+with the answers that are there (`synth export`, `synth retry`) goes on under the last word.
 """
 
 from __future__ import annotations
@@ -72,6 +73,11 @@ def fingerprint(loaded: LoadedRecipe, marks: Mapping[int, str], salt: str) -> Fi
 def marked(store: Store) -> frozenset[int]:
     """Up to which positions the run in this store hashed its seeds."""
     return frozenset(int(position) for position in _mapping(_kept(store).get("seeds")))
+
+
+def salt_of(store: Store) -> str:
+    """The word after `--fresh` that the run in this store was last asked under."""
+    return str(_kept(store).get(SALT, ""))
 
 
 async def hold_to(store: Store, now: Fingerprint, when: str, *, accept: bool) -> None:

@@ -25,23 +25,25 @@ MOST_SHARE = 0.02
 class Hedge:
     """Sends to the replica that was chosen, and to another one when that takes unusually long."""
 
-    def __init__(self, admission: Admission, backends: Sequence[Backend]) -> None:
+    def __init__(self, admission: Admission, backends: Sequence[Backend], deadline_s: float) -> None:
         self.sent = 0
         """Second sends."""
         self._admission = admission
         self._backends = backends
+        self._deadline_s = deadline_s
         self._took_s: deque[float] = deque(maxlen=MEMORY)
         self._replies = 0
         self._usual_s: float | None = None
 
     async def send(self, request: Request, place: Place) -> tuple[Outcome, Place]:
         """The outcome, and the place it came from, which is still to be given back; the other one has been."""
+        until = asyncio.get_running_loop().time() + self._deadline_s
         first = asyncio.ensure_future(self._backends[place.lane.place].send(request))
         sends: dict[asyncio.Future[Outcome], Place] = {first: place}
         try:
             await asyncio.wait(sends, timeout=self._usual_s)
             if not first.done() and (other := self._second(place)) is not None:
-                sends[asyncio.ensure_future(self._backends[other.lane.place].send(request))] = other
+                sends[asyncio.ensure_future(_by(until, self._backends[other.lane.place], request))] = other
             won = await _first_good(set(sends))
         except BaseException:
             for task, taken in sends.items():
@@ -71,10 +73,19 @@ class Hedge:
             self._usual_s = sorted(self._took_s)[int((1 - SLOWEST) * len(self._took_s))]
 
 
+async def _by(until: float, backend: Backend, request: Request) -> Outcome:
+    """A second send, which has no more time than is left of the first one's deadline."""
+    try:
+        async with asyncio.timeout_at(until):
+            return await backend.send(request)
+    except TimeoutError:
+        return Outcome(0, error="timeout", detail="no complete reply within the deadline")
+
+
 async def _first_good(tasks: set[asyncio.Future[Outcome]]) -> asyncio.Future[Outcome]:
     """The first that brings an answer, or the last of those that failed."""
     while True:
         done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
-            if not tasks or task.result().status == 200:
+            if not tasks or (task.result().status == 200 and not task.result().error):
                 return task

@@ -275,9 +275,9 @@ class Admission:
         """A request came through, with so many tokens in the reply."""
         place.lane.streak = 0
         place.lane.probed_until = 0.0
-        if place.lane.concurrency.accepted(self._clock(), place.sent_at, tokens):
-            _wake(self._waiting_turn)
-            _wake(self._waiting_place)
+        place.lane.concurrency.accepted(self._clock(), place.sent_at, tokens)
+        _wake(self._waiting_turn)
+        _wake(self._waiting_place)
 
     def _lane(self, tokens: int, prefix: int) -> Lane | None:
         """The lane for the next request; None when all are full."""

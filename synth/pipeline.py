@@ -10,7 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from synth.datasets.export import Written, write_dataset, write_rejected
 from synth.dedupe.decontaminate import BenchmarkRecord
 from synth.endpoint import REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
-from synth.fingerprint import accepted, fingerprint, hold_to, marked
+from synth.fingerprint import accepted, fingerprint, hold_to, marked, salt_of
 from synth.halt import Halt
 from synth.line import Enough, Line
 from synth.manifest import (
@@ -149,6 +149,8 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
     if options.offline and not (folder / "run.db").exists():
         raise FolderError(f"There is no run in {folder}; run the recipe first.")
     async with _store(folder, loaded) as store:
+        if options.offline or options.retry:
+            options = replace(options, salt=options.salt or salt_of(store))
         inputs = await _inputs(loaded, options)
         if inputs is not None and not options.retry:
             whole = await asyncio.to_thread(up_to_date.recall, store, loaded, inputs)

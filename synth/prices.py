@@ -17,7 +17,10 @@ from pydantic import Field
 
 from synth.types import Request, Spend, Usage, Value
 
-Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Usd = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, le=1e5, allow_inf_nan=False)]
+"""Bounded, as is `max_tokens`, so that what many requests cost fits the 64 bits of a database."""
+Factor = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 
 UNIT = 10**12
 """Rates are whole attodollars a token, so that twelve decimal places of dollars per million tokens are exact."""
@@ -26,13 +29,13 @@ UNIT = 10**12
 class Rates(Value):
     """US dollars per million tokens."""
 
-    input_usd: Usd
-    output_usd: Usd
-    cached_input_usd: Usd | None = None
+    input_usd: Rate
+    output_usd: Rate
+    cached_input_usd: Rate | None = None
     """Prompt tokens read from the provider's cache; as input when None."""
-    cache_write_usd: Usd | None = None
+    cache_write_usd: Rate | None = None
     """Prompt tokens written to it; as input when None."""
-    reasoning_usd: Usd | None = None
+    reasoning_usd: Rate | None = None
     """Reasoning tokens; as output when None."""
 
 
@@ -45,11 +48,11 @@ class Tier(Rates):
 class Price(Rates):
     """US dollars per million tokens, and what modifies them."""
 
-    request_usd: Usd = 0
+    request_usd: Rate = 0
     """For each request, whatever it brings."""
     tiers: list[Tier] = []
     """Other rates for long prompts."""
-    service_tiers: dict[str, Usd] = {}
+    service_tiers: dict[str, Factor] = {}
     """Factors by service tier, such as `{flex: 0.5, batch: 0.5, priority: 2}`."""
     as_of: date | None = None
     """The day this price was read, or since when it holds."""

@@ -125,7 +125,9 @@ class Teacher:
         self._earlier = earlier
         price, caps = endpoint.known_price() or UNKNOWN, budget.caps
         is_free = price == FREE and caps.tokens is None and caps.requests is None
-        self._hedge = Hedge(self.admission, backends) if len(backends) > 1 and is_free else None
+        self._hedge = (
+            Hedge(self.admission, backends, endpoint.limits.deadline_s) if len(backends) > 1 and is_free else None
+        )
         self._price = price.model_dump_json()
         self._tariff = recorded(self._price, endpoint.service_tier)
         self._jitter = jitter or random.Random()  # noqa: S311 (spreads retries, guards nothing)
@@ -242,7 +244,8 @@ class Teacher:
                 except (Transient, Rejected, Fatal) as error:
                     failure, usage = _named(error), usage_of(stored.outcome)
                 worst = Spend(stored.reserved_microusd, stored.reserved_tokens, 1)
-                cost = self._tariff_of(stored).charge(worst, usage, paid=_is_paid(failure))
+                paid = failure == "ok" or FATES[failure].paid
+                cost = self._tariff_of(stored).charge(worst, usage, paid=paid)
                 self._store.settle(stored.attempt, failure, usage, cost.microusd, usage_unknown=cost.assumed)
                 self._budget.correct(worst, cost)
 
@@ -336,7 +339,7 @@ class Teacher:
             failure, result = _named(error), error
         usage = result.usage if isinstance(result, Completion) else usage_of(outcome)
         # what it was, before a third failure makes it poison, says whether it may have been paid for
-        paid = failure == "ok" or _is_paid(failure)
+        paid = failure == "ok" or FATES[failure].paid
         self._heed(place, outcome, (failure, result), usage, tries)
         if not isinstance(result, Completion):
             failure, result = await self._judged(failure, result, outcome, place, tries)
@@ -422,11 +425,6 @@ class Teacher:
         elif self._repeats > REPEATS_FLOOR + REPEATS_SHARE * self._sends:
             wait_s = self._jitter.uniform(LONGEST_BACKOFF_S / 2, LONGEST_BACKOFF_S)
         await self._halt.sleep(wait_s)
-
-
-def _is_paid(failure: str) -> bool:
-    """Whether a reply that says nothing about tokens may have been charged."""
-    return failure == "ok" or FATES[failure].paid
 
 
 def _named(error: Transient | Rejected | Fatal) -> str:

@@ -275,3 +275,21 @@ def test_the_shipped_recipes_check(name, synth):
     finished = synth("check", ROOT / "prompts" / name)
     assert finished.returncode == 0, finished.stderr
     assert "ok" in finished.stdout
+
+
+@pytest.mark.parametrize("sum_usd", ["nan", "inf", "1e300", "-1"])
+def test_a_sum_that_no_account_can_hold_is_refused_in_a_sentence(synth, tmp_path, sum_usd):
+    finished = synth("account", "team.account", f"--usd={sum_usd}")
+    assert finished.returncode == 2
+    assert "Traceback" not in finished.stderr
+    assert "no sum of dollars" in finished.stderr
+    assert not (tmp_path / "team.account").exists()
+
+
+def test_a_budget_that_names_no_account_or_cannot_be_reckoned_with_is_refused(write_recipe, synth):
+    recipe = write_recipe("practice:faultless")
+    nameless = synth("check", recipe, "--budget", "account=")
+    assert (nameless.returncode, "account=FILE" in nameless.stderr) == (2, True)
+    for huge in ("1e300", "tokens=1e30"):
+        finished = synth("check", recipe, "--budget", huge)
+        assert (finished.returncode, "Traceback" in finished.stderr) == (2, False)

@@ -119,13 +119,6 @@ def test_a_limit_that_is_not_used_does_not_grow():
     assert control.allowed() == START
 
 
-def test_all_should_heed_the_pause_that_the_sixth_refusal_in_a_row_asks_for():
-    control = Concurrency(500)
-    for place in range(START):
-        control.sending(place + 1)
-    assert [control.refused(1.0, 0.5) for _ in range(6)] == [*(False,) * 5, True]
-
-
 def test_fault_35_the_breaker_opens_and_a_canary_closes_it():
     control, now = ramped()
     for _ in range(20):

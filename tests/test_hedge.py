@@ -23,12 +23,12 @@ GOOD = Outcome(200, b"{}")
 class Replicas:
     """Some servers of the same model; what each does with its next requests can be set."""
 
-    def __init__(self, count):
+    def __init__(self, count, deadline_s=600.0):
         self.admission = Admission(Limits(max_in_flight=8), time.monotonic, lanes=count)
         self.does = [lambda: asyncio.sleep(0, GOOD)] * count
         self.asked = [0] * count
         self.cancelled = 0
-        self.hedge = Hedge(self.admission, [self._server(number) for number in range(count)])
+        self.hedge = Hedge(self.admission, [self._server(number) for number in range(count)], deadline_s)
 
     def _server(self, number):
         replicas = self
@@ -113,6 +113,28 @@ def test_a_second_replica_that_fails_does_not_count():
         assert replicas.asked[1] == 1
         replicas.does = [lambda: asyncio.sleep(0.1, Outcome(503)), lambda: asyncio.sleep(0.2, Outcome(500))]
         assert replicas.busy() == [(0, 0)] * 2
+
+    asyncio.run(main())
+
+
+def test_a_reply_that_was_cut_off_does_not_count():
+    async def main():
+        replicas = Replicas(2)
+        await replicas.warm()
+        cut = Outcome(200, b'{"choi', error="reset", detail="in the middle of its reply")
+        replicas.does = [lambda: asyncio.sleep(0.1, cut), lambda: asyncio.sleep(0.2, GOOD)]
+        assert await replicas.ask() == (1, GOOD)
+
+    asyncio.run(main())
+
+
+def test_the_second_send_ends_by_the_deadline_of_the_first():
+    async def main():
+        replicas = Replicas(2, deadline_s=0.4)
+        await replicas.warm()
+        replicas.does = [lambda: asyncio.sleep(0.2, Outcome(503)), never]
+        place, outcome = await asyncio.wait_for(replicas.ask(), 20)
+        assert (place, outcome.error, outcome.written, replicas.cancelled) == (1, "timeout", True, 1)
 
     asyncio.run(main())
 

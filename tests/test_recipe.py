@@ -9,8 +9,10 @@ from pydantic import ValidationError
 
 from synth.endpoint import Endpoint, Sampling, is_private
 from synth.errors import Fatal, RecipeError, Rejected
+from synth.prices import tariff
 from synth.recipe import Overrides, json_schema, load, override
 from synth.templates import Templates
+from synth.types import Request
 
 ROOT = Path(__file__).parent.parent
 GOOD = """\
@@ -284,6 +286,25 @@ def test_a_base_url_that_would_be_asked_elsewhere_is_refused_in_a_sentence(tmp_p
     [problem] = problems(tmp_path, FINE.replace("http://localhost:8000/v1", url))
     assert problem.field == "teachers.main.base_url"
     assert ("port" in problem.message) is ("#" not in url)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("sampling.max_tokens", "{max_tokens: 1000000000000}"),
+        ("price.output_usd", "{input_usd: 0, output_usd: 1.0e+9}"),
+        ("price.request_usd", "{input_usd: 0, output_usd: 0, request_usd: 1.0e+9}"),
+        ("price.service_tiers.flex", "{input_usd: 0, output_usd: 0, service_tiers: {flex: 1.0e+9}}"),
+    ],
+)
+def test_numbers_whose_cost_the_store_could_not_hold_are_refused(tmp_path, field, value):
+    part = field.partition(".")[0]
+    [problem] = problems(tmp_path, FINE.replace('8000/v1"}', f'8000/v1", {part}: {value}}}'))
+    assert problem.field == f"teachers.main.{field}"
+    most = {"sampling": {"max_tokens": 10_000_000}, "price": {"input_usd": 1e5, "output_usd": 1e5, "request_usd": 1e5}}
+    dearest = Endpoint(model="m", base_url="http://h/v1", **most)
+    worst = tariff(dearest.price).worst(Request(b"", "", "m", b"", 0, 10_000_000, 2 * 10_000_000))
+    assert 1000 * worst.microusd < 2**63
 
 
 def test_a_named_key_variable_must_be_set(monkeypatch):

@@ -81,7 +81,13 @@ def proxy_for(url: str) -> str | None:
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if host == "localhost" or host.startswith("127.") or host == "::1" or proxy_bypass(host):
+    if (
+        host == "localhost"
+        or host.startswith("127.")
+        or host == "::1"
+        or proxy_bypass(host)
+        or proxy_bypass(parts.netloc)
+    ):
         return None
     return getproxies().get(parts.scheme)
 

@@ -175,11 +175,14 @@ def test_a_broken_recording_is_named_by_line(write_recipe, tmp_path, line):
         ("http://127.0.0.1:8000/v1", None),
         ("http://localhost:8000/v1", None),
         ("https://[::1]:8000/v1", None),
+        ("https://10.0.0.5:8000/v1", None),
+        ("https://10.0.0.5:8001/v1", "http://proxy.example:3128"),
+        ("https://[fd00::5]:8000/v1", None),
     ],
 )
 def test_the_proxy_of_the_environment_is_used_but_never_for_this_machine(url, proxy, monkeypatch):
     for name in ("HTTP_PROXY", "http_proxy", "https_proxy", "no_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    monkeypatch.setenv("NO_PROXY", "example.org")
+    monkeypatch.setenv("NO_PROXY", "example.org,10.0.0.5:8000,fd00::5")
     assert proxy_for(url) == proxy

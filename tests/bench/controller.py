@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from synth.concurrency import Concurrency
-from synth.limits import Allowance, Bucket
+from synth.limits import STREAK, Allowance, Bucket
 
 MEDIAN_S = 15.0
 SPREAD = 0.5
@@ -187,7 +187,7 @@ def simulate(
     bucket: Bucket | None = None
     order = itertools.count()
     events: list[tuple[float, int, str, float, tuple[Allowance, ...], float]] = []
-    in_flight = done = bad = sent = 0
+    in_flight = done = bad = sent = streak = 0
     latencies: list[float] = []
     by_minute = [0] * (int(seconds / 60) + 1)
     blocked_until = 0.0
@@ -218,9 +218,12 @@ def simulate(
             by_minute[int(now / 60)] += 1
             latencies.append(now - sent_at)
             control.accepted(now, sent_at, TOKENS)
+            streak = 0
         elif kind == "rate":
             bad += 1
-            if control.refused(now, sent_at):
+            control.refused(now, sent_at)
+            streak += 1
+            if streak >= STREAK:
                 blocked_until = max(blocked_until, now + 1.0)
         else:
             bad += 1

@@ -244,6 +244,20 @@ def test_fault_55_a_word_after_fresh_is_its_own_acceptance_and_leaving_it_out_is
     assert "count: 6 -> 5" in synth("run", recipe, "--out", "run", "--fresh", "三").stderr
 
 
+def test_fault_55_export_and_retry_go_on_under_the_last_word_after_fresh(recipe, synth, tmp_path):
+    assert synth("run", recipe, "--out", "run").returncode == 0
+    assert synth("run", recipe, "--out", "run", "--fresh", "再").returncode == 0
+    rows, before = (tmp_path / "run" / "rows.jsonl").read_bytes(), bought(tmp_path / "run")
+    for command in ("export", "retry"):
+        (tmp_path / "run" / "rows.jsonl").unlink()
+        finished = synth(command, recipe, "--out", "run")
+        assert finished.returncode == 0, finished.stderr
+        assert (tmp_path / "run" / "rows.jsonl").read_bytes() == rows
+    assert bought(tmp_path / "run") == before
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))
+    assert [change["what"] for change in manifest["changes"]] == [["--fresh: “” -> “再”"]]
+
+
 def test_fault_55_previews_and_runs_that_brought_no_answer_bind_to_nothing(recipe, synth):
     assert synth("preview", recipe, "--out", "run").returncode == 0
     edit(recipe, "Write", "Invent", "write.md.j2")
