@@ -178,3 +178,11 @@ def test_hardly_a_text_that_others_wrote_is_refused(language):
     print(dict(refused), "of", len(texts))
     for reason, count in refused.items():
         assert count <= 0.01 * len(texts), reason
+
+
+@pytest.mark.parametrize("unit", ["\n", "「", "a.b+c", "\nAssistant: hi", "** a\n", "[a](http://x ", "あ", "1234 5678 "])
+def test_a_long_monotonous_text_does_not_hold_the_checks_up(unit):
+    # a search that grows with the square of the text would meet the test's own timeout
+    text = unit * (200_000 // len(unit))
+    found = {**reasons(sample("q?", text), "en"), **reasons(sample(text), "en")}
+    assert not {"pii", "toxic", "refusal", "self_identification", "missing_reference"} & found.keys()

@@ -19,13 +19,16 @@ DANGLING = re.compile(
 """English words that end no sentence, or hardly any."""
 RUNNING = re.compile(r"[a-z)][.!?][\"”)]? +[\"“(]?[A-Z][^.!?\n]*\Z")
 """An English line whose earlier sentence ends as sentences do."""
-RUNNING_JA = re.compile(r"[。！？!?][」』）)]?[^。！？!?\n]{6,}\Z")
+RUNNING_JA = re.compile(r"[ぁ-ん][。！？][」』）)]?[^。！？!?\n]{6,}\Z")
 STOPS_SHORT_JA = re.compile(
-    r"(?:[はがをにへと、のでもっ]|[一-鿿ぁ-ん](?:まし|でし|ませ|くださ|でしょ)|[きしちにびみりいえけせてねべめれ]ま)\Z"
+    r"(?:[ぁ-ん](?<![るいただうくすつぬむぶぐんねよかなさわぞぜろれてえけせめげり])"
+    r"|まし|でし|ませ|くださ|でしょ|てい|[きしちにびみりいえけせてねべめれ]ま)\Z"
 )
+"""What ends no Japanese sentence: particles and stems. A bare noun may."""
 MAY_END_JA = re.compile(
-    r"(?:こと|もの|ひと|[いうくすつぬふむるた]と|など|ので|のに|ですが|ますが|けど|でも|かも|とも|までに|ように|[あうくいんたる]の|あと)\Z"
+    r"(?:こと|もの|ひと|[ういくすつぬふむるた]と|など|ので|のに|ですが|ますが|けど|でも|かも|とも|までに|ように|[うくいたるなん]の|あと|まま|だけ|以上|予定|次第)\Z"
 )
+"""Endings of those letters that people do leave without a full stop."""
 STRAIGHT_QUOTE = re.compile(r"(?<!\d)\"")
 """After a digit it means inches."""
 CLOSING = re.compile(r"\n[^\n,]{0,32},\Z")

@@ -16,10 +16,8 @@ TEMPLATE = re.compile(
     re.MULTILINE,
 )
 """Control tokens of chat templates (ChatML, Llama, Mistral, Gemma), headings of Alpaca's, fields of Jinja's."""
-TURN = re.compile(
-    r"\n\s*(?:\*\*)?(?:(?:User|Human|ユーザー?|利用者|人間)(?:\*\*)?\s*[:：]|(?:Assistant|AI|Bot|Model|アシスタント)(?:\*\*)?\s*[:：](?=[^\n]*\n[\s\S]*^(?:User|Human|ユーザー?|利用者)\s*[:：]))",
-    re.MULTILINE,
-)
+TURN = re.compile(r"\n[ \t]*(?:\*\*)?(?:User|Human|ユーザー?|利用者|人間)(?:\*\*)?\s?[:：]")
+"""A turn that nobody took: the model goes on with the conversation alone."""
 DIALOGUE = re.compile(
     r"dialog|conversation|chat|\bbot\b|script|role.?play|prompt|interview|transcript|user|human|会話|対話|台本|チャット|ボット|ロールプレイ|プロンプト|インタビュー|ユーザ|利用者|人間",
     re.IGNORECASE,

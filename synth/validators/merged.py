@@ -12,14 +12,14 @@ from synth.types import Sample, Value
 FEWEST_CHARS, FEWEST_CHARS_JA = 24, 12
 LABEL = r"(?:Tasks?|Questions?|Problems?|Exercises?|Instructions?|Prompts?|課題|問題?|設問|質問|指示|タスク|演習)"
 LABELLED = re.compile(
-    rf"(?:\A|\n|(?<=[.?!。？！\"”」])\s*){LABEL}\s?(?:\d{{1,2}}|[０-９]{{1,2}}|[A-D]|[一二三四])\s*[:：.．)）、　]",
+    rf"(?:\A|\n|(?<=[.?!。？！\"”」])[ \t　]*){LABEL}\s?(?:\d{{1,2}}|[０-９]{{1,2}}|[A-D]|[一二三四])\s*[:：.．)）、　]",
     re.IGNORECASE,
 )
 NUMBERED = re.compile(r"(?:\A|\n|(?<=[.?!。？！\"”])\s*)\(?(?:\d{1,2}|[０-９])[.．)]\s|（(?:\d{1,2}|[０-９])）|[①②③④⑤]")
 SEAM = re.compile(
     r"\b(?:as\s+a\s+(?:separate|second|new|different)\s+(?:task|question|instruction)|(?:un|not\s+)related\s+to\s+(?:that|this|the\s+above)|separately,|"
     r"on\s+(?:a|an)\s+(?:unrelated|different|separate)\s+(?:note|topic))|別の(?:課題|質問|問題|指示|タスク)(?:として|です)|それとは(?:別|関係なく)|これとは別に|話は変わ"
-    r"|\n\s*(?:-{3,}|\*{3,}|[＊*]\s?[＊*]\s?[＊*]|#{3,}|={3,})\s*\n",
+    r"|\n[ \t]*(?:-{3,}|\*{3,}|[＊*]\s?[＊*]\s?[＊*]|#{3,}|={3,})[ \t]*\n",
     re.IGNORECASE,
 )
 ASKS = re.compile(

@@ -61,7 +61,10 @@ def looping(text: str) -> str:
         while start > 0 and tail[start - 1] == tail[start - 1 + size]:
             start -= 1
         unit, looped = tail[-size:], len(tail) - start
-        if _is_loop(unit, looped // size, looped, len(text)):
+        if not any(character.isalnum() for character in unit):
+            return ""  # rulers, dot leaders and empty table rows are no loops
+        copies, chars = looped // size, min(len(text), TAIL_CHARS)
+        if copies >= 4 and looped >= LOOP_CHARS and looped > LOOP_SHARE * chars:
             return unit
         end = at + KEY_CHARS - 1
     return ""
@@ -76,9 +79,3 @@ def commonest_sentence(text: str) -> tuple[str, int]:
     sentence, copies = Counter(sentences).most_common(1)[0]
     total = sum(len(part) for part in sentences)
     return (sentence, copies) if copies >= COPIES and copies * len(sentence) > COPIED_SHARE * total else ("", 0)
-
-
-def _is_loop(unit: str, copies: int, looped: int, chars: int) -> bool:
-    words = any(character.isalnum() for character in unit)
-    # rulers, dot leaders and empty table rows are no loops
-    return words and copies >= 4 and looped >= LOOP_CHARS and looped > LOOP_SHARE * min(chars, TAIL_CHARS)
