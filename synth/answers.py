@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 import orjson
 
-from synth import numerals
+from synth import dates, numerals
 from synth.schema import FENCE
 
 ASKING = r"[^\n]*(?:でしょうか|ですか|ますか|か[。?？]|[?？])"
@@ -26,7 +26,7 @@ HASHES = re.compile(r"^#{4}[ \t]+(?P<answer>\S.*?)[ \t]*$", re.MULTILINE)
 BOXED = re.compile(r"\\boxed\s*\{")
 CONCLUSION = re.compile(
     r"(?:the\s+(?:final\s+|correct\s+)?answer\s+is|(?:答え|答|回答|解答|正解)は(?!"
-    rf"{ASKING}))[ \t、]*(?:[:\uff1a]\s*)?(?P<answer>[^\n:\uff1a][^\n]*?)"
+    rf"{ASKING}))[ \t、]*(?:[:\uff1a]\s*)?(?P<answer>[^\n:\uff1a、][^\n]*?)"
     r"(?:です|である|となります|になります|だ)?[ \t]*(?:[。.!！]?[ \t]*$|[。]|\.\s)",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -67,15 +67,6 @@ UNITS: dict[str, tuple[str, Fraction]] = {
         "percent": ("%", "percent", "パーセント"),
     }.items() for name in names},
 }  # fmt: skip
-ERAS = {"令和": 2018, "reiwa": 2018, "平成": 1988, "heisei": 1988, "昭和": 1925, "showa": 1925, "大正": 1911,
-        "taisho": 1911, "明治": 1867, "meiji": 1867}  # fmt: skip
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-ISO_DATE = re.compile(r"\A(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})\Z")
-KANJI_DATE = re.compile(r"\A(?:西暦)?(\D*?)(\d+|元)年(?:(\d{1,2})月)?(?:(\d{1,2})日)?\Z")
-ENGLISH_DATE = re.compile(r"\A(?:([a-z]{3})[a-z]*\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})|(\d{1,2})(?:st|nd|rd|th)? "
-                          r"([a-z]{3})[a-z]*\.?,? (\d{4}))\Z")  # fmt: skip
-ENGLISH_ERA = re.compile(r"\A(reiwa|heisei|showa|taisho|meiji) (\d+)\Z")
-
 
 EACH = re.compile(
     r"(?:\b1|一)\s?(?:[人個本枚冊台匹袋箱皿杯回つ](?:分|あたり|当たり|につき)?|[^\d\s]{1,4}(?:あたり|当たり|につき))"
@@ -113,7 +104,7 @@ def final_answer(text: str) -> FinalAnswer | None:
     marked = [*(one for one in MARKED.finditer(text) if not (listed and one["letter"])), *HASHES.finditer(text)]
     if marked:
         last = max(marked, key=lambda match: match.start())
-        return FinalAnswer(_tidy(last["answer"]), "marked")
+        return FinalAnswer(_tidy(_boxed(last["answer"]) or last["answer"]), "marked")
     boxed = _boxed(text)
     if boxed is not None:
         return FinalAnswer(_tidy(boxed), "marked")
@@ -136,9 +127,9 @@ def same_answer(given: str, reference: str) -> bool:
     one, other = _json(given), _json(reference)
     if one is not None or other is not None:
         return one is not None and one == other
-    dates = _dates(given), _dates(reference)
-    if dates[0] and dates[1]:
-        return dates[0] == dates[1]
+    times = dates.moments(_tidy(given)), dates.moments(_tidy(reference))
+    if times[0] and times[1]:
+        return times[0] == times[1]
     wanted = _quantity(reference)
     found = _quantity(given) or _quantity(re.split(r"[=≈＝]", given)[-1])
     return wanted is not None and found is not None and _equal(found, wanted)
@@ -258,30 +249,6 @@ def _folded(value: Any) -> Any:
     return value
 
 
-def _dates(text: str) -> set[tuple[int, int, int]]:
-    """The dates of a text that is a date, or one with the same in brackets, as in 令和6年（2024年）; else nothing."""
-    parts = re.fullmatch(r"([^(（]+)[(（]([^)）]+)[)）]", _tidy(text))
-    dates = [_date(part) for part in (parts.groups() if parts else (text,))]
-    return {date for date in dates if date} if all(dates) else set()
-
-
-def _date(text: str) -> tuple[int, int, int] | None:
-    """Year, month and day (0 where not given) of a text that is a date and nothing else."""
-    plain = " ".join(_tidy(unicodedata.normalize("NFKC", text)).casefold().split())
-    if match := ISO_DATE.match(plain):
-        return int(match[1]), int(match[2]), int(match[3])
-    if match := ENGLISH_DATE.match(plain):
-        month, day, year = (match[1], match[2], match[3]) if match[1] else (match[5], match[4], match[6])
-        return (int(year), MONTHS.index(month) + 1, int(day)) if month in MONTHS else None
-    if match := ENGLISH_ERA.match(plain):
-        return ERAS[match[1]] + int(match[2]), 0, 0
-    match = KANJI_DATE.match(plain.replace(" ", ""))
-    if match is None or (match[1] and match[1] not in ERAS):
-        return None
-    year = (1 if match[2] == "元" else int(match[2])) + ERAS.get(match[1], 0)
-    return year, int(match[3] or 0), int(match[4] or 0)
-
-
 def _tidy(text: str) -> str:
     """An answer without emphasis, quotes, and a closing full stop."""
     text = re.sub(r"\A\$\$(.*)\$\$\Z", r"\1", text.strip().strip("*_`").strip(), flags=re.DOTALL).strip()
@@ -295,5 +262,5 @@ def _tidy(text: str) -> str:
 
 
 def _fold(text: str) -> str:
-    text = unicodedata.normalize("NFKC", _tidy(text)).translate(numerals.MINUS).casefold()
+    text = unicodedata.normalize("NFKC", _tidy(text)).translate(numerals.MINUS).casefold().replace("、", ",")
     return re.sub(r"[\s、。,.!?'\"「」・]+", "", text) if not re.search(r"\d", text) else "".join(text.split())

@@ -16,6 +16,8 @@ from synth.types import Completion, Message
 
 M = TypeVar("M", bound=BaseModel)
 
+FRESH_DRAWS = 1000
+"""How far the draws of what is asked anew are from those that the recipe asks for."""
 RAISED_CAP = 2
 """How many times max_tokens a request gets after a reply in which no token was left for the answer."""
 
@@ -44,9 +46,12 @@ class Ask(Protocol):
         ...
 
     async def schema(self, model: type[M], messages: Sequence[Message], *, teacher: str) -> M:
-        """Ask the named teacher for an object of `model`, validated; asked again with the error at most twice.
+        """Ask the named teacher for an object of `model`, validated.
 
-        Raises Rejected(`invalid_output`) when no reply fits, Rejected(`truncated`) when one was cut.
+        What does not fit is mended where that is safe, asked for again with the error (its failing fields alone, then
+        whole), asked anew twice, and in the end asked of the teacher's `fallback`.
+
+        Raises Rejected(`invalid_output`) when no reply fits, Rejected(`truncated`) when one was cut even so.
         """
         ...
 
@@ -59,6 +64,12 @@ class UnitAsk:
     teachers: Mapping[str, Teacher]
     templates: Templates
     language: str
+    number: int
+    """The draw, or beyond all draws when the unit is asked anew."""
+    raised: int = 1
+    """What max_tokens is multiplied by."""
+    last: bool = False
+    """Whether the teachers that stand in for others are to be asked."""
 
     @property
     def draw(self) -> int:
@@ -71,38 +82,75 @@ class UnitAsk:
 
     async def text(self, messages: Sequence[Message], *, teacher: str) -> Completion:
         """Ask the named teacher and return its text."""
-        asked = self.teachers[teacher]
+        asked = self._stand_in(teacher) if self.last else self.teachers[teacher]
         try:
-            return await asked.complete(asked.request(messages, self.unit.draw), self.unit)
+            return await asked.complete(asked.request(messages, self.number, raised=self.raised), self.unit)
         except Rejected as error:
             return await self._with_larger_cap(error, asked, messages)
 
     async def schema(self, model: type[M], messages: Sequence[Message], *, teacher: str) -> M:
-        """Ask the named teacher for an object of `model`, validated; asked again with the error at most twice."""
-        asked = self.teachers[teacher]
+        """Ask the named teacher for an object of `model`, validated; up the ladder while none fits."""
+        asked = self._stand_in(teacher) if self.last else self.teachers[teacher]
+        if asked.endpoint.extractor:
+            free = await self.text(messages, teacher=teacher)
+            messages = schema.extraction(free.text, self.language)
+            asked = self.teachers[asked.endpoint.extractor]
+        found = await self._climbed(model, asked, messages, "first")
+        other = self.teachers.get(asked.endpoint.fallback)
+        if found.value is None and other is not None and other is not asked:
+            self.unit.model = other.endpoint.model
+            found = await self._climbed(model, other, messages, "fallback")
+        if found.value is None:
+            raise Rejected("invalid_output", f"after all corrections, {found.problem}")
+        return found.value
+
+    async def _climbed(
+        self, model: type[M], asked: Teacher, messages: Sequence[Message], rung: str
+    ) -> schema.Reading[M]:
+        """What one teacher gives in the end; a fallback is asked once."""
         how = asked.endpoint.structured
-        response_format = schema.response_format(model, how)
         if how != "json_schema":
             messages = schema.with_words(messages, model, self.language)
-        problem = ""
-        for _ in range(1 + schema.REASKS):
-            bought = self.unit.bought
-            try:
-                completion = await asked.complete(asked.request(messages, self.unit.draw, response_format), self.unit)
-            except Rejected as error:
-                completion = await self._with_larger_cap(error, asked, messages, response_format)
-            if completion.finish_reason == "length":
-                raise Rejected("truncated", f"the JSON was cut at max_tokens: {completion.text[-80:]!r}")
-            try:
-                found, problem = schema.parse(model, completion.text), ""
-            except ValueError as error:
-                found, problem = None, str(error)
+        step = first = schema.Step(rung, messages, model)
+        while True:
+            bought, cost = self.unit.bought, self.unit.cost_microusd
+            completion = await self._reply(asked, step, schema.response_format(step.form, how))
+            found = schema.read(model, completion.text, step.kept)
+            fits = found.value is not None
+            name = step.rung if step.rung != "first" else "mended" if found.mended else "exact"
+            self.unit.rungs.append((name, fits, self.unit.cost_microusd - cost))
             if self.unit.bought > bought:
-                asked.note_fit(problem)
-            if found is not None:
+                asked.note_fit(found.problem)
+            if fits:
+                self.unit.repairs += [*([] if step is first and rung == "first" else [step.rung]), *found.mended]
+            above = (
+                None if fits or rung == "fallback" else schema.climb(step, first, completion.text, found, self.language)
+            )
+            if above is None:
                 return found
-            messages = schema.ask_again(messages, completion.text, problem, self.language)
-        raise Rejected("invalid_output", f"after {schema.REASKS} corrections, {problem}")
+            step = above
+
+    async def _reply(
+        self, asked: Teacher, step: schema.Step, response_format: Mapping[str, JsonValue] | None
+    ) -> Completion:
+        """The whole reply to one step; asked once more with twice max_tokens when it was cut."""
+        number = self.number + FRESH_DRAWS * step.fresh
+        try:
+            request = asked.request(step.messages, number, response_format, raised=self.raised)
+            completion = await asked.complete(request, self.unit)
+            if completion.finish_reason == "length" and self.raised == 1:
+                raise Rejected("truncated")
+        except Rejected as error:
+            completion = await self._with_larger_cap(error, asked, step.messages, response_format, step.fresh)
+        if completion.finish_reason == "length":
+            raise Rejected("truncated", f"the JSON was cut at max_tokens: {completion.text[-80:]!r}")
+        return completion
+
+    def _stand_in(self, name: str) -> Teacher:
+        """The teacher that stands in for the named one, if there is such."""
+        other = self.teachers.get(self.teachers[name].endpoint.fallback, self.teachers[name])
+        self.unit.model = other.endpoint.model if other.name != name else ""
+        return other
 
     async def _with_larger_cap(
         self,
@@ -110,13 +158,18 @@ class UnitAsk:
         asked: Teacher,
         messages: Sequence[Message],
         response_format: Mapping[str, JsonValue] | None = None,
+        fresh: int = 0,
     ) -> Completion:
-        """Ask once more with room for the answer when thinking used all of max_tokens; else raise what was raised."""
-        if error.reason != "truncated_empty":
+        """Ask once more with room for the answer when thinking or JSON used all of max_tokens; else raise."""
+        if error.reason not in ("truncated_empty", "truncated") or self.raised > 1:
             raise error
-        asked.charge(asked.request(messages, self.unit.draw, response_format), self.unit)
-        larger = asked.request(messages, self.unit.draw, response_format, raised=RAISED_CAP)
+        number = self.number + FRESH_DRAWS * fresh
+        if error.reason == "truncated_empty":
+            asked.charge(asked.request(messages, number, response_format), self.unit)
+        larger = asked.request(messages, number, response_format, raised=RAISED_CAP)
         try:
-            return await asked.complete(larger, self.unit)
+            completion = await asked.complete(larger, self.unit)
         except Rejected as refused:  # the model may not write so much: the recipe's own cap is what was too small
             raise (error if refused.reason == "permanent" else refused) from None
+        self.unit.repairs.append("larger_cap")
+        return completion

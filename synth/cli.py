@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from synth import commands
 from synth.errors import SynthError
 
 if TYPE_CHECKING:
@@ -115,13 +117,16 @@ def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
     import tempfile
 
     from synth import console, seeds
+    from synth.screen import Screen
     from synth.seed_spool import SeedSpool
+    from synth.types import Rejection
 
     loaded = _load(recipe, **overrides)
     with tempfile.TemporaryDirectory() as vanishing:
         spool = SeedSpool(Path(vanishing) / "seeds.db", seeds.read(loaded.recipe.seeds, loaded.folder))
+        refused = Counter(one.reason for one in Screen(loaded).seeds(spool) if isinstance(one, Rejection))
         spool.close()
-    console.checked(loaded, spool.unique, spool.repeated, as_json=as_json)
+    console.checked(loaded, spool.unique + spool.repeated - refused.total(), refused, as_json=as_json)
     return 0
 
 
@@ -222,7 +227,9 @@ def show(folder: Path, ids: tuple[str, ...], rejected: bool, reason: str, count:
 @command.command()
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--faults", default="usual", show_default=True, type=click.Choice(["usual", "held_out", "faultless"]))
+@click.option(
+    "--faults", default="usual", show_default=True, type=click.Choice(["usual", "held_out", "faultless", "unhealthy"])
+)
 @click.option("--key", default=None, help="Demand this API key.")
 def practice(port: int, host: str, faults: str, key: str | None) -> int:
     """Serve the practice teacher: an OpenAI-compatible server of exercises, for trying things out."""
@@ -266,3 +273,7 @@ def doctor(folder: Path | None, repair: bool, as_json: bool) -> int:
     if repair and folder is None:
         raise click.UsageError("--repair needs the FOLDER of a run.")
     return console.doctor(folder, repair=repair, as_json=as_json)
+
+
+for each in commands.ALL:
+    command.add_command(each)

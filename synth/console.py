@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import sys
 import time
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
@@ -37,6 +38,7 @@ from synth.errors import FolderError, Interrupted
 from synth.halt import Halt
 from synth.lock import holder
 from synth.manifest import Manifest, read_manifest
+from synth.parts import Report
 from synth.pipeline import Options, Result
 from synth.prices import tariff
 from synth.progress import Progress
@@ -81,13 +83,17 @@ _out = _Console(highlight=False)
 _err = _Console(stderr=True, highlight=False)
 
 
-def checked(loaded: LoadedRecipe, count: int, repeated: int, *, as_json: bool) -> None:
+def checked(loaded: LoadedRecipe, count: int, refused: Counter[str], *, as_json: bool) -> None:
     """Say that a recipe is sound and what it would do."""
     recipe = loaded.recipe
     if as_json:
-        _json({"recipe": recipe.name, "seeds": count, "repeated": repeated, "sha256": loaded.sha256})
+        repeated = refused.pop("repeated_seed", 0)
+        said = {"recipe": recipe.name, "seeds": count, "repeated": repeated, "refused": refused}
+        _json({**said, "sha256": loaded.sha256})
         return
-    _out.print(f"[green]ok[/]  {recipe.name}: {count:,} seeds" + (f", {repeated:,} repeated" if repeated else ""))
+    words = {"repeated_seed": "repeated", "not_novel": "not novel"}
+    dropped = "".join(f", {number:,} {words.get(reason, reason)}" for reason, number in refused.items())
+    _out.print(f"[green]ok[/]  {recipe.name}: {count:,} seeds{dropped}")
     for name, endpoint in recipe.teachers.items():
         _out.print(f"    teacher {name}: {escape(endpoint.model)} at {escape(endpoint.base_url)}{_priced(endpoint)}")
         if (most := _held_at_once(endpoint, recipe.budget)) < endpoint.limits.max_in_flight:
@@ -295,6 +301,35 @@ def _with_ids(
     if missing:
         raise FolderError(f"There is no {missing[0]!r} in {folder}.")
     return [record for one in ids for record in exact[one] or made[one]]
+
+
+def sifted(report: Report, out: Path | None, *, as_json: bool) -> None:
+    """What a command on files kept and removed, and what else it found."""
+    rows = sum(report.rows.values())
+    if as_json:
+        splits = {name: count for name, count in report.kept.items() if name}
+        kept = {"rows": report.rows, "kept": report.kept.total(), "splits": splits, "removed": report.removed}
+        more = {"benchmarks": [one.model_dump() for one in report.benchmarks], "notice": report.notice}
+        _json({**kept, **more, "scores": report.scores, "out": None if out is None else str(out)})
+        return
+    splits = ", ".join(f"{name} {count:,}" for name, count in report.kept.items() if name)
+    kept, removed = report.kept.total(), report.removed.total()
+    _out.print(f"{rows:,} rows: [green]{kept:,} kept[/]{f' ({splits})' if splits else ''}, {removed:,} removed")
+    table = _table("reason", "rows", "", right=1)
+    for reason, count in report.removed.most_common():
+        table.add_row(reason, f"{count:,}", f"{count / rows:.1%}")
+    if report.removed:
+        _out.print(table)
+    for name, counts in report.scores.items():
+        mean = sum(value * count for value, count in counts.items()) / counts.total()
+        values = "  ".join(f"{value:g}: {count:,}" for value, count in sorted(counts.items())[:12])
+        _out.print(f"{name}: mean {mean:.3f} of {counts.total():,} rows   {values}", markup=False, soft_wrap=True)
+    for benchmark in report.benchmarks:
+        _out.print(f"{benchmark.name}: {benchmark}", markup=False, soft_wrap=True)
+    if report.notice:
+        _err.print(report.notice, style="yellow", markup=False, soft_wrap=True)
+    if out is not None:
+        _out.print(f"written to {out}", markup=False, soft_wrap=True)
 
 
 def practice(host: str, port: int, faults: str, key: str | None) -> int:
@@ -533,6 +568,9 @@ def _summary(manifest: Manifest) -> None:
             "not the provider"
         )
     table = _table("stage", "asked", "drafts", "kept", "refused", right=1)
+    if manifest.seeds.refused:
+        reasons = "  ".join(f"{reason} {count:,}" for reason, count in manifest.seeds.refused.items())
+        table.add_row("seeds", "", "", f"{manifest.seeds.count:,}", reasons)
     for stage in manifest.stages:
         reasons = "  ".join(f"{reason} {count:,}" for reason, count in stage.rejected.items())
         parked = f"  parked {stage.parked:,}" if stage.parked else ""
@@ -541,6 +579,8 @@ def _summary(manifest: Manifest) -> None:
         reasons = "  ".join(f"{reason} {count:,}" for reason, count in manifest.not_selected.items())
         table.add_row("selection", "", "", f"{manifest.row_count:,}", reasons)
     _out.print(table)
+    for benchmark in manifest.decontamination:
+        _out.print(f"{benchmark.name}: {benchmark}", markup=False, soft_wrap=True)
 
 
 def _board(board: Scoreboard) -> Table:
@@ -588,4 +628,6 @@ def _clock(seconds: float) -> str:
 
 
 def _json(value: Any) -> None:
-    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.write(
+        orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
+    )

@@ -18,12 +18,12 @@ from synth.types import Value
 
 PRACTICE = "practice:"
 REPLAY = "replay:"
-PRACTICE_KINDS = ("", "usual", "faultless", "held_out")
+PRACTICE_KINDS = ("", "usual", "faultless", "held_out", "unhealthy")
 
 
 def _base_url(url: str) -> str:
     if url.startswith(PRACTICE) and url.removeprefix(PRACTICE) not in PRACTICE_KINDS:
-        raise ValueError(f"{url!r} is not one of practice:, practice:faultless, practice:held_out")
+        raise ValueError(f"{url!r} is not one of practice:, practice:faultless, practice:held_out, practice:unhealthy")
     if url.startswith((PRACTICE, REPLAY)):
         return url
     parts = urlsplit(url)
@@ -125,6 +125,10 @@ class Endpoint(Value):
     """The NAME of the environment variable that holds the API key."""
     structured: Literal["json_schema", "json_object", "prompt"] = "json_schema"
     """How a schema is asked for: enforced by the server, JSON mode, or by words in the prompt."""
+    extractor: str = ""
+    """Another teacher, cheap or bound by a grammar, that puts what this one answers freely into the schema."""
+    fallback: str = ""
+    """Another teacher that is asked in the end for what this one cannot do."""
     pin_model: str = ""
     """The model that every reply must say it came from, such as `gpt-4o-2024-08-06`; another one stops the run."""
     sampling: Sampling = Sampling()

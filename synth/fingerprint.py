@@ -128,7 +128,7 @@ def changes_only_salt(before: Fingerprint, now: Fingerprint) -> bool:
 
 def _asked(endpoint: Endpoint) -> JsonValue:
     asked: dict[str, JsonValue] = endpoint.model_dump(
-        mode="json", include={"model", "structured", "sampling", "pin_model"}
+        mode="json", include={"model", "structured", "sampling", "pin_model", "extractor"}
     )
     return {**asked, "practice teacher": endpoint.is_practice}
 
@@ -148,8 +148,7 @@ def _schemas(recipe: Recipe) -> Iterator[tuple[str, JsonValue]]:
                 continue
             how, language = recipe.teachers[getattr(plugin, "teacher", "")].structured, recipe.language
             words = schema.with_words(nothing, model, language) if how != "json_schema" else ()
-            again = schema.ask_again((), "", "", language)
-            said = [message.content for message in (*words, *again)]
+            said = [*(message.content for message in words), *schema.words_again(language)]
             yield f"{model.__name__} by {how}", orjson.dumps([schema.response_format(model, how), *said]).decode()
 
 
@@ -199,6 +198,8 @@ def _at(lines: list[str], place: int) -> str | None:
 
 def _differences(old: JsonValue, new: JsonValue, at: str) -> Iterator[str]:
     before, now = dict(_leaves(old, (at,))), dict(_leaves(new, (at,)))
+    # an option that an earlier synth did not have is as good as one that is left empty
+    now = {place: value for place, value in now.items() if value != "" or place in before}
     for place in {**before, **now}:
         if before.get(place) != now.get(place):
             yield f"{dotted(place)}: {_shown(before.get(place), now.get(place))}"

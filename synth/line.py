@@ -9,14 +9,16 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
-from synth.ask import UnitAsk
-from synth.dedupe import Twins, text_of
+from synth.ask import RAISED_CAP, UnitAsk
+from synth.dedupe import TWIN_REASONS, text_of
 from synth.errors import Fatal, FolderError, Interrupted, Rejected, TeacherError, Transient
 from synth.halt import Halt
+from synth.named import KNOWN
 from synth.outcomes import Outcomes
 from synth.progress import Progress
 from synth.recipe import Recipe, Stage
 from synth.scheduler import Channel, in_order, together
+from synth.screen import NOT_NOVEL, Screen
 from synth.store import Store
 from synth.teacher import Teacher, Unit
 from synth.templates import Templates
@@ -26,6 +28,11 @@ T = TypeVar("T")
 
 SEED_BATCH = 256
 MOST_PLUGIN_ERRORS = 5
+ANEW_DRAWS = 10_000
+"""How far the draws of a unit that is asked anew are from the recipe's own."""
+BEYOND_ASKING = ("plugin_error", "permanent", "empty_question", "invalid_output")
+"""Reasons that asking anew does not change, or that were asked about already."""
+CUT_SHORT = {"truncated", "truncated_empty"}
 ENDINGS = (asyncio.CancelledError, SystemExit)
 """What plug-in code may raise that would end a task, or the loop, without a word."""
 
@@ -59,6 +66,7 @@ class Line:
     outcomes: Outcomes
     progress: Progress
     halt: Halt
+    screen: Screen
     window: int
     journal: bool = True
     """Whether parked units are written down; an export only reads."""
@@ -90,7 +98,7 @@ class Line:
         while batch := await asyncio.to_thread(lambda: list(itertools.islice(seeds, SEED_BATCH))):
             for seed in batch:
                 if isinstance(seed, Rejection):
-                    self.progress.repeated += 1
+                    self.progress.refuse_seed(seed.reason)
                     self.outcomes.reject(seed)
                     continue
                 hasty = not self.scan or isinstance(self.halt.error, Interrupted)
@@ -127,12 +135,24 @@ class Line:
         unit = Unit(stage.name, work.id, -2 * index, work.draw)
         parent = work.parent
         seed = parent if isinstance(parent, Seed) else Seed(id=parent.id, fields=parent.fields)
-        generate = stage.generator.generate(seed, UnitAsk(unit, self.teachers, self.templates, self.recipe.language))
-        drafts = await self._outcome(stage, work, generate)
-        if not isinstance(drafts, list):
-            return [drafts] if isinstance(drafts, Rejection) else drafts
-        samples = [_sample(stage, work, unit, place, draft, len(drafts)) for place, draft in enumerate(drafts)]
-        return [self._validated(stage, sample) for sample in samples]
+        ask = UnitAsk(unit, self.teachers, self.templates, self.recipe.language, work.draw)
+        refused: Results = []
+        while True:
+            drafts = await self._outcome(stage, work, stage.generator.generate(seed, ask))
+            if unit.rungs:
+                self.progress.stages[stage.name].climbed(unit.rungs)
+            if isinstance(drafts, TeacherError):
+                return drafts
+            if isinstance(drafts, Rejection):
+                made: Results = [drafts]
+            else:
+                samples = [_sample(stage, work, unit, place, draft, len(drafts)) for place, draft in enumerate(drafts)]
+                made = [self._validated(stage, sample) for sample in samples]
+            anew = _anew(stage, ask, made) if stage.ask_again else None
+            if anew is None:
+                return [*refused, *made]
+            refused += [replace(result, id=f"{result.id}~{anew.number // ANEW_DRAWS}") for result in made]
+            ask = anew
 
     def _validated(self, stage: Stage, sample: Sample) -> Sample | Rejection:
         for validator in stage.validators:
@@ -148,7 +168,7 @@ class Line:
         unit = Unit(f"{stage.name}:score", work.id, -2 * index - 1, work.draw)
         sample = work.parent
         assert isinstance(sample, Sample)
-        ask = UnitAsk(unit, self.teachers, self.templates, self.recipe.language)
+        ask = UnitAsk(unit, self.teachers, self.templates, self.recipe.language, work.draw)
         for scorer in stage.scorers:
             score = await self._outcome(stage, work, scorer.score(sample, ask))
             if isinstance(score, Rejection):
@@ -157,7 +177,10 @@ class Line:
                 return score
             sample = replace(sample, scores=(*sample.scores, score))
         cost = sample.cost_microusd + unit.cost_microusd
-        return [replace(sample, requests=(*sample.requests, *unit.requests), cost_microusd=cost)]
+        if unit.rungs:
+            self.progress.stages[stage.name].climbed(unit.rungs)
+        requests, repairs = (*sample.requests, *unit.requests), (*sample.repairs, *unit.repairs)
+        return [replace(sample, requests=requests, repairs=repairs, cost_microusd=cost)]
 
     async def _outcome(self, stage: Stage, work: Work, asking: Awaitable[T]) -> T | Rejection | TeacherError:
         """What a plug-in made, or which of the fates it met."""
@@ -250,7 +273,9 @@ class Gate:
         self.out = out
         self._line = line
         self._stage = stage
-        self._twins = None if stage.dedupe is None else Twins(stage.dedupe)
+        self._screen = line.screen
+        self._twins = line.screen.twins.get(stage.name)
+        self._text_of = text_of("question" if stage.dedupe is None else stage.dedupe.by)
         self._count = line.progress.stages[stage.name]
         self._first = stage is line.recipe.stages[0]
 
@@ -275,14 +300,34 @@ class Gate:
                 await self.out.put(kept)
 
     def _checked(self, sample: Sample) -> Sample | Rejection:
-        if self._twins is None or self._stage.dedupe is None:
+        if self._screen.benchmarks is not None:
+            try:
+                self._screen.check(sample)
+            except Rejected as error:
+                return _rejection(sample, error)
+        if self._twins is None:
             return sample
-        match = self._twins.add(sample.id, text_of(sample, self._stage.dedupe.by))
+        match = self._twins.add_batch([sample.id], [self._text_of(sample)])[0]
         if match is None:
             return sample
-        reason = "duplicate" if match.kind == "exact" else "near_duplicate"
-        refused = _rejection(sample, Rejected(reason, f"of {match.twin_id}"))
-        return replace(refused, twin_id=match.twin_id, similarity=match.similarity)
+        known = match.twin_id.startswith(KNOWN)
+        twin = match.twin_id.removeprefix(KNOWN)
+        refused = _rejection(sample, Rejected(NOT_NOVEL if known else TWIN_REASONS[match.kind], f"of {twin}"))
+        return replace(refused, twin_id=twin, similarity=match.similarity)
+
+
+def _anew(stage: Stage, ask: UnitAsk, made: Results) -> UnitAsk | None:
+    """How to ask once more when nothing that came is of use; None when something is, or it was asked often enough.
+
+    What was cut gets more room; the last time the teacher's stand-in is asked.
+    """
+    times = ask.number // ANEW_DRAWS + 1
+    reasons = {result.reason if isinstance(result, Rejection) else "" for result in made}
+    if times > stage.ask_again or reasons & {"", *BEYOND_ASKING}:
+        return None
+    number, raised = ask.unit.draw + ANEW_DRAWS * times, RAISED_CAP if reasons & CUT_SHORT else 1
+    ask.unit.repairs.append("anew")
+    return replace(ask, number=number, raised=raised, last=times == stage.ask_again)
 
 
 def _sample(stage: Stage, work: Work, unit: Unit, place: int, draft: Draft, drafts: int) -> Sample:
@@ -300,6 +345,8 @@ def _sample(stage: Stage, work: Work, unit: Unit, place: int, draft: Draft, draf
         fields=fields,
         finish_reason=draft.finish_reason,
         requests=(*(before.requests if before else ()), *unit.requests),
+        repairs=(*(before.repairs if before else ()), *unit.repairs),
+        model=unit.model,
         cost_microusd=(before.cost_microusd if before else 0) + unit.cost_microusd // drafts,
     )
 

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from synth.backends.practice import PRACTICE_MODELS
 from synth.budget import Caps, standing
 from synth.datasets.files import write_whole
+from synth.dedupe.decontaminate import BenchmarkRecord
 from synth.endpoint import Endpoint, Price, Sampling
 from synth.errors import FolderError
 from synth.fingerprint import Change
@@ -62,6 +63,8 @@ class SeedsRecord(Value):
     """Seeds that went into the first stage."""
     repeated: int = 0
     """Seeds dropped because an earlier one says the same."""
+    refused: dict[str, int] = {}
+    """Seeds dropped for what they hold, by reason."""
 
 
 class TeacherRecord(Value):
@@ -84,6 +87,15 @@ class TeacherRecord(Value):
     """What the provider's terms said about training on its output, and when they were read."""
 
 
+class RungRecord(Value):
+    """One rung of the ladder by which objects are asked for."""
+
+    asked: int
+    fitted: int
+    """How many of the replies fitted the schema."""
+    cost_microusd: int
+
+
 class StageRecord(Value):
     """One stage's counts."""
 
@@ -96,6 +108,8 @@ class StageRecord(Value):
     """Refused samples by reason."""
     parked: int = 0
     """Units that brought no usable reply this time and are asked again when the run goes on."""
+    rungs: dict[str, RungRecord] = {}
+    """How objects were asked for, where a schema was: read as they were, mended, or asked for again."""
 
 
 class Manifest(Value):
@@ -110,6 +124,8 @@ class Manifest(Value):
     seeds: SeedsRecord
     teachers: tuple[TeacherRecord, ...]
     stages: tuple[StageRecord, ...]
+    decontamination: tuple[BenchmarkRecord, ...] = ()
+    """The benchmarks that no row may hold an item of."""
     not_selected: dict[str, int] = {}
     """Samples that passed every stage and were not chosen as rows, by reason."""
     rows: dict[str, int]
@@ -182,9 +198,9 @@ class Manifest(Value):
 
     @property
     def rejected(self) -> dict[str, int]:
-        """Refused samples by reason over all stages and the selection, most frequent first."""
+        """Refused samples by reason over the seeds, all stages and the selection, most frequent first."""
         total = Counter[str]()
-        for reasons in (*(stage.rejected for stage in self.stages), self.not_selected):
+        for reasons in (self.seeds.refused, *(stage.rejected for stage in self.stages), self.not_selected):
             total.update(reasons)
         return dict(sorted(total.items(), key=lambda pair: (-pair[1], pair[0])))
 

@@ -30,6 +30,7 @@ SCALES = {"thousand": 3, "k": 3, "million": 6, "billion": 9, "trillion": 12}
 PARTS = re.compile(rf"([\d{KANJI}]+)分の([\d{KANJI}]+)")
 TENTHS = re.compile(rf"(\d+(?:\.\d+)?|[{KANJI}])割(?:(\d|[{KANJI}])分)?(?![りれ合引増減])")
 FRAC = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+SHORT_FRAC = re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)")
 WRAP = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname|mbox|boxed)\s*\{([^{}]*)\}")
 MINUS = str.maketrans("−–‐‑﹣－", "------")
 
@@ -39,6 +40,8 @@ def plain(text: str) -> str:
     text = SQUARE.sub(lambda found: f"{'sq' if found[2] in '2²' else 'cubic'}{found[1]}", DEGREE.sub("", text))
     text = MIXED.sub(" ", RAISED.sub(r"^\g<0>", text))  # NFKC makes 10⁸ the number 108, and 1½ eleven halves
     text = unicodedata.normalize("NFKC", text).translate(MINUS).replace("\u2044", "/")
+    text = re.sub(r"(?:マイナス|\b(?:minus|negative)\s)\s*(?=[$¥€]?\d)", "-", text, flags=re.IGNORECASE)
+    text = re.sub(r"(\d+)時間半", r"\1.5時間", SHORT_FRAC.sub(r"\1/\2", text))
     text = FRAC.sub(r"(\1)/(\2)", WRAP.sub(r"\1", text))
     text = re.sub(r"-\s?(\\?[$¥€])(?=\d)", r"\1-", POWER.sub(r"\1e\2", text))
     text = SCALED.sub(lambda found: f"{found[1].replace(',', '')}e{SCALES[(found[2] or found[3]).casefold()]}", text)

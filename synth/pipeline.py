@@ -10,7 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from synth.backends.replay import ReplayRun, replay
 from synth.budget import Budget
 from synth.datasets.card import write_card
 from synth.datasets.export import Written, write_dataset, write_rejected
+from synth.dedupe.decontaminate import BenchmarkRecord
 from synth.endpoint import REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.fingerprint import accepted, fingerprint, hold_to, marked, salt_of
@@ -32,6 +33,7 @@ from synth.line import Enough, Line
 from synth.manifest import (
     Manifest,
     RecipeRecord,
+    RungRecord,
     SeedsRecord,
     StageRecord,
     State,
@@ -46,9 +48,10 @@ from synth.recipe import LoadedRecipe
 from synth.report.notebook import in_a_notebook, in_words
 from synth.report.page import write_report
 from synth.scheduler import watched
+from synth.screen import Screen
 from synth.seed_spool import SeedSpool
 from synth.selection import select
-from synth.split import split_of
+from synth.split import deal
 from synth.store import Store
 from synth.teacher import Teacher
 from synth.types import Outcome, Rejection, Request, Sample
@@ -178,6 +181,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
     began, started = time.monotonic(), _now()
     folder = store.folder
     async with _spool(loaded, store, options) as spool:
+        screen = await asyncio.to_thread(Screen, loaded)
         if options.write:
             now = fingerprint(loaded, spool.marks, options.salt)
             await hold_to(store, now, _now(), accept=options.accept_change)
@@ -200,14 +204,14 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                 observe(progress, halt)
             outcomes = Outcomes(folder / "outcomes.db", halt.throw)
             try:
-                line = _line(loaded, store, outcomes, progress, halt)
-                await watched(line.run(iter(spool)), progress.pulse, _patience_s(loaded))
+                line = _line(loaded, store, outcomes, progress, halt, screen)
+                await watched(line.run(screen.seeds(spool)), progress.pulse, _patience_s(loaded))
                 if isinstance(halt.error, StoreStopped):
                     raise halt.error  # what room is left is for replies
                 await store.note("finished", _now())
                 kept = _would_lose(loaded, folder, outcomes, _state(halt, progress)) if options.write else ""
                 with _target(folder, vanishing=bool(kept) or not options.write) as target:
-                    written = _write(loaded, target, outcomes)
+                    written = _write(loaded, target, outcomes, screen)
                     manifest = _manifest(loaded, store, progress, halt, written, started, time.monotonic() - began)
                     write_manifest(target / "manifest.json", manifest)
                     write_card(target, manifest, written.written)
@@ -243,7 +247,9 @@ def _would_lose(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, state: S
     return f"No row was made, so the earlier dataset in {folder} stays as it is."
 
 
-def _line(loaded: LoadedRecipe, store: Store, outcomes: Outcomes, progress: Progress, halt: Halt) -> Line:
+def _line(
+    loaded: LoadedRecipe, store: Store, outcomes: Outcomes, progress: Progress, halt: Halt, screen: Screen
+) -> Line:
     teachers = loaded.recipe.teachers.values()
     window = WINDOW_PER_SLOT * max(each.limits.max_in_flight * len(each.members()) for each in teachers)
     if loaded.recipe.selection.rows is not None:
@@ -256,6 +262,7 @@ def _line(loaded: LoadedRecipe, store: Store, outcomes: Outcomes, progress: Prog
         outcomes=outcomes,
         progress=progress,
         halt=halt,
+        screen=screen,
         window=window,
         journal=halt.error is None,
         scan=store.resumed,
@@ -408,10 +415,15 @@ class _Written:
     rejections: list[Rejection]
     twins: dict[str, Sample]
     """Samples that were kept in place of the shown duplicates."""
+    benchmarks: tuple[BenchmarkRecord, ...]
+    notice: str
 
 
-def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes) -> _Written:
+def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, screen: Screen) -> _Written:
     """Select, split and write; everything in id order, so that the same outcomes give the same bytes."""
+    every = (one for one in select(outcomes.accepted(), loaded.recipe.selection) if isinstance(one, Sample))
+    dealt = deal(((one.seed_id, one.question() or one.answer()) for one in every), loaded.recipe.split)
+    only = next(iter(loaded.recipe.split.fractions))
     refused: list[str] = []
     examples: list[Sample] = []
     shown: Counter[str] = Counter()
@@ -434,7 +446,7 @@ def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes) -> _Written:
                 stride *= 2
             if made == loaded.recipe.selection.rows:
                 end = f"{chosen.parent_id}/{LAST_ID}"
-            yield split_of(chosen.seed_id, loaded.recipe.split), chosen
+            yield dealt.splits.get(chosen.seed_id, only), chosen
 
     def shown_rejections(every: Iterable[Rejection]) -> Iterator[Rejection]:
         for rejection in every:
@@ -447,18 +459,20 @@ def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes) -> _Written:
 
     models = {stage.name: loaded.recipe.teachers[stage.generator.teacher].model for stage in loaded.recipe.stages}
     written = write_dataset(rows(), folder, models)
-    write_rejected(shown_rejections(outcomes.rejected()), folder / "rejected.jsonl")
+    write_rejected(screen.reviewed(shown_rejections(outcomes.rejected()), folder), folder / "rejected.jsonl")
     twins = {rejection.twin_id: outcomes.known_as(rejection.twin_id) for rejection in rejections if rejection.twin_id}
     known = {name: sample for name, sample in twins.items() if sample is not None}
     few = min(EXAMPLES, len(examples))
     shown_rows = [examples[place * len(examples) // few] for place in range(few)]
-    return _Written(written, dict(Counter(refused)), shown_rows, rejections, known)
+    return _Written(written, dict(Counter(refused)), shown_rows, rejections, known, screen.record(), dealt.notice)
 
 
 def _manifest(
     loaded: LoadedRecipe, store: Store, progress: Progress, halt: Halt, written: _Written, started: str, seconds: float
 ) -> Manifest:
     recipe = loaded.recipe
+    refused = dict(sorted(progress.refused_seeds.items()))
+    repeated = refused.pop("repeated_seed", 0)
     teachers = tuple(
         teacher_record(name, endpoint, progress.teachers[name].served) for name, endpoint in recipe.teachers.items()
     )
@@ -475,7 +489,10 @@ def _manifest(
             templates=loaded.templates.sources(),
         ),
         seeds=SeedsRecord(
-            identity=seeds.describe(recipe.seeds, loaded.folder), count=progress.seeds, repeated=progress.repeated
+            identity=seeds.describe(recipe.seeds, loaded.folder),
+            count=progress.seeds,
+            repeated=repeated,
+            refused=refused,
         ),
         teachers=teachers,
         stages=tuple(
@@ -486,13 +503,15 @@ def _manifest(
                 accepted=count.accepted,
                 rejected=dict(sorted(count.rejected.items())),
                 parked=count.parked,
+                rungs={rung: RungRecord(**asdict(count.rungs[rung])) for rung in sorted(count.rungs)},
             )
             for name, count in progress.stages.items()
         ),
+        decontamination=written.benchmarks,
         not_selected=written.not_selected,
         rows=written.written.rows,
         scores=written.written.scores,
-        notice=written.written.notice,
+        notice=f"{written.written.notice} {written.notice}".strip(),
         ledger=tuple(store.ledger()),
         budget_microusd=recipe.cap_microusd(),
         caps=recipe.budget,

@@ -15,6 +15,15 @@ SHOWN_PAUSE_S = 2.0
 
 
 @dataclass(slots=True)
+class Rung:
+    """One way to ask for an object: how often, how often it brought one, and what it cost."""
+
+    asked: int = 0
+    fitted: int = 0
+    cost_microusd: int = 0
+
+
+@dataclass(slots=True)
 class StageCount:
     """One stage's counters."""
 
@@ -26,6 +35,17 @@ class StageCount:
     parked: int = 0
     unfinished: int = 0
     """Units left undone because the run stopped sending."""
+    rungs: dict[str, Rung] = field(default_factory=dict[str, "Rung"])
+    """How objects were asked for."""
+
+    def climbed(self, steps: list[tuple[str, bool, int]]) -> None:
+        """Count steps of the ladder by which objects are asked for, and forget them."""
+        for name, fitted, cost_microusd in steps:
+            rung = self.rungs.setdefault(name, Rung())
+            rung.asked += 1
+            rung.fitted += fitted
+            rung.cost_microusd += cost_microusd
+        steps.clear()
 
 
 @dataclass(slots=True)
@@ -37,13 +57,20 @@ class Progress:
     budget: Budget
     total_seeds: int | None = None
     seeds: int = 0
-    repeated: int = 0
+    refused_seeds: Counter[str] = field(default_factory=Counter[str])
+    """By reason, repeated ones included."""
     seeds_done: int = 0
     rows: int = 0
     """Samples that passed the last stage."""
     warning: str = ""
     """What this machine could not give the run; empty when nothing was missing."""
     began: float = field(default_factory=time.monotonic)
+
+    def refuse_seed(self, reason: str) -> None:
+        """Count a seed that is not used."""
+        self.refused_seeds[reason] += 1
+        if self.total_seeds is not None and reason != "repeated_seed":  # those were never among them
+            self.total_seeds -= 1
 
     def in_flight(self) -> int:
         """Requests on the wire."""
@@ -67,8 +94,8 @@ class Progress:
         return sum(count.unfinished for count in self.stages.values())
 
     def rejected(self) -> Counter[str]:
-        """Rejections by reason, repeated seeds included."""
-        total = Counter({"repeated_seed": self.repeated}) if self.repeated else Counter[str]()
+        """Rejections by reason, refused seeds included."""
+        total = Counter(self.refused_seeds)
         for count in self.stages.values():
             total.update(count.rejected)
         return total

@@ -16,6 +16,7 @@ from pydantic import Field, JsonValue, ValidationError
 from synth import seeds, yaml_places
 from synth.budget import Caps
 from synth.dedupe import Dedupe
+from synth.dedupe.decontaminate import Decontaminate
 from synth.endpoint import Endpoint
 from synth.errors import Problem, RecipeError
 from synth.generators import Generator
@@ -35,6 +36,9 @@ V = TypeVar("V", bound=Value)
 SECRET = ("key_variable", "base_url")
 """Fields in which a key may have been typed by mistake: what they hold is never repeated."""
 
+FIELD_OPTIONS = ("question", "reference", "choices", "tests", "entry_point")
+"""Where plug-ins name fields that they read."""
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -47,7 +51,13 @@ class Stage(Value):
     generator: Generator
     validators: list[Validator] = [Finished(), Refusal()]
     """Given a list, exactly these are applied."""
+    ask_again: int = Field(default=0, ge=0, le=5)
+    """How often to ask anew when the teacher refuses or nothing of its reply passes the validators: with twice
+    max_tokens after a reply that was cut, and the last time the teacher's `fallback`, if it has one."""
     dedupe: Dedupe | None = None
+    novel_against: list[str] = []
+    """Data that exists already and that `dedupe` compares with too: paths from the recipe's folder of files or run
+    folders, or `hub:OWNER/NAME[/CONFIGURATION][@SPLIT]`."""
     scorers: list[Scorer] = []
 
 
@@ -71,6 +81,7 @@ class Recipe(Value):
     teachers: dict[Name, Endpoint] = Field(min_length=1)
     """Named endpoints; the first is the one that plug-ins ask when they name none."""
     stages: list[Stage] = Field(min_length=1)
+    decontaminate: Decontaminate | None = None
     selection: Selection = Selection()
     split: Split = Split()
     output: Output = Output()
@@ -315,12 +326,21 @@ def _names(recipe: Recipe) -> list[_At]:
             found.append((("stages",), Problem(f"{count} stages are called {name!r}; give each its own name")))
     scores = Counter(scorer.name for stage in recipe.stages for scorer in stage.scorers)
     for index, stage in enumerate(recipe.stages):
+        if stage.novel_against and stage.dedupe is None:
+            message = "it compares as `dedupe` says, and this stage has none; give it one, such as {by: question}"
+            found.append((("stages", index, "novel_against"), Problem(message)))
         for way, plugin in _plugins(stage):
             teacher = getattr(plugin, "teacher", None)
             if teacher is not None and teacher not in recipe.teachers:
                 known = ", ".join(recipe.teachers)
                 message = f"there is no teacher {teacher!r}; the recipe names {known}"
                 found.append((("stages", index, *way, "teacher"), Problem(message)))
+    for name, endpoint in recipe.teachers.items():
+        for field in ("fallback", "extractor"):
+            other = getattr(endpoint, field)
+            if other and (other not in recipe.teachers or other == name):
+                message = f"{other!r} is not another teacher of the recipe; it names {', '.join(recipe.teachers)}"
+                found.append((("teachers", name, field), Problem(message)))
     for name, count in scores.items():
         if count > 1:
             found.append((("stages",), Problem(f"{count} scorers are called {name!r}; set `name` to tell them apart")))
@@ -373,11 +393,12 @@ def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[_At]:
             for name in plugin.template_files():
                 option = [field for field in type(plugin).model_fields if getattr(plugin, field) == name][:1]
                 found += [(("stages", index, *way, *option), problem) for problem in templates.check(name, values)]
-            for option in ("question", "reference"):
-                field = getattr(plugin, option, "")
-                if field and field not in fields:
-                    message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
-                    found.append((("stages", index, *way, option), Problem(message)))
+            for option in FIELD_OPTIONS:
+                named = getattr(plugin, option, "")
+                for field in (named,) if isinstance(named, str) else named:
+                    if field and field not in fields:
+                        message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
+                        found.append((("stages", index, *way, option), Problem(message)))
         fields = {**fields, **_added(stage)}
     return found
 

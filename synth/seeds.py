@@ -41,11 +41,13 @@ class Jsonl(Value):
 
 
 class Csv(Value):
-    """Comma-separated values with a header (RFC 4180); every value is a text."""
+    """Comma-separated values (RFC 4180); every value is a text."""
 
     kind: Literal["csv"] = "csv"
     path: str
     delimiter: str = Field(default=",", min_length=1, max_length=1)
+    header: bool = True
+    """Whether the first line names the columns; else they are called 1, 2, 3 and so on."""
 
 
 class Parquet(Value):
@@ -167,7 +169,7 @@ def _rows(source: SeedSource, folder: Path) -> Iterator[Fields]:
         raise RecipeError(f"The seed file {path.absolute()} does not exist; paths count from the recipe's folder.")
     if isinstance(source, Jsonl):
         return _jsonl(path)
-    return _csv(path, source.delimiter) if isinstance(source, Csv) else _parquet(path)
+    return _csv(path, source) if isinstance(source, Csv) else _parquet(path)
 
 
 def _open(path: Path) -> BinaryIO:
@@ -263,15 +265,16 @@ def _checked(record: Any) -> Fields:
     return fields
 
 
-def _csv(path: Path, delimiter: str) -> Iterator[Fields]:
+def _csv(path: Path, source: Csv) -> Iterator[Fields]:
     csv.field_size_limit(LONGEST_LINE)
-    reader = csv.reader(io.StringIO(_whole(path), newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(_whole(path), newline=""), delimiter=source.delimiter, strict=True)
     header: list[str] | None = None
     try:
         for row in reader:
-            if header is None:
+            if header is None and source.header:
                 header = _header(row, path)
             elif row:
+                header = header or [str(number) for number in range(1, len(row) + 1)]
                 if len(row) != len(header):
                     message = f"{len(row)} values for {len(header)} columns ({', '.join(header)})"
                     raise RecipeError(Problem(message, str(path), reader.line_num))

@@ -66,6 +66,12 @@ class Unit:
     cost_microusd: int = 0
     bought: int = 0
     """Completions that were not in the store."""
+    model: str = ""
+    """The model that stood in for the stage's teacher, when one did."""
+    repairs: list[str] = field(default_factory=list[str])
+    """What it took to get objects that fit, by name."""
+    rungs: list[tuple[str, bool, int]] = field(default_factory=list[tuple[str, bool, int]])
+    """Each time an object was asked for: how, whether it fitted, and what it cost."""
 
 
 @dataclass(slots=True)

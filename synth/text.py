@@ -12,8 +12,11 @@ HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f
 HANGUL = re.compile(r"[\u1100-\u11ff\uac00-\ud7af]")
 LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
 NOT_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|\$\$.*?\$\$|\\\(.*?\\\)|\\\[.*?\\\]|\S+@\S+\.\w+", re.DOTALL
+    r"```.*?(?:```|\Z)|`[^`\n]*`|https?://[!-'*-~]+|\$\$.*?\$\$|\\\(.*?\\\)|\\\[.*?\\\]|[\w.+-]+@[A-Za-z0-9.-]+\.\w+",
+    re.DOTALL,
 )
+NOT_PROSE_MARKS = ("`", "://", "$$", "\\", "@")
+LETTER_RUNS = tuple(re.compile(f"{one.pattern}+") for one in (KANA, HAN, HANGUL, LATIN))
 
 # zero-width joiners stay: emoji and several scripts need them
 UNSEEN = re.compile(
@@ -42,4 +45,26 @@ def fold(text: str) -> str:
 
 def prose(text: str) -> str:
     """The text without code, formulae, addresses: what a reader would call its language."""
-    return NOT_PROSE.sub(" ", text)
+    return NOT_PROSE.sub(" ", text) if any(mark in text for mark in NOT_PROSE_MARKS) else text
+
+
+def letter_counts(text: str) -> tuple[int, int, int, int]:
+    """How many letters are kana, kanji (hanzi), hangul and Latin."""
+    kana, han, hangul, latin = (sum(map(len, run.findall(text))) for run in LETTER_RUNS)
+    return kana, han, hangul, latin
+
+
+FENCE_LINE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
+
+
+def open_fence(text: str) -> str:
+    """The line of a code fence that is never closed; empty when there is none (CommonMark 0.31, section 4.5)."""
+    opened, mark = "", ""
+    for line in FENCE_LINE.finditer(text):
+        ticks, rest = line[1], line[2].strip()
+        if not mark:
+            if ticks[0] == "~" or "`" not in rest:
+                opened, mark = line[0].strip(), ticks
+        elif ticks.startswith(mark) and not rest:
+            mark = ""
+    return opened if mark else ""

@@ -75,6 +75,10 @@ class Sample:
     scores: tuple[Score, ...] = ()
     requests: tuple[str, ...] = ()
     """Keys (hex) of the requests that made it, in every stage."""
+    repairs: tuple[str, ...] = ()
+    """What it took to get replies that fit, in every stage: what was mended, and how it was asked for again."""
+    model: str = ""
+    """The model that stood in for the stage's teacher, when one did."""
     cost_microusd: int = 0
 
     def answer(self) -> str:

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from synth import seeds
+from synth import named, seeds
 from synth.recipe import LoadedRecipe
 from synth.store import Store
 from synth.types import Rejection, Sample, Value
 
 NOTE = "whole"
-LIBRARIES = ("genai-prices", "jinja2", "jsonschema", "orjson", "pyarrow", "pydantic", "rensa")
+LIBRARIES = ("genai-prices", "jinja2", "jsonschema", "numpy", "orjson", "pyarrow", "pydantic")
 OUTPUTS = ("rows.jsonl", "rejected.jsonl", "manifest.json", "report.html", "dataset/README.md")
 
 
@@ -44,13 +44,17 @@ class Whole(Value):
 def inputs(loaded: LoadedRecipe, limit: int | None, salt: str) -> dict[str, str] | None:
     """What decides the outputs, but for templates and replies; None when that cannot be told cheaply."""
     content = seeds.sha256(loaded.recipe.seeds, loaded.folder)
-    if content is None:
+    compared = [*(loaded.recipe.decontaminate.against if loaded.recipe.decontaminate else ())]
+    compared += [name for stage in loaded.recipe.stages for name in stage.novel_against]
+    known = {name: named.sha256(name, loaded.folder) for name in compared}
+    if content is None or None in known.values():
         return None
     return {
         "recipe": loaded.sha256,
         "seeds": content,
         "limit": str(limit),
         "salt": salt,
+        **{f"known {name}": str(digest) for name, digest in known.items()},
         "code": _code(),
         "python": platform.python_version(),
         **{name: _version(name) for name in LIBRARIES},

@@ -22,7 +22,7 @@ WORDS = {
     "wrong language": "wrong_language",
     "no final answer": "missing_answer",
     "near-duplicate instruction": "near_duplicate",
-    "invalid JSON (asked again)": "invalid_json",
+    "invalid JSON (mended or asked again)": "invalid_json",
 }
 
 

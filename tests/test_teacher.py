@@ -366,10 +366,10 @@ def test_a_cancelled_send_stays_charged_as_lost(tmp_path):
     assert play(tmp_path, Script(ok()), later) == [("lost", True)]
 
 
-def test_a_schema_is_asked_again_with_the_error_at_most_twice(tmp_path):
+def test_a_schema_is_asked_again_with_the_error_twice_and_then_anew_twice(tmp_path):
     def scene_for(script):
         async def scene(asked, store, budget, halt):
-            ask = UnitAsk(unit(), {"main": asked}, Templates(Path()), "ja")
+            ask = UnitAsk(unit(), {"main": asked}, Templates(Path()), "ja", 0)
             return await ask.schema(Verdict, PROMPT, teacher="main")
 
         return play(tmp_path / str(id(script)), script, scene)
@@ -383,9 +383,13 @@ def test_a_schema_is_asked_again_with_the_error_at_most_twice(tmp_path):
     hopeless = Script(ok("はい"))
     with pytest.raises(Rejected, match="invalid_output"):
         scene_for(hopeless)
-    assert len(hopeless.sent) == 3
+    assert len(hopeless.sent) == 5
+    assert [len(json.loads(request.body)["messages"]) for request in hopeless.sent] == [1, 3, 5, 1, 1]
+    assert len({request.key for request in hopeless.sent}) == 5
+    cut = Script(ok('{"reason": "', finish="length"))
     with pytest.raises(Rejected, match="truncated"):
-        scene_for(Script(ok('{"reason": "', finish="length")))
+        scene_for(cut)
+    assert [json.loads(request.body)["max_tokens"] for request in cut.sent] == [100, 200]
 
 
 def test_replies_are_on_disk_when_the_process_is_killed(tmp_path):

@@ -181,6 +181,7 @@ def _schema(pyarrow: Any) -> Any:
         "teacher": text,
         "scores": pyarrow.list_(score),
         "cost_microusd": pyarrow.int64(),
+        "repairs": pyarrow.list_(text),
         "requests": pyarrow.list_(text),
     }
     return pyarrow.schema(list(columns.items()))

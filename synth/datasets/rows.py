@@ -40,6 +40,7 @@ class Row(TypedDict):
     teacher: str
     scores: list[ScoreColumns]
     cost_microusd: int
+    repairs: list[str]
     requests: list[str]
 
 
@@ -55,6 +56,7 @@ class RejectedRow(TypedDict):
     similarity: float | None
     messages: list[MessageColumns]
     scores: list[ScoreColumns]
+    repairs: list[str]
 
 
 def row(sample: Sample, teachers: Mapping[str, str]) -> Row:
@@ -66,9 +68,10 @@ def row(sample: Sample, teachers: Mapping[str, str]) -> Row:
         id=sample.id,
         messages=_messages(sample.messages),
         seed_id=sample.seed_id,
-        teacher=writable(teachers[sample.stage]),
+        teacher=writable(sample.model or teachers[sample.stage]),
         scores=_scores(sample.scores) if sample.scores else [],
         cost_microusd=sample.cost_microusd,
+        repairs=list(sample.repairs),
         requests=list(sample.requests),
     )
 
@@ -86,6 +89,7 @@ def rejected_row(rejection: Rejection) -> RejectedRow:
         similarity=rejection.similarity,
         messages=_messages(sample.messages) if sample else [],
         scores=_scores(sample.scores) if sample else [],
+        repairs=list(sample.repairs) if sample else [],
     )
 
 

@@ -1,32 +1,30 @@
-"""Near-duplicates by MinHash over character n-grams, every candidate verified.
+"""Twins among texts: equal after normalising, near by the character n-grams they share, or of one template.
 
-Banding as in Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3. Character n-grams (5 for
-alphabets, 3 where Japanese or Chinese is written) need no word splitter, and so no language.
+Near ones are found by MinHash and banding, as in Leskovec, Rajaraman and Ullman, Mining of Massive Datasets,
+chapter 3, and every candidate is compared. Character n-grams need no word splitter, and so no language.
 """
 
 from __future__ import annotations
 
-import hashlib
-import zlib
+from array import array
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, Literal
+from hashlib import blake2b
+from itertools import accumulate, takewhile
+from typing import Literal
 
 from pydantic import Field
 
-from synth.dedupe.normalise import FIGURE, VALUES, normalise
-from synth.text import HAN, KANA
+from synth.dedupe.normalise import masked, normalise
 from synth.types import Sample, Value
 
-PERMUTATIONS = 128
-ROWS = 4
-"""Per band: 32 bands of 4 find a pair that shares 0.6 of its n-grams with probability 0.99."""
-SEED = 7
-MOST_CANDIDATES = 200
-LATIN_GRAM = 5
-CJK_GRAM = 3
-THRESHOLDS = {LATIN_GRAM: 0.7, CJK_GRAM: 0.6}
+AT_ONCE, MOST_CHARACTERS = 1 << 10, 1 << 18
+"""Texts, and characters of texts, for the sake of memory and caches."""
+EXAMPLES = 10
+
+
+Kind = Literal["exact", "near", "template"]
 
 
 class Dedupe(Value):
@@ -40,94 +38,134 @@ class Dedupe(Value):
     near: bool = True
     """Also find near-duplicates; else only texts that are equal after normalising."""
     threshold: float | None = Field(default=None, gt=0, le=1)
-    """The share of n-grams in common (Jaccard) from which two texts are the same; 0.7 for alphabets, 0.6 for Japanese
-    and Chinese, whose questions are shorter, unless given."""
+    """The share of n-grams in common (Jaccard) from which two texts are the same. Unless given 0.65 for alphabets and
+    0.6 for Japanese and Chinese, and more for texts of a few words, where one other word asks for something else."""
+    per_template: int | None = Field(default=None, ge=1)
+    """How many texts that differ only in their numbers are kept; all of them unless given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An earlier text that says the same."""
+    """An earlier text that says the same, or the first of a template of which there are enough."""
 
     twin_id: str
     similarity: float
-    kind: Literal["exact", "near"]
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an index has seen: how similar the pairs were that it compared, and how many texts were twins of one."""
+
+    pairs: tuple[int, ...]
+    """Of the pairs that were looked at, how many had a similarity from 0 to 0.05, from 0.05 to 0.1, and so on; those
+    far below the threshold are estimated."""
+    sizes: dict[int, int]
+    """How many clusters there are of so many texts, the one that was kept among them."""
+    largest: tuple[tuple[str, int], ...]
+    """The largest clusters: the id that was kept, and how many texts."""
 
 
 class Twins:
     """An index of the texts let through so far."""
 
     def __init__(self, dedupe: Dedupe) -> None:
-        self._dedupe = dedupe
-        self._exact: dict[bytes, int] = {}
-        self._bands: dict[int, list[int]] = {}
-        self._kept: list[tuple[str, bytes]] = []
+        self._index = None
+        if dedupe.near:
+            from synth.dedupe.index import Index  # numpy takes a tenth of a second
+
+            self._index = Index(dedupe.threshold, None if dedupe.per_template is None else self._over)
+        self._per_template = dedupe.per_template
+        self._kept: dict[bytes, int] = {}
+        """By the digest of a text let through its place: the first has 0."""
+        self._told: dict[bytes, tuple[int, float, Kind]] = {}
+        """What was said of a text that was not let through, since the same is said of its copies."""
+        self._ids: list[str] = []
+        self._twins = array("I")
+        """Of each text let through how many twins it has had."""
+        self._frames: list[str] = []
+        """The templates of the texts at hand."""
+        self._templates: dict[bytes, tuple[int, int]] = {}
+        """The place of the first text of a template, and how many were let through."""
 
     def add(self, id: str, text: str) -> Match | None:  # noqa: A002 (the word of the design)
         """The earlier twin of a text, or None, in which case the text is now one to compare others with."""
-        plain = normalise(text) or text.strip()  # marks alone have only their like for twins
-        digest = hashlib.blake2b(plain.encode("utf-8", "replace"), digest_size=12).digest()
-        twin = self._exact.get(digest)
-        if twin is not None:
-            return Match(self._kept[twin][0], 1.0, "exact")
-        bands: list[int] = []
-        if self._dedupe.near and plain:
-            size, grams, bands = fingerprint(plain)
-            match = self._near(size, grams, bands)
-            if match is not None:
-                return match
-        place = len(self._kept)
-        self._exact[digest] = place
-        self._kept.append((id, zlib.compress(plain.encode("utf-8", "replace"), 1) if bands else b""))
-        for band in bands:
-            self._bands.setdefault(band, []).append(place)
-        return None
+        return self.add_batch([id], [text])[0]
 
-    def _near(self, size: int, grams: frozenset[str], bands: list[int]) -> Match | None:
-        """The most similar candidate, if it is similar enough; among equals the first."""
-        threshold = self._dedupe.threshold or THRESHOLDS[size]
-        best: Match | None = None
-        shared = Counter(place for band in bands for place in self._bands.get(band, ()))
-        # those that share most bands are the likeliest
-        for place in sorted(shared, key=lambda place: (-shared[place], place))[:MOST_CANDIDATES]:
-            twin_id, packed = self._kept[place]
-            other = ngrams(FIGURE.sub("0", zlib.decompress(packed).decode()), size)
-            common = len(grams & other)
-            similarity = common / (len(grams) + len(other) - common)
-            if similarity >= threshold and (best is None or similarity > best.similarity):
-                best = Match(twin_id, round(similarity, 4), "near")
-        return best
+    def add_batch(self, ids: Sequence[str], texts: Sequence[str]) -> list[Match | None]:
+        """As `add` for one text after the other, many times as fast."""
+        matches: list[Match | None] = []
+        while (start := len(matches)) < len(texts):
+            end = start + (AT_ONCE if self._index is None else min(AT_ONCE, self._index.room))
+            lengths = accumulate(map(len, texts[start:end]))
+            end = start + max(1, sum(1 for _ in takewhile(MOST_CHARACTERS.__ge__, lengths)))
+            # marks alone have only their like for twins
+            plains = [normalise(text) or " ".join(text.split()) for text in texts[start:end]]
+            digests = [blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=8).digest() for plain in plains]
+            new: dict[bytes, int] = {}
+            for row, digest in enumerate(digests):
+                if digest not in self._kept and digest not in self._told:
+                    new.setdefault(digest, row)
+            read = [masked(plains[row]) for row in new.values()]
+            self._frames = [frame for frame, _ in read]
+            if self._index is None or not read:
+                found = [(-1, 0.0, not over) for over in self._over([True] * len(read))]
+            else:
+                found = self._index.add(self._frames, [figures for _, figures in read])
+            for (digest, row), frame, (twin, similarity, kept) in zip(new.items(), self._frames, found, strict=True):
+                if not kept:
+                    self._told[digest] = (twin, similarity, "near") if twin >= 0 else self._first_of(frame)
+                    continue
+                self._kept[digest] = len(self._ids)
+                self._ids.append(ids[start + row])
+                self._twins.append(0)
+                if self._per_template is not None:
+                    first, count = self._templates.get(_key(frame), (self._kept[digest], 0))
+                    self._templates[_key(frame)] = first, count + 1
+            for row, digest in enumerate(digests):
+                place, similarity, kind = self._told.get(digest) or (self._kept[digest], 1.0, "exact")
+                if new.get(digest) == row and kind == "exact":
+                    matches.append(None)
+                    continue
+                self._twins[place] += kind != "template"
+                matches.append(Match(self._ids[place], round(similarity, 4), kind))
+        return matches
+
+    def _first_of(self, frame: str) -> tuple[int, float, Kind]:
+        return self._templates[_key(frame)][0], 1.0, "template"
+
+    def _over(self, free: list[bool]) -> list[bool]:
+        """Which of the texts at hand that have no twin are too many of their template."""
+        over: list[bool] = []
+        counts: Counter[bytes] = Counter()
+        for frame, alone in zip(self._frames, free, strict=True):
+            key = _key(frame)
+            had = self._templates.get(key, (0, 0))[1] + counts[key]
+            over.append(alone and self._per_template is not None and had >= self._per_template)
+            counts[key] += alone and not over[-1]
+        return over
+
+    def summary(self) -> Summary:
+        """What has been seen so far."""
+        sizes = Counter(count + 1 for count in self._twins if count)
+        largest = sorted(range(len(self._twins)), key=lambda place: (-self._twins[place], place))[:EXAMPLES]
+        return Summary(
+            pairs=() if self._index is None else tuple(self._index.histogram.tolist()),
+            sizes=dict(sorted(sizes.items())),
+            largest=tuple((self._ids[place], self._twins[place] + 1) for place in largest if self._twins[place]),
+        )
 
 
-def text_of(sample: Sample, by: str) -> str:
-    """The part of a sample that is compared."""
+def text_of(by: str) -> Callable[[Sample], str]:
+    """How to get the part of a sample that is compared."""
     if by == "question":
-        return sample.question()
+        return Sample.question
     if by == "answer":
-        return sample.answer()
+        return Sample.answer
     if by == "messages":
-        return "\n".join(message.content for message in sample.messages)
-    return str(sample.fields.get(by, ""))
+        return lambda sample: "\n".join(message.content for message in sample.messages)
+    return lambda sample: str(sample.fields.get(by, ""))
 
 
-def fingerprint(plain: str) -> tuple[int, frozenset[str], list[int]]:
-    """The n-gram size that suits a normalised text, its n-grams with figures masked, and the keys of its bands.
-
-    The keys hold the text's figures in their order, so that only texts with the same ones ever meet: with other
-    numbers or operators it is another question.
-    """
-    cjk = len(KANA.findall(plain)) + len(HAN.findall(plain))
-    size = CJK_GRAM if cjk * 2 > len(plain) else LATIN_GRAM
-    pieces = FIGURE.split(plain)  # every second piece is a figure
-    grams = ngrams("0".join(pieces[::2]), size)
-    figures = " ".join(VALUES.get(figure, figure) for figure in pieces[1::2])
-    minhash: Any = import_module("rensa").RMinHash(num_perm=PERMUTATIONS, seed=SEED)  # it carries no types
-    minhash.update(list(grams))
-    digest: list[int] = minhash.digest()
-    # hash() of a text differs from run to run, of numbers it does not
-    key = int.from_bytes(hashlib.blake2b(figures.encode("utf-8", "replace"), digest_size=8).digest())
-    return size, grams, [hash((key, start, *digest[start : start + ROWS])) for start in range(0, PERMUTATIONS, ROWS)]
-
-
-def ngrams(plain: str, size: int) -> frozenset[str]:
-    """The character n-grams of a normalised text, the text itself when it is shorter."""
-    return frozenset(plain[start : start + size] for start in range(max(1, len(plain) - size + 1)))
+def _key(frame: str) -> bytes:
+    return blake2b(frame.encode("utf-8", "surrogatepass"), digest_size=8).digest()

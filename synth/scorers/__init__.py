@@ -6,7 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from synth.scorers.choice import Choice
+from synth.scorers.code_tests import CodeTests
 from synth.scorers.exact_answer import ExactAnswer
+from synth.scorers.json_fields import JsonFields
 from synth.scorers.judge import Judge
 
-Scorer = Annotated[ExactAnswer | Judge, Field(discriminator="kind")]
+Scorer = Annotated[Choice | CodeTests | ExactAnswer | JsonFields | Judge, Field(discriminator="kind")]

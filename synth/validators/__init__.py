@@ -10,10 +10,33 @@ from synth.validators.answer_format import AnswerFormat
 from synth.validators.finished import Finished
 from synth.validators.json_schema import JsonSchema
 from synth.validators.language import Language
+from synth.validators.leakage import Leakage
 from synth.validators.length import Length
+from synth.validators.markdown import Markdown
+from synth.validators.merged import Merged
+from synth.validators.pii import Pii
+from synth.validators.placeholders import Placeholders
+from synth.validators.references import References
 from synth.validators.refusal import Refusal
 from synth.validators.repetition import Repetition
+from synth.validators.script import Script
+from synth.validators.toxicity import Toxicity
 
 Validator = Annotated[
-    AnswerFormat | Finished | JsonSchema | Language | Length | Refusal | Repetition, Field(discriminator="kind")
+    AnswerFormat
+    | Finished
+    | JsonSchema
+    | Language
+    | Leakage
+    | Length
+    | Markdown
+    | Merged
+    | Pii
+    | Placeholders
+    | References
+    | Refusal
+    | Repetition
+    | Script
+    | Toxicity,
+    Field(discriminator="kind"),
 ]

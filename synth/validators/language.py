@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import HAN, HANGUL, KANA, LATIN, prose, subject
+from synth.text import letter_counts, prose, subject
 from synth.types import Sample, Value
 
 FEWEST_LETTERS = 12
@@ -14,13 +15,67 @@ QUOTED = re.compile(r"「[^「」\n]{1,60}」|『[^『』\n]{1,60}』|“[^“�
 WORDS = {
     "en": "the of and to in is that it for was on are as with be this from have or by not but what at which you we "
     "he she they has his her so per each will had",
-    "de": "der die das und ist nicht ein eine zu den von mit sich auf für dem des im auch es werden wird sind",
-    "fr": "le la les des et est une dans que pour qui pas sur au avec ce il sont plus du nous vous cette",
-    "es": "el la los las y es una en que por para con del se no un al lo como más su son está",
+    "de": "der die das und ist nicht ein eine zu den von mit sich auf für dem des im auch es werden wird sind um man",
+    "fr": "le la les des et est une dans que pour qui pas sur au avec ce il sont plus du nous vous cette faut",
+    "es": "el la los las y es una en que por para con del se no un al lo como más su son está hay",
     "pt": "o os as e é uma em que por para com do da se não um ao como mais são está dos das",
     "it": "per il lo gli e è una di che con del della si non un al come più sono questo nel",
+    "nl": "de het een en van ik te dat op voor met niet zijn er aan ook als bij door wordt naar deze om je",
+    "sv": "och att det som en på är av för med till den har inte ett vi så kan från eller var man ska",
+    "da": "og det som en på er af med til den har ikke et vi så kan fra eller var man skal",
+    "pl": "nie na się jest że jak co ale po za tym dla od przez są lub oraz który czy",
+    "cs": "se na je že jako pro si za jsou od který ale nebo při jsme podle",
+    "tr": "ve bir bu için ile da de ne olarak daha çok gibi kadar var olan sonra ama her veya değil",
+    "vi": "và của là có không được cho một các trong với này để những đã người khi từ về",
+    "id": "yang dan di ini dengan untuk dari tidak dalam pada adalah itu akan oleh ke juga atau dapat kita",
+    "fi": "ja ei se että hän oli mutta kun niin ovat joka myös tai jos kuin tämä",
+    "ro": "și în de la pe cu nu este un o care din pentru mai să ce sunt sau",
+    "hu": "az és hogy nem egy ez van csak meg ha mint vagy kell lehet",
 }
-STOPWORDS = {language: frozenset(words.split()) for language, words in WORDS.items()}
+SPEAKING: dict[str, list[str]] = {}
+"""The languages in which a word is among the commonest."""
+for _language, _words in WORDS.items():
+    for _word in _words.split():
+        SPEAKING.setdefault(_word, []).append(_language)
+SCRIPTS = (
+    ("uk", re.compile("[іїєґ]")),
+    ("ru", re.compile("[\u0400-\u04ff]")),
+    ("fa", re.compile("[پچژگ]")),
+    ("ar", re.compile("[\u0621-\u064a]")),
+    ("he", re.compile("[\u05d0-\u05ea]")),
+    ("th", re.compile("[\u0e01-\u0e5b]")),
+    ("hi", re.compile("[\u0904-\u0963]")),
+    ("el", re.compile("[\u0370-\u03ff]")),
+)
+"""Languages told by their letters, the particular before the general."""
+OTHER_LETTERS = re.compile("[\u0370-\u04ff\u05d0-\u05ea\u0621-\u064aپچژگ\u0904-\u0963\u0e01-\u0e5b]")
+KIN = {
+    "ru": {"uk", "be", "bg", "sr", "mk", "kk", "ky", "mn", "tg", "tt"},
+    "uk": {"be", "kk", "sr", "mk"},
+    "ar": {"fa", "ur", "ps", "ckb", "sd", "ug"},
+    "fa": {"ar", "ur", "ps", "ckb", "sd", "ug"},
+    "he": {"yi"},
+    "hi": {"mr", "ne", "sa"},
+    "da": {"no", "nb", "nn"},
+    "zh": {"yue", "wuu"},
+}
+"""Languages that the letters or words here do not tell from the first."""
+NAMES = {
+    "en": "english|英語|英文|[和邦]文英訳|英訳|イギリス|アメリカ",
+    "ja": "japanese|日本語|和訳|邦訳",
+    "zh": "chinese|mandarin|中国語|中文|漢文|漢詩",
+    "ko": "korean|韓国語|朝鮮語|ハングル",
+    "de": "german|ドイツ語|独訳",
+    "fr": "french|フランス語|仏訳",
+    "es": "spanish|スペイン語",
+    "pt": "portuguese|ポルトガル語",
+    "it": "italian|イタリア語",
+    "nl": "de het een en van ik te dat op voor met niet zijn er aan ook als bij door wordt naar deze om je",
+    "ru": "russian|ロシア語",
+}
+"""How a question asks for a language."""
+FOREIGN_WORDS = re.compile(r"translat|foreign language|翻訳|外国語|訳して|訳せ|訳し", re.IGNORECASE)
+TAIL_SHARE, TAIL_BYTES = 0.4, 80
 CHINESE = re.compile(
     "["
     "这們们个你她它吗嗎吧呢么麼沒说說还为让讓对從给很谁哪怎东车长门问间见贝页马鸟鱼龙书时发经济业严临义乐习乡买卖亚产亲亿仅仓伟传伤优伦侧债倾关兴兰养军农净凤则刚创别剧动劳势单卫厅历压县"
@@ -36,10 +91,12 @@ FOREIGN_SHARE = 0.6
 
 
 class Language(Value):
-    """Refuse a text whose prose is in another language than `language` (the recipe's, unless given).
+    """Refuse a text whose prose is in another language than `language` (the recipe's, unless given), or ends in one.
 
-    Decided by script, for European languages also by their commonest words. Code, formulae, addresses and short
-    quotations are not judged, and a text with fewer than 12 letters of prose, or of kanji alone, is let through.
+    Decided by script, for languages of the same script also by their commonest words. Code, formulae, addresses and
+    short quotations are not judged; a text with fewer than 12 letters of prose, or of kanji alone, is let through, and
+    so is one in a language that its question names or when it asks for a translation. Of a `language` whose words are
+    not known here, only drift into English or into another script is seen.
     """
 
     kind: Literal["language"] = "language"
@@ -47,18 +104,40 @@ class Language(Value):
 
     def check(self, sample: Sample) -> None:
         """Raise Rejected(`wrong_language`)."""
-        found = language_of(subject(sample))
-        if found is not None and found != self.language:
-            raise Rejected("wrong_language", f"{self.language} is wanted and {found} was found")
+        detail = find_language_drift(subject(sample), self.language, sample.question() if sample.answer() else "")
+        if detail is not None:
+            raise Rejected("wrong_language", detail)
+
+
+def find_language_drift(text: str, wanted: str, question: str = "") -> str | None:
+    """Which other language than the wanted one (an ISO code) a text is in, or ends in; None when in none for sure."""
+    letters = QUOTED.sub(" ", prose(text))
+    found, where = language_of(letters), ""
+    if found in (None, wanted):
+        ends = (letters[letters.rstrip().rfind("\n\n") + 1 :], letters[int(len(letters) * (1 - TAIL_SHARE)) :])
+        long = [end for end in ends if len(end.encode("utf-8", "replace")) >= TAIL_BYTES and len(end) < len(letters)]
+        found = next((other for end in long if (other := language_of(end)) not in (None, wanted)), found)
+        where = " at its end"
+    if found is None or found == wanted or wanted in KIN.get(found, ()):
+        return None
+    if found in WORDS and found != "en" and wanted not in WORDS and wanted not in ("ja", "zh", "ko", *dict(SCRIPTS)):
+        return None
+    if question and (
+        FOREIGN_WORDS.search(question) or (found in NAMES and re.search(NAMES[found], question, re.IGNORECASE))
+    ):
+        return None
+    return f"{wanted} is wanted and {found} was found{where}"
 
 
 def language_of(text: str) -> str | None:
     """The language a text is mostly written in, as an ISO code; None when it is too short or too mixed to tell."""
     letters = QUOTED.sub(" ", prose(text))
-    kana, han, hangul = len(KANA.findall(letters)), len(HAN.findall(letters)), len(HANGUL.findall(letters))
-    latin = len(LATIN.findall(letters))
+    kana, han, hangul, latin = letter_counts(letters)
     # one CJK letter carries about as much as three Latin ones
     total = latin + 3 * (kana + han + hangul)
+    others = 0 if letters.isascii() or kana else len(OTHER_LETTERS.findall(letters))
+    if others > max(total, FEWEST_LETTERS):
+        return next(language for language, own in SCRIPTS if own.search(letters))
     if total < FEWEST_LETTERS:
         return None
     if 3 * hangul > FOREIGN_SHARE * total:
@@ -79,7 +158,9 @@ def _european(text: str) -> str | None:
     words = re.findall(r"[^\W\d_]+", text.casefold())
     if len(words) < 4:
         return None
-    hits = {language: sum(word in known for word in words) for language, known in STOPWORDS.items()}
-    best = max(hits, key=lambda language: hits[language])
-    second = max(count for language, count in hits.items() if language != best)
-    return best if hits[best] >= 2 and hits[best] > 1.3 * second else None
+    hits = Counter(language for word in words for language in SPEAKING.get(word, ()))
+    (best, most), (_, second) = [*hits.most_common(2), ("", 0), ("", 0)][:2]
+    if most < 2 or most <= 1.3 * second:
+        return None
+    # one word said twice may be a name
+    return best if best == "en" or len({word for word in words if best in SPEAKING.get(word, ())}) >= 2 else None

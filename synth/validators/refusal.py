@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import prose
+from synth.text import NOT_PROSE
 from synth.types import Sample, Value
 
 OPENING_CHARS = 260
@@ -77,25 +77,69 @@ QUOTED = re.compile(r"「[^」]{0,400}」|『[^』]{0,400}』|\"[^\"\n]{0,400}\"
 ANSWERED = re.compile(r"^\s*(?:\*\*)?(?:A|Answer|答え|答|回答)\s*(?:\*\*)?\s*[:\uff1a].*\d", re.MULTILINE)
 
 
+REFERRAL = re.compile(
+    r"\b(?:consult|speak|seek|contact|reach(?:ing)? out|ask|talk|discuss|turn to|advice from|answered by|question for|refer|check|look it up|visit)\w*\b"
+    r".{0,60}?\b(?:professional|expert|specialist|doctor|physician|lawyer|attorney|advis[eo]r|qualified|licensed|official|reliable|trusted"
+    r"|therapist|counsell?or|pharmacist|authorit)|\b(?:consult|contact|ask)(?:ing)? (?:one|them|someone)\b"
+    r"|(?:専門家|医師|医療機関|弁護士|税理士|専門機関|有資格者|資格を持|担当|窓口|公式|信頼できる|専門の方|カウンセラー|薬剤師).{0,24}?"
+    r"(?:相談|確認|問い合わせ|尋ね|調べ|求め|参照|ご覧|意見を(?:聞|伺))",
+    re.IGNORECASE,
+)
+"""Somebody else is to be asked."""
+HEDGE = re.compile(
+    r"\b(?:depends? on|many factors|sensitive (?:matter|topic|issue)|complex (?:matter|topic|issue|question)|(?:no|isn['’]t an?) (?:simple|single|easy) answer|situation is (?:different|unique))\b"
+    r"|一概に|(?:状況|場合|事情|人|条件)によ(?:って|り)|専門的な(?:内容|問題|質問)|個人差",
+    re.IGNORECASE,
+)
+UNABLE = re.compile(
+    r"\bI(?:['’]m|\s+am)?\s+(?:do\s+not|don['’]t|cannot|can['’]?t|not|can\s+only|only\s+able)\b.{0,24}?\b(?:access|information|real-time|opinions?"
+    r"|verify|confirm|predict|general|qualified|licensed|a\s+(?:doctor|lawyer))\b|(?:情報|データ)(?:が(?:ない|足り|不足)|にアクセスでき)|判断(?:でき|しかね|致しかね)"
+    r"|分かりかね|わかりかね|一般的な(?:情報|助言|説明)しか",
+    re.IGNORECASE,
+)
+EVASIVE = re.compile(f"{REFERRAL.pattern}|{HEDGE.pattern}|{UNABLE.pattern}", re.IGNORECASE)
+ASKS_WHOM = re.compile(
+    r"\b(?:who|whom|where|contact|consult|see an?|expert|doctor|lawyer)\b|誰|どこ|相談|窓口|問い合わせ|医師|病院|弁護士|専門家",
+    re.IGNORECASE,
+)
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
+SHORT_CHARS = 320
+
+
 class Refusal(Value):
     """Refuse an answer in which the teacher declines, in English or Japanese, whatever the recipe's language.
 
-    Only the opening counts, quoted words do not, and a long text or one with a final answer has answered.
+    Only the opening counts, quoted words do not, and a long text or one with a final answer has answered. A soft
+    refusal is a short text whose every sentence sends the reader elsewhere or says why nothing can be said; an answer
+    that also mentions limits is kept.
     """
 
     kind: Literal["refusal"] = "refusal"
 
     def check(self, sample: Sample) -> None:
-        """Raise Rejected(`refusal`)."""
-        words = refusing_words(sample.answer())
-        if words:
-            raise Rejected("refusal", words)
+        """Raise Rejected(`refusal`) or Rejected(`soft_refusal`)."""
+        text = sample.answer()
+        if detail := find_refusal(text):
+            raise Rejected("refusal", detail)
+        if len(text) <= SHORT_CHARS and EVASIVE.search(text) and (detail := find_soft_refusal(text, sample.question())):
+            raise Rejected("soft_refusal", detail)
 
 
-def refusing_words(text: str) -> str:
-    """The words with which a text declines; empty when it does not."""
+def find_refusal(text: str) -> str | None:
+    """The words with which a text declines; None when it does not."""
     if len(text) > LONG_CHARS or ANSWERED.search(text) or LETTER.match(text):
-        return ""
-    opening = QUOTED.sub(" ", prose(text)).replace("’", "'")[:OPENING_CHARS]
+        return None
+    opening = QUOTED.sub(" ", NOT_PROSE.sub(" ", text)).replace("’", "'")[:OPENING_CHARS]
     found = ENGLISH.search(opening) or JAPANESE.search(opening)
-    return found[0] if found else ""
+    return found[0] if found else None
+
+
+def find_soft_refusal(text: str, question: str = "") -> str | None:
+    """The words that put a reader off in place of an answer; None when something is answered, or asked is whom to ask."""
+    if len(text) > SHORT_CHARS or ASKS_WHOM.search(question):
+        return None
+    sentences = [part for part in SENTENCE_END.split(text.strip()) if part]
+    if any(re.search(r"\d", part) or not EVASIVE.search(part) for part in sentences):
+        return None
+    found = next((hit for part in sentences if (hit := REFERRAL.search(part) or UNABLE.search(part))), None)
+    return found[0] if found else None

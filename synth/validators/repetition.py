@@ -14,6 +14,9 @@ from synth.types import Sample, Value
 TAIL_CHARS = 4000
 LOOP_CHARS = 60
 LOOP_SHARE = 0.25
+LONGEST_UNIT = 400
+KEY_CHARS = 40
+"""At most what is left of the shortest loop without one of its four copies."""
 SENTENCE_CHARS = 12
 COPIES = 4
 COPIED_SHARE = 0.4
@@ -30,13 +33,18 @@ class Repetition(Value):
 
     def check(self, sample: Sample) -> None:
         """Raise Rejected(`repetition`)."""
-        text = subject(sample)
-        unit = looping(text)
-        if unit:
-            raise Rejected("repetition", f"it ends in a loop of {unit[:80]!r}")
-        sentence, copies = commonest_sentence(text)
-        if copies:
-            raise Rejected("repetition", f"{copies} times the sentence {sentence[:80]!r}")
+        detail = find_repetition(subject(sample))
+        if detail is not None:
+            raise Rejected("repetition", detail)
+
+
+def find_repetition(text: str) -> str | None:
+    """What a text says again and again; None when it does not."""
+    unit = looping(text)
+    if unit:
+        return f"it ends in a loop of {unit[:80]!r}"
+    sentence, copies = commonest_sentence(text)
+    return f"{copies} times the sentence {sentence[:80]!r}" if copies else None
 
 
 def looping(text: str) -> str:
@@ -46,19 +54,16 @@ def looping(text: str) -> str:
     packed = len(zlib.compress(tail[-400:].encode("utf-8", "replace"), 1))
     if len(tail) < LOOP_CHARS or packed > 0.6 * len(tail[-400:].encode("utf-8", "replace")):
         return ""
-    for size in range(1, 401):
-        end = len(tail)
-        # a cut-off last copy may follow whole ones
-        for cut in range(min(size, 80)):
-            unit = tail[end - cut - size : end - cut]
-            if len(unit) < size or tail[end - cut - 2 * size : end - cut - size] != unit:
-                continue
-            start = end - cut
-            while start >= size and tail[start - size : start] == unit:
-                start -= size
-            looped = end - cut - start
-            if _is_loop(unit, looped // size, looped, len(text)):
-                return unit
+    # in a loop the last letters stand also one unit earlier, whether or not the last copy is whole
+    key, end = tail[-KEY_CHARS:], len(tail) - 1
+    while (at := tail.rfind(key, 0, end)) >= 0 and (size := len(tail) - KEY_CHARS - at) <= LONGEST_UNIT:
+        start = at
+        while start > 0 and tail[start - 1] == tail[start - 1 + size]:
+            start -= 1
+        unit, looped = tail[-size:], len(tail) - start
+        if _is_loop(unit, looped // size, looped, len(text)):
+            return unit
+        end = at + KEY_CHARS - 1
     return ""
 
 

@@ -147,7 +147,7 @@ def ended(pid: int, after_s: float | None) -> int:
 
 
 def main() -> None:
-    for name in ("jinja2.ext", "rensa", "synth.report.page", "yaml", "zstandard", "encodings.idna"):
+    for name in ("jinja2.ext", "synth.dedupe.index", "synth.report.page", "yaml", "zstandard", "encodings.idna"):
         import_module(name)
     gc.freeze()
     for line in sys.stdin:

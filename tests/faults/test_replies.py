@@ -286,7 +286,7 @@ HOSTILE_JSON = {
     "lone surrogate": '{"reason": "\\ud800", "n": 1}',
     "nothing": "",
     "a list": "[1]",
-    "text after": '{"reason": "", "n": 1} です。',
+    "two after another": '{"reason": "", "n": 1} です。 {"reason": "", "n": 2}',
 }
 
 

@@ -13,7 +13,18 @@ from typing import Any, Literal, cast
 import orjson
 
 from synth.answers import final_answer, same_answer
-from synth.backends.practice.faults import CONTENT, POLITE, REFUSALS, Faults, broken_json, looped, reworded
+from synth.backends.practice.ailments import AILMENTS
+from synth.backends.practice.faults import (
+    CONTENT,
+    POLITE,
+    REFUSALS,
+    Faults,
+    ailing,
+    broken_json,
+    looped,
+    merged,
+    reworded,
+)
 from synth.backends.practice.questions import TASKS, TOPICS
 from synth.backends.practice.tasks import Read, read
 from synth.text import KANA
@@ -82,11 +93,12 @@ def say(request: dict[str, Any], faults: Faults) -> Said:
         if known is None:
             language = _language(first)
             return _fitted(Said(OTHER[language], Truth("other", language=language)), request.get("response_format"))
-        return _fitted(_answer(rng, known, faults), request.get("response_format"))
+        system = next((_text(one) for one in request["messages"] if one.get("role") == "system"), "")
+        return _fitted(_answer(rng, known, faults, system), request.get("response_format"))
     return _as_json(rng, said, faults)
 
 
-def _answer(rng: random.Random, known: Read, faults: Faults) -> Said:
+def _answer(rng: random.Random, known: Read, faults: Faults, system: str) -> Said:
     language, solution = known.task.language, known.solution
     fault = _fault(rng, faults, CONTENT if not solution.json else ("wrong_answer", "refusal", "truncation"))
     spoken = Truth("answerer", known.task.name, language, fault, solution.answer)
@@ -106,6 +118,8 @@ def _answer(rng: random.Random, known: Read, faults: Faults) -> Said:
     if fault == "repetition":
         return Said(looped(rng, content, language, faults.templates), spoken)
     content = f"{content}\n\n{FINAL[language]}: {told}"
+    if fault in AILMENTS:
+        return Said(ailing(rng, fault, content, system, language, faults.templates), spoken)
     return _cut(rng, content, spoken) if fault == "truncation" else Said(content, spoken)
 
 
@@ -137,6 +151,9 @@ def _ask(rng: random.Random, prompt: str, faults: Faults) -> Said:
         good = [one.text for one in planted if not one.fault]
         if good and rng.random() < faults.near_duplicate:
             planted.append(Planted(reworded(rng, rng.choice(good), language, faults.templates), "near_duplicate"))
+        elif faults.merged and rng.random() < faults.merged:
+            one, other = (rng.choice(tasks).write(rng) for _ in range(2))
+            planted.append(Planted(merged(rng, one, other, language, faults.templates), "merged"))
         else:
             planted.append(Planted(rng.choice(tasks).write(rng), ""))
     content = json.dumps({"instructions": [one.text for one in planted]}, ensure_ascii=False)

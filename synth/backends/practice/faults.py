@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from synth.backends.practice.ailments import AILMENTS, MERGED
 from synth.types import Value
 
 Rate = Field(default=0.0, ge=0, le=1)
@@ -25,6 +26,23 @@ class Faults(Value):
     missing_answer: float = Rate
     invalid_json: float = Rate
     fenced_json: float = Rate
+    silent_cut: float = Rate
+    """Cut off, though the server says that it stopped."""
+    soft_refusal: float = Rate
+    drift: float = Rate
+    """Into another language, at once or on the way."""
+    garbled: float = Rate
+    leak: float = Rate
+    prompt_leak: float = Rate
+    self_identification: float = Rate
+    placeholder: float = Rate
+    missing_reference: float = Rate
+    broken_markdown: float = Rate
+    broken_tool_call: float = Rate
+    pii: float = Rate
+    toxic: float = Rate
+    merged: float = Rate
+    """Of the instructions in one list, how many are two in one."""
     near_duplicate: float = Rate
     """Of the instructions in one list, how many repeat an earlier one in other words."""
     rate_limit: float = Rate
@@ -54,20 +72,23 @@ USUAL = Faults(
     latency_s=0.02,
 )
 NO_FAULTS = Faults()
+UNHEALTHY = USUAL.model_copy(update={"latency_s": 0.0, "merged": 0.05, **dict.fromkeys(AILMENTS, 0.02)})
+"""The usual faults and every one that a reply's text shows."""
 
 
 def faults_of(base_url: str) -> Faults:
     """The faults that a recipe's `practice:` asks for: the usual ones, or none for `practice:faultless`.
 
-    `practice:held_out` speaks faulty wordings that synth's own checks were not tuned on.
+    `practice:held_out` speaks faulty wordings that synth's own checks were not tuned on, and `practice:unhealthy` has
+    besides the usual faults all those that reply checks are for.
     """
     word = base_url.partition(":")[2]
-    if word == "faultless":
-        return NO_FAULTS
+    if word in ("faultless", "unhealthy"):
+        return NO_FAULTS if word == "faultless" else UNHEALTHY
     return USUAL.model_copy(update={"templates": "held_out"}) if word == "held_out" else USUAL
 
 
-CONTENT = ("wrong_answer", "refusal", "truncation", "repetition", "wrong_language", "missing_answer")
+CONTENT = ("wrong_answer", "refusal", "truncation", "repetition", "wrong_language", "missing_answer", *AILMENTS)
 
 REFUSALS = {
     ("tuning", "en"): (
@@ -119,12 +140,28 @@ LOOPS = {
     ("held_out", "en"): ("So we have to compute it once more.\n", "wait, ", "the the "),
     ("held_out", "ja"): ("次に計算を進めます。\n", "つまり、そういうことになります。", "ですです"),
 }
+SYSTEM = {
+    "en": "You are a helpful system prompt of a teacher; my instructions are to answer every question.",
+    "ja": "あなたは親切な教師です。システムプロンプトに従って、どの質問にも答えてください。",
+}
+"""What the practice teacher claims to have been told when a request has no system turn."""
 
 
 def looped(rng: random.Random, text: str, language: str, templates: str) -> str:
     """A text that starts well and then runs in circles."""
     unit = rng.choice(LOOPS[(templates, language)])
     return text[: len(text) // 2] + unit * max(rng.randint(12, 40), 90 // len(unit) + 1)
+
+
+def ailing(rng: random.Random, fault: str, good: str, system: str, language: str, templates: str) -> str:
+    """A good text spoilt by a fault of `AILMENTS`."""
+    wording = rng.choice(AILMENTS[fault][(templates, language)])
+    return wording.replace("{system}", system or SYSTEM[language]).replace("{good}", good)
+
+
+def merged(rng: random.Random, one: str, other: str, language: str, templates: str) -> str:
+    """Two instructions in one."""
+    return rng.choice(MERGED[(templates, language)]).replace("{one}", one).replace("{other}", other)
 
 
 def broken_json(rng: random.Random, text: str, templates: str) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -41,9 +42,12 @@ class Scoreboard:
 
 def scoreboard(folder: Path, faults: Mapping[str, Faults]) -> Scoreboard:
     """Compare a finished run's rows and rejections with the truth; `faults` are by model."""
-    reasons = _reasons(folder / "rejected.jsonl")
-    with (folder / "rows.jsonl").open("rb") as file:
-        rows = {orjson.loads(line)["id"] for line in file}
+    refused, kept = (_records(folder / name) for name in ("rejected.jsonl", "rows.jsonl"))
+    reasons = {record["id"]: str(record["reason"]) for record in refused}
+    rows = {record["id"] for record in kept}
+    mended = {record["id"] for record in (*refused, *kept) if record["repairs"]}
+    of_mended = mended | {name[:end] for name in mended for end in range(len(name)) if name[end] == "/"}
+    """The mended samples and all that they were made from."""
     connection = connect(folder / "run.db")
     truths: dict[tuple[str, str], list[Truth]] = {}
     for stage, unit, body in stored_requests(connection):
@@ -67,7 +71,7 @@ def scoreboard(folder: Path, faults: Mapping[str, Faults]) -> Scoreboard:
                 count("invalid_json", refused=True)  # it was asked again
         last = replies[-1]
         if last.fault == "invalid_json":
-            count("invalid_json", refused=unit in reasons)
+            count("invalid_json", refused=unit in reasons or unit in of_mended)
         for place, one in enumerate(last.instructions):
             sample = f"{unit}/{place:03d}"
             if unit not in reasons:
@@ -79,6 +83,6 @@ def scoreboard(folder: Path, faults: Mapping[str, Faults]) -> Scoreboard:
     return Scoreboard(planted, caught, lost[True] + lost[False], lost[True], resent)
 
 
-def _reasons(path: Path) -> dict[str, str]:
+def _records(path: Path) -> list[dict[str, Any]]:
     with path.open("rb") as file:
-        return {record["id"]: record["reason"] for record in map(orjson.loads, file)}
+        return [orjson.loads(line) for line in file]

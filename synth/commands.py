@@ -1,0 +1,150 @@
+"""The commands that work on any dataset file: dedupe, validate, decontaminate, split, score."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def _on_files(by: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The arguments that all of these commands take."""
+    options = [
+        click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path)),
+        click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER",
+                     help="Write the kept rows here, and removed.jsonl; without it, only say what would go."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    ]  # fmt: skip
+    what = click.option(
+        "--by",
+        default="messages",
+        show_default=True,
+        metavar="PART",
+        help="What is compared: messages, question, answer, or a column's name.",
+    )
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed([*options, *([what] if by else [])]):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+@click.command()
+@_on_files()
+@click.option("--exact", is_flag=True, help="Only texts that are equal but for width, case, blanks and punctuation.")
+@click.option("--threshold", type=click.FloatRange(0, 1, min_open=True), help="Share of n-grams that makes a twin.")
+@click.option("--novel-against", "known", multiple=True, metavar="NAME", help="Also remove what this data holds.")
+def dedupe(
+    files: tuple[Path, ...],
+    out: Path | None,
+    as_json: bool,
+    by: str,
+    exact: bool,
+    threshold: float | None,
+    known: tuple[str, ...],
+) -> int:
+    """Remove rows of FILES that say the same as an earlier one. Other numbers make another question."""
+    from synth import console, parts
+    from synth.dedupe import Dedupe
+
+    settings = Dedupe(by=by, near=not exact, threshold=threshold)
+    console.sifted(parts.sift(files, out, parts.deduping(settings, known), by), out, as_json=as_json)
+    return 0
+
+
+@click.command()
+@_on_files()
+@click.option("--against", multiple=True, required=True, metavar="NAME",
+              help="A benchmark: a file, or hub:OWNER/NAME[/CONFIGURATION][@SPLIT].")  # fmt: skip
+@click.option("--field", default="", metavar="COLUMN",
+              help="The benchmarks' column; a number for tables without a header.")  # fmt: skip
+def decontaminate(
+    files: tuple[Path, ...], out: Path | None, as_json: bool, by: str, against: tuple[str, ...], field: str
+) -> int:
+    """Remove rows of FILES that hold an item of a benchmark, also re-spaced, lightly edited or with other numbers."""
+    from synth import console, parts
+    from synth.named import benchmarks
+
+    index = benchmarks(against, Path(), field)
+    hits: Counter[str] = Counter()
+    report = parts.sift(files, out, parts.decontaminating(index, by, hits), by)
+    report.benchmarks = index.record(hits)
+    console.sifted(report, out, as_json=as_json)
+    return 0
+
+
+@click.command()
+@_on_files(by=False)
+@click.option("--check", "checks", multiple=True, metavar="KIND",
+              help="A validator, or '{kind: length, min_chars: 5}'; finished and refusal if none.")  # fmt: skip
+@click.option("--recipe", type=click.Path(path_type=Path), help="Use the validators of this recipe's last stage.")
+def validate(
+    files: tuple[Path, ...], out: Path | None, as_json: bool, checks: tuple[str, ...], recipe: Path | None
+) -> int:
+    """Remove rows of FILES that a check refuses."""
+    from synth import console, parts, plugin_texts
+    from synth.recipe import load
+
+    if recipe is not None and checks:
+        raise click.UsageError("Give --check or --recipe, not both.")
+    stage = None if recipe is None else load(recipe).recipe.stages[-1]
+    validators = stage.validators if stage else plugin_texts.validators_of(checks)
+    console.sifted(parts.sift(files, out, parts.validating(validators)), out, as_json=as_json)
+    return 0
+
+
+@click.command()
+@_on_files()
+@click.option("--fractions", default="train=0.9,test=0.1", show_default=True, metavar="NAME=SHARE,...")
+@click.option("--seed", default=0, show_default=True, help="Another number deals the rows anew.")
+def split(files: tuple[Path, ...], out: Path | None, as_json: bool, by: str, fractions: str, seed: int) -> int:
+    """Deal the rows of FILES to splits, twins together, so that no test row has one in train."""
+    from synth import console, parts, plugin_texts
+
+    wanted = plugin_texts.split_of_text(fractions, seed)
+    judge, notice = parts.splitting(files, wanted, by)
+    report = parts.sift(files, out, judge, by, list(wanted.fractions))
+    report.notice = notice
+    console.sifted(report, out, as_json=as_json)
+    return 0
+
+
+@click.command()
+@_on_files(by=False)
+@click.option("--scorer", "scorers", multiple=True, metavar="YAML",
+              help="As in a recipe: '{kind: exact_answer, reference: answer}', where answer is a column.")  # fmt: skip
+@click.option("--recipe", type=click.Path(path_type=Path), help="Use the scorers of this recipe's last stage.")
+@click.option("--require", multiple=True, metavar="NAME=VALUE", help="Remove rows whose score is lower.")
+def score(
+    files: tuple[Path, ...],
+    out: Path | None,
+    as_json: bool,
+    scorers: tuple[str, ...],
+    recipe: Path | None,
+    require: tuple[str, ...],
+) -> int:
+    """Score the rows of FILES by what needs no teacher; the scores go into scores.jsonl."""
+    from contextlib import nullcontext
+
+    from synth import console, parts, plugin_texts
+    from synth.datasets.files import whole_file
+    from synth.recipe import load
+
+    if bool(scorers) == (recipe is not None):
+        raise click.UsageError("Give --scorer or --recipe.")
+    chosen = load(recipe).recipe.stages[-1].scorers if recipe else plugin_texts.scorers_of(scorers)
+    least = plugin_texts.values_of(require, "--require")
+    scores: parts.Scores = {}
+    with nullcontext() if out is None else whole_file(out / "scores.jsonl") as notes:
+        report = parts.sift(files, out, parts.scoring(chosen, least, notes, scores))
+    report.scores = scores
+    console.sifted(report, out, as_json=as_json)
+    return 0
+
+
+ALL = (dedupe, validate, decontaminate, split, score)

@@ -1,0 +1,125 @@
+"""What a recipe's seeds and samples must not repeat: items of benchmarks, and data that exists already."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import orjson
+from pydantic import JsonValue
+
+from synth.datasets.files import whole_file
+from synth.dedupe import Twins
+from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks, Hit
+from synth.errors import Rejected
+from synth.named import KNOWN, benchmarks, prefill
+from synth.recipe import LoadedRecipe
+from synth.types import Message, Rejection, Sample, Seed
+
+CONTAMINATED = "contaminated"
+NOT_NOVEL = "not_novel"
+REVIEW = "contamination.jsonl"
+
+
+class Screen:
+    """The benchmarks and the known data of a recipe, read before anything is sent."""
+
+    def __init__(self, loaded: LoadedRecipe) -> None:
+        """Read all of it. Raises RecipeError when something cannot be read."""
+        wanted, folder = loaded.recipe.decontaminate, loaded.folder
+        self.benchmarks: Benchmarks | None = None
+        if wanted is not None:
+            self.benchmarks = benchmarks(wanted.against, folder, str(wanted.field))
+        self._hits: Counter[str] = Counter()
+        self.twins: dict[str, Twins] = {}
+        """Of each stage with `dedupe` the index that its gate fills, with what is known already in it."""
+        for stage in loaded.recipe.stages:
+            if stage.dedupe is not None:
+                self.twins[stage.name] = Twins(stage.dedupe)
+                prefill(self.twins[stage.name], stage.novel_against, folder, stage.dedupe.by)
+        first = loaded.recipe.stages[0]
+        self._known: Twins | None = None
+        if first.dedupe is not None and first.novel_against:
+            # the seeds have an index of their own: in the gate's they would be twins of what is made from them
+            self._known = Twins(first.dedupe)
+            prefill(self._known, first.novel_against, folder, first.dedupe.by)
+        self._question: str = getattr(first.generator, "question", "")
+
+    def seeds(self, every: Iterable[Seed | Rejection]) -> Iterator[Seed | Rejection]:
+        """The seeds, those that must not be used as rejections: `contaminated` or `not_novel`."""
+        if self.benchmarks is None and self._known is None:
+            return iter(every)
+        return (one if isinstance(one, Rejection) else self._refused(one) or one for one in every)
+
+    def check(self, sample: Sample) -> None:
+        """Raise Rejected(`contaminated`) when a turn of the sample holds an item of a benchmark."""
+        hit = self._hit([message.content for message in sample.messages])
+        if hit is not None:
+            raise Rejected(CONTAMINATED, str(hit))
+
+    def reviewed(self, rejections: Iterable[Rejection], folder: Path) -> Iterator[Rejection]:
+        """The rejections, those for a benchmark written with both texts into a file for review on the way."""
+        if self.benchmarks is None:
+            (folder / REVIEW).unlink(missing_ok=True)
+            yield from rejections
+            return
+        self._hits.clear()
+        with whole_file(folder / REVIEW) as file:
+            for one in rejections:
+                hit = self._hit(_texts_of(one)) if one.reason == CONTAMINATED else None
+                if hit is not None:
+                    self._hits[hit.item.benchmark] += 1
+                    line = {"id": one.id, "stage": one.stage, **hit.pair(), "found_in": _texts_of(one)}
+                    file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+                yield one
+
+    def record(self) -> tuple[BenchmarkRecord, ...]:
+        """What the benchmarks cover, with the hits that `reviewed` has seen."""
+        return () if self.benchmarks is None else self.benchmarks.record(self._hits)
+
+    def _hit(self, texts: Iterable[str]) -> Hit | None:
+        if self.benchmarks is None:
+            return None
+        return next((hit for text in texts if (hit := self.benchmarks.find(text)) is not None), None)
+
+    def _refused(self, seed: Seed) -> Rejection | None:
+        texts = list(_texts(list(seed.fields.values())))
+        hit = self._hit(texts)
+        if hit is not None:
+            return _rejection(seed, CONTAMINATED, str(hit), texts)
+        if self._known is None:
+            return None
+        asked = seed.fields.get(self._question)
+        for place, text in enumerate([str(asked)] if self._question else texts):
+            match = self._known.add(f"{seed.id}/{place}", text) if text.strip() else None
+            if match is not None and match.twin_id.startswith(KNOWN):
+                return _rejection(seed, NOT_NOVEL, f"of {match.twin_id.removeprefix(KNOWN)}", [text])
+        return None
+
+
+def _rejection(seed: Seed, reason: str, detail: str, texts: list[str]) -> Rejection:
+    messages = (Message(role="user", content="\n\n".join(texts)),)
+    sample = Sample(
+        id=seed.id,
+        seed_id=seed.id,
+        parent_id=seed.id,
+        stage="seeds",
+        draw=0,
+        messages=messages,
+        fields=seed.fields,
+    )
+    return Rejection(id=seed.id, seed_id=seed.id, stage="seeds", reason=reason, detail=detail, sample=sample)
+
+
+def _texts(value: JsonValue) -> Iterator[str]:
+    """All texts in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)
+
+
+def _texts_of(rejection: Rejection) -> list[str]:
+    return [] if rejection.sample is None else [message.content for message in rejection.sample.messages]

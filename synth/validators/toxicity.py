@@ -1,0 +1,54 @@
+"""No word of a short list of abuse."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Literal
+
+from synth.errors import Rejected
+from synth.text import subject
+from synth.types import Sample, Value
+
+ENGLISH = re.compile(
+    r"\b(?:(?:mother)?fuck(?:ing|ed|er|ers|s|off)?|bullshit|piece of shit|shit(?:head|ty)|assholes?|bastards?|bitch(?:es)?|cunts?|dickheads?|"
+    r"morons?|retard(?:s|ed)?|sluts?|whores?|wankers?|faggots?|niggers?|kikes?|spics?|chinks?|trann(?:y|ies)|"
+    r"kill yourself|shut up|go to hell)\b"
+)
+JAPANESE = re.compile(
+    r"馬鹿野郎|ばかやろう|バカ野郎|くそったれ|クソ(?:野郎|が|やろう)|死ね(?!ば|な|る)|くたばれ|ぶっ殺|殺すぞ|殺してやる|キチガイ|気違い|きちがい|ガイジ|"
+    r"(?:消え|失せ)ろ|(?<![一-鿿ァ-ヶー])クズ(?=[。、!！がだめ]|野郎|\Z)|ゴミクズ|カス野郎|ブス(?=[。、!！がだめ]|\Z)|チョン(?=[。、!！が野だめ公])|土人|非国民|売女|淫売"
+)
+
+
+class Toxicity(Value):
+    """Refuse a text with a word of abuse, in English or Japanese, from a short list; `words` adds to it.
+
+    A list knows no context: it also refuses a text that only quotes such a word (unless its question holds it), and misses abuse in plain words.
+    """
+
+    kind: Literal["toxicity"] = "toxicity"
+    words: list[str] = []
+
+    def check(self, sample: Sample) -> None:
+        """Raise Rejected(`toxic`)."""
+        detail = find_toxic(subject(sample), tuple(self.words), sample.question() if sample.answer() else "")
+        if detail is not None:
+            raise Rejected("toxic", detail)
+
+
+def find_toxic(text: str, words: tuple[str, ...] = (), question: str = "") -> str | None:
+    """The first word of abuse in a text that its question does not hold; None when there is none."""
+    folded = text.casefold()
+    lists = (ENGLISH, *(() if folded.isascii() else (JAPANESE,)), *((_listed(words),) if words else ()))
+    return next(
+        (one[0] for listed in lists for one in listed.finditer(folded) if one[0] not in question.casefold()), None
+    )
+
+
+@cache
+def _listed(words: tuple[str, ...]) -> re.Pattern[str]:
+    """Whole words where they are written in Latin letters, any place in a text otherwise."""
+    return re.compile(
+        "|".join(rf"\b{re.escape(word)}\b" if word.isascii() else re.escape(word) for word in map(str.casefold, words))
+    )
