@@ -157,8 +157,9 @@ def _repinned(store: Store, before: Fingerprint, now: Fingerprint) -> Fingerprin
     teachers = _mapping(before["teachers"])
     for name, asked in _mapping(now["teachers"]).items():
         pin = asked["pin_model"]
-        fits = not pin or all(read(outcome).model == pin for outcome in store.read_from(name))
-        if name in teachers and fits:
+        if name not in teachers or teachers[name].get("pin_model") == pin:
+            continue
+        if not pin or all(read(outcome).model == pin for outcome in store.read_from(name)):
             teachers = {**teachers, name: {**teachers[name], "pin_model": pin}}
     return {**before, "teachers": teachers}
 
