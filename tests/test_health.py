@@ -180,7 +180,9 @@ def test_hardly_a_text_that_others_wrote_is_refused(language):
         assert count <= 0.01 * len(texts), reason
 
 
-@pytest.mark.parametrize("unit", ["\n", "「", "a.b+c", "\nAssistant: hi", "** a\n", "[a](http://x ", "あ", "1234 5678 "])
+@pytest.mark.parametrize(
+    "unit", ["\n", "「", "a.b+c", "\nAssistant: hi", "** a\n", "[a](http://x ", "あ", "1234 5678 "]
+)
 def test_a_long_monotonous_text_does_not_hold_the_checks_up(unit):
     # a search that grows with the square of the text would meet the test's own timeout
     text = unit * (200_000 // len(unit))
