@@ -35,15 +35,15 @@ class Deal(NamedTuple):
     splits: Mapping[str, str]
     """The split of each seed; none of them when there is only one split."""
     notice: str
-    """One sentence when a split comes out far from its share; empty otherwise."""
+    """One sentence when a split is left empty; else empty itself."""
 
 
 def deal(texts: Iterable[tuple[str, str]], split: Split) -> Deal:
     """Deal the seeds of (seed id, text) pairs, in id order, so that those with near twins among their texts, or
     texts that differ only in numbers, stay together.
 
-    A family goes where its first seed goes, so that more seeds at the end move a family only where they join it to an
-    earlier one. Only a split that would stay empty, as happens with a handful of families, gets the smallest of them.
+    A family goes where its first seed goes, so that more seeds at the end move hardly any. Only one that holds more
+    rows than that split is to have goes to the largest, and a split left without any gets the one nearest its share.
     """
     if len(split.fractions) == 1:
         return Deal({}, "")
@@ -60,8 +60,13 @@ def deal(texts: Iterable[tuple[str, str]], split: Split) -> Deal:
     rows: Counter[str] = Counter()
     for seed_id, count in sizes.items():
         rows[first[seed_id]] += count
-    dealt = {family: split_of(family, split) for family in rows}
-    empty = _filled(dealt, rows, split)
+    dealt = {family: _room_for(family, count / rows.total(), split) for family, count in rows.items()}
+    for name, share in split.fractions.items():
+        had = Counter(dealt.values())
+        spare = [family for family, place in dealt.items() if had[place] > 1]
+        if not had[name] and spare:
+            dealt[min(spare, key=lambda family: (abs(rows[family] - share * rows.total()), family))] = name
+    empty = [name for name in split.fractions if name not in dealt.values()]
     splits = {seed_id: dealt[family] for seed_id, family in first.items()}
     if not empty or len(sizes) < len(split.fractions):
         return Deal(splits, "")
@@ -69,14 +74,10 @@ def deal(texts: Iterable[tuple[str, str]], split: Split) -> Deal:
     return Deal(splits, f"No row went into the split {empty[0]!r}: {what}{rows.total():,} rows are.")
 
 
-def _filled(dealt: dict[str, str], rows: Counter[str], split: Split) -> list[str]:
-    """Give each split without a family the smallest one of a split that has several; the splits that stay empty."""
-    for name in split.fractions:
-        had = Counter(dealt.values())
-        spare = [family for family, place in dealt.items() if had[place] > 1]
-        if not had[name] and spare:
-            dealt[min(spare, key=lambda family: (rows[family], family))] = name
-    return [name for name in split.fractions if name not in dealt.values()]
+def _room_for(family: str, share: float, split: Split) -> str:
+    """The split of a family's first seed, if it may hold so large a share of all rows; else the largest split."""
+    own = split_of(family, split)
+    return own if share <= split.fractions[own] else max(split.fractions, key=lambda name: split.fractions[name])
 
 
 def split_of(seed_id: str, split: Split) -> str:

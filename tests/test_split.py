@@ -80,6 +80,17 @@ def test_rows_of_one_template_leave_a_split_empty_and_that_is_said():
     assert deal(texts, Split()).notice == ""
 
 
+@pytest.mark.parametrize("dealing", range(20))
+def test_a_family_too_large_for_a_split_does_not_go_there(dealing):
+    split = Split(fractions={"train": 0.9, "test": 0.1}, seed=dealing)
+    alone = [(f"1{n:02d}", text) for n, text in enumerate(distinct(60))]
+    texts = [*((f"0{n:02d}", f"りんごが{n + 2}個あります。三人で分けると何個余りますか。") for n in range(40)), *alone]
+    splits = deal(texts, split).splits
+    assert {splits[f"0{n:02d}"] for n in range(40)} == {"train"}
+    own = {seed: split_of(seed, split) for seed, _ in alone}
+    assert {seed: splits[seed] for seed in own} == own
+
+
 def test_with_a_handful_of_families_no_split_stays_empty():
     texts = [(f"{n}{m}", f"{text}を{m + 2}個") for n, text in enumerate(distinct(3)) for m in range(n + 1)]
     for dealing in range(20):

@@ -39,7 +39,7 @@ name: crash
 language: en
 seeds:
   kind: grid
-  axes: {{topic: [shopping, travel, cooking, school, sports], level: [easy, medium, hard], who: [a child, a clerk]}}
+  axes: {{topic: [shopping, travel, order forms, reading kana, sports], level: [easy, medium, hard], who: [a child, a clerk]}}
 teachers:
   main:
     model: practice-1
@@ -117,9 +117,7 @@ class Bench:
             return Counter(json.load(reply))
 
     def final(self, book: str) -> dict[str, bytes]:
-        """What a run left; its exercises are so alike that all of them may be in one split."""
-        paths = {name: self.folder / book / name for name in FINAL}
-        return {name: path.read_bytes() for name, path in paths.items() if path.exists()}
+        return {name: (self.folder / book / name).read_bytes() for name in FINAL}
 
 
 @pytest.fixture
@@ -228,7 +226,6 @@ def test_fault_43_killed_anywhere_nothing_is_lost_and_nothing_bought_twice(bench
     kills = request.config.getoption("--kills")
     assert bench.run("clean") == 0
     clean = bench.final("clean")
-    assert len(clean) >= len(FINAL) - 1
     assert clean["rows.jsonl"].count(b"\n") > 100
     tally = Tally()
     dice = random.Random(43)
