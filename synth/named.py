@@ -8,11 +8,11 @@ from itertools import islice
 from pathlib import Path
 
 from synth import seeds
-from synth.dedupe import Twins
+from synth.dedupe import Twins, text_of
 from synth.dedupe.decontaminate import Benchmarks, Item
 from synth.errors import Problem, RecipeError
 from synth.seeds import Csv, HuggingFace, Jsonl, SeedSource, Text
-from synth.shapes import PARTS, part_of, sample_of
+from synth.shapes import PARTS, sample_of
 from synth.types import Fields
 
 HUB = "hub:"
@@ -101,7 +101,7 @@ def _text(row: Fields, field: str, name: str, number: int, *, optional: bool) ->
         return str(row[field])
     sample = sample_of(row, "")
     if field in PARTS and sample is not None:
-        return part_of(sample, field)
+        return text_of(field)(sample)
     if field and not optional:
         raise RecipeError(
             Problem(f"row {number}: there is no column {field!r} with a text; the columns are {', '.join(row)}", name)

@@ -20,12 +20,12 @@ from pydantic import BaseModel, JsonValue
 
 from synth.datasets.files import whole_file
 from synth.datasets.tables import Piece, Write, ending, pieces, writer
-from synth.dedupe import TWIN_REASONS, Dedupe, Twins
+from synth.dedupe import TWIN_REASONS, Dedupe, Twins, text_of
 from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks
 from synth.errors import Problem, RecipeError, Rejected
 from synth.named import KNOWN, prefill
 from synth.scorers import Scorer
-from synth.shapes import PARTS, SHAPES, part_of, sample_of
+from synth.shapes import PARTS, SHAPES, sample_of
 from synth.split import Split, deal
 from synth.types import Completion, Fields, Message, Sample
 from synth.validators import Validator
@@ -104,7 +104,7 @@ def samples_of(path: Path, by: str) -> Iterator[tuple[Piece, list[Sample]]]:
 def text_by(sample: Sample, by: str) -> str:
     """The part of a row that is compared."""
     if by in PARTS and sample.messages:
-        return part_of(sample, by)
+        return text_of(by)(sample)
     value = sample.fields.get(by)
     return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
 

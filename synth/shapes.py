@@ -40,13 +40,6 @@ def sample_of(row: Fields, id: str) -> Sample | None:  # noqa: A002 (the word of
     return Sample(id=id, seed_id=id, parent_id=id, stage="", draw=0, messages=messages, fields=row)
 
 
-def part_of(sample: Sample, part: str) -> str:
-    """One of PARTS of a sample."""
-    if part == "messages":
-        return "\n".join(message.content for message in sample.messages)
-    return sample.question() if part == "question" else sample.answer()
-
-
 def messages_of(row: Fields) -> tuple[Message, ...] | None:
     """The turns of a row; None when its shape is not known."""
     for name in ("messages", "conversations", "conversation"):
