@@ -16,8 +16,8 @@ from synth.types import Completion, Message
 
 M = TypeVar("M", bound=BaseModel)
 
-FRESH_DRAWS = 1000
-"""How far the draws of what is asked anew are from those that the recipe asks for."""
+FRESH_DRAWS, ANEW_DRAWS = 1000, 10_000
+"""How far apart the draws are of an object asked for once more, and of a unit asked anew: beyond the recipe's own."""
 RAISED_CAP = 2
 """How many times max_tokens a request gets after a reply in which no token was left for the answer."""
 
@@ -92,9 +92,10 @@ class UnitAsk:
         """Ask the named teacher for an object of `model`, validated; up the ladder while none fits."""
         asked = self._stand_in(teacher) if self.last else self.teachers[teacher]
         if asked.endpoint.extractor:
-            free = await self.text(messages, teacher=teacher)
+            free = await self._reply(asked, schema.Step("free", messages, model), None)
             messages = schema.extraction(free.text, self.language)
             asked = self.teachers[asked.endpoint.extractor]
+            self.unit.repairs.append("extracted")
         found = await self._climbed(model, asked, messages, "first")
         other = self.teachers.get(asked.endpoint.fallback)
         if found.value is None and other is not None and other is not asked:
@@ -133,7 +134,7 @@ class UnitAsk:
     async def _reply(
         self, asked: Teacher, step: schema.Step, response_format: Mapping[str, JsonValue] | None
     ) -> Completion:
-        """The whole reply to one step; asked once more with twice max_tokens when it was cut."""
+        """The reply to one step; one that was cut is asked for once more with twice max_tokens, and never used."""
         number = self.number + FRESH_DRAWS * step.fresh
         try:
             request = asked.request(step.messages, number, response_format, raised=self.raised)
@@ -143,7 +144,7 @@ class UnitAsk:
         except Rejected as error:
             completion = await self._with_larger_cap(error, asked, step.messages, response_format, step.fresh)
         if completion.finish_reason == "length":
-            raise Rejected("truncated", f"the JSON was cut at max_tokens: {completion.text[-80:]!r}")
+            raise Rejected("truncated", f"the reply was cut at max_tokens: {completion.text[-80:]!r}")
         return completion
 
     def _stand_in(self, name: str) -> Teacher:

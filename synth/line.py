@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
-from synth.ask import RAISED_CAP, UnitAsk
+from synth.ask import ANEW_DRAWS, RAISED_CAP, UnitAsk
 from synth.dedupe import TWIN_REASONS, text_of
 from synth.errors import Fatal, FolderError, Interrupted, Rejected, TeacherError, Transient
 from synth.halt import Halt
@@ -28,8 +28,6 @@ T = TypeVar("T")
 
 SEED_BATCH = 256
 MOST_PLUGIN_ERRORS = 5
-ANEW_DRAWS = 10_000
-"""How far the draws of a unit that is asked anew are from the recipe's own."""
 BEYOND_ASKING = ("plugin_error", "permanent", "empty_question", "invalid_output")
 """Reasons that asking anew does not change, or that were asked about already."""
 CUT_SHORT = {"truncated", "truncated_empty"}

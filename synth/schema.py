@@ -88,7 +88,7 @@ class Step(NamedTuple):
     """One request for an object."""
 
     rung: str
-    """`first`, `fields`, `whole`, `fresh`, or `fallback`."""
+    """`first`, `fields`, `whole`, `fresh`, or `fallback`; `free` for what another teacher puts into the schema."""
     messages: Sequence[Message]
     form: type[BaseModel]
     """What its answer has to look like: the model, or its failing fields."""
@@ -150,14 +150,6 @@ def read(model: type[M], text: str, kept: Mapping[str, Any] | None = None) -> Re
         return Reading(model.model_validate(value), tuple(mended))
     except ValidationError as error:
         return _misfit(model, value, error.errors())
-
-
-def parse(model: type[M], text: str) -> M:
-    """The object in a text. Raises ValueError with one sentence that the teacher can act on."""
-    found = read(model, text)
-    if found.value is None:
-        raise ValueError(found.problem)
-    return found.value
 
 
 def _misfit(model: type[M], value: Any, problems: Iterable[Any]) -> Reading[M]:

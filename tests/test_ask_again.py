@@ -150,9 +150,17 @@ def test_a_free_answer_is_put_into_the_schema_by_another_teacher(made):
     server = Server(play)
     rows, _, _ = made(server, main="extractor: strong", generator=WRITE)
     assert [row["messages"][0]["content"] for row in rows] == ["大阪について書きなさい。"]
+    assert rows[0]["repairs"] == ["extracted"]
     assert "response_format" not in server.bodies[0]
     assert "大阪の話題がよいでしょう。" in server.bodies[1]["messages"][-1]["content"]
     assert server.bodies[1]["response_format"]["type"] == "json_schema"
+
+
+def test_nothing_is_extracted_from_an_answer_that_was_cut(made):
+    server = Server(lambda body, count: ("まず考えます。大阪の", "length"))
+    rows, rejected, _ = made(server, main="extractor: strong", generator=WRITE)
+    assert (rows, [one["reason"] for one in rejected]) == ([], ["truncated"])
+    assert [(body["model"], body["max_tokens"]) for body in server.bodies] == [("small", 100), ("small", 200)]
 
 
 @pytest.mark.parametrize("field", ["fallback", "extractor"])
