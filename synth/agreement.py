@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from synth.answers import same_answer
-from synth.types import Value
+from synth.answers import final_answer, same_answer
+from synth.types import Sample, Score, Value
+
+MAJORITY = "majority"
 
 
 class Draw(NamedTuple):
@@ -71,6 +74,20 @@ def majority(answers: Sequence[str | None]) -> Vote | None:
     answer = answers[winner[0]]
     assert answer is not None
     return Vote(winner[0], answer, len(winner), (len(winner) - second) / sum(map(len, classes)))
+
+
+def agreed(draws: Sequence[Sample]) -> list[Sample]:
+    """The draws of one prompt, each with the score `majority`: the share of answers that are its own."""
+    answers = [found.text if (found := final_answer(draw.answer())) else None for draw in draws]
+    said = sum(answer is not None for answer in answers)
+    votes = {place: len(members) for members in _classes(answers) for place in members}
+    scored: list[Sample] = []
+    for place, (draw, answer) in enumerate(zip(draws, answers, strict=True)):
+        agree = votes.get(place, 0)
+        detail = "no final answer" if answer is None else f"{agree} of {said} say {answer!r}"
+        score = Score(name=MAJORITY, value=agree / max(1, said), detail=detail)
+        scored.append(replace(draw, scores=(*draw.scores, score)))
+    return scored
 
 
 def pass_rate(draws: Sequence[Draw]) -> float | None:

@@ -14,6 +14,7 @@ import orjson
 from pydantic import Field, JsonValue, ValidationError
 
 from synth import seeds, yaml_places
+from synth.agreement import MAJORITY
 from synth.budget import Caps
 from synth.dedupe import Dedupe
 from synth.dedupe.decontaminate import Decontaminate
@@ -345,7 +346,14 @@ def _names(recipe: Recipe) -> list[_At]:
         if count > 1:
             found.append((("stages",), Problem(f"{count} scorers are called {name!r}; set `name` to tell them apart")))
     wanted = [("require", name) for name in recipe.selection.require]
-    if recipe.selection.best_of:
+    if MAJORITY in scores:
+        message = f"`best_of: {MAJORITY}` gives a score of this name; set `name` to another one"
+        found.append((("stages",), Problem(f"a scorer is called {MAJORITY!r}: {message}")))
+    if recipe.selection.best_of == MAJORITY:
+        if recipe.stages[-1].draws == 1:
+            message = f"one draw has no majority; give the stage {recipe.stages[-1].name!r} more `draws`"
+            found.append((("selection", "best_of"), Problem(message)))
+    elif recipe.selection.best_of:
         wanted.append(("best_of", recipe.selection.best_of))
     for field, name in wanted:
         if name not in scores:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from pydantic import Field
 
+from synth.agreement import MAJORITY, agreed
 from synth.types import Rejection, Sample, Value
 
 
@@ -16,7 +17,8 @@ class Selection(Value):
     require: dict[str, float] = {}
     """The least a score may be, by its name."""
     best_of: str = ""
-    """Keep, of the draws of one prompt, the best by this score; among equals the first."""
+    """Keep, of the draws of one prompt, the best by this score, among equals the first; or `majority`: the first that
+    gives the final answer that most of them give."""
     per_prompt: int | None = Field(default=None, ge=1)
     """The most rows one prompt may bring; 1 when `best_of` is given."""
     rows: int | None = Field(default=None, ge=1)
@@ -44,6 +46,8 @@ def select(samples: Iterable[Sample], selection: Selection) -> Iterator[Sample |
     rows, most = 0, selection.kept_per_prompt()
     for _, group in itertools.groupby(samples, key=lambda sample: sample.parent_id):
         draws = list(group)
+        if selection.best_of == MAJORITY:
+            draws = agreed(draws)
         shortfalls = [selection.shortfall(sample) for sample in draws]
         best = [sample for sample, shortfall in zip(draws, shortfalls, strict=True) if not shortfall]
         if selection.best_of:

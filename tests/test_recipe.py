@@ -163,6 +163,7 @@ def test_what_may_be_a_key_is_not_repeated(tmp_path, change, secret):
         ("    scorers: [{kind: judge, teacher: nobody}]\n", "no teacher 'nobody'"),
         ("selection: {require: {judge: 4}}\n", "no score 'judge'"),
         ("selection: {best_of: judge}\n", "no score 'judge'"),
+        ("selection: {best_of: majority}\n", "one draw has no majority"),
         ("  - name: answer\n    generator: {kind: answer, prompt: ask.md.j2}\n", "called 'answer'"),
         ("    scorers: [{kind: exact_answer, reference: 答え}]\n", "no field '答え'"),
         ("split: {fractions: {train: 0.5}}\n", "add up to 1"),

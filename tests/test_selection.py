@@ -56,6 +56,16 @@ def test_several_draws_of_one_prompt_may_stay():
     assert [reason for _, reason in chosen] == ["not_best", "row", "row"]
 
 
+def test_the_first_draw_that_says_what_most_say_is_kept_and_the_row_tells_how_many():
+    texts = ["答え: 7個", "答え: ３", "答えは三です。\n答え: 3", "まだ分かりません。", "答え: 七"]
+    drawn = [sample("a", draw, text=text) for draw, text in enumerate([*texts, "Answer: 3"])]
+    rows = [one for one in select(drawn, Selection(best_of="majority")) if isinstance(one, Sample)]
+    assert [row.id for row in rows] == ["a/01/000"]
+    assert rows[0].scores == (Score(name="majority", value=0.6, detail="3 of 5 say '３'"),)
+    tied = [sample("b", draw, text=text) for draw, text in enumerate(["分かりません。", "答え: 7", "答え: 3"])]
+    assert [reason for _, reason in told(tied, Selection(best_of="majority"))] == ["not_best", "row", "not_best"]
+
+
 def test_a_seed_is_in_one_split_whatever_the_order_and_shares_are_kept():
     split = Split(fractions={"train": 0.8, "validation": 0.1, "test": 0.1}, seed=3)
     where = {str(number): split_of(str(number), split) for number in range(10_000)}
