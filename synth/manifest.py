@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from synth.backends.practice import PRACTICE_MODELS
 from synth.budget import Caps, standing
 from synth.datasets.files import write_whole
+from synth.dedupe import Summary
 from synth.dedupe.decontaminate import BenchmarkRecord
 from synth.endpoint import Endpoint, Price, Sampling
 from synth.errors import FolderError
@@ -110,6 +111,8 @@ class StageRecord(Value):
     """Units that brought no usable reply this time and are asked again when the run goes on."""
     rungs: dict[str, RungRecord] = {}
     """How objects were asked for, where a schema was: read as they were, mended, or asked for again."""
+    twins: Summary | None = None
+    """What its `dedupe` compared."""
 
 
 class Manifest(Value):

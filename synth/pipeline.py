@@ -24,7 +24,6 @@ from synth.backends.replay import ReplayRun, replay
 from synth.budget import Budget
 from synth.datasets.card import write_card
 from synth.datasets.export import Written, write_dataset, write_rejected
-from synth.dedupe.decontaminate import BenchmarkRecord
 from synth.endpoint import REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.fingerprint import accepted, fingerprint, hold_to, marked, salt_of
@@ -212,7 +211,8 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                 kept = _would_lose(loaded, folder, outcomes, _state(halt, progress)) if options.write else ""
                 with _target(folder, vanishing=bool(kept) or not options.write) as target:
                     written = _write(loaded, target, outcomes, screen)
-                    manifest = _manifest(loaded, store, progress, halt, written, started, time.monotonic() - began)
+                    seconds = time.monotonic() - began
+                    manifest = _manifest(loaded, store, progress, halt, screen, written, started, seconds)
                     write_manifest(target / "manifest.json", manifest)
                     write_card(target, manifest, written.written)
                     write_report(target / "report.html", manifest, written.examples, written.rejections, written.twins)
@@ -415,7 +415,6 @@ class _Written:
     rejections: list[Rejection]
     twins: dict[str, Sample]
     """Samples that were kept in place of the shown duplicates."""
-    benchmarks: tuple[BenchmarkRecord, ...]
     notice: str
 
 
@@ -464,11 +463,18 @@ def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, screen: Scree
     known = {name: sample for name, sample in twins.items() if sample is not None}
     few = min(EXAMPLES, len(examples))
     shown_rows = [examples[place * len(examples) // few] for place in range(few)]
-    return _Written(written, dict(Counter(refused)), shown_rows, rejections, known, screen.record(), dealt.notice)
+    return _Written(written, dict(Counter(refused)), shown_rows, rejections, known, dealt.notice)
 
 
 def _manifest(
-    loaded: LoadedRecipe, store: Store, progress: Progress, halt: Halt, written: _Written, started: str, seconds: float
+    loaded: LoadedRecipe,
+    store: Store,
+    progress: Progress,
+    halt: Halt,
+    screen: Screen,
+    written: _Written,
+    started: str,
+    seconds: float,
 ) -> Manifest:
     recipe = loaded.recipe
     refused = dict(sorted(progress.refused_seeds.items()))
@@ -503,11 +509,12 @@ def _manifest(
                 accepted=count.accepted,
                 rejected=dict(sorted(count.rejected.items())),
                 parked=count.parked,
+                twins=screen.twins[name].summary() if name in screen.twins else None,
                 rungs={rung: RungRecord(**asdict(count.rungs[rung])) for rung in sorted(count.rungs)},
             )
             for name, count in progress.stages.items()
         ),
-        decontamination=written.benchmarks,
+        decontamination=screen.record(),
         not_selected=written.not_selected,
         rows=written.written.rows,
         scores=written.written.scores,

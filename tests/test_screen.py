@@ -200,3 +200,13 @@ def test_the_splits_of_a_run_share_no_template(made, tmp_path):
     assert len(where) == 20
     assert all(len(splits) == 1 for splits in where.values())
     assert set(result.manifest.rows) == {"train", "test"}
+
+
+def test_the_manifest_tells_what_the_gate_compared(made, tmp_path):
+    near = QUESTIONS[2].replace("where each", "how each")
+    made(WRITE, Teacher([QUESTIONS[2], QUESTIONS[0], near, QUESTIONS[2].upper()]))
+    twins = read_manifest(tmp_path / "run" / "manifest.json").stages[0].twins
+    assert twins is not None
+    assert twins.sizes == {3: 1}
+    assert twins.largest == (("00000000/00/000", 3),)
+    assert sum(twins.pairs[13:]) == 1

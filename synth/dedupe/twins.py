@@ -53,8 +53,7 @@ class Match:
     kind: Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Value):
     """What an index has seen: how similar the pairs were that it compared, and how many texts were twins of one."""
 
     pairs: tuple[int, ...]
