@@ -13,8 +13,8 @@ CUT = ("length", "max_tokens", "MAX_TOKENS", "model_length")
 PAIRS = {"「": "」", "『": "』", "(": ")", "（": "）", "“": "”"}
 FEWEST_CHARS, FEWEST_CHARS_JA = 24, 12
 DANGLING = re.compile(
-    r"(?:[ ,](?:the|an?|and|or|but|nor|of|because|which|whose|than|into|onto|from|my|your|their|its|our|every|if|although|"
-    r"while|where|whether|is|are|was|were|will|would|to|with|for|by|at|that))\Z"
+    r"(?:[ ,](?:the|an?|and|or|but|nor|of|because|which|whose|than|into|onto|from|my|your|their|its|our|every|if|"
+    r"although|while|where|whether|is|are|was|were|will|would|to|with|for|by|at|that))\Z"
 )
 """English words that end no sentence, or hardly any."""
 RUNNING = re.compile(r"[a-z)][.!?][\"”)]? +[\"“(]?[A-Z][^.!?\n]*\Z")
