@@ -16,8 +16,9 @@ from synth.types import Completion, Message
 
 M = TypeVar("M", bound=BaseModel)
 
-FRESH_DRAWS, ANEW_DRAWS = 1000, 10_000
-"""How far apart the draws are of an object asked for once more, and of a unit asked anew: beyond the recipe's own."""
+FRESH_DRAWS, ANEW_DRAWS, TURN_DRAWS = 1000, 10_000, 1_000_000
+"""How far apart the draws are of an object asked for once more, of a unit asked anew, and of a seed drawn again: beyond
+the recipe's own."""
 RAISED_CAP = 2
 """How many times max_tokens a request gets after a reply in which no token was left for the answer."""
 

@@ -36,8 +36,16 @@ class Seed:
     """What varies: one input row. Later stages receive the samples of the stage before as seeds."""
 
     id: str
-    """Its position, zero-padded, so that text order is number order."""
+    """Its position, zero-padded, so that text order is number order; before it `t<turn>-` when it is drawn again."""
     fields: Fields
+    turn: int = 0
+    """How often it was drawn before."""
+    made: tuple[str, ...] = ()
+    """Questions that were made from it in earlier turns, for a generator that is to ask for others."""
+
+    def first_id(self) -> str:
+        """The id under which it was drawn first: rows of all turns belong to it."""
+        return self.id.partition("-")[2] or self.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

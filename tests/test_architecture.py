@@ -60,6 +60,7 @@ LAYERS = (
     {"fingerprint", "up_to_date"},
     {"progress", "screen", "manifest", "datasets", "report"},
     {"line"},
+    {"turns"},
     {"pipeline"},
     {"parts", "plugin_texts"},
     {"api", "console"},
