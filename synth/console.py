@@ -105,7 +105,8 @@ def checked(loaded: LoadedRecipe, count: int, refused: Counter[str], *, as_json:
     for stage in recipe.stages:
         checks = ", ".join(validator.kind for validator in stage.validators) or "none"
         scores = ", ".join(scorer.name for scorer in stage.scorers) or "none"
-        draws = f" x {stage.draws} draws" if stage.draws > 1 else ""
+        most = stage.draws if isinstance(stage.draws, int) else stage.draws.most
+        draws = "" if most == 1 else f" x {most} draws" if most == stage.draws else f" x at most {most} draws"
         _out.print(f"    stage {stage.name}: {stage.generator.kind}{draws}; checks {checks}; scores {scores}")
     if recipe.license is None:
         _out.print("    no licence is given, so the result cannot be published")

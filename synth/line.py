@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
+from synth.agreement import PASS_RATE, Adaptive, Draw, pass_rate, still_needed
+from synth.answers import final_answer
 from synth.ask import ANEW_DRAWS, RAISED_CAP, UnitAsk
 from synth.dedupe import TWIN_REASONS, text_of
 from synth.errors import Fatal, FolderError, Interrupted, Rejected, TeacherError, Transient
@@ -17,12 +19,13 @@ from synth.named import KNOWN
 from synth.outcomes import Outcomes
 from synth.progress import Progress
 from synth.recipe import Recipe, Stage
-from synth.scheduler import Channel, in_order, together
+from synth.scheduler import Channel, gathered, in_order, together
+from synth.scorers import Scorer
 from synth.screen import NOT_NOVEL, Screen
 from synth.store import Store
 from synth.teacher import Teacher, Unit
 from synth.templates import Templates
-from synth.types import Draft, Fields, Rejection, Sample, Seed
+from synth.types import Draft, Fields, Rejection, Sample, Score, Seed
 
 T = TypeVar("T")
 
@@ -42,9 +45,13 @@ class Work(NamedTuple):
     draw: int
     parent: Seed | Sample
     seed_id: str
+    last: bool = True
+    """Whether no other draw of the same parent follows."""
 
 
 Results = list[Sample | Rejection]
+Drawn = list[tuple[Work, Results | TeacherError]]
+"""What came of the draws of one parent."""
 
 
 class Enough(Fatal):
@@ -112,10 +119,14 @@ class Line:
         gate = Gate(self, stage, out if not stage.scorers else Channel(self.window))
 
         async def generate() -> None:
-            units = _units(parents, stage.draws)
+            rule = stage.draws
+            units = _units(parents, 1 if isinstance(rule, Adaptive) else rule)
             if late := self.store.passed_over(stage.name):
                 units = _late_last(units, late)
-            await in_order(units, lambda work: self._generate(index, stage, work), gate.let_through, self.window)
+            if isinstance(rule, Adaptive):
+                await in_order(units, lambda work: self._draw(index, stage, rule, work), gate.let_all, self.window)
+            else:
+                await in_order(units, lambda work: self._generate(index, stage, work), gate.let_through, self.window)
             await gate.out.put(None)
 
         async def score() -> None:
@@ -152,6 +163,44 @@ class Line:
             refused += [replace(result, id=f"{result.id}~{anew.number // ANEW_DRAWS}") for result in made]
             ask = anew
 
+    async def _draw(self, index: int, stage: Stage, rule: Adaptive, first: Work) -> Drawn:
+        """Draw for one parent until there is enough, then tell how many of the draws were good.
+
+        When the patience of one draw ends the parent waits as a whole, so that what comes late comes together.
+        """
+        verifier = next((scorer for scorer in stage.scorers if scorer.name == rule.by), None)
+        made: Drawn = []
+        draws: list[Draw] = []
+        while more := still_needed(draws, rule):
+            coming = [_drawn_as(first, number) for number in range(len(made), len(made) + more)]
+            made += zip(
+                coming, await gathered([self._verified(index, stage, verifier, one) for one in coming]), strict=True
+            )
+            failed = [results for _, results in made if isinstance(results, TeacherError)]
+            if failed:
+                parked = next((error for error in failed if isinstance(error, Transient)), None)
+                return made if parked is None else [(first, parked)]
+            draws = [_draw_of(results, rule) for _, results in made if isinstance(results, list)]
+        rate = pass_rate(draws, rule)
+        good = any(isinstance(result, Sample) for _, results in made if isinstance(results, list) for result in results)
+        self.progress.stages[stage.name].drawn(rate, empty=not good if rule.verified is None else not rate)
+        score = Score(name=PASS_RATE, value=rate, detail=f"of {len(draws)} draws")
+        return [(work._replace(last=work.draw == len(made) - 1), _with(score, results)) for work, results in made]
+
+    async def _verified(self, index: int, stage: Stage, verifier: Scorer | None, work: Work) -> Results | TeacherError:
+        """What came of one draw, its samples with what the verifier found."""
+        results = await self._generate(index, stage, work)
+        if verifier is None or isinstance(results, TeacherError):
+            return results
+        ask = UnitAsk(_score_unit(index, stage, work), self.teachers, self.templates, self.recipe.language, work.draw)
+        verified: Results = []
+        for result in results:
+            scored = result if isinstance(result, Rejection) else await self._scored(stage, work, verifier, result, ask)
+            if isinstance(scored, TeacherError):
+                return scored
+            verified.append(scored)
+        return verified
+
     def _validated(self, stage: Stage, sample: Sample) -> Sample | Rejection:
         for validator in stage.validators:
             try:
@@ -163,22 +212,32 @@ class Line:
         return sample
 
     async def _score(self, index: int, stage: Stage, work: Work) -> Results | TeacherError:
-        unit = Unit(f"{stage.name}:score", work.id, -2 * index - 1, work.draw)
+        unit = _score_unit(index, stage, work)
         sample = work.parent
         assert isinstance(sample, Sample)
         ask = UnitAsk(unit, self.teachers, self.templates, self.recipe.language, work.draw)
         for scorer in stage.scorers:
-            score = await self._outcome(stage, work, scorer.score(sample, ask))
-            if isinstance(score, Rejection):
-                return [replace(score, id=sample.id, sample=sample)]
-            if isinstance(score, TeacherError):
-                return score
-            sample = replace(sample, scores=(*sample.scores, score))
+            if sample.score(scorer.name) is not None:  # by it the draws were counted
+                continue
+            scored = await self._scored(stage, work, scorer, sample, ask)
+            if isinstance(scored, Rejection):
+                return [scored]
+            if isinstance(scored, TeacherError):
+                return scored
+            sample = scored
         cost = sample.cost_microusd + unit.cost_microusd
         if unit.rungs:
             self.progress.stages[stage.name].climbed(unit.rungs)
         requests, repairs = (*sample.requests, *unit.requests), (*sample.repairs, *unit.repairs)
         return [replace(sample, requests=requests, repairs=repairs, cost_microusd=cost)]
+
+    async def _scored(
+        self, stage: Stage, work: Work, scorer: Scorer, sample: Sample, ask: UnitAsk
+    ) -> Sample | Rejection | TeacherError:
+        score = await self._outcome(stage, work, scorer.score(sample, ask))
+        if isinstance(score, Score):
+            return replace(sample, scores=(*sample.scores, score))
+        return replace(score, id=sample.id, sample=sample) if isinstance(score, Rejection) else score
 
     async def _outcome(self, stage: Stage, work: Work, asking: Awaitable[T]) -> T | Rejection | TeacherError:
         """What a plug-in made, or which of the fates it met."""
@@ -277,11 +336,16 @@ class Gate:
         self._count = line.progress.stages[stage.name]
         self._first = stage is line.recipe.stages[0]
 
+    async def let_all(self, _: Work, drawn: Drawn) -> None:
+        """Pass on what came of all draws of a parent."""
+        for work, results in drawn:
+            await self.let_through(work, results)
+
     async def let_through(self, work: Work, results: Results | TeacherError) -> None:
         """Pass on what came of one unit."""
         self._count.units += 1
         if self._first:
-            self._line.progress.seeds_done += work.draw == self._stage.draws - 1
+            self._line.progress.seeds_done += work.last
         if isinstance(results, TeacherError):
             self._line.unfinished(self._stage.name, self._stage, work.id, results)
             return
@@ -328,6 +392,30 @@ def _anew(stage: Stage, ask: UnitAsk, made: Results) -> UnitAsk | None:
     return replace(ask, number=number, raised=raised, last=times == stage.ask_again)
 
 
+def _score_unit(index: int, stage: Stage, work: Work) -> Unit:
+    return Unit(f"{stage.name}:score", work.id, -2 * index - 1, work.draw)
+
+
+def _drawn_as(work: Work, number: int) -> Work:
+    """Another draw of the same parent."""
+    return work._replace(id=f"{work.parent.id}/{number:02d}", draw=number, last=False)
+
+
+def _draw_of(results: Results, rule: Adaptive) -> Draw:
+    """What is known of a draw: the answer of its first sample, and whether one got the verifier's full mark."""
+    samples = [result for result in results if isinstance(result, Sample)]
+    found = final_answer(samples[0].answer()) if samples else None
+    verified = any((sample.score(rule.by) or 0.0) >= 1 for sample in samples)
+    return Draw(found.text if found else None, verified)
+
+
+def _with(score: Score, results: Results | TeacherError) -> Results | TeacherError:
+    """The same, each sample with one more score."""
+    if isinstance(results, TeacherError):
+        return results
+    return [replace(one, scores=(*one.scores, score)) if isinstance(one, Sample) else one for one in results]
+
+
 def _sample(stage: Stage, work: Work, unit: Unit, place: int, draft: Draft, drafts: int) -> Sample:
     """A draft with its identity; the cost of one request is shared among the drafts it brought."""
     parent = work.parent
@@ -364,7 +452,7 @@ async def _units(parents: AsyncIterator[Seed | Sample], draws: int) -> AsyncIter
     async for parent in parents:
         seed_id = parent.id if isinstance(parent, Seed) else parent.seed_id
         for draw in range(draws):
-            yield Work(f"{parent.id}/{draw:02d}", draw, parent, seed_id)
+            yield Work(f"{parent.id}/{draw:02d}", draw, parent, seed_id, draw == draws - 1)
 
 
 async def _as_work(samples: AsyncIterator[Sample]) -> AsyncIterator[Work]:

@@ -97,6 +97,21 @@ class RungRecord(Value):
     cost_microusd: int
 
 
+class DrawsRecord(Value):
+    """How the draws of a stage's prompts came out, where their number adapts."""
+
+    prompts: int
+    most: int
+    """Draws that a fixed number for each prompt would have asked for."""
+    made: int
+    pass_rates: tuple[int, ...]
+    """Prompts by the share of good draws: from 0 to 0.1, from 0.1 to 0.2, and so on, and 1 at the end."""
+    hard: int
+    """Prompts of which fewer than half of the draws were good: verified, or of one answer."""
+    hard_empty: int
+    """Of the hard prompts those that ended without a good draw."""
+
+
 class StageRecord(Value):
     """One stage's counts."""
 
@@ -113,6 +128,8 @@ class StageRecord(Value):
     """How objects were asked for, where a schema was: read as they were, mended, or asked for again."""
     twins: Summary | None = None
     """What its `dedupe` compared."""
+    draws: DrawsRecord | None = None
+    """Where the number of draws adapts, how many it took."""
 
 
 class Manifest(Value):

@@ -30,6 +30,7 @@ from synth.fingerprint import accepted, fingerprint, hold_to, marked, salt_of
 from synth.halt import Halt
 from synth.line import Enough, Line
 from synth.manifest import (
+    DrawsRecord,
     Manifest,
     RecipeRecord,
     RungRecord,
@@ -43,7 +44,7 @@ from synth.manifest import (
 )
 from synth.outcomes import Outcomes
 from synth.progress import Progress, StageCount
-from synth.recipe import LoadedRecipe
+from synth.recipe import LoadedRecipe, Stage
 from synth.report.notebook import in_a_notebook, in_words
 from synth.report.page import write_report
 from synth.scheduler import watched
@@ -197,7 +198,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
             _budget(loaded, store, halt, options) as budget,
             _teachers(loaded, store, budget, halt, options) as teachers,
         ):
-            stages = {stage.name: StageCount(stage.draws) for stage in loaded.recipe.stages}
+            stages = {stage.name: StageCount(_most_draws(stage)) for stage in loaded.recipe.stages}
             progress = Progress(stages, teachers, budget, spool.unique, warning=_fit_descriptors(teachers))
             if observe is not None:
                 observe(progress, halt)
@@ -510,6 +511,7 @@ def _manifest(
                 rejected=dict(sorted(count.rejected.items())),
                 parked=count.parked,
                 twins=screen.twins[name].summary() if name in screen.twins else None,
+                draws=_draws_record(count) if count.pass_rates else None,
                 rungs={rung: RungRecord(**asdict(count.rungs[rung])) for rung in sorted(count.rungs)},
             )
             for name, count in progress.stages.items()
@@ -527,6 +529,22 @@ def _manifest(
         started=started,
         finished=_now(),
         seconds=round(seconds, 3),
+    )
+
+
+def _most_draws(stage: Stage) -> int:
+    return stage.draws if isinstance(stage.draws, int) else stage.draws.most
+
+
+def _draws_record(count: StageCount) -> DrawsRecord:
+    prompts = count.pass_rates.total()
+    return DrawsRecord(
+        prompts=prompts,
+        most=prompts * count.draws,
+        made=count.units,
+        pass_rates=tuple(count.pass_rates[tenth] for tenth in range(11)),
+        hard=count.hard,
+        hard_empty=count.empty,
     )
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 
 import orjson
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError
 
 from synth import seeds, yaml_places
-from synth.agreement import MAJORITY
+from synth.agreement import MAJORITY, PASS_RATE, Adaptive
 from synth.budget import Caps
 from synth.dedupe import Dedupe
 from synth.dedupe.decontaminate import Decontaminate
@@ -43,12 +43,20 @@ FIELD_OPTIONS = ("question", "reference", "choices", "tests", "entry_point")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
+Draws = Annotated[
+    Annotated[int, Field(ge=1, le=100), Tag("number")] | Annotated[Adaptive, Tag("rule")],
+    Discriminator(
+        lambda given: "rule" if isinstance(given, dict | Adaptive) else "number"
+    ),  # one error, not one of each
+]
+
+
 class Stage(Value):
     """One straight line: generator, validators, dedupe, scorers."""
 
     name: Name
-    draws: int = Field(default=1, ge=1, le=100)
-    """How many replies to ask for each seed."""
+    draws: Draws = 1
+    """How many replies to ask for each seed: a number, or a rule by which each gets as many as it needs."""
     generator: Generator
     validators: list[Validator] = [Finished(), Refusal()]
     """Given a list, exactly these are applied."""
@@ -312,11 +320,25 @@ def _filled(recipe: Recipe) -> Recipe:
                 "validators": [fill(validator) for validator in stage.validators],
                 "dedupe": None if stage.dedupe is None else fill(stage.dedupe),
                 "scorers": [fill(scorer) for scorer in stage.scorers],
+                "draws": _verified_by(stage),
             }
         )
         for stage in recipe.stages
     ]
     return recipe.model_copy(update={"stages": stages})
+
+
+def _verified_by(stage: Stage) -> int | Adaptive:
+    """The rule for draws with the stage's only verifier where it names none."""
+    rule, verifiers = stage.draws, _verifiers(stage)
+    if isinstance(rule, int) or rule.verified is None or rule.by or len(verifiers) != 1:
+        return rule
+    return rule.model_copy(update={"by": verifiers[0]})
+
+
+def _verifiers(stage: Stage) -> list[str]:
+    """The scorers that ask no teacher, by name."""
+    return [scorer.name for scorer in stage.scorers if "teacher" not in type(scorer).model_fields]
 
 
 def _names(recipe: Recipe) -> list[_At]:
@@ -327,6 +349,10 @@ def _names(recipe: Recipe) -> list[_At]:
             found.append((("stages",), Problem(f"{count} stages are called {name!r}; give each its own name")))
     scores = Counter(scorer.name for stage in recipe.stages for scorer in stage.scorers)
     for index, stage in enumerate(recipe.stages):
+        if isinstance(stage.draws, Adaptive) and stage.draws.verified and stage.draws.by not in _verifiers(stage):
+            known = ", ".join(_verifiers(stage)) or "none, such as exact_answer, choice or code_tests"
+            message = f"`verified` needs a scorer of this stage that asks no teacher; name it in `by`: there is {known}"
+            found.append((("stages", index, "draws"), Problem(message)))
         if stage.novel_against and stage.dedupe is None:
             message = "it compares as `dedupe` says, and this stage has none; give it one, such as {by: question}"
             found.append((("stages", index, "novel_against"), Problem(message)))
@@ -345,10 +371,13 @@ def _names(recipe: Recipe) -> list[_At]:
     for name, count in scores.items():
         if count > 1:
             found.append((("stages",), Problem(f"{count} scorers are called {name!r}; set `name` to tell them apart")))
-    wanted = [("require", name) for name in recipe.selection.require]
-    if MAJORITY in scores:
-        message = f"`best_of: {MAJORITY}` gives a score of this name; set `name` to another one"
-        found.append((("stages",), Problem(f"a scorer is called {MAJORITY!r}: {message}")))
+    wanted = [(field, name) for field in ("require", "at_most") for name in getattr(recipe.selection, field)]
+    for name, giver in ((MAJORITY, "`best_of: majority` gives"), (PASS_RATE, "draws that adapt give")):
+        if name in scores:
+            message = f"a scorer is called {name!r}: {giver} a score of this name; set `name` to another one"
+            found.append((("stages",), Problem(message)))
+    if any(isinstance(stage.draws, Adaptive) for stage in recipe.stages):
+        scores[PASS_RATE] += 1
     if recipe.selection.best_of == MAJORITY:
         if recipe.stages[-1].draws == 1:
             message = f"one draw has no majority; give the stage {recipe.stages[-1].name!r} more `draws`"

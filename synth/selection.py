@@ -16,6 +16,8 @@ class Selection(Value):
 
     require: dict[str, float] = {}
     """The least a score may be, by its name."""
+    at_most: dict[str, float] = {}
+    """The most a score may be, by its name, as `pass_rate` to leave out what is easy."""
     best_of: str = ""
     """Keep, of the draws of one prompt, the best by this score, among equals the first; or `majority`: the first that
     gives the final answer that most of them give."""
@@ -30,6 +32,10 @@ class Selection(Value):
             value = sample.score(name)
             if value is None or value < least:
                 return f"{name} is {'missing' if value is None else f'{value:g}'}, at least {least:g} is required"
+        for name, most in self.at_most.items():
+            value = sample.score(name)
+            if value is None or value > most:
+                return f"{name} is {'missing' if value is None else f'{value:g}'}, at most {most:g} is allowed"
         return ""
 
     def kept_per_prompt(self) -> int | None:
