@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from typing import Annotated
 
 from pydantic import Field
 
 from synth.agreement import MAJORITY, agreed
 from synth.types import Rejection, Sample, Value
 
+Threshold = Annotated[float, Field(allow_inf_nan=False)]
+
 
 class Selection(Value):
     """Thresholds, the best of several draws, and a target count."""
 
-    require: dict[str, float] = {}
+    require: dict[str, Threshold] = {}
     """The least a score may be, by its name."""
-    at_most: dict[str, float] = {}
+    at_most: dict[str, Threshold] = {}
     """The most a score may be, by its name, as `pass_rate` to leave out what is easy."""
     best_of: str = ""
     """Keep, of the draws of one prompt, the best by this score, among equals the first; or `majority`: the first that
