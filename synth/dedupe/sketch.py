@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synth.dedupe.kana import SPELLED_FROM, spelling
+from synth.dedupe.normalise import DIGITS
 
 U16 = NDArray[np.uint16]
 U32 = NDArray[np.uint32]
@@ -25,8 +26,8 @@ Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 ROWS = 4
-BANDS = 20
-"""Of four cells each: two texts that share 0.68 of their n-grams agree in one of them with probability 0.99."""
+BANDS = 16
+"""Of four cells each: two texts that share 0.7 of their n-grams agree in one of them with probability 0.988."""
 CELLS = ROWS * BANDS
 DENSE_FROM = 0x3041
 """From the kana on a character says about as much as a syllable or a word: n-grams of 3 do, elsewhere of 5."""
@@ -36,6 +37,11 @@ FACTOR = 0x9E3779B1
 UINT32 = 0xFFFFFFFF
 FIRST_ASKED = 8
 """Cells, for one that is empty: nearly always enough."""
+NUMBER_WORDS = {word.encode() for word in DIGITS}
+BEGUN = np.zeros(1 << 16, np.bool_)
+"""By the upper half of the product of a word's first four bytes and FACTOR: whether it may be a number."""
+for _word in DIGITS:
+    BEGUN[int.from_bytes(f"{_word} "[:4].encode(), "little") * FACTOR >> 16 & 0xFFFF] = True
 ONE, HALF = np.uint64(1), np.uint64(32)
 RANDOM = np.frombuffer(shake_128(b"synth").digest(4 * CELLS * CELLS), "<u4")
 ORDERS = np.argsort(RANDOM.reshape(CELLS, CELLS), axis=1, kind="stable")
@@ -108,6 +114,21 @@ def sketches(texts: Sequence[str], with_minima: bool = True) -> Sketches:
         row, cell = row[~(found := filled[row, donor])], cell[~found]
     minima = (least * np.uint32(0x85EBCA6B) >> np.uint32(16)).astype("<u2").view("<u8").astype(np.uint64)
     return Sketches(grams, sizes, dense, minima)
+
+
+def counting(plains: Sequence[str]) -> list[bool]:
+    """Which of some normalised texts hold a number word."""
+    coded = ("\n" + " \n".join(plains) + "   \n").encode("utf-8", "surrogatepass")
+    read = np.frombuffer(coded, np.uint8)
+    four = np.ndarray(read.size - 4, "<u4", coded, offset=1, strides=(1,))
+    before = np.flatnonzero((read[:-4] == ord(" ")) | (read[:-4] == ord("\n")))
+    begun = before[BEGUN[four[before] * np.uint32(FACTOR) >> np.uint32(16)]] + 1
+    ends = [coded.index(b" ", start) for start in begun.tolist()]
+    words = [coded[start:end] for start, end in zip(begun.tolist(), ends, strict=True)]
+    begun = begun[np.array([word in NUMBER_WORDS for word in words], np.bool_)]
+    found = np.zeros(len(plains), np.bool_)
+    found[np.searchsorted(np.flatnonzero(read[:-1] == ord("\n")), begun) - 1] = True
+    return found.tolist()
 
 
 def jaccard(one: Sketches, other: Sketches, of_one: I64, of_other: I64) -> Floats:
