@@ -31,7 +31,7 @@ AT_TIMES = "-!().#~"
 """Marks that mean something in some places."""
 BELOW = [chr(code) for code in range(SCRIPTS_START)]
 KEPT = [c for c in BELOW if (unicodedata.category(c) in ("Sm", "So", "Sc") and c != "~") or c in "^%&*/"]
-IDLE = [c for c in BELOW if unicodedata.category(c)[0] in "PS" and c not in KEPT and c not in AT_TIMES + "_"]
+IDLE = [c for c in BELOW if unicodedata.category(c)[0] in "PS" and c not in KEPT and c not in AT_TIMES + ",_"]
 IDLE_MARKS = re.compile(f"[{''.join(map(re.escape, IDLE))}]+")
 UNMEANT_BYTES = bytes(code for code in range(128) if chr(code) not in (*KEPT, *AT_TIMES))
 IDLE_BYTES = bytes(ord("," if chr(code) in IDLE else chr(code).lower()) for code in range(128)) + bytes(128)
