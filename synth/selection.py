@@ -52,6 +52,9 @@ def select(samples: Iterable[Sample], selection: Selection) -> Iterator[Sample |
     It ends with the prompt that brought the last wanted row: what had been asked beyond it depends on timing. Memory is
     bounded by the draws of one prompt. Rejections carry `below_threshold`, `not_best` or `beyond_target`.
     """
+    if selection == Selection():
+        yield from samples  # nothing is asked of them, and looking at each would take a quarter of the export
+        return
     rows, most = 0, selection.kept_per_prompt()
     for _, group in itertools.groupby(samples, key=lambda sample: sample.parent_id):
         draws = list(group)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -60,6 +61,29 @@ def write_report(
 
 def page(manifest: Manifest, examples: Sequence[Sample], refused: Sequence[Reason]) -> str:
     """The page as HTML."""
+    words = JAPANESE if is_japanese(manifest.recipe.language) else ENGLISH
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            manifest=manifest,
+            words=words,
+            shown=shown,
+            most=MOST_CHARACTERS,
+            most_refused=MOST_CHARACTERS_REFUSED,
+            funnel=funnel(manifest, words),
+            reasons=refused,
+            histograms=histograms(manifest),
+            spending=spending(manifest.ledger),
+            charged=manifest.caps.at_stake(Spend(manifest.cost_microusd)),
+            examples=examples[:MOST_EXAMPLES],
+            duration=duration(manifest.seconds, words.language),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("synth", "report"),
         autoescape=True,
@@ -71,21 +95,7 @@ def page(manifest: Manifest, examples: Sequence[Sample], refused: Sequence[Reaso
     environment.filters["visible"] = visible
     environment.filters["plain"] = plain
     environment.filters["moment"] = moment
-    words = JAPANESE if is_japanese(manifest.recipe.language) else ENGLISH
-    return environment.get_template("report.html.j2").render(
-        manifest=manifest,
-        words=words,
-        shown=shown,
-        most=MOST_CHARACTERS,
-        most_refused=MOST_CHARACTERS_REFUSED,
-        funnel=funnel(manifest, words),
-        reasons=refused,
-        histograms=histograms(manifest),
-        spending=spending(manifest.ledger),
-        charged=manifest.caps.at_stake(Spend(manifest.cost_microusd)),
-        examples=examples[:MOST_EXAMPLES],
-        duration=duration(manifest.seconds, words.language),
-    )
+    return environment
 
 
 def reasons(manifest: Manifest, rejections: Sequence[Rejection], known: Mapping[str, Sample]) -> tuple[Reason, ...]:
