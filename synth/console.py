@@ -571,7 +571,7 @@ def _summary(manifest: Manifest) -> None:
     if manifest.saved is not None and manifest.saved.prompts:
         saved = manifest.saved
         _out.print(
-            f"about {saved.replies:,} replies{f' ({usd(saved.cost_microusd)})' if saved.cost_microusd else ''} "
+            f"up to {saved.replies:,} replies{f' ({usd(saved.cost_microusd)})' if saved.cost_microusd else ''} "
             f"were not bought, as {saved.prompts:,} prompts had been dropped as duplicates (an estimate)",
             markup=False,
             soft_wrap=True,

@@ -26,7 +26,7 @@ def saved(drafts: Mapping[str, int], rejected: Mapping[str, Mapping[str, int]], 
 
     A dropped prompt counts with what a draft that was no twin went on to use in the later stages, on average: replies
     that were of use, not what had to be sent again. Of a prompt that repeats another to the letter the replies would
-    have come from the store, so that the true figure is lower where there are many of these.
+    have come from the store, and what is badly put is refused sooner: with many of these the true figure is lower.
     """
     used = [line for line in ledger if line.failure == "ok"]
     names = list(drafts)

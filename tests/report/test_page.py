@@ -239,7 +239,7 @@ def gated(**changed: Any) -> StageRecord:
     [
         (
             "en",
-            ["Duplicates", "9 pairs were compared", "From 0.65 on", "2 texts", "3 texts", "About 40 replies ($0.0900)"],
+            ["Duplicates", "9 pairs were compared", "From 0.65 on", "2 texts", "3 texts", "Up to 40 replies ($0.0900)"],
         ),
         ("ja", ["重複", "比べた組は 9 組です", "類似度 0.65 から", "2 件", "3 件", "およそ 40 件の応答（$0.0900）"]),
     ],
