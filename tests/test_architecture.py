@@ -69,7 +69,7 @@ LAYERS = (
     {"generators", "validators", "scorers"},
     {"recipe"},
     {"fingerprint", "up_to_date"},
-    {"progress", "screen", "manifest", "datasets", "report"},
+    {"progress", "screen", "savings", "manifest", "datasets", "report"},
     {"line"},
     {"turns"},
     {"pipeline"},

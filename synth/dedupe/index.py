@@ -77,6 +77,8 @@ class Index:
         self.room = 0
         """How many texts may come at once: with more the buckets would not be doubled when it is time."""
         self.histogram: I64 = np.zeros(STEPS, np.int64)
+        self.lowest: float = 1.0 if least is None else least
+        """The lowest similarity from which a text was a twin; it differs with their scripts and lengths."""
         self._given = least
         self._blocked = blocked
         self._packed: list[bytes] = []
@@ -161,6 +163,7 @@ class Index:
         least += (SHORT_LEAST - least) * np.clip((SHORT - new.sizes) / (SHORT - SHORTEST), 0, 1)
         if self._given is not None:
             least[:] = self._given
+        self.lowest = min(self.lowest, float(least.min(initial=1)))
         count = len(salts)
         code, _ = _distinct(later << 32 | earlier)
         later, earlier = code >> 32, code & UINT32

@@ -62,6 +62,8 @@ class Summary(Value):
     pairs: tuple[int, ...]
     """Of the pairs that were looked at, how many had a similarity from 0 to 0.05, from 0.05 to 0.1, and so on; those
     far below the threshold are estimated."""
+    threshold: float | None = None
+    """The lowest similarity that made a twin; texts of a few words needed more. None when only equals counted."""
     sizes: dict[int, int]
     """How many clusters there are of so many texts, the one that was kept among them."""
     largest: tuple[tuple[str, int], ...]
@@ -157,6 +159,7 @@ class Twins:
         largest = sorted(range(len(self._twins)), key=lambda place: (-self._twins[place], place))[:EXAMPLES]
         return Summary(
             pairs=() if self._index is None else tuple(self._index.histogram.tolist()),
+            threshold=None if self._index is None else round(self._index.lowest, 4),
             sizes=dict(sorted(sizes.items())),
             largest=tuple((self._ids[place], self._twins[place] + 1) for place in largest if self._twins[place]),
         )
