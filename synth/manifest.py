@@ -66,6 +66,8 @@ class SeedsRecord(Value):
     """Seeds dropped because an earlier one says the same."""
     refused: dict[str, int] = {}
     """Seeds dropped for what they hold, by reason."""
+    turns: int = 1
+    """How often the seeds, or those that had brought too little, were drawn to get the rows that were wanted."""
 
 
 class TeacherRecord(Value):
@@ -124,6 +126,8 @@ class StageRecord(Value):
     """Refused samples by reason."""
     parked: int = 0
     """Units that brought no usable reply this time and are asked again when the run goes on."""
+    called_back: int = 0
+    """Twins that took the place of what they were twins of, as that was refused later; not among the rejected."""
     rungs: dict[str, RungRecord] = {}
     """How objects were asked for, where a schema was: read as they were, mended, or asked for again."""
     twins: Summary | None = None

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import orjson
 from pydantic import BaseModel, JsonValue
@@ -29,6 +29,9 @@ from synth.shapes import PARTS, SHAPES, sample_of
 from synth.split import Split, deal
 from synth.types import Completion, Fields, Message, Sample
 from synth.validators import Validator
+
+if TYPE_CHECKING:
+    from synth.vectors import Vector
 
 M = TypeVar("M", bound=BaseModel)
 Scores = dict[str, Counter[float]]
@@ -217,6 +220,10 @@ class NoTeacher:
         raise RecipeError(f"A scorer wants the template {template!r}, which only a recipe has; run it in one.")
 
     async def text(self, messages: Sequence[Message], *, teacher: str) -> Completion:  # noqa: ARG002
+        """Refuse."""
+        raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
+
+    async def embed(self, texts: Sequence[str], *, teacher: str) -> list[Vector]:  # noqa: ARG002
         """Refuse."""
         raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
 

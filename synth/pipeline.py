@@ -54,6 +54,7 @@ from synth.selection import select
 from synth.split import deal
 from synth.store import Store
 from synth.teacher import Teacher
+from synth.turns import in_turns
 from synth.types import Outcome, Rejection, Request, Sample
 from synth.up_to_date import Whole
 
@@ -205,7 +206,9 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
             outcomes = Outcomes(folder / "outcomes.db", halt.throw)
             try:
                 line = _line(loaded, store, outcomes, progress, halt, screen)
-                await watched(line.run(screen.seeds(spool)), progress.pulse, _patience_s(loaded))
+                whole = options.limit is None
+                going = in_turns(line, lambda: screen.seeds(spool), offline=options.offline, whole=whole)
+                await watched(going, progress.pulse, _patience_s(loaded))
                 if isinstance(halt.error, StoreStopped):
                     raise halt.error  # what room is left is for replies
                 await store.note("finished", _now())
@@ -223,6 +226,9 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
             finally:
                 outcomes.close()
     exit_code, message = _ending(progress, halt)
+    wanted = loaded.recipe.selection.rows
+    if whole and wanted is not None and manifest.row_count < wanted and not message:
+        message = _too_few(manifest, wanted, progress.turns)
     unreturned = "" if isinstance(halt.error, AccountStopped) else budget.unreturned
     message = " ".join(said for said in (message, kept, unreturned) if said)
     return Result(folder, manifest, exit_code, message, written.examples, written.rejections)
@@ -253,9 +259,7 @@ def _line(
 ) -> Line:
     teachers = loaded.recipe.teachers.values()
     window = WINDOW_PER_SLOT * max(each.limits.max_in_flight * len(each.members()) for each in teachers)
-    if loaded.recipe.selection.rows is not None:
-        window = min(window, WINDOW_PER_SLOT * loaded.recipe.selection.rows)  # so that little is bought beyond them
-    return Line(
+    line = Line(
         recipe=loaded.recipe,
         templates=loaded.templates,
         teachers=progress.teachers,
@@ -268,6 +272,8 @@ def _line(
         journal=halt.error is None,
         scan=store.resumed,
     )
+    line.start_counting(0)
+    return line
 
 
 @asynccontextmanager
@@ -500,6 +506,7 @@ def _manifest(
             count=progress.seeds,
             repeated=repeated,
             refused=refused,
+            turns=progress.turns,
         ),
         teachers=teachers,
         stages=tuple(
@@ -508,8 +515,9 @@ def _manifest(
                 units=count.units,
                 drafts=count.drafts,
                 accepted=count.accepted,
-                rejected=dict(sorted(count.rejected.items())),
+                rejected={reason: number for reason, number in sorted(count.rejected.items()) if number},
                 parked=count.parked,
+                called_back=count.called_back,
                 twins=screen.twins[name].summary() if name in screen.twins else None,
                 draws=_draws_record(count) if count.pass_rates else None,
                 rungs={rung: RungRecord(**asdict(count.rungs[rung])) for rung in sorted(count.rungs)},
@@ -577,6 +585,15 @@ def _ending(progress: Progress, halt: Halt) -> tuple[int, str]:
         reasons = ", ".join(f"{reason} {count}" for reason, count in progress.rejected().most_common(3))
         return 0, f"No row was made; everything was refused ({reasons}): see rejected.jsonl or `synth show --rejected`."
     return 0, ""
+
+
+def _too_few(manifest: Manifest, wanted: int, turns: int) -> str:
+    over = "The seeds were taken once" if turns == 1 else f"The seeds were gone over {turns} times"
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in list(manifest.rejected.items())[:3])
+    return (
+        f"{manifest.row_count:,} of {wanted:,} rows: {over}, and another turn would bring too little"
+        f"{f' (refused: {reasons})' if reasons else ''}; add seeds, or loosen what refuses most."
+    )
 
 
 def _now() -> str:

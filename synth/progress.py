@@ -38,6 +38,8 @@ class StageCount:
     parked: int = 0
     unfinished: int = 0
     """Units left undone because the run stopped sending."""
+    called_back: int = 0
+    """Twins that took the place of what they were twins of, as that was refused later."""
     rungs: dict[str, Rung] = field(default_factory=dict[str, "Rung"])
     """How objects were asked for."""
     pass_rates: Counter[int] = field(default_factory=Counter[int])
@@ -52,6 +54,11 @@ class StageCount:
         self.pass_rates[int(10 * rate)] += 1
         self.hard += rate < HARD
         self.empty += rate < HARD and empty
+
+    def take_back(self, reason: str) -> None:
+        """A sample that was refused as a twin went on after all."""
+        self.rejected[reason] -= 1
+        self.called_back += 1
 
     def expected_draws(self) -> float:
         """Draws for each parent, as far as it is known."""
@@ -76,6 +83,8 @@ class Progress:
     teachers: Mapping[str, Teacher]
     budget: Budget
     total_seeds: int | None = None
+    turns: int = 1
+    """How often the seeds, or some of them, were drawn."""
     seeds: int = 0
     refused_seeds: Counter[str] = field(default_factory=Counter[str])
     """By reason, repeated ones included."""

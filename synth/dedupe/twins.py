@@ -42,6 +42,8 @@ class Dedupe(Value):
     0.6 for Japanese and Chinese, and more for texts of a few words, where one other word asks for something else."""
     per_template: int | None = Field(default=None, ge=1)
     """How many texts that differ only in their numbers are kept; all of them unless given."""
+    per_seed: int | None = Field(default=None, ge=1)
+    """How many new texts of one seed, such as a topic, go on; all of them unless given."""
 
 
 @dataclass(frozen=True, slots=True)
