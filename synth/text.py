@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from synth.types import Sample
 
@@ -57,9 +58,9 @@ def letter_counts(text: str) -> tuple[int, int, int, int]:
     return kana, han, hangul, latin
 
 
-def units(text: str) -> list[str]:
-    """The words of a text, kana and kanji one by one, without punctuation; after NFKC and in lower case."""
-    return UNIT.findall(unicodedata.normalize("NFKC", text).casefold())
+def units(texts: Iterable[str]) -> list[list[str]]:
+    """The words of each text, kana and kanji one by one, without punctuation; after NFKC and in lower case."""
+    return [UNIT.findall(unicodedata.normalize("NFKC", text).casefold()) for text in texts]
 
 
 FENCE_LINE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)

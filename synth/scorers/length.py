@@ -31,11 +31,10 @@ class Length(Value):
 
     async def score(self, sample: Sample, ask: Ask) -> Score:  # noqa: ARG002 (the scorers' common shape)
         """Count; raises Rejected(`no_reference`) when what it is a ratio to is missing or empty."""
-        length = len(units(sample.answer()))
+        other = sample.question() if self.per == "question" else str(sample.fields.get(self.per) or "")
+        length, base = map(len, units([sample.answer(), other]))
         if not self.per:
             return Score(name=self.name, value=float(length))
-        other = sample.question() if self.per == "question" else str(sample.fields.get(self.per) or "")
-        base = len(units(other))
         if not base:
             raise Rejected("no_reference", f"the field {self.per!r} is empty or missing")
         return Score(name=self.name, value=length / base, detail=f"{length} to {base}")
