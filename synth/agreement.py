@@ -53,7 +53,7 @@ class Adaptive(Value):
     verified: int | None = Field(default=None, ge=1)
     """How many draws must get the full mark (1) of the verifier."""
     by: str = ""
-    """The verifier: a scorer of the stage that asks no teacher; its only one unless named."""
+    """The verifier, a scorer of the stage such as `exact_answer`; its only one unless named."""
     per: Literal["prompt", "difficulty"] = "prompt"
     give_up: int | None = Field(default=None, ge=1)
 

@@ -143,8 +143,8 @@ def run(loaded: LoadedRecipe, options: Options) -> int:
     }
     if faults and not options.offline:
         _out.print(_board(scoreboard(result.folder, faults)))
-    if manifest.notice:
-        _out.print(manifest.notice, style="yellow", markup=False, soft_wrap=True)
+    for said in (*manifest.declared, *[manifest.notice] * bool(manifest.notice)):
+        _out.print(visible(said), style="yellow", markup=False, soft_wrap=True)
     _out.print(f"dataset  {result.dataset}", soft_wrap=True, markup=False)
     _out.print(f"report   {result.report}", soft_wrap=True, markup=False)
     return _ended(result)

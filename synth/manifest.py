@@ -22,9 +22,11 @@ from synth.budget import Caps, standing
 from synth.datasets.files import write_whole
 from synth.dedupe import Summary
 from synth.dedupe.decontaminate import BenchmarkRecord
+from synth.diversity import Diversity
 from synth.endpoint import Endpoint, Price, Sampling
 from synth.errors import FolderError
 from synth.fingerprint import Change
+from synth.judges import JudgeRecord
 from synth.savings import Saved
 from synth.store import Ledger
 from synth.types import Spend, Value
@@ -159,6 +161,10 @@ class Manifest(Value):
     """Rows by split."""
     scores: dict[str, dict[float, int]] = {}
     """How many rows have which value, to two digits, by score."""
+    judges: tuple[JudgeRecord, ...] = ()
+    """The scorers that ask a teacher, and how far they agree with those that verify."""
+    diversity: tuple[Diversity, ...] = ()
+    """How little the questions and the answers of the rows repeat each other."""
     notice: str = ""
     """One sentence when a file was left out or written otherwise; empty when all is there."""
     ledger: tuple[Ledger, ...]
@@ -205,6 +211,15 @@ class Manifest(Value):
     def unpriced(self) -> tuple[str, ...]:
         """Teachers whose price is unknown: their cost is in no sum here."""
         return tuple(teacher.name for teacher in self.teachers if teacher.price is None)
+
+    @property
+    def declared(self) -> list[str]:
+        """What has to be said of the judges, a sentence each."""
+        return [
+            f"The judge {judge.name!r} asks {judge.model}, which wrote the answers itself; models favour their own."
+            for judge in self.judges
+            if judge.own_answers
+        ]
 
     @property
     def standing(self) -> list[str]:

@@ -24,10 +24,12 @@ from synth.backends.replay import ReplayRun, replay
 from synth.budget import Budget
 from synth.datasets.card import write_card
 from synth.datasets.export import Written, write_dataset, write_rejected
+from synth.diversity import MOST_CHARACTERS, MOST_ROWS, Diversity, measured
 from synth.endpoint import REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.fingerprint import accepted, fingerprint, hold_to, marked, salt_of
 from synth.halt import Halt
+from synth.judges import Judges
 from synth.line import Enough, Line
 from synth.manifest import (
     DrawsRecord,
@@ -428,6 +430,8 @@ class _Written:
     twins: dict[str, Sample]
     """Samples that were kept in place of the shown duplicates."""
     notice: str
+    judges: Judges
+    diversity: tuple[Diversity, ...]
 
 
 def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, screen: Screen) -> _Written:
@@ -437,21 +441,30 @@ def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, screen: Scree
     only = next(iter(loaded.recipe.split.fractions))
     refused: list[str] = []
     examples: list[Sample] = []
+    texts: list[tuple[str, str]] = []
+    judges = Judges(loaded.recipe)
     shown: Counter[str] = Counter()
     rejections: list[Rejection] = []
     end = LAST_ID
 
     def rows() -> Iterator[tuple[str, Sample]]:
         nonlocal end
-        made, stride = 0, 1
+        made, stride, wide = 0, 1, 1
         for chosen in select(outcomes.accepted(), loaded.recipe.selection):
+            if judges.names:
+                judges.see(chosen)
             if isinstance(chosen, Rejection):
                 refused.append(chosen.reason)
                 outcomes.reject(chosen)
                 continue
             if made % stride == 0:
                 examples.append(chosen)
+            if made % wide == 0:
+                texts.append((chosen.question()[:MOST_CHARACTERS], chosen.answer()[:MOST_CHARACTERS]))
             made += 1
+            if len(texts) > 2 * MOST_ROWS:
+                del texts[1::2]
+                wide *= 2
             if len(examples) > 2 * EXAMPLES:  # every second one goes, so that they stay spread over the run
                 del examples[1::2]
                 stride *= 2
@@ -475,7 +488,9 @@ def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, screen: Scree
     known = {name: sample for name, sample in twins.items() if sample is not None}
     few = min(EXAMPLES, len(examples))
     shown_rows = [examples[place * len(examples) // few] for place in range(few)]
-    return _Written(written, dict(Counter(refused)), shown_rows, rejections, known, dealt.notice)
+    return _Written(
+        written, dict(Counter(refused)), shown_rows, rejections, known, dealt.notice, judges, measured(texts)
+    )
 
 
 def _manifest(
@@ -535,6 +550,8 @@ def _manifest(
         not_selected=written.not_selected,
         rows=written.written.rows,
         scores=written.written.scores,
+        judges=written.judges.records({name: teacher.served for name, teacher in progress.teachers.items()}),
+        diversity=written.diversity,
         notice=f"{written.written.notice} {written.notice}".strip(),
         ledger=ledger,
         budget_microusd=recipe.cap_microusd(),

@@ -21,7 +21,7 @@ from synth.dedupe.decontaminate import Decontaminate
 from synth.endpoint import Endpoint
 from synth.errors import Problem, RecipeError
 from synth.generators import Generator
-from synth.scorers import Scorer
+from synth.scorers import VERIFIERS, Scorer
 from synth.seeds import SeedSource
 from synth.selection import Selection
 from synth.split import Split
@@ -37,7 +37,7 @@ V = TypeVar("V", bound=Value)
 SECRET = ("key_variable", "base_url")
 """Fields in which a key may have been typed by mistake: what they hold is never repeated."""
 
-FIELD_OPTIONS = ("question", "reference", "choices", "tests", "entry_point")
+FIELD_OPTIONS = ("question", "reference", "choices", "tests", "entry_point", "per")
 """Where plug-ins name fields that they read."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -345,8 +345,8 @@ def _verified_by(stage: Stage) -> int | Adaptive:
 
 
 def _verifiers(stage: Stage) -> list[str]:
-    """The scorers that ask no teacher, by name."""
-    return [scorer.name for scorer in stage.scorers if "teacher" not in type(scorer).model_fields]
+    """The scorers that tell right from wrong, by name."""
+    return [scorer.name for scorer in stage.scorers if isinstance(scorer, VERIFIERS)]
 
 
 def _names(recipe: Recipe) -> list[_At]:
@@ -359,7 +359,7 @@ def _names(recipe: Recipe) -> list[_At]:
     for index, stage in enumerate(recipe.stages):
         if isinstance(stage.draws, Adaptive) and stage.draws.verified and stage.draws.by not in _verifiers(stage):
             known = ", ".join(_verifiers(stage)) or "none, such as exact_answer, choice or code_tests"
-            message = f"`verified` needs a scorer of this stage that asks no teacher; name it in `by`: there is {known}"
+            message = f"`verified` needs a verifier among this stage's scorers; name it in `by`: there is {known}"
             found.append((("stages", index, "draws"), Problem(message)))
         if stage.novel_against and stage.dedupe is None:
             message = "it compares as `dedupe` says, and this stage has none; give it one, such as {by: question}"
@@ -441,7 +441,7 @@ def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[_At]:
             for option in FIELD_OPTIONS:
                 named = getattr(plugin, option, "")
                 for field in (named,) if isinstance(named, str) else named:
-                    if field and field not in fields:
+                    if field and field not in (values if option == "per" else fields):
                         message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
                         found.append((("stages", index, *way, option), Problem(message)))
         fields = {**fields, **_added(stage)}

@@ -141,7 +141,7 @@ def test_a_prompt_with_a_parked_draw_waits_as_a_whole_and_comes_back(solve, monk
 @pytest.mark.parametrize(
     ("draws", "scorers", "said"),
     [
-        ("{most: 4, verified: 1}", "[]", "needs a scorer of this stage that asks no teacher"),
+        ("{most: 4, verified: 1}", "[]", "needs a verifier among this stage's scorers"),
         ("{most: 4, verified: 1}", "[{kind: judge}]", "there is none, such as exact_answer"),
         ("{most: 4, verified: 1, by: 採点}", VERIFIED, "there is exact_answer"),
         ("{most: 4, give_up: 2}", "[]", "set `verified`"),

@@ -32,6 +32,24 @@ class Words:
     scores: str
     no_scores: str
     mean: str
+    judges: str
+    judge: str
+    graded: str
+    verifier: str
+    right: str
+    if_right: str
+    if_wrong: str
+    ranked_right: str
+    by_position: str
+    own_answers: str
+    judges_note: str
+    diversity: str
+    part: str
+    parts: dict[str, str]
+    measured: str
+    distinct: str
+    compression: str
+    diversity_note: str
     spending: str
     stage: str
     teacher: str
@@ -125,6 +143,30 @@ ENGLISH = Words(
     scores="Scores of the rows",
     no_scores="The rows carry no scores.",
     mean="mean",
+    judges="Judges",
+    judge="Judge",
+    graded="Samples graded",
+    verifier="Verifier",
+    right="Right",
+    if_right="Mean if right",
+    if_wrong="Mean if wrong",
+    ranked_right="Pairs ranked right",
+    by_position="Followed the position",
+    own_answers="This model also wrote the answers that it graded: models favour their own.",
+    judges_note=(
+        "Pairs ranked right: how often a judge graded a sample that a verifier found right above one that it found "
+        "wrong; 1 is always, 0.5 is chance. What selection refused is counted too."
+    ),
+    diversity="Diversity",
+    part="Part",
+    parts={"question": "Questions", "answer": "Answers"},
+    measured="Rows measured",
+    distinct="distinct",
+    compression="Compression",
+    diversity_note=(
+        "Distinct: different runs of one, two and three words (kana and kanji one by one) as a share of all. "
+        "Compression: how many times smaller the texts become, so the higher, the more they repeat."
+    ),
     spending="Tokens and cost",
     stage="Stage",
     teacher="Teacher",
@@ -219,6 +261,7 @@ ENGLISH = Words(
         "too_long": "Too long",
         "invalid_json": "Not valid JSON",
         "invalid_output": "Not the form asked for",
+        "no_verdict": "Judge gave no verdict",
         "schema_mismatch": "Does not fit the schema",
         "no_instructions": "No instructions in it",
         "no_reference": "Seed has no reference answer",
@@ -272,6 +315,30 @@ JAPANESE = Words(
     scores="行のスコア",
     no_scores="スコアはありません。",
     mean="平均",
+    judges="審査",
+    judge="審査",
+    graded="採点数",
+    verifier="検証",
+    right="正解",
+    if_right="正解の平均点",
+    if_wrong="不正解の平均点",
+    ranked_right="順序の正しい組",
+    by_position="並び順に従った判定",
+    own_answers="このモデルは採点した回答を書いたモデルでもあります。モデルは自分の回答を高く評価しがちです。",
+    judges_note=(
+        "順序の正しい組：検証で正解とされたサンプルを不正解のものより高く採点した割合です。常に正しければ 1、偶然なら 0.5 です。"
+        "選別で除いたサンプルも含みます。"
+    ),
+    diversity="多様性",
+    part="対象",
+    parts={"question": "質問", "answer": "回答"},
+    measured="測った行数",
+    distinct="異なり率",
+    compression="圧縮比",
+    diversity_note=(
+        "異なり率：1、2、3 語（かなと漢字は 1 字ずつ）の並びのうち、異なるものの割合です。"
+        "圧縮比：圧縮で何分の 1 になるかを示し、大きいほど繰り返しが多いことを表します。"
+    ),
     spending="トークンと費用",
     stage="段階",
     teacher="教師",
@@ -366,6 +433,7 @@ JAPANESE = Words(
         "too_long": "長すぎる",
         "invalid_json": "JSONとして不正",
         "invalid_output": "求めた形式と異なる",
+        "no_verdict": "審査役の判定が得られない",
         "schema_mismatch": "スキーマに合わない",
         "no_instructions": "指示が含まれない",
         "no_reference": "シードに正解がない",
