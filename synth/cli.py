@@ -110,7 +110,7 @@ def command() -> None:
     """Distil a strong teacher into a checked, deduplicated, scored instruction dataset."""
 
 
-@command.command()
+@command.command(short_help="Check a recipe without sending anything.")
 @_overriding
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
@@ -131,7 +131,7 @@ def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
     return 0
 
 
-@command.command()
+@command.command(short_help="Try a recipe on its first seeds and show the rows.")
 @_overriding
 @click.option("-n", "count", default=3, show_default=True, type=click.IntRange(min=1), help="Seeds to try.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
@@ -144,7 +144,7 @@ def preview(recipe: Path, count: int, out: Path | None, as_json: bool, **overrid
     return console.preview(_load(recipe, **overrides), Options(out, count, write=False), as_json=as_json)
 
 
-@command.command()
+@command.command(short_help="Make the dataset of a recipe, or go on with it.")
 @_overriding
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; runs/NAME unless the recipe says otherwise.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only so many seeds.")
@@ -173,7 +173,7 @@ def run(
     return console.run(_load(recipe, **overrides), Options(out, limit, fresh, reuse, accept_change=accept_change))
 
 
-@command.command()
+@command.command(short_help="Go on, and ask again for what had failed for good.")
 @_overriding
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only so many seeds.")
@@ -186,7 +186,7 @@ def retry(recipe: Path, out: Path | None, limit: int | None, accept_change: bool
     return console.run(_load(recipe, **overrides), Options(out, limit, retry=True, accept_change=accept_change))
 
 
-@command.command()
+@command.command(short_help="Write the dataset again from stored replies alone.")
 @_overriding
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only so many seeds.")
@@ -199,7 +199,7 @@ def export(recipe: Path, out: Path | None, limit: int | None, accept_change: boo
     return console.run(_load(recipe, **overrides), Options(out, limit, offline=True, accept_change=accept_change))
 
 
-@command.command()
+@command.command(short_help="Choose the rows of a run anew, without a request.")
 @_overriding
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
 @click.option("--require", multiple=True, metavar="SCORE=LEAST", help="The least a score may be, as judge=4.")
@@ -241,7 +241,7 @@ def _thresholds(texts: tuple[str, ...], option: str) -> dict[str, float]:
     return found
 
 
-@command.command()
+@command.command(short_help="Say how far a run is and what it has cost.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(folder: Path, as_json: bool) -> int:
@@ -252,7 +252,7 @@ def status(folder: Path, as_json: bool) -> int:
     return 0
 
 
-@command.command()
+@command.command(short_help="Show rows of a run, or what was refused.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("ids", nargs=-1)
 @click.option("--rejected", is_flag=True, help="Show what was refused.")
@@ -267,7 +267,7 @@ def show(folder: Path, ids: tuple[str, ...], rejected: bool, reason: str, count:
     return 0
 
 
-@command.command()
+@command.command(short_help="Serve the practice teacher, for trying things out.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option(
@@ -292,7 +292,7 @@ def schema() -> int:
     return 0
 
 
-@command.command()
+@command.command(short_help="Show, make or change a sum that several runs share.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--usd", type=float, callback=_dollars, help="Make the account with this total, or change its total.")
 @click.option("--release", type=click.Path(path_type=Path), metavar="FOLDER", help="Give back what a dead run holds.")
@@ -305,7 +305,7 @@ def account(file: Path, usd: float | None, release: Path | None, as_json: bool) 
     return 0
 
 
-@command.command()
+@command.command(short_help="Look over the installation, or a run's store.")
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--repair", is_flag=True, help="Save what can be read of a damaged run.db; the old one stays beside it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -257,7 +257,9 @@ def _sample(row: Fields, path: Path, number: int, by: str) -> Sample:
     columns = ", ".join(row) or "none"
     if by not in PARTS:
         raise RecipeError(Problem(f"there is no column {by!r}; its columns are {columns}", str(path), number))
-    message = f"its columns are {columns}; one of these shapes is expected: {SHAPES}, or a column's name after --by"
+    message = (
+        f"its columns are {columns}; one of these shapes is expected: {SHAPES} (commands with --by take a column too)"
+    )
     raise RecipeError(Problem(message, str(path), number))
 
 

@@ -219,6 +219,8 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                 kept = _would_lose(loaded, folder, outcomes, _state(halt, progress)) if options.write else ""
                 with _target(folder, vanishing=bool(kept) or not options.write) as target:
                     written = _write(loaded, target, outcomes, screen)
+                    if not options.write:
+                        written = replace(written, notice="")  # a preview deals nothing out
                     seconds = time.monotonic() - began
                     manifest = _manifest(loaded, store, progress, halt, screen, written, started, seconds)
                     write_manifest(target / "manifest.json", manifest)
