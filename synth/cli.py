@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,11 +68,12 @@ def _load(
     caps: tuple[str, ...],
     allow_unknown_price: bool,
     rows: int | None,
+    selection: Mapping[str, Any] | None = None,
 ) -> LoadedRecipe:
     from synth.recipe import Overrides, load
 
     budget = dict(_cap(text) for text in caps) | ({"allow_unknown_price": True} if allow_unknown_price else {})
-    overrides: Overrides = Overrides(teachers, seeds, budget, rows)
+    overrides: Overrides = Overrides(teachers, seeds, budget, rows, selection)
     return load(recipe, overrides)
 
 
@@ -196,6 +197,48 @@ def export(recipe: Path, out: Path | None, limit: int | None, accept_change: boo
     from synth.pipeline import Options
 
     return console.run(_load(recipe, **overrides), Options(out, limit, offline=True, accept_change=accept_change))
+
+
+@command.command()
+@_overriding
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
+@click.option("--require", multiple=True, metavar="SCORE=LEAST", help="The least a score may be, as judge=4.")
+@click.option("--at-most", multiple=True, metavar="SCORE=MOST", help="The most a score may be, as pass_rate=0.9.")
+@click.option("--best-of", metavar="SCORE", help="Keep each prompt's best draw by this score, or by `majority`.")
+@click.option("--per-prompt", type=click.IntRange(min=1), help="The most rows of one prompt.")
+def select(
+    recipe: Path,
+    out: Path | None,
+    require: tuple[str, ...],
+    at_most: tuple[str, ...],
+    best_of: str | None,
+    per_prompt: int | None,
+    **overrides: Any,
+) -> int:
+    """Choose the rows of a RECIPE's run anew, by other thresholds than its own. Nothing is asked.
+
+    All draws with their scores and verdicts are kept, so any choice can be made of them again and again. What the
+    recipe says comes back with `synth export RECIPE`.
+    """
+    from synth import console
+    from synth.pipeline import Options
+
+    wanted = {"require": _thresholds(require, "--require"), "at_most": _thresholds(at_most, "--at-most")}
+    given = {"best_of": best_of, "per_prompt": per_prompt, **{name: some for name, some in wanted.items() if some}}
+    selection = {name: value for name, value in given.items() if value is not None}
+    return console.run(_load(recipe, **overrides, selection=selection), Options(out, offline=True))
+
+
+def _thresholds(texts: tuple[str, ...], option: str) -> dict[str, float]:
+    """Thresholds by score."""
+    found: dict[str, float] = {}
+    for text in texts:
+        name, _, value = text.rpartition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is not SCORE=NUMBER", param_hint=option) from None
+    return found
 
 
 @command.command()

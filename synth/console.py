@@ -568,6 +568,14 @@ def _summary(manifest: Manifest) -> None:
             f"for {_clock(manifest.limited_by_reservation_s)} the budget's reservations held requests back, "
             "not the provider"
         )
+    if manifest.saved is not None and manifest.saved.prompts:
+        saved = manifest.saved
+        _out.print(
+            f"up to {saved.replies:,} replies{f' ({usd(saved.cost_microusd)})' if saved.cost_microusd else ''} "
+            f"were not bought, as {saved.prompts:,} prompts had been dropped as duplicates (an estimate)",
+            markup=False,
+            soft_wrap=True,
+        )
     table = _table("stage", "asked", "drafts", "kept", "refused", right=1)
     if manifest.seeds.refused:
         reasons = "  ".join(f"{reason} {count:,}" for reason, count in manifest.seeds.refused.items())

@@ -27,6 +27,7 @@ from synth.endpoint import Endpoint, Price, Sampling
 from synth.errors import FolderError
 from synth.fingerprint import Change
 from synth.judges import JudgeRecord
+from synth.savings import Saved
 from synth.store import Ledger
 from synth.types import Spend, Value
 
@@ -150,6 +151,8 @@ class Manifest(Value):
     seeds: SeedsRecord
     teachers: tuple[TeacherRecord, ...]
     stages: tuple[StageRecord, ...]
+    saved: Saved | None = None
+    """What was not bought because a gate had dropped twins before; None when no stage that others follow has one."""
     decontamination: tuple[BenchmarkRecord, ...] = ()
     """The benchmarks that no row may hold an item of."""
     not_selected: dict[str, int] = {}

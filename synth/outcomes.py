@@ -82,6 +82,17 @@ class Outcomes:
         name, text = found.fetchone() or ("", b"")
         return SAMPLES.validate_json(text) if name == id or name.startswith(f"{id}/") else None
 
+    def sample_of(self, id: str) -> Sample | None:  # noqa: A002
+        """As `known_as`, and else a refused sample with this id or made from it."""
+        sql = "SELECT rejection FROM rejected WHERE id >= ? AND id < ? ORDER BY id"  # a digit comes after a slash
+        refused = (REJECTIONS.validate_json(text).sample for (text,) in self._found(sql, id, f"{id}0"))
+        return self.known_as(id) or next((sample for sample in refused if sample is not None), None)
+
+    def twins_of(self, id: str, stage: str, most: int) -> list[Rejection]:  # noqa: A002
+        """The first few that a stage refused as twins of a sample."""
+        sql = "SELECT rejection FROM rejected WHERE stage = ? AND twin = ? ORDER BY id LIMIT ?"
+        return [REJECTIONS.validate_json(text) for (text,) in self._found(sql, stage, id, most)]
+
     def twins(self, stage: str, reasons: Collection[str]) -> Iterator[Rejection]:
         """What a stage refused for one of these reasons, in id order, without its texts."""
         sql = f"SELECT id, reason, twin FROM rejected WHERE stage = ? AND {_one_of(reasons)} ORDER BY id"  # noqa: S608 (our own names)
@@ -109,7 +120,7 @@ class Outcomes:
         sql = f"DELETE FROM rejected WHERE id = ? AND stage = ? AND {_one_of(reasons)}"  # noqa: S608
         self._found(sql, id, stage, *reasons)
 
-    def _found(self, sql: str, *values: str) -> sqlite3.Cursor:
+    def _found(self, sql: str, *values: str | int) -> sqlite3.Cursor:
         self._flush()
         if self._broken is not None:
             raise self._broken

@@ -47,14 +47,16 @@ from synth.manifest import (
 from synth.outcomes import Outcomes
 from synth.progress import Progress, StageCount
 from synth.recipe import LoadedRecipe, Stage
+from synth.report.clusters import clusters
 from synth.report.notebook import in_a_notebook, in_words
 from synth.report.page import write_report
+from synth.savings import Saved, saved
 from synth.scheduler import watched
 from synth.screen import Screen
 from synth.seed_spool import SeedSpool
 from synth.selection import select
 from synth.split import deal
-from synth.store import Store
+from synth.store import Ledger, Store
 from synth.teacher import Teacher
 from synth.turns import in_turns
 from synth.types import Outcome, Rejection, Request, Sample
@@ -221,7 +223,10 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                     manifest = _manifest(loaded, store, progress, halt, screen, written, started, seconds)
                     write_manifest(target / "manifest.json", manifest)
                     write_card(target, manifest, written.written)
-                    write_report(target / "report.html", manifest, written.examples, written.rejections, written.twins)
+                    told = clusters(manifest, loaded.recipe, outcomes)
+                    write_report(
+                        target / "report.html", manifest, written.examples, written.rejections, written.twins, told
+                    )
             except Stalled as error:
                 (folder / "stalled.txt").write_text(error.stacks, encoding="utf-8")
                 raise
@@ -499,6 +504,7 @@ def _manifest(
     seconds: float,
 ) -> Manifest:
     recipe = loaded.recipe
+    ledger = tuple(store.ledger())
     refused = dict(sorted(progress.refused_seeds.items()))
     repeated = refused.pop("repeated_seed", 0)
     teachers = tuple(
@@ -539,6 +545,7 @@ def _manifest(
             )
             for name, count in progress.stages.items()
         ),
+        saved=_saved(loaded, progress, ledger),
         decontamination=screen.record(),
         not_selected=written.not_selected,
         rows=written.written.rows,
@@ -546,7 +553,7 @@ def _manifest(
         judges=written.judges.records({name: teacher.served for name, teacher in progress.teachers.items()}),
         diversity=written.diversity,
         notice=f"{written.written.notice} {written.notice}".strip(),
-        ledger=tuple(store.ledger()),
+        ledger=ledger,
         budget_microusd=recipe.cap_microusd(),
         caps=recipe.budget,
         changes=accepted(store),
@@ -555,6 +562,14 @@ def _manifest(
         finished=_now(),
         seconds=round(seconds, 3),
     )
+
+
+def _saved(loaded: LoadedRecipe, progress: Progress, ledger: tuple[Ledger, ...]) -> Saved | None:
+    if all(stage.dedupe is None for stage in loaded.recipe.stages[:-1]):
+        return None
+    counts = progress.stages
+    drafts = {name: count.drafts for name, count in counts.items()}
+    return saved(drafts, {name: count.rejected for name, count in counts.items()}, ledger)
 
 
 def _most_draws(stage: Stage) -> int:

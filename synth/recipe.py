@@ -128,6 +128,8 @@ class Overrides:
     budget: Mapping[str, Any] | None = None
     """Caps by name, such as `{"usd": 5, "hours": 2}`; the recipe's others stay."""
     rows: int | None = None
+    selection: Mapping[str, Any] | None = None
+    """Fields of `selection` by name, such as `{"require": {"judge": 4}}`; a mapping adds to the recipe's own."""
 
 
 def load(path: str | Path, overrides: Overrides | None = None) -> LoadedRecipe:
@@ -288,8 +290,14 @@ def _overridden(recipe: Recipe, overrides: Overrides) -> Recipe:
         update["seeds"] = seeds.source_from_path(str(Path(overrides.seeds).absolute()))
     if overrides.budget:
         update["budget"] = _changed(Caps, {**recipe.budget.model_dump(), **overrides.budget}, "--budget")
+    selection: dict[str, Any] = dict(overrides.selection or {})
     if overrides.rows is not None:
-        update["selection"] = _changed(Selection, {**recipe.selection.model_dump(), "rows": overrides.rows}, "--rows")
+        selection["rows"] = overrides.rows
+    if selection:
+        own = recipe.selection.model_dump()
+        for name in ("require", "at_most"):
+            selection[name] = {**own[name], **selection.get(name, {})}
+        update["selection"] = _changed(Selection, {**own, **selection}, "selection")
     return recipe.model_copy(update=update)
 
 

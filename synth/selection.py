@@ -6,12 +6,15 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from synth.agreement import MAJORITY, agreed
 from synth.dedupe import text_of
 from synth.types import Rejection, Sample, Value
+
+Threshold = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Diverse(Value):
@@ -31,9 +34,9 @@ class Diverse(Value):
 class Selection(Value):
     """Thresholds, the best of several draws, and a target count."""
 
-    require: dict[str, float] = {}
+    require: dict[str, Threshold] = {}
     """The least a score may be, by its name."""
-    at_most: dict[str, float] = {}
+    at_most: dict[str, Threshold] = {}
     """The most a score may be, by its name, as `pass_rate` to leave out what is easy."""
     best_of: str = ""
     """Keep, of the draws of one prompt, the best by this score, among equals the first; or `majority`: the first that
@@ -77,6 +80,8 @@ def select(samples: Iterable[Sample], selection: Selection) -> Iterator[Sample |
     bounded by the draws of one prompt, but for `diverse`. Rejections carry `below_threshold`, `not_best`,
     `beyond_target` or `not_diverse`.
     """
+    if selection == Selection():
+        return iter(samples)  # nothing is asked of them, and looking at each would take a quarter of the export
     chosen = _by_prompt(samples, selection)
     return chosen if selection.diverse is None else _unlike(list(chosen), selection.diverse)
 

@@ -87,6 +87,23 @@ class Words:
     practice_teacher: str
     price_unknown: str
     scoring: str
+    gates: str
+    gates_saved: str
+    pair_distribution: str
+    pair_note: str
+    no_pairs: str
+    cluster_sizes: str
+    texts: str
+    texts_or_more: str
+    largest_clusters: str
+    kept_earlier: str
+    more_twins: str
+    ladder: str
+    rung: str
+    asked: str
+    fitted: str
+    rungs: dict[str, str]
+    """Plain words for the steps of the ladder by which objects are asked for."""
     reasons: dict[str, str]
     """Plain words for the names of reasons; a plug-in's own reason is shown by its name."""
     failures: dict[str, str]
@@ -187,6 +204,29 @@ ENGLISH = Words(
     practice_teacher="practice teacher",
     price_unknown="not counted, price unknown:",
     scoring="scoring",
+    gates="Duplicates",
+    gates_saved="Up to {replies} replies{cost} were not bought, as {prompts} prompts had been dropped as duplicates. An estimate: what the other prompts asked for, on average.",
+    pair_distribution="How alike the compared pairs were",
+    pair_note="{count} pairs were compared; the height of a bar goes by the square root of its count. From {threshold} on two texts count as the same, or from more where they have only a few words.",
+    no_pairs="No two texts came near each other.",
+    cluster_sizes="Clusters by size",
+    texts="{} texts",
+    texts_or_more="{} or more",
+    largest_clusters="The largest clusters",
+    kept_earlier="Known from earlier data, or nothing came of it.",
+    more_twins="more twins",
+    ladder="How objects were asked for",
+    rung="Step",
+    asked="Replies",
+    fitted="Fitted the schema",
+    rungs={
+        "exact": "fitted as it came",
+        "mended": "mended locally",
+        "fields": "failing fields asked for again",
+        "whole": "asked for again whole",
+        "fresh": "asked anew",
+        "fallback": "another teacher",
+    },
     reasons={
         "duplicate": "Same as an earlier one",
         "near_duplicate": "Almost the same as an earlier one",
@@ -337,6 +377,29 @@ JAPANESE = Words(
     practice_teacher="練習用の教師",
     price_unknown="価格不明のため含まない：",
     scoring="採点",
+    gates="重複",
+    gates_saved="重複として {prompts} 件のプロンプトを先に除いたため、最大でおよそ {replies} 件の応答{cost}を買わずに済みました。ほかのプロンプトの平均からの見積もりです。",
+    pair_distribution="比べた組の類似度",
+    pair_note="比べた組は {count} 組です。棒の高さは件数の平方根に比例します。類似度 {threshold} から同じものとみなします（ごく短いテキストでは基準が高くなります）。",
+    no_pairs="似たテキストの組はありませんでした。",
+    cluster_sizes="まとまりの大きさ",
+    texts="{} 件",
+    texts_or_more="{} 件以上",
+    largest_clusters="大きなまとまり",
+    kept_earlier="以前のデータにあるか、何も作られませんでした。",
+    more_twins="件の重複をこのページでは省略しました",
+    ladder="構造化出力の得かた",
+    rung="方法",
+    asked="応答",
+    fitted="スキーマに合致",
+    rungs={
+        "exact": "そのまま合致",
+        "mended": "手元で修復",
+        "fields": "合わない項目だけ再依頼",
+        "whole": "全体を再依頼",
+        "fresh": "改めて依頼",
+        "fallback": "別の教師",
+    },
     reasons={
         "duplicate": "既出と同じ",
         "near_duplicate": "既出とほぼ同じ",
