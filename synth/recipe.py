@@ -380,6 +380,7 @@ def _names(recipe: Recipe) -> list[_At]:
         if count > 1:
             found.append((("stages",), Problem(f"{count} scorers are called {name!r}; set `name` to tell them apart")))
     wanted = [(field, name) for field in ("require", "at_most") for name in getattr(recipe.selection, field)]
+    wanted += [("diverse", name) for name in (recipe.selection.diverse.order if recipe.selection.diverse else ())]
     for name, giver in ((MAJORITY, "`best_of: majority` gives"), (PASS_RATE, "draws that adapt give")):
         if name in scores:
             message = f"a scorer is called {name!r}: {giver} a score of this name; set `name` to another one"

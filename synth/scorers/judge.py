@@ -28,6 +28,8 @@ class Judge(Value):
 
     The rubric template sees the sample's fields, `question` and `answer`. Left empty, it is `judge.ja.md.j2` for a
     Japanese recipe, else `judge.en.md.j2`: both come with synth, and a file of that name beside the recipe goes first.
+    So do `complexity`, which grades the question alone, and `quality` (as in Deita, arXiv:2312.15685), for judges with
+    a name of their own and `rubric: complexity.ja.md.j2`.
     """
 
     asks: ClassVar[type[Verdict]] = Verdict
