@@ -118,11 +118,13 @@ class Index:
         return (keys >> self._shift).astype(np.int64), (keys >> (self._shift - TAG_BITS)).astype(np.uint16)
 
     def _put(self, minima: U64, salts: U64) -> bool:
-        """Insert one text if it meets none and every bucket has room, as most do: in a third of the time."""
+        """Insert one text if it meets none and has a bucket for each band, as most have: in a third of the time."""
         slots, tags = self._keys(minima, salts)
-        way = self._used[slots]
-        if len(set(slots.tolist())) < BANDS or way.max() == WAYS or (self._tags[slots] == tags[:, None]).any():
+        if len(set(slots.tolist())) < BANDS or (self._tags[slots] == tags[:, None]).any():
             return False
+        fits = self._used[slots] < WAYS
+        slots, tags = slots[fits], tags[fits]
+        way = self._used[slots]
         self._tags[slots, way], self._places[slots, way], self._used[slots] = tags, self.count, way + 1
         self._minima[self.count], self._salts[self.count] = minima[0], salts[0]
         self.count, self.room = self.count + 1, self.room - 1
