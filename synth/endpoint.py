@@ -131,6 +131,9 @@ class Endpoint(Value):
     """Another teacher that is asked in the end for what this one cannot do."""
     pin_model: str = ""
     """The model that every reply must say it came from, such as `gpt-4o-2024-08-06`; another one stops the run."""
+    stream: bool = False
+    """Have replies streamed, and end one whose text has begun to run in a loop, so that an endpoint that bills by the
+    token writes no more of it: the row is refused for `repetition`, and charged by what had come."""
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
     price: Price | None = None

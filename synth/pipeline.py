@@ -61,6 +61,7 @@ from synth.teacher import Teacher
 from synth.turns import in_turns
 from synth.types import Outcome, Rejection, Request, Sample
 from synth.up_to_date import Whole
+from synth.validators.repetition import looping
 
 WINDOW_PER_SLOT = 2
 GARBAGE_OBJECTS = 50_000
@@ -412,7 +413,7 @@ async def _backend(endpoint: Endpoint, folder: Path, stack: AsyncExitStack, *, o
         from synth.backends.practice.server import practice_server  # brings a whole web server
 
         base_url = await stack.enter_async_context(practice_server(faults_of(endpoint.base_url)))
-    return await stack.enter_async_context(online(endpoint, base_url))
+    return await stack.enter_async_context(online(endpoint, base_url, looping))
 
 
 class Nobody:

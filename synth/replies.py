@@ -17,6 +17,7 @@ import orjson
 
 from synth.errors import Fatal, Rejected, TeacherError, Transient
 from synth.rate_headers import retry_after_s
+from synth.streams import ENDED, gathered
 from synth.types import CHAT, EMBEDDINGS, Completion, Outcome, Usage
 
 
@@ -41,6 +42,7 @@ FATES: Mapping[str, Fate] = {
     "poison": Fate(Transient),
     "teacher_refused": Fate(Rejected),
     "truncated_empty": Fate(Rejected, paid=True),
+    "repetition": Fate(Rejected, paid=True),
     "permanent": Fate(Rejected),
     "fatal": Fate(Fatal),
 }
@@ -68,7 +70,7 @@ KEY = re.compile(
 )
 SCHEME = re.compile(r"HTTP request.{0,20} HTTPS (port|server)", re.IGNORECASE)
 EVENT = re.compile(rb"data:|event:|id:|:")
-"""How an event stream begins, which is never asked for: a proxy that streams all the same sends no usable reply."""
+"""How an event stream begins; some proxies send one that was not asked for."""
 MEMBERS: Mapping[str, str] = {CHAT: "choices", EMBEDDINGS: "data"}
 """What every good reply has, by the path that was asked."""
 SAID = 300
@@ -112,10 +114,7 @@ def read(outcome: Outcome, path: str | None = CHAT) -> Completion:
     """
     if outcome.error:
         raise _failure("ambiguous" if outcome.written else "unreachable", outcome, outcome.detail or outcome.error)
-    try:
-        document: Any = orjson.loads(outcome.body)
-    except orjson.JSONDecodeError:
-        document = _loosely(outcome.body)
+    document = _document(outcome.body)
     if path is None:
         looks = [one for one, member in MEMBERS.items() if isinstance(document, dict) and member in document]
         path = looks[0] if looks else CHAT
@@ -147,10 +146,7 @@ def usage_of(outcome: Outcome) -> Usage:
     """The tokens a reply says it used; empty when it says nothing readable. Never raises."""
     if outcome.error or not outcome.body:
         return Usage()
-    try:
-        document: Any = orjson.loads(outcome.body)
-    except orjson.JSONDecodeError:
-        document = _loosely(outcome.body, "replace")  # damaged text counts as many tokens
+    document = _document(outcome.body, "replace")  # damaged text counts as many tokens
     return _usage(cast("dict[str, Any]", document)) if isinstance(document, dict) else Usage()
 
 
@@ -161,6 +157,14 @@ def _failure(name: str, outcome: Outcome, detail: str) -> TeacherError | Rejecte
     if fate.raises is Rejected:
         return Rejected(name, detail)
     return Fatal(detail)
+
+
+def _document(body: bytes, damaged: Literal["strict", "replace"] = "strict") -> Any:
+    """The JSON of a reply, or what its events add up to; None when it is neither."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return gathered(body) if EVENT.match(body.lstrip(b"\xef\xbb\xbf \r\n")[:6]) else _loosely(body, damaged)
 
 
 def _loosely(body: bytes, damaged: Literal["strict", "replace"] = "strict") -> Any:
@@ -229,6 +233,8 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
         raise _failure("teacher_refused", outcome, refusal)
     content = said.get("content")
     text = content if isinstance(content, str) else _text(content)
+    if document.get(ENDED):
+        raise _failure("repetition", outcome, f"ended while it streamed, in a loop of {str(document[ENDED])[:80]!r}")
     if finish.lower() in CUT_REASONS or parts.get("error"):
         raise _failure("malformed", outcome, f"finish_reason {finish}: {str(parts.get('error') or text)[:200]}")
     if finish.lower() in REFUSING_REASONS:

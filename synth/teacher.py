@@ -44,7 +44,7 @@ REPEATS_FLOOR = 100
 POISON_TIMES = 3
 POISON_SUCCESSES = 50
 """A request that failed so often in one way while so many others succeeded is at fault itself."""
-SPOKEN = ("ok", "teacher_refused", "truncated_empty")
+SPOKEN = ("ok", "teacher_refused", "truncated_empty", "repetition")
 FRUITLESS_SENDS = 8
 PROVING_S = 60.0
 """After so many sends and so long a time without a completion, ever, the endpoint is at fault and not the requests."""

@@ -47,6 +47,7 @@ LAYERS = (
     {
         *(
             "schema",
+            "streams",
             "vectors",
             "account",
             "budget",

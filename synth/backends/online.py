@@ -13,6 +13,7 @@ from synth.backends.dial import origin_of, tls_context
 from synth.backends.wire import Wire
 from synth.endpoint import Endpoint
 from synth.errors import Fatal
+from synth.streams import Loop
 from synth.types import Outcome, Request
 
 HIDDEN = "[key]"
@@ -45,8 +46,10 @@ def _written(key: str) -> str:
 
 
 @asynccontextmanager
-async def online(endpoint: Endpoint, base_url: str) -> AsyncGenerator[Wire | Discreet]:
+async def online(endpoint: Endpoint, base_url: str, is_loop: Loop | None = None) -> AsyncGenerator[Wire | Discreet]:
     """A backend that asks the server at `base_url` (an endpoint's own, or where its practice teacher listens).
+
+    `is_loop` tells of a text whether it has begun to run in a loop, for an endpoint whose replies are streamed.
 
     Raises Fatal when the endpoint's key variable is not set or holds no key, when a certificate file cannot be read,
     and when the proxy that the environment names cannot be used.
@@ -55,7 +58,7 @@ async def online(endpoint: Endpoint, base_url: str) -> AsyncGenerator[Wire | Dis
     headers = {
         "User-Agent": f"synth/{version('synth')}",
         "Content-Type": "application/json",
-        "Accept": "application/json",
+        "Accept": "text/event-stream, application/json" if endpoint.stream else "application/json",
         "Accept-Encoding": "identity",
     }
     if key is not None:
@@ -64,7 +67,7 @@ async def online(endpoint: Endpoint, base_url: str) -> AsyncGenerator[Wire | Dis
         headers["Authorization"] = f"Bearer {key}"
     origin = origin_of(base_url)
     tls = await asyncio.to_thread(tls_context) if origin.scheme == "https" else None
-    wire = Wire(origin, headers, endpoint.limits.deadline_s, tls)
+    wire = Wire(origin, headers, endpoint.limits.deadline_s, tls, is_loop if endpoint.stream else None)
     try:
         if key is None:
             yield wire

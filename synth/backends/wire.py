@@ -19,7 +19,8 @@ from typing import cast
 import httptools
 
 from synth.backends.dial import Dialler, Origin, refusal
-from synth.types import Outcome, Request
+from synth.streams import Loop, Watch, streamed
+from synth.types import CHAT, Outcome, Request
 
 LARGEST_REPLY = 64 * 1024 * 1024
 LARGEST_HEAD = 64 * 1024
@@ -50,8 +51,9 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
 
-    def ask(self, head: bytes, body: bytes) -> asyncio.Future[None]:
+    def ask(self, head: bytes, body: bytes, watch: Watch | None) -> asyncio.Future[None]:
         """Hand a request to the socket. The future ends with the reply, or with what came in its place."""
+        self._watch = watch
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.pieces: list[bytes] = []
@@ -158,6 +160,10 @@ class Connection(asyncio.Protocol):
             self._too_large()
         else:
             self.pieces.append(body)
+            if self._watch is not None and (last := self._watch.ends(body)):
+                self.pieces.append(last)
+                self._end()
+                self.transport.abort()  # so that the server stops writing what is paid for
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
@@ -184,8 +190,19 @@ class Connection(asyncio.Protocol):
 class Wire:
     """A backend: posts to one server over connections that are kept for the next request, the last used first."""
 
-    def __init__(self, origin: Origin, headers: Mapping[str, str], deadline_s: float, tls: ssl.SSLContext | None):
-        """`headers` go out with every request; `tls` is given exactly for an https origin."""
+    def __init__(
+        self,
+        origin: Origin,
+        headers: Mapping[str, str],
+        deadline_s: float,
+        tls: ssl.SSLContext | None,
+        is_loop: Loop | None = None,
+    ) -> None:
+        """`headers` go out with every request; `tls` is given exactly for an https origin.
+
+        With `is_loop` replies of chats are streamed, and ended when it finds that their text runs in a loop.
+        """
+        self._is_loop = is_loop
         self.standing: set[Connection] = set()
         """Every open connection, busy or idle."""
         self._origin = origin
@@ -262,7 +279,10 @@ class Wire:
         head = self._heads.get(request.path)
         if head is None:
             head = self._heads[request.path] = _head(self._origin, request.path, self._headers)
-        waiter, loop = connection.ask(head, request.body), asyncio.get_running_loop()
+        body, watch = request.body, None
+        if self._is_loop is not None and request.path == CHAT:
+            body, watch = streamed(body), Watch(request, self._is_loop)
+        waiter, loop = connection.ask(head, body, watch), asyncio.get_running_loop()
         due = loop.time() + began + self._deadline_s - time.monotonic()
         connection.timer = loop.call_at(due, connection.expire, due)
         try:

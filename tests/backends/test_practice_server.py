@@ -243,7 +243,7 @@ def test_a_response_format_that_openai_refuses_is_a_400_in_its_form(form, param,
         ({"model": "gpt-nonesuch", "messages": [{"role": "user", "content": "x"}]}, 404, "model_not_found"),
         ({"model": "practice-1", "messages": []}, 400, None),
         (
-            {"model": "practice-1", "messages": [{"role": "user", "content": "x"}], "stream": True},
+            {"model": "practice-1", "messages": [{"role": "user", "content": "x"}], "tools": [{}]},
             400,
             "unsupported_parameter",
         ),

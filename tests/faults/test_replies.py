@@ -57,7 +57,7 @@ STREAMS = {
     "cr": WHOLE_STREAM.replace("\n", "\r"),
     "comments first": ": keep-alive\n\n: keep-alive\r\n\r\n" + WHOLE_STREAM,
     "named events": "event: message\nid: 1\n" + WHOLE_STREAM,
-    "data on many lines": 'data: {"choices":\ndata: []}\n\n',
+    "data on many lines": WHOLE_STREAM.replace('"choices":', '"choices":\ndata: '),
     "blank lines first": "\n\n\r\n" + WHOLE_STREAM,
 }
 CUT_STREAM = event("東")
@@ -65,13 +65,15 @@ FAILED_STREAM = event("東") + 'data: {"error": {"code": 429, "message": "rate l
 
 
 @pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
-def test_fault_09_an_event_stream_that_came_unasked_is_malformed_however_it_is_written(stream):
+def test_fault_09_an_event_stream_is_one_reply_however_it_is_written_asked_for_or_not(stream):
     body = stream.encode()
-    for piece in (body, body[: len(body) // 2], b"\xef\xbb\xbf" + body):
-        assert name_of(Outcome(200, piece, {"content-type": "text/event-stream"})) == "malformed"
+    for whole in (body, b"\xef\xbb\xbf" + body):
+        assert read(Outcome(200, whole, {"content-type": "text/event-stream"})).text == "東京"
+    half = body[: len(body) // 2]
+    assert name_of(Outcome(200, half)) == "malformed"
     if not stream.startswith("\n"):
         with pytest.raises(Transient, match="an event stream came"):
-            read(Outcome(200, body))
+            read(Outcome(200, half))
 
 
 @both_loops
@@ -92,10 +94,10 @@ def test_fault_09_an_event_stream_that_is_split_at_any_byte_is_one_reply(run):
 
     with Scripted(script) as server:
         outcomes = run(main(server.url))
-    assert {(outcome.body, outcome.error, name_of(outcome)) for outcome in outcomes} == {(body, "", "malformed")}
+    assert {(outcome.body, outcome.error, read(outcome).text) for outcome in outcomes} == {(body, "", "東京")}
 
 
-def test_fault_09_a_stream_is_never_asked_for(played):
+def test_fault_09_a_stream_is_not_asked_for_unless_the_recipe_says_so(played):
     teacher = beside({})
     played(teacher, questions({}))
     assert not any("stream" in body for body in teacher.bodies)
@@ -103,9 +105,13 @@ def test_fault_09_a_stream_is_never_asked_for(played):
         Sampling(extra={"stream": True})
 
 
-@pytest.mark.parametrize("stream", [CUT_STREAM, FAILED_STREAM], ids=["without [DONE]", "error event"])
-def test_fault_10_and_11_a_stream_that_ends_early_is_kept_asked_once_more_and_parked(played, stream):
-    """The code inside an error event is not read: without `stream` there is no event to wait for."""
+def test_fault_11_an_error_event_after_text_is_classed_by_its_code():
+    assert name_of(Outcome(200, FAILED_STREAM.encode())) == "rate"
+    assert name_of(Outcome(200, FAILED_STREAM.replace("429", "503").encode())) == "capacity"
+
+
+def test_fault_10_a_stream_that_ends_early_is_kept_asked_once_more_and_parked(played):
+    stream = CUT_STREAM
     bad = {"悪い問": Outcome(200, stream.encode())}
     teacher = beside(bad)
     ended = played(teacher, questions(bad))

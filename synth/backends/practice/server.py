@@ -22,6 +22,7 @@ from synth.backends.practice.faults import Faults
 from synth.text import HAN, KANA
 
 MODEL, EMBEDDER = "practice-1", "practice-embedding-1"
+PIECE_CHARS = 4
 CREATED = 1_700_000_000
 RETRY_MS = 60
 SLOW_S = 1.0
@@ -88,7 +89,13 @@ class PracticeTeacher:
             return denied
         raw = await request.read()
         body, problem = _checked(raw, _ChatRequest)
-        return problem or await self._met(request, raw) or _completion(body, say(body, self._faults))
+        problem = problem or await self._met(request, raw)
+        if problem is not None:
+            return problem
+        options = body.pop("stream_options", None)
+        if not body.pop("stream", False):
+            return _json(*_completion(body, say(body, self._faults)))
+        return await _stream(request, *_completion(body, say(body, self._faults)), options)
 
     async def _embeddings(self, request: web.Request) -> web.StreamResponse:
         denied = self._denied(request)
@@ -233,9 +240,8 @@ def _unfit(request: _ChatRequest) -> web.Response | None:
     """What is wrong with a request whose fields are right one by one."""
     if request.model != MODEL:
         return _no_model(request.model)
-    for name in ("stream", "tools"):
-        if getattr(request, name):
-            return _error(400, f"The practice teacher does not support {name!r}.", "unsupported_parameter", name)
+    if request.tools:
+        return _error(400, "The practice teacher does not support 'tools'.", "unsupported_parameter", "tools")
     if request.n not in (None, 1):
         return _error(400, "The practice teacher gives one choice.", "unsupported_value", "n")
     if isinstance(request.stop, list) and not 1 <= len(request.stop) <= MOST_STOPS:
@@ -251,7 +257,8 @@ def _unfit(request: _ChatRequest) -> web.Response | None:
     return None
 
 
-def _completion(body: dict[str, Any], said: Said) -> web.Response:
+def _completion(body: dict[str, Any], said: Said) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """The reply as a document, with its status and headers."""
     content, finish = _stopped(said.content, body.get("stop")), said.finish_reason
     if content != said.content:
         finish = "stop"
@@ -283,7 +290,36 @@ def _completion(body: dict[str, Any], said: Said) -> web.Response:
         },
     }
     note = {"role": said.truth.role, "task": said.truth.task, "fault": said.truth.fault}
-    return _json(document, headers={"x-practice-truth": orjson.dumps(note).decode()})
+    return document, 200, {"x-practice-truth": orjson.dumps(note).decode()}
+
+
+async def _stream(
+    request: web.Request, document: dict[str, Any], status: int, headers: dict[str, str], options: Any
+) -> web.StreamResponse:
+    """The reply piece by piece, as https://platform.openai.com/docs/api-reference/chat-streaming has it."""
+    response = web.StreamResponse(status=status, headers={**headers, "content-type": "text/event-stream"})
+    await response.prepare(request)
+    (choice,) = document["choices"]
+    text = choice["message"]["content"]
+    pieces = [text[at : at + PIECE_CHARS] for at in range(0, len(text), PIECE_CHARS)]
+    deltas = [{"role": "assistant", "content": ""}, *({"content": piece} for piece in pieces), {}]
+    told = {name: document[name] for name in ("id", "created", "model", "system_fingerprint")}
+    told["object"] = "chat.completion.chunk"
+    wants_usage = isinstance(options, dict) and cast("dict[str, Any]", options).get("include_usage")
+    usage = {"usage": None} if wants_usage else {}
+    try:
+        for place, delta in enumerate(deltas):
+            finish = choice["finish_reason"] if place == len(deltas) - 1 else None
+            choices = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
+            await response.write(b"data: %b\n\n" % orjson.dumps({**told, "choices": choices, **usage}))
+            await asyncio.sleep(0)  # so that it is noticed when nobody listens any more
+        if usage:
+            last: dict[str, Any] = {**told, "choices": [], "usage": document["usage"]}
+            await response.write(b"data: %b\n\n" % orjson.dumps(last))
+        await response.write(b"data: [DONE]\n\n")
+    except ConnectionResetError:
+        return response
+    return response
 
 
 def _not_embedded(request: _EmbeddingRequest) -> web.Response | None:
