@@ -32,10 +32,11 @@ def families(texts: Iterable[tuple[str, str]]) -> dict[str, str]:
     owners, found = array("q"), [np.zeros((0, BANDS), np.uint64)]
     told = ((places.setdefault(origin, len(places)), normalise(text)) for origin, text in texts)
     while batch := list(islice(told, AT_ONCE)):
-        named = [(place, masked(plain)[0]) for place, plain in batch if plain]
+        named = [(place, plain) for place, plain in batch if plain]
         owners.extend(place for place, _ in named)
         if named:
-            found.append(sketches([frame for _, frame in named]).minima)
+            read = masked([plain for _, plain in named], [True] * len(named))
+            found.append(sketches([frame for frame, _ in read]).minima)
     parents = list(range(len(places)))
     for one, other in _alike(np.concatenate(found), np.array(owners, np.int64)):
         first, second = sorted((_root(parents, one), _root(parents, other)))

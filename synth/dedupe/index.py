@@ -28,7 +28,7 @@ MARGIN = 0.12
 """How far an estimate may fall below the threshold for a pair still to be compared: 2.3 standard deviations."""
 BLOCK = 16
 """Texts that are packed together."""
-ESTIMATED, COMPARED = 1 << 16, 1 << 11
+ESTIMATED, COMPARED = 1 << 16, 1 << 7
 """Pairs at once, for the sake of memory."""
 REFILL = 1 << 12
 STEPS = 20

@@ -15,10 +15,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from synth.dedupe.normalise import masked, normalise
+from synth.dedupe.normalise import masked, normalised
 from synth.types import Sample, Value
 
-AT_ONCE, MOST_CHARACTERS = 1 << 10, 1 << 18
+AT_ONCE, MOST_CHARACTERS = 1 << 10, 1 << 17
 """Texts, and characters of texts, for the sake of memory and caches."""
 FEW = 4
 """Texts that are sooner searched for number words one by one."""
@@ -107,14 +107,15 @@ class Twins:
             lengths = accumulate(map(len, texts[start:end]))
             end = start + max(1, sum(1 for _ in takewhile(MOST_CHARACTERS.__ge__, lengths)))
             # marks alone have only their like for twins
-            plains = [normalise(text) or " ".join(text.split()) for text in texts[start:end]]
+            read = zip(normalised(texts[start:end]), texts[start:end], strict=True)
+            plains = [plain or " ".join(text.replace("\0", " ").split()) for plain, text in read]
             digests = [hash(plain) for plain in plains]
             new: dict[int, int] = {}
             for row, digest in enumerate(digests):
                 if digest not in self._kept and digest not in self._told:
                     new.setdefault(digest, row)
             fresh = [plains[row] for row in new.values()]
-            read = list(map(masked, fresh, self._counting(fresh) if len(fresh) >= FEW else [True] * len(fresh)))
+            read = masked(fresh, self._counting(fresh) if len(fresh) >= FEW else [True] * len(fresh))
             self._frames = [frame for frame, _ in read]
             if self._index is None or not read:
                 found = [(-1, 0.0, not over) for over in self._over([True] * len(read))]

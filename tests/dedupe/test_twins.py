@@ -7,6 +7,7 @@ import random
 import pytest
 
 from synth.dedupe import Dedupe, Twins, normalise
+from synth.dedupe.normalise import MANY, masked, normalised
 
 LONG_JA = "次の文章を読んで、筆者が最も言いたいことを三十字以内でまとめ、その理由も二つ挙げてください。"
 LONG_EN = (
@@ -98,6 +99,46 @@ def test_other_numbers_and_other_questions_are_no_twins(one, other):
     twins = Twins(Dedupe())
     assert twins.add("0", one) is None
     assert twins.add("1", other) is None
+
+
+def test_texts_that_are_normalised_and_masked_together_are_read_as_each_alone():
+    texts = [
+        *(
+            "0-5 is what?",
+            "  a.  b ",
+            "",
+            "...",
+            "so! 5!",
+            "n! = 5!..",
+            "-5",
+            "x\0y",
+            "z\0",
+            "* one",
+            "2 * 3",
+            "twenty",
+        ),
+        *(
+            "７から２ を引く。",
+            "Ｈｅｌｌｏ, two",
+            "C#",
+            "a ~ b",
+            "~",
+            "3.5.",
+            ".5",
+            "(1)",
+            "- 1\n- 2",
+            LONG_EN,
+            LONG_JA,
+        ),
+    ]
+    mixed = [one + between + other for one in texts for other in texts for between in ("", " ", "\n")]
+    assert sum(map(len, mixed)) > 2 * MANY
+    plains = normalised(mixed)
+    assert plains == [normalise(text) for text in mixed]
+    assert normalise("x\0y") == "x y"
+    for words in (True, False):
+        together = masked(plains, [words] * len(plains))
+        assert together == [alone for plain in plains for alone in masked([plain], [words])]
 
 
 def test_without_near_only_equal_texts_are_twins():
