@@ -33,6 +33,8 @@ T = TypeVar("T")
 SEED_BATCH = 256
 WINDOW_PER_ROW = 2
 MOST_PLUGIN_ERRORS = 5
+HELD_FOR_MEANING = 300
+"""Samples of a stage that wait at its gate until the threshold of what means the same is found from them."""
 BEYOND_ASKING = ("plugin_error", "permanent", "empty_question", "invalid_output")
 """Reasons that asking anew does not change, or that were asked about already."""
 CUT_SHORT = {"truncated", "truncated_empty"}
@@ -138,6 +140,7 @@ class Line:
                 await in_order(units, lambda work: self._draw(index, stage, rule, work), gate.let_all, self.window)
             else:
                 await in_order(units, lambda work: self._generate(index, stage, work), gate.let_through, self.window)
+            await gate.release()
             for refused in called:
                 await gate.call_back(refused)
             await gate.out.put(None)
@@ -173,7 +176,12 @@ class Line:
                 made = [self._validated(stage, sample) for sample in samples]
             anew = _anew(stage, ask, made) if stage.ask_again else None
             if anew is None:
-                return [*refused, *made]
+                if stage.dedupe is None or stage.dedupe.semantic is None:
+                    return [*refused, *made]
+                try:
+                    return await self.screen.with_vectors(stage.dedupe, [*refused, *made], ask)
+                except TeacherError as error:
+                    return error
             refused += [replace(result, id=f"{result.id}~{_times_anew(anew)}") for result in made]
             ask = anew
 
@@ -354,6 +362,9 @@ class Gate:
         self._stage = stage
         self._screen = line.screen
         self._twins = line.screen.twins.get(stage.name)
+        self._meanings = line.screen.meanings.get(stage.name)
+        self._held: Drawn = []
+        """What came first, while the threshold of what means the same is not known."""
         self._quota = stage.dedupe is not None and stage.dedupe.per_seed is not None
         self._text_of = text_of("question" if stage.dedupe is None else stage.dedupe.by)
         self._count = line.progress.stages[stage.name]
@@ -372,6 +383,11 @@ class Gate:
 
     async def let_through(self, work: Work, results: Results | TeacherError) -> None:
         """Pass on what came of one unit."""
+        if self._meanings is not None and not self._meanings.is_open and _samples(results):
+            self._held.append((work, results))
+            if sum(len(_samples(made)) for _, made in self._held) >= HELD_FOR_MEANING:
+                await self.release()
+            return
         self._count.units += 1
         if self._first:
             self._line.progress.seeds_done += work.last
@@ -382,6 +398,8 @@ class Gate:
             self._line.idle = 0
         for result in results:
             kept = self._checked(result) if isinstance(result, Sample) else result
+            if self._meanings is not None:
+                self._meanings.vectors.pop(result.id, None)
             self._count.drafts += 1
             if isinstance(kept, Rejection):
                 self._count.rejected[kept.reason] += 1
@@ -389,6 +407,16 @@ class Gate:
             else:
                 self._count.accepted += not self._stage.scorers
                 await self.out.put(kept)
+
+    async def release(self) -> None:
+        """Find the threshold of what means the same from what was held for it, and pass that on."""
+        if self._meanings is None or self._meanings.is_open:
+            return
+        samples = [one for _, results in self._held for one in _samples(results)]
+        self._meanings.calibrate([(one.id, self._text_of(one)) for one in samples])
+        held, self._held = self._held, []
+        for work, results in held:
+            await self.let_through(work, results)
 
     def _checked(self, sample: Sample) -> Sample | Rejection:
         if self._screen.benchmarks is not None:
@@ -401,6 +429,8 @@ class Gate:
         if self._quota and self._screen.is_full(self._stage.name, sample.seed_id):
             return _rejection(sample, Rejected(SEED_FULL, f"seed {sample.seed_id} has brought enough"))
         match = self._twins.add_batch([sample.id], [self._text_of(sample)])[0]
+        if match is None and self._meanings is not None:
+            match = self._meanings.add(sample.id, self._text_of(sample))
         if match is None:
             if self._quota:
                 self._screen.count(self._stage.name, sample.seed_id)
@@ -451,6 +481,10 @@ def _with(score: Score, results: Results | TeacherError) -> Results | TeacherErr
     if isinstance(results, TeacherError):
         return results
     return [replace(one, scores=(*one.scores, score)) if isinstance(one, Sample) else one for one in results]
+
+
+def _samples(results: Results | TeacherError) -> list[Sample]:
+    return [] if isinstance(results, TeacherError) else [one for one in results if isinstance(one, Sample)]
 
 
 def _sample(stage: Stage, work: Work, unit: Unit, place: int, draft: Draft, drafts: int) -> Sample:

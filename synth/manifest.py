@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from synth.backends.practice import PRACTICE_MODELS
 from synth.budget import Caps, standing
 from synth.datasets.files import write_whole
-from synth.dedupe import Summary
+from synth.dedupe import SemanticSummary, Summary
 from synth.dedupe.decontaminate import BenchmarkRecord
 from synth.diversity import Diversity
 from synth.endpoint import Endpoint, Price, Sampling
@@ -135,6 +135,8 @@ class StageRecord(Value):
     """How objects were asked for, where a schema was: read as they were, mended, or asked for again."""
     twins: Summary | None = None
     """What its `dedupe` compared."""
+    semantic: SemanticSummary | None = None
+    """What it compared by meaning, and from which similarity on it took two texts for the same."""
     draws: DrawsRecord | None = None
     """Where the number of draws adapts, how many it took."""
 

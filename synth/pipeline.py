@@ -543,6 +543,7 @@ def _manifest(
                 parked=count.parked,
                 called_back=count.called_back,
                 twins=screen.twins[name].summary() if name in screen.twins else None,
+                semantic=screen.meanings[name].summary() if name in screen.meanings else None,
                 draws=_draws_record(count) if count.pass_rates else None,
                 rungs={rung: RungRecord(**asdict(count.rungs[rung])) for rung in sorted(count.rungs)},
             )

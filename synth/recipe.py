@@ -364,6 +364,10 @@ def _names(recipe: Recipe) -> list[_At]:
         if stage.novel_against and stage.dedupe is None:
             message = "it compares as `dedupe` says, and this stage has none; give it one, such as {by: question}"
             found.append((("stages", index, "novel_against"), Problem(message)))
+        semantic = None if stage.dedupe is None else stage.dedupe.semantic
+        if semantic is not None and semantic.embedder not in recipe.teachers:
+            message = f"there is no teacher {semantic.embedder!r}; the recipe names {', '.join(recipe.teachers)}"
+            found.append((("stages", index, "dedupe", "semantic", "embedder"), Problem(message)))
         for way, plugin in _plugins(stage):
             teacher = getattr(plugin, "teacher", None)
             if teacher is not None and teacher not in recipe.teachers:

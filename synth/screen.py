@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 from pydantic import JsonValue
 
+from synth.ask import UnitAsk
 from synth.datasets.files import whole_file
-from synth.dedupe import Twins
+from synth.dedupe import Dedupe, Twins, text_of
 from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks, Hit
 from synth.errors import Rejected
 from synth.named import KNOWN, benchmarks, prefill
 from synth.recipe import LoadedRecipe
 from synth.types import Message, Rejection, Sample, Seed
+
+if TYPE_CHECKING:  # numpy takes a tenth of a second
+    from synth.dedupe.semantic import Meanings
+
+Made = Sample | Rejection
 
 CONTAMINATED = "contaminated"
 NOT_NOVEL = "not_novel"
@@ -39,6 +48,13 @@ class Screen:
             if stage.dedupe is not None:
                 self.twins[stage.name] = Twins(stage.dedupe)
                 prefill(self.twins[stage.name], stage.novel_against, folder, stage.dedupe.by)
+        self.meanings: dict[str, Meanings] = {}
+        """Of each stage that also compares by meaning the index for it."""
+        for stage in loaded.recipe.stages:
+            if stage.dedupe is not None and stage.dedupe.semantic is not None:
+                from synth.dedupe.semantic import Meanings
+
+                self.meanings[stage.name] = Meanings(stage.dedupe)
         self._let_through: dict[str, Counter[str]] = {name: Counter() for name in self.twins}
         """By stage and seed how many samples passed its gate."""
         self._per_seed = {one.name: one.dedupe.per_seed for one in loaded.recipe.stages if one.dedupe is not None}
@@ -70,6 +86,32 @@ class Screen:
     def count(self, stage: str, seed_id: str) -> None:
         """A sample of a seed passed the gate of a stage."""
         self._let_through[stage][seed_id] += 1
+
+    async def with_vectors(self, dedupe: Dedupe, results: list[Made], ask: UnitAsk) -> list[Made]:
+        """What came of a unit, its samples with what their vectors cost, which are kept for the gate.
+
+        A text whose vector the embedder refuses has none. Raises TeacherError as `Ask.embed` does.
+        """
+        samples = [one for one in results if isinstance(one, Sample)]
+        texts = {one.id: text for one in samples if (text := text_of(dedupe.by)(one)).strip()}
+        if dedupe.semantic is None or not texts:
+            return results
+        unit = replace(ask.unit, requests=[], cost_microusd=0)
+        asking, teacher = replace(ask, unit=unit), dedupe.semantic.embedder
+        vectors = self.meanings[samples[0].stage].vectors
+        try:
+            vectors.update(zip(texts, await asking.embed(list(texts.values()), teacher=teacher), strict=True))
+        except Rejected:  # it may be for one of them, such as one that is too long
+            for name, text in texts.items() if len(texts) > 1 else ():
+                with contextlib.suppress(Rejected):
+                    vectors[name] = (await asking.embed([text], teacher=teacher))[0]
+        cost = unit.cost_microusd // len(samples)
+        return [
+            replace(one, requests=(*one.requests, *unit.requests), cost_microusd=one.cost_microusd + cost)
+            if isinstance(one, Sample)
+            else one
+            for one in results
+        ]
 
     def reviewed(self, rejections: Iterable[Rejection], folder: Path) -> Iterator[Rejection]:
         """The rejections, those for a benchmark written with both texts into a file for review on the way."""

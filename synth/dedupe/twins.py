@@ -25,7 +25,21 @@ FEW = 4
 EXAMPLES = 10
 
 
-Kind = Literal["exact", "near", "template"]
+Kind = Literal["exact", "near", "template", "semantic"]
+
+
+class Semantic(Value):
+    """Also compare texts by what they mean, as an embedder sees it.
+
+    Texts of one script are compared, one stage's with each other (not those of `novel_against`), and only those with
+    the same numbers in them can be twins.
+    """
+
+    embedder: str
+    """The teacher that serves embeddings."""
+    threshold: float | None = Field(default=None, gt=0, le=1)
+    """The cosine from which two texts mean the same. Unless given it is found, for each script, from pairs of the
+    first 300 texts, which wait for it; a script with fewer than 64 different texts is not compared."""
 
 
 class Dedupe(Value):
@@ -45,6 +59,8 @@ class Dedupe(Value):
     """How many texts that differ only in their numbers are kept; all of them unless given."""
     per_seed: int | None = Field(default=None, ge=1)
     """How many new texts of one seed, such as a topic, go on; all of them unless given."""
+    semantic: Semantic | None = None
+    """Also drop texts that say the same in other words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +84,29 @@ class Summary(Value):
     """How many clusters there are of so many texts, the one that was kept among them."""
     largest: tuple[tuple[str, int], ...]
     """The largest clusters: the id that was kept, and how many texts."""
+
+
+class Calibration(Value):
+    """From which similarity two texts of a script mean the same, and how that was found."""
+
+    script: str
+    threshold: float
+    texts: int = 0
+    """How many different texts were compared, each with each; 0 when the recipe gives the threshold."""
+    exceeded_by_one_in_thousand: float | None = None
+    """The similarity that one in a thousand of these pairs exceeds: the threshold is three quarters of the way from it
+    to 1."""
+    pairs: tuple[int, ...] = ()
+    """Of these pairs, how many had a similarity from 0 (or below) to 0.05, from 0.05 to 0.1, and so on."""
+
+
+class SemanticSummary(Value):
+    """What was compared by meaning."""
+
+    scripts: tuple[Calibration, ...]
+    uncompared: int
+    """Texts let through without a comparison: of a script with too few texts for a threshold, or without a vector."""
+    twins: int
 
 
 class Twins:

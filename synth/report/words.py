@@ -230,6 +230,7 @@ ENGLISH = Words(
     reasons={
         "duplicate": "Same as an earlier one",
         "near_duplicate": "Almost the same as an earlier one",
+        "semantic_duplicate": "Says the same as an earlier one",
         "repeated_seed": "Seed repeats an earlier one",
         "contaminated": "Holds an item of a benchmark",
         "not_novel": "Known from earlier data",
@@ -403,6 +404,7 @@ JAPANESE = Words(
     reasons={
         "duplicate": "既出と同じ",
         "near_duplicate": "既出とほぼ同じ",
+        "semantic_duplicate": "既出と同じ意味",
         "repeated_seed": "シードの重複",
         "contaminated": "ベンチマークの問題を含む",
         "not_novel": "既存データと重複",

@@ -1,0 +1,356 @@
+"""Texts that say the same in other words are found; the threshold comes from the texts themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+
+import numpy as np
+import pytest
+
+from synth import pipeline
+from synth.backends.practice.embedding import embedded
+from synth.dedupe import Dedupe, Semantic
+from synth.dedupe.semantic import LENGTH, Meanings, script_of
+from synth.errors import RecipeError
+from synth.manifest import read_manifest
+from synth.pipeline import Options
+from synth.recipe import load
+from synth.types import Outcome
+
+JAPANESE = [
+    "駅前の",
+    "古い",
+    "パン屋",
+    "図書館",
+    "海辺",
+    "で",
+    "子ども",
+    "先生",
+    "祖母",
+    "医師",
+    "猫",
+    "が",
+    "静かに",
+    "急いで",
+    "毎朝",
+    "歌を",
+    "手紙を",
+    "地図を",
+    "カレーを",
+    "魚を",
+    "書く",
+    "運ぶ",
+    "直す",
+    "料理する",
+    "探す",
+    "理由",
+    "方法",
+    "手順",
+    "歴史",
+    "を",
+    "説明して",
+    "短く",
+    "詳しく",
+    "比べて",
+    "まとめて",
+    "雨の日",
+    "夏休み",
+    "市場",
+    "電車",
+    "ロボット",
+    "宇宙",
+]
+ENGLISH = [
+    "describe",
+    "explain",
+    "compare",
+    "list",
+    "outline",
+    "why",
+    "how",
+    "when",
+    "the",
+    "old",
+    "small",
+    "bright",
+    "baker",
+    "teacher",
+    "sailor",
+    "doctor",
+    "cat",
+    "garden",
+    "river",
+    "market",
+    "train",
+    "robot",
+    "planet",
+    "carries",
+    "repairs",
+    "paints",
+    "studies",
+    "forgets",
+    "letters",
+    "maps",
+    "songs",
+    "soup",
+    "fishing",
+    "winter",
+    "morning",
+    "quietly",
+    "quickly",
+    "before",
+    "after",
+    "without",
+    "near",
+    "history",
+    "reason",
+    "method",
+    "steps",
+    "briefly",
+]
+
+
+def texts(language: str, count: int, seed: int = 0) -> list[str]:
+    """So many texts of ten words drawn at random."""
+    rng = random.Random(f"{language}{seed}")
+    words, gap = (JAPANESE, "") if language == "ja" else (ENGLISH, " ")
+    return [gap.join(rng.sample(words, 10)) for _ in range(count)]
+
+
+def turned(text: str, language: str) -> str:
+    """The same words in another order, which their n-grams hardly show."""
+    if language == "en":
+        words = text.split()
+        return " ".join([*words[5:], *words[:5]])
+    return text[len(text) // 2 :] + text[: len(text) // 2]
+
+
+def filled(every: list[str], *, threshold: float | None = None) -> tuple[Meanings, list]:
+    """An index of texts as the practice teacher embeds them, and what it said of each."""
+    meanings = Meanings(Dedupe(semantic=Semantic(embedder="e", threshold=threshold)))
+    named = [(f"{place:04d}", text) for place, text in enumerate(every)]
+    for name, text in named:
+        meanings.vectors[name] = np.array(embedded(text), np.float32)
+    if not meanings.is_open:
+        meanings.calibrate(named[:300])
+    return meanings, [meanings.add(name, text) for name, text in named]
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_same_words_in_another_order_are_found_and_unrelated_texts_stay(language):
+    every = texts(language, 300)
+    meanings, found = filled([*every, *(turned(text, language) for text in every[:50])])
+    twins = {place: int(match.twin_id) for place, match in enumerate(found) if match is not None}
+    assert sum(twins.get(300 + place) == place for place in range(50)) >= 45
+    assert not [place for place in twins if place < 300]
+    (calibration,) = meanings.summary().scripts
+    assert (calibration.script, calibration.texts) == ("japanese" if language == "ja" else "latin", 300)
+    assert sum(calibration.pairs) == 300 * 299 // 2
+    assert calibration.exceeded_by_one_in_thousand < calibration.threshold < 1
+
+
+def test_the_threshold_follows_the_embedder_so_that_one_that_finds_all_alike_removes_nothing():
+    every = texts("ja", 200)
+    meanings = Meanings(Dedupe(semantic=Semantic(embedder="e")))
+    named = [(str(place), text) for place, text in enumerate(every)]
+    for name, text in named:  # all of them beyond a cosine of 0.9, as small models see Japanese
+        meanings.vectors[name] = np.array([3.0, *embedded(text)], np.float32)
+    meanings.calibrate(named)
+    assert [meanings.add(name, text) for name, text in named] == [None] * 200
+    assert meanings.summary().scripts[0].threshold > 0.95
+
+
+def test_scripts_have_thresholds_of_their_own_and_a_rare_one_passes_uncompared_until_there_is_enough_of_it():
+    japanese, english = texts("ja", 299), texts("en", 70)
+    every = [*japanese, *english[:40], turned(english[0], "en"), *english[40:], turned(english[1], "en")]
+    meanings, found = filled(every)
+    assert {one.script for one in meanings.summary().scripts} == {"japanese", "latin"}
+    assert found[299 + 40] is None
+    assert found[-1] is not None
+    assert found[-1].twin_id == "0300"
+    assert meanings.summary().uncompared == 64
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("りんごを3個買い、2個食べました。残りは？", "りんごを３個買い、１個食べました。残りは？"),
+        ("りんごを3個買い、2個食べました。残りは？", "りんごを2個買い、3個食べました。残りは？"),
+        ("She buys 3 apples and eats two; what is left?", "She eats one, having bought 3 apples; what is left?"),
+    ],
+)
+def test_texts_with_other_numbers_are_other_questions(one, other):
+    meanings, found = filled([one, other], threshold=0.3)
+    assert found == [None, None]
+    assert meanings.summary().twins == 0
+
+
+def test_full_and_half_width_numbers_are_the_same():
+    _, found = filled(["りんごを3個買い、2個食べました。", "３個のりんごを買い、食べたのは２個です。"], threshold=0.3)
+    assert found[1] is not None
+    assert (found[1].twin_id, found[1].kind) == ("0000", "semantic")
+
+
+def test_a_text_without_a_vector_or_with_a_shorter_one_goes_on_uncompared():
+    meanings = Meanings(Dedupe(semantic=Semantic(embedder="e", threshold=0.5)))
+    meanings.vectors = {"a": np.ones(4, np.float32), "c": np.ones(3, np.float32), "d": np.zeros(4, np.float32)}
+    assert [meanings.add(name, "the same") for name in "abcd"] == [None] * 4
+    assert meanings.summary().uncompared == 3
+
+
+def test_similarities_do_not_depend_on_the_order_in_which_a_machine_adds():
+    rng = np.random.default_rng(0)
+    meanings = Meanings(Dedupe(semantic=Semantic(embedder="e", threshold=0.9)))
+    for name in "ab":
+        meanings.vectors[name] = rng.normal(size=3072).astype(np.float32)
+        meanings.add(name, f"text {name}")
+    one, other = meanings._spaces["latin"].vectors[:2]
+    exact = int(one.astype(np.int64) @ other.astype(np.int64))
+    order = rng.permutation(3072)
+    assert int(one @ other) == int(one[order] @ other[order]) == exact
+    assert float(one.astype(np.float64) @ one) < 2**24
+    assert abs(np.linalg.norm(one) - LENGTH) < 40
+
+
+def test_a_text_belongs_to_the_script_that_most_of_it_is_written_in():
+    assert script_of("Pythonのsorted()関数の使い方を、例を挙げて説明して") == "japanese"
+    assert script_of("如何用三句话解释光合作用") == "chinese"
+    assert script_of("광합성을 설명해 주세요") == "korean"
+    assert script_of("What does the word 猫 mean in English?") == "latin"
+    assert script_of("12 + 5 = ?") == "other"
+
+
+RECIPE = """\
+name: meanings
+language: ja
+seeds: {{kind: jsonl, path: seeds.jsonl}}
+teachers:
+  main: {{model: m, base_url: "replay:none", structured: prompt, limits: {{max_in_flight: 16}}}}
+  embedder: {{model: e, base_url: "replay:none", price: {{input_usd: 1000, output_usd: 0}}}}
+stages:
+  - name: write
+    generator: {{kind: self_instruct, prompt: write.md.j2, count: 5}}
+    validators: [{{kind: length, max_chars: 200}}]
+    dedupe: {{by: instruction, near: false, semantic: {{embedder: {embedder}}}}}
+  - name: answer
+    generator: {{kind: answer, prompt: answer.md.j2, question: instruction}}
+"""
+
+
+class Both:
+    """Writes and answers instructions, and embeds them as the practice teacher does; `bad` texts are refused."""
+
+    def __init__(self, instructions, *, bad="", refuses=(), turned_off=False):
+        self.instructions, self.bad, self.refuses, self.turned_off = instructions, bad, refuses, turned_off
+        self.asked, self.embedded = [], []
+
+    async def send(self, request):
+        await asyncio.sleep(0)
+        body = json.loads(request.body)
+        if request.path == "/embeddings":
+            return self.vectors(body["input"])
+        prompt = body["messages"][-1]["content"]
+        if prompt.startswith("WRITE "):
+            start = int(prompt.split()[1])
+            text = json.dumps({"instructions": self.instructions[start : start + 5]}, ensure_ascii=False)
+        else:
+            self.asked.append(prompt)
+            text = "申し訳ありませんが、お応えできません。" if prompt in self.refuses else "はい、承知しました。"
+        choice = {"message": {"content": text}, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 10, "completion_tokens": 10}
+        return Outcome(200, json.dumps({"choices": [choice], "usage": usage}).encode())
+
+    def vectors(self, texts):
+        self.embedded.append(texts)
+        if self.turned_off:
+            return Outcome(404, b'{"detail": "Not Found"}')
+        if self.bad and any(self.bad in text for text in texts):
+            return Outcome(400, b'{"error": {"message": "input is too long", "type": "invalid_request_error"}}')
+        data = [{"index": place, "embedding": embedded(text)} for place, text in enumerate(texts)]
+        usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
+        return Outcome(200, json.dumps({"data": data, "usage": usage}).encode())
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """Run the recipe; gives its result, its rows and the rejected."""
+    (tmp_path / "write.md.j2").write_text("WRITE {{ start }}", encoding="utf-8")
+    (tmp_path / "answer.md.j2").write_text("{{ instruction }}", encoding="utf-8")
+
+    def run(teacher, *, folder="run", **options):
+        monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
+        (tmp_path / "recipe.yaml").write_text(RECIPE.format(embedder="embedder"), encoding="utf-8")
+        seeds = "".join(json.dumps({"start": place}) + "\n" for place in range(0, len(teacher.instructions), 5))
+        (tmp_path / "seeds.jsonl").write_text(seeds, encoding="utf-8")
+        result = asyncio.run(pipeline.run(load(tmp_path), Options(tmp_path / folder, **options)))
+        files = [(tmp_path / folder / name).read_text(encoding="utf-8") for name in ("rows.jsonl", "rejected.jsonl")]
+        return result, *[[json.loads(line) for line in text.splitlines()] for text in files]
+
+    return run
+
+
+def test_a_run_buys_no_answer_for_what_says_the_same_and_tells_how_the_threshold_was_found(make, tmp_path):
+    every = texts("ja", 320)
+    twin, late = turned(every[3], "ja"), turned(every[4], "ja")
+    instructions = [*every[:100], twin, *every[100:], "長" * 300, late]
+    teacher = Both(instructions)
+    result, rows, rejected = make(teacher)
+    found = {one["messages"][0]["content"]: one for one in rejected if one["reason"] == "semantic_duplicate"}
+    assert set(found) == {twin, late}
+    assert found[twin]["twin_id"] == "00000000/00/003"
+    assert 0.5 < found[twin]["similarity"] < 1
+    assert not {twin, late} & set(teacher.asked)
+    assert len(rows) == len(teacher.asked) == 320
+    assert all("長" not in text for some in teacher.embedded for text in some)
+    record = read_manifest(tmp_path / "run" / "manifest.json").stages[0].semantic
+    assert record is not None
+    assert [(one.script, one.texts) for one in record.scripts] == [("japanese", 299)]
+    assert (record.twins, record.uncompared) == (2, 0)
+    assert result.manifest.stages[0].rejected == {"semantic_duplicate": 2, "too_long": 1}
+    spent = sum(line.cost_microusd for line in result.manifest.ledger if line.stage == "write")
+    assert spent == 322 * 1000
+    assert rows[0]["cost_microusd"] == 1000
+    before = (tmp_path / "run" / "rows.jsonl").read_bytes()
+    again = Both(instructions)
+    make(again, folder="other", reuse=(tmp_path / "run",))
+    assert (tmp_path / "other" / "rows.jsonl").read_bytes() == before
+    assert again.embedded == again.asked == []
+
+
+def test_a_twin_by_meaning_is_called_back_when_the_first_comes_to_nothing(make):
+    every = texts("ja", 99)
+    twin = turned(every[3], "ja")
+    teacher = Both([*every, twin], refuses=[every[3]])
+    result, rows, rejected = make(teacher)
+    assert [one["reason"] for one in rejected] == ["refusal"]
+    assert twin in teacher.asked
+    assert (len(rows), result.manifest.stages[0].called_back) == (99, 1)
+
+
+def test_a_text_that_the_embedder_refuses_goes_on_uncompared_and_the_others_beside_it_are_compared(make):
+    every = texts("ja", 98)
+    teacher = Both([*every, turned(every[3], "ja"), "嵐の夜の港について詩を"], bad="嵐")
+    result, rows, rejected = make(teacher)
+    assert [one["reason"] for one in rejected] == ["semantic_duplicate"]
+    assert len(rows) == 99
+    record = result.manifest.stages[0].semantic
+    assert record is not None
+    assert record.uncompared == 1
+
+
+def test_an_embedder_without_embeddings_stops_the_run_with_a_sentence(make):
+    result, rows, _ = make(Both(texts("ja", 10), turned_off=True))
+    assert rows == []
+    assert "embeddings" in result.message
+    assert result.exit_code
+
+
+def test_an_embedder_that_the_recipe_does_not_name_is_told_when_it_is_loaded(tmp_path):
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(embedder="embeder"), encoding="utf-8")
+    (tmp_path / "seeds.jsonl").write_text('{"start": 0}\n')
+    (tmp_path / "write.md.j2").write_text("WRITE {{ start }}")
+    (tmp_path / "answer.md.j2").write_text("{{ instruction }}")
+    with pytest.raises(RecipeError, match="there is no teacher 'embeder'; the recipe names main, embedder"):
+        load(tmp_path)
