@@ -13,10 +13,10 @@ from synth.types import Sample, Value
 ENGLISH = re.compile(
     r"\b(?:(?:mother)?fuck(?:ing|ed|er|ers|s|off)?|bullshit|piece of shit|shit(?:head|ty)|assholes?|bastards?|bitch(?:es)?|cunts?|dickheads?|"
     r"morons?|retard(?:s|ed)?|sluts?|whores?|wankers?|faggots?|niggers?|kikes?|spics?|chinks?|trann(?:y|ies)|"
-    r"kill yourself|shut up|go to hell)\b"
+    r"kill yourself|shut (?:the (?:fuck|hell) )?up|go to hell|drop dead|kys|dumb ?ass(?:es)?|jackass|dipshit|scumbag|imbeciles?|(?:you|stupid|fucking|pathetic|worthless|total|complete|such an?|absolute) (?:(?:stupid|fucking|pathetic|worthless|little|dumb) )*(?:idiots?|imbecile|loser|trash|scum|pig)|cocksucker|twats?|pricks?|douchebag|wetbacks?|gooks?|dykes?|you(?:'re| are) (?:so )?(?:worthless|pathetic|stupid|an idiot|trash|garbage|disgusting))\b"
 )
 JAPANESE = re.compile(
-    r"馬鹿野郎|ばかやろう|バカ野郎|くそったれ|クソ(?:野郎|が|やろう)|死ね(?!ば|な|る)|くたばれ|ぶっ殺|殺すぞ|殺してやる|キチガイ|気違い|きちがい|ガイジ|"
+    r"馬鹿野郎|ばかやろう|バカ野郎|くそったれ|クソ(?:野郎|が|やろう)|死ね(?!ば|な|る)|くたばれ|ぶっ殺|殺すぞ|殺してやる|(?:お前|おまえ|てめえ|テメエ|貴様|あんた)(?:は|って|みたいな|のような)?[^。\n]{0,10}(?:バカ|ばか|馬鹿|アホ|あほ|無能|クズ|ゴミ|ブス|デブ|ハゲ|間抜け|能無し|役立たず)|(?:バカ|馬鹿|ばか|アホ|ゴミ|ボケ|カス|クズ|デブ|ブス|ハゲ)(?:が|め|か)(?=[。、!！,]|\Z)|(?:アホ|バカ|馬鹿)か、|、(?:ボケ|カス|ゴミ|クズ)(?=[。!！])|ふざけんな|うるせ[えぇー]|生きる価値(?:が|は|も)?(?:ない|ねえ|なし)|死んでしまえ|死ねよ|チョン公|頭(?:が)?おかしいんじゃ|キチガイ|気違い|きちがい|ガイジ|"
     r"(?:消え|失せ)ろ|(?<![一-鿿ァ-ヶー])クズ(?=[。、!！がだめ]|野郎|\Z)|ゴミクズ|カス野郎|ブス(?=[。、!！がだめ]|\Z)|チョン(?=[。、!！が野だめ公])|土人|非国民|売女|淫売"
 )
 

@@ -97,7 +97,9 @@ def main() -> None:
             print("    A", repr(case.get("answer", "")))
     for key in sorted(total):
         right = f"  for its reason {apt[key]}" if key[0] == "reject" else ""
-        print(f"{key[0]} {key[1]} {key[2]:24} refused {refused[key]}/{total[key]} = {refused[key] / total[key]:.3f}{right}")
+        print(
+            f"{key[0]} {key[1]} {key[2]:24} refused {refused[key]}/{total[key]} = {refused[key] / total[key]:.3f}{right}"
+        )
 
 
 if __name__ == "__main__":
