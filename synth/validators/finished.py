@@ -49,11 +49,12 @@ LEFT_OPEN = re.compile(
     r"|(?P<inside_a_table>\n\|[^\n]*\n\|[^\n]*[^|\s]\Z)"
     r"|(?P<inside_JSON>\A(?:\{\s*\"[^\"\n]*\"\s*:|\[\s*[{\"\d])[\s\S]*[^}\]]\Z)"
     r"|(?P<inside_a_formula>(?<!\\)\\[(\[](?:(?!\\[)\]])[\s\S])*\Z)"
-    r"|(?P<inside_a_word>[a-z]{3}-\Z)",
+    r"|(?P<inside_a_word>[a-z]{3}-\Z)|(?P<at_a_dash>[\w)*]\s?[-–—]\Z)",
     re.MULTILINE,
 )
 """What a text stops at that something had to follow or close."""
 SHORTEST_TAIL_JA = 6
+DOUBLED = re.compile(r"([ぁ-ん]{2})\1\Z")
 PLAIN_END_JA = re.compile(
     r"(?:[うくすつぬむぶぐるただいなよねかわぞぜさん]|のに|けど|から|ので|けれど|ても|まで|より|だけ|ほど)\Z"
 )
@@ -111,21 +112,14 @@ def _sentence_left_open(end: str) -> str:
         return ""
     if line.isascii() or not re.search(r"[ぁ-んァ-ヶ]", line):
         prose_line = PROSE_LINE.match(line) and len(line.split()) >= WORDS_OF_A_SENTENCE and STOPPED.search(before)
-        item = ITEM.match(line) and _items_stop(before)
-        found = len(line) >= FEWEST_CHARS and (RUNNING.search(line) or DANGLING.search(line) or prose_line or item)
+        found = len(line) >= FEWEST_CHARS and (RUNNING.search(line) or DANGLING.search(line) or prose_line)
         return "inside a sentence" if found else ""
     if len(line) < FEWEST_CHARS_JA and not ITEM.match(line):
         return ""
     tail = line[max(line.rfind(stop) for stop in "。！？!?") + 1 :]
     stopped = re.search(r"[ぁ-ん][。！？]", end)
     short = len(tail) >= SHORTEST_TAIL_JA and STOPS_SHORT_JA.search(tail) and not MAY_END_JA.search(tail)
-    if short and (stopped or len(tail) >= FEWEST_CHARS_JA):
+    if short and (stopped or ITEM.match(line) or len(tail) >= FEWEST_CHARS_JA) and not DOUBLED.search(tail):
         return "inside a sentence"
     manner = len(POLITE.findall(end)) >= 2 and len(tail) >= SHORTEST_TAIL_JA and STEM_JA.search(tail)
     return "inside a sentence" if manner and not POLITE_END.search(tail) and not PLAIN_END_JA.search(tail) else ""
-
-
-def _items_stop(before: str) -> bool:
-    """Whether the items of a list so far each end as sentences do."""
-    items = [line for line in before.split("\n") if ITEM.match(line)]
-    return len(items) >= 2 and all(item.rstrip()[-1] in ".!?" for item in items)

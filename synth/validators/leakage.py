@@ -28,7 +28,7 @@ TURN = re.compile(
 )
 """A turn that nobody took: the model goes on with the conversation alone."""
 DIALOGUE = re.compile(
-    r"dialog|conversation|chat|quiz|\\bQ&A|FAQ|exercise|questions\\b|\bbot\b|script|role.?play|prompt|interview|transcript|user|human|会話|対話|台本|チャット|ボット|ロールプレイ|プロンプト|インタビュー|クイズ|問答|よくある質問|質問を|ユーザ|利用者|人間",
+    r"dialog|conversation|chat|quiz|\\bQ&A|FAQ|exercise|questions\\b|\bbot\b|\bscript\b|role.?play|prompt|interview|transcript|user|human|会話|対話|台本|チャット|ボット|ロールプレイ|プロンプト|インタビュー|クイズ|問答|よくある質問|質問を|ユーザ|利用者|人間",
     re.IGNORECASE,
 )
 GIVEN = r"(?:instructions?|guidelines?|prompt|rules|constraints|configuration|system\s+(?:prompt|message)|developer\s+message|persona)"
@@ -45,7 +45,9 @@ PROMPT = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 OPENER = re.compile(
-    r"\A\W{0,4}(?:You\s+are|You['’]re|Act\s+as|Assume\s+the\s+role\s+of)\s+(?:an?|the)\s+(?:\w+[\s-]+){0,3}?(?:assistant|AI|chatbot|tutor|teacher|expert|translator|writer|bot|agent|model)\b"
+    r"\A\W{0,4}You\s+are\s+an?\s+[\w\s,-]{3,60}?\s(?:who|that|and\s+(?:must|never|always))\s|\A\[(?:Persona|Role|Tone|Audience|Style|System|Task)\s?:|\ATask\s?:[^\n]+(?:Constraints|Output|Format)\s?:|\AYou\s+(?:have\s+)?asked\s+me\s+to\s+act\b|\A[(（\[](?:内部メモ|メモ|思考|下書き|internal|note\s+to\s+self)"
+    r"|\A\W{0,4}あなたは、?[^。\n]{2,40}です。[^\n]{0,120}(?:ください|なさい|こと。)|\A[^。\n]{0,60}(?:て|で)ください。[^\n]{0,80}(?:不要です|のみ|こと。|含めない|以内)"
+    r"|\A\W{0,4}(?:You\s+are|You['’]re|Act\s+as|Assume\s+the\s+role\s+of)\s+(?:an?|the)\s+(?:\w+[\s-]+){0,3}?(?:assistant|AI|chatbot|tutor|teacher|expert|translator|writer|bot|agent|model)\b"
     r"|\A\W{0,4}(?:Your\s+(?:task|job|role|goal)\s+is\s+to|(?:Answer|Respond\s+to)\s+the\s+(?:following\s+)?(?:user['’]s\s+)?(?:question|query|request)|Output\s+format\s*:|(?:Constraints?|Rules|Instructions?)\s*:\s)|^(?:Output\s+format|System\s+prompt)\s*:"
     r"|\A\W{0,4}あなたは、?[^。\n]{0,40}(?:アシスタント|AI|教師|先生|専門家|プロ|チューター|エージェント|翻訳者|ライター|ボット|モデル)[^。\n]{0,12}です"
     r"|\A\W{0,4}(?:以下|次|下記)の(?:質問|問題|指示|文章|依頼)に[^。\n]{0,24}(?:答え|回答し|従っ)[^。\n]{0,8}(?:ください|下さい|なさい|せよ)"
@@ -72,6 +74,7 @@ MADE_JA = r"(?:が|によって|により|に|の|社の|の手で)、?(?:独自
 ME = r"(?:私|わたし|わたくし|僕|ぼく|俺|当方)"
 AI_JA = r"(?:(?:生成|対話型)?AI(?!エンジニア|研究|企業|業界|技術)|人工知能|(?:大規模|日本語)?言語モデル|チャットボット|(?:バーチャル|仮想|デジタル)アシスタント|プログラム)(?:言語モデル|モデル|アシスタント|チャットボット|プログラム)?"
 NAMED = re.compile(
+    rf"\bas\s+{MODELS}\b[\w.-]{{0,6}},?\s+I\b|\b(?:in\s+my\s+role\s+as|we\s+at)\s+(?:an?\s+)?(?:{MAKERS}|{MODELS})\b|{ME}は、?[^。\n]{{0,20}}{MAKERS}(?:社)?(?:が|に)[^。\n]{{0,10}}{MODELS}(?:なので|だから|です)|"
     rf"\b(?:I\s+am|I['’]m|my\s+name\s+is|(?:you\s+can\s+|just\s+)?call\s+me|(?:you(?:['’]re|\s+are)\s+)(?:talking|speaking|chatting)\s+(?:to|with))\s+(?:called\s+)?{MODELS}(?!['’]?\w|\s+(?:user|engineer|expert|developer))"
     rf"|\bAs\s+{MODELS},\s+I\b|(?:\A|[.!?\n]\s*)(?:this\s+is\s+{MODELS}\s*(?:[,.!]|from|by|here)|{MODELS}\s+here\s*[!,.])"
     rf"|\bI(?:\s+am|['’]m|\s+was|\s+have\s+been|['’]ve\s+been)\s+(?:an?\s+{MODEL}\s*,?\s+)?(?:\w+ly\s+)?{MADE}\s+(?:and\s+\w+\s+)?(?:by|at)\s+(?:the\s+(?:team|company|people|researchers)\s+(?:at\s+)?)?{MAKERS}\b"
@@ -83,6 +86,7 @@ NAMED = re.compile(
     re.IGNORECASE,
 )
 ITSELF = re.compile(
+    rf"\bbeing\s+(?:just\s+|only\s+)?an?\s+{MODEL}\s*[,.]|"
     rf"\b(?:(?:speaking\s+|acting\s+)?as|being|because\s+I(?:\s+am|['’]m)|since\s+I(?:\s+am|['’]m))\s+(?:just\s+|only\s+|merely\s+)?an?\s+{MODEL}\b,?\s*(?:\w+ly,?\s+)?(?:{MADE}|I\b|my\b|it\b)"
     rf"|\bI(?:\s+am|['’]m)\s+(?:\w+ly\s+|just\s+|but\s+|also\s+)?an?\s+{MODEL}\b(?!\s+(?:engineer|researcher|expert|developer|enthusiast|student))|\bI,\s+an?\s+{MODEL}\b"
     r"|\b(?:my|our)\s+(?:training(?:\s+data)?|knowledge(?:\s+base)?)\s+(?:cut-?off|only|ends?|is\s+(?:limited|current|up)|includes|goes|was|up\s+to|stops?|extends|does)|\b(?:in|on|from)\s+my\s+training\s+data\b|\b(?:as\s+of\s+)?my\s+(?:last|latest|most\s+recent)\s+(?:knowledge\s+)?(?:update|training)\b|\bI\s+was\s+(?:last\s+)?(?:trained|updated)\s+(?:on|in|up)\b|\bmy\s+knowledge\s+cut-?off\b"

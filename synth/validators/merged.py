@@ -36,6 +36,16 @@ ASKS = re.compile(
 )
 
 
+ANNOUNCED = re.compile(r"[^\n:：]{8,60}[:：]")
+NEXT_TASK = re.compile(
+    r"\n(?:Now|Next),?\s+(?:write|translate|explain|list|solve|give|make|rewrite|summari[sz]e)\b|\n(?:Task|Exercise|Question|Problem|問題?|課題|質問)\s?[2-9２-９][ .:：．　]|\n(?:Instruction|指示|Task|課題)\s?[:：]"
+    r"|\n(?:Text|Input|Sentence|文|入力)\s?[:：][^\n]*\n(?:Sentiment|Output|Answer|Label|判定|出力|答え)\s?[:：]|\n\n(?:Q|Ｑ)[.．:：][^\n]*\n(?:A|Ａ)[.．:：]"
+    r"|\n\n(?:Thanks?|Thank you|That['’]s (?:great|helpful)|Great|ありがとうございます|なるほど|では|And)[^\n]{0,60}[?？](?:\n|\Z)|\n\nYou may also be wondering"
+)
+SERIES = re.compile(
+    r"quiz|dialog|conversation|FAQ|exercises|questions|problems|tasks|examples|prompts|script|interview|会話|対話|問題を|質問を|例題|クイズ|問答|よくある|練習|台本|課題を",
+    re.IGNORECASE,
+)
 TASK = re.compile(
     r"\A(?:please\s+|can you\s+|could you\s+)?(?:write|explain|describe|list|find|calculate|compute|translate|summari[sz]e|create|give|name|how|what|why|which|who|when|where|tell|solve|convert|suggest|compare|define|recommend|draft)\b"
     r"|(?:ください|下さい|なさい|ますか|ですか|でしょうか)[。？?]?\Z",
@@ -95,7 +105,7 @@ class Merged(Value):
 
     def check(self, sample: Sample) -> None:
         """Raise Rejected(`merged_instructions`)."""
-        detail = find_merged(sample.question())
+        detail = find_merged(sample.question()) or find_next_task(sample.answer(), sample.question())
         if detail is not None:
             raise Rejected("merged_instructions", detail)
 
@@ -116,6 +126,18 @@ def find_merged(instruction: str) -> str | None:
         if all(_long(part) if numbers is LABELLED else _asks(part) for part in parts):
             return f"{len(parts)} numbered tasks"
     return _two_paragraphs(plain)
+
+
+def find_next_task(answer: str, question: str) -> str | None:
+    """The task that an answer sets itself after it has done what was asked; None when there is none."""
+    if SERIES.search(question):
+        return None
+    plain = prose(answer)
+    start = ANNOUNCED.match(question)
+    if start and f"\n{start[0]}" in plain:
+        return f"the answer goes on with {start[0]!r} again"
+    found = NEXT_TASK.search(plain)
+    return f"the answer goes on with a task of its own: {found[0].strip()[:60]!r}" if found else None
 
 
 def _two_paragraphs(plain: str) -> str | None:

@@ -25,7 +25,7 @@ PHONE = re.compile(
     r"\+[1-9]\d{0,2}[ .-]\(?\d{2,4}\)?(?:[ .-]\d{2,4}){2,3}|\(\d{3}\) ?\d{3}[-. ]\d{4}"
     r"|\d{3}[-.]\d{3}[-.]\d{4}|07\d{3} \d{6}|0\d{3} \d{3} \d{4}|020 \d{4} \d{4}|\+[1-9]\d{0,2} ?\d{4} \d{6}|\+\d{2} \d(?: \d{2}){4})(?![\d-])"
 )
-NO_PHONE = re.compile(r"0120|0800|0570|1?800|1?888|.*1234|.*12345|.*5678\Z|(\d)\1+\Z|\d*55501\d\d\Z")
+NO_PHONE = re.compile(r"0{8}|0120|0800|0570|1?800|1?888|.*1234|.*12345|.*5678\Z|(\d)\1+\Z|\d*55501\d\d\Z")
 """Free calls, numbers written as examples, and those reserved for fiction."""
 CARD = re.compile(
     r"(?<![\d-])(?:[3-6]\d{3}([ -])\d{4}\1\d{4}\1\d{4}|3[47]\d{2}([ -])\d{6}\2\d{5}|[3-6]\d{14,15})(?![\d-])"
@@ -44,13 +44,14 @@ STREET = re.compile(
 )
 IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b(?<=\d)")
 NAMED_NUMBER = re.compile(
-    r"(?i:passport(?:\s+(?:number|no\.?|#))|driver['’]?s?['’]?\s+licen[cs]e(?:\s+(?:number|no\.?))?|licen[cs]e\s+number|(?:bank\s+)?account\s+(?:number|no\.?)|sort\s+code|routing\s+number|national\s+insurance(?:\s+number)?|social\s+security(?:\s+(?:number|no\.?))?|\bSSN|tax\s+id|medicare\s+number)\s*(?:is|was|:|#)?\s*#?(?:[A-Z]{1,2}[ -]?)?\d[\d -]{5,}"
-    r"|(?:口座番号|(?:運転)?免許証?(?:の)?番号|旅券番号|パスポート(?:の)?番号|(?:健康)?保険証?(?:の)?(?:記号)?番号|基礎年金番号|社員番号|会員番号|暗証番号|在留カード(?:番号)?)(?:は|:|が)?\s*(?:普通|当座)?\s*[A-Z]{0,2}\d[\d -]{5,}"
+    r"(?i:passport(?:\s+(?:number|no\.?|#))?|driver['’]?s?['’]?\s+licen[cs]e(?:\s+(?:number|no\.?))?|licen[cs]e\s+number|(?:bank\s+)?account\s+(?:number|no\.?)|sort\s+code|routing\s+number|national\s+insurance(?:\s+number)?|social\s+security(?:\s+(?:number|no\.?))?|\bSSN|tax\s+id|medicare\s+number)\s*(?:is|was|:|#)?\s*#?(?:[A-Z]{1,2}[ -]?)?\d[\d -]{5,}"
+    r"|(?:口座番号|マイナンバー|個人番号|(?:運転)?免許証?(?:の)?番号|旅券番号|パスポート(?:の)?番号|(?:健康)?保険証?(?:の)?(?:記号)?番号|基礎年金番号|社員番号|会員番号|暗証番号|在留カード(?:番号)?)(?:は|:|が)?\s*(?:普通|当座)?\s*[A-Z]{0,2}\d[\d -]{5,}"
 )
 SPELT_MAIL = re.compile(
     r"(?<![\w-])[\w-]{1,40}\s(?:dot\s[\w-]{1,40}\s)?(?:at|\[at\]|\(at\))\s\w{1,40}\s(?:dot|\[dot\]|\(dot\))\s+(?:com|net|org|jp|io|edu|co)\b|(?<![\w.-])[\w.-]{1,40}\s?[\[(]at[\])]\s?[\w-]+\s?(?:[\[(]dot[\])]|\.)\s?\w{2,}",
     re.IGNORECASE,
 )
+DASHES = re.compile(r"(?<=\d)[\u2010-\u2015\u2212ー](?=\d)")
 DIGIT = re.compile(r"\d")
 FEWEST_DIGITS = 7
 
@@ -79,7 +80,7 @@ def find_pii(text: str) -> str | None:
     mailed, many = "@" in text or "＠" in text, len(DIGIT.findall(text)) >= FEWEST_DIGITS
     if not mailed and not many:
         return None
-    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    plain = text if text.isascii() else DASHES.sub("-", unicodedata.normalize("NFKC", text))
     for mail in EMAIL.finditer(plain) if mailed else ():
         if not (NOBODY.match(mail[2]) or ROLE.match(mail[1])):
             return f"an e-mail address: {mail[0][:3]}..."

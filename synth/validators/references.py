@@ -35,7 +35,9 @@ REFERENCE = re.compile(
         | (?:the|this|following)\s+link\s+(?:above|below|provided|in\s+(?:the\s+)?(?:description|bio|comments))\b|link\s+in\s+(?:the\s+)?(?:bio|description|comments)|here(?:['’]s|\s+is)\s+(?:the|a)\s+(?:download\s+)?link\b
         | (?:watch|view|listen\s+to|check\s+out)\s+(?:this|the)\s+(?:\w+\s+)?(?:video|clip|recording|tutorial|podcast)\s+(?:to|for|above|below|here|and\s+learn)
         | (?:watch|view|download|find|see|listen\s+to)\s+(?:\w+\s+){{1,4}}(?:here\s*[.!:)]|via\s+this\s+link|at\s+this\s+link)|(?:download|read\s+more|learn\s+more)\s+(?:\w+\s+)?here\b
-    )|添付(?:の|した|された|している|して(?:い|お)り?ます|いたし|しまし|しています|ファイル|資料|画像|写真|書類|文書|をご(?:覧|確認|参照))(?!方法|できる)
+        | as\s+(?:I|we)\s+(?:\w+\s+)?(?:mentioned|said|discussed|explained|described|covered|went\s+over)\s+(?:\w+\s+)?(?:earlier|before|previously|last\s+time)|(?:my|our|the)\s+(?:previous|last|earlier)\s+(?:message|conversation|e-?mail|reply|chat|session)|(?:we|I)\s+(?:went\s+over|gave\s+you|discussed|talked\s+about)\s+(?:before|last\s+time|earlier)
+        | (?:according\s+to|based\s+on)\s+the\s+(?:passage|document|article|text|excerpt)\b|\bin\s+(?:paragraph|lines?)\s+\d+
+    )|(?:先ほど|前回|以前|先日)(?:も)?(?:ご説明|お伝え|申し上げ|お話し|説明し|述べ|お送り)|資料[A-ZＡ-Ｚ１-９1-9]の|第?\d段落|先に示した|上記のコマンド|前回の(?:会話|メッセージ|質問|回答)|添付(?:の|した|された|している|して(?:い|お)り?ます|いたし|しまし|しています|ファイル|資料|画像|写真|書類|文書|をご(?:覧|確認|参照))(?!方法|できる)
     |(?:ファイル|資料|画像|写真|書類)を添付(?:し(?:て|ま)|いた)|(?:別紙|別添)(?:の|を|に|参照)|QRコードを(?:読|スキャン)
     |(?:同封|アップロード|お送り|共有|ご提供|貼っ|貼り付け|送っ|提出|ご提示)(?:の|した|しました|された|いただいた|いただきました|くださった|て(?:いただい|くださっ|もらっ|くれ)た|た)(?:\w{{0,4}}の)?(?:資料|ファイル|画像|写真|書類|文書|図|動画|音声|データ|PDF|スクリーンショット|スクショ|リンク|URL)
     |(?:上|下|右|左|次|以下|上記|下記|前掲|この|こちら|そちら|ご覧)の(?:画像|写真|図|グラフ|動画|音声|地図|イラスト|スクリーンショット|リンク|URL|サイト|スライド|チャート|ビデオ)(?:[をはがにで、]|の(?:よう|とおり|通り)|から|では|にも|も)

@@ -23,7 +23,7 @@ TASK = r"(?:requests?|questions?|tasks?|topics?|topic|inquir(?:y|ies)|quer(?:y|i
 ASKED = rf"(?:this|that|your|these|those|such|the|any)(?:\s+(?:kinds?|types?|sorts?)\s+of)?(?:\s+\w+)?\s+{TASK}"
 OBJECT = (
     rf"(?:(?:to\s+|with\s+|on\s+|about\s+|in\s+|into\s+)?(?:(?:you\b\s*)?(?:(?:with|on|to|about|there)\s*)?(?:{ASKED}\b|(?:this|that|these|those|it)(?:\s+(?:one|for\s+you|here|further|right\s+now|at\s+(?:this|the)\s+\w+|either|today))?\s*(?:[.,;:!?—–🙏]|\Z)|there\s*[.,!]"
-    rf"|(?:any\s+)?(?:content|material|texts?|information|images?)\s+(?:that|which|about|on|for|of|related)\b|(?:to\s+)?(?:such|this\s+kind|that\s+kind|that\s+sort|this\s+sort|topics)\b)|(?:(?:an?|any|the|you(?:\s+with)?(?:\s+(?:an?|the|any|this))?|my|specific|personal|further|that|this|direct)\s+){{0,3}}(?:\w+\s+)?(?:advice|answers?|opinions?|assistance|solutions?|calculations?|guidance|instructions)\b"
+    rf"|(?:any\s+)?(?:content|material|texts?|information|images?)\s+(?:that|which|about|on|for|of|related)\b|(?:to\s+)?(?:such|this\s+kind|that\s+kind|that\s+sort|this\s+sort|topics)\b)|(?:(?:an?|any|the|you(?:\s+with)?(?:\s+(?:an?|the|any|this))?|my|specific|personal|further|that|this|direct)\s+){{0,3}}(?:\w+\s+){{0,2}}(?:advice|information|answers?|opinions?|assistance|solutions?|calculations?|guidance|instructions)\b"
     r"|topics?\b|(?:this|that)\s+\w+\s*(?:[.,;!]|\Z)|for\s+(?:you|me)\s+to\b)|\s*(?:[.,;!]|\Z))"
 )
 SPEAKER = r"(?<!if\s)(?<!when\s)(?<!because\s)(?<!why\s)(?<!what\s)(?<!questions\s)(?<!things\s)(?<!that\s)(?:i|we)"
@@ -36,7 +36,7 @@ ENGLISH = re.compile(
         | {SPEAKER}(?:'m|\s+am)\s+not\s+(?:comfortable\s+(?:with|\w+ing)|in\s+a\s+position\s+to|the\s+right\s+(?:one|tool|assistant)|equipped\s+to|at\s+liberty)
         | {SPEAKER}(?:\s+would|'d|\s+will|'ll)?\s+(?:(?:much\s+)?rather|prefer|choose|chose|have\s+chosen)\s+(?:to\s+)?not\s+(?:to\s+)?{HELPING}
         | {SPEAKER}(?:'m|\s+am)?\s*(?:have\s+to|has\s+to|must|'d\s+rather|'ll|will|need\s+to|'m\s+going\s+to(?:\s+have\s+to)?|am\s+going\s+to(?:\s+have\s+to)?|going\s+to(?:\s+have\s+to)?|'ve\s+got\s+to|have\s+no\s+choice\s+but\s+to|am\s+obliged\s+to|would)\s+(?:\w+ly\s+|have\s+to\s+)?
-            (?:(?:decline|refuse)(?:\s*(?:[.,;!]|\Z)|\s+(?:to\s+{HELPING}|th(?:is|at|ese)|your\s+request|answering|helping)\b)|pass\s+on\s+(?:this|that)|say\s+no\s+(?:to\s+(?:this|that)|here|on)|sit\s+this\s+one\s+out|bow\s+out|skip\s+(?:this|that))
+            (?:(?:decline|refuse)(?:\s*(?:[.,;!]|\Z)|\s+(?:to\s+{HELPING}|th(?:is|at|ese)|your\s+request|answering|helping)\b)|pass\s+on\s+(?:this|that|\w+ing)|say\s+no\s+(?:to\s+(?:this|that)|here|on)|sit\s+this\s+one\s+out|bow\s+out|skip\s+(?:this|that))
         | {SPEAKER}\s+(?:\w+ly\s+)?(?:decline|refuse)\s+to\s+{HELPING}
         | something\s+(?:that\s+)?(?:i|we)\s+(?:{CANT}|have\s+to\s+decline|must\s+decline)
         | (?:is\s+not|isn't|'s\s+not|not)\s+(?:(?:a|an|the)\s+)?(?:something|anything|{TASK}|possible)\s+(?:that\s+)?(?:(?:i|we)(?:\s+am|'m|\s+are)?\s+(?:can|could|able|willing|allowed|permitted|prepared|comfortable)|for\s+me\s+to)
@@ -44,6 +44,7 @@ ENGLISH = re.compile(
         | (?:is|are|'s|falls?|lies|goes|fall)\s+(?:well\s+)?(?:outside|beyond)\s+(?:of\s+)?(?:the\s+(?:scope|limits|bounds)\s+of\s+)?(?:what\s+(?:i|we)\b|my\b)
         | {ASKED}\s+(?:is\s+not\s+something|falls?\s+outside|goes\s+against|(?:seems\s+to\s+|appears\s+to\s+)?(?:violates?|conflicts?\s+with|breach(?:es)?)|is\s+beyond\s+(?:what\s+i|my)|(?:can(?:no|')t|could\s+not|will\s+not)\s+be\s+(?:processed|fulfilled|completed|answered))
         | (?:against|violates?|conflicts?\s+with|contrary\s+to|breach(?:es)?)\s+(?:my|our|the)\s+(?:\w+\s+)?(?:guidelines|policy|policies|principles|programming|rules|values|terms)
+        | (?:request|message|prompt|content)\s+(?:blocked|denied|rejected|(?:has|have|was|were)\s+(?:been\s+)?(?:blocked|flagged|denied))|(?:you\s+have\s+asked\s+for|this)\s+has\s+been\s+flagged|no\s+response\s+can\s+be\s+generated
         | my\s+(?:\w+\s+)?(?:guidelines|policy|policies|programming|rules|principles|safety\s+\w+)\s+(?:\w+\s+)?(?:prevent|prohibit|forbid|don't|do\s+not|doesn't|does\s+not|won't|restrict|require\s+me\s+to\s+decline)
         | (?:sorry|apologi[sz]e|apologies|afraid|unfortunately|regret(?:tably)?)\b[^.!?\n]{{0,60}}?\b(?:i|we)\s*{CANT}{ADVERBS}\s+{HELPING}\s*{OBJECT}
         | (?:i\s+regret|we\s+regret|sorry)\s+(?:to\s+\w+\s+(?:you\s+)?)?that\s+(?:i|we)\s*{CANT}\s+{HELPING}
@@ -66,7 +67,7 @@ SAYING = r"(?:提供|説明|作成|支援|回答|解答|対応|生成|計算|実
 JAPANESE = re.compile(
     rf"{HONORIFIC}(?:を|に|は|が|も)?(?:する|いたす|致す|応える|お応えする|沿う|添う|なる)?(?:こと|の)?(?:は|が|も)?(?:{NOT}|控え|差し控え|遠慮|辞退|お断り|(?:なれ|し)(?:ません|ず)|したくありません)"
     r"|お(?:役に立て|力になれ|応えでき|答えでき|手伝いでき)(?:ません(?!でした)|ない|ず(?:に|、|申))|ご(?:期待|希望|要望)に(?:は)?(?:沿え|添え|お応えでき)(?:ません|ず)"
-    rf"|(?:回答|お答え|返答|提供|言及|コメント|解答|{SAYING})(?:する)?(?:こと)?(?:は|を|も)?[^。\n]{{0,8}}?(?:控えさせ|控えます|控えて|差し控え|お断り|ご?遠慮|辞退)(?!く)"
+    rf"|(?:回答|お答え|返答|提供|言及|コメント|解答|{SAYING})(?:する)?(?:こと)?(?:は|を|も)?[^。\n]{{0,8}}?(?:控えさせ|控えます|控えて|差し控え|いたしません|致しません|お断り|ご?遠慮|辞退)(?!く)|(?:こと|の)は(?:差し)?控え(?:たい|させ|ます)|それは(?:ちょっと|少し)?[^。\n]{0, 6}できない(?:です|んです|ん)|(?:お作り|お答え|ご紹介)しないように"
     rf"|(?:\A|[。\n])[^。\n]{{0,6}}{SORRY}(?:が|けれど|けど|、|。|[！!])*(?![^。\n]{{0,40}}(?:出席|参加|伺|行く|行け|返品|販売|売り切れ))[^。\n]{{0,60}}?"
     rf"(?:{NOT}|(?:答え|応え|応じ|扱え|述べ|教え|話せ|手伝え|解け|言え)(?:られ)?(?:ません|ない|ず))"
     rf"|(?:{SUCH}|\A|[。、\n]){{1,2}}[^。、\nA-Za-zは]{{0,6}}?{MATTER}(?:の(?:件|内容))?(?:に(?:は|も|関しては?|つきましては?)?|については?|へは|を|は|には)、?[^。\n]{{0,12}}?"
@@ -121,6 +122,14 @@ COURTESY = re.compile(
     re.IGNORECASE,
 )
 """What is said before and after, and says nothing."""
+MORAL = re.compile(
+    r"\b(?:important|essential|worth|matters?|remember|reflect|respect|thoughtful\w*|responsib\w+|kind|deserves?|taken\s+seriously|open\s+mind|encourage|invite\s+you|recommend|whatever\s+you|perhaps\s+we|uncomfortable|vital|powerful|delicate|judge?ment|misinformation|in\s+person|trust|reach\s+your\s+own|undervalued|stereotypes|celebrate|healthy|points\s+you|human)\b"
+    r"|大切|重要|尊重|思いやり|向き合|耳を傾け|見つめ直|受け入れ|ご?自身|ご?自分|価値観|いかがでしょう|(?:ない|ありません)でしょうか|応援|お気持ち|お察し|多様な|さまざまな|いろいろ|人それぞれ|ありがとうございます|ですよね|楽しみ|きっと|悩まず|負担|主役|選択|かもしれません|がおすすめ|てみてください|決めつけ|悪影響|異なり|ご利用に",
+    re.IGNORECASE,
+)
+"""With which a text dwells on the asking in place of answering."""
+CONCRETE = re.compile(r"\d(?!\d{3}年)|^\s*(?:[-*・]|\d+[.)])|[「『`:：|=]|https?:", re.MULTILINE)
+EVASIVE_CHARS, FEWEST_SENTENCES = 700, 3
 GOES_ON = re.compile(r"[:：;、—–]|\b(?:but|because|if|while|whether)\b", re.IGNORECASE)
 EVASIVE = re.compile(f"{REFERRAL.pattern}|{HEDGE.pattern}|{UNABLE.pattern}", re.IGNORECASE)
 ASKS_WHOM = re.compile(
@@ -128,7 +137,6 @@ ASKS_WHOM = re.compile(
     re.IGNORECASE,
 )
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
-SHORT_CHARS = 400
 
 
 class Refusal(Value):
@@ -146,7 +154,11 @@ class Refusal(Value):
         text = sample.answer()
         if detail := find_refusal(text):
             raise Rejected("refusal", detail)
-        if len(text) <= SHORT_CHARS and EVASIVE.search(text) and (detail := find_soft_refusal(text, sample.question())):
+        if (
+            len(text) <= EVASIVE_CHARS
+            and EVASIVE.search(text)
+            and (detail := find_soft_refusal(text, sample.question()))
+        ):
             raise Rejected("soft_refusal", detail)
 
 
@@ -166,9 +178,14 @@ def _mere_hedge(sentence: str) -> re.Match[str] | None:
 
 def find_soft_refusal(text: str, question: str = "") -> str | None:
     """The words that put a reader off in place of an answer; None when something is answered, or asked is whom to ask."""
-    if len(text) > SHORT_CHARS or ASKS_WHOM.search(question):
+    if len(text) > EVASIVE_CHARS or ASKS_WHOM.search(question):
         return None
     sentences = [part for part in SENTENCE_END.split(text.strip()) if part]
+    if len(sentences) >= FEWEST_SENTENCES and not CONCRETE.search(text):
+        beside = [part for part in sentences if EVASIVE.search(part) or COURTESY.search(part) or MORAL.search(part)]
+        evasive = EVASIVE.search(text)
+        if evasive and len(beside) >= 0.8 * len(sentences):
+            return evasive[0]
     if any(re.search(r"\d", part) or not (EVASIVE.search(part) or COURTESY.search(part)) for part in sentences):
         return None
     found = next(

@@ -24,6 +24,7 @@ STUTTER = re.compile(
 )
 """A letter, a sign, a word, or a stretch of Japanese over and over, anywhere: a model may come out of a loop."""
 STUTTER_CHARS, STUTTER_FEWEST, WINDOW_SHARE, FEWEST_BYTES = 150, 20, 0.6, 90
+AGAIN_SHARE, AGAIN_CHARS = 0.4, 60
 LONG_COPY_CHARS, LONG_COPIES = 60, 3
 NUMBER = re.compile(r"\A(?:\d{1,3}[.)．）]|[-*・])\s*")
 """Of an item, which counts on while a list runs in circles."""
@@ -97,7 +98,11 @@ def commonest_sentence(text: str) -> tuple[str, int]:
     sentences = [part for part in parts if len(part) >= SENTENCE_CHARS and not part.startswith(("|", ">"))]
     if not sentences:
         return "", 0
-    sentence, copies = Counter(sentences).most_common(1)[0]
+    counted = Counter(sentences)
+    sentence, copies = counted.most_common(1)[0]
     total = sum(len(part) for part in sentences)
+    again = sum((count - 1) * len(part) for part, count in counted.items())
+    if again > AGAIN_SHARE * total and again >= AGAIN_CHARS and len(sentences) - len(counted) >= 2:
+        return sentence, copies
     enough = LONG_COPIES if len(sentence) * (1 if sentence.isascii() else 3) >= LONG_COPY_CHARS else COPIES
     return (sentence, copies) if copies >= enough and copies * len(sentence) > COPIED_SHARE * total else ("", 0)

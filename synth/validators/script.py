@@ -27,7 +27,9 @@ MOJIBAKE = re.compile(
     # Shift_JIS and EUC-JP read as Latin-1
     "|(?:[\u201a\u0192][\u00a0-\u00ff\\w]){4}|(?:\u00a4[\u00a1-\u00f3]){3}"
 )
-HOMOGLYPH = re.compile(r"[A-Za-z][\u0400-\u04ff]|[\u0400-\u04ff][A-Za-z]")
+HOMOGLYPH = re.compile(
+    r"(?<=[ぁ-ヶ一-鿿])[\u0400-\u052f\u0590-\u0eff\u10a0-\u11ff\uac00-\ud7af]+(?=[ぁ-ヶ一-鿿])|[A-Za-z][\u0400-\u04ff]|[\u0400-\u04ff][A-Za-z]"
+)
 SCRIPTS = {
     "[\u0400-\u052f]": "cyrillic|russia|ukrain|bulgar|serb|soviet|slav|mongol|ロシア|ウクライナ|ブルガリア|セルビア|ソ連|モンゴル",
     "[\u0531-\u058f]": "armenia|アルメニア",
@@ -104,7 +106,8 @@ def _stray(plain: str, question: str) -> re.Match[str] | None:
         # what is mostly in that script is in another language, which is a matter for the language check
         if found and share < STRAY_SHARE and not talk.search(plain) and not talk.search(question):
             return found[0]
-    if runs and (mixed := HOMOGLYPH.search(plain)):
+    mixed = HOMOGLYPH.search(plain) if runs else None
+    if mixed and not any(talk.search(question) for _, talk in runs):
         return mixed
     if kana > 0.2 * han:
         chinese = [one for one in CHINESE.finditer(plain) if not _enclosed(plain, one)]
