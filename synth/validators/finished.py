@@ -119,7 +119,11 @@ def _sentence_left_open(end: str) -> str:
     tail = line[max(line.rfind(stop) for stop in "。！？!?") + 1 :]
     stopped = re.search(r"[ぁ-ん][。！？]", end)
     short = len(tail) >= SHORTEST_TAIL_JA and STOPS_SHORT_JA.search(tail) and not MAY_END_JA.search(tail)
-    if short and (stopped or ITEM.match(line) or len(tail) >= FEWEST_CHARS_JA) and not DOUBLED.search(tail):
+    if (
+        short
+        and (stopped or (ITEM.match(line) and tail[-1] in "をがはにの") or len(tail) >= FEWEST_CHARS_JA)
+        and not DOUBLED.search(tail)
+    ):
         return "inside a sentence"
     manner = len(POLITE.findall(end)) >= 2 and len(tail) >= SHORTEST_TAIL_JA and STEM_JA.search(tail)
     return "inside a sentence" if manner and not POLITE_END.search(tail) and not PLAIN_END_JA.search(tail) else ""

@@ -53,6 +53,10 @@ SPELT_MAIL = re.compile(
 )
 DASHES = re.compile(r"(?<=\d)[\u2010-\u2015\u2212ー](?=\d)")
 DIGIT = re.compile(r"\d")
+FICTIONAL = re.compile(
+    r"\b(?:fake|fictional|fictitious|dummy|made-up|mock|sample data)\b|架空|ダミー|サンプルデータ", re.IGNORECASE
+)
+"""Asked for is data of nobody."""
 FEWEST_DIGITS = 7
 
 
@@ -61,14 +65,14 @@ class Pii(Value):
     number, Japanese postal address.
 
     It works on patterns and check digits alone: names, and addresses without a postal code, are not seen. Data that
-    belongs to nobody is let through: example domains, role mailboxes, free calls, numbers of fiction.
+    belongs to nobody is let through: example domains, role mailboxes, free calls, numbers of fiction, and what a question asks to be made up.
     """
 
     kind: Literal["pii"] = "pii"
 
     def check(self, sample: Sample) -> None:
         """Raise Rejected(`pii`)."""
-        detail = find_pii(subject(sample))
+        detail = None if FICTIONAL.search(sample.question()) else find_pii(subject(sample))
         if detail is not None:
             raise Rejected("pii", detail)
 

@@ -58,4 +58,4 @@ def find_placeholder(text: str, question: str = "") -> str | None:
     if MARKS.search(text) is None:
         return None
     found = PLACEHOLDER.search(prose(text))
-    return None if found is None or ASKED_FOR.search(question) else found[0]
+    return None if found is None or found[0] in question or ASKED_FOR.search(question) else found[0]

@@ -42,7 +42,13 @@ def find_toxic(text: str, words: tuple[str, ...] = (), question: str = "") -> st
     folded = text.casefold()
     lists = (ENGLISH, *(() if folded.isascii() else (JAPANESE,)), *((_listed(words),) if words else ()))
     return next(
-        (one[0] for listed in lists for one in listed.finditer(folded) if one[0] not in question.casefold()), None
+        (
+            one[0]
+            for listed in lists
+            for one in listed.finditer(folded)
+            if one[0].rstrip("s") not in question.casefold()
+        ),
+        None,
     )
 
 
