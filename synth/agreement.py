@@ -18,6 +18,7 @@ from synth.answers import final_answer, same_answer
 from synth.types import Sample, Score, Value
 
 MAJORITY = "majority"
+PASS_RATE = "pass_rate"  # noqa: S105 (no password)
 
 
 class Draw(NamedTuple):
@@ -50,14 +51,17 @@ class Adaptive(Value):
 
     most: int = Field(ge=1, le=100)
     verified: int | None = Field(default=None, ge=1)
+    """How many draws must get the full mark (1) of the verifier."""
+    by: str = ""
+    """The verifier, a scorer of the stage such as `exact_answer`; its only one unless named."""
     per: Literal["prompt", "difficulty"] = "prompt"
     give_up: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _means_something(self) -> Adaptive:
-        if self.verified is None and (self.give_up is not None or self.per == "difficulty"):
+        if self.verified is None and (self.give_up is not None or self.per == "difficulty" or self.by):
             raise ValueError(
-                "give_up and per need a verifier's word: set `verified`, how many verified draws are wanted"
+                "by, give_up and per need a verifier's word: set `verified`, how many verified draws are wanted"
             )
         if max(self.verified or 0, self.give_up or 0) > self.most:
             raise ValueError(f"verified and give_up can be at most `most`, {self.most}")
@@ -90,9 +94,12 @@ def agreed(draws: Sequence[Sample]) -> list[Sample]:
     return scored
 
 
-def pass_rate(draws: Sequence[Draw]) -> float | None:
-    """The share of a prompt's draws that were verified; None when there is none."""
-    return sum(draw.verified for draw in draws) / len(draws) if draws else None
+def pass_rate(draws: Sequence[Draw], rule: Adaptive) -> float:
+    """The share of a prompt's draws that were verified, or without a verifier that say what most of them say."""
+    if rule.verified is None:
+        vote = majority([draw.answer for draw in draws])
+        return vote.votes / len(draws) if vote else 0.0
+    return sum(draw.verified for draw in draws) / max(1, len(draws))
 
 
 def enough(draws: Sequence[Draw], rule: Adaptive) -> bool:

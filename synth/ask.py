@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pydantic import BaseModel, JsonValue
 
@@ -12,14 +12,22 @@ from synth import schema
 from synth.errors import Rejected
 from synth.teacher import Teacher, Unit
 from synth.templates import Templates
-from synth.types import Completion, Message
+from synth.types import EMBEDDINGS, Completion, Message
+
+if TYPE_CHECKING:  # numpy takes a tenth of a second
+    from synth.vectors import Vector
 
 M = TypeVar("M", bound=BaseModel)
 
-FRESH_DRAWS, ANEW_DRAWS = 1000, 10_000
-"""How far apart the draws are of an object asked for once more, and of a unit asked anew: beyond the recipe's own."""
+FRESH_DRAWS, ANEW_DRAWS, TURN_DRAWS = 1000, 10_000, 1_000_000
+"""How far apart the draws are of an object asked for once more, of a unit asked anew, and of a seed drawn again: beyond
+the recipe's own."""
 RAISED_CAP = 2
 """How many times max_tokens a request gets after a reply in which no token was left for the answer."""
+
+
+TEXTS_AT_ONCE = 32
+"""Of one embeddings request: what a server of Text Embeddings Inference takes by default, the least of the known."""
 
 
 class Ask(Protocol):
@@ -42,6 +50,13 @@ class Ask(Protocol):
 
         Raises Rejected for this sample only (`teacher_refused`, `truncated_empty`, `permanent`, ...); a Transient
         failure whose retries are used up, and a Fatal one, pass through to the run.
+        """
+        ...
+
+    async def embed(self, texts: Sequence[str], *, teacher: str) -> list[Vector]:
+        """Ask the named teacher for the vector of each text, in order.
+
+        Raises Rejected as `text` does, and Rejected(`invalid_output`) when it sends another number of vectors.
         """
         ...
 
@@ -87,6 +102,10 @@ class UnitAsk:
             return await asked.complete(asked.request(messages, self.number, raised=self.raised), self.unit)
         except Rejected as error:
             return await self._with_larger_cap(error, asked, messages)
+
+    async def embed(self, texts: Sequence[str], *, teacher: str) -> list[Vector]:
+        """Ask the named teacher for the vector of each text, in order."""
+        return await embed(self.teachers[teacher], texts, self.unit)
 
     async def schema(self, model: type[M], messages: Sequence[Message], *, teacher: str) -> M:
         """Ask the named teacher for an object of `model`, validated; up the ladder while none fits."""
@@ -174,3 +193,17 @@ class UnitAsk:
             raise (error if refused.reason == "permanent" else refused) from None
         self.unit.repairs.append("larger_cap")
         return completion
+
+
+async def embed(asked: Teacher, texts: Sequence[str], unit: Unit) -> list[Vector]:
+    """The vectors of texts from a teacher that serves embeddings, on a unit's account. Raises as `Ask.embed` does."""
+    vectors: list[Vector] = []
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        some: list[JsonValue] = [*texts[start : start + TEXTS_AT_ONCE]]
+        # base64 is a quarter of the bytes; servers that do not know it send numbers, which are read too
+        request = asked.request_to(EMBEDDINGS, {"input": some, "encoding_format": "base64"})
+        found = (await asked.complete(request, unit)).found
+        if len(found) != len(some):
+            raise Rejected("invalid_output", f"{len(found)} vectors came for {len(some)} texts")
+        vectors += found
+    return vectors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,11 +68,12 @@ def _load(
     caps: tuple[str, ...],
     allow_unknown_price: bool,
     rows: int | None,
+    selection: Mapping[str, Any] | None = None,
 ) -> LoadedRecipe:
     from synth.recipe import Overrides, load
 
     budget = dict(_cap(text) for text in caps) | ({"allow_unknown_price": True} if allow_unknown_price else {})
-    overrides: Overrides = Overrides(teachers, seeds, budget, rows)
+    overrides: Overrides = Overrides(teachers, seeds, budget, rows, selection)
     return load(recipe, overrides)
 
 
@@ -109,7 +110,7 @@ def command() -> None:
     """Distil a strong teacher into a checked, deduplicated, scored instruction dataset."""
 
 
-@command.command()
+@command.command(short_help="Check a recipe without sending anything.")
 @_overriding
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
@@ -130,7 +131,7 @@ def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
     return 0
 
 
-@command.command()
+@command.command(short_help="Try a recipe on its first seeds and show the rows.")
 @_overriding
 @click.option("-n", "count", default=3, show_default=True, type=click.IntRange(min=1), help="Seeds to try.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
@@ -143,7 +144,7 @@ def preview(recipe: Path, count: int, out: Path | None, as_json: bool, **overrid
     return console.preview(_load(recipe, **overrides), Options(out, count, write=False), as_json=as_json)
 
 
-@command.command()
+@command.command(short_help="Make the dataset of a recipe, or go on with it.")
 @_overriding
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; runs/NAME unless the recipe says otherwise.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only so many seeds.")
@@ -172,7 +173,7 @@ def run(
     return console.run(_load(recipe, **overrides), Options(out, limit, fresh, reuse, accept_change=accept_change))
 
 
-@command.command()
+@command.command(short_help="Go on, and ask again for what had failed for good.")
 @_overriding
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only so many seeds.")
@@ -185,7 +186,7 @@ def retry(recipe: Path, out: Path | None, limit: int | None, accept_change: bool
     return console.run(_load(recipe, **overrides), Options(out, limit, retry=True, accept_change=accept_change))
 
 
-@command.command()
+@command.command(short_help="Write the dataset again from stored replies alone.")
 @_overriding
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only so many seeds.")
@@ -198,7 +199,49 @@ def export(recipe: Path, out: Path | None, limit: int | None, accept_change: boo
     return console.run(_load(recipe, **overrides), Options(out, limit, offline=True, accept_change=accept_change))
 
 
-@command.command()
+@command.command(short_help="Choose the rows of a run anew, without a request.")
+@_overriding
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
+@click.option("--require", multiple=True, metavar="SCORE=LEAST", help="The least a score may be, as judge=4.")
+@click.option("--at-most", multiple=True, metavar="SCORE=MOST", help="The most a score may be, as pass_rate=0.9.")
+@click.option("--best-of", metavar="SCORE", help="Keep each prompt's best draw by this score, or by `majority`.")
+@click.option("--per-prompt", type=click.IntRange(min=1), help="The most rows of one prompt.")
+def select(
+    recipe: Path,
+    out: Path | None,
+    require: tuple[str, ...],
+    at_most: tuple[str, ...],
+    best_of: str | None,
+    per_prompt: int | None,
+    **overrides: Any,
+) -> int:
+    """Choose the rows of a RECIPE's run anew, by other thresholds than its own. Nothing is asked.
+
+    All draws with their scores and verdicts are kept, so any choice can be made of them again and again. What the
+    recipe says comes back with `synth export RECIPE`.
+    """
+    from synth import console
+    from synth.pipeline import Options
+
+    wanted = {"require": _thresholds(require, "--require"), "at_most": _thresholds(at_most, "--at-most")}
+    given = {"best_of": best_of, "per_prompt": per_prompt, **{name: some for name, some in wanted.items() if some}}
+    selection = {name: value for name, value in given.items() if value is not None}
+    return console.run(_load(recipe, **overrides, selection=selection), Options(out, offline=True))
+
+
+def _thresholds(texts: tuple[str, ...], option: str) -> dict[str, float]:
+    """Thresholds by score."""
+    found: dict[str, float] = {}
+    for text in texts:
+        name, _, value = text.rpartition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is not SCORE=NUMBER", param_hint=option) from None
+    return found
+
+
+@command.command(short_help="Say how far a run is and what it has cost.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(folder: Path, as_json: bool) -> int:
@@ -209,7 +252,7 @@ def status(folder: Path, as_json: bool) -> int:
     return 0
 
 
-@command.command()
+@command.command(short_help="Show rows of a run, or what was refused.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("ids", nargs=-1)
 @click.option("--rejected", is_flag=True, help="Show what was refused.")
@@ -224,7 +267,7 @@ def show(folder: Path, ids: tuple[str, ...], rejected: bool, reason: str, count:
     return 0
 
 
-@command.command()
+@command.command(short_help="Serve the practice teacher, for trying things out.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option(
@@ -249,7 +292,7 @@ def schema() -> int:
     return 0
 
 
-@command.command()
+@command.command(short_help="Show, make or change a sum that several runs share.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--usd", type=float, callback=_dollars, help="Make the account with this total, or change its total.")
 @click.option("--release", type=click.Path(path_type=Path), metavar="FOLDER", help="Give back what a dead run holds.")
@@ -262,7 +305,7 @@ def account(file: Path, usd: float | None, release: Path | None, as_json: bool) 
     return 0
 
 
-@command.command()
+@command.command(short_help="Look over the installation, or a run's store.")
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--repair", is_flag=True, help="Save what can be read of a damaged run.db; the old one stays beside it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -34,10 +34,11 @@ def _on_files(by: bool = True) -> Callable[[Callable[..., Any]], Callable[..., A
     return decorate
 
 
-@click.command()
+@click.command(short_help="Remove rows of files that repeat an earlier one.")
 @_on_files()
 @click.option("--exact", is_flag=True, help="Only texts that are equal but for width, case, blanks and punctuation.")
-@click.option("--threshold", type=click.FloatRange(0, 1, min_open=True), help="Share of n-grams that makes a twin.")
+@click.option("--threshold", type=click.FloatRange(0, 1, min_open=True), metavar="SHARE",
+              help="Share of n-grams in common that makes a twin; by script and length unless given.")  # fmt: skip
 @click.option("--novel-against", "known", multiple=True, metavar="NAME", help="Also remove what this data holds.")
 def dedupe(
     files: tuple[Path, ...],
@@ -57,7 +58,7 @@ def dedupe(
     return 0
 
 
-@click.command()
+@click.command(short_help="Remove rows of files that hold an item of a benchmark.")
 @_on_files()
 @click.option("--against", multiple=True, required=True, metavar="NAME",
               help="A benchmark: a file, or hub:OWNER/NAME[/CONFIGURATION][@SPLIT].")  # fmt: skip
@@ -78,7 +79,7 @@ def decontaminate(
     return 0
 
 
-@click.command()
+@click.command(short_help="Remove rows of files that a check refuses.")
 @_on_files(by=False)
 @click.option("--check", "checks", multiple=True, metavar="KIND",
               help="A validator, or '{kind: length, min_chars: 5}'; finished and refusal if none.")  # fmt: skip
@@ -98,7 +99,7 @@ def validate(
     return 0
 
 
-@click.command()
+@click.command(short_help="Deal rows of files to splits, twins together.")
 @_on_files()
 @click.option("--fractions", default="train=0.9,test=0.1", show_default=True, metavar="NAME=SHARE,...")
 @click.option("--seed", default=0, show_default=True, help="Another number deals the rows anew.")
@@ -114,7 +115,7 @@ def split(files: tuple[Path, ...], out: Path | None, as_json: bool, by: str, fra
     return 0
 
 
-@click.command()
+@click.command(short_help="Score rows of files by what needs no teacher.")
 @_on_files(by=False)
 @click.option("--scorer", "scorers", multiple=True, metavar="YAML",
               help="As in a recipe: '{kind: exact_answer, reference: answer}', where answer is a column.")  # fmt: skip

@@ -105,7 +105,8 @@ def checked(loaded: LoadedRecipe, count: int, refused: Counter[str], *, as_json:
     for stage in recipe.stages:
         checks = ", ".join(validator.kind for validator in stage.validators) or "none"
         scores = ", ".join(scorer.name for scorer in stage.scorers) or "none"
-        draws = f" x {stage.draws} draws" if stage.draws > 1 else ""
+        most = stage.draws if isinstance(stage.draws, int) else stage.draws.most
+        draws = "" if most == 1 else f" x {most} draws" if most == stage.draws else f" x at most {most} draws"
         _out.print(f"    stage {stage.name}: {stage.generator.kind}{draws}; checks {checks}; scores {scores}")
     if recipe.license is None:
         _out.print("    no licence is given, so the result cannot be published")
@@ -142,8 +143,8 @@ def run(loaded: LoadedRecipe, options: Options) -> int:
     }
     if faults and not options.offline:
         _out.print(_board(scoreboard(result.folder, faults)))
-    if manifest.notice:
-        _out.print(manifest.notice, style="yellow", markup=False, soft_wrap=True)
+    for said in (*manifest.declared, *[manifest.notice] * bool(manifest.notice)):
+        _out.print(visible(said), style="yellow", markup=False, soft_wrap=True)
     _out.print(f"dataset  {result.dataset}", soft_wrap=True, markup=False)
     _out.print(f"report   {result.report}", soft_wrap=True, markup=False)
     return _ended(result)
@@ -566,6 +567,14 @@ def _summary(manifest: Manifest) -> None:
         _out.print(
             f"for {_clock(manifest.limited_by_reservation_s)} the budget's reservations held requests back, "
             "not the provider"
+        )
+    if manifest.saved is not None and manifest.saved.prompts:
+        saved = manifest.saved
+        _out.print(
+            f"up to {saved.replies:,} replies{f' ({usd(saved.cost_microusd)})' if saved.cost_microusd else ''} "
+            f"were not bought, as {saved.prompts:,} prompts had been dropped as duplicates (an estimate)",
+            markup=False,
+            soft_wrap=True,
         )
     table = _table("stage", "asked", "drafts", "kept", "refused", right=1)
     if manifest.seeds.refused:

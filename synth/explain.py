@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from synth.endpoint import Endpoint
 from synth.replies import KEY, MODEL, MONEY
-from synth.types import Outcome
+from synth.types import CHAT, EMBEDDINGS, Outcome
 
-NO_CHAT = (200, 404, 405, 501, 505)
+NO_ANSWER = (200, 404, 405, 501, 505)
+ANSWERS = {
+    CHAT: ("chat completions", "base_url usually ends in /v1."),
+    EMBEDDINGS: ("embeddings", "name a server of them."),
+}
 UNFIT = {
     "json_schema": "write structured: prompt (or json_object) for it, as its server seems to ignore JSON schemas.",
     "json_object": "write structured: prompt for it, as its server seems to ignore JSON mode.",
@@ -14,7 +18,7 @@ UNFIT = {
 }
 
 
-def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str) -> str:
+def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str, path: str = CHAT) -> str:
     """Why no later request can work either, from the reply to one and what was found in it."""
     said = " ".join(detail.split())[:300]
     where = f"{endpoint.base_url} (teacher {name!r})"
@@ -31,8 +35,9 @@ def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str) -> st
         return f"{where} redirects to {target}; put the address it ends at into base_url."
     if MODEL.search(said):
         return f"{where} does not serve the model {endpoint.model!r}: {said}"
-    if outcome.status in NO_CHAT:
-        return f"{where} has no chat completions at /chat/completions ({said}); base_url usually ends in /v1."
+    if outcome.status in NO_ANSWER:
+        what, mend = ANSWERS[path]
+        return f"{where} has no {what} at {path} ({said}); {mend}"
     return f"{where} cannot serve this run: {said}"
 
 

@@ -159,7 +159,7 @@ def _repinned(store: Store, before: Fingerprint, now: Fingerprint) -> Fingerprin
         pin = asked["pin_model"]
         if name not in teachers or teachers[name].get("pin_model") == pin:
             continue
-        if not pin or all(read(outcome).model == pin for outcome in store.read_from(name)):
+        if not pin or all(read(outcome, None).model == pin for outcome in store.read_from(name)):
             teachers = {**teachers, name: {**teachers[name], "pin_model": pin}}
     return {**before, "teachers": teachers}
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
-from synth.ask import ANEW_DRAWS, RAISED_CAP, UnitAsk
+from synth.agreement import PASS_RATE, Adaptive, Draw, pass_rate, still_needed
+from synth.answers import final_answer
+from synth.ask import ANEW_DRAWS, RAISED_CAP, TURN_DRAWS, UnitAsk
 from synth.dedupe import TWIN_REASONS, text_of
 from synth.errors import Fatal, FolderError, Interrupted, Rejected, TeacherError, Transient
 from synth.halt import Halt
@@ -17,16 +20,18 @@ from synth.named import KNOWN
 from synth.outcomes import Outcomes
 from synth.progress import Progress
 from synth.recipe import Recipe, Stage
-from synth.scheduler import Channel, in_order, together
-from synth.screen import NOT_NOVEL, Screen
+from synth.scheduler import Channel, gathered, in_order, together
+from synth.scorers import Scorer
+from synth.screen import NOT_NOVEL, SEED_FULL, Screen
 from synth.store import Store
 from synth.teacher import Teacher, Unit
 from synth.templates import Templates
-from synth.types import Draft, Fields, Rejection, Sample, Seed
+from synth.types import Draft, Fields, Rejection, Sample, Score, Seed
 
 T = TypeVar("T")
 
 SEED_BATCH = 256
+WINDOW_PER_ROW = 2
 MOST_PLUGIN_ERRORS = 5
 BEYOND_ASKING = ("plugin_error", "permanent", "empty_question", "invalid_output")
 """Reasons that asking anew does not change, or that were asked about already."""
@@ -42,9 +47,13 @@ class Work(NamedTuple):
     draw: int
     parent: Seed | Sample
     seed_id: str
+    last: bool = True
+    """Whether no other draw of the same parent follows."""
 
 
 Results = list[Sample | Rejection]
+Drawn = list[tuple[Work, Results | TeacherError]]
+"""What came of the draws of one parent."""
 
 
 class Enough(Fatal):
@@ -71,6 +80,8 @@ class Line:
     plugin_errors: int = 0
     scan: bool = False
     """Whether seeds are read to the end when nothing is sent any more: replies of an earlier run may lie there."""
+    waiting: set[str] = field(default_factory=set[str])
+    """Units of later steps that nothing came of yet."""
     idle: int = 0
     """First-stage units left undone in a row since the run stopped sending."""
     wanted_parent: str = ""
@@ -78,17 +89,19 @@ class Line:
     wanted: int = 0
     """Rows that selection will find, as far as the line has come."""
 
-    async def run(self, seeds: Iterator[Seed | Rejection]) -> None:
-        """Send all seeds through all stages.
+    async def run(
+        self, seeds: Iterator[Seed | Rejection], called: Mapping[str, Sequence[Rejection]] = MappingProxyType({})
+    ) -> None:
+        """Send all seeds through all stages, and what is called back, by stage, from the gate on.
 
         Raises FolderError when the store cannot be written; failures of the teacher end up in `halt` and `progress`.
         """
         stages = self.recipe.stages
         out: Channel[Sample] = Channel(self.window)
-        parts = [self._stage(0, stages[0], self._seeds(seeds), out)]
+        parts = [self._stage(0, stages[0], self._seeds(seeds), out, called.get(stages[0].name, ()))]
         for index, stage in enumerate(stages[1:], 1):
             before, out = out, Channel[Sample](self.window)
-            parts.append(self._stage(index, stage, aiter(before), out))
+            parts.append(self._stage(index, stage, aiter(before), out, called.get(stage.name, ())))
         await together(*parts, self._finish(aiter(out)))
 
     async def _seeds(self, seeds: Iterator[Seed | Rejection]) -> AsyncIterator[Seed]:
@@ -102,20 +115,31 @@ class Line:
                 hasty = not self.scan or isinstance(self.halt.error, Interrupted)
                 if isinstance(self.halt.error, Enough) or (hasty and self.idle >= self.window):
                     return
-                self.progress.seeds += 1
+                self.progress.seeds += not seed.turn
                 yield seed
 
     async def _stage(
-        self, index: int, stage: Stage, parents: AsyncIterator[Seed | Sample], out: Channel[Sample]
+        self,
+        index: int,
+        stage: Stage,
+        parents: AsyncIterator[Seed | Sample],
+        out: Channel[Sample],
+        called: Sequence[Rejection],
     ) -> None:
         """One stage: its two steps run side by side, with the ordered gate between them."""
         gate = Gate(self, stage, out if not stage.scorers else Channel(self.window))
 
         async def generate() -> None:
-            units = _units(parents, stage.draws)
+            rule = stage.draws
+            units = _units(parents, 1 if isinstance(rule, Adaptive) else rule)
             if late := self.store.passed_over(stage.name):
                 units = _late_last(units, late)
-            await in_order(units, lambda work: self._generate(index, stage, work), gate.let_through, self.window)
+            if isinstance(rule, Adaptive):
+                await in_order(units, lambda work: self._draw(index, stage, rule, work), gate.let_all, self.window)
+            else:
+                await in_order(units, lambda work: self._generate(index, stage, work), gate.let_through, self.window)
+            for refused in called:
+                await gate.call_back(refused)
             await gate.out.put(None)
 
         async def score() -> None:
@@ -133,7 +157,8 @@ class Line:
         unit = Unit(stage.name, work.id, -2 * index, work.draw)
         parent = work.parent
         seed = parent if isinstance(parent, Seed) else Seed(id=parent.id, fields=parent.fields)
-        ask = UnitAsk(unit, self.teachers, self.templates, self.recipe.language, work.draw)
+        number = work.draw + TURN_DRAWS * seed.turn
+        ask = UnitAsk(unit, self.teachers, self.templates, self.recipe.language, number)
         refused: Results = []
         while True:
             drafts = await self._outcome(stage, work, stage.generator.generate(seed, ask))
@@ -149,8 +174,46 @@ class Line:
             anew = _anew(stage, ask, made) if stage.ask_again else None
             if anew is None:
                 return [*refused, *made]
-            refused += [replace(result, id=f"{result.id}~{anew.number // ANEW_DRAWS}") for result in made]
+            refused += [replace(result, id=f"{result.id}~{_times_anew(anew)}") for result in made]
             ask = anew
+
+    async def _draw(self, index: int, stage: Stage, rule: Adaptive, first: Work) -> Drawn:
+        """Draw for one parent until there is enough, then tell how many of the draws were good.
+
+        When the patience of one draw ends the parent waits as a whole, so that what comes late comes together.
+        """
+        verifier = next((scorer for scorer in stage.scorers if scorer.name == rule.by), None)
+        made: Drawn = []
+        draws: list[Draw] = []
+        while more := still_needed(draws, rule):
+            coming = [_drawn_as(first, number) for number in range(len(made), len(made) + more)]
+            made += zip(
+                coming, await gathered([self._verified(index, stage, verifier, one) for one in coming]), strict=True
+            )
+            failed = [results for _, results in made if isinstance(results, TeacherError)]
+            if failed:
+                parked = next((error for error in failed if isinstance(error, Transient)), None)
+                return made if parked is None else [(first, parked)]
+            draws = [_draw_of(results, rule) for _, results in made if isinstance(results, list)]
+        rate = pass_rate(draws, rule)
+        good = any(isinstance(result, Sample) for _, results in made if isinstance(results, list) for result in results)
+        self.progress.stages[stage.name].drawn(rate, empty=not good if rule.verified is None else not rate)
+        score = Score(name=PASS_RATE, value=rate, detail=f"of {len(draws)} draws")
+        return [(work._replace(last=work.draw == len(made) - 1), _with(score, results)) for work, results in made]
+
+    async def _verified(self, index: int, stage: Stage, verifier: Scorer | None, work: Work) -> Results | TeacherError:
+        """What came of one draw, its samples with what the verifier found."""
+        results = await self._generate(index, stage, work)
+        if verifier is None or isinstance(results, TeacherError):
+            return results
+        ask = UnitAsk(_score_unit(index, stage, work), self.teachers, self.templates, self.recipe.language, work.draw)
+        verified: Results = []
+        for result in results:
+            scored = result if isinstance(result, Rejection) else await self._scored(stage, work, verifier, result, ask)
+            if isinstance(scored, TeacherError):
+                return scored
+            verified.append(scored)
+        return verified
 
     def _validated(self, stage: Stage, sample: Sample) -> Sample | Rejection:
         for validator in stage.validators:
@@ -163,22 +226,32 @@ class Line:
         return sample
 
     async def _score(self, index: int, stage: Stage, work: Work) -> Results | TeacherError:
-        unit = Unit(f"{stage.name}:score", work.id, -2 * index - 1, work.draw)
+        unit = _score_unit(index, stage, work)
         sample = work.parent
         assert isinstance(sample, Sample)
         ask = UnitAsk(unit, self.teachers, self.templates, self.recipe.language, work.draw)
         for scorer in stage.scorers:
-            score = await self._outcome(stage, work, scorer.score(sample, ask))
-            if isinstance(score, Rejection):
-                return [replace(score, id=sample.id, sample=sample)]
-            if isinstance(score, TeacherError):
-                return score
-            sample = replace(sample, scores=(*sample.scores, score))
+            if sample.score(scorer.name) is not None:  # by it the draws were counted
+                continue
+            scored = await self._scored(stage, work, scorer, sample, ask)
+            if isinstance(scored, Rejection):
+                return [scored]
+            if isinstance(scored, TeacherError):
+                return scored
+            sample = scored
         cost = sample.cost_microusd + unit.cost_microusd
         if unit.rungs:
             self.progress.stages[stage.name].climbed(unit.rungs)
         requests, repairs = (*sample.requests, *unit.requests), (*sample.repairs, *unit.repairs)
         return [replace(sample, requests=requests, repairs=repairs, cost_microusd=cost)]
+
+    async def _scored(
+        self, stage: Stage, work: Work, scorer: Scorer, sample: Sample, ask: UnitAsk
+    ) -> Sample | Rejection | TeacherError:
+        score = await self._outcome(stage, work, scorer.score(sample, ask))
+        if isinstance(score, Score):
+            return replace(sample, scores=(*sample.scores, score))
+        return replace(score, id=sample.id, sample=sample) if isinstance(score, Rejection) else score
 
     async def _outcome(self, stage: Stage, work: Work, asking: Awaitable[T]) -> T | Rejection | TeacherError:
         """What a plug-in made, or which of the fates it met."""
@@ -213,6 +286,8 @@ class Line:
     def unfinished(self, step: str, stage: Stage, unit: str, error: TeacherError) -> None:
         """Go on without a unit: parked when its patience ended, left undone when the run stopped sending."""
         count = self.progress.stages[stage.name]
+        if step != self.recipe.stages[0].name:
+            self.waiting.add(unit)
         if not isinstance(error, Transient):
             count.unfinished += 1
             self.idle += stage is self.recipe.stages[0]
@@ -220,6 +295,12 @@ class Line:
         count.parked += 1
         if self.journal:
             self.store.pass_over(step, unit, error.failure, error.detail)
+
+    def start_counting(self, rows: int) -> None:
+        """Go on from so many rows that selection finds."""
+        self.wanted, self.wanted_of_parent, self.wanted_parent, self.idle = rows, 0, "", 0
+        if self.recipe.selection.rows is not None:  # so that little is bought beyond them
+            self.window = max(1, min(self.window, WINDOW_PER_ROW * (self.recipe.selection.rows - rows)))
 
     async def _finish(self, samples: AsyncIterator[Sample]) -> None:
         selection = self.recipe.selection
@@ -273,15 +354,27 @@ class Gate:
         self._stage = stage
         self._screen = line.screen
         self._twins = line.screen.twins.get(stage.name)
+        self._quota = stage.dedupe is not None and stage.dedupe.per_seed is not None
         self._text_of = text_of("question" if stage.dedupe is None else stage.dedupe.by)
         self._count = line.progress.stages[stage.name]
         self._first = stage is line.recipe.stages[0]
+
+    async def let_all(self, _: Work, drawn: Drawn) -> None:
+        """Pass on what came of all draws of a parent."""
+        for work, results in drawn:
+            await self.let_through(work, results)
+
+    async def call_back(self, refused: Rejection) -> None:
+        """Pass a sample on that was kept back before."""
+        if refused.sample is not None:
+            self._count.accepted += not self._stage.scorers
+            await self.out.put(refused.sample)
 
     async def let_through(self, work: Work, results: Results | TeacherError) -> None:
         """Pass on what came of one unit."""
         self._count.units += 1
         if self._first:
-            self._line.progress.seeds_done += work.draw == self._stage.draws - 1
+            self._line.progress.seeds_done += work.last
         if isinstance(results, TeacherError):
             self._line.unfinished(self._stage.name, self._stage, work.id, results)
             return
@@ -305,8 +398,12 @@ class Gate:
                 return _rejection(sample, error)
         if self._twins is None:
             return sample
+        if self._quota and self._screen.is_full(self._stage.name, sample.seed_id):
+            return _rejection(sample, Rejected(SEED_FULL, f"seed {sample.seed_id} has brought enough"))
         match = self._twins.add_batch([sample.id], [self._text_of(sample)])[0]
         if match is None:
+            if self._quota:
+                self._screen.count(self._stage.name, sample.seed_id)
             return sample
         known = match.twin_id.startswith(KNOWN)
         twin = match.twin_id.removeprefix(KNOWN)
@@ -319,13 +416,41 @@ def _anew(stage: Stage, ask: UnitAsk, made: Results) -> UnitAsk | None:
 
     What was cut gets more room; the last time the teacher's stand-in is asked.
     """
-    times = ask.number // ANEW_DRAWS + 1
+    times = _times_anew(ask) + 1
     reasons = {result.reason if isinstance(result, Rejection) else "" for result in made}
     if times > stage.ask_again or reasons & {"", *BEYOND_ASKING}:
         return None
-    number, raised = ask.unit.draw + ANEW_DRAWS * times, RAISED_CAP if reasons & CUT_SHORT else 1
+    raised = RAISED_CAP if reasons & CUT_SHORT else 1
     ask.unit.repairs.append("anew")
-    return replace(ask, number=number, raised=raised, last=times == stage.ask_again)
+    return replace(ask, number=ask.number + ANEW_DRAWS, raised=raised, last=times == stage.ask_again)
+
+
+def _times_anew(ask: UnitAsk) -> int:
+    return ask.number % TURN_DRAWS // ANEW_DRAWS
+
+
+def _score_unit(index: int, stage: Stage, work: Work) -> Unit:
+    return Unit(f"{stage.name}:score", work.id, -2 * index - 1, work.draw)
+
+
+def _drawn_as(work: Work, number: int) -> Work:
+    """Another draw of the same parent."""
+    return work._replace(id=f"{work.parent.id}/{number:02d}", draw=number, last=False)
+
+
+def _draw_of(results: Results, rule: Adaptive) -> Draw:
+    """What is known of a draw: the answer of its first sample, and whether one got the verifier's full mark."""
+    samples = [result for result in results if isinstance(result, Sample)]
+    found = final_answer(samples[0].answer()) if samples else None
+    verified = any((sample.score(rule.by) or 0.0) >= 1 for sample in samples)
+    return Draw(found.text if found else None, verified)
+
+
+def _with(score: Score, results: Results | TeacherError) -> Results | TeacherError:
+    """The same, each sample with one more score."""
+    if isinstance(results, TeacherError):
+        return results
+    return [replace(one, scores=(*one.scores, score)) if isinstance(one, Sample) else one for one in results]
 
 
 def _sample(stage: Stage, work: Work, unit: Unit, place: int, draft: Draft, drafts: int) -> Sample:
@@ -362,9 +487,9 @@ def _rejection(sample: Sample, error: Rejected) -> Rejection:
 
 async def _units(parents: AsyncIterator[Seed | Sample], draws: int) -> AsyncIterator[Work]:
     async for parent in parents:
-        seed_id = parent.id if isinstance(parent, Seed) else parent.seed_id
+        seed_id = parent.seed_id if isinstance(parent, Sample) else parent.first_id() if parent.turn else parent.id
         for draw in range(draws):
-            yield Work(f"{parent.id}/{draw:02d}", draw, parent, seed_id)
+            yield Work(f"{parent.id}/{draw:02d}", draw, parent, seed_id, draw == draws - 1)
 
 
 async def _as_work(samples: AsyncIterator[Sample]) -> AsyncIterator[Work]:

@@ -22,9 +22,12 @@ from synth.budget import Caps, standing
 from synth.datasets.files import write_whole
 from synth.dedupe import Summary
 from synth.dedupe.decontaminate import BenchmarkRecord
+from synth.diversity import Diversity
 from synth.endpoint import Endpoint, Price, Sampling
 from synth.errors import FolderError
 from synth.fingerprint import Change
+from synth.judges import JudgeRecord
+from synth.savings import Saved
 from synth.store import Ledger
 from synth.types import Spend, Value
 
@@ -66,6 +69,8 @@ class SeedsRecord(Value):
     """Seeds dropped because an earlier one says the same."""
     refused: dict[str, int] = {}
     """Seeds dropped for what they hold, by reason."""
+    turns: int = 1
+    """How often the seeds, or those that had brought too little, were drawn to get the rows that were wanted."""
 
 
 class TeacherRecord(Value):
@@ -97,6 +102,21 @@ class RungRecord(Value):
     cost_microusd: int
 
 
+class DrawsRecord(Value):
+    """How the draws of a stage's prompts came out, where their number adapts."""
+
+    prompts: int
+    most: int
+    """Draws that a fixed number for each prompt would have asked for."""
+    made: int
+    pass_rates: tuple[int, ...]
+    """Prompts by the share of good draws: from 0 to 0.1, from 0.1 to 0.2, and so on, and 1 at the end."""
+    hard: int
+    """Prompts of which fewer than half of the draws were good: verified, or of one answer."""
+    hard_empty: int
+    """Of the hard prompts those that ended without a good draw."""
+
+
 class StageRecord(Value):
     """One stage's counts."""
 
@@ -109,10 +129,14 @@ class StageRecord(Value):
     """Refused samples by reason."""
     parked: int = 0
     """Units that brought no usable reply this time and are asked again when the run goes on."""
+    called_back: int = 0
+    """Twins that took the place of what they were twins of, as that was refused later; not among the rejected."""
     rungs: dict[str, RungRecord] = {}
     """How objects were asked for, where a schema was: read as they were, mended, or asked for again."""
     twins: Summary | None = None
     """What its `dedupe` compared."""
+    draws: DrawsRecord | None = None
+    """Where the number of draws adapts, how many it took."""
 
 
 class Manifest(Value):
@@ -127,6 +151,8 @@ class Manifest(Value):
     seeds: SeedsRecord
     teachers: tuple[TeacherRecord, ...]
     stages: tuple[StageRecord, ...]
+    saved: Saved | None = None
+    """What was not bought because a gate had dropped twins before; None when no stage that others follow has one."""
     decontamination: tuple[BenchmarkRecord, ...] = ()
     """The benchmarks that no row may hold an item of."""
     not_selected: dict[str, int] = {}
@@ -135,6 +161,10 @@ class Manifest(Value):
     """Rows by split."""
     scores: dict[str, dict[float, int]] = {}
     """How many rows have which value, to two digits, by score."""
+    judges: tuple[JudgeRecord, ...] = ()
+    """The scorers that ask a teacher, and how far they agree with those that verify."""
+    diversity: tuple[Diversity, ...] = ()
+    """How little the questions and the answers of the rows repeat each other."""
     notice: str = ""
     """One sentence when a file was left out or written otherwise; empty when all is there."""
     ledger: tuple[Ledger, ...]
@@ -181,6 +211,15 @@ class Manifest(Value):
     def unpriced(self) -> tuple[str, ...]:
         """Teachers whose price is unknown: their cost is in no sum here."""
         return tuple(teacher.name for teacher in self.teachers if teacher.price is None)
+
+    @property
+    def declared(self) -> list[str]:
+        """What has to be said of the judges, a sentence each."""
+        return [
+            f"The judge {judge.name!r} asks {judge.model}, which wrote the answers itself; models favour their own."
+            for judge in self.judges
+            if judge.own_answers
+        ]
 
     @property
     def standing(self) -> list[str]:

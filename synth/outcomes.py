@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from pydantic import TypeAdapter
 
@@ -15,7 +16,9 @@ from synth.types import Rejection, Sample
 
 SCHEMA = """
 CREATE TABLE accepted (id TEXT PRIMARY KEY, sample BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE rejected (id TEXT, stage TEXT, rejection BLOB NOT NULL, PRIMARY KEY (id, stage)) WITHOUT ROWID;
+CREATE TABLE rejected (
+    id TEXT, stage TEXT, reason TEXT, twin TEXT, rejection BLOB NOT NULL, PRIMARY KEY (id, stage)
+) WITHOUT ROWID;
 """
 
 ROWS_AT_ONCE = 128
@@ -46,7 +49,7 @@ class Outcomes:
             self._connection.executescript(SCHEMA)
             self._connection.execute("BEGIN")
         self._accepted: list[tuple[str | bytes, ...]] = []
-        self._rejected: list[tuple[str | bytes, ...]] = []
+        self._rejected: list[tuple[str | bytes | None, ...]] = []
 
     def accept(self, sample: Sample) -> None:
         """Record a sample that passed the last stage."""
@@ -56,7 +59,8 @@ class Outcomes:
 
     def reject(self, rejection: Rejection) -> None:
         """Record a refused sample or seed."""
-        self._rejected.append((rejection.id, rejection.stage, REJECTIONS.dump_json(rejection)))
+        told = (rejection.id, rejection.stage, rejection.reason, rejection.twin_id)
+        self._rejected.append((*told, REJECTIONS.dump_json(rejection)))
         if len(self._rejected) >= ROWS_AT_ONCE:
             self._flush()
 
@@ -78,11 +82,49 @@ class Outcomes:
         name, text = found.fetchone() or ("", b"")
         return SAMPLES.validate_json(text) if name == id or name.startswith(f"{id}/") else None
 
-    def _found(self, sql: str) -> sqlite3.Cursor:
+    def sample_of(self, id: str) -> Sample | None:  # noqa: A002
+        """As `known_as`, and else a refused sample with this id or made from it."""
+        sql = "SELECT rejection FROM rejected WHERE id >= ? AND id < ? ORDER BY id"  # a digit comes after a slash
+        refused = (REJECTIONS.validate_json(text).sample for (text,) in self._found(sql, id, f"{id}0"))
+        return self.known_as(id) or next((sample for sample in refused if sample is not None), None)
+
+    def twins_of(self, id: str, stage: str, most: int) -> list[Rejection]:  # noqa: A002
+        """The first few that a stage refused as twins of a sample."""
+        sql = "SELECT rejection FROM rejected WHERE stage = ? AND twin = ? ORDER BY id LIMIT ?"
+        return [REJECTIONS.validate_json(text) for (text,) in self._found(sql, stage, id, most)]
+
+    def twins(self, stage: str, reasons: Collection[str]) -> Iterator[Rejection]:
+        """What a stage refused for one of these reasons, in id order, without its texts."""
+        sql = f"SELECT id, reason, twin FROM rejected WHERE stage = ? AND {_one_of(reasons)} ORDER BY id"  # noqa: S608 (our own names)
+        for id_, reason, twin in self._found(sql, stage, *reasons).fetchall():
+            yield Rejection(id=id_, seed_id="", stage=stage, reason=reason, twin_id=twin)
+
+    def fate(self, id: str, but: Collection[str]) -> Literal["accepted", "rejected", ""]:  # noqa: A002
+        """What became of a sample and what was made from it; rejections of its own for the reasons `but` do not count.
+
+        Empty when nothing came of it yet.
+        """
+        below = "id >= ? AND id < ?"  # a digit comes after a slash
+        if self._found(f"SELECT 1 FROM accepted WHERE {below} LIMIT 1", id, f"{id}0").fetchone():  # noqa: S608
+            return "accepted"
+        sql = f"SELECT 1 FROM rejected WHERE {below} AND NOT (id = ? AND {_one_of(but)}) LIMIT 1"  # noqa: S608
+        return "rejected" if self._found(sql, id, f"{id}0", id, *but).fetchone() else ""
+
+    def refused(self, id: str, stage: str) -> Rejection | None:  # noqa: A002
+        """The rejection of a sample by a stage; None when there is none."""
+        found = self._found("SELECT rejection FROM rejected WHERE id = ? AND stage = ?", id, stage).fetchone()
+        return REJECTIONS.validate_json(found[0]) if found else None
+
+    def take_back(self, id: str, stage: str, reasons: Collection[str]) -> None:  # noqa: A002
+        """Forget the rejection of a sample by a stage for one of these reasons."""
+        sql = f"DELETE FROM rejected WHERE id = ? AND stage = ? AND {_one_of(reasons)}"  # noqa: S608
+        self._found(sql, id, stage, *reasons)
+
+    def _found(self, sql: str, *values: str | int) -> sqlite3.Cursor:
         self._flush()
         if self._broken is not None:
             raise self._broken
-        return self._connection.execute(sql)
+        return self._connection.execute(sql, values)
 
     @contextmanager
     def _sound(self) -> Generator[None]:
@@ -111,3 +153,7 @@ class Outcomes:
         """Close and remove the file."""
         self._connection.close()
         self._path.unlink(missing_ok=True)
+
+
+def _one_of(reasons: Collection[str]) -> str:
+    return f"reason IN ({', '.join('?' * len(reasons))})"

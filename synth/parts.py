@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import orjson
 from pydantic import BaseModel, JsonValue
@@ -29,6 +29,9 @@ from synth.shapes import PARTS, SHAPES, sample_of
 from synth.split import Split, deal
 from synth.types import Completion, Fields, Message, Sample
 from synth.validators import Validator
+
+if TYPE_CHECKING:
+    from synth.vectors import Vector
 
 M = TypeVar("M", bound=BaseModel)
 Scores = dict[str, Counter[float]]
@@ -220,6 +223,10 @@ class NoTeacher:
         """Refuse."""
         raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
 
+    async def embed(self, texts: Sequence[str], *, teacher: str) -> list[Vector]:  # noqa: ARG002
+        """Refuse."""
+        raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
+
     async def schema(self, model: type[M], messages: Sequence[Message], *, teacher: str) -> M:  # noqa: ARG002
         """Refuse."""
         raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
@@ -250,7 +257,9 @@ def _sample(row: Fields, path: Path, number: int, by: str) -> Sample:
     columns = ", ".join(row) or "none"
     if by not in PARTS:
         raise RecipeError(Problem(f"there is no column {by!r}; its columns are {columns}", str(path), number))
-    message = f"its columns are {columns}; one of these shapes is expected: {SHAPES}, or a column's name after --by"
+    message = (
+        f"its columns are {columns}; one of these shapes is expected: {SHAPES} (commands with --by take a column too)"
+    )
     raise RecipeError(Problem(message, str(path), number))
 
 

@@ -24,12 +24,15 @@ from synth.backends.replay import ReplayRun, replay
 from synth.budget import Budget
 from synth.datasets.card import write_card
 from synth.datasets.export import Written, write_dataset, write_rejected
+from synth.diversity import MOST_CHARACTERS, MOST_ROWS, Diversity, measured
 from synth.endpoint import REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.fingerprint import accepted, fingerprint, hold_to, marked, salt_of
 from synth.halt import Halt
+from synth.judges import Judges
 from synth.line import Enough, Line
 from synth.manifest import (
+    DrawsRecord,
     Manifest,
     RecipeRecord,
     RungRecord,
@@ -43,16 +46,19 @@ from synth.manifest import (
 )
 from synth.outcomes import Outcomes
 from synth.progress import Progress, StageCount
-from synth.recipe import LoadedRecipe
+from synth.recipe import LoadedRecipe, Stage
+from synth.report.clusters import clusters
 from synth.report.notebook import in_a_notebook, in_words
 from synth.report.page import write_report
+from synth.savings import Saved, saved
 from synth.scheduler import watched
 from synth.screen import Screen
 from synth.seed_spool import SeedSpool
 from synth.selection import select
 from synth.split import deal
-from synth.store import Store
+from synth.store import Ledger, Store
 from synth.teacher import Teacher
+from synth.turns import in_turns
 from synth.types import Outcome, Rejection, Request, Sample
 from synth.up_to_date import Whole
 
@@ -197,31 +203,41 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
             _budget(loaded, store, halt, options) as budget,
             _teachers(loaded, store, budget, halt, options) as teachers,
         ):
-            stages = {stage.name: StageCount(stage.draws) for stage in loaded.recipe.stages}
+            stages = {stage.name: StageCount(_most_draws(stage)) for stage in loaded.recipe.stages}
             progress = Progress(stages, teachers, budget, spool.unique, warning=_fit_descriptors(teachers))
             if observe is not None:
                 observe(progress, halt)
             outcomes = Outcomes(folder / "outcomes.db", halt.throw)
             try:
                 line = _line(loaded, store, outcomes, progress, halt, screen)
-                await watched(line.run(screen.seeds(spool)), progress.pulse, _patience_s(loaded))
+                whole = options.limit is None
+                going = in_turns(line, lambda: screen.seeds(spool), offline=options.offline, whole=whole)
+                await watched(going, progress.pulse, _patience_s(loaded))
                 if isinstance(halt.error, StoreStopped):
                     raise halt.error  # what room is left is for replies
                 await store.note("finished", _now())
                 kept = _would_lose(loaded, folder, outcomes, _state(halt, progress)) if options.write else ""
                 with _target(folder, vanishing=bool(kept) or not options.write) as target:
                     written = _write(loaded, target, outcomes, screen)
+                    if not options.write:
+                        written = replace(written, notice="")  # a preview deals nothing out
                     seconds = time.monotonic() - began
                     manifest = _manifest(loaded, store, progress, halt, screen, written, started, seconds)
                     write_manifest(target / "manifest.json", manifest)
                     write_card(target, manifest, written.written)
-                    write_report(target / "report.html", manifest, written.examples, written.rejections, written.twins)
+                    told = clusters(manifest, loaded.recipe, outcomes)
+                    write_report(
+                        target / "report.html", manifest, written.examples, written.rejections, written.twins, told
+                    )
             except Stalled as error:
                 (folder / "stalled.txt").write_text(error.stacks, encoding="utf-8")
                 raise
             finally:
                 outcomes.close()
     exit_code, message = _ending(progress, halt)
+    wanted = loaded.recipe.selection.rows
+    if whole and wanted is not None and manifest.row_count < wanted and not message:
+        message = _too_few(manifest, wanted, progress.turns)
     unreturned = "" if isinstance(halt.error, AccountStopped) else budget.unreturned
     message = " ".join(said for said in (message, kept, unreturned) if said)
     return Result(folder, manifest, exit_code, message, written.examples, written.rejections)
@@ -252,9 +268,7 @@ def _line(
 ) -> Line:
     teachers = loaded.recipe.teachers.values()
     window = WINDOW_PER_SLOT * max(each.limits.max_in_flight * len(each.members()) for each in teachers)
-    if loaded.recipe.selection.rows is not None:
-        window = min(window, WINDOW_PER_SLOT * loaded.recipe.selection.rows)  # so that little is bought beyond them
-    return Line(
+    line = Line(
         recipe=loaded.recipe,
         templates=loaded.templates,
         teachers=progress.teachers,
@@ -267,6 +281,8 @@ def _line(
         journal=halt.error is None,
         scan=store.resumed,
     )
+    line.start_counting(0)
+    return line
 
 
 @asynccontextmanager
@@ -416,6 +432,8 @@ class _Written:
     twins: dict[str, Sample]
     """Samples that were kept in place of the shown duplicates."""
     notice: str
+    judges: Judges
+    diversity: tuple[Diversity, ...]
 
 
 def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, screen: Screen) -> _Written:
@@ -425,21 +443,30 @@ def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, screen: Scree
     only = next(iter(loaded.recipe.split.fractions))
     refused: list[str] = []
     examples: list[Sample] = []
+    texts: list[tuple[str, str]] = []
+    judges = Judges(loaded.recipe)
     shown: Counter[str] = Counter()
     rejections: list[Rejection] = []
     end = LAST_ID
 
     def rows() -> Iterator[tuple[str, Sample]]:
         nonlocal end
-        made, stride = 0, 1
+        made, stride, wide = 0, 1, 1
         for chosen in select(outcomes.accepted(), loaded.recipe.selection):
+            if judges.names:
+                judges.see(chosen)
             if isinstance(chosen, Rejection):
                 refused.append(chosen.reason)
                 outcomes.reject(chosen)
                 continue
             if made % stride == 0:
                 examples.append(chosen)
+            if made % wide == 0:
+                texts.append((chosen.question()[:MOST_CHARACTERS], chosen.answer()[:MOST_CHARACTERS]))
             made += 1
+            if len(texts) > 2 * MOST_ROWS:
+                del texts[1::2]
+                wide *= 2
             if len(examples) > 2 * EXAMPLES:  # every second one goes, so that they stay spread over the run
                 del examples[1::2]
                 stride *= 2
@@ -463,7 +490,9 @@ def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, screen: Scree
     known = {name: sample for name, sample in twins.items() if sample is not None}
     few = min(EXAMPLES, len(examples))
     shown_rows = [examples[place * len(examples) // few] for place in range(few)]
-    return _Written(written, dict(Counter(refused)), shown_rows, rejections, known, dealt.notice)
+    return _Written(
+        written, dict(Counter(refused)), shown_rows, rejections, known, dealt.notice, judges, measured(texts)
+    )
 
 
 def _manifest(
@@ -477,6 +506,7 @@ def _manifest(
     seconds: float,
 ) -> Manifest:
     recipe = loaded.recipe
+    ledger = tuple(store.ledger())
     refused = dict(sorted(progress.refused_seeds.items()))
     repeated = refused.pop("repeated_seed", 0)
     teachers = tuple(
@@ -499,6 +529,7 @@ def _manifest(
             count=progress.seeds,
             repeated=repeated,
             refused=refused,
+            turns=progress.turns,
         ),
         teachers=teachers,
         stages=tuple(
@@ -507,19 +538,24 @@ def _manifest(
                 units=count.units,
                 drafts=count.drafts,
                 accepted=count.accepted,
-                rejected=dict(sorted(count.rejected.items())),
+                rejected={reason: number for reason, number in sorted(count.rejected.items()) if number},
                 parked=count.parked,
+                called_back=count.called_back,
                 twins=screen.twins[name].summary() if name in screen.twins else None,
+                draws=_draws_record(count) if count.pass_rates else None,
                 rungs={rung: RungRecord(**asdict(count.rungs[rung])) for rung in sorted(count.rungs)},
             )
             for name, count in progress.stages.items()
         ),
+        saved=_saved(loaded, progress, ledger),
         decontamination=screen.record(),
         not_selected=written.not_selected,
         rows=written.written.rows,
         scores=written.written.scores,
+        judges=written.judges.records({name: teacher.served for name, teacher in progress.teachers.items()}),
+        diversity=written.diversity,
         notice=f"{written.written.notice} {written.notice}".strip(),
-        ledger=tuple(store.ledger()),
+        ledger=ledger,
         budget_microusd=recipe.cap_microusd(),
         caps=recipe.budget,
         changes=accepted(store),
@@ -527,6 +563,30 @@ def _manifest(
         started=started,
         finished=_now(),
         seconds=round(seconds, 3),
+    )
+
+
+def _saved(loaded: LoadedRecipe, progress: Progress, ledger: tuple[Ledger, ...]) -> Saved | None:
+    if all(stage.dedupe is None for stage in loaded.recipe.stages[:-1]):
+        return None
+    counts = progress.stages
+    drafts = {name: count.drafts for name, count in counts.items()}
+    return saved(drafts, {name: count.rejected for name, count in counts.items()}, ledger)
+
+
+def _most_draws(stage: Stage) -> int:
+    return stage.draws if isinstance(stage.draws, int) else stage.draws.most
+
+
+def _draws_record(count: StageCount) -> DrawsRecord:
+    prompts = count.pass_rates.total()
+    return DrawsRecord(
+        prompts=prompts,
+        most=prompts * count.draws,
+        made=count.units,
+        pass_rates=tuple(count.pass_rates[tenth] for tenth in range(11)),
+        hard=count.hard,
+        hard_empty=count.empty,
     )
 
 
@@ -559,6 +619,15 @@ def _ending(progress: Progress, halt: Halt) -> tuple[int, str]:
         reasons = ", ".join(f"{reason} {count}" for reason, count in progress.rejected().most_common(3))
         return 0, f"No row was made; everything was refused ({reasons}): see rejected.jsonl or `synth show --rejected`."
     return 0, ""
+
+
+def _too_few(manifest: Manifest, wanted: int, turns: int) -> str:
+    over = "The seeds were taken once" if turns == 1 else f"The seeds were gone over {turns} times"
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in list(manifest.rejected.items())[:3])
+    return (
+        f"{manifest.row_count:,} of {wanted:,} rows: {over}, and another turn would bring too little"
+        f"{f' (refused: {reasons})' if reasons else ''}; add seeds, or loosen what refuses most."
+    )
 
 
 def _now() -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from synth.budget import Budget
 from synth.teacher import Teacher
 
+HARD = 0.5
+"""A prompt is hard when a smaller share of its draws is good."""
 SHOWN_PAUSE_S = 2.0
 """Shorter ones are part of keeping to a rate."""
 
@@ -28,6 +30,7 @@ class StageCount:
     """One stage's counters."""
 
     draws: int = 1
+    """For each parent; the most where their number adapts."""
     units: int = 0
     drafts: int = 0
     accepted: int = 0
@@ -35,8 +38,32 @@ class StageCount:
     parked: int = 0
     unfinished: int = 0
     """Units left undone because the run stopped sending."""
+    called_back: int = 0
+    """Twins that took the place of what they were twins of, as that was refused later."""
     rungs: dict[str, Rung] = field(default_factory=dict[str, "Rung"])
     """How objects were asked for."""
+    pass_rates: Counter[int] = field(default_factory=Counter[int])
+    """Of the prompts whose draws adapt, how many had a pass rate of so many tenths, rounded down."""
+    hard: int = 0
+    """Of them, those of which fewer than half of the draws were good."""
+    empty: int = 0
+    """Of the hard ones, those without a single good draw."""
+
+    def drawn(self, rate: float, *, empty: bool) -> None:
+        """Count a prompt that got its draws, with the share of them that were good, and whether none was."""
+        self.pass_rates[int(10 * rate)] += 1
+        self.hard += rate < HARD
+        self.empty += rate < HARD and empty
+
+    def take_back(self, reason: str) -> None:
+        """A sample that was refused as a twin went on after all."""
+        self.rejected[reason] -= 1
+        self.called_back += 1
+
+    def expected_draws(self) -> float:
+        """Draws for each parent, as far as it is known."""
+        prompts = self.pass_rates.total()
+        return self.units / prompts if prompts else self.draws
 
     def climbed(self, steps: list[tuple[str, bool, int]]) -> None:
         """Count steps of the ladder by which objects are asked for, and forget them."""
@@ -56,6 +83,8 @@ class Progress:
     teachers: Mapping[str, Teacher]
     budget: Budget
     total_seeds: int | None = None
+    turns: int = 1
+    """How often the seeds, or some of them, were drawn."""
     seeds: int = 0
     refused_seeds: Counter[str] = field(default_factory=Counter[str])
     """By reason, repeated ones included."""
@@ -107,7 +136,7 @@ class Progress:
         done = expected = 0.0
         coming: float = self.total_seeds
         for count in self.stages.values():
-            units = coming * count.draws
+            units = coming * count.expected_draws()
             done, expected = done + count.units, expected + units
             coming = count.accepted * units / max(1, count.units)
         share = min(1.0, done / expected)

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 
 import orjson
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError
 
 from synth import seeds, yaml_places
-from synth.agreement import MAJORITY
+from synth.agreement import MAJORITY, PASS_RATE, Adaptive
 from synth.budget import Caps
 from synth.dedupe import Dedupe
 from synth.dedupe.decontaminate import Decontaminate
 from synth.endpoint import Endpoint
 from synth.errors import Problem, RecipeError
 from synth.generators import Generator
-from synth.scorers import Scorer
+from synth.scorers import VERIFIERS, Scorer
 from synth.seeds import SeedSource
 from synth.selection import Selection
 from synth.split import Split
@@ -37,18 +37,26 @@ V = TypeVar("V", bound=Value)
 SECRET = ("key_variable", "base_url")
 """Fields in which a key may have been typed by mistake: what they hold is never repeated."""
 
-FIELD_OPTIONS = ("question", "reference", "choices", "tests", "entry_point")
+FIELD_OPTIONS = ("question", "reference", "choices", "tests", "entry_point", "per")
 """Where plug-ins name fields that they read."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+Draws = Annotated[
+    Annotated[int, Field(ge=1, le=100), Tag("number")] | Annotated[Adaptive, Tag("rule")],
+    Discriminator(
+        lambda given: "rule" if isinstance(given, dict | Adaptive) else "number"
+    ),  # one error, not one of each
+]
 
 
 class Stage(Value):
     """One straight line: generator, validators, dedupe, scorers."""
 
     name: Name
-    draws: int = Field(default=1, ge=1, le=100)
-    """How many replies to ask for each seed."""
+    draws: Draws = 1
+    """How many replies to ask for each seed: a number, or a rule by which each gets as many as it needs."""
     generator: Generator
     validators: list[Validator] = [Finished(), Refusal()]
     """Given a list, exactly these are applied."""
@@ -120,6 +128,8 @@ class Overrides:
     budget: Mapping[str, Any] | None = None
     """Caps by name, such as `{"usd": 5, "hours": 2}`; the recipe's others stay."""
     rows: int | None = None
+    selection: Mapping[str, Any] | None = None
+    """Fields of `selection` by name, such as `{"require": {"judge": 4}}`; a mapping adds to the recipe's own."""
 
 
 def load(path: str | Path, overrides: Overrides | None = None) -> LoadedRecipe:
@@ -280,8 +290,14 @@ def _overridden(recipe: Recipe, overrides: Overrides) -> Recipe:
         update["seeds"] = seeds.source_from_path(str(Path(overrides.seeds).absolute()))
     if overrides.budget:
         update["budget"] = _changed(Caps, {**recipe.budget.model_dump(), **overrides.budget}, "--budget")
+    selection: dict[str, Any] = dict(overrides.selection or {})
     if overrides.rows is not None:
-        update["selection"] = _changed(Selection, {**recipe.selection.model_dump(), "rows": overrides.rows}, "--rows")
+        selection["rows"] = overrides.rows
+    if selection:
+        own = recipe.selection.model_dump()
+        for name in ("require", "at_most"):
+            selection[name] = {**own[name], **selection.get(name, {})}
+        update["selection"] = _changed(Selection, {**own, **selection}, "selection")
     return recipe.model_copy(update=update)
 
 
@@ -312,11 +328,25 @@ def _filled(recipe: Recipe) -> Recipe:
                 "validators": [fill(validator) for validator in stage.validators],
                 "dedupe": None if stage.dedupe is None else fill(stage.dedupe),
                 "scorers": [fill(scorer) for scorer in stage.scorers],
+                "draws": _verified_by(stage),
             }
         )
         for stage in recipe.stages
     ]
     return recipe.model_copy(update={"stages": stages})
+
+
+def _verified_by(stage: Stage) -> int | Adaptive:
+    """The rule for draws with the stage's only verifier where it names none."""
+    rule, verifiers = stage.draws, _verifiers(stage)
+    if isinstance(rule, int) or rule.verified is None or rule.by or len(verifiers) != 1:
+        return rule
+    return rule.model_copy(update={"by": verifiers[0]})
+
+
+def _verifiers(stage: Stage) -> list[str]:
+    """The scorers that tell right from wrong, by name."""
+    return [scorer.name for scorer in stage.scorers if isinstance(scorer, VERIFIERS)]
 
 
 def _names(recipe: Recipe) -> list[_At]:
@@ -327,6 +357,10 @@ def _names(recipe: Recipe) -> list[_At]:
             found.append((("stages",), Problem(f"{count} stages are called {name!r}; give each its own name")))
     scores = Counter(scorer.name for stage in recipe.stages for scorer in stage.scorers)
     for index, stage in enumerate(recipe.stages):
+        if isinstance(stage.draws, Adaptive) and stage.draws.verified and stage.draws.by not in _verifiers(stage):
+            known = ", ".join(_verifiers(stage)) or "none, such as exact_answer, choice or code_tests"
+            message = f"`verified` needs a verifier among this stage's scorers; name it in `by`: there is {known}"
+            found.append((("stages", index, "draws"), Problem(message)))
         if stage.novel_against and stage.dedupe is None:
             message = "it compares as `dedupe` says, and this stage has none; give it one, such as {by: question}"
             found.append((("stages", index, "novel_against"), Problem(message)))
@@ -345,10 +379,14 @@ def _names(recipe: Recipe) -> list[_At]:
     for name, count in scores.items():
         if count > 1:
             found.append((("stages",), Problem(f"{count} scorers are called {name!r}; set `name` to tell them apart")))
-    wanted = [("require", name) for name in recipe.selection.require]
-    if MAJORITY in scores:
-        message = f"`best_of: {MAJORITY}` gives a score of this name; set `name` to another one"
-        found.append((("stages",), Problem(f"a scorer is called {MAJORITY!r}: {message}")))
+    wanted = [(field, name) for field in ("require", "at_most") for name in getattr(recipe.selection, field)]
+    wanted += [("diverse", name) for name in (recipe.selection.diverse.order if recipe.selection.diverse else ())]
+    for name, giver in ((MAJORITY, "`best_of: majority` gives"), (PASS_RATE, "draws that adapt give")):
+        if name in scores:
+            message = f"a scorer is called {name!r}: {giver} a score of this name; set `name` to another one"
+            found.append((("stages",), Problem(message)))
+    if any(isinstance(stage.draws, Adaptive) for stage in recipe.stages):
+        scores[PASS_RATE] += 1
     if recipe.selection.best_of == MAJORITY:
         if recipe.stages[-1].draws == 1:
             message = f"one draw has no majority; give the stage {recipe.stages[-1].name!r} more `draws`"
@@ -404,7 +442,7 @@ def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[_At]:
             for option in FIELD_OPTIONS:
                 named = getattr(plugin, option, "")
                 for field in (named,) if isinstance(named, str) else named:
-                    if field and field not in fields:
+                    if field and field not in (values if option == "per" else fields):
                         message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
                         found.append((("stages", index, *way, option), Problem(message)))
         fields = {**fields, **_added(stage)}

@@ -17,7 +17,7 @@ import orjson
 
 from synth.errors import Fatal, Rejected, TeacherError, Transient
 from synth.rate_headers import retry_after_s
-from synth.types import Completion, Outcome, Usage
+from synth.types import CHAT, EMBEDDINGS, Completion, Outcome, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,8 @@ KEY = re.compile(
 SCHEME = re.compile(r"HTTP request.{0,20} HTTPS (port|server)", re.IGNORECASE)
 EVENT = re.compile(rb"data:|event:|id:|:")
 """How an event stream begins, which is never asked for: a proxy that streams all the same sends no usable reply."""
+MEMBERS: Mapping[str, str] = {CHAT: "choices", EMBEDDINGS: "data"}
+"""What every good reply has, by the path that was asked."""
 SAID = 300
 """How far into an error its cause is looked for: what follows may quote the prompt."""
 THINK, THOUGHT = "<think>", "</think>"
@@ -103,8 +105,8 @@ def classify(status: int, text: str) -> str:
     return "permanent"
 
 
-def read(outcome: Outcome) -> Completion:
-    """The completion in a reply.
+def read(outcome: Outcome, path: str | None = CHAT) -> Completion:
+    """What is in a reply to a request to some path; None reads it as what it looks like.
 
     Raises Transient, Rejected or Fatal by the tables above; each carries its class as `failure` or `reason`.
     """
@@ -114,14 +116,18 @@ def read(outcome: Outcome) -> Completion:
         document: Any = orjson.loads(outcome.body)
     except orjson.JSONDecodeError:
         document = _loosely(outcome.body)
-    plain = outcome.status == 200 and isinstance(document, dict) and "choices" in document
+    if path is None:
+        looks = [one for one, member in MEMBERS.items() if isinstance(document, dict) and member in document]
+        path = looks[0] if looks else CHAT
+    plain = outcome.status == 200 and isinstance(document, dict) and MEMBERS[path] in document
     if not plain or "error" in document:
         _check(document, outcome)
-    return _completion(cast("dict[str, Any]", document), outcome)
+    reader = _completion if path == CHAT else _vectors
+    return reader(cast("dict[str, Any]", document), outcome)
 
 
 def _check(document: Any, outcome: Outcome) -> None:
-    """Raise what a reply without choices, or with an error, stands for."""
+    """Raise what a reply without its main member, or with an error, stands for."""
     if isinstance(document, list) and document:
         first: Any = cast("list[Any]", document)[0]  # Google wraps its errors in an array
         if outcome.status != 200 or _error(first) is not None:
@@ -246,6 +252,17 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
     )
 
 
+def _vectors(document: dict[str, Any], outcome: Outcome) -> Completion:
+    """The vectors of an embeddings reply."""
+    from synth.vectors import decoded  # numpy takes a tenth of a second
+
+    try:
+        vectors = decoded(document.get("data"))
+    except ValueError as error:
+        raise _failure("malformed", outcome, f"the reply's embeddings are unusable: {error}") from None
+    return Completion("", "stop", _usage(document), str(document.get("model") or ""), found=vectors)
+
+
 def _text(content: Any) -> str:
     """The text of a content field, which some servers send as a list of parts."""
     if not isinstance(content, list):
@@ -275,9 +292,12 @@ def _usage(document: dict[str, Any]) -> Usage:
     cached = cached or _count(counts.get("cache_read_input_tokens")) or 0
     if prompt is not None and not own and not inside:
         prompt += cached + written
+    total = _count(counts.get("total_tokens")) or 0
     if prompt is not None and completion is not None:
         # some leave reasoning out of the completion and count it in the total only: it is paid for
-        completion = max(completion, (_count(counts.get("total_tokens")) or 0) - prompt)
+        completion = max(completion, total - prompt)
+    elif prompt is not None and prompt == total:
+        completion = 0  # as of embeddings, which have none
     cached = min(cached, prompt or 0)
     return Usage(
         prompt_tokens=prompt,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar, cast
 
 from synth.errors import Stalled
@@ -55,6 +55,13 @@ async def _start(
         task.add_done_callback(lambda _: places.release())
         await started.put((value, task))
     await started.put(None)
+
+
+async def gathered(works: Sequence[Coroutine[Any, Any, R]]) -> list[R]:
+    """Do a few pieces of work at once; their results in order."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in works]
+    return [task.result() for task in tasks]
 
 
 async def together(*parts: Coroutine[None, None, None]) -> None:

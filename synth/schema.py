@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 import orjson
@@ -46,8 +47,10 @@ CONTROL = re.compile(r"[\x00-\x1f]")
 OUTSIDE = re.compile(r'"(?:[^"\\]|\\.)*"|(,)(?=\s*[}\]])|([｛｝［］：，])', re.DOTALL)
 
 
+@lru_cache(maxsize=64)  # making one takes a millisecond, and every judgement asks with the same
 def strict_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The JSON schema of a model as strict servers want it: closed objects, every property required."""
+    """The JSON schema of a model as strict servers want it: closed objects, every property required. Not to be changed:
+    all requests share it."""
     return cast("dict[str, Any]", _close(model.model_json_schema()))
 
 

@@ -19,6 +19,7 @@ from synth.types import Message, Rejection, Sample, Seed
 
 CONTAMINATED = "contaminated"
 NOT_NOVEL = "not_novel"
+SEED_FULL = "seed_full"
 REVIEW = "contamination.jsonl"
 
 
@@ -38,6 +39,9 @@ class Screen:
             if stage.dedupe is not None:
                 self.twins[stage.name] = Twins(stage.dedupe)
                 prefill(self.twins[stage.name], stage.novel_against, folder, stage.dedupe.by)
+        self._let_through: dict[str, Counter[str]] = {name: Counter() for name in self.twins}
+        """By stage and seed how many samples passed its gate."""
+        self._per_seed = {one.name: one.dedupe.per_seed for one in loaded.recipe.stages if one.dedupe is not None}
         first = loaded.recipe.stages[0]
         self._known: Twins | None = None
         if first.dedupe is not None and first.novel_against:
@@ -57,6 +61,15 @@ class Screen:
         hit = self._hit([message.content for message in sample.messages])
         if hit is not None:
             raise Rejected(CONTAMINATED, str(hit))
+
+    def is_full(self, stage: str, seed_id: str) -> bool:
+        """Whether as many samples of a seed passed the gate of a stage as its `per_seed` lets through."""
+        most = self._per_seed.get(stage)
+        return most is not None and self._let_through[stage][seed_id] >= most
+
+    def count(self, stage: str, seed_id: str) -> None:
+        """A sample of a seed passed the gate of a stage."""
+        self._let_through[stage][seed_id] += 1
 
     def reviewed(self, rejections: Iterable[Rejection], folder: Path) -> Iterator[Rejection]:
         """The rejections, those for a benchmark written with both texts into a file for review on the way."""

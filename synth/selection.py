@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from synth.agreement import MAJORITY, agreed
+from synth.dedupe import text_of
 from synth.types import Rejection, Sample, Value
+
+Threshold = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Diverse(Value):
+    """Rows in order of score, each only if it is unlike every row taken before it, as in Deita (Liu et al.,
+    arXiv:2312.15685)."""
+
+    by: str = "question"
+    """What is compared: `question`, `answer`, `messages`, or the name of a field."""
+    order: list[str] = Field(min_length=1)
+    """The scores whose product decides which row comes first, such as `[complexity, quality]`."""
+    below: float = Field(gt=0, le=1)
+    """The similarity, as a share of character n-grams in common (Jaccard), that rows stay below."""
+    most: int | None = Field(default=None, ge=1)
+    """The most rows in all: the best ones."""
 
 
 class Selection(Value):
     """Thresholds, the best of several draws, and a target count."""
 
-    require: dict[str, float] = {}
+    require: dict[str, Threshold] = {}
     """The least a score may be, by its name."""
+    at_most: dict[str, Threshold] = {}
+    """The most a score may be, by its name, as `pass_rate` to leave out what is easy."""
     best_of: str = ""
     """Keep, of the draws of one prompt, the best by this score, among equals the first; or `majority`: the first that
     gives the final answer that most of them give."""
@@ -23,6 +45,16 @@ class Selection(Value):
     """The most rows one prompt may bring; 1 when `best_of` is given."""
     rows: int | None = Field(default=None, ge=1)
     """The most rows in all: the first ones in id order."""
+    diverse: Diverse | None = None
+    """Choose, among what the others leave, rows that are unlike each other; all of it is held in memory."""
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Selection:
+        if self.diverse is not None and self.rows is not None:
+            raise ValueError(
+                "`rows` takes the first that come and `diverse` the best of all; give `diverse: {most: ..}`"
+            )
+        return self
 
     def shortfall(self, sample: Sample) -> str:
         """The first threshold that a sample misses, in words; empty when it misses none."""
@@ -30,6 +62,10 @@ class Selection(Value):
             value = sample.score(name)
             if value is None or value < least:
                 return f"{name} is {'missing' if value is None else f'{value:g}'}, at least {least:g} is required"
+        for name, most in self.at_most.items():
+            value = sample.score(name)
+            if value is None or value > most:
+                return f"{name} is {'missing' if value is None else f'{value:g}'}, at most {most:g} is allowed"
         return ""
 
     def kept_per_prompt(self) -> int | None:
@@ -41,8 +77,16 @@ def select(samples: Iterable[Sample], selection: Selection) -> Iterator[Sample |
     """Tell rows from the rest; samples come in id order, and so do the answers to them, prompt by prompt.
 
     It ends with the prompt that brought the last wanted row: what had been asked beyond it depends on timing. Memory is
-    bounded by the draws of one prompt. Rejections carry `below_threshold`, `not_best` or `beyond_target`.
+    bounded by the draws of one prompt, but for `diverse`. Rejections carry `below_threshold`, `not_best`,
+    `beyond_target` or `not_diverse`.
     """
+    if selection == Selection():
+        return iter(samples)  # nothing is asked of them, and looking at each would take a quarter of the export
+    chosen = _by_prompt(samples, selection)
+    return chosen if selection.diverse is None else _unlike(list(chosen), selection.diverse)
+
+
+def _by_prompt(samples: Iterable[Sample], selection: Selection) -> Iterator[Sample | Rejection]:
     rows, most = 0, selection.kept_per_prompt()
     for _, group in itertools.groupby(samples, key=lambda sample: sample.parent_id):
         draws = list(group)
@@ -65,6 +109,27 @@ def select(samples: Iterable[Sample], selection: Selection) -> Iterator[Sample |
                 yield sample
         if selection.rows is not None and rows >= selection.rows:
             return
+
+
+def _unlike(chosen: list[Sample | Rejection], diverse: Diverse) -> Iterator[Sample | Rejection]:
+    from synth.dedupe.diverse import too_similar  # numpy takes a tenth of a second
+
+    text = text_of(diverse.by)
+    samples = [sample for sample in chosen if isinstance(sample, Sample)]
+    samples.sort(key=lambda sample: -math.prod(sample.score(name) or 0.0 for name in diverse.order))
+    refused: dict[str, Rejection] = {}
+    taken = 0
+    for sample, alike in zip(samples, too_similar([text(one) for one in samples], diverse.below), strict=True):
+        if alike is not None:
+            twin, similarity = samples[alike[0]], round(alike[1], 4)
+            detail = f"{similarity:g} of it is in the better row {twin.id}"
+            rejection = _rejection(sample, "not_diverse", detail)
+            refused[sample.id] = replace(rejection, twin_id=twin.id, similarity=similarity)
+        elif taken == diverse.most:
+            refused[sample.id] = _rejection(sample, "beyond_target", f"{diverse.most} rows were wanted")
+        else:
+            taken += 1
+    return (refused.get(one.id, one) if isinstance(one, Sample) else one for one in chosen)
 
 
 def _rejection(sample: Sample, reason: str, detail: str) -> Rejection:

@@ -35,7 +35,7 @@ class Deal(NamedTuple):
     splits: Mapping[str, str]
     """The split of each seed; none of them when there is only one split."""
     notice: str
-    """One sentence when a split is left empty; else empty itself."""
+    """One sentence when a split is left empty that was to have a row at least; else empty itself."""
 
 
 def deal(texts: Iterable[tuple[str, str]], split: Split) -> Deal:
@@ -68,7 +68,7 @@ def deal(texts: Iterable[tuple[str, str]], split: Split) -> Deal:
             dealt[min(spare, key=lambda family: (abs(rows[family] - share * rows.total()), family))] = name
     empty = [name for name in split.fractions if name not in dealt.values()]
     splits = {seed_id: dealt[family] for seed_id, family in first.items()}
-    if not empty or len(sizes) < len(split.fractions):
+    if not empty or rows.total() * split.fractions[empty[0]] < 1:
         return Deal(splits, "")
     what = f"what is nearly the same, numbers aside, or from one seed stays together, and {max(rows.values()):,} of "
     return Deal(splits, f"No row went into the split {empty[0]!r}: {what}{rows.total():,} rows are.")

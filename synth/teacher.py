@@ -28,7 +28,7 @@ from synth.prices import FREE, UNKNOWN, Tariff, recorded
 from synth.rate_headers import allowances
 from synth.replies import FATES, read, usage_of
 from synth.store import Store, Stored
-from synth.types import Completion, Message, Outcome, Request, Spend, Usage
+from synth.types import CHAT, Completion, Message, Outcome, Request, Spend, Usage
 
 PATIENCE_S = 3600.0
 BACKOFF_S = 1.0
@@ -80,6 +80,7 @@ class Tries:
 
     successes_then: int
     """Of the teacher, at the first send."""
+    path: str = CHAT
     began: float = 0.0
     """When it failed first: the time it waits in line before that takes none of its patience."""
     failures: Counter[str] = field(default_factory=Counter[str])
@@ -177,6 +178,17 @@ class Teacher:
         prefix = 0 if len(self._backends) == 1 else zlib.crc32(wire[0]["content"].encode("utf-8", "surrogatepass"))
         return Request(key, self.name, endpoint.model, sent, draw, len(sent) + FRAMING_TOKENS, max_tokens, prefix)
 
+    def request_to(self, path: str, fields: Mapping[str, JsonValue], draw: int = 0, max_tokens: int = 0) -> Request:
+        """Serialise what is asked of a path other than the chat's: `fields` with the model and the sampling's `extra`.
+
+        `max_tokens` is the most that the reply may bring, for the budget.
+        """
+        sent = orjson.dumps({"model": self.endpoint.model, **fields, **self.endpoint.sampling.extra})
+        named = (self.name, str(draw), self._salt, path)
+        key = hashlib.sha256(b"\0".join([*(one.encode() for one in named), sent])).digest()
+        prompt_tokens = len(sent) + FRAMING_TOKENS
+        return Request(key, self.name, self.endpoint.model, sent, draw, prompt_tokens, max_tokens, path=path)
+
     async def complete(self, request: Request, unit: Unit) -> Completion:
         """The completion of a request, from the store when it is there, bought otherwise.
 
@@ -208,7 +220,7 @@ class Teacher:
                 attempt = await self._store.begin(request, unit.stage, unit.id, 0, self._price)
                 self._store.settle(attempt, REUSED, Usage(), 0)  # first: one transaction takes both
                 await self._store.keep(attempt, outcome)
-                completion = read(outcome)
+                completion = read(outcome, request.path)
                 return completion if self.endpoint.pin_model in ("", completion.model) else None
         return None
 
@@ -240,7 +252,7 @@ class Teacher:
         for name, stored in self._store.unsettled():
             if name == self.name:
                 try:
-                    failure, usage = "ok", read(stored.outcome).usage
+                    failure, usage = "ok", read(stored.outcome, None).usage
                 except (Transient, Rejected, Fatal) as error:
                     failure, usage = _named(error), usage_of(stored.outcome)
                 worst = Spend(stored.reserved_microusd, stored.reserved_tokens, 1)
@@ -263,7 +275,7 @@ class Teacher:
             if stored.failure == POISON and not forgiven:
                 raise Transient(POISON, stored.outcome.detail or f"HTTP {stored.outcome.status} every time")
             try:
-                completion = read(stored.outcome)
+                completion = read(stored.outcome, request.path)
                 if self.endpoint.pin_model in ("", completion.model):
                     return completion, self._tariff_of(stored)
             except Rejected as error:
@@ -274,7 +286,7 @@ class Teacher:
         return None, self._tariff
 
     async def _obtain(self, request: Request, unit: Unit) -> Completion:
-        tries = Tries(self._successes)
+        tries = Tries(self._successes, request.path)
         while True:
             failure, result = await self._attempt(request, unit, tries)
             if isinstance(result, Completion):
@@ -334,7 +346,7 @@ class Teacher:
             self.admission.leave()
         result: Completion | Transient | Rejected | Fatal
         try:
-            failure, result = "ok", read(outcome)
+            failure, result = "ok", read(outcome, request.path)
         except (Transient, Rejected, Fatal) as error:
             failure, result = _named(error), error
         usage = result.usage if isinstance(result, Completion) else usage_of(outcome)
@@ -371,7 +383,7 @@ class Teacher:
             again = failure != "unreachable" and bool(tries.failures)
             place.lane.failed(place.sent_at, result.retry_after_s, again=again)
         self._answered = self._answered or outcome.status > 0
-        self._spoken = self._spoken or failure in SPOKEN or b'"choices"' in outcome.body
+        self._spoken = self._spoken or failure in SPOKEN or (tries.path == CHAT and b'"choices"' in outcome.body)
 
     async def _judged(
         self, failure: str, error: Transient | Rejected | Fatal, outcome: Outcome, place: Place, tries: Tries
@@ -379,9 +391,9 @@ class Teacher:
         """Whether a failure of this request, or one that may pass, is one of every request and will not."""
         member = self.endpoint.members()[place.lane.place]
         if isinstance(error, Fatal):
-            return failure, Fatal(explain.unusable(self.name, member, outcome, str(error)))
+            return failure, Fatal(explain.unusable(self.name, member, outcome, str(error), tries.path))
         if failure == "unreachable" and not self._answered and all(lane.streak for lane in self.admission.lanes):
-            return "fatal", Fatal(explain.unusable(self.name, member, outcome, error.detail))
+            return "fatal", Fatal(explain.unusable(self.name, member, outcome, error.detail, tries.path))
         tries.began = tries.began or time.monotonic()
         tries.failures[failure] += 1
         others = self._successes - tries.successes_then
@@ -390,7 +402,7 @@ class Teacher:
         resends = FATES[failure].resends
         if resends is not None and self._is_hopeless(failure, tries, over=tries.failures[failure] > resends):
             await self._store.forgive()  # once the endpoint is mended, what it refused is asked again
-            return failure, Fatal(explain.unusable(self.name, member, outcome, error.detail))
+            return failure, Fatal(explain.unusable(self.name, member, outcome, error.detail, tries.path))
         if failure == "malformed" and tries.failures[failure] > (resends or 0):
             return POISON, Transient(POISON, error.detail)  # whole replies that were paid for: not bought at each rerun
         return failure, error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from synth.types import Sample
 
@@ -11,6 +12,9 @@ KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]")
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
 HANGUL = re.compile(r"[\u1100-\u11ff\uac00-\ud7af]")
 LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
+CHARACTER = f"{KANA.pattern}|{HAN.pattern}"
+LETTER = rf"(?:(?!{CHARACTER})[^\W_]|[\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff])"  # with marks of their own
+UNIT = re.compile(rf"{CHARACTER}|{LETTER}+(?:['\u2019]{LETTER}+|[.,]\d+)*")
 NOT_PROSE = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]*`|https?://[!-'*-~]+|\$\$.*?\$\$|\\\(.*?\\\)|\\\[.*?\\\]|(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9.-]+\.\w+",
     re.DOTALL,
@@ -52,6 +56,11 @@ def letter_counts(text: str) -> tuple[int, int, int, int]:
     """How many letters are kana, kanji (hanzi), hangul and Latin."""
     kana, han, hangul, latin = (sum(map(len, run.findall(text))) for run in LETTER_RUNS)
     return kana, han, hangul, latin
+
+
+def units(texts: Iterable[str]) -> list[list[str]]:
+    """The words of each text, kana and kanji one by one, without punctuation; after NFKC and in lower case."""
+    return [UNIT.findall(unicodedata.normalize("NFKC", text).casefold()) for text in texts]
 
 
 FENCE_LINE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)

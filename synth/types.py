@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, JsonValue
+
+CHAT, EMBEDDINGS = "/chat/completions", "/embeddings"
+"""Where requests go below an endpoint's base URL, by what they ask for."""
 
 TemplateFile = Annotated[str, "template"]
 """The name of a Jinja template beside the recipe, in `../shared`, or of synth's own."""
@@ -36,8 +39,16 @@ class Seed:
     """What varies: one input row. Later stages receive the samples of the stage before as seeds."""
 
     id: str
-    """Its position, zero-padded, so that text order is number order."""
+    """Its position, zero-padded, so that text order is number order; before it `t<turn>-` when it is drawn again."""
     fields: Fields
+    turn: int = 0
+    """How often it was drawn before."""
+    made: tuple[str, ...] = ()
+    """Questions that were made from it in earlier turns, for a generator that is to ask for others."""
+
+    def first_id(self) -> str:
+        """The id under which it was drawn first: rows of all turns belong to it."""
+        return self.id.partition("-")[2] or self.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +156,7 @@ NOTHING = Spend()
 
 
 class Completion(NamedTuple):
-    """The text read from a reply."""
+    """What was read from a good reply: a text, or for a request other than a chat what its reader found."""
 
     text: str
     finish_reason: str
@@ -153,13 +164,15 @@ class Completion(NamedTuple):
     model: str = ""
     """The model the provider says it served."""
     reasoning: str | None = None
+    found: Any = None
+    """The vectors of `/embeddings`; None for a chat."""
 
 
 class Request(NamedTuple):
     """One prompt with its model and sampling, serialised once."""
 
     key: bytes
-    """SHA-256 over the teacher's name, the body, the draw and the salt."""
+    """SHA-256 over the teacher's name, the body, the draw and the salt, and the path where it is no chat."""
     teacher: str
     model: str
     body: bytes
@@ -170,6 +183,8 @@ class Request(NamedTuple):
     max_tokens: int
     prefix: int = 0
     """A number of the prompt's beginning, by which replicas that know it are found."""
+    path: str = CHAT
+    """Where it goes, below the base URL."""
 
 
 class Outcome(NamedTuple):

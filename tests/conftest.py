@@ -10,15 +10,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 import zstandard
 
 ROOT = Path(__file__).parent.parent
-CANARY = f"sk-CANARY{secrets.token_hex(16)}"
-"""The key that every test uses: after the last one, no byte of it may be anywhere."""
+CANARY = os.environ.setdefault("SYNTH_CANARY", f"sk-CANARY{secrets.token_hex(16)}")
+"""The key that every test of every worker process uses: after the last one, no byte of it may be anywhere."""
 KEY_VARIABLES = ("SYNTH_CANARY", "OPENAI_API_KEY", "SOME_KEY", "MY_KEY")
 for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
     if signal.getsignal(number) == signal.SIG_IGN:  # as under nohup, or behind & in a script: processes inherit it
@@ -148,17 +148,21 @@ def _blobs(path: Path) -> Iterator[bytes]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Look for the key in everything that the tests left and printed."""
+    """Look for the key in everything that the tests left, once all workers, whose folders lie in this one's, are done."""
     factory = getattr(session.config, "_tmp_path_factory", None)
-    found = [] if factory is None else traces_of_the_canary(factory.getbasetemp())
-    found = [path for path in found if "test_the_search_finds" not in str(path)]
+    if factory is None or hasattr(session.config, "workerinput"):
+        return
+    found = [path for path in traces_of_the_canary(factory.getbasetemp()) if "test_the_search_finds" not in str(path)]
     if found:
         session.exitstatus = 1
         print(f"\nThe key of the tests was written to {', '.join(map(str, found[:5]))}.")
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """A key in what a test printed fails it."""
-    if CANARY in report.caplog + report.capstdout + report.capstderr:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A key in what a test printed fails it; the report of its teardown has all that was printed."""
+    report = yield
+    if report.when == "teardown" and CANARY in report.caplog + report.capstdout + report.capstderr:
         report.outcome = "failed"
         report.longrepr = "The key of the tests was printed."
+    return report

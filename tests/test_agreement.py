@@ -35,8 +35,9 @@ def test_without_any_answer_there_is_no_majority():
 
 
 def test_the_pass_rate_is_the_share_of_verified_draws():
-    assert pass_rate(draws("aAbA")) == 0.5
-    assert pass_rate([]) is None
+    assert pass_rate(draws("aAbA"), Adaptive(most=4, verified=1)) == 0.5
+    assert pass_rate(draws("aabc"), Adaptive(most=4)) == 0.5
+    assert pass_rate([], Adaptive(most=4)) == 0.0
 
 
 def asked(outcome: str, rule: Adaptive) -> str:

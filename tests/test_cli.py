@@ -293,3 +293,9 @@ def test_a_budget_that_names_no_account_or_cannot_be_reckoned_with_is_refused(wr
     for huge in ("1e300", "tokens=1e30"):
         finished = synth("check", recipe, "--budget", huge)
         assert (finished.returncode, "Traceback" in finished.stderr) == (2, False)
+
+
+def test_the_list_of_commands_fits_80_columns_with_every_sentence_whole(synth) -> None:
+    listed = synth("--help", env={"COLUMNS": "80"}).stdout.split("Commands:\n")[1].splitlines()
+    assert len(listed) > 12
+    assert [line for line in listed if not line.endswith(".") or line.endswith("...") or len(line) > 80] == []

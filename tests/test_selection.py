@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
+
+import pytest
 
 from synth.selection import Selection, select
 from synth.split import Split, split_of
 from synth.types import Message, Rejection, Sample, Score
+
+ROOT = Path(__file__).parent.parent
 
 
 def sample(parent: str, draw: int, judge: float | None = None, text: str = "答え: 3") -> Sample:
@@ -77,3 +83,38 @@ def test_a_seed_is_in_one_split_whatever_the_order_and_shares_are_kept():
         "train",
         "test",
     }
+
+
+def test_rows_are_chosen_anew_without_a_request_and_the_recipes_own_choice_comes_back(synth, tmp_path):
+    recipe = ROOT / "prompts" / "gsm8k"
+
+    def rows() -> list[dict]:
+        return [json.loads(line) for line in (tmp_path / "run" / "rows.jsonl").read_text().splitlines()]
+
+    assert synth("run", recipe, "--out", "run").returncode == 0
+    own, spent = rows(), (tmp_path / "run" / "manifest.json").read_text().count("attempts")
+    chosen = synth("select", recipe, "--out", "run", "--best-of", "majority", "--require", "exact_answer=0")
+    assert chosen.returncode == 0, chosen.stderr
+    assert len(rows()) == len({row["messages"][0]["content"] for row in rows()})
+    assert any(score["name"] == "majority" for row in rows() for score in row["scores"])
+    assert synth("select", recipe, "--out", "run", "--per-prompt", "2").returncode == 0
+    assert len(rows()) > len(own)
+    assert synth("export", recipe, "--out", "run").returncode == 0
+    assert rows() == own
+    assert (tmp_path / "run" / "manifest.json").read_text().count("attempts") == spent
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--require", "judge=4", "no score 'judge'; the scorers are exact_answer"),
+        ("--require", "exact_answer", "'exact_answer' is not SCORE=NUMBER"),
+        ("--at-most", "exact_answer=nan", "at_most.exact_answer=nan: Input should be a finite number"),
+        ("--best-of", "採点", "no score '採点'"),
+    ],
+)
+def test_a_choice_that_cannot_be_made_is_said_in_words(synth, option, value, said):
+    finished = synth("select", ROOT / "prompts" / "gsm8k", option, value)
+    assert finished.returncode == 2
+    assert said in finished.stderr
+    assert "Traceback" not in finished.stderr

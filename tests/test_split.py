@@ -98,3 +98,9 @@ def test_with_a_handful_of_families_no_split_stays_empty():
         assert set(dealt.splits.values()) == {"train", "test"}
         assert dealt.notice == ""
         assert len({dealt.splits[seed] for seed in ("20", "21", "22")}) == 1
+
+
+@pytest.mark.parametrize(("rows", "said"), [(6, False), (9, False), (40, True)])
+def test_an_empty_split_is_told_only_where_it_was_to_have_a_row(rows: int, said: bool) -> None:
+    texts = [(f"{number:08d}", "りんごを何個買いましたか。") for number in range(rows)]
+    assert bool(deal(texts, Split(fractions={"train": 0.9, "test": 0.1})).notice) == said

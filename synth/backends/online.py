@@ -15,7 +15,6 @@ from synth.endpoint import Endpoint
 from synth.errors import Fatal
 from synth.types import Outcome, Request
 
-PATH = "/chat/completions"
 HIDDEN = "[key]"
 
 
@@ -65,7 +64,7 @@ async def online(endpoint: Endpoint, base_url: str) -> AsyncGenerator[Wire | Dis
         headers["Authorization"] = f"Bearer {key}"
     origin = origin_of(base_url)
     tls = await asyncio.to_thread(tls_context) if origin.scheme == "https" else None
-    wire = Wire(origin, PATH, headers, endpoint.limits.deadline_s, tls)
+    wire = Wire(origin, headers, endpoint.limits.deadline_s, tls)
     try:
         if key is None:
             yield wire

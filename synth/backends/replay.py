@@ -16,7 +16,7 @@ import zstandard
 
 from synth.errors import Problem, RecipeError
 from synth.store import connect
-from synth.types import Outcome, Request
+from synth.types import CHAT, Outcome, Request
 
 MISSING = "no reply was recorded for this request"
 
@@ -34,7 +34,9 @@ class ReplayFile:
                     self._replies[place] = reply
 
     async def send(self, request: Request) -> Outcome:
-        """The recorded reply, or a 404 of our own that rejects this sample only."""
+        """The recorded reply to a chat, or an error of our own that rejects this sample only."""
+        if request.path != CHAT:
+            return _not_recorded()
         messages = orjson.loads(request.body)["messages"]
         prompt = next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
         reply = self._replies.get(_place(prompt, request.draw))

@@ -1,4 +1,4 @@
-"""HTTP/1.1 for one purpose: POST some bytes to one address, and tell exactly what came of it.
+"""HTTP/1.1 for one purpose: POST some bytes to one server, and tell exactly what came of it.
 
 Kept connections, one header block serialised once, bodies passed as they are (RFC 9110 and 9112; parsed by llhttp). No
 retry, no redirect, nothing read into the reply. A general client costs four times the CPU of this, which is most of
@@ -182,11 +182,9 @@ class Connection(asyncio.Protocol):
 
 
 class Wire:
-    """A backend: posts to one address over connections that are kept for the next request, the last used first."""
+    """A backend: posts to one server over connections that are kept for the next request, the last used first."""
 
-    def __init__(
-        self, origin: Origin, path: str, headers: dict[str, str], deadline_s: float, tls: ssl.SSLContext | None
-    ):
+    def __init__(self, origin: Origin, headers: Mapping[str, str], deadline_s: float, tls: ssl.SSLContext | None):
         """`headers` go out with every request; `tls` is given exactly for an https origin."""
         self.standing: set[Connection] = set()
         """Every open connection, busy or idle."""
@@ -195,14 +193,16 @@ class Wire:
         self._deadline_s = deadline_s
         self._dialler = Dialler(origin)
         self._idle: list[Connection] = []
-        self._head = _head(origin, path, headers)
+        self._headers = headers
+        self._heads: dict[str, bytes] = {}
+        """The header block by path."""
 
     async def send(self, request: Request) -> Outcome:
         """Send one request; the deadline counts from now to the last byte."""
         began = time.monotonic()
         connection = self._kept(began)
         while connection is not None:
-            await self._exchange(connection, request.body, began)
+            await self._exchange(connection, request, began)
             if connection.written or connection.error != "reset":
                 return await self._outcome(connection, began)
             connection = self._kept(began)  # the server had closed it while it was kept: nothing has been asked yet
@@ -210,7 +210,7 @@ class Wire:
             connection = await self._connected(began)
         except _Failed as failed:
             return Outcome(0, b"", {}, failed.error, failed.detail, False, time.monotonic() - began)
-        await self._exchange(connection, request.body, began)
+        await self._exchange(connection, request, began)
         return await self._outcome(connection, began)
 
     async def close(self) -> None:
@@ -258,8 +258,11 @@ class Wire:
             self.standing.add(connection)  # not before: a cancelled connect of uvloop says made and never lost
         return connection
 
-    async def _exchange(self, connection: Connection, body: bytes, began: float) -> None:
-        waiter, loop = connection.ask(self._head, body), asyncio.get_running_loop()
+    async def _exchange(self, connection: Connection, request: Request, began: float) -> None:
+        head = self._heads.get(request.path)
+        if head is None:
+            head = self._heads[request.path] = _head(self._origin, request.path, self._headers)
+        waiter, loop = connection.ask(head, request.body), asyncio.get_running_loop()
         due = loop.time() + began + self._deadline_s - time.monotonic()
         connection.timer = loop.call_at(due, connection.expire, due)
         try:

@@ -7,6 +7,7 @@ how often it was stopped, or which sends had to be repeated. `manifest.json` and
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -36,6 +37,14 @@ def write_card(folder: Path, manifest: Manifest, written: Written) -> None:
 
 def card(manifest: Manifest, written: Written) -> str:
     """The text of the card."""
+    name = "card.ja.md.j2" if is_japanese(manifest.recipe.language) else "card.md.j2"
+    header = yaml.safe_dump(_header(manifest, written), allow_unicode=True, sort_keys=False, width=1000)
+    used = [line for line in manifest.ledger if line.failure == "ok"]
+    return _environment().get_template(name).render(manifest=manifest, written=written, header=header, used=used)
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("synth", "datasets"),
         autoescape=select_autoescape(),  # for HTML only; Markdown has its own filter
@@ -46,10 +55,7 @@ def card(manifest: Manifest, written: Written) -> str:
     )
     environment.filters["md"] = escaped
     environment.filters["usd"] = usd
-    name = "card.ja.md.j2" if is_japanese(manifest.recipe.language) else "card.md.j2"
-    header = yaml.safe_dump(_header(manifest, written), allow_unicode=True, sort_keys=False, width=1000)
-    used = [line for line in manifest.ledger if line.failure == "ok"]
-    return environment.get_template(name).render(manifest=manifest, written=written, header=header, used=used)
+    return environment
 
 
 def publishable(manifest: Manifest) -> Problem | None:

@@ -22,10 +22,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import orjson
-
 from synth.datasets.files import PARTIAL, whole_file
-from synth.datasets.rows import rejected_row, row
+from synth.datasets.rows import line, rejected_row, row
 from synth.errors import Problem, RecipeError
 from synth.types import Rejection, Sample
 
@@ -78,11 +76,11 @@ def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Ma
         together = files.enter_context(whole_file(folder / "rows.jsonl"))
         for name, sample in rows:
             split = splits.get(name) or splits.setdefault(name, open_split(name))
-            line = orjson.dumps(row(sample, teachers))
-            split.add(line)
+            text = line(row(sample, teachers))
+            split.add(text)
             for score in sample.scores:
                 scores.setdefault(score.name, Counter())[float(f"{score.value:.2g}")] += 1
-            whole = b'%b,"split":"%b"}\n' % (line[:-1], name.encode())
+            whole = b'%b,"split":"%b"}\n' % (text[:-1], name.encode())
             content.update(whole)
             together.write(whole)
         if not splits:
@@ -106,7 +104,7 @@ def write_rejected(rejections: Iterable[Rejection], path: Path) -> dict[str, int
     counts: dict[str, int] = {}
     with whole_file(path) as file:
         for rejection in rejections:
-            file.write(orjson.dumps(rejected_row(rejection), option=orjson.OPT_APPEND_NEWLINE))
+            file.write(line(rejected_row(rejection)) + b"\n")
             counts[rejection.reason] = counts.get(rejection.reason, 0) + 1
     return counts
 

@@ -6,42 +6,30 @@ that TRL gives a meaning of its own (`prompt`, `completion`, `labels`, `tools`, 
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TypedDict
+
+import orjson
 
 from synth.types import Message, Rejection, Sample, Score
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-class MessageColumns(TypedDict):
-    """One turn."""
-
-    role: str
-    content: str
-    reasoning_content: str | None
-
-
-class ScoreColumns(TypedDict):
-    """One score."""
-
-    name: str
-    value: float
-    detail: str
-
-
 class Row(TypedDict):
     """One row of the dataset, in column order."""
 
     id: str
-    messages: list[MessageColumns]
+    messages: Sequence[Message]
     seed_id: str
     teacher: str
-    scores: list[ScoreColumns]
+    scores: Sequence[Score]
     cost_microusd: int
-    repairs: list[str]
-    requests: list[str]
+    repairs: Sequence[str]
+    requests: Sequence[str]
 
 
 class RejectedRow(TypedDict):
@@ -54,9 +42,9 @@ class RejectedRow(TypedDict):
     detail: str
     twin_id: str | None
     similarity: float | None
-    messages: list[MessageColumns]
-    scores: list[ScoreColumns]
-    repairs: list[str]
+    messages: Sequence[Message]
+    scores: Sequence[Score]
+    repairs: Sequence[str]
 
 
 def row(sample: Sample, teachers: Mapping[str, str]) -> Row:
@@ -66,13 +54,13 @@ def row(sample: Sample, teachers: Mapping[str, str]) -> Row:
     """
     return Row(
         id=sample.id,
-        messages=_messages(sample.messages),
+        messages=sample.messages,
         seed_id=sample.seed_id,
-        teacher=writable(sample.model or teachers[sample.stage]),
-        scores=_scores(sample.scores) if sample.scores else [],
+        teacher=sample.model or teachers[sample.stage],
+        scores=sample.scores,
         cost_microusd=sample.cost_microusd,
-        repairs=list(sample.repairs),
-        requests=list(sample.requests),
+        repairs=sample.repairs,
+        requests=sample.requests,
     )
 
 
@@ -84,30 +72,19 @@ def rejected_row(rejection: Rejection) -> RejectedRow:
         seed_id=rejection.seed_id,
         stage=rejection.stage,
         reason=rejection.reason,
-        detail=writable(rejection.detail),
+        detail=rejection.detail,
         twin_id=rejection.twin_id,
         similarity=rejection.similarity,
-        messages=_messages(sample.messages) if sample else [],
-        scores=_scores(sample.scores) if sample else [],
-        repairs=list(sample.repairs) if sample else [],
+        messages=sample.messages if sample else (),
+        scores=sample.scores if sample else (),
+        repairs=sample.repairs if sample else (),
     )
 
 
-def writable(text: str) -> str:
-    """The text with lone surrogates, which no UTF-8 file can hold, replaced by U+FFFD."""
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
-
-
-def _messages(messages: Iterable[Message]) -> list[MessageColumns]:
-    return [
-        MessageColumns(
-            role=message.role,
-            content=writable(message.content),
-            reasoning_content=None if message.reasoning_content is None else writable(message.reasoning_content),
-        )
-        for message in messages
-    ]
-
-
-def _scores(scores: Iterable[Score]) -> list[ScoreColumns]:
-    return [ScoreColumns(name=score.name, value=score.value, detail=writable(score.detail)) for score in scores]
+def line(columns: Row | RejectedRow) -> bytes:
+    """The row as one line of JSON, without its end; lone surrogates, which no UTF-8 file can hold, become U+FFFD."""
+    try:
+        return orjson.dumps(columns)
+    except orjson.JSONEncodeError:
+        text = json.dumps(columns, default=asdict, ensure_ascii=False)
+        return orjson.dumps(json.loads(_SURROGATE.sub("\ufffd", text)))

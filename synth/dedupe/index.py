@@ -51,6 +51,10 @@ class Found(NamedTuple):
     kept: Flags
 
 
+MET_NONE = Found(np.array([-1]), np.zeros(1), np.ones(1, np.bool_))
+"""What is found of one text that shares no key with another."""
+
+
 class Entries(NamedTuple):
     """The band keys of a batch, sorted by bucket and then by text."""
 
@@ -73,6 +77,8 @@ class Index:
         self.room = 0
         """How many texts may come at once: with more the buckets would not be doubled when it is time."""
         self.histogram: I64 = np.zeros(STEPS, np.int64)
+        self.lowest: float = 1.0 if least is None else least
+        """The lowest similarity from which a text was a twin; it differs with their scripts and lengths."""
         self._given = least
         self._blocked = blocked
         self._packed: list[bytes] = []
@@ -94,7 +100,10 @@ class Index:
             [blake2b(figure.encode("utf-8", "surrogatepass"), digest_size=8).digest() for figure in figures]
         )
         salts = np.frombuffer(codes, "<u8").astype(np.uint64)
-        found = self._insert(new.minima, salts, partial(self._settle, new, salts))
+        if len(texts) == 1 and self._blocked is None and self._put(new.minima, salts):
+            found = MET_NONE
+        else:
+            found = self._insert(new.minima, salts, partial(self._settle, new, salts))
         self._loose += [texts[row] for row in np.flatnonzero(found.kept).tolist()]
         while len(self._loose) >= BLOCK:
             self._packed.append(self._pack.compress("\n".join(self._loose[:BLOCK]).encode("utf-8", "surrogatepass")))
@@ -103,11 +112,27 @@ class Index:
             self._grow(2 * len(self._used))
         return list(zip(found.twin.tolist(), found.similarity.tolist(), found.kept.tolist(), strict=True))
 
+    def _keys(self, minima: U64, salts: U64) -> tuple[I64, U16]:
+        """Of each text and band the bucket, and what tells its entries apart there."""
+        keys = ((minima + salts[:, None] + BAND_SALTS) * MULTIPLIER).ravel()
+        return (keys >> self._shift).astype(np.int64), (keys >> (self._shift - TAG_BITS)).astype(np.uint16)
+
+    def _put(self, minima: U64, salts: U64) -> bool:
+        """Insert one text if it meets none and has a bucket for each band, as most have: in a third of the time."""
+        slots, tags = self._keys(minima, salts)
+        if len(set(slots.tolist())) < BANDS or (self._tags[slots] == tags[:, None]).any():
+            return False
+        fits = self._used[slots] < WAYS
+        slots, tags = slots[fits], tags[fits]
+        way = self._used[slots]
+        self._tags[slots, way], self._places[slots, way], self._used[slots] = tags, self.count, way + 1
+        self._minima[self.count], self._salts[self.count] = minima[0], salts[0]
+        self.count, self.room = self.count + 1, self.room - 1
+        return True
+
     def _insert(self, minima: U64, salts: U64, settle: Settle | None) -> Found:
         """Put what is kept into the buckets; all of it, when nothing is to be settled."""
-        keys = (minima + salts[:, None] + BAND_SALTS) * MULTIPLIER
-        slots = (keys >> self._shift).astype(np.int64).ravel()
-        tags = (keys >> (self._shift - TAG_BITS)).astype(np.uint16).ravel()
+        slots, tags = self._keys(minima, salts)
         rank = np.arange(slots.size, dtype=np.uint64)
         order = (np.sort(slots.astype(np.uint64) << HALF | rank) & np.uint64(UINT32)).astype(np.int64)
         rows, slots, tags = order // BANDS, slots[order], tags[order]
@@ -140,6 +165,7 @@ class Index:
         least += (SHORT_LEAST - least) * np.clip((SHORT - new.sizes) / (SHORT - SHORTEST), 0, 1)
         if self._given is not None:
             least[:] = self._given
+        self.lowest = min(self.lowest, float(least.min(initial=1)))
         count = len(salts)
         code, _ = _distinct(later << 32 | earlier)
         later, earlier = code >> 32, code & UINT32

@@ -31,10 +31,13 @@ AT_TIMES = "-!().#~"
 """Marks that mean something in some places."""
 BELOW = [chr(code) for code in range(SCRIPTS_START)]
 KEPT = [c for c in BELOW if (unicodedata.category(c) in ("Sm", "So", "Sc") and c != "~") or c in "^%&*/"]
-IDLE = [c for c in BELOW if unicodedata.category(c)[0] in "PS" and c not in KEPT and c not in AT_TIMES + "_"]
+IDLE = [c for c in BELOW if unicodedata.category(c)[0] in "PS" and c not in KEPT and c not in AT_TIMES + ",_"]
 IDLE_MARKS = re.compile(f"[{''.join(map(re.escape, IDLE))}]+")
 UNMEANT_BYTES = bytes(code for code in range(128) if chr(code) not in (*KEPT, *AT_TIMES))
 IDLE_BYTES = bytes(ord("," if chr(code) in IDLE else chr(code).lower()) for code in range(128)) + bytes(128)
+BLANK_BYTES = bytes(32 if chr(code).isspace() or chr(code) in ",_" else code for code in range(128)) + bytes(128)
+BANG = re.compile(rb"!(?<=[a-z]{2}!)!*(?!=)")
+"""Marks after a word, by far the most of them, which are no factorial: found in a twentieth of the time."""
 NARROW = bytes(IDLE_BYTES[(low + 0x20) % 128] for low in range(256))
 """From the lower byte of a full-width character to ASCII: as in NFKC, which takes far longer where it finds any."""
 
@@ -68,6 +71,10 @@ DIGITS = {word: str(value) if value < 20 else chr(0x6C + value) for value, word 
 KANJI_DIGITS = {kanji: str(value) for value, kanji in enumerate(KANJI[:11])}
 # a star is an operator between two operands, else emphasis
 STAR = r"(?<=[\w)\x80-\x9f] \*)(?= [\w(\x80-\x9f])"
+IS_FIGURE = [chr(code).isdigit() or chr(code) in (*KEPT, *AT_TIMES) for code in range(128)]
+ZERO_BYTES = bytes(ord("0") if IS_FIGURE[code] else code for code in range(128)) + bytes(128)
+FIGURE_BYTES = bytes(code if IS_FIGURE[code] else 32 for code in range(128)) + bytes(128)
+"""What ASCII_FIGURE does where no star is: blanks stand around every sign that was kept."""
 KANJI_NUMBER = (
     rf"(?<=[{KANJI}])(?!(?<=一)[緒般番部方致定体切生種覧気旦応流概見]|(?<=十)分[にな])(?<![統唯均同単].)[{KANJI}]*"
 )
@@ -88,19 +95,22 @@ def normalise(text: str) -> str:
         for mark in USUAL:
             text = text.replace(mark, ",")
         text = WIDE.sub(_narrow, text.replace("\u00a0", " "))
-    if text.isascii():
-        coded = text.encode().translate(IDLE_BYTES).replace(b". ", b", ").rstrip(b".")
-        folded, signs = coded.decode(), ASCII_SIGN if coded.translate(None, UNMEANT_BYTES) else None
-    else:
-        if RARE.search(text):
-            text = MIXED.sub(r" \g<0>", RAISED.sub(r"^\g<0>", text))  # NFKC makes 10⁸ the number 108
-            text = LONG.sub("ー", INVISIBLE.sub("", unicodedata.normalize("NFKC", text)))
-            text = text.replace("−", "-").replace("–", "-").replace("‐", "-").replace("〜", "~")
-        folded = unicodedata.normalize("NFKC", text).casefold().replace("\u2044", "/")
-        folded = IDLE_MARKS.sub(",", folded)
-        signs = SIGN if SIGN.search(folded) else None
-    if signs is not None:
-        folded = signs.sub(r" \g<0> ", IDLE_HERE.sub(",", folded))
+    if text.isascii():  # without splitting it into words, which takes longer than all the rest
+        coded = BANG.sub(b",", text.encode().translate(IDLE_BYTES)).replace(b". ", b", ").rstrip(b".")
+        if coded.translate(None, UNMEANT_BYTES):
+            coded = ASCII_SIGN.sub(r" \g<0> ", IDLE_HERE.sub(",", coded.decode())).encode()
+        coded = coded.replace(b", ", b" ").translate(BLANK_BYTES)
+        while b"  " in coded:
+            coded = coded.replace(b"  ", b" ")
+        return coded.strip(b" ").decode()
+    if RARE.search(text):
+        text = MIXED.sub(r" \g<0>", RAISED.sub(r"^\g<0>", text))  # NFKC makes 10⁸ the number 108
+        text = LONG.sub("ー", INVISIBLE.sub("", unicodedata.normalize("NFKC", text)))
+        text = text.replace("−", "-").replace("–", "-").replace("‐", "-").replace("〜", "~")
+    folded = unicodedata.normalize("NFKC", text).casefold().replace("\u2044", "/")
+    folded = IDLE_MARKS.sub(",", folded)
+    if SIGN.search(folded):
+        folded = SIGN.sub(r" \g<0> ", IDLE_HERE.sub(",", folded))
     words = " ".join(folded.replace(",", " ").replace("_", " ").split())
     return words if words.isascii() else BESIDE_CJK.sub("", words)
 
@@ -109,11 +119,18 @@ def _narrow(match: re.Match[str]) -> str:
     return match[0].encode("utf-16-le")[::2].translate(NARROW).decode()
 
 
-def masked(plain: str) -> tuple[str, str]:
+def masked(plain: str, with_words: bool = True) -> tuple[str, str]:
     """A normalised text with each figure as `0`, and the figures in their order: texts that differ in these alone
-    are one template and different questions.
+    are one template and different questions. Where it is known that no word is a number, `with_words` may be false.
     """
-    words = plain.split(" ")
-    read = plain if DIGITS.keys().isdisjoint(words) else " ".join([DIGITS.get(word, word) for word in words])
+    read = plain
+    if with_words and not DIGITS.keys().isdisjoint(words := plain.split(" ")):
+        read = " ".join([DIGITS.get(word, word) for word in words])
+    if read.isascii() and "*" not in read:
+        coded = read.encode()
+        frame = coded.translate(ZERO_BYTES)
+        while b"00" in frame:
+            frame = frame.replace(b"00", b"0")
+        return frame.decode(), " ".join(coded.translate(FIGURE_BYTES).decode().split())
     pieces = (ASCII_FIGURE if plain.isascii() else FIGURE).split(read)  # every second piece is a figure
     return "0".join(pieces[::2]), " ".join([KANJI_DIGITS.get(figure, figure) for figure in pieces[1::2]])

@@ -10,7 +10,6 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from itertools import accumulate, takewhile
 from typing import Literal
 
@@ -21,6 +20,8 @@ from synth.types import Sample, Value
 
 AT_ONCE, MOST_CHARACTERS = 1 << 10, 1 << 18
 """Texts, and characters of texts, for the sake of memory and caches."""
+FEW = 4
+"""Texts that are sooner searched for number words one by one."""
 EXAMPLES = 10
 
 
@@ -42,6 +43,8 @@ class Dedupe(Value):
     0.6 for Japanese and Chinese, and more for texts of a few words, where one other word asks for something else."""
     per_template: int | None = Field(default=None, ge=1)
     """How many texts that differ only in their numbers are kept; all of them unless given."""
+    per_seed: int | None = Field(default=None, ge=1)
+    """How many new texts of one seed, such as a topic, go on; all of them unless given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Summary(Value):
     pairs: tuple[int, ...]
     """Of the pairs that were looked at, how many had a similarity from 0 to 0.05, from 0.05 to 0.1, and so on; those
     far below the threshold are estimated."""
+    threshold: float | None = None
+    """The lowest similarity that made a twin; texts of a few words needed more. None when only equals counted."""
     sizes: dict[int, int]
     """How many clusters there are of so many texts, the one that was kept among them."""
     largest: tuple[tuple[str, int], ...]
@@ -70,21 +75,24 @@ class Twins:
 
     def __init__(self, dedupe: Dedupe) -> None:
         self._index = None
+        self._counting: Callable[[list[str]], list[bool]] = lambda fresh: [True] * len(fresh)
         if dedupe.near:
             from synth.dedupe.index import Index  # numpy takes a tenth of a second
+            from synth.dedupe.sketch import counting
 
+            self._counting = counting
             self._index = Index(dedupe.threshold, None if dedupe.per_template is None else self._over)
         self._per_template = dedupe.per_template
-        self._kept: dict[bytes, int] = {}
-        """By the digest of a text let through its place: the first has 0."""
-        self._told: dict[bytes, tuple[int, float, Kind]] = {}
+        self._kept: dict[int, int] = {}
+        """By the hash (64 bits) of a text let through its place: the first has 0."""
+        self._told: dict[int, tuple[int, float, Kind]] = {}
         """What was said of a text that was not let through, since the same is said of its copies."""
         self._ids: list[str] = []
         self._twins = array("I")
         """Of each text let through how many twins it has had."""
         self._frames: list[str] = []
         """The templates of the texts at hand."""
-        self._templates: dict[bytes, tuple[int, int]] = {}
+        self._templates: dict[int, tuple[int, int]] = {}
         """The place of the first text of a template, and how many were let through."""
 
     def add(self, id: str, text: str) -> Match | None:  # noqa: A002 (the word of the design)
@@ -100,12 +108,13 @@ class Twins:
             end = start + max(1, sum(1 for _ in takewhile(MOST_CHARACTERS.__ge__, lengths)))
             # marks alone have only their like for twins
             plains = [normalise(text) or " ".join(text.split()) for text in texts[start:end]]
-            digests = [blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=8).digest() for plain in plains]
-            new: dict[bytes, int] = {}
+            digests = [hash(plain) for plain in plains]
+            new: dict[int, int] = {}
             for row, digest in enumerate(digests):
                 if digest not in self._kept and digest not in self._told:
                     new.setdefault(digest, row)
-            read = [masked(plains[row]) for row in new.values()]
+            fresh = [plains[row] for row in new.values()]
+            read = list(map(masked, fresh, self._counting(fresh) if len(fresh) >= FEW else [True] * len(fresh)))
             self._frames = [frame for frame, _ in read]
             if self._index is None or not read:
                 found = [(-1, 0.0, not over) for over in self._over([True] * len(read))]
@@ -119,8 +128,8 @@ class Twins:
                 self._ids.append(ids[start + row])
                 self._twins.append(0)
                 if self._per_template is not None:
-                    first, count = self._templates.get(_key(frame), (self._kept[digest], 0))
-                    self._templates[_key(frame)] = first, count + 1
+                    first, count = self._templates.get(hash(frame), (self._kept[digest], 0))
+                    self._templates[hash(frame)] = first, count + 1
             for row, digest in enumerate(digests):
                 place, similarity, kind = self._told.get(digest) or (self._kept[digest], 1.0, "exact")
                 if new.get(digest) == row and kind == "exact":
@@ -131,14 +140,14 @@ class Twins:
         return matches
 
     def _first_of(self, frame: str) -> tuple[int, float, Kind]:
-        return self._templates[_key(frame)][0], 1.0, "template"
+        return self._templates[hash(frame)][0], 1.0, "template"
 
     def _over(self, free: list[bool]) -> list[bool]:
         """Which of the texts at hand that have no twin are too many of their template."""
         over: list[bool] = []
-        counts: Counter[bytes] = Counter()
+        counts: Counter[int] = Counter()
         for frame, alone in zip(self._frames, free, strict=True):
-            key = _key(frame)
+            key = hash(frame)
             had = self._templates.get(key, (0, 0))[1] + counts[key]
             over.append(alone and self._per_template is not None and had >= self._per_template)
             counts[key] += alone and not over[-1]
@@ -150,6 +159,7 @@ class Twins:
         largest = sorted(range(len(self._twins)), key=lambda place: (-self._twins[place], place))[:EXAMPLES]
         return Summary(
             pairs=() if self._index is None else tuple(self._index.histogram.tolist()),
+            threshold=None if self._index is None else round(self._index.lowest, 4),
             sizes=dict(sorted(sizes.items())),
             largest=tuple((self._ids[place], self._twins[place] + 1) for place in largest if self._twins[place]),
         )
@@ -164,7 +174,3 @@ def text_of(by: str) -> Callable[[Sample], str]:
     if by == "messages":
         return lambda sample: "\n".join(message.content for message in sample.messages)
     return lambda sample: str(sample.fields.get(by, ""))
-
-
-def _key(frame: str) -> bytes:
-    return blake2b(frame.encode("utf-8", "surrogatepass"), digest_size=8).digest()

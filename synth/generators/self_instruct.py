@@ -22,13 +22,14 @@ class Instructions(BaseModel):
 class SelfInstruct(Value):
     """Ask for `count` new instructions, in the manner of Self-Instruct (Wang et al., 2023, arXiv:2212.10560).
 
-    The template sees the seed's fields, `count` and `examples`. Each instruction becomes a sample with the field
+    The template sees the seed's fields, `count`, `examples`, and in `avoid` what a seed that is drawn again brought
+    before. Each instruction becomes a sample with the field
     `instruction`; several draws with different sampling seeds bring different instructions for the same topic.
     """
 
     adds: ClassVar[tuple[str, ...]] = ("instruction",)
     asks: ClassVar[type[Instructions]] = Instructions
-    template_values: ClassVar[dict[str, JsonValue]] = {"count": 5, "examples": ["..."]}
+    template_values: ClassVar[dict[str, JsonValue]] = {"count": 5, "examples": ["..."], "avoid": ["..."]}
 
     kind: Literal["self_instruct"] = "self_instruct"
     prompt: TemplateFile
@@ -43,7 +44,9 @@ class SelfInstruct(Value):
     async def generate(self, seed: Seed, ask: Ask) -> list[Draft]:
         """One draft for each instruction: a conversation that ends with the user's turn."""
         examples: list[JsonValue] = list(self.examples)
-        prompt = ask.render(self.prompt, {**seed.fields, "count": self.count, "examples": examples})
+        avoid: list[JsonValue] = list(seed.made)
+        values = {**seed.fields, "count": self.count, "examples": examples, "avoid": avoid}
+        prompt = ask.render(self.prompt, values)
         written = await ask.schema(self.asks, [Message(role="user", content=prompt)], teacher=self.teacher)
         texts = [text.strip() for text in written.instructions if text.strip()]
         if not texts:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from synth.dedupe import Summary
 from synth.manifest import Manifest
 from synth.report.words import Words
 from synth.store import Ledger
 
 MOST_VALUES = 12
 BINS = 10
+MOST_SIZES = 8
+PLOT_WIDTH, PLOT_HEIGHT = 400, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,30 @@ class Spending:
     prompt_tokens: int
     completion_tokens: int
     cost_microusd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """How many pairs were about as similar; places and sizes in the units of the drawing."""
+
+    label: str
+    count: int
+    x: float
+    width: float
+    height: float
+    is_twin: bool
+    """Whether all pairs of it reach the threshold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """How similar the pairs were that a gate compared."""
+
+    columns: tuple[Column, ...]
+    count: int
+    threshold: float
+    mark: float
+    """Where the threshold stands."""
 
 
 def bars(counts: Iterable[tuple[str, int]]) -> tuple[Bar, ...]:
@@ -84,6 +111,40 @@ def spending(ledger: Iterable[Ledger]) -> tuple[Spending, ...]:
         )
         for (stage, teacher), lines in groups.items()
     )
+
+
+def pairs(twins: Summary) -> Pairs | None:
+    """The distribution of similarities, heights by the square root of the counts; None when no pair was compared.
+
+    Unrelated pairs are far more than twins: on one scale with them twins could not be seen.
+    """
+    if twins.threshold is None or not any(twins.pairs):
+        return None
+    most, step = max(twins.pairs), 1 / len(twins.pairs)
+    width = PLOT_WIDTH * step
+    columns = tuple(
+        Column(
+            label=f"{place * step:.2f} – {(place + 1) * step:.2f}",
+            count=count,
+            x=round(place * width + 1, 2),
+            width=round(width - 2, 2),
+            height=round(PLOT_HEIGHT * (count / most) ** 0.5, 2),
+            is_twin=place * step >= twins.threshold - step / 2,
+        )
+        for place, count in enumerate(twins.pairs)
+        if count
+    )
+    return Pairs(columns, sum(twins.pairs), twins.threshold, round(PLOT_WIDTH * twins.threshold, 2))
+
+
+def sizes(twins: Summary, words: Words) -> tuple[Bar, ...]:
+    """How many clusters there are of each size, the rare large ones together."""
+    counts = sorted(twins.sizes.items())
+    if len(counts) > MOST_SIZES:
+        rest = counts[MOST_SIZES - 1 :]
+        larger = (words.texts_or_more.format(rest[0][0]), sum(count for _, count in rest))
+        return bars([*((words.texts.format(size), count) for size, count in counts[: MOST_SIZES - 1]), larger])
+    return bars((words.texts.format(size), count) for size, count in counts)
 
 
 def _histogram(name: str, counts: dict[float, int]) -> Histogram:

@@ -19,7 +19,9 @@ def in_words(manifest: Manifest, folder: Path, message: str) -> str:
     """One line: rows, refused, money, where it lies, and what else there is to say."""
     refused = sum(manifest.rejected.values())
     said = [f"{manifest.row_count:,} rows", f"{refused:,} refused", *manifest.standing, str(folder)]
-    said += ["practice data"] * manifest.practice + [note for note in (manifest.notice, message) if note]
+    said += ["practice data"] * manifest.practice + [
+        note for note in (*manifest.declared, manifest.notice, message) if note
+    ]
     return safe(f"<Result of {manifest.recipe.name}, {manifest.state}: {'; '.join(said)}>")
 
 
@@ -34,7 +36,7 @@ def in_a_notebook(manifest: Manifest, folder: Path, message: str) -> str:
     ]
     # a preview writes neither
     lines += [(name, visible(str(folder / name))) for name in ("dataset", "report.html") if (folder / name).exists()]
-    notes = [words.practice_title] * manifest.practice + [manifest.notice, message]
+    notes = [words.practice_title] * manifest.practice + [*manifest.declared, manifest.notice, message]
     head = Markup("<b>{}</b> {}").format(visible(manifest.recipe.name), words.states[manifest.state])
     table = Markup("").join(LINE.format(*line) for line in lines)
     told = Markup("").join(Markup("<p>{}</p>").format(visible(note)) for note in notes if note)

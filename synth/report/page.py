@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,7 +13,8 @@ from synth.budget import usd
 from synth.datasets.card import is_japanese
 from synth.datasets.files import write_whole
 from synth.manifest import Manifest
-from synth.report.figures import Bar, bars, funnel, histograms, spending
+from synth.report.clusters import Cluster
+from synth.report.figures import PLOT_HEIGHT, PLOT_WIDTH, Bar, bars, funnel, histograms, pairs, sizes, spending
 from synth.report.texts import plain, shown, visible
 from synth.report.words import ENGLISH, JAPANESE, duration, moment
 from synth.types import Rejection, Sample, Spend
@@ -23,6 +25,9 @@ MOST_CHARACTERS = 8000
 """Of one text in an example row."""
 MOST_CHARACTERS_REFUSED = 1000
 """Of one text in a refused sample: enough to see why, and a repetition loop does not fill the page."""
+
+MOST_CHARACTERS_TWIN = 240
+"""Of one text in a cluster of twins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +52,52 @@ def write_report(
     examples: Sequence[Sample],
     rejections: Sequence[Rejection],
     twins: Mapping[str, Sample] | None = None,
+    clusters: Sequence[Cluster] = (),
 ) -> None:
     """Write the page: Japanese for a Japanese recipe, else English.
 
     All counts come from the manifest; `examples` and `rejections` are what to show (the first 12, and the first 2 of
-    each reason), and `twins` the kept samples by id that duplicates are shown beside.
+    each reason), `twins` the kept samples by id that duplicates are shown beside, and `clusters` the largest families.
     Raises FolderError when the disk refuses.
     """
     known = {sample.id: sample for sample in examples} | dict(twins or {})
-    write_whole(path, page(manifest, examples, reasons(manifest, rejections, known)).encode("utf-8", "replace"))
+    write_whole(
+        path, page(manifest, examples, reasons(manifest, rejections, known), clusters).encode("utf-8", "replace")
+    )
 
 
-def page(manifest: Manifest, examples: Sequence[Sample], refused: Sequence[Reason]) -> str:
+def page(
+    manifest: Manifest, examples: Sequence[Sample], refused: Sequence[Reason], clusters: Sequence[Cluster] = ()
+) -> str:
     """The page as HTML."""
+    words = JAPANESE if is_japanese(manifest.recipe.language) else ENGLISH
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            manifest=manifest,
+            words=words,
+            shown=shown,
+            most=MOST_CHARACTERS,
+            most_refused=MOST_CHARACTERS_REFUSED,
+            funnel=funnel(manifest, words),
+            reasons=refused,
+            clusters=clusters,
+            most_twin=MOST_CHARACTERS_TWIN,
+            pairs=pairs,
+            sizes=sizes,
+            plot=(PLOT_WIDTH, PLOT_HEIGHT),
+            histograms=histograms(manifest),
+            spending=spending(manifest.ledger),
+            charged=manifest.caps.at_stake(Spend(manifest.cost_microusd)),
+            examples=examples[:MOST_EXAMPLES],
+            duration=duration(manifest.seconds, words.language),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("synth", "report"),
         autoescape=True,
@@ -71,21 +109,7 @@ def page(manifest: Manifest, examples: Sequence[Sample], refused: Sequence[Reaso
     environment.filters["visible"] = visible
     environment.filters["plain"] = plain
     environment.filters["moment"] = moment
-    words = JAPANESE if is_japanese(manifest.recipe.language) else ENGLISH
-    return environment.get_template("report.html.j2").render(
-        manifest=manifest,
-        words=words,
-        shown=shown,
-        most=MOST_CHARACTERS,
-        most_refused=MOST_CHARACTERS_REFUSED,
-        funnel=funnel(manifest, words),
-        reasons=refused,
-        histograms=histograms(manifest),
-        spending=spending(manifest.ledger),
-        charged=manifest.caps.at_stake(Spend(manifest.cost_microusd)),
-        examples=examples[:MOST_EXAMPLES],
-        duration=duration(manifest.seconds, words.language),
-    )
+    return environment
 
 
 def reasons(manifest: Manifest, rejections: Sequence[Rejection], known: Mapping[str, Sample]) -> tuple[Reason, ...]:

@@ -32,6 +32,24 @@ class Words:
     scores: str
     no_scores: str
     mean: str
+    judges: str
+    judge: str
+    graded: str
+    verifier: str
+    right: str
+    if_right: str
+    if_wrong: str
+    ranked_right: str
+    by_position: str
+    own_answers: str
+    judges_note: str
+    diversity: str
+    part: str
+    parts: dict[str, str]
+    measured: str
+    distinct: str
+    compression: str
+    diversity_note: str
     spending: str
     stage: str
     teacher: str
@@ -69,6 +87,23 @@ class Words:
     practice_teacher: str
     price_unknown: str
     scoring: str
+    gates: str
+    gates_saved: str
+    pair_distribution: str
+    pair_note: str
+    no_pairs: str
+    cluster_sizes: str
+    texts: str
+    texts_or_more: str
+    largest_clusters: str
+    kept_earlier: str
+    more_twins: str
+    ladder: str
+    rung: str
+    asked: str
+    fitted: str
+    rungs: dict[str, str]
+    """Plain words for the steps of the ladder by which objects are asked for."""
     reasons: dict[str, str]
     """Plain words for the names of reasons; a plug-in's own reason is shown by its name."""
     failures: dict[str, str]
@@ -108,6 +143,30 @@ ENGLISH = Words(
     scores="Scores of the rows",
     no_scores="The rows carry no scores.",
     mean="mean",
+    judges="Judges",
+    judge="Judge",
+    graded="Samples graded",
+    verifier="Verifier",
+    right="Right",
+    if_right="Mean if right",
+    if_wrong="Mean if wrong",
+    ranked_right="Pairs ranked right",
+    by_position="Followed the position",
+    own_answers="This model also wrote the answers that it graded: models favour their own.",
+    judges_note=(
+        "Pairs ranked right: how often a judge graded a sample that a verifier found right above one that it found "
+        "wrong; 1 is always, 0.5 is chance. What selection refused is counted too."
+    ),
+    diversity="Diversity",
+    part="Part",
+    parts={"question": "Questions", "answer": "Answers"},
+    measured="Rows measured",
+    distinct="distinct",
+    compression="Compression",
+    diversity_note=(
+        "Distinct: different runs of one, two and three words (kana and kanji one by one) as a share of all. "
+        "Compression: how many times smaller the texts become, so the higher, the more they repeat."
+    ),
     spending="Tokens and cost",
     stage="Stage",
     teacher="Teacher",
@@ -145,6 +204,29 @@ ENGLISH = Words(
     practice_teacher="practice teacher",
     price_unknown="not counted, price unknown:",
     scoring="scoring",
+    gates="Duplicates",
+    gates_saved="Up to {replies} replies{cost} were not bought, as {prompts} prompts had been dropped as duplicates. An estimate: what the other prompts asked for, on average.",
+    pair_distribution="How alike the compared pairs were",
+    pair_note="{count} pairs were compared; the height of a bar goes by the square root of its count. From {threshold} on two texts count as the same, or from more where they have only a few words.",
+    no_pairs="No two texts came near each other.",
+    cluster_sizes="Clusters by size",
+    texts="{} texts",
+    texts_or_more="{} or more",
+    largest_clusters="The largest clusters",
+    kept_earlier="Known from earlier data, or nothing came of it.",
+    more_twins="more twins",
+    ladder="How objects were asked for",
+    rung="Step",
+    asked="Replies",
+    fitted="Fitted the schema",
+    rungs={
+        "exact": "fitted as it came",
+        "mended": "mended locally",
+        "fields": "failing fields asked for again",
+        "whole": "asked for again whole",
+        "fresh": "asked anew",
+        "fallback": "another teacher",
+    },
     reasons={
         "duplicate": "Same as an earlier one",
         "near_duplicate": "Almost the same as an earlier one",
@@ -152,6 +234,7 @@ ENGLISH = Words(
         "contaminated": "Holds an item of a benchmark",
         "not_novel": "Known from earlier data",
         "not_best": "Another draw was better",
+        "not_diverse": "Too much like a better row",
         "below_threshold": "Score too low",
         "beyond_target": "More than was wanted",
         "refusal": "Teacher declined",
@@ -179,6 +262,7 @@ ENGLISH = Words(
         "too_long": "Too long",
         "invalid_json": "Not valid JSON",
         "invalid_output": "Not the form asked for",
+        "no_verdict": "Judge gave no verdict",
         "schema_mismatch": "Does not fit the schema",
         "no_instructions": "No instructions in it",
         "no_reference": "Seed has no reference answer",
@@ -232,6 +316,30 @@ JAPANESE = Words(
     scores="行のスコア",
     no_scores="スコアはありません。",
     mean="平均",
+    judges="審査",
+    judge="審査",
+    graded="採点数",
+    verifier="検証",
+    right="正解",
+    if_right="正解の平均点",
+    if_wrong="不正解の平均点",
+    ranked_right="順序の正しい組",
+    by_position="並び順に従った判定",
+    own_answers="このモデルは採点した回答を書いたモデルでもあります。モデルは自分の回答を高く評価しがちです。",
+    judges_note=(
+        "順序の正しい組：検証で正解とされたサンプルを不正解のものより高く採点した割合です。常に正しければ 1、偶然なら 0.5 です。"
+        "選別で除いたサンプルも含みます。"
+    ),
+    diversity="多様性",
+    part="対象",
+    parts={"question": "質問", "answer": "回答"},
+    measured="測った行数",
+    distinct="異なり率",
+    compression="圧縮比",
+    diversity_note=(
+        "異なり率：1、2、3 語（かなと漢字は 1 字ずつ）の並びのうち、異なるものの割合です。"
+        "圧縮比：圧縮で何分の 1 になるかを示し、大きいほど繰り返しが多いことを表します。"
+    ),
     spending="トークンと費用",
     stage="段階",
     teacher="教師",
@@ -269,6 +377,29 @@ JAPANESE = Words(
     practice_teacher="練習用の教師",
     price_unknown="価格不明のため含まない：",
     scoring="採点",
+    gates="重複",
+    gates_saved="重複として {prompts} 件のプロンプトを先に除いたため、最大でおよそ {replies} 件の応答{cost}を買わずに済みました。ほかのプロンプトの平均からの見積もりです。",
+    pair_distribution="比べた組の類似度",
+    pair_note="比べた組は {count} 組です。棒の高さは件数の平方根に比例します。類似度 {threshold} から同じものとみなします（ごく短いテキストでは基準が高くなります）。",
+    no_pairs="似たテキストの組はありませんでした。",
+    cluster_sizes="まとまりの大きさ",
+    texts="{} 件",
+    texts_or_more="{} 件以上",
+    largest_clusters="大きなまとまり",
+    kept_earlier="以前のデータにあるか、何も作られませんでした。",
+    more_twins="件の重複をこのページでは省略しました",
+    ladder="構造化出力の得かた",
+    rung="方法",
+    asked="応答",
+    fitted="スキーマに合致",
+    rungs={
+        "exact": "そのまま合致",
+        "mended": "手元で修復",
+        "fields": "合わない項目だけ再依頼",
+        "whole": "全体を再依頼",
+        "fresh": "改めて依頼",
+        "fallback": "別の教師",
+    },
     reasons={
         "duplicate": "既出と同じ",
         "near_duplicate": "既出とほぼ同じ",
@@ -276,6 +407,7 @@ JAPANESE = Words(
         "contaminated": "ベンチマークの問題を含む",
         "not_novel": "既存データと重複",
         "not_best": "別の候補のほうが良い",
+        "not_diverse": "より良い行に似すぎている",
         "below_threshold": "スコア不足",
         "beyond_target": "必要数を超過",
         "refusal": "教師が回答を拒否",
@@ -303,6 +435,7 @@ JAPANESE = Words(
         "too_long": "長すぎる",
         "invalid_json": "JSONとして不正",
         "invalid_output": "求めた形式と異なる",
+        "no_verdict": "審査役の判定が得られない",
         "schema_mismatch": "スキーマに合わない",
         "no_instructions": "指示が含まれない",
         "no_reference": "シードに正解がない",

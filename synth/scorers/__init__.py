@@ -8,8 +8,17 @@ from pydantic import Field
 
 from synth.scorers.choice import Choice
 from synth.scorers.code_tests import CodeTests
+from synth.scorers.compare import Compare
 from synth.scorers.exact_answer import ExactAnswer
 from synth.scorers.json_fields import JsonFields
 from synth.scorers.judge import Judge
+from synth.scorers.length import Length
 
-Scorer = Annotated[Choice | CodeTests | ExactAnswer | JsonFields | Judge, Field(discriminator="kind")]
+Scorer = Annotated[
+    Choice | CodeTests | Compare | ExactAnswer | JsonFields | Judge | Length, Field(discriminator="kind")
+]
+
+VERIFIERS = (Choice, CodeTests, ExactAnswer, JsonFields)
+"""Those that tell a right answer, 1, from others, by what the seed knows."""
+JUDGES = (Compare, Judge)
+"""Those that ask a teacher what it thinks of an answer."""

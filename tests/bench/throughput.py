@@ -1,10 +1,13 @@
 """synth against a bare aiohttp + uvloop + orjson loop, on the same cheap mock server, in one run.
 
-    .venv/bin/python tests/bench/throughput.py [--rows 4000] [--in-flight 256 1024] [--latency-ms 0 200]
+    .venv/bin/python tests/bench/throughput.py [--rows 4000] [--in-flight 256 1024] [--latency-ms 0 200] [--profile]
 
 Prints rows/s, CPU milliseconds per row and peak memory of each client, and their ratio. Each client and the server is a
 process of its own; where the system allows it the server keeps to one core and the clients to another. The server
 writes a fixed reply from its read callback, so that it costs a fraction of what any client does.
+
+`--profile` runs synth once more in each case and looks every millisecond of CPU at what its main thread does: by
+module, the innermost of our own, in microseconds a row.
 """
 
 from __future__ import annotations
@@ -15,8 +18,10 @@ import json
 import multiprocessing
 import os
 import resource
+import signal
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import orjson
@@ -49,6 +54,7 @@ REPLY = (
     + BODY
 )
 SERVER_CORE, CLIENT_CORE = 0, 1
+LOOK_S = 0.001
 
 
 class Mock(asyncio.Protocol):
@@ -111,7 +117,7 @@ def bare(base_url: str, rows: int, in_flight: int, pipe) -> None:
     measured(lambda: uvloop.run(main()), rows, pipe)
 
 
-def ours(base_url: str, rows: int, in_flight: int, pipe) -> None:
+def ours(base_url: str, rows: int, in_flight: int, pipe, around=lambda work: work()) -> None:
     """The whole of `synth run`: stored, checked, written."""
     from synth import pipeline
     from synth.recipe import load
@@ -126,7 +132,40 @@ def ours(base_url: str, rows: int, in_flight: int, pipe) -> None:
         result = uvloop.run(pipeline.run(loaded, pipeline.Options(folder / "run")))
         assert result.manifest.row_count == rows
 
-    measured(work, rows, pipe)
+    measured(lambda: around(work), rows, pipe)
+
+
+def profiled(base_url: str, rows: int, in_flight: int, pipe) -> None:
+    """The same, with a line for each part of synth in which the main thread was found."""
+    found: Counter[str] = Counter()
+
+    def look(_signal, frame) -> None:
+        found[_part(frame)] += 1
+
+    def around(work) -> None:
+        signal.signal(signal.SIGPROF, look)
+        signal.setitimer(signal.ITIMER_PROF, LOOK_S, LOOK_S)
+        cpu, own = time.process_time(), time.thread_time()
+        work()
+        own, cpu = time.thread_time() - own, time.process_time() - cpu
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        print(
+            f"      of {1e6 * cpu / rows:.0f} us CPU a row {1e6 * own / rows:.0f} are the main thread's: where it was"
+        )
+        for part, looks in found.most_common(16):
+            print(f"{1e6 * own * looks / found.total() / rows:>12.0f} us  {part}")
+
+    ours(base_url, rows, in_flight, pipe, around)
+
+
+def _part(frame) -> str:
+    """The innermost module of ours in which a thread is."""
+    while frame is not None:
+        path = Path(frame.f_code.co_filename)
+        if "synth" in path.parts and "site-packages" not in path.parts:
+            return "/".join(path.parts[len(path.parts) - path.parts[::-1].index("synth") :])
+        frame = frame.f_back
+    return "event loop and sockets"
 
 
 def question(number: int) -> str:
@@ -155,7 +194,7 @@ def in_process(function, *arguments):
     return process, here.recv()
 
 
-def compare(rows: int, in_flight: int, latency_ms: int) -> None:
+def compare(rows: int, in_flight: int, latency_ms: int, *, profile: bool) -> None:
     server, base_url = in_process(serve, latency_ms / 1000)
     case = f"{latency_ms:>5} ms {in_flight:>9}"
     figures = {}
@@ -166,6 +205,9 @@ def compare(rows: int, in_flight: int, latency_ms: int) -> None:
         print(f"{case} {name:>8} {rate:>8.0f} {cpu:>11.2f} {peak:>9.0f}", flush=True)
     ratios = [ours / theirs for ours, theirs in zip(figures["synth"], figures["bare"], strict=True)]
     print(f"{case} {'ratio':>8} {ratios[0]:>8.2f} {ratios[1]:>11.2f} {ratios[2]:>9.2f}", flush=True)
+    if profile:
+        process, _ = in_process(profiled, base_url, rows, in_flight)
+        process.join()
     server.terminate()
     server.join()
 
@@ -175,13 +217,14 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--in-flight", type=int, nargs="+", default=[256])
     parser.add_argument("--latency-ms", type=int, nargs="+", default=[0, 200])
+    parser.add_argument("--profile", action="store_true")
     asked = parser.parse_args()
     multiprocessing.set_start_method("spawn")
     print(f"{asked.rows} rows")
     print(f"{'latency':>8} {'in flight':>9} {'client':>8} {'rows/s':>8} {'CPU ms/row':>11} {'peak MiB':>9}")
     for in_flight in asked.in_flight:
         for latency_ms in asked.latency_ms:
-            compare(asked.rows, in_flight, latency_ms)
+            compare(asked.rows, in_flight, latency_ms, profile=asked.profile)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,9 @@ import uvloop
 
 from synth import outcomes, pipeline, store, writer
 from synth.backends import wire
-from synth.datasets import export, files
+from synth.datasets import card, export, files
 from synth.recipe import Overrides, load
+from synth.report import page
 
 Fire = Callable[[], None]
 Point = tuple[Any, str, str, Callable[..., bool] | None]
@@ -147,8 +148,10 @@ def ended(pid: int, after_s: float | None) -> int:
 
 
 def main() -> None:
-    for name in ("jinja2.ext", "synth.dedupe.index", "synth.report.page", "yaml", "zstandard", "encodings.idna"):
+    for name in ("jinja2.ext", "synth.dedupe.families", "synth.dedupe.index", "yaml", "zstandard", "encodings.idna"):
         import_module(name)
+    for environment, name in ((page._environment(), "report.html.j2"), (card._environment(), "card.md.j2")):
+        environment.get_template(name)  # compiled once for all children
     gc.freeze()
     for line in sys.stdin:
         command = json.loads(line)

@@ -167,13 +167,15 @@ def acknowledged(path: Path) -> dict[int, str]:
     }
 
 
-def plan(dice: random.Random, turn: int, of_chain: int) -> dict[str, object]:
-    """Where the next kill is to be: early in a chain while requests fly, late in it while the outputs are written."""
+def plan(dice: random.Random, kills: Counter[str], of_chain: int) -> dict[str, object]:
+    """Where the next kill is to be: early in a chain while requests fly, late in it while the outputs are written; one
+    of the points with the fewest kills so far."""
     exporting = of_chain >= KILLS_OF_A_CHAIN - 3
     if not exporting and dice.random() < 0.4:
         return {"after_s": dice.uniform(0.03, LONG_ENOUGH_S)}
     points = sorted(EXPORTING if exporting else POINTS.keys() - EXPORTING)
-    point = points[turn % len(points)]
+    fewest = min(kills[point] for point in points)
+    point = dice.choice([point for point in points if kills[point] == fewest])
     many = 60 if any(word in point for word in ("send", "headers", "body", "rows", "rejections", "settling")) else 12
     return {"point": point, "nth": 1 if point in ONCE else dice.randint(1, 4 if "name" in point else many)}
 
@@ -187,7 +189,7 @@ def chain(bench: Bench, tally: Tally, book: str, dice: random.Random, kills: int
     for of_chain in range(KILLS_OF_A_CHAIN):
         if sum(tally.kills.values()) >= kills:
             break
-        how = plan(dice, sum(tally.kills.values()), of_chain)
+        how = plan(dice, tally.kills, of_chain)
         (run / "rows.jsonl").unlink(missing_ok=True)  # or a run that had come to its end would have nothing to do
         code = bench.run(book, **how)
         assert code in (0, -9), (code, how)

@@ -140,6 +140,26 @@ def test_a_number_word_and_its_digits_are_the_same_number():
     assert twins.add("3", "りんごを3つ買い、友だちと分けました。1人分はいくつですか。") is not None
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "Tom has {} apples and buys {} more at the market.",
+        "{} of us, or {}",
+        "日本語で答えてください。Tom has {} apples and {} pears in all.",
+    ],
+)
+def test_number_words_count_in_a_batch_as_they_do_one_by_one(template):
+    words = ["two", "seven", "seventeen", "twenty", "dozen", "third", "ten", "tenor", "twofold", "halfway", "million"]
+    texts = [template.format(one, other) for one in words for other in words]
+    ids = [str(place) for place in range(len(texts))]
+    one_by_one, at_once = Twins(Dedupe()), Twins(Dedupe())
+    singly = [one_by_one.add(*pair) for pair in zip(ids, texts, strict=True)]
+    assert at_once.add_batch(ids, texts) == singly
+    assert at_once.summary() == one_by_one.summary()
+    counted = [place for place, text in enumerate(texts) if not any(word in text for word in ("tenor", "fold", "way"))]
+    assert not any(singly[place] for place in counted)
+
+
 def test_two_indexes_fed_alike_say_alike():
     rng = random.Random(5)
     words = ["東京", "大阪", "料理", "の", "作り方", "を", "教えて", "ください", "簡単な", "三つ", "recipe", "short"]

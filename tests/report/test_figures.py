@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from synth.dedupe import Summary
 from synth.manifest import Manifest
-from synth.report.figures import bars, funnel, histograms, spending
+from synth.report.figures import bars, funnel, histograms, pairs, sizes, spending
 from synth.report.words import ENGLISH, JAPANESE, duration
 from synth.store import Ledger
 
@@ -74,3 +75,28 @@ def test_spending_has_one_line_per_stage_and_teacher() -> None:
 )
 def test_durations_read_naturally(seconds: float, language: str, words: str) -> None:
     assert duration(seconds, language) == words
+
+
+def test_pairs_become_columns_and_those_above_the_threshold_are_twins() -> None:
+    counts = (0,) * 12 + (400, 1, 4) + (0,) * 5
+    found = pairs(Summary(pairs=counts, threshold=0.65, sizes={}, largest=()))
+    assert found is not None
+    assert [(column.label, column.count, column.height, column.is_twin) for column in found.columns] == [
+        ("0.60 – 0.65", 400, 100.0, False),
+        ("0.65 – 0.70", 1, 5.0, True),
+        ("0.70 – 0.75", 4, 10.0, True),
+    ]
+    assert (found.count, found.mark) == (405, 260.0)
+
+
+@pytest.mark.parametrize("summary", [
+    Summary(pairs=(), sizes={2: 3}, largest=()), Summary(pairs=(0,) * 20, threshold=0.6, sizes={}, largest=()),
+])  # fmt: skip
+def test_without_compared_pairs_there_is_no_distribution(summary: Summary) -> None:
+    assert pairs(summary) is None
+
+
+def test_sizes_beyond_the_eighth_are_told_together() -> None:
+    summary = Summary(pairs=(), sizes={size: 30 - size for size in range(2, 14)}, largest=())
+    told = [(bar.label, bar.count) for bar in sizes(summary, JAPANESE)]
+    assert (told[0], told[-1], len(told)) == (("2 件", 28), ("9 件以上", 21 + 20 + 19 + 18 + 17), 8)

@@ -10,10 +10,13 @@ import pytest
 
 import synth
 from synth.budget import Caps
+from synth.dedupe import Summary
 from synth.endpoint import Endpoint
-from synth.manifest import Manifest, StageRecord, teacher_record
+from synth.manifest import Manifest, RungRecord, StageRecord, teacher_record
+from synth.report.clusters import Cluster
 from synth.report.page import MOST_CHARACTERS_REFUSED, MOST_EXAMPLES, write_report
 from synth.report.words import ENGLISH, JAPANESE
+from synth.savings import Saved
 from synth.store import Ledger
 from synth.types import Rejection, Sample
 
@@ -224,3 +227,61 @@ def test_what_is_in_no_sum_is_named_beside_the_cost(report: Callable[..., str], 
     unpriced = teacher_record("own", Endpoint(model="m", base_url="https://models.example.com/v1"))
     assert "not counted, price unknown: own" in Page(report(make_manifest(teachers=(unpriced,)), [], [])).words
     assert "price unknown" not in report(make_manifest(), [], [])
+
+
+def gated(**changed: Any) -> StageRecord:
+    twins = Summary(pairs=(0,) * 10 + (7, 0, 0, 2) + (0,) * 6, threshold=0.65, sizes={2: 4, 3: 1}, largest=(("1", 3),))
+    return StageRecord(name="write", units=9, drafts=90, accepted=80, twins=twins, **changed)
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        (
+            "en",
+            ["Duplicates", "9 pairs were compared", "From 0.65 on", "2 texts", "3 texts", "Up to 40 replies ($0.0900)"],
+        ),
+        ("ja", ["重複", "比べた組は 9 組です", "類似度 0.65 から", "2 件", "3 件", "およそ 40 件の応答（$0.0900）"]),
+    ],
+)
+def test_the_page_tells_what_the_gate_compared_and_what_it_saved(
+    report: Callable[..., str], make_manifest: Make, language: str, expected: list[str]
+) -> None:
+    saved = Saved(prompts=10, replies=40, cost_microusd=90_000)
+    text = report(make_manifest(language=language, stages=(gated(),), saved=saved), [], [])
+    said = " ".join(Page(text).words)
+    assert [words for words in expected if words not in said] == []
+    assert text.count("<rect") == 2
+    assert text.count('class="twins"') == 1
+    assert text.count('class="mark"') == 1
+
+
+def test_a_run_without_a_gate_says_nothing_of_duplicates(report: Callable[..., str], make_manifest: Make) -> None:
+    assert not {"Duplicates", "How objects were asked for"} & set(Page(report(make_manifest(), [], [])).words)
+
+
+def test_a_cluster_shows_the_kept_text_and_its_twins_shortened_and_escaped(
+    report: Callable[..., str], make_manifest: Make
+) -> None:
+    family = Cluster("write", "1", HOSTILE, 9, (("りんごは何個でしょう" * 100, 0.914), ("リンゴは何個？", 1.0)))
+    text = report(make_manifest(stages=(gated(),)), [], [], None, [family])
+    page = Page(text)
+    assert page.open == []
+    assert not {"script", "img"} & {tag for tag, _ in page.elements}
+    assert {"The one that was kept", "similarity 0.91", "similarity 1.00", "リンゴは何個？", "6 more twins"} <= set(
+        page.words
+    )
+    assert text.count("りんごは何個でしょう") == 24
+
+
+def test_the_page_tells_how_objects_were_asked_for(report: Callable[..., str], make_manifest: Make) -> None:
+    rungs = {
+        "exact": RungRecord(asked=30, fitted=25, cost_microusd=100),
+        "fallback": RungRecord(asked=5, fitted=4, cost_microusd=70),
+    }
+    words = Page(report(make_manifest(stages=(gated(rungs=rungs),)), [], [])).words
+    told = [word for word in words[words.index("How objects were asked for") : words.index("judge")] if word.strip()]
+    assert told[6:16] == [
+        *("write", "fitted as it came", "30", "25", "$0.0001"), *("write", "another teacher", "5", "4", "$0.0001"),
+    ]  # fmt: skip
+    assert ENGLISH.rungs.keys() == JAPANESE.rungs.keys()

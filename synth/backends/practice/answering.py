@@ -33,6 +33,7 @@ Role = Literal["asker", "answerer", "judge", "other"]
 COUNT = re.compile(r"(\d+)\s*(?:個|つ|問|件|new|different|instructions|questions|tasks)")
 QUESTION = re.compile(r"<question>\s*(.*?)\s*</question>", re.DOTALL)
 ANSWER = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
+PAIR = re.compile(r"<first>\s*(.*?)\s*</first>\s*<second>\s*(.*?)\s*</second>", re.DOTALL)
 FINAL = {"en": "A", "ja": "答え"}
 OTHER = {
     "en": "This is synth's practice teacher. It only knows a few kinds of exercise, and this is not one of them.",
@@ -84,7 +85,9 @@ def say(request: dict[str, Any], faults: Faults) -> Said:
     texts = [_text(message) for message in request["messages"] if message.get("role") == "user"]
     wanted = _wanted(request)
     first = texts[0] if texts else ""
-    if "score" in wanted or (QUESTION.search(first) and ANSWER.search(first)):
+    if "better" in wanted:
+        said = _compare(rng, first)
+    elif "score" in wanted or (QUESTION.search(first) and ANSWER.search(first)):
         said = _judge(rng, first)
     elif "instructions" in wanted:
         said = _ask(rng, first, faults)
@@ -161,11 +164,9 @@ def _ask(rng: random.Random, prompt: str, faults: Faults) -> Said:
 
 
 def _judge(rng: random.Random, prompt: str) -> Said:
-    language = _language(prompt)
-    question, answer = QUESTION.search(prompt), ANSWER.search(prompt)
-    known = read(question[1]) if question else None
-    given = final_answer(answer[1]) if answer else None
-    right = known is not None and given is not None and same_answer(given.text, known.solution.answer)
+    language, answer = _language(prompt), ANSWER.search(prompt)
+    known = _judged(prompt)
+    right = answer is not None and _is_right(answer[1], known)
     score = rng.choice((4, 5, 5)) if right else rng.choice((1, 1, 2))
     words = {
         ("en", True): "The steps are sound and the final answer is right.",
@@ -175,6 +176,28 @@ def _judge(rng: random.Random, prompt: str) -> Said:
     }
     content = json.dumps({"reason": words[(language, right)], "score": score}, ensure_ascii=False)
     return Said(content, Truth("judge", known.task.name if known else "", language))
+
+
+def _compare(rng: random.Random, prompt: str) -> Said:
+    """The right one of two answers; of two that are as good, most often neither, else the one in the first place."""
+    language, pair = _language(prompt), PAIR.search(prompt)
+    known = _judged(prompt)
+    one, other = (_is_right(text, known) for text in (pair.groups() if pair else ("", "")))
+    better = "first" if one > other else "second" if other > one else rng.choice(("tie", "tie", "first"))
+    reason = {"en": "The final answers were held against the question.", "ja": "最後の答えを問題と照らし合わせました。"}
+    content = json.dumps({"reason": reason[language], "better": better}, ensure_ascii=False)
+    return Said(content, Truth("judge", known.task.name if known else "", language))
+
+
+def _judged(prompt: str) -> Read | None:
+    """The exercise that a judge is shown."""
+    question = QUESTION.search(prompt)
+    return read(question[1]) if question else None
+
+
+def _is_right(answer: str, known: Read | None) -> bool:
+    given = final_answer(answer)
+    return known is not None and given is not None and same_answer(given.text, known.solution.answer)
 
 
 def _fitted(said: Said, form: dict[str, Any] | None) -> Said:
@@ -251,4 +274,4 @@ def _wanted(request: dict[str, Any]) -> set[str]:
         schema = cast("dict[str, Any]", schema).get(name) if isinstance(schema, dict) else None
     properties = set(cast("dict[str, Any]", schema)) if isinstance(schema, dict) else set[str]()
     prompt = "".join(_text(message) for message in request["messages"])
-    return properties | {name for name in ("instructions", "score") if f'"{name}"' in prompt}
+    return properties | {name for name in ("instructions", "score", "better") if f'"{name}"' in prompt}

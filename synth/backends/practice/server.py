@@ -1,10 +1,12 @@
-"""The practice teacher over HTTP: OpenAI's chat completions, with faults on the way when asked for."""
+"""The practice teacher over HTTP: OpenAI's chat completions and embeddings, with faults on the way when asked for."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import random
+import struct
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -15,15 +17,17 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from synth.backends.practice.answering import Said, say
+from synth.backends.practice.embedding import DIMENSIONS, embedded
 from synth.backends.practice.faults import Faults
 from synth.text import HAN, KANA
 
-MODEL = "practice-1"
+MODEL, EMBEDDER = "practice-1", "practice-embedding-1"
 CREATED = 1_700_000_000
 RETRY_MS = 60
 SLOW_S = 1.0
 ARRIVALS_WITH_FAULTS = 2
 MOST_STOPS = 4
+MOST_INPUTS = 2048
 
 
 @asynccontextmanager
@@ -66,25 +70,36 @@ class PracticeTeacher:
         """The routes."""
         application = web.Application(client_max_size=64 * 1024 * 1024, middlewares=[_unknown_path])
         application.router.add_post("/v1/chat/completions", self._chat)
+        application.router.add_post("/v1/embeddings", self._embeddings)
         application.router.add_get("/v1/models", self._models)
         application.router.add_get("/v1/models/{model}", self._model)
         return application
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
-        return self._denied(request) or _json({"object": "list", "data": [_model()]})
+        return self._denied(request) or _json({"object": "list", "data": [_model(MODEL), _model(EMBEDDER)]})
 
     async def _model(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["model"]
-        return self._denied(request) or (_json(_model()) if name == MODEL else _no_model(name))
+        return self._denied(request) or (_json(_model(name)) if name in (MODEL, EMBEDDER) else _no_model(name))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         denied = self._denied(request)
         if denied is not None:
             return denied
         raw = await request.read()
-        body, problem = _checked(raw)
-        if problem is not None:
-            return problem
+        body, problem = _checked(raw, _ChatRequest)
+        return problem or await self._met(request, raw) or _completion(body, say(body, self._faults))
+
+    async def _embeddings(self, request: web.Request) -> web.StreamResponse:
+        denied = self._denied(request)
+        if denied is not None:
+            return denied
+        raw = await request.read()
+        body, problem = _checked(raw, _EmbeddingRequest)
+        return problem or await self._met(request, raw) or _embeddings(body)
+
+    async def _met(self, request: web.Request, raw: bytes) -> web.Response | None:
+        """The fault that a request meets on the way; None when it is to be answered."""
         digest = hashlib.sha256(raw).digest()
         self._arrivals[digest] += 1
         fault = self._on_the_way(digest)
@@ -98,7 +113,7 @@ class PracticeTeacher:
         if fault == "server_error":
             return _error(500, "The server had an error while processing your request", "server_error")
         await asyncio.sleep(SLOW_S if fault == "slow" else self._faults.latency_s)
-        return _completion(body, say(body, self._faults))
+        return None
 
     def _on_the_way(self, digest: bytes) -> str:
         arrival = self._arrivals[digest]
@@ -184,7 +199,18 @@ class _ChatRequest(BaseModel):
     tools: list[JsonValue] | None = None
 
 
-def _checked(raw: bytes) -> tuple[dict[str, Any], web.Response | None]:
+class _EmbeddingRequest(BaseModel):
+    """https://platform.openai.com/docs/api-reference/embeddings/create, but for inputs that are token numbers."""
+
+    model_config = ConfigDict(strict=True)
+
+    model: str
+    input: str | list[str] = Field(min_length=1)
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = None
+
+
+def _checked(raw: bytes, kind: type[_ChatRequest | _EmbeddingRequest]) -> tuple[dict[str, Any], web.Response | None]:
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -192,14 +218,15 @@ def _checked(raw: bytes) -> tuple[dict[str, Any], web.Response | None]:
     if not isinstance(body, dict):
         return {}, _error(400, "The body must be a JSON object.", None)
     try:
-        request = _ChatRequest.model_validate(body)
+        request = kind.model_validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "missing":
             return {}, _missing(place)
         return {}, _error(400, f"Invalid value for {place!r}: {first['msg']}.", None, place)
-    return cast("dict[str, Any]", body), _unfit(request)
+    unfit = _unfit(request) if isinstance(request, _ChatRequest) else _not_embedded(request)
+    return cast("dict[str, Any]", body), unfit
 
 
 def _unfit(request: _ChatRequest) -> web.Response | None:
@@ -259,16 +286,39 @@ def _completion(body: dict[str, Any], said: Said) -> web.Response:
     return _json(document, headers={"x-practice-truth": orjson.dumps(note).decode()})
 
 
-def _model() -> dict[str, Any]:
-    return {"id": MODEL, "object": "model", "created": CREATED, "owned_by": "synth-practice"}
+def _not_embedded(request: _EmbeddingRequest) -> web.Response | None:
+    """What is wrong with an embeddings request whose fields are right one by one."""
+    if request.model != EMBEDDER:
+        return _no_model(request.model, EMBEDDER)
+    if request.dimensions not in (None, DIMENSIONS):
+        return _error(400, f"The practice teacher gives {DIMENSIONS} dimensions.", "unsupported_value", "dimensions")
+    inputs = [request.input] if isinstance(request.input, str) else request.input
+    if len(inputs) > MOST_INPUTS or not all(inputs):
+        return _error(400, f"'input' takes 1 to {MOST_INPUTS} texts, none of them empty.", "invalid_value", "input")
+    return None
+
+
+def _embeddings(body: dict[str, Any]) -> web.Response:
+    inputs: list[str] = [body["input"]] if isinstance(body["input"], str) else body["input"]
+    vectors: list[Any] = [embedded(text) for text in inputs]
+    if body.get("encoding_format") == "base64":
+        vectors = [base64.b64encode(struct.pack(f"<{DIMENSIONS}f", *vector)).decode() for vector in vectors]
+    used = sum(map(tokens, inputs))
+    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
+    usage = {"prompt_tokens": used, "total_tokens": used}
+    return _json({"object": "list", "data": data, "model": EMBEDDER, "usage": usage})
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": CREATED, "owned_by": "synth-practice"}
 
 
 def _missing(place: str) -> web.Response:
     return _error(400, f"Missing required parameter: {place!r}.", "missing_required_parameter", place)
 
 
-def _no_model(name: str) -> web.Response:
-    message = f"The model `{name}` does not exist; the practice teacher is called `{MODEL}`."
+def _no_model(name: str, right: str = MODEL) -> web.Response:
+    message = f"The model `{name}` does not exist; the practice teacher is called `{right}` here."
     return _error(404, message, "model_not_found", "model")
 
 
