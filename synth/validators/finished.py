@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import NOT_PROSE, open_fence
+from synth.text import NOT_PROSE, NOT_PROSE_MARKS, open_fence
 from synth.types import Sample, Value
 
 CUT = ("length", "max_tokens", "MAX_TOKENS", "model_length")
@@ -53,6 +53,8 @@ LEFT_OPEN = re.compile(
     re.MULTILINE,
 )
 """What a text stops at that something had to follow or close."""
+OPEN_ENDS, LONGEST_ITEM = "-–—*+・:：=×÷", 3
+"""How else than within an object, a table or a formula such a text ends: with a sign, or an item's number."""
 SHORTEST_TAIL_JA = 6
 DOUBLED = re.compile(r"([ぁ-ん]{2})\1\Z")
 PLAIN_END_JA = re.compile(
@@ -88,9 +90,14 @@ def find_truncation(text: str, finish_reason: str = "stop") -> str | None:
     if len(text) < (FEWEST_CHARS if text.isascii() else FEWEST_CHARS_JA):
         return None
     # what comes before the last lines cannot be cut off, and a cut does not end in a formula
-    end = NOT_PROSE.sub("\ufffc", text[-1200:]).rstrip()
+    end = text[-1200:]
+    if any(mark in end for mark in NOT_PROSE_MARKS):
+        end = NOT_PROSE.sub("\ufffc", end)
+    end = end.rstrip()
     line = end[end.rfind("\n") + 1 :]
-    last, why, left = line[-1:], "", LEFT_OPEN.search(end)
+    last, why = line[-1:], ""
+    opens = last in OPEN_ENDS or end[:1] in "{[" or len(line.strip()) <= LONGEST_ITEM or "\n|" in end or "\\" in end
+    left = LEFT_OPEN.search(end) if opens else None
     if last in ",、，" and not CLOSING.search(end):
         why = "at a comma"
     elif left:

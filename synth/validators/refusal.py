@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import NOT_PROSE
+from synth.text import prose
 from synth.types import Sample, Value
 
 LONG_CHARS = 900
@@ -30,14 +30,16 @@ SPEAKER = r"(?<!if\s)(?<!when\s)(?<!because\s)(?<!why\s)(?<!what\s)(?<!questions
 ADVERBS = r"(?:\s*,?\s*(?:be\s+able\s+to|in\s+good\s+conscience|really|unfortunately|simply|just|currently|also|therefore|actually|directly|responsibly|ethically|not|at\s+this\s+time|think\s+(?:that\s+)?i\s+(?:should|can|could))\s*,?){0,2}"
 ENGLISH = re.compile(
     rf"""\b(?:
-        {SPEAKER}\s*{CANT}{ADVERBS}\s+(?:{HELPING}\s*{OBJECT}|(?:assist|comply|fulfill?)\b)
-        | {SPEAKER}\s+(?:do\s+not|don't)\s+(?:really\s+)?(?:feel\s+(?:comfortable|right|able)|think\s+(?:that\s+)?i\s+(?:should|can|could|am\s+able)|have\s+the\s+(?:ability|capability|permission|authority)\s+to|wish\s+to\s+(?:answer|discuss)|want\s+to\s+(?:answer|discuss))
-        | {SPEAKER}(?:'m|\s+am|\s+was|'ve\s+been|\s+have\s+been)\s+(?:programmed|designed|trained|instructed)\s+to\s+(?:avoid|decline|refuse|stay\s+away)
-        | {SPEAKER}(?:'m|\s+am)\s+not\s+(?:comfortable\s+(?:with|\w+ing)|in\s+a\s+position\s+to|the\s+right\s+(?:one|tool|assistant)|equipped\s+to|at\s+liberty)
-        | {SPEAKER}(?:\s+would|'d|\s+will|'ll)?\s+(?:(?:much\s+)?rather|prefer|choose|chose|have\s+chosen)\s+(?:to\s+)?not\s+(?:to\s+)?{HELPING}
-        | {SPEAKER}(?:'m|\s+am)?\s*(?:have\s+to|has\s+to|must|'d\s+rather|'ll|will|need\s+to|'m\s+going\s+to(?:\s+have\s+to)?|am\s+going\s+to(?:\s+have\s+to)?|going\s+to(?:\s+have\s+to)?|'ve\s+got\s+to|have\s+no\s+choice\s+but\s+to|am\s+obliged\s+to|would)\s+(?:\w+ly\s+|have\s+to\s+)?
+        (?=i|we){SPEAKER}(?:
+            \s*{CANT}{ADVERBS}\s+(?:{HELPING}\s*{OBJECT}|(?:assist|comply|fulfill?)\b)
+            | \s+(?:do\s+not|don't)\s+(?:really\s+)?(?:feel\s+(?:comfortable|right|able)|think\s+(?:that\s+)?i\s+(?:should|can|could|am\s+able)|have\s+the\s+(?:ability|capability|permission|authority)\s+to|wish\s+to\s+(?:answer|discuss)|want\s+to\s+(?:answer|discuss))
+            | (?:'m|\s+am|\s+was|'ve\s+been|\s+have\s+been)\s+(?:programmed|designed|trained|instructed)\s+to\s+(?:avoid|decline|refuse|stay\s+away)
+            | (?:'m|\s+am)\s+not\s+(?:comfortable\s+(?:with|\w+ing)|in\s+a\s+position\s+to|the\s+right\s+(?:one|tool|assistant)|equipped\s+to|at\s+liberty)
+            | (?:\s+would|'d|\s+will|'ll)?\s+(?:(?:much\s+)?rather|prefer|choose|chose|have\s+chosen)\s+(?:to\s+)?not\s+(?:to\s+)?{HELPING}
+            | (?:'m|\s+am)?\s*(?:have\s+to|has\s+to|must|'d\s+rather|'ll|will|need\s+to|'m\s+going\s+to(?:\s+have\s+to)?|am\s+going\s+to(?:\s+have\s+to)?|going\s+to(?:\s+have\s+to)?|'ve\s+got\s+to|have\s+no\s+choice\s+but\s+to|am\s+obliged\s+to|would)\s+(?:\w+ly\s+|have\s+to\s+)?
             (?:(?:decline|refuse)(?:\s*(?:[.,;!]|\Z)|\s+(?:to\s+{HELPING}|th(?:is|at|ese)|your\s+request|answering|helping)\b)|pass\s+on\s+(?:this|that|\w+ing)|say\s+no\s+(?:to\s+(?:this|that)|here|on)|sit\s+this\s+one\s+out|bow\s+out|skip\s+(?:this|that))
-        | {SPEAKER}\s+(?:\w+ly\s+)?(?:decline|refuse)\s+to\s+{HELPING}
+            | \s+(?:\w+ly\s+)?(?:decline|refuse)\s+to\s+{HELPING}
+        )
         | something\s+(?:that\s+)?(?:i|we)\s+(?:{CANT}|have\s+to\s+decline|must\s+decline)
         | (?:is\s+not|isn't|'s\s+not|not)\s+(?:(?:a|an|the)\s+)?(?:something|anything|{TASK}|possible)\s+(?:that\s+)?(?:(?:i|we)(?:\s+am|'m|\s+are)?\s+(?:can|could|able|willing|allowed|permitted|prepared|comfortable)|for\s+me\s+to)
         | (?:inappropriate|unethical|irresponsible|improper|wrong|not\s+(?:be\s+)?(?:appropriate|right|ethical|possible|proper)|\w+n't\s+(?:be\s+)?(?:appropriate|right|ethical|possible|proper))\s+(?:for|of)\s+me\s+to\b
@@ -55,6 +57,14 @@ ENGLISH = re.compile(
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
+ENGLISH_MARKS = (
+    *("not", "n't", "cant", "unable", "avoid", "decline", "refuse", "pass on", "say no", "sit this", "bow out"),
+    *("skip th", "stay away", "inappropriate", "unethical", "irresponsible", "improper", "wrong", "outside", "beyond"),
+    *("against", "violate", "conflict", "contrary", "breach", "blocked", "denied", "rejected", "flagged", "forbid"),
+    *("be generated", "prevent", "prohibit", "restrict", "require me", "sorry", "apolog", "nope", "no.", "no!", "no ."),
+    *("no !", "i must", "ll must", "have to pass", "something else", "change the", "move on to"),
+)
+"""Each match of the pattern above holds one of these, in lower case and with single blanks."""
 NOT = (
     r"(?:(?:でき|出来)(?:ません(?!でした)|ない(?![人方物もほ])|かね(?:ます|る))|(?:いた|致)?し?かね(?:ます|る)|かねます|叶いません"
     r"|わけにはいきません|権限がありません|(?:許可され|許され|認められ)て(?:いません|おりません|いない)|(?:ことは)?(?:難し|むずかし)い(?:状況)?(?:です|と)|無理(?:です|だ)|(?:し|言い|話し|答え|教え)たくありません)"
@@ -81,6 +91,10 @@ JAPANESE = re.compile(
     r"|(?:お断り|ご?辞退|ご?遠慮)(?:させて|いたします|いたしております|申し上げます|して(?:い|お)り?ます)"
     r"|(?:お?答え|お?話|教え|手伝[いう]|協力し)たく(?:ありません|ない)|別の話(?:題)?に(?:しま|変え|移)"
 )
+JAPANESE_MARKS = (
+    *("ません", "ない", "ず", "かね", "難し", "むずかし", "無理", "控え", "断り", "遠慮", "辞退", "嫌", "いや", "違反"),
+    *("抵触", "反し", "範囲", "別の話", "見送らせ", "を超え", "外です"),
+)
 LETTER = re.compile(
     r"\A\s*(?:(?:dear|hi|hello|hey)\b[^\n,]{1,30},\s|subject:|件名|拝啓|[^\n。]{1,24}(?:様|さん|先生|さま)[、,]?\n)",
     re.IGNORECASE,
@@ -89,6 +103,7 @@ LETTER = re.compile(
 TURNS = re.compile(r"^\W{0,3}\w{1,14}\s?[:：][^\n]+\n+\W{0,3}\w{1,14}\s?[:：]", re.MULTILINE)
 """People of a dialogue decline for themselves too."""
 QUOTED = re.compile(r"「[^」]{0,400}」|『[^』]{0,400}』|\"[^\"\n]{0,400}\"|“[^”]{0,400}”|^>.*$", re.MULTILINE)
+QUOTE_MARKS = ("「", "『", '"', "“", ">")
 ANSWERED = re.compile(r"^\s*(?:\*\*)?(?:A|Answer|答え|答|回答)\s*(?:\*\*)?\s*[:\uff1a].*\d", re.MULTILINE)
 
 
@@ -128,6 +143,8 @@ MORAL = re.compile(
     re.IGNORECASE,
 )
 """With which a text dwells on the asking in place of answering."""
+FIGURE = re.compile(r"\d(?!\d{3}年)")
+"""A number answers something; a year may only be told."""
 CONCRETE = re.compile(r"\d(?!\d{3}年)|^\s*(?:[-*・]|\d+[.)])|[「『`:：|=]|https?:", re.MULTILINE)
 EVASIVE_CHARS, FEWEST_SENTENCES = 700, 3
 GOES_ON = re.compile(r"[:：;、—–]|\b(?:but|because|if|while|whether)\b", re.IGNORECASE)
@@ -154,20 +171,25 @@ class Refusal(Value):
         text = sample.answer()
         if detail := find_refusal(text):
             raise Rejected("refusal", detail)
-        if (
-            len(text) <= EVASIVE_CHARS
-            and EVASIVE.search(text)
-            and (detail := find_soft_refusal(text, sample.question()))
-        ):
+        if detail := find_soft_refusal(text, sample.question()):
             raise Rejected("soft_refusal", detail)
 
 
 def find_refusal(text: str) -> str | None:
     """The words with which a text declines; None when it does not."""
-    if len(text) > LONG_CHARS or ANSWERED.search(text) or LETTER.match(text) or TURNS.search(text):
+    if len(text) > LONG_CHARS or LETTER.match(text):
         return None
-    plain = QUOTED.sub(" ", NOT_PROSE.sub(" ", text)).replace("’", "'").replace("**", "")
-    found = ENGLISH.search(plain) or JAPANESE.search(plain)
+    if (":" in text or "：" in text) and (ANSWERED.search(text) or TURNS.search(text)):
+        return None
+    plain = prose(text)
+    if any(mark in plain for mark in QUOTE_MARKS):
+        plain = QUOTED.sub(" ", plain)
+    plain = plain.replace("’", "'").replace("**", "")
+    lower, found = " ".join(plain.casefold().split()), None
+    if any(mark in lower for mark in ENGLISH_MARKS):
+        found = ENGLISH.search(plain)
+    if found is None and not plain.isascii() and any(mark in plain for mark in JAPANESE_MARKS):
+        found = JAPANESE.search(plain)
     return found[0] if found else None
 
 
@@ -178,7 +200,7 @@ def _mere_hedge(sentence: str) -> re.Match[str] | None:
 
 def find_soft_refusal(text: str, question: str = "") -> str | None:
     """The words that put a reader off in place of an answer; None when something is answered, or asked is whom to ask."""
-    if len(text) > EVASIVE_CHARS or ASKS_WHOM.search(question):
+    if len(text) > EVASIVE_CHARS or FIGURE.search(text) or not EVASIVE.search(text) or ASKS_WHOM.search(question):
         return None
     sentences = [part for part in SENTENCE_END.split(text.strip()) if part]
     if len(sentences) >= FEWEST_SENTENCES and not CONCRETE.search(text):
