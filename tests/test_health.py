@@ -133,6 +133,21 @@ def test_every_planted_fault_is_caught_for_its_own_reason_and_the_good_are_spare
     assert len(lost) <= 0.005 * good
 
 
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_many_wordings_of_each_fault_are_caught_and_what_resembles_them_is_spared(language):
+    path = Path(__file__).parent / "validators" / "wordings.jsonl"
+    cases = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    total, wrong = Counter(), Counter()
+    for case in [case for case in cases if case["lang"] == language]:
+        found = reasons(sample(case["question"], case["answer"]), language)
+        total[case["should"]] += 1
+        if bool(found) != (case["should"] == "reject"):
+            wrong[case["should"]] += 1
+            print(case["should"], case["class"], found, case["answer"] or case["question"])
+    assert wrong["reject"] <= 0.03 * total["reject"]
+    assert wrong["accept"] <= 0.02 * total["accept"]
+
+
 @cache
 def real_texts():
     """Texts that others wrote, as samples by language."""

@@ -75,10 +75,15 @@ NAMES = {
 }
 """How a question asks for a language."""
 FOREIGN_WORDS = re.compile(r"translat|foreign language|翻訳|外国語|訳して|訳せ|訳し", re.IGNORECASE)
-TAIL_SHARE, TAIL_BYTES = 0.4, 80
+TAIL_SHARE, PART_BYTES = 0.4, 40
+PARTS = re.compile(r"\n+|(?<=[.!?])\s+(?=\w)|(?<=[。！？])|(?<=[ぁ-ん])(?=[A-Z])")
+CHINESE_CLAUSE = re.compile(
+    r"(?<![一-鿿])(?:因此|所以|如果|但是|而且|然后|然後|首先|可以|我們|我们|就是|还是|不是|需要|答案是|结果是|結果是)[一-鿿]{3,}(?=[，。,、]|\Z)|[一-鿿]{2,}，[一-鿿]{1,3}(?:可以|是|的|就|要)[一-鿿]+"
+)
+"""Written with letters that Japanese has too."""
 CHINESE = re.compile(
     "["
-    "这們们个你她它吗嗎吧呢么麼沒说說还为让讓对從给很谁哪怎东车长门问间见贝页马鸟鱼龙书时发经济业严临义乐习乡买卖亚产亲亿仅仓伟传伤优伦侧债倾关兴兰养军农净凤则刚创别剧动劳势单卫厅历压县"
+    "这稅廳寫匯這们們个你她它吗嗎吧呢么麼沒说說还为让讓对從给很谁哪怎东车长门问间见贝页马鸟鱼龙书时发经济业严临义乐习乡买卖亚产亲亿仅仓伟传伤优伦侧债倾关兴兰养军农净凤则刚创别剧动劳势单卫厅历压县"
     "变员团围图圆场块坚处备复够头夺奋奖妇实审导尔尘层岁岛币师应庙开张弹强归录彻忆忧怀态总战户扩扫执护报拟择挤损换显晓暂术杀杂权标样树桥检欢毕汇汉测满滚灭热爱牵狱猎环现电监础种积稳穷笼签"
     "简类紧红级纪纯纳纸线练组细织终绍绝统继绩续维罗职联脑脸舰艺节苏药萨蓝虑虽补览观规视觉计认议记许论设访证评识诉词译试诗话该详语误请读调负财责败货质费资赛赞赵赶跃转轮软轻载较过进远连选"
     "递遗邮邻郑酱释钟钢钱银铁错锁键镇闭闲闻阅队阴阶际陆险难雾顾预领题颜额风飞饭馆驻验骑齐赢"
@@ -114,10 +119,12 @@ def find_language_drift(text: str, wanted: str, question: str = "") -> str | Non
     letters = QUOTED.sub(" ", prose(text))
     found, where = language_of(letters), ""
     if found in (None, wanted):
-        ends = (letters[letters.rstrip().rfind("\n\n") + 1 :], letters[int(len(letters) * (1 - TAIL_SHARE)) :])
-        long = [end for end in ends if len(end.encode("utf-8", "replace")) >= TAIL_BYTES and len(end) < len(letters)]
-        found = next((other for end in long if (other := language_of(end)) not in (None, wanted)), found)
-        where = " at its end"
+        parts = [*PARTS.split(letters), letters[int(len(letters) * (1 - TAIL_SHARE)) :]]
+        long = [part for part in parts if len(part.encode("utf-8", "replace")) >= PART_BYTES and part != letters]
+        found = next((other for part in long if (other := language_of(part)) not in (None, wanted)), found)
+        if found in (None, wanted) and wanted == "ja" and (chinese := CHINESE_CLAUSE.search(letters)):
+            return None if question and re.search(NAMES["zh"], question) else f"a clause is Chinese: {chinese[0]!r}"
+        where = " in a part"
     if found is None or found == wanted or wanted in KIN.get(found, ()):
         return None
     if found in WORDS and found != "en" and wanted not in WORDS and wanted not in ("ja", "zh", "ko", *dict(SCRIPTS)):

@@ -23,6 +23,16 @@ TOOL_CALL = re.compile(
     r"<(tool_call|function_call)>(.*?)(?:</\1>|(\Z))|\[TOOL_CALLS\](.*?)(\Z|\n\n)|<function=[\w.-]+>(.*?)(?:</function>|(\Z))",
     re.DOTALL,
 )
+INLINE = re.compile(r"(?:\A|(?<=[\s(]))`(?=[\w(\[{<$.-])[^\n]{0,40}")
+HEAVY = re.compile(r"(?:\A|(?<=\s))__(?=[A-Za-z])(?!\w+__)[^\n]{0,40}")
+HTML = re.compile(r"<(div|table|ul|ol|details|section|pre|code|b|strong)(?:\s[^<>]*)?>")
+CALLED = re.compile(
+    r"<function_calls>(?!.*</function_calls>)|<invoke\b(?!.*</invoke>)|^Action Input:\s*(?=[{\[])(.*)|<\|python_tag\|>\s*(?=[{\[])(.*)|<｜tool▁calls?▁begin｜>(?!.*<｜tool▁calls?▁end｜>)"
+    r"|\A\s*functions?\.\w+\((.*)|\A\s*(?=\[?\s*\{\s*['\"](?:name|tool|function|action|tool_name|type|arguments|parameters)['\"])(.*)\Z|^```tool_\w+\s*\n(.*?)^```",
+    re.DOTALL | re.MULTILINE,
+)
+"""Calls in the manner of Anthropic, ReAct, Llama, DeepSeek and Harmony, and bare ones."""
+CALL_MARKS = ("invoke", "function", "Action Input", "tool", "name", "action", "type", "arguments")
 JSON_FENCE = re.compile(r"^```json[^\n]*\n(.*?)^```\s*$", re.DOTALL | re.MULTILINE | re.IGNORECASE)
 SKETCH = re.compile(r"\.\.\.|…|//|/\*|#|<\w|\{\{")
 """What people write into JSON that is only to be read."""
@@ -60,8 +70,30 @@ def find_broken_markdown(text: str) -> str | None:
                 return f"bold text is never closed: {paragraph[mark.start() : mark.start() + 40]!r}"
     if plain.count("$$") % 2:
         return "a formula between $$ is never closed"
+    if left := _left_open(plain):
+        return f"{left!r} is never closed"
     link = OPEN_LINK.search(plain) if "](" in plain else None
     return None if link is None else f"a link is never closed: {link[0][:60]!r}"
+
+
+def _left_open(plain: str) -> str:
+    """What of formulae, environments, inline code, heavy text and HTML blocks is opened and never closed."""
+    for left, right in (("\\(", "\\)"), ("\\[", "\\]")):
+        opened = [at.start() for at in re.finditer(rf"(?<!\\){re.escape(left)}", plain)]
+        if opened and plain.rfind(right) < opened[-1]:
+            return left
+    for begun in re.finditer(r"\\begin\{(\w+\*?)\}", plain):
+        if plain.count(f"\\end{{{begun[1]}}}") < plain.count(begun[0]):
+            return begun[0]
+    for paragraph in plain.split("\n") if "`" in plain or "__" in plain else ():
+        if paragraph.count("`") == 1 and (code := INLINE.search(paragraph)):
+            return code[0]
+        if paragraph.count("__") == 1 and (heavy := HEAVY.search(paragraph)):
+            return heavy[0]
+    for tag in HTML.findall(plain) if "<" in plain else ():
+        if plain.count(f"</{tag}>") == 0 and len(re.findall(rf"<{tag}[ >]", plain)) == 1:
+            return f"<{tag}>"
+    return ""
 
 
 def find_broken_tool_call(text: str) -> str | None:
@@ -76,6 +108,13 @@ def find_broken_tool_call(text: str) -> str | None:
             return f"a tool call is not JSON ({error}): {body.strip()[:60]!r}"
         if tagged and not (isinstance(value, dict) and isinstance(cast("dict[str, Any]", value).get("name"), str)):
             return f"a tool call names no tool: {body.strip()[:60]!r}"
+    called = CALLED.search(text) if any(mark in text for mark in CALL_MARKS) else None
+    if called:
+        body = next((part for part in called.groups() if part is not None), "")
+        try:
+            orjson.loads(body.strip().removesuffix(")") if body else "{")
+        except orjson.JSONDecodeError as error:
+            return f"a tool call is not JSON or not closed ({error}): {called[0].strip()[:60]!r}"
     for block in JSON_FENCE.finditer(text) if "```" in text else ():
         if not SKETCH.search(block[1]):
             try:

@@ -10,46 +10,32 @@ from synth.text import prose, subject
 from synth.types import Sample, Value
 
 FILLED = (
-    r"(?:your|insert|enter|add|my|his|her|their|first|last|full|sender|recipient|company|employer|business|client|customer|manager|"
-    r"recruiter|student|teacher|school|university|organi[sz]ation|department|job|position|event|product|project|team|city|state|"
-    r"country|street|phone|telephone|contact|email|e-mail|mailing|home|website|date|time|day|month|year|name|names|address|title|number|amount|signature|link|url|"
-    r"location|venue|price|placeholder|blank|specific|relevant|topic|subject)"
+    r"(?:your|insert|enter|add|fill|put|replace|describe|specify|provide|include|mention|state|list|details?|my|his|her|their|first|last|full|sender|recipient|company|employer|business|client|customer|manager|"
+    r"recruiter|student|teacher|school|university|organi[sz]ation|department|job|position|event|product|project|team|city|town|state|brand|service|item|author|candidate|user|patient|landlord|tenant|doctor|"
+    r"country|street|phone|telephone|contact|email|e-mail|mailing|home|website|date|time|day|month|year|name|names|nickname|address|title|role|number|amount|signature|link|url|industry|field|skills?|hobby|age|deadline|duration|"
+    r"location|venue|price|placeholder|blank|specific|relevant|topic|subject|answer|question|text|content|example|source|reference|citation|explanation|reason|value|result|summary|introduction|conclusion|description|choose|select|pick|attach|write|tbd|xx+)"
 )
+FILLED_JA = (
+    r"(?:ご?住所|お?名前|ご?氏名|姓|苗字|会社名?|貴社名|御社名|日付|日時|年月日|時間|電話番号|メールアドレス|URL|リンク|部署名?|役職|商品名?|サービス名|担当者名?|相手の名前|あなたの名前|学校名|大学名|件名|タイトル|題名|金額|価格|場所|地名|都市名|国名|署名|宛名|宛先|年齢|生年月日|"
+    r"具体例|理由|数値|数字|数量|期間|期限|イベント名|店名|製品名|ブランド名|趣味|職業|本文|内容|要約|出典|説明|補足|番号|名称|団体名|チーム名|プロジェクト名)"
+)
+OPEN_JA, SHUT_JA = r"[\[［【〔《(（<＜{｛]", r"[\]］】〕》)）>＞}｝]"
 PLACEHOLDER = re.compile(
-    rf"(?<![\w)\]])\[(?i:{FILLED})(?:['’]s)?(?:[ _/-][\w'’./-]+){{0,6}}\](?!\()|<(?i:{FILLED})(?:['’]s)?(?:[ _-]\w+){{1,4}}>|<(?i:name|insert\w*)>"
-    r"|(?<![\\\w}$^_{])\{[a-z][a-z_]{2,30}\}(?!\})|(?<![#/*] )\b(?:TODO|FIXME|TBD)\b|\bX{3,}\b(?!\s*(?:l(?:arge)?\b|-?rated))|\bXX[/-]XX\b|(?i:\blorem ipsum\b)|\bDear _{3,}"
-    r"|[\[［【(（<＜](?:ご?住所|お?名前|ご?氏名|会社名|貴社名|御社名|日付|日時|電話番号|メールアドレス|部署名?|役職|商品名|担当者名?|相手の名前|あなたの名前|学校名|件名|タイトル|金額|場所|地名)[\]］】)）>＞]"
-    r"|[\[［【(（※][^\]］】)）\n]{0,12}(?:ここに|を(?:記入|入力|記載|挿入)|こちらに)[^\]］】)）\n]{0,20}[\]］】)）]"
-    r"|(?:[〇○◯△□●]{2,}|[×✕]{2,}|(?<![A-Za-z])[XＸ]{2,}(?=株式|様|さん|の))(?:様|さん|さま|先生|殿|株式会社|会社|大学|高校|[県市区町村年月日])"
-    r"|(?:株式|有限|合同)会社(?:[〇○◯△□●×]{2,}|[XＸ]{2,})"
+    rf"(?<![\w)\]])\[(?:(?:the|a|an)\s+)?(?i:{FILLED})(?:['’]s)?(?:[ _/,:-]+[\w'’./$-]+){{0,8}}\](?!\()|(?<![\w)\]])\[(?:[\w'’]+[ _/-]){{1,4}}(?i:{FILLED})\](?!\()|(?<![\w)\]])\[[A-Z]{{2,}}(?:[ _][A-Z]+){{0,4}}\](?!\()"
+    rf"|<(?i:{FILLED})(?:['’]s)?(?:[ _-]\w+){{1,4}}>|<(?i:names?|insert\w*|date|company|city|email)>|<[A-Z]{{3,}}(?:_[A-Z]+)*>|\((?i:insert|your|add|fill\s+in|enter)\s+(?:[\w'’]+[ ]?){{1,5}}\)"
+    r"|(?<![\\\w}$^_{])\{[a-z][a-z_]{2,30}\}(?!\})|(?<![\\\w{])\{\{ ?#?\w+(?: \w+)? ?\}\}|(?<![\w$])\$[A-Z]{3,}(?:_[A-Z]+)*\b|%[A-Za-z_]{3,20}%|(?<![#/*] )\b(?:TODO|FIXME|TBD|TBA)\b|(?<!\w)[Xx]{3,}(?![\w])(?!\s*(?:[lL](?:arge)?\b|-?rated))|\$\s?X{2,}|\bXX?[/-]XX?\b|(?i:\blorem ipsum\b)|(?<![\w_])_{4,}(?![\w_])|__/__|＿{3,}"
+    rf"|{OPEN_JA}(?:あなたの|ご?自身の|相手の|貴社の|お客様の|御社の)?{FILLED_JA}(?:など|を?(?:追加|記入|入力|記載|挿入|入れる|書く))?{SHUT_JA}"
+    r"|[\[［【〔(（※＜<][^\]］】〕)）＞>\n]{0,14}(?:ここに|(?:を|は)?(?:記入|入力|記載|挿入|差し替え|追記|追加)(?:して|する|予定|\]|］|】|〕|\)|）)|要差し替え|こちらに|未定稿)[^\]］】〕)）＞>\n]{0,20}[\]］】〕)）＞>]?"
+    r"|(?:[〇○◯△□●]{2,}|[×✕]{2,}|(?<![A-Za-z])[XＸ]{2,}(?=株式|様|さん|の|月|日|年))(?:様|さん|さま|先生|殿|君|ちゃん|氏|株式会社|会社|大学|高校|中学|小学|病院|商事|駅|市役所|[（(]|[県市区町村年月日円個人])|(?:[〇○◯△]{1,2}[年月日]){2}"
+    r"|(?:株式|有限|合同)会社(?:[〇○◯△□●×]{2,}|[XＸ]{2,})|(?<!\d)0{3,4}-0{4}-0{4}"
 )
 ASKED_FOR = re.compile(
-    r"template|placeholder|form letter|fill[ -]?in|blank|format|boilerplate|\{\w+\}|\[[A-Z][\w ]*\]|_{3,}|[〇○◯]|テンプレ|雛形|ひな形|ひな型|書式|フォーマット|定型|空欄|穴埋め|プレースホルダ|伏せ字",
+    r"template|dummy|sample data|fictional|架空|サンプル|ダミー|placeholder|form letter|fill[ -]?in|blank|format|boilerplate|\{\w+\}|\[[A-Z][\w ]*\]|_{3,}|[〇○◯]|テンプレ|雛形|ひな形|ひな型|書式|フォーマット|定型|空欄|穴埋め|プレースホルダ|伏せ字",
     re.IGNORECASE,
 )
 
-MARKS = (
-    "[",
-    "<",
-    "{",
-    "TODO",
-    "FIXME",
-    "TBD",
-    "XX",
-    "orem ipsum",
-    "Dear _",
-    "［",
-    "【",
-    "＜",
-    "〇",
-    "○",
-    "◯",
-    "△",
-    "□",
-    "●",
-)
-MARKS_JA = ("×", "✕", "ＸＸ", "ここに", "こちらに", "記入", "入力", "記載", "挿入")
-"""Of which a text holds one if it is to be searched at all."""
+MARKS = re.compile(r"[\[<{_$%(［【〔《＜（｛〇○◯△□●×✕ＸX＿※]|TODO|FIXME|TBD|TBA|xxx|orem ipsum|00-0000")
+"""One of these is in a text if it is to be searched at all."""
 
 
 class Placeholders(Value):
@@ -69,7 +55,7 @@ class Placeholders(Value):
 
 def find_placeholder(text: str, question: str = "") -> str | None:
     """The first blank left in a text; None when there is none, or the question calls for it."""
-    if not any(mark in text for mark in MARKS) and (text.isascii() or not any(mark in text for mark in MARKS_JA)):
+    if MARKS.search(text) is None:
         return None
     found = PLACEHOLDER.search(prose(text))
-    return None if found is None or ASKED_FOR.search(question) else found[0]
+    return None if found is None or found[0] in question or ASKED_FOR.search(question) else found[0]

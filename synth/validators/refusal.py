@@ -6,110 +6,160 @@ import re
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import NOT_PROSE
+from synth.text import prose
 from synth.types import Sample, Value
 
-OPENING_CHARS = 260
 LONG_CHARS = 900
 
-CANT = r"(?:can(?:no|')?t|can\s+not|could\s*n[o']t|won't|will\s+not|(?:am|'m|are|'re)\s+(?:unable|not\s+able)\s+to)"
-HELPING = r"(?:help(?!\s+(?:\w+ing|but)\b)|assist|answer|comply|respond|discuss|engage|fulfill?|support|provide|process|complete|take\s+part)"
-ASKED = r"(?:this|that|your|these|those|such)(?:\s+\w+)?\s+(?:requests?|questions?|tasks?|topics?|inquiry)"
-SPEAKER = r"(?<!if\s)(?<!when\s)(?<!because\s)(?<!why\s)(?<!what\s)i"
-OBJECT = (
-    r"(?:(?:\w+\s+)?(?:with\s+)?(?:(?:you|that|this|these|those|such|any|your|questions?|requests?)\b(?!\s+up)|(?:\w+\s+)?"
-    r"(?:advice|information|content|answers?|opinions?|assistance|help|instructions)\b)|[.,;!]|\Z)"
+CANT = (
+    r"(?:can(?:no|')?t|can\s+not|could\s*n[o']t|won't|will\s+not|shouldn't|must\s+not|do\s+not|don't|(?:am|'m|are|'re)\s+(?:unable|not\s+(?:able|allowed|permitted|going|willing|authori[sz]ed|supposed|designed|programmed))\s+to"
+    r"|(?:cannot|can't)\s+and\s+(?:will\s+not|won't)|(?:am|'m|are|'re|have\s+been|was)\s+(?:designed|programmed|instructed|trained|configured|built|told)\s+(?:not\s+to|to\s+(?:avoid|decline|refuse)))"
 )
+HELPING = (
+    r"(?:help(?:ing)?(?!\s+(?:\w+ing|but)\b)|assist(?:ing)?|answer(?:ing)?|comply|respond(?:ing)?|discuss(?:ing)?|engag(?:e|ing)|fulfill?(?:ing)?|support|provid(?:e|ing)|process|complet(?:e|ing)|participate|take\s+part"
+    r"|accommodate|address|comment|generat(?:e|ing)|creat(?:e|ing)|produce|writ(?:e|ing)|solv(?:e|ing)|calculat(?:e|ing)|comput(?:e|ing)|giv(?:e|ing)|offer(?:ing)?|shar(?:e|ing)|proceed|continue|do(?:ing)?|work\s+on|speak|talk|advise|recommend|weigh\s+in|go\s+into|translate|explain|perform|carry\s+out|say)"
+)
+TASK = r"(?:requests?|questions?|tasks?|topics?|topic|inquir(?:y|ies)|quer(?:y|ies)|prompts?|problems?|subjects?|matters?|content|homework|exercises?|calculations?|things?)"
+ASKED = rf"(?:this|that|your|these|those|such|the|any)(?:\s+(?:kinds?|types?|sorts?)\s+of)?(?:\s+\w+)?\s+{TASK}"
+OBJECT = (
+    rf"(?:(?:to\s+|with\s+|on\s+|about\s+|in\s+|into\s+)?(?:(?:you\b\s*)?(?:(?:with|on|to|about|there)\s*)?(?:{ASKED}\b|(?:this|that|these|those|it)(?:\s+(?:one|for\s+you|here|further|right\s+now|at\s+(?:this|the)\s+\w+|either|today))?\s*(?:[.,;:!?—–🙏]|\Z)|there\s*[.,!]"
+    rf"|(?:any\s+)?(?:content|material|texts?|information|images?)\s+(?:that|which|about|on|for|of|related)\b|(?:to\s+)?(?:such|this\s+kind|that\s+kind|that\s+sort|this\s+sort|topics)\b)|(?:(?:an?|any|the|you(?:\s+with)?(?:\s+(?:an?|the|any|this))?|my|specific|personal|further|that|this|direct)\s+){{0,3}}(?:\w+\s+){{0,2}}(?:advice|information|answers?|opinions?|assistance|solutions?|calculations?|guidance|instructions)\b"
+    r"|topics?\b|(?:this|that)\s+\w+\s*(?:[.,;!]|\Z)|for\s+(?:you|me)\s+to\b)|\s*(?:[.,;!]|\Z))"
+)
+SPEAKER = r"(?<!if\s)(?<!when\s)(?<!because\s)(?<!why\s)(?<!what\s)(?<!questions\s)(?<!things\s)(?<!that\s)(?:i|we)"
+ADVERBS = r"(?:\s*,?\s*(?:be\s+able\s+to|in\s+good\s+conscience|really|unfortunately|simply|just|currently|also|therefore|actually|directly|responsibly|ethically|not|at\s+this\s+time|think\s+(?:that\s+)?i\s+(?:should|can|could))\s*,?){0,2}"
 ENGLISH = re.compile(
     rf"""\b(?:
-        i(?:\s+am|'m)?\s+(?:\w+\s+)?(?:sorry|afraid),?\s+(?:but\s+)?(?:i|we|that|this|it)\b.{{0,40}}?
-            (?:\b{CANT}|\bnot\s+(?:allowed|comfortable|possible))(?!\s+(?:come|attend|join|make\s+it|be\s+there|go\b))
-        | (?:i|we)\s+{CANT}\s+(?:be\s+able\s+to\s+|in\s+good\s+conscience\s+|really\s+)?(?:{HELPING}|do|give|share|create
-            |generate|write|solve|work\s+on)\s+(?:you\b|an?\s+answer|(?:with\s+)?(?:{ASKED}|(?:this|that)\s*(?:[.,;!]|\Z)))
-        | {SPEAKER}\s+{CANT}\s+(?:be\s+able\s+to\s+|in\s+good\s+conscience\s+|really\s+)?(?:(?:assist|comply|engage|respond)\b
-            |(?:{HELPING}|continue|create|generate|write|give|share|solve|do)\s*{OBJECT})
-        | (?:i'm|i\s+am)\s+(?:unable\s+to|not\s+able\s+to|not\s+permitted\s+to|not\s+allowed\s+to|not\s+going\s+to
-            |not\s+in\s+a\s+position\s+to)\s+(?:{HELPING}|do|give|share|work\s+on|write|create)\b
-        | (?:i'm|i\s+am)\s+not\s+comfortable\s+(?:with|\w+ing)
-        | (?:inappropriate|not\s+appropriate)\s+for\s+me\s+to\b
-        | i\s+(?:do\s+not|don't)\s+(?:feel\s+comfortable|have\s+the\s+ability\s+to\s+(?:answer|help|assist|respond))
-        | (?:i|we)(?:\s+would|'d)?\s+(?:rather|prefer)\s+(?:to\s+)?not\s+(?:to\s+)?(?:answer|respond|say|discuss|help)
+        (?=i|we){SPEAKER}(?:
+            \s*{CANT}{ADVERBS}\s+(?:{HELPING}\s*{OBJECT}|(?:assist|comply|fulfill?)\b)
+            | \s+(?:do\s+not|don't)\s+(?:really\s+)?(?:feel\s+(?:comfortable|right|able)|think\s+(?:that\s+)?i\s+(?:should|can|could|am\s+able)|have\s+the\s+(?:ability|capability|permission|authority)\s+to|wish\s+to\s+(?:answer|discuss)|want\s+to\s+(?:answer|discuss))
+            | (?:'m|\s+am|\s+was|'ve\s+been|\s+have\s+been)\s+(?:programmed|designed|trained|instructed)\s+to\s+(?:avoid|decline|refuse|stay\s+away)
+            | (?:'m|\s+am)\s+not\s+(?:comfortable\s+(?:with|\w+ing)|in\s+a\s+position\s+to|the\s+right\s+(?:one|tool|assistant)|equipped\s+to|at\s+liberty)
+            | (?:\s+would|'d|\s+will|'ll)?\s+(?:(?:much\s+)?rather|prefer|choose|chose|have\s+chosen)\s+(?:to\s+)?not\s+(?:to\s+)?{HELPING}
+            | (?:'m|\s+am)?\s*(?:have\s+to|has\s+to|must|'d\s+rather|'ll|will|need\s+to|'m\s+going\s+to(?:\s+have\s+to)?|am\s+going\s+to(?:\s+have\s+to)?|going\s+to(?:\s+have\s+to)?|'ve\s+got\s+to|have\s+no\s+choice\s+but\s+to|am\s+obliged\s+to|would)\s+(?:\w+ly\s+|have\s+to\s+)?
+            (?:(?:decline|refuse)(?:\s*(?:[.,;!]|\Z)|\s+(?:to\s+{HELPING}|th(?:is|at|ese)|your\s+request|answering|helping)\b)|pass\s+on\s+(?:this|that|\w+ing)|say\s+no\s+(?:to\s+(?:this|that)|here|on)|sit\s+this\s+one\s+out|bow\s+out|skip\s+(?:this|that))
+            | \s+(?:\w+ly\s+)?(?:decline|refuse)\s+to\s+{HELPING}
+        )
+        | something\s+(?:that\s+)?(?:i|we)\s+(?:{CANT}|have\s+to\s+decline|must\s+decline)
+        | (?:is\s+not|isn't|'s\s+not|not)\s+(?:(?:a|an|the)\s+)?(?:something|anything|{TASK}|possible)\s+(?:that\s+)?(?:(?:i|we)(?:\s+am|'m|\s+are)?\s+(?:can|could|able|willing|allowed|permitted|prepared|comfortable)|for\s+me\s+to)
+        | (?:inappropriate|unethical|irresponsible|improper|wrong|not\s+(?:be\s+)?(?:appropriate|right|ethical|possible|proper)|\w+n't\s+(?:be\s+)?(?:appropriate|right|ethical|possible|proper))\s+(?:for|of)\s+me\s+to\b
+        | (?:is|are|'s|falls?|lies|goes|fall)\s+(?:well\s+)?(?:outside|beyond)\s+(?:of\s+)?(?:the\s+(?:scope|limits|bounds)\s+of\s+)?(?:what\s+(?:i|we)\b|my\b)
+        | {ASKED}\s+(?:is\s+not\s+something|falls?\s+outside|goes\s+against|(?:seems\s+to\s+|appears\s+to\s+)?(?:violates?|conflicts?\s+with|breach(?:es)?)|is\s+beyond\s+(?:what\s+i|my)|(?:can(?:no|')t|could\s+not|will\s+not)\s+be\s+(?:processed|fulfilled|completed|answered))
+        | (?:against|violates?|conflicts?\s+with|contrary\s+to|breach(?:es)?)\s+(?:my|our|the)\s+(?:\w+\s+)?(?:guidelines|policy|policies|principles|programming|rules|values|terms)
+        | (?:request|message|prompt|content)\s+(?:blocked|denied|rejected|(?:has|have|was|were)\s+(?:been\s+)?(?:blocked|flagged|denied))|(?:you\s+have\s+asked\s+for|this)\s+has\s+been\s+flagged|no\s+response\s+can\s+be\s+generated
+        | my\s+(?:\w+\s+)?(?:guidelines|policy|policies|programming|rules|principles|safety\s+\w+)\s+(?:\w+\s+)?(?:prevent|prohibit|forbid|don't|do\s+not|doesn't|does\s+not|won't|restrict|require\s+me\s+to\s+decline)
+        | (?:sorry|apologi[sz]e|apologies|afraid|unfortunately|regret(?:tably)?)\b[^.!?\n]{{0,60}}?\b(?:i|we)\s*{CANT}{ADVERBS}\s+{HELPING}\s*{OBJECT}
+        | (?:i\s+regret|we\s+regret|sorry)\s+(?:to\s+\w+\s+(?:you\s+)?)?that\s+(?:i|we)\s*{CANT}\s+{HELPING}
+        | (?:sorry|apologies|nope|no)\b[^.?\n\w]{{1,4}}(?:but\s+)?(?:no\s*[.!]|(?:i\s+)?(?:{CANT})\s+(?:do|help|answer)\b|not\s+(?:doing|answering|going\s+to|something\s+i)|i(?:'ll)?\s+(?:won't|will\s+not|have\s+to\s+(?:decline|pass)|must))
         | as\s+an?\s+(?:ai|artificial\s+intelligence|(?:large\s+)?language\s+model)(?:\s+(?:language\s+)?(?:model|assistant))?
-            ,?\s+i\b.{{0,60}}?\b(?:can(?:no|')?t|unable|not|don't)\b
-        | (?:i|we)\s+(?:have\s+to|must|would\s+rather|'d\s+rather|need\s+to)\s+(?:\w+ly\s+)?(?:decline|refuse)
-            (?:\s*(?:[.,;!]|\Z)|\s+(?:to\s+(?:{HELPING}|do)|th(?:is|at|ese)|your)\b)
-        | {ASKED}\s+(?:is\s+not\s+something|falls\s+outside|goes\s+against|violates|is\s+beyond\s+(?:what\s+i|my))
-        | (?:against|violates?)\s+(?:my|our)\s+(?:usage\s+)?(?:guidelines|policy|policies|principles)
-        | (?:not|isn't)\s+(?:something|possible\s+for\s+me)\s+(?:i\s+can\s+|i'm\s+able\s+|we\s+can\s+)?(?:to\s+)?
-            (?:help|assist|do|answer)
-        | (?:i|we)\s+(?:\w+ly\s+)?(?:decline|refuse)\s+to\s+(?:{HELPING}|do)
-    )|\A\s*sorry,?\s+(?:but\s+)?no\s*[.!]""",
-    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+            ,?\s+i\b[^.\n]{{0,60}}?\b(?:can(?:no|')?t|unable|not|don't)\b
+        | (?:let's|let\s+us|can\s+we|could\s+we|shall\s+we)\s+(?:\w+\s+)?(?:talk\s+about\s+something\s+else|change\s+the\s+(?:subject|topic)|move\s+on\s+to\s+(?:another|a\s+different))
+    )""",
+    re.IGNORECASE | re.VERBOSE,
 )
+ENGLISH_MARKS = (
+    *("not", "n't", "cant", "unable", "avoid", "decline", "refuse", "pass on", "say no", "sit this", "bow out"),
+    *("skip th", "stay away", "inappropriate", "unethical", "irresponsible", "improper", "wrong", "outside", "beyond"),
+    *("against", "violate", "conflict", "contrary", "breach", "blocked", "denied", "rejected", "flagged", "forbid"),
+    *("be generated", "prevent", "prohibit", "restrict", "require me", "sorry", "apolog", "nope", "no.", "no!", "no ."),
+    *("no !", "i must", "ll must", "have to pass", "something else", "change the", "move on to"),
+)
+"""Each match of the pattern above holds one of these, in lower case and with single blanks."""
 NOT = (
-    r"(?:(?:でき|出来)(?:ません(?!でした)|ない(?![人方物])|かねます)|(?:いた|致)?しかねます|かねます|叶いません"
-    r"|わけにはいきません|権限がありません)"
+    r"(?:(?:でき|出来)(?:ません(?!でした)|ない(?![人方物もほ])|かね(?:ます|る))|(?:いた|致)?し?かね(?:ます|る)|かねます|叶いません"
+    r"|わけにはいきません|権限がありません|(?:許可され|許され|認められ)て(?:いません|おりません|いない)|(?:ことは)?(?:難し|むずかし)い(?:状況)?(?:です|と)|無理(?:です|だ)|(?:し|言い|話し|答え|教え)たくありません)"
 )
-HONORIFIC = r"(?:お答え|お応え|お手伝い|お話し|お教え|お伝え|お力添え|お受け|ご(?:回答|対応|支援|協力|提供|案内|説明|期待|希望|要望))"
-SORRY = r"(?:申し訳(?:ありません|ございません|ない(?:です|のですが))|恐れ入り(?:ます)|恐縮です|すみません|ごめんなさい)"
-SUCH = r"(?:(?:その|この)(?:ような)?|そのご|このご|ご|あなたの)"
+HONORIFIC = r"(?:お答え|お応え|お手伝い|お話し|お教え|お伝え|お力添え|お受け|お示し|お力に(?:なる|なれ)|ご(?:回答|対応|支援|協力|提供|案内|説明|期待|希望|要望|紹介|提示))"
+SORRY = r"(?:申し?訳(?:ありません|ございません|ない(?:です|のですが|が)?|なく)|恐れ入り(?:ます)|恐縮(?:です)?|すみません|すいません|ごめん(?:なさい|ね)?|残念(?:ながら|ですが)|遺憾ながら|悪い(?:けど|が|のですが)|あいにく)"
+SUCH = r"(?:(?:その|この|こちらの|そちらの)(?:ような|種の|手の)?|そのご|このご|ご|あなたの|本)"
+MATTER = r"(?:質問|問い|依頼|要望|要求|リクエスト|相談|情報|内容|話題|トピック|行為|計算|問題|件|テーマ|作業|タスク|宿題|解答|回答|詳細|お手伝い|手伝い|助言|アドバイス)"
+SAYING = r"(?:提供|説明|作成|支援|回答|解答|対応|生成|計算|実行|代行|議論|協力|処理|助言|翻訳|執筆|サポート|アドバイス|コメント|手伝い)"
 JAPANESE = re.compile(
-    rf"{HONORIFIC}(?:を|に|は|が|も)?(?:する|いたす|致す|お応えする|沿う|添う)?(?:こと)?(?:は|が|も)?(?:{NOT}|控え|差し控え|難しい状況)"
-    r"|お役に立て(?:ません(?!でした)|ない)|ご(?:期待|希望|要望)に(?:は)?(?:沿え|添え)ません"
-    r"|(?:回答|お答え|返答|提供|言及|コメント)(?:は|を)?(?:控えさせ|控えます|差し控え|お断り|ご遠慮|遠慮させ|辞退させ)"
-    rf"|(?:\A|[。\n])[^。\n]{{0,4}}{SORRY}(?:が|けれど|けど|、|。)(?![^。\n]{{0,40}}(?:出席|参加|伺|行く|行け))[^。\n]{{0,60}}?"
-    rf"(?:{NOT}|(?:答え|応え|応じ|扱え|述べ)(?:られ)?(?:ません|ない))"
-    rf"|{SUCH}[^。\nA-Za-z]{{0,6}}?(?:質問|問い|依頼|要望|要求|リクエスト|相談)(?:の件)?(?:に(?:は|も)?|については?|へは)[^。\n]{{0,8}}?"
-    rf"(?:答え|応え|応じ|回答)(?:する|る|られ)?(?:こと)?(?:は|が)?(?:{NOT}|ません(?!でした)|ない(?![人方物]))"
-    rf"|(?:\A|[。、\n]){SUCH}(?:情報|内容|話題|要求|行為)[^。\n]{{0,12}}(?:提供|説明|作成|支援|回答)(?:する)?(?:こと)?(?:は|が)?{NOT}"
-    rf"|\A[^。\n]{{0,20}}(?:回答|手伝い|助言|アドバイス)を?(?:する)?(?:こと)?(?:は|が|も)?{NOT}。?\s*\Z"
-    r"|私には?[^。\n]{0,30}権限がありません"
+    rf"{HONORIFIC}(?:を|に|は|が|も)?(?:する|いたす|致す|応える|お応えする|沿う|添う|なる)?(?:こと|の)?(?:は|が|も)?(?:{NOT}|控え|差し控え|遠慮|辞退|お断り|(?:なれ|し)(?:ません|ず)|したくありません)"
+    r"|お(?:役に立て|力になれ|応えでき|答えでき|手伝いでき)(?:ません(?!でした)|ない|ず(?:に|、|申))|ご(?:期待|希望|要望)に(?:は)?(?:沿え|添え|お応えでき)(?:ません|ず)"
+    rf"|(?:回答|お答え|返答|提供|言及|コメント|解答|{SAYING})(?:する)?(?:こと)?(?:は|を|も)?[^。\n]{{0,8}}?(?:控えさせ|控えます|控えて|差し控え|いたしません|致しません|お断り|ご?遠慮|辞退)(?!く)|(?:こと|の)は(?:差し)?控え(?:たい|させ|ます)|それは(?:ちょっと|少し)?[^。\n]{0, 6}できない(?:です|んです|ん)|(?:お作り|お答え|ご紹介|お引き受け)し(?:ないように|て(?:おりません|いません|いない))|見送らせていただ|発言を(?:差し)?控え"
+    rf"|(?:\A|[。\n])[^。\n]{{0,6}}{SORRY}(?:が|けれど|けど|、|。|[！!])*(?![^。\n]{{0,40}}(?:出席|参加|伺|行く|行け|返品|販売|売り切れ))[^。\n]{{0,60}}?"
+    rf"(?:{NOT}|(?:答え|応え|応じ|扱え|述べ|教え|話せ|手伝え|解け|言え)(?:られ)?(?:ません|ない|ず))"
+    rf"|(?:{SUCH}|\A|[。、\n]){{1,2}}[^。、\nA-Za-zは]{{0,6}}?{MATTER}(?:の(?:件|内容))?(?:に(?:は|も|関しては?|つきましては?)?|については?|へは|を|は|には)、?[^。\n]{{0,12}}?"
+    rf"(?:答え|応え|応じ|{SAYING}|話[すし]|お?受け|扱[うえ]|教え|手伝[うえ]|伝え|行う|触れ)(?:する|る|られ|せ)?(?:を)?(?:する)?(?:こと|の)?(?:は|が|も)?(?:{NOT}|ません(?!でした|か)|ない(?![人方物]))"
+    rf"|(?:\A|[。、\n])[^。\n]{{0,30}}?(?:ガイドライン|ポリシー|規約|倫理|安全|方針|規則|ルール|プライバシー|不適切)[^。\n]{{0,24}}?(?:{SAYING}|お答え|お伝え|教え|答え|応じ|示す)[^。\n]{{0,10}}?(?:{NOT}|られません|控え|辞退|ません)"
+    rf"|(?:要求|依頼|リクエスト|質問|内容)は、?[^。\n]{{0,16}}(?:違反|抵触|反し)(?:して|す|しま|ます)"
+    rf"|\A[^。\n]{{0,24}}(?:回答|解答|手伝い|助言|アドバイス|代行|協力)を?(?:する)?(?:こと)?(?:は|が|も)?{NOT}。?\s*\Z|\A(?:それは)?(?:無理|できない|答えたくない|いや|嫌)です"
+    rf"|(?:私|わたし)(?:に)?(?:は|の)、?[^。\n]{{0,30}}(?:権限がありません|許可されて(?:いません|おりません)|(?:対応|能力|回答)(?:可能な)?(?:の)?(?:範囲|範囲外|外)(?:を超え|です))|(?:対応|回答)(?:可能な?)?(?:の)?範囲(?:を超え|外(?:です|とな))"
     r"|(?:AI|人工知能|言語モデル)(?:アシスタント)?(?:として|ですので|なので|であるため).{0,40}"
     r"(?:(?:する|述べる|答える|持つ|行う)こと(?:は|が)|お|ご).{0,12}(?:ません|かねます)"
-    r"|(?:お断り|ご?辞退|ご?遠慮)(?:させて|いたします|いたしております|申し上げます)"
+    r"|(?:お断り|ご?辞退|ご?遠慮)(?:させて|いたします|いたしております|申し上げます|して(?:い|お)り?ます)"
+    r"|(?:お?答え|お?話|教え|手伝[いう]|協力し)たく(?:ありません|ない)|別の話(?:題)?に(?:しま|変え|移)"
+)
+JAPANESE_MARKS = (
+    *("ません", "ない", "ず", "かね", "難し", "むずかし", "無理", "控え", "断り", "遠慮", "辞退", "嫌", "いや", "違反"),
+    *("抵触", "反し", "範囲", "別の話", "見送らせ", "を超え", "外です"),
 )
 LETTER = re.compile(
     r"\A\s*(?:(?:dear|hi|hello|hey)\b[^\n,]{1,30},\s|subject:|件名|拝啓|[^\n。]{1,24}(?:様|さん|先生|さま)[、,]?\n)",
     re.IGNORECASE,
 )
 """A letter's writer declines for itself."""
+TURNS = re.compile(r"^\W{0,3}\w{1,14}\s?[:：][^\n]+\n+\W{0,3}\w{1,14}\s?[:：]", re.MULTILINE)
+"""People of a dialogue decline for themselves too."""
 QUOTED = re.compile(r"「[^」]{0,400}」|『[^』]{0,400}』|\"[^\"\n]{0,400}\"|“[^”]{0,400}”|^>.*$", re.MULTILINE)
+QUOTE_MARKS = ("「", "『", '"', "“", ">")
 ANSWERED = re.compile(r"^\s*(?:\*\*)?(?:A|Answer|答え|答|回答)\s*(?:\*\*)?\s*[:\uff1a].*\d", re.MULTILINE)
 
 
+EXPERT = r"(?:professionals?|experts?|specialists?|doctors?|physicians?|lawyers?|attorneys?|advis[eo]rs?|qualified|licensed|official|reliable|trusted|reputable|therapists?|counsell?ors?|pharmacists?|authorit\w+|teachers?|tutors?|instructors?|accountants?|someone|textbooks?|websites?|sources?|online|internet|web|search\s+engines?|google|latest)"
 REFERRAL = re.compile(
-    r"\b(?:consult|speak|seek|contact|reach(?:ing)? out|ask|talk|discuss|turn to|advice from|answered by|question for|refer|check|look it up|visit)\w*\b"
-    r".{0,60}?\b(?:professional|expert|specialist|doctor|physician|lawyer|attorney|advis[eo]r|qualified|licensed|official|reliable|trusted"
-    r"|therapist|counsell?or|pharmacist|authorit)|\b(?:consult|contact|ask)(?:ing)? (?:one|them|someone)\b"
-    r"|(?:専門家|医師|医療機関|弁護士|税理士|専門機関|有資格者|資格を持|担当|窓口|公式|信頼できる|専門の方|カウンセラー|薬剤師).{0,24}?"
-    r"(?:相談|確認|問い合わせ|尋ね|調べ|求め|参照|ご覧|意見を(?:聞|伺))",
+    rf"\b(?:consult|speak|seek|contact|reach(?:ing)?\s+out|ask|talk|discuss|turn\s+to|advice\s+from|answered\s+by|question\s+for|refer|check|look(?:ing)?\s+(?:it|this|that)\s+up|look\s+up|visit|see|search|try|find|left\s+to|better\s+placed|google|matter\s+for|in\s+touch\s+with)\w*\b"
+    rf"[^.!?\n]{{0,60}}?\b{EXPERT}\b|\b{EXPERT}\s+(?:would|could|can|will|may|might|should|is|are|who)\b[^.!?\n]{{0,60}}?\b(?:advise|help|answer|assist|placed|able|tell|guide|equipped|assess)|\b(?:consult|contact|ask)(?:ing)?\s+(?:one|them|someone)\b|\blook(?:ing)?\s+(?:it|this|that)\s+up\b"
+    r"|\b(?:do(?:ing)?|conduct(?:ing)?)\s+(?:your|some)\s+(?:own\s+)?research\b|\bleft\s+to\s+(?:the\s+)?(?:experts|professionals)|\b(?:up\s+to\s+you|for\s+you\s+to\s+decide|your\s+own\s+(?:decision|judg))"
+    r"|\b(?:could|can|would)\s+you\s+(?:please\s+)?(?:\w+\s+)?(?:give|share|provide|clarify|rephrase|tell\s+me|elaborate|specify|explain)\b[^.!\n]{0,60}\?|\bplease\s+(?:provide|share|clarify|give|specify|rephrase)\b[^.!?\n]{0,40}(?:context|details?|information|question)"
+    r"|(?:専門家|医師|医療機関|弁護士|税理士|専門機関|有資格者|資格を持|担当|窓口|公式|信頼できる|専門の方|カウンセラー|薬剤師|先生|教師|詳しい[人方]|教科書|参考書|ネット|インターネット|検索|専門書|主治医|かかりつけ|関係機関|最寄り|誰か|学校|保護者|周りの).{0,24}?"
+    r"(?:相談|確認|問い合わせ|尋ね|調べ|求め|参照|ご覧|意見を(?:聞|伺)|聞い|聞く|検索|伺|質問|頼)|(?:ご自身|ご自分|自分|各自|自身)(?:で|の)[^。\n]{0,12}(?:調べ|判断|確認|考え|お決め|決め|検索)|検索して(?:みて)?(?:ください|下さい)"
+    r"|(?:もう少し|もっと|詳し|具体|追加)[^。\n]{0,16}(?:教えて|お聞かせ|ご提供|お知らせ|ご質問)[^。\n]{0,8}(?:ますか|ませんか|ください|でしょうか|幸い)",
     re.IGNORECASE,
 )
-"""Somebody else is to be asked."""
+"""Somebody else is to be asked, or whoever asked is to find out or say more."""
 HEDGE = re.compile(
-    r"\b(?:depends? on|many factors|sensitive (?:matter|topic|issue)|complex (?:matter|topic|issue|question)|(?:no|isn['’]t an?) (?:simple|single|easy) answer|situation is (?:different|unique))\b"
-    r"|一概に|(?:状況|場合|事情|人|条件)によ(?:って|り)|専門的な(?:内容|問題|質問)|個人差",
+    r"\b(?:depends?\s+(?:heavily\s+|largely\s+|entirely\s+|very\s+much\s+)?on|(?:many|lots?\s+of|several|various|numerous)\s+(?:\w+\s+)?(?:factors|perspectives|variables|opinions)|(?:sensitive|complex|complicated|nuanced|difficult|personal|tricky|delicate)\s+(?:matter|topic|issue|question|subject|one)|(?:no|isn['’]t\s+an?|not\s+an?)\s+(?:simple|single|easy|right|one-size-fits-all|straightforward|definitive|clear|universal)\s*(?:or\s+\w+\s+)?(?:answer|solution|one)?|(?:situation|case|person|circumstance)s?\s+(?:is|are)\s+(?:different|unique)|every\s+\w+\s+is\s+(?:different|unique)|varies|vary\b|hard\s+to\s+say|difficult\s+to\s+say|opinions\s+differ)"
+    r"|一概に|(?:状況|場合|事情|人|条件)に(?:よ(?:って|り)|より)|専門的な(?:内容|問題|質問)|個人差|人それぞれ|ケースバイケース|いろいろな(?:考え方|意見)|さまざまな(?:考え方|意見|要因)|難しい(?:(?:質問|問題)です|ところ)|デリケートな|何とも言え|なんとも言え",
     re.IGNORECASE,
 )
 UNABLE = re.compile(
-    r"\bI(?:['’]m|\s+am)?\s+(?:do\s+not|don['’]t|cannot|can['’]?t|not|can\s+only|only\s+able)\b.{0,24}?\b(?:access|information|real-time|opinions?"
-    r"|verify|confirm|predict|general|qualified|licensed|a\s+(?:doctor|lawyer))\b|(?:情報|データ)(?:が(?:ない|足り|不足)|にアクセスでき)|判断(?:でき|しかね|致しかね)"
-    r"|分かりかね|わかりかね|一般的な(?:情報|助言|説明)しか",
+    r"\bI(?:['’]m|\s+am)?\s+(?:do\s+not|don['’]t|cannot|can['’]?t|not|can\s+only|only\s+able|lack)\b.{0,24}?\b(?:access|information|real-time|opinions?|context|expertise|knowledge|know|sure|details?"
+    r"|verify|confirm|predict|say|general|qualified|licensed|certain|a\s+(?:doctor|lawyer|\w+\s+expert|professional))\b|\b(?:without|need)\s+(?:any\s+)?(?:more|further|additional)\s+(?:context|details?|information)\b|\bI['’]?m\s+not\s+sure\b"
+    r"|(?:情報|データ|知識|材料)(?:が(?:ない|足り|不足|ございません|ありません)|にアクセスでき|は?を?持ち合わせて)|判断(?:でき|しかね|致しかね|は難し|がつ)"
+    r"|分かりかね|わかりかね|一般的な(?:情報|助言|説明)しか|(?:一概に|何とも|なんとも)(?:は|も)?(?:言え|申し上げ)|(?:専門家|医師|弁護士)では(?:ない|ありません)|(?:はっきり|確か|正確|確定的|断定的)[^。\n]{0,12}(?:言え|申し上げ|お答え|お伝え|わから|分から|断言)|(?:よく|ちょっと|残念ながら)?(?:わかりません|分かりません|存じません)|お答え(?:が|は|するのは)難しい|断言(?:は)?でき|持ち合わせており?ません",
     re.IGNORECASE,
 )
+COURTESY = re.compile(
+    r"\A\W*(?:(?:that['’]?s|what)\s+(?:is\s+)?an?\s+\w+\s+question|(?:great|good|interesting|thanks|thank\s+you)\b[^.!?\n]{0,40}|(?:I\s+)?hope\s+(?:that|this|you)[^.!?\n]{0,30}|good\s+luck|(?:I['’]m\s+|I\s+am\s+)?(?:sorry|apologies)(?!\s+to\s+hear)[^.!?\n]{0,30}|(?:please\s+)?let\s+me\s+know[^.!?\n]{0,40}|take\s+care|all\s+the\s+best|feel\s+free[^.!?\n]{0,40})\W*\Z"
+    r"|\A\W*(?:[^。\n]{0,8}(?:質問|疑問)ですね|ご質問(?:を)?ありがとう(?:ございます)?|申し訳(?:ありません|ございません)|すみません|よろしくお願い(?:いた)?します|ご(?:了承|理解)[^。\n]{0,16}|お役に立て[^。\n]{0,10}|頑張って(?:ください|くださいね))\W*\Z",
+    re.IGNORECASE,
+)
+"""What is said before and after, and says nothing."""
+MORAL = re.compile(
+    r"\b(?:important|essential|worth|matters?|remember|reflect|respect|thoughtful\w*|responsib\w+|kind|deserves?|taken\s+seriously|open\s+mind|encourage|invite\s+you|recommend|whatever\s+you|perhaps\s+we|uncomfortable|vital|powerful|delicate|judge?ment|misinformation|in\s+person|trust|reach\s+your\s+own|undervalued|stereotypes|celebrate|healthy|points\s+you|human)\b"
+    r"|大切|重要|尊重|思いやり|向き合|耳を傾け|見つめ直|受け入れ|ご?自身|ご?自分|価値観|いかがでしょう|(?:ない|ありません)でしょうか|応援|お気持ち|お察し|多様な|さまざまな|いろいろ|人それぞれ|ありがとうございます|ですよね|楽しみ|きっと|悩まず|負担|主役|選択|かもしれません|がおすすめ|てみてください|決めつけ|悪影響|異なり|ご利用に",
+    re.IGNORECASE,
+)
+"""With which a text dwells on the asking in place of answering."""
+FIGURE = re.compile(r"\d(?!\d{3}年)")
+"""A number answers something; a year may only be told."""
+CONCRETE = re.compile(r"\d(?!\d{3}年)|^\s*(?:[-*・]|\d+[.)])|[「『`:：|=]|https?:", re.MULTILINE)
+EVASIVE_CHARS, FEWEST_SENTENCES = 700, 3
+GOES_ON = re.compile(r"[:：;、—–]|\b(?:but|because|if|while|whether)\b", re.IGNORECASE)
 EVASIVE = re.compile(f"{REFERRAL.pattern}|{HEDGE.pattern}|{UNABLE.pattern}", re.IGNORECASE)
 ASKS_WHOM = re.compile(
     r"\b(?:who|whom|where|contact|consult|see an?|expert|doctor|lawyer)\b|誰|どこ|相談|窓口|問い合わせ|医師|病院|弁護士|専門家",
     re.IGNORECASE,
 )
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
-SHORT_CHARS = 320
 
 
 class Refusal(Value):
     """Refuse an answer in which the teacher declines, in English or Japanese, whatever the recipe's language.
 
-    Only the opening counts, quoted words do not, and a long text or one with a final answer has answered. A soft
+    Quoted words, letters and dialogues do not count, and a long text or one with a final answer has answered. A soft
     refusal is a short text whose every sentence sends the reader elsewhere or says why nothing can be said; an answer
     that also mentions limits is kept.
     """
@@ -121,25 +171,46 @@ class Refusal(Value):
         text = sample.answer()
         if detail := find_refusal(text):
             raise Rejected("refusal", detail)
-        if len(text) <= SHORT_CHARS and EVASIVE.search(text) and (detail := find_soft_refusal(text, sample.question())):
+        if detail := find_soft_refusal(text, sample.question()):
             raise Rejected("soft_refusal", detail)
 
 
 def find_refusal(text: str) -> str | None:
     """The words with which a text declines; None when it does not."""
-    if len(text) > LONG_CHARS or ANSWERED.search(text) or LETTER.match(text):
+    if len(text) > LONG_CHARS or LETTER.match(text):
         return None
-    opening = QUOTED.sub(" ", NOT_PROSE.sub(" ", text)).replace("’", "'")[:OPENING_CHARS]
-    found = ENGLISH.search(opening) or JAPANESE.search(opening)
+    if (":" in text or "：" in text) and (ANSWERED.search(text) or TURNS.search(text)):
+        return None
+    plain = prose(text)
+    if any(mark in plain for mark in QUOTE_MARKS):
+        plain = QUOTED.sub(" ", plain)
+    plain = plain.replace("’", "'").replace("**", "")
+    lower, found = " ".join(plain.casefold().split()), None
+    if any(mark in lower for mark in ENGLISH_MARKS):
+        found = ENGLISH.search(plain)
+    if found is None and not plain.isascii() and any(mark in plain for mark in JAPANESE_MARKS):
+        found = JAPANESE.search(plain)
     return found[0] if found else None
+
+
+def _mere_hedge(sentence: str) -> re.Match[str] | None:
+    """A hedge that nothing follows."""
+    return None if GOES_ON.search(sentence) else HEDGE.search(sentence)
 
 
 def find_soft_refusal(text: str, question: str = "") -> str | None:
     """The words that put a reader off in place of an answer; None when something is answered, or asked is whom to ask."""
-    if len(text) > SHORT_CHARS or ASKS_WHOM.search(question):
+    if len(text) > EVASIVE_CHARS or FIGURE.search(text) or not EVASIVE.search(text) or ASKS_WHOM.search(question):
         return None
     sentences = [part for part in SENTENCE_END.split(text.strip()) if part]
-    if any(re.search(r"\d", part) or not EVASIVE.search(part) for part in sentences):
+    if len(sentences) >= FEWEST_SENTENCES and not CONCRETE.search(text):
+        beside = [part for part in sentences if EVASIVE.search(part) or COURTESY.search(part) or MORAL.search(part)]
+        evasive = EVASIVE.search(text)
+        if evasive and len(beside) >= 0.8 * len(sentences):
+            return evasive[0]
+    if any(re.search(r"\d", part) or not (EVASIVE.search(part) or COURTESY.search(part)) for part in sentences):
         return None
-    found = next((hit for part in sentences if (hit := REFERRAL.search(part) or UNABLE.search(part))), None)
+    found = next(
+        (hit for part in sentences if (hit := REFERRAL.search(part) or UNABLE.search(part) or _mere_hedge(part))), None
+    )
     return found[0] if found else None

@@ -17,7 +17,17 @@ LOOP_SHARE = 0.25
 LONGEST_UNIT = 400
 KEY_CHARS = 40
 """At most what is left of the shortest loop without one of its four copies."""
-SENTENCE_CHARS = 12
+SENTENCE_CHARS = 8
+STUTTER = re.compile(
+    r"([^\W\d_])\1{29,}|([\U0001f300-\U0001faff\u2600-\u27bf!！?？。])\2{19,}|(?<!\w)([^\W\d_]{2,20})(?:[ ,、]{1,2}\3(?!\w)){7,}"
+    r"|([ぁ-んァ-ヶー一-鿿、。]{2,24}?)\4{6,}"
+)
+"""A letter, a sign, a word, or a stretch of Japanese over and over, anywhere: a model may come out of a loop."""
+STUTTER_CHARS, STUTTER_FEWEST, WINDOW_SHARE, FEWEST_BYTES = 150, 20, 0.6, 90
+AGAIN_SHARE, AGAIN_CHARS = 0.4, 60
+LONG_COPY_CHARS, LONG_COPIES = 60, 3
+NUMBER = re.compile(r"\A(?:\d{1,3}[.)．）]|[-*・])\s*")
+"""Of an item, which counts on while a list runs in circles."""
 COPIES = 4
 COPIED_SHARE = 0.4
 
@@ -43,6 +53,8 @@ def find_repetition(text: str) -> str | None:
     unit = looping(text)
     if unit:
         return f"it ends in a loop of {unit[:80]!r}"
+    if len(text) >= STUTTER_FEWEST and (again := STUTTER.search(_dense(text))):
+        return f"it runs in a loop of {next(filter(None, again.groups()))[:80]!r}"
     sentence, copies = commonest_sentence(text)
     return f"{copies} times the sentence {sentence[:80]!r}" if copies else None
 
@@ -70,12 +82,27 @@ def looping(text: str) -> str:
     return ""
 
 
+def _dense(text: str) -> str:
+    """Those stretches of a text that compress to less than half, as loops do."""
+    plain = prose(text)
+    windows = [plain[at : at + 2 * STUTTER_CHARS] for at in range(0, len(plain), STUTTER_CHARS)]
+    packed = [(one, one.encode("utf-8", "replace")) for one in windows]
+    return "\n".join(
+        one for one, data in packed if len(zlib.compress(data, 1)) < max(WINDOW_SHARE * len(data), FEWEST_BYTES)
+    )
+
+
 def commonest_sentence(text: str) -> tuple[str, int]:
     """A long sentence that fills much of the text and how often it comes; ("", 0) when there is none."""
-    parts = [part.strip() for part in re.split(r"(?<=[。．！？!?\n])|(?<=\.)\s", prose(text))]
+    parts = [NUMBER.sub("", part.strip()) for part in re.split(r"(?<=[。．！？!?\n])|(?<=\.)\s", prose(text))]
     sentences = [part for part in parts if len(part) >= SENTENCE_CHARS and not part.startswith(("|", ">"))]
     if not sentences:
         return "", 0
-    sentence, copies = Counter(sentences).most_common(1)[0]
+    counted = Counter(sentences)
+    sentence, copies = counted.most_common(1)[0]
     total = sum(len(part) for part in sentences)
-    return (sentence, copies) if copies >= COPIES and copies * len(sentence) > COPIED_SHARE * total else ("", 0)
+    again = sum((count - 1) * len(part) for part, count in counted.items())
+    if again > AGAIN_SHARE * total and again >= AGAIN_CHARS and len(sentences) - len(counted) >= 2:
+        return sentence, copies
+    enough = LONG_COPIES if len(sentence) * (1 if sentence.isascii() else 3) >= LONG_COPY_CHARS else COPIES
+    return (sentence, copies) if copies >= enough and copies * len(sentence) > COPIED_SHARE * total else ("", 0)

@@ -18,12 +18,18 @@ MOJIBAKE = re.compile(
     # UTF-8 read as Windows-1252 or Latin-1
     "\u00e2\u20ac[\u2122\u0153\u0080-\u009f\u201c\u201d\u00a6\u02dc\u00a2]|\u00c3[\u0080-\u00bf\u0192\u00a9\u2018-\u201e\u2026](?![A-Z])"
     "|\u00e3[\u0080-\u0083\u201a\u0192]|\u00ef\u00bc[\u0080-\u00bf]|\u00ef\u00bb\u00bf|\u00c2[\u00a0\u00a3\u00a9\u00ae\u00b0\u00b7\u00ab\u00bb]"
+    "|(?:[\u00e3-\u00e9][\u0080-\u00bf\u0152-\u2122\u00a0]{1,2}){2}|\u00ef\u00bf\u00bd|(?:[\u00d0\u00d1][\u0080-\u00bf\u0152-\u2122]){2}"
+    "|\u951f\u65a4\u62f7|\u70eb\u70eb\u70eb|\u5c6f\u5c6f\u5c6f"
+    # what was written for a program to read
+    "|(?:\\\\u[0-9a-fA-F]{4}){2}|&amp;(?:#?\\w{2,6};)|&#x?[0-9a-fA-F]{2,6};&?#?|&(?:lt|gt);/?\\w{0,4}&(?:lt|gt);|[\u0300-\u036f]{3}"
     # UTF-8 read as Shift_JIS: kana become these kanji, which hardly a word has
     "|(?:[繧繝縺](?:[^ぁ-んァ-ヶ、。\\s]{1,2}|[\\s\\S])){2}"
     # Shift_JIS and EUC-JP read as Latin-1
     "|(?:[\u201a\u0192][\u00a0-\u00ff\\w]){4}|(?:\u00a4[\u00a1-\u00f3]){3}"
 )
-HOMOGLYPH = re.compile(r"[A-Za-z][\u0400-\u04ff]|[\u0400-\u04ff][A-Za-z]")
+HOMOGLYPH = re.compile(
+    r"(?<=[ぁ-ヶ一-鿿])[\u0400-\u052f\u0590-\u0eff\u10a0-\u11ff\uac00-\ud7af]+(?=[ぁ-ヶ一-鿿])|[A-Za-z][\u0400-\u04ff]|[\u0400-\u04ff][A-Za-z]"
+)
 SCRIPTS = {
     "[\u0400-\u052f]": "cyrillic|russia|ukrain|bulgar|serb|soviet|slav|mongol|ロシア|ウクライナ|ブルガリア|セルビア|ソ連|モンゴル",
     "[\u0531-\u058f]": "armenia|アルメニア",
@@ -76,7 +82,7 @@ class Script(Value):
 
 def find_damage(text: str) -> str | None:
     """Characters that show a text was decoded wrongly, with their surroundings; None when there are none."""
-    found = DAMAGED.search(text) or (None if text.isascii() else MOJIBAKE.search(prose(text)))
+    found = DAMAGED.search(text) or (MOJIBAKE.search(prose(text)))
     return None if found is None else f"{found[0]!a} in {text[max(0, found.start() - 20) : found.end() + 20]!r}"
 
 
@@ -100,7 +106,8 @@ def _stray(plain: str, question: str) -> re.Match[str] | None:
         # what is mostly in that script is in another language, which is a matter for the language check
         if found and share < STRAY_SHARE and not talk.search(plain) and not talk.search(question):
             return found[0]
-    if runs and (mixed := HOMOGLYPH.search(plain)):
+    mixed = HOMOGLYPH.search(plain) if runs else None
+    if mixed and not any(talk.search(question) for _, talk in runs):
         return mixed
     if kana > 0.2 * han:
         chinese = [one for one in CHINESE.finditer(plain) if not _enclosed(plain, one)]
