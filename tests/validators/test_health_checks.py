@@ -6,8 +6,9 @@ import pytest
 
 from synth.types import Message, Sample
 from synth.validators.finished import find_truncation
+from synth.validators.identity import find_self_identification
 from synth.validators.language import find_language_drift
-from synth.validators.leakage import Leakage, find_prompt_leak, find_self_identification, find_template_leak
+from synth.validators.leakage import Leakage, find_prompt_leak, find_template_leak
 from synth.validators.markdown import find_broken_markdown, find_broken_tool_call
 from synth.validators.merged import find_merged
 from synth.validators.pii import find_pii
