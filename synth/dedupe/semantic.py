@@ -149,7 +149,7 @@ class Meanings:
         length = 0.0 if vector is None else float(np.linalg.norm(vector.astype(np.float64)))
         if vector is None or not length:
             return None
-        frame, figures = masked(normalise(text))
+        ((frame, figures),) = masked([normalise(text)], [True])
         numbers = sorted(one for one in figures.split() if unicodedata.category(one[0])[0] in "NLC")
         whole = np.rint(vector.astype(np.float64) * (LENGTH / length)).astype(np.float32)
         return Known(script_of(text), whole, hash(frame), hash(tuple(numbers)))
