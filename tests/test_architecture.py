@@ -70,7 +70,7 @@ LAYERS = (
     {"recipe"},
     {"fingerprint", "up_to_date"},
     {"judges"},
-    {"progress", "screen", "savings", "manifest", "datasets", "report"},
+    {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "report"},
     {"line"},
     {"turns"},
     {"pipeline"},
