@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -207,3 +208,15 @@ async def embed(asked: Teacher, texts: Sequence[str], unit: Unit) -> list[Vector
             raise Rejected("invalid_output", f"{len(found)} vectors came for {len(some)} texts")
         vectors += found
     return vectors
+
+
+async def embed_each(texts: Sequence[str], ask: Ask, *, teacher: str) -> list[Vector | None]:
+    """The vectors of texts; None for one that the teacher refuses, such as one that is too long."""
+    try:
+        return [*await ask.embed(texts, teacher=teacher)]
+    except Rejected:
+        vectors: list[Vector | None] = [None] * len(texts)
+        for place, text in enumerate(texts if len(texts) > 1 else ()):
+            with contextlib.suppress(Rejected):
+                vectors[place] = (await ask.embed([text], teacher=teacher))[0]
+        return vectors

@@ -163,6 +163,10 @@ class Line:
         number = work.draw + TURN_DRAWS * seed.turn
         ask = UnitAsk(unit, self.teachers, self.templates, self.recipe.language, number)
         refused: Results = []
+        if index == 0 and self.screen.neighbours is not None:
+            near = await self._outcome(stage, work, self.screen.refuse_seed(work.id, seed, ask))
+            if near is not None:
+                return near if isinstance(near, TeacherError) else [near]
         while True:
             drafts = await self._outcome(stage, work, stage.generator.generate(seed, ask))
             if unit.rungs:
@@ -176,10 +180,10 @@ class Line:
                 made = [self._validated(stage, sample) for sample in samples]
             anew = _anew(stage, ask, made) if stage.ask_again else None
             if anew is None:
-                if stage.dedupe is None or stage.dedupe.semantic is None:
+                if self.screen.neighbours is None and stage.name not in self.screen.meanings:
                     return [*refused, *made]
                 try:
-                    return await self.screen.with_vectors(stage.dedupe, [*refused, *made], ask)
+                    return await self.screen.by_meaning(stage, [*refused, *made], ask)
                 except TeacherError as error:
                     return error
             refused += [replace(result, id=f"{result.id}~{_times_anew(anew)}") for result in made]

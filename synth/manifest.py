@@ -21,7 +21,7 @@ from synth.backends.practice import PRACTICE_MODELS
 from synth.budget import Caps, standing
 from synth.datasets.files import write_whole
 from synth.dedupe import SemanticSummary, Summary
-from synth.dedupe.decontaminate import BenchmarkRecord
+from synth.dedupe.decontaminate import BenchmarkRecord, NeighboursRecord
 from synth.diversity import Diversity
 from synth.endpoint import Endpoint, Price, Sampling
 from synth.errors import FolderError
@@ -157,6 +157,8 @@ class Manifest(Value):
     """What was not bought because a gate had dropped twins before; None when no stage that others follow has one."""
     decontamination: tuple[BenchmarkRecord, ...] = ()
     """The benchmarks that no row may hold an item of."""
+    neighbours: NeighboursRecord | None = None
+    """What was compared with their items by meaning."""
     not_selected: dict[str, int] = {}
     """Samples that passed every stage and were not chosen as rows, by reason."""
     rows: dict[str, int]

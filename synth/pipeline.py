@@ -551,6 +551,7 @@ def _manifest(
         ),
         saved=_saved(loaded, progress, ledger),
         decontamination=screen.record(),
+        neighbours=None if screen.neighbours is None else screen.neighbours.record(),
         not_selected=written.not_selected,
         rows=written.written.rows,
         scores=written.written.scores,

@@ -364,16 +364,19 @@ def _names(recipe: Recipe) -> list[_At]:
         if stage.novel_against and stage.dedupe is None:
             message = "it compares as `dedupe` says, and this stage has none; give it one, such as {by: question}"
             found.append((("stages", index, "novel_against"), Problem(message)))
-        semantic = None if stage.dedupe is None else stage.dedupe.semantic
-        if semantic is not None and semantic.embedder not in recipe.teachers:
-            message = f"there is no teacher {semantic.embedder!r}; the recipe names {', '.join(recipe.teachers)}"
-            found.append((("stages", index, "dedupe", "semantic", "embedder"), Problem(message)))
+        if stage.dedupe is not None and stage.dedupe.semantic is not None:
+            way = ("stages", index, "dedupe", "semantic", "embedder")
+            found += _unknown_teacher(recipe, stage.dedupe.semantic.embedder, way)
         for way, plugin in _plugins(stage):
             teacher = getattr(plugin, "teacher", None)
             if teacher is not None and teacher not in recipe.teachers:
                 known = ", ".join(recipe.teachers)
                 message = f"there is no teacher {teacher!r}; the recipe names {known}"
                 found.append((("stages", index, *way, "teacher"), Problem(message)))
+    near = None if recipe.decontaminate is None else recipe.decontaminate.semantic
+    for field, name in (("embedder", near.embedder), ("judge", near.judge)) if near is not None else ():
+        if name or field == "embedder":
+            found += _unknown_teacher(recipe, name, ("decontaminate", "semantic", field))
     for name, endpoint in recipe.teachers.items():
         for field in ("fallback", "extractor"):
             other = getattr(endpoint, field)
@@ -403,6 +406,12 @@ def _names(recipe: Recipe) -> list[_At]:
             message = f"there is no score {name!r}; the scorers are {known}"
             found.append((("selection", field, name), Problem(message)))
     return found
+
+
+def _unknown_teacher(recipe: Recipe, name: str, way: tuple[str | int, ...]) -> list[_At]:
+    if name in recipe.teachers:
+        return []
+    return [(way, Problem(f"there is no teacher {name!r}; the recipe names {', '.join(recipe.teachers)}"))]
 
 
 def _plugins(stage: Stage) -> Iterator[tuple[tuple[str | int, ...], Generator | Scorer]]:

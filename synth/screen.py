@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -12,17 +11,18 @@ from typing import TYPE_CHECKING
 import orjson
 from pydantic import JsonValue
 
-from synth.ask import UnitAsk
+from synth.ask import UnitAsk, embed_each
 from synth.datasets.files import whole_file
-from synth.dedupe import Dedupe, Twins, text_of
+from synth.dedupe import Twins, text_of
 from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks, Hit
 from synth.errors import Rejected
 from synth.named import KNOWN, benchmarks, prefill
-from synth.recipe import LoadedRecipe
+from synth.recipe import LoadedRecipe, Stage
 from synth.types import Message, Rejection, Sample, Seed
 
 if TYPE_CHECKING:  # numpy takes a tenth of a second
     from synth.dedupe.semantic import Meanings
+    from synth.neighbours import Neighbours
 
 Made = Sample | Rejection
 
@@ -41,6 +41,11 @@ class Screen:
         self.benchmarks: Benchmarks | None = None
         if wanted is not None:
             self.benchmarks = benchmarks(wanted.against, folder, str(wanted.field))
+        self.neighbours: Neighbours | None = None
+        if self.benchmarks is not None and wanted is not None and wanted.semantic is not None:
+            from synth.neighbours import Neighbours
+
+            self.neighbours = Neighbours(wanted.semantic, self.benchmarks.items())
         self._hits: Counter[str] = Counter()
         self.twins: dict[str, Twins] = {}
         """Of each stage with `dedupe` the index that its gate fills, with what is known already in it."""
@@ -87,31 +92,51 @@ class Screen:
         """A sample of a seed passed the gate of a stage."""
         self._let_through[stage][seed_id] += 1
 
-    async def with_vectors(self, dedupe: Dedupe, results: list[Made], ask: UnitAsk) -> list[Made]:
-        """What came of a unit, its samples with what their vectors cost, which are kept for the gate.
+    async def refuse_seed(self, name: str, seed: Seed, ask: UnitAsk) -> None:
+        """Raise Rejected(`contaminated`) when a text of the seed is an item of a benchmark in other words."""
+        if self.neighbours is not None:
+            await self.neighbours.check(name, list(_texts(list(seed.fields.values()))), ask)
 
-        A text whose vector the embedder refuses has none. Raises TeacherError as `Ask.embed` does.
+    async def by_meaning(self, stage: Stage, results: list[Made], ask: UnitAsk) -> list[Made]:
+        """What came of a unit, without what a benchmark holds in other words, and with what asking cost.
+
+        The vectors that `dedupe` compares are kept for the gate. Raises TeacherError as `Ask.embed` does.
         """
-        samples = [one for one in results if isinstance(one, Sample)]
-        texts = {one.id: text for one in samples if (text := text_of(dedupe.by)(one)).strip()}
-        if dedupe.semantic is None or not texts:
-            return results
         unit = replace(ask.unit, requests=[], cost_microusd=0)
-        asking, teacher = replace(ask, unit=unit), dedupe.semantic.embedder
-        vectors = self.meanings[samples[0].stage].vectors
-        try:
-            vectors.update(zip(texts, await asking.embed(list(texts.values()), teacher=teacher), strict=True))
-        except Rejected:  # it may be for one of them, such as one that is too long
-            for name, text in texts.items() if len(texts) > 1 else ():
-                with contextlib.suppress(Rejected):
-                    vectors[name] = (await asking.embed([text], teacher=teacher))[0]
-        cost = unit.cost_microusd // len(samples)
+        asking = replace(ask, unit=unit)
+        kept = [await self._far(one, asking) for one in results]
+        samples = [one for one in kept if isinstance(one, Sample)]
+        dedupe = stage.dedupe
+        if dedupe is not None and dedupe.semantic is not None and samples:
+            texts = {one.id: text for one in samples if (text := text_of(dedupe.by)(one)).strip()}
+            vectors = await embed_each(list(texts.values()), asking, teacher=dedupe.semantic.embedder)
+            found = zip(texts, vectors, strict=True)
+            self.meanings[stage.name].vectors.update({name: one for name, one in found if one is not None})
+        cost = unit.cost_microusd // max(1, len(samples))
         return [
             replace(one, requests=(*one.requests, *unit.requests), cost_microusd=one.cost_microusd + cost)
             if isinstance(one, Sample)
             else one
-            for one in results
+            for one in kept
         ]
+
+    async def _far(self, made: Made, ask: UnitAsk) -> Made:
+        """The same, or the rejection of a sample that holds an item in other words."""
+        if self.neighbours is None or isinstance(made, Rejection):
+            return made
+        try:
+            self.check(made)  # costs nothing
+            await self.neighbours.check(made.id, [message.content for message in made.messages], ask)
+        except Rejected as error:
+            return Rejection(
+                id=made.id,
+                seed_id=made.seed_id,
+                stage=made.stage,
+                reason=error.reason,
+                detail=error.detail,
+                sample=made,
+            )
+        return made
 
     def reviewed(self, rejections: Iterable[Rejection], folder: Path) -> Iterator[Rejection]:
         """The rejections, those for a benchmark written with both texts into a file for review on the way."""
@@ -128,6 +153,10 @@ class Screen:
                     line = {"id": one.id, "stage": one.stage, **hit.pair(), "found_in": _texts_of(one)}
                     file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
                 yield one
+            for name, neighbour in [] if self.neighbours is None else self.neighbours.hits():
+                self._hits[neighbour.item.benchmark] += neighbour.verdict != "different"
+                line = {"id": name, **neighbour.pair(), "found_in": [neighbour.text]}
+                file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def record(self) -> tuple[BenchmarkRecord, ...]:
         """What the benchmarks cover, with the hits that `reviewed` has seen."""

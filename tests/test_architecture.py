@@ -71,7 +71,7 @@ LAYERS = (
     {"recipe"},
     {"fingerprint", "up_to_date"},
     {"judges"},
-    {"progress", "screen", "savings", "manifest", "datasets", "report"},
+    {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "report"},
     {"line"},
     {"turns"},
     {"pipeline"},

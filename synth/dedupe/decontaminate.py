@@ -47,6 +47,37 @@ CJK_FROM = "\u3041"
 SENTENCE = re.compile(r"(?<=[。．！？!?\n])|(?<=\.)\s")
 
 
+class SemanticScreen(Value):
+    """Also find items in other words, reworded or translated, by what an embedder makes of them.
+
+    It needs 64 items or more, of which it learns how near to each other different ones are.
+    """
+
+    embedder: str
+    """The teacher that serves embeddings."""
+    judge: str = ""
+    """The teacher that decides about what is nearer to an item than half of the items are to another one. Without it
+    a text is refused that is nearer than all but one in a hundred of them are."""
+
+
+class NeighboursRecord(Value):
+    """What was compared with the items of benchmarks by meaning."""
+
+    items: int
+    grey_from: float | None
+    """The cosine from which a judge is asked; None when nothing was compared."""
+    near_from: float | None
+    """The cosine from which a text is refused without a judge."""
+    compared: int
+    """Texts."""
+    uncompared: int
+    """Texts without a vector."""
+    refused: int
+    """Seeds and samples with an item in other words."""
+    cleared: int
+    """Texts of the grey zone that the judge found different."""
+
+
 class Decontaminate(Value):
     """Refuse seeds, and whatever the teacher writes, that hold an item of a benchmark."""
 
@@ -55,6 +86,8 @@ class Decontaminate(Value):
     unless another is named."""
     field: str | int = ""
     """The benchmarks' column, or its number in a table without a header; what each row asks, when left out."""
+    semantic: SemanticScreen | None = None
+    """Also find items in other words."""
 
 
 Indexed = Literal["ngrams", "whole", "unindexed"]
@@ -169,6 +202,10 @@ class Benchmarks:
                 how = "ngram" if place in words else "near"
                 best = Hit(self._items[place], how, round(together / size, 4), words.get(place, ""))
         return best
+
+    def items(self) -> Sequence[Item]:
+        """All items, in order."""
+        return self._items
 
     def record(self, hits: Mapping[str, int]) -> tuple[BenchmarkRecord, ...]:
         """What can be found of each benchmark; `hits` are what was found, by its name."""

@@ -146,13 +146,19 @@ class Meanings:
 
     def _known(self, name: str, text: str) -> Known | None:
         vector = self.vectors.get(name)
-        length = 0.0 if vector is None else float(np.linalg.norm(vector.astype(np.float64)))
-        if vector is None or not length:
+        scaled = None if vector is None else whole(vector)
+        if scaled is None:
             return None
         ((frame, figures),) = masked([normalise(text)], [True])
         numbers = sorted(one for one in figures.split() if unicodedata.category(one[0])[0] in "NLC")
-        whole = np.rint(vector.astype(np.float64) * (LENGTH / length)).astype(np.float32)
-        return Known(script_of(text), whole, hash(frame), hash(tuple(numbers)))
+        return Known(script_of(text), scaled, hash(frame), hash(tuple(numbers)))
+
+
+def whole(vector: Vector) -> Vector | None:
+    """A vector of length LENGTH and whole numbers; None for one without a direction."""
+    exact = vector.astype(np.float64)
+    length = float(np.linalg.norm(exact))
+    return np.rint(exact * (LENGTH / length)).astype(np.float32) if length else None
 
 
 def calibrated(script: str, vectors: Vector) -> Calibration:

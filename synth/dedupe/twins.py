@@ -39,7 +39,8 @@ class Semantic(Value):
     """The teacher that serves embeddings."""
     threshold: float | None = Field(default=None, gt=0, le=1)
     """The cosine from which two texts mean the same. Unless given it is found, for each script, from pairs of the
-    first 300 texts, which wait for it; a script with fewer than 64 different texts is not compared."""
+    first 300 texts of the stage, which wait for it (so many are made even when fewer rows are wanted); a script with
+    fewer than 64 different texts is not compared."""
 
 
 class Dedupe(Value):

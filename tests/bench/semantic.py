@@ -1,4 +1,5 @@
-"""What the semantic tier sees: its similarity beside people's, and how many unrelated rows it would remove.
+"""What the semantic tier sees: its similarity beside people's, how many unrelated rows it would remove, and how many
+translated benchmark items it finds.
 
     .venv/bin/python tests/bench/semantic.py [--data DATA] [--most N] [EMBEDDER ...]
 
@@ -23,7 +24,9 @@ from numpy.typing import NDArray
 
 from synth.backends.practice.embedding import embedded
 from synth.dedupe import Dedupe, Semantic, SemanticSummary
+from synth.dedupe.decontaminate import Item
 from synth.dedupe.semantic import Meanings
+from synth.neighbours import Space
 
 Embedder = Callable[[Sequence[str]], NDArray[np.float32]]
 FIXED = 0.9
@@ -77,6 +80,24 @@ def against_people(embed: Embedder, data: Path, most: int) -> float:
     return spearman(cosines(*vectors).tolist(), [pair["label"] for pair in pairs])
 
 
+def translated(embed: Embedder, data: Path) -> Iterator[str]:
+    """Of each MGSM file as the benchmark, how many of the other's questions are found, and where other texts fall."""
+    asked = {language: questions(data, language) for language in ("en", "ja")}
+    known = set(asked["en"])
+    clean = [text for text in unrelated(data)["gsm8k (en)"] if text not in known]
+    for language, other in (("en", "ja"), ("ja", "en")):
+        items = [Item("mgsm", row, text) for row, text in enumerate(asked[language])]
+        space = Space(items, list(embed(asked[language])))
+        for name, texts in ((f"translated into {other}", asked[other]), ("other GSM8K problems", clean)):
+            found = [near for one in embed(texts) if (near := space.nearest(one)) is not None]
+            grey, beyond = (sum(near[1] >= least for near in found) / len(texts) for least in (space.grey, space.near))
+            yield f"mgsm_{language}, {name}: {grey:.1%} for a judge ({space.grey}), {beyond:.1%} without ({space.near})"
+
+
+def questions(data: Path, language: str) -> list[str]:
+    return [line.split("\t")[0] for line in (data / f"mgsm_{language}.tsv").read_text("utf-8").splitlines()]
+
+
 class Removed(NamedTuple):
     """What became of a set of texts."""
 
@@ -107,7 +128,7 @@ def unrelated(data: Path) -> dict[str, list[str]]:
     sets = {
         "jcommonsenseqa (ja)": [row["question"] for row in records(data / "jcommonsenseqa.jsonl")],
         "jsts captions (ja)": [row["sentence1"] for row in records(data / "jsts_pairs.jsonl")],
-        "mgsm (ja)": [line.split("\t")[0] for line in (data / "mgsm_ja.tsv").read_text("utf-8").splitlines()],
+        "mgsm (ja)": questions(data, "ja"),
         "gsm8k (en)": [row["question"] for row in records(data / "gsm8k_model_solutions.jsonl")],
         "seed instructions (en)": [row["instruction"] for row in records(data / "self_instruct_seeds.jsonl")],
     }
@@ -138,6 +159,8 @@ def main() -> None:
             print(f"  {kind:24} {len(some):6,} {told.at_fixed:6,} {len(told.found):10,}  {thresholds}")
             for place, twin, similarity in told.found[:3]:
                 print(f"      {similarity:.3f} {some[place][:60]!r} | {some[twin][:60]!r}")
+        for line in translated(embed, options.data):
+            print(f"  {line}")
         print(f"  {time.process_time() - began:.0f} CPU seconds")
 
 
