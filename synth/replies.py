@@ -114,7 +114,10 @@ def read(outcome: Outcome, path: str | None = CHAT) -> Completion:
     """
     if outcome.error:
         raise _failure("ambiguous" if outcome.written else "unreachable", outcome, outcome.detail or outcome.error)
-    document = _document(outcome.body)
+    try:
+        document: Any = orjson.loads(outcome.body)
+    except orjson.JSONDecodeError:
+        document = _otherwise(outcome.body)
     if path is None:
         looks = [one for one, member in MEMBERS.items() if isinstance(document, dict) and member in document]
         path = looks[0] if looks else CHAT
@@ -146,7 +149,10 @@ def usage_of(outcome: Outcome) -> Usage:
     """The tokens a reply says it used; empty when it says nothing readable. Never raises."""
     if outcome.error or not outcome.body:
         return Usage()
-    document = _document(outcome.body, "replace")  # damaged text counts as many tokens
+    try:
+        document: Any = orjson.loads(outcome.body)
+    except orjson.JSONDecodeError:
+        document = _otherwise(outcome.body, "replace")  # damaged text counts as many tokens
     return _usage(cast("dict[str, Any]", document)) if isinstance(document, dict) else Usage()
 
 
@@ -159,12 +165,9 @@ def _failure(name: str, outcome: Outcome, detail: str) -> TeacherError | Rejecte
     return Fatal(detail)
 
 
-def _document(body: bytes, damaged: Literal["strict", "replace"] = "strict") -> Any:
-    """The JSON of a reply, or what its events add up to; None when it is neither."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return gathered(body) if EVENT.match(body.lstrip(b"\xef\xbb\xbf \r\n")[:6]) else _loosely(body, damaged)
+def _otherwise(body: bytes, damaged: Literal["strict", "replace"] = "strict") -> Any:
+    """What the events of a reply add up to, or JSON read tolerantly; None when it is neither."""
+    return gathered(body) if EVENT.match(body.lstrip(b"\xef\xbb\xbf \r\n")[:6]) else _loosely(body, damaged)
 
 
 def _loosely(body: bytes, damaged: Literal["strict", "replace"] = "strict") -> Any:

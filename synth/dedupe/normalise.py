@@ -112,7 +112,11 @@ def normalised(texts: Sequence[str]) -> list[str]:
 
 def _ascii(texts: Sequence[str]) -> list[str]:
     """Without splitting them into words, which takes longer than all the rest."""
-    coded = BANG.sub(b",", _joined(texts).translate(IDLE_BYTES)).replace(b". ", b", ").replace(b".\0", b"\0")
+    coded = (
+        BANG.sub(b",", END.join([*texts, ""]).encode().translate(IDLE_BYTES))
+        .replace(b". ", b", ")
+        .replace(b".\0", b"\0")
+    )
     signs = coded.translate(None, UNMEANT_BYTES).split(b"\0")
     if any(signs):
         parts = coded.split(b"\0")
@@ -157,7 +161,7 @@ def masked(plains: Sequence[str], with_words: Sequence[bool]) -> list[tuple[str,
         for plain, words in zip(plains, with_words, strict=True)
     ]
     quick = [text.isascii() and "*" not in text for text in read]
-    coded = _joined([text for text, easy in zip(read, quick, strict=True) if easy])
+    coded = END.join([*(text for text, easy in zip(read, quick, strict=True) if easy), ""]).encode()
     frames = iter(_once(coded.translate(ZERO_BYTES), b"0").decode().split(END))
     figures = iter(_once(coded.translate(FIGURE_BYTES), b" ").decode().split(END))
     return [
@@ -169,11 +173,6 @@ def masked(plains: Sequence[str], with_words: Sequence[bool]) -> list[tuple[str,
 def _masked(plain: str, read: str) -> tuple[str, str]:
     pieces = (ASCII_FIGURE if plain.isascii() else FIGURE).split(read)  # every second piece is a figure
     return "0".join(pieces[::2]), " ".join([KANJI_DIGITS.get(figure, figure) for figure in pieces[1::2]])
-
-
-def _joined(texts: Sequence[str]) -> bytes:
-    """Texts in ASCII, each with its end."""
-    return END.join([*texts, ""]).encode()
 
 
 def _once(coded: bytes, character: bytes) -> bytes:

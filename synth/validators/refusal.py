@@ -171,7 +171,11 @@ class Refusal(Value):
         text = sample.answer()
         if detail := find_refusal(text):
             raise Rejected("refusal", detail)
-        if detail := find_soft_refusal(text, sample.question()):
+        if (
+            len(text) <= EVASIVE_CHARS
+            and EVASIVE.search(text)
+            and (detail := find_soft_refusal(text, sample.question()))
+        ):
             raise Rejected("soft_refusal", detail)
 
 
