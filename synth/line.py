@@ -8,21 +8,20 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from synth.agreement import PASS_RATE, Adaptive, Draw, pass_rate, still_needed
 from synth.answers import final_answer
 from synth.ask import ANEW_DRAWS, RAISED_CAP, TURN_DRAWS, UnitAsk
-from synth.dedupe import TWIN_REASONS, text_of
 from synth.errors import Fatal, FolderError, Interrupted, Rejected, TeacherError, Transient
+from synth.gate import Drawn, Gate, Results, Scored, Work, rejected_as
 from synth.halt import Halt
-from synth.named import KNOWN
 from synth.outcomes import Outcomes
 from synth.progress import Progress
 from synth.recipe import Recipe, Stage
 from synth.scheduler import Channel, gathered, in_order, together
 from synth.scorers import Scorer
-from synth.screen import NOT_NOVEL, SEED_FULL, Screen
+from synth.screen import Screen
 from synth.store import Store
 from synth.teacher import Teacher, Unit
 from synth.templates import Templates
@@ -33,29 +32,11 @@ T = TypeVar("T")
 SEED_BATCH = 256
 WINDOW_PER_ROW = 2
 MOST_PLUGIN_ERRORS = 5
-HELD_FOR_MEANING = 300
-"""Samples of a stage that wait at its gate until the threshold of what means the same is found from them."""
 BEYOND_ASKING = ("plugin_error", "permanent", "empty_question", "invalid_output")
 """Reasons that asking anew does not change, or that were asked about already."""
 CUT_SHORT = {"truncated", "truncated_empty"}
 ENDINGS = (asyncio.CancelledError, SystemExit)
 """What plug-in code may raise that would end a task, or the loop, without a word."""
-
-
-class Work(NamedTuple):
-    """One unit of a stage: what it starts from, and which draw."""
-
-    id: str
-    draw: int
-    parent: Seed | Sample
-    seed_id: str
-    last: bool = True
-    """Whether no other draw of the same parent follows."""
-
-
-Results = list[Sample | Rejection]
-Drawn = list[tuple[Work, Results | TeacherError]]
-"""What came of the draws of one parent."""
 
 
 class Enough(Fatal):
@@ -232,9 +213,9 @@ class Line:
             try:
                 validator.check(sample)
             except Rejected as error:
-                return _rejection(sample, error)
+                return rejected_as(sample, error)
             except (Exception, *ENDINGS):  # noqa: BLE001 (the boundary around plug-in code)
-                return _rejection(sample, self._plugin_error(validator.kind))
+                return rejected_as(sample, self._plugin_error(validator.kind))
         return sample
 
     async def _score(self, index: int, stage: Stage, work: Work) -> Results | TeacherError:
@@ -333,118 +314,6 @@ class Line:
                 self.halt.throw(Enough("As many rows as were wanted are there."))
 
 
-@dataclass(slots=True)
-class Scored:
-    """Hands scored samples on, in order."""
-
-    line: Line
-    stage: Stage
-    step: str
-    out: Channel[Sample]
-
-    async def hand_on(self, work: Work, results: Results | TeacherError) -> None:
-        """Count what scoring brought."""
-        count = self.line.progress.stages[self.stage.name]
-        if isinstance(results, TeacherError):
-            self.line.unfinished(self.step, self.stage, work.id, results)
-            return
-        for result in results:
-            if isinstance(result, Rejection):
-                count.rejected[result.reason] += 1
-                self.line.outcomes.reject(result)
-            else:
-                count.accepted += 1
-                await self.out.put(result)
-
-
-class Gate:
-    """Lets samples through in id order and keeps twins back: the first id wins."""
-
-    def __init__(self, line: Line, stage: Stage, out: Channel[Sample]) -> None:
-        self.out = out
-        self._line = line
-        self._stage = stage
-        self._screen = line.screen
-        self._twins = line.screen.twins.get(stage.name)
-        self._meanings = line.screen.meanings.get(stage.name)
-        self._held: Drawn = []
-        """What came first, while the threshold of what means the same is not known."""
-        self._quota = stage.dedupe is not None and stage.dedupe.per_seed is not None
-        self._text_of = text_of("question" if stage.dedupe is None else stage.dedupe.by)
-        self._count = line.progress.stages[stage.name]
-        self._first = stage is line.recipe.stages[0]
-
-    async def let_all(self, _: Work, drawn: Drawn) -> None:
-        """Pass on what came of all draws of a parent."""
-        for work, results in drawn:
-            await self.let_through(work, results)
-
-    async def call_back(self, refused: Rejection) -> None:
-        """Pass a sample on that was kept back before."""
-        if refused.sample is not None:
-            self._count.accepted += not self._stage.scorers
-            await self.out.put(refused.sample)
-
-    async def let_through(self, work: Work, results: Results | TeacherError) -> None:
-        """Pass on what came of one unit."""
-        if self._meanings is not None and not self._meanings.is_open and _samples(results):
-            self._held.append((work, results))
-            if sum(len(_samples(made)) for _, made in self._held) >= HELD_FOR_MEANING:
-                await self.release()
-            return
-        self._count.units += 1
-        if self._first:
-            self._line.progress.seeds_done += work.last
-        if isinstance(results, TeacherError):
-            self._line.unfinished(self._stage.name, self._stage, work.id, results)
-            return
-        if self._first:
-            self._line.idle = 0
-        for result in results:
-            kept = self._checked(result) if isinstance(result, Sample) else result
-            if self._meanings is not None:
-                self._meanings.vectors.pop(result.id, None)
-            self._count.drafts += 1
-            if isinstance(kept, Rejection):
-                self._count.rejected[kept.reason] += 1
-                self._line.outcomes.reject(kept)
-            else:
-                self._count.accepted += not self._stage.scorers
-                await self.out.put(kept)
-
-    async def release(self) -> None:
-        """Find the threshold of what means the same from what was held for it, and pass that on."""
-        if self._meanings is None or self._meanings.is_open:
-            return
-        samples = [one for _, results in self._held for one in _samples(results)]
-        self._meanings.calibrate([(one.id, self._text_of(one)) for one in samples])
-        held, self._held = self._held, []
-        for work, results in held:
-            await self.let_through(work, results)
-
-    def _checked(self, sample: Sample) -> Sample | Rejection:
-        if self._screen.benchmarks is not None:
-            try:
-                self._screen.check(sample)
-            except Rejected as error:
-                return _rejection(sample, error)
-        if self._twins is None:
-            return sample
-        if self._quota and self._screen.is_full(self._stage.name, sample.seed_id):
-            return _rejection(sample, Rejected(SEED_FULL, f"seed {sample.seed_id} has brought enough"))
-        match = self._twins.add_batch([sample.id], [self._text_of(sample)])[0]
-        if match is None and self._meanings is not None:
-            match = self._meanings.add(sample.id, self._text_of(sample))
-        if match is None:
-            if self._quota:
-                self._screen.count(self._stage.name, sample.seed_id)
-            return sample
-        known = match.twin_id.startswith(KNOWN)
-        twin = match.twin_id.removeprefix(KNOWN)
-        refused = _rejection(sample, Rejected(NOT_NOVEL if known else TWIN_REASONS[match.kind], f"of {twin}"))
-        return replace(refused, twin_id=twin, similarity=match.similarity)
-
-
 def _anew(stage: Stage, ask: UnitAsk, made: Results) -> UnitAsk | None:
     """How to ask once more when nothing that came is of use; None when something is, or it was asked often enough.
 
@@ -487,10 +356,6 @@ def _with(score: Score, results: Results | TeacherError) -> Results | TeacherErr
     return [replace(one, scores=(*one.scores, score)) if isinstance(one, Sample) else one for one in results]
 
 
-def _samples(results: Results | TeacherError) -> list[Sample]:
-    return [] if isinstance(results, TeacherError) else [one for one in results if isinstance(one, Sample)]
-
-
 def _sample(stage: Stage, work: Work, unit: Unit, place: int, draft: Draft, drafts: int) -> Sample:
     """A draft with its identity; the cost of one request is shared among the drafts it brought."""
     parent = work.parent
@@ -509,17 +374,6 @@ def _sample(stage: Stage, work: Work, unit: Unit, place: int, draft: Draft, draf
         repairs=(*(before.repairs if before else ()), *unit.repairs),
         model=unit.model,
         cost_microusd=(before.cost_microusd if before else 0) + unit.cost_microusd // drafts,
-    )
-
-
-def _rejection(sample: Sample, error: Rejected) -> Rejection:
-    return Rejection(
-        id=sample.id,
-        seed_id=sample.seed_id,
-        stage=sample.stage,
-        reason=error.reason,
-        detail=error.detail,
-        sample=sample,
     )
 
 

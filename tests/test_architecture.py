@@ -72,7 +72,7 @@ LAYERS = (
     {"fingerprint", "up_to_date"},
     {"judges"},
     {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "report"},
-    {"line"},
+    {"line", "gate"},
     {"turns"},
     {"pipeline"},
     {"parts", "plugin_texts"},
