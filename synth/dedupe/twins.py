@@ -18,7 +18,7 @@ from pydantic import Field
 from synth.dedupe.normalise import masked, normalised
 from synth.types import Sample, Value
 
-AT_ONCE, MOST_CHARACTERS = 1 << 10, 1 << 17
+AT_ONCE, MOST_CHARACTERS = 1 << 10, 1 << 18
 """Texts, and characters of texts, for the sake of memory and caches."""
 FEW = 4
 """Texts that are sooner searched for number words one by one."""
