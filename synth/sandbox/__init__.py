@@ -138,8 +138,9 @@ async def failure(work: Work, timeout_s: float) -> str:
         report, late = b"", False
         try:
             async with asyncio.timeout(PATIENCE * timeout_s):
-                process.stdin.write(_input(work, timeout_s, token))
-                process.stdin.close()
+                with suppress(RuntimeError, ConnectionError):  # uvloop's word for a process that has ended already
+                    process.stdin.write(_input(work, timeout_s, token))
+                    process.stdin.close()
                 while len(report) < MOST_REPORT_BYTES and (piece := await process.stdout.read(MOST_REPORT_BYTES)):
                     report += piece
         except TimeoutError:

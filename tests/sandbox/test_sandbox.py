@@ -231,6 +231,21 @@ def test_a_sandbox_that_fails_later_leaves_the_sample_for_another_time(path):
         ran("x = 1")
 
 
+def test_a_sandbox_that_has_ended_before_it_is_spoken_to_does_the_same(path, monkeypatch):
+    program(path / "bwrap", "exit 1")
+    started = asyncio.create_subprocess_exec
+
+    async def slowly(*arguments, **named):
+        process = await started(*arguments, **named)
+        await process.wait()
+        await asyncio.sleep(0.1)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slowly)
+    with pytest.raises(Transient, match="sandbox: bubblewrap ended with 1 before the code began"):
+        ran("x = 1")
+
+
 @pytest.mark.parametrize("machine", seccomp.MACHINES)
 def test_the_filter_is_a_whole_number_of_instructions_whose_jumps_stay_inside(machine):
     import struct
