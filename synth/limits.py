@@ -273,13 +273,11 @@ class Admission:
 
     def accepted(self, place: Place, tokens: int) -> None:
         """A request came through, with so many tokens in the reply."""
-        lane = place.lane
-        was_ill, before = lane.streak or lane.probed_until, lane.concurrency.allowed()
-        lane.streak, lane.probed_until = 0, 0.0
-        lane.concurrency.accepted(self._clock(), place.sent_at, tokens)
-        if was_ill or lane.concurrency.allowed() > before:  # else who is woken finds no more room than before
-            _wake(self._waiting_turn)
-            _wake(self._waiting_place)
+        place.lane.streak = 0
+        place.lane.probed_until = 0.0
+        place.lane.concurrency.accepted(self._clock(), place.sent_at, tokens)
+        _wake(self._waiting_turn)
+        _wake(self._waiting_place)
 
     def _lane(self, tokens: int, prefix: int) -> Lane | None:
         """The lane for the next request; None when all are full."""
