@@ -106,11 +106,11 @@ class Gate:
             try:
                 self._screen.check(sample)
             except Rejected as error:
-                return rejected_as(sample, error)
+                return sample.refused(error.reason, error.detail)
         if self._twins is None:
             return sample
         if self._quota and self._screen.is_full(self._stage.name, sample.seed_id):
-            return rejected_as(sample, Rejected(SEED_FULL, f"seed {sample.seed_id} has brought enough"))
+            return sample.refused(SEED_FULL, f"seed {sample.seed_id} has brought enough")
         match = self._twins.add_batch([sample.id], [self._text_of(sample)])[0]
         if match is None and self._meanings is not None:
             match = self._meanings.add(sample.id, self._text_of(sample))
@@ -120,7 +120,7 @@ class Gate:
             return sample
         known = match.twin_id.startswith(KNOWN)
         twin = match.twin_id.removeprefix(KNOWN)
-        refused = rejected_as(sample, Rejected(NOT_NOVEL if known else TWIN_REASONS[match.kind], f"of {twin}"))
+        refused = sample.refused(NOT_NOVEL if known else TWIN_REASONS[match.kind], f"of {twin}")
         return replace(refused, twin_id=twin, similarity=match.similarity)
 
 
@@ -151,15 +151,3 @@ class Scored:
 def samples_of(results: Results | TeacherError) -> list[Sample]:
     """The samples among what came of a unit."""
     return [] if isinstance(results, TeacherError) else [one for one in results if isinstance(one, Sample)]
-
-
-def rejected_as(sample: Sample, error: Rejected) -> Rejection:
-    """A sample as what it was refused for."""
-    return Rejection(
-        id=sample.id,
-        seed_id=sample.seed_id,
-        stage=sample.stage,
-        reason=error.reason,
-        detail=error.detail,
-        sample=sample,
-    )

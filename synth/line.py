@@ -14,7 +14,7 @@ from synth.agreement import PASS_RATE, Adaptive, Draw, pass_rate, still_needed
 from synth.answers import final_answer
 from synth.ask import ANEW_DRAWS, RAISED_CAP, TURN_DRAWS, UnitAsk
 from synth.errors import Fatal, FolderError, Interrupted, Rejected, TeacherError, Transient
-from synth.gate import Drawn, Gate, Results, Scored, Work, rejected_as
+from synth.gate import Drawn, Gate, Results, Scored, Work
 from synth.halt import Halt
 from synth.outcomes import Outcomes
 from synth.progress import Progress
@@ -213,9 +213,10 @@ class Line:
             try:
                 validator.check(sample)
             except Rejected as error:
-                return rejected_as(sample, error)
+                return sample.refused(error.reason, error.detail)
             except (Exception, *ENDINGS):  # noqa: BLE001 (the boundary around plug-in code)
-                return rejected_as(sample, self._plugin_error(validator.kind))
+                error = self._plugin_error(validator.kind)
+                return sample.refused(error.reason, error.detail)
         return sample
 
     async def _score(self, index: int, stage: Stage, work: Work) -> Results | TeacherError:

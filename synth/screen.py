@@ -128,14 +128,7 @@ class Screen:
             self.check(made)  # costs nothing
             await self.neighbours.check(made.id, [message.content for message in made.messages], ask)
         except Rejected as error:
-            return Rejection(
-                id=made.id,
-                seed_id=made.seed_id,
-                stage=made.stage,
-                reason=error.reason,
-                detail=error.detail,
-                sample=made,
-            )
+            return made.refused(error.reason, error.detail)
         return made
 
     def reviewed(self, rejections: Iterable[Rejection], folder: Path) -> Iterator[Rejection]:
@@ -193,7 +186,7 @@ def _rejection(seed: Seed, reason: str, detail: str, texts: list[str]) -> Reject
         messages=messages,
         fields=seed.fields,
     )
-    return Rejection(id=seed.id, seed_id=seed.id, stage="seeds", reason=reason, detail=detail, sample=sample)
+    return sample.refused(reason, detail)
 
 
 def _texts(value: JsonValue) -> Iterator[str]:

@@ -14,6 +14,8 @@ from synth.agreement import MAJORITY, agreed
 from synth.dedupe import text_of
 from synth.types import Rejection, Sample, Value
 
+SELECTION = "selection"
+"""Stands in a rejection where the name of a stage does."""
 Threshold = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -99,11 +101,11 @@ def _by_prompt(samples: Iterable[Sample], selection: Selection) -> Iterator[Samp
         kept = {sample.id for sample in best[:most]}
         for sample, shortfall in zip(draws, shortfalls, strict=True):
             if shortfall:
-                yield _rejection(sample, "below_threshold", shortfall)
+                yield sample.refused("below_threshold", shortfall, SELECTION)
             elif sample.id not in kept:
-                yield _rejection(sample, "not_best", f"{best[0].id} was chosen for the same prompt")
+                yield sample.refused("not_best", f"{best[0].id} was chosen for the same prompt", SELECTION)
             elif selection.rows is not None and rows >= selection.rows:
-                yield _rejection(sample, "beyond_target", f"{selection.rows} rows were wanted")
+                yield sample.refused("beyond_target", f"{selection.rows} rows were wanted", SELECTION)
             else:
                 rows += 1
                 yield sample
@@ -123,16 +125,10 @@ def _unlike(chosen: list[Sample | Rejection], diverse: Diverse) -> Iterator[Samp
         if alike is not None:
             twin, similarity = samples[alike[0]], round(alike[1], 4)
             detail = f"{similarity:g} of it is in the better row {twin.id}"
-            rejection = _rejection(sample, "not_diverse", detail)
+            rejection = sample.refused("not_diverse", detail, SELECTION)
             refused[sample.id] = replace(rejection, twin_id=twin.id, similarity=similarity)
         elif taken == diverse.most:
-            refused[sample.id] = _rejection(sample, "beyond_target", f"{diverse.most} rows were wanted")
+            refused[sample.id] = sample.refused("beyond_target", f"{diverse.most} rows were wanted", SELECTION)
         else:
             taken += 1
     return (refused.get(one.id, one) if isinstance(one, Sample) else one for one in chosen)
-
-
-def _rejection(sample: Sample, reason: str, detail: str) -> Rejection:
-    return Rejection(
-        id=sample.id, seed_id=sample.seed_id, stage="selection", reason=reason, detail=detail, sample=sample
-    )

@@ -105,6 +105,12 @@ class Sample:
         """The value of the named score; None when the sample was not scored by it."""
         return next((s.value for s in self.scores if s.name == name), None)
 
+    def refused(self, reason: str, detail: str, stage: str = "") -> Rejection:
+        """The sample as what it was refused for, by its own stage unless another is named."""
+        return Rejection(
+            id=self.id, seed_id=self.seed_id, stage=stage or self.stage, reason=reason, detail=detail, sample=self
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
