@@ -7,14 +7,13 @@ import gc
 import tempfile
 import time
 import uuid
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from synth import seeds, up_to_date
+from synth import outputs, seeds, up_to_date
 from synth.account import Account
 from synth.backends import Backend
 from synth.backends.descriptors import usable_in_flight
@@ -23,25 +22,15 @@ from synth.backends.practice.faults import faults_of
 from synth.backends.replay import ReplayRun, replay
 from synth.budget import Budget
 from synth.datasets.card import write_card
-from synth.datasets.export import Written, write_dataset, write_rejected
-from synth.diversity import MOST_CHARACTERS, MOST_ROWS, Diversity, measured
 from synth.endpoint import REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
-from synth.fingerprint import accepted, fingerprint, hold_to, marked, salt_of
+from synth.fingerprint import fingerprint, hold_to, marked, salt_of
 from synth.halt import Halt
-from synth.judges import Judges
 from synth.line import Enough, Line
 from synth.manifest import (
-    DrawsRecord,
     Manifest,
-    RecipeRecord,
-    RungRecord,
-    SeedsRecord,
-    StageRecord,
     State,
     read_manifest,
-    teacher_record,
-    versions,
     write_manifest,
 )
 from synth.outcomes import Outcomes
@@ -50,13 +39,11 @@ from synth.recipe import LoadedRecipe, Stage
 from synth.report.clusters import clusters
 from synth.report.notebook import in_a_notebook, in_words
 from synth.report.page import write_report
-from synth.savings import Saved, saved
 from synth.scheduler import watched
 from synth.screen import Screen
 from synth.seed_spool import SeedSpool
 from synth.selection import select
-from synth.split import deal
-from synth.store import Ledger, Store
+from synth.store import Store
 from synth.teacher import Teacher
 from synth.turns import in_turns
 from synth.types import Outcome, Rejection, Request, Sample
@@ -65,10 +52,7 @@ from synth.validators.repetition import looping
 
 WINDOW_PER_SLOT = 2
 GARBAGE_OBJECTS = 50_000
-EXAMPLES = 12
 PARKED_EXIT = 3
-LAST_ID = "~"
-"""Comes after every id, as they are made of digits and slashes."""
 SHORTEST_PATIENCE_S = 600.0
 
 
@@ -219,11 +203,14 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                 await store.note("finished", _now())
                 kept = _would_lose(loaded, folder, outcomes, _state(halt, progress)) if options.write else ""
                 with _target(folder, vanishing=bool(kept) or not options.write) as target:
-                    written = _write(loaded, target, outcomes, screen)
+                    written = outputs.write(loaded, target, outcomes, screen)
                     if not options.write:
                         written = replace(written, notice="")  # a preview deals nothing out
                     seconds = time.monotonic() - began
-                    manifest = _manifest(loaded, store, progress, halt, screen, written, started, seconds)
+                    state = _state(halt, progress)
+                    manifest = outputs.record(
+                        loaded, store, progress, screen, written, state=state, started=started, seconds=seconds
+                    )
                     write_manifest(target / "manifest.json", manifest)
                     write_card(target, manifest, written.written)
                     told = clusters(manifest, loaded.recipe, outcomes)
@@ -238,7 +225,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
     exit_code, message = _ending(progress, halt)
     wanted = loaded.recipe.selection.rows
     if whole and wanted is not None and manifest.row_count < wanted and not message:
-        message = _too_few(manifest, wanted, progress.turns)
+        message = _too_few(manifest, wanted, offline=options.offline)
     unreturned = "" if isinstance(halt.error, AccountStopped) else budget.unreturned
     message = " ".join(said for said in (message, kept, unreturned) if said)
     return Result(folder, manifest, exit_code, message, written.examples, written.rejections)
@@ -424,173 +411,8 @@ class Nobody:
         raise AssertionError(request.teacher)
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
-    written: Written
-    not_selected: dict[str, int]
-    examples: list[Sample]
-    rejections: list[Rejection]
-    twins: dict[str, Sample]
-    """Samples that were kept in place of the shown duplicates."""
-    notice: str
-    judges: Judges
-    diversity: tuple[Diversity, ...]
-
-
-def _write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, screen: Screen) -> _Written:
-    """Select, split and write; everything in id order, so that the same outcomes give the same bytes."""
-    every = (one for one in select(outcomes.accepted(), loaded.recipe.selection) if isinstance(one, Sample))
-    dealt = deal(((one.seed_id, one.question() or one.answer()) for one in every), loaded.recipe.split)
-    only = next(iter(loaded.recipe.split.fractions))
-    refused: list[str] = []
-    examples: list[Sample] = []
-    texts: list[tuple[str, str]] = []
-    judges = Judges(loaded.recipe)
-    shown: Counter[str] = Counter()
-    rejections: list[Rejection] = []
-    end = LAST_ID
-
-    def rows() -> Iterator[tuple[str, Sample]]:
-        nonlocal end
-        made, stride, wide = 0, 1, 1
-        for chosen in select(outcomes.accepted(), loaded.recipe.selection):
-            if judges.names:
-                judges.see(chosen)
-            if isinstance(chosen, Rejection):
-                refused.append(chosen.reason)
-                outcomes.reject(chosen)
-                continue
-            if made % stride == 0:
-                examples.append(chosen)
-            if made % wide == 0:
-                texts.append((chosen.question()[:MOST_CHARACTERS], chosen.answer()[:MOST_CHARACTERS]))
-            made += 1
-            if len(texts) > 2 * MOST_ROWS:
-                del texts[1::2]
-                wide *= 2
-            if len(examples) > 2 * EXAMPLES:  # every second one goes, so that they stay spread over the run
-                del examples[1::2]
-                stride *= 2
-            if made == loaded.recipe.selection.rows:
-                end = f"{chosen.parent_id}/{LAST_ID}"
-            yield dealt.splits.get(chosen.seed_id, only), chosen
-
-    def shown_rejections(every: Iterable[Rejection]) -> Iterator[Rejection]:
-        for rejection in every:
-            if rejection.id > end:
-                return  # how far the run went beyond the last wanted row depends on timing
-            shown[rejection.reason] += 1
-            if shown[rejection.reason] <= 3:
-                rejections.append(rejection)
-            yield rejection
-
-    models = {stage.name: loaded.recipe.teachers[stage.generator.teacher].model for stage in loaded.recipe.stages}
-    written = write_dataset(rows(), folder, models)
-    write_rejected(screen.reviewed(shown_rejections(outcomes.rejected()), folder), folder / "rejected.jsonl")
-    twins = {rejection.twin_id: outcomes.known_as(rejection.twin_id) for rejection in rejections if rejection.twin_id}
-    known = {name: sample for name, sample in twins.items() if sample is not None}
-    few = min(EXAMPLES, len(examples))
-    shown_rows = [examples[place * len(examples) // few] for place in range(few)]
-    return _Written(
-        written, dict(Counter(refused)), shown_rows, rejections, known, dealt.notice, judges, measured(texts)
-    )
-
-
-def _manifest(
-    loaded: LoadedRecipe,
-    store: Store,
-    progress: Progress,
-    halt: Halt,
-    screen: Screen,
-    written: _Written,
-    started: str,
-    seconds: float,
-) -> Manifest:
-    recipe = loaded.recipe
-    ledger = tuple(store.ledger())
-    refused = dict(sorted(progress.refused_seeds.items()))
-    repeated = refused.pop("repeated_seed", 0)
-    teachers = tuple(
-        teacher_record(name, endpoint, progress.teachers[name].served) for name, endpoint in recipe.teachers.items()
-    )
-    return Manifest(
-        versions=versions(),
-        state=_state(halt, progress),
-        practice=any(teacher.is_practice for teacher in teachers),
-        recipe=RecipeRecord(
-            name=recipe.name,
-            language=recipe.language,
-            license=recipe.license,
-            sha256=loaded.sha256,
-            text=recipe.model_dump_json(indent=2),
-            templates=loaded.templates.sources(),
-        ),
-        seeds=SeedsRecord(
-            identity=seeds.describe(recipe.seeds, loaded.folder),
-            count=progress.seeds,
-            repeated=repeated,
-            refused=refused,
-            turns=progress.turns,
-        ),
-        teachers=teachers,
-        stages=tuple(
-            StageRecord(
-                name=name,
-                units=count.units,
-                drafts=count.drafts,
-                accepted=count.accepted,
-                rejected={reason: number for reason, number in sorted(count.rejected.items()) if number},
-                parked=count.parked,
-                called_back=count.called_back,
-                twins=screen.twins[name].summary() if name in screen.twins else None,
-                semantic=screen.meanings[name].summary() if name in screen.meanings else None,
-                draws=_draws_record(count) if count.pass_rates else None,
-                rungs={rung: RungRecord(**asdict(count.rungs[rung])) for rung in sorted(count.rungs)},
-            )
-            for name, count in progress.stages.items()
-        ),
-        saved=_saved(loaded, progress, ledger),
-        decontamination=screen.record(),
-        neighbours=None if screen.neighbours is None else screen.neighbours.record(),
-        not_selected=written.not_selected,
-        rows=written.written.rows,
-        scores=written.written.scores,
-        judges=written.judges.records({name: teacher.served for name, teacher in progress.teachers.items()}),
-        diversity=written.diversity,
-        notice=f"{written.written.notice} {written.notice}".strip(),
-        ledger=ledger,
-        budget_microusd=recipe.cap_microusd(),
-        caps=recipe.budget,
-        changes=accepted(store),
-        limited_by_reservation_s=round(progress.budget.limited_s, 3),
-        started=started,
-        finished=_now(),
-        seconds=round(seconds, 3),
-    )
-
-
-def _saved(loaded: LoadedRecipe, progress: Progress, ledger: tuple[Ledger, ...]) -> Saved | None:
-    if all(stage.dedupe is None for stage in loaded.recipe.stages[:-1]):
-        return None
-    counts = progress.stages
-    drafts = {name: count.drafts for name, count in counts.items()}
-    return saved(drafts, {name: count.rejected for name, count in counts.items()}, ledger)
-
-
 def _most_draws(stage: Stage) -> int:
     return stage.draws if isinstance(stage.draws, int) else stage.draws.most
-
-
-def _draws_record(count: StageCount) -> DrawsRecord:
-    prompts = count.pass_rates.total()
-    return DrawsRecord(
-        prompts=prompts,
-        most=prompts * count.draws,
-        made=count.units,
-        pass_rates=tuple(count.pass_rates[tenth] for tenth in range(11)),
-        hard=count.hard,
-        hard_empty=count.empty,
-    )
 
 
 def _state(halt: Halt, progress: Progress) -> State:
@@ -624,12 +446,16 @@ def _ending(progress: Progress, halt: Halt) -> tuple[int, str]:
     return 0, ""
 
 
-def _too_few(manifest: Manifest, wanted: int, turns: int) -> str:
+def _too_few(manifest: Manifest, wanted: int, *, offline: bool) -> str:
+    turns = manifest.seeds.turns
     over = "The seeds were taken once" if turns == 1 else f"The seeds were gone over {turns} times"
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in list(manifest.rejected.items())[:3])
+    told = f"{manifest.row_count:,} of {wanted:,} rows: {over}"
+    if offline:
+        return f"{told}; `synth run` draws them again while that brings more."
     return (
-        f"{manifest.row_count:,} of {wanted:,} rows: {over}, and another turn would bring too little"
-        f"{f' (refused: {reasons})' if reasons else ''}; add seeds, or loosen what refuses most."
+        f"{told}, and another turn would bring too little{f' (refused: {reasons})' if reasons else ''}; add seeds, or "
+        "loosen what refuses most."
     )
 
 

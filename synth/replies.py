@@ -17,7 +17,7 @@ import orjson
 
 from synth.errors import Fatal, Rejected, TeacherError, Transient
 from synth.rate_headers import retry_after_s
-from synth.streams import ENDED, gathered
+from synth.streams import ENDED, added_up
 from synth.types import CHAT, EMBEDDINGS, Completion, Outcome, Usage
 
 
@@ -167,7 +167,7 @@ def _failure(name: str, outcome: Outcome, detail: str) -> TeacherError | Rejecte
 
 def _otherwise(body: bytes, damaged: Literal["strict", "replace"] = "strict") -> Any:
     """What the events of a reply add up to, or JSON read tolerantly; None when it is neither."""
-    return gathered(body) if EVENT.match(body.lstrip(b"\xef\xbb\xbf \r\n")[:6]) else _loosely(body, damaged)
+    return added_up(body) if EVENT.match(body.lstrip(b"\xef\xbb\xbf \r\n")[:6]) else _loosely(body, damaged)
 
 
 def _loosely(body: bytes, damaged: Literal["strict", "replace"] = "strict") -> Any:

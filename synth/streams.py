@@ -66,7 +66,7 @@ class Watch:
         return b"\n\ndata: " + orjson.dumps({ENDED: unit, "choices": [], "usage": usage}) + b"\n\n"
 
 
-def gathered(body: bytes) -> dict[str, Any] | None:
+def added_up(body: bytes) -> dict[str, Any] | None:
     """The reply that events add up to, in the form of one that was not streamed; None when they have no end.
 
     An event that tells of an error is returned as it is. A reply ended by `Watch` has the member `loop`.

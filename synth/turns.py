@@ -49,10 +49,20 @@ async def in_turns(line: Line, seeds: Seeds, *, offline: bool, whole: bool) -> N
         elif not whole or (again := turns.next(seeds)) is None:
             break
         else:
+            answered = _answered(line)
             await line.run(again)
+            if offline and _answered(line) == answered:  # such a turn was never taken
+                line.progress.turns = turns.before
+                break
     if offline:  # what was never asked for in a further pass is not missing
         for name, count in line.progress.stages.items():
             count.unfinished = undone[name]
+
+
+def _answered(line: Line) -> int:
+    """Units of the first stage that something came of."""
+    count = line.progress.stages[line.recipe.stages[0].name]
+    return count.units - count.unfinished - count.parked
 
 
 def _can_call(stages: list[Stage], stage: Stage) -> bool:
@@ -64,6 +74,8 @@ class Turns:
     """When to go over the seeds again, and with which of them."""
 
     def __init__(self, line: Line) -> None:
+        self.before = 1
+        """Turns before the last ones."""
         self._line = line
         self._selection = line.recipe.selection
         self._of_seed: Counter[str] = Counter()
@@ -71,7 +83,7 @@ class Turns:
         self._rows = 0
         self._drawn = line.progress.seeds
         """Seeds in the last turns."""
-        self._before = 0
+        self._had = 0
         """Rows before them."""
         self._first: float | None = None
         """Rows for each seed in the first turn."""
@@ -93,7 +105,7 @@ class Turns:
         wanted, progress = self._selection.rows, self._line.progress
         if wanted is None or not self._drawn:
             return None
-        gained = self._rows - self._before
+        gained = self._rows - self._had
         if self._first is None:
             self._first = gained / self._drawn
         too_little = gained < max(1, LEAST_YIELD * self._first * self._drawn)
@@ -105,7 +117,8 @@ class Turns:
         turns = min(MOST_TURNS - progress.turns, 1 if too_little else max(1, min(TURNS_AT_ONCE, missing // gained)))
         if not drawn or turns < 1:
             return None
-        began, self._before, self._drawn = progress.turns, self._rows, turns * len(drawn)
+        began, self._had, self._drawn = progress.turns, self._rows, turns * len(drawn)
+        self.before = began
         progress.turns += turns
         if progress.total_seeds is not None:
             progress.total_seeds += self._drawn

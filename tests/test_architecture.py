@@ -73,7 +73,7 @@ LAYERS = (
     {"judges"},
     {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "report"},
     {"line", "gate"},
-    {"turns"},
+    {"turns", "outputs"},
     {"pipeline"},
     {"parts", "plugin_texts"},
     {"api", "console"},

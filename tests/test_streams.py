@@ -17,7 +17,7 @@ from synth.errors import Rejected, Transient
 from synth.pipeline import Options
 from synth.recipe import load
 from synth.replies import read, usage_of
-from synth.streams import Watch, gathered, streamed
+from synth.streams import Watch, added_up, streamed
 from synth.types import Outcome, Request
 from synth.validators.repetition import looping
 from tests.faults.scripted import READ, Scripted, chunk, reply
@@ -82,7 +82,7 @@ def test_the_watch_sees_a_loop_however_the_bytes_are_cut(size):
     place, last = ended[0]
     body = b"".join(pieces[: place + 1]) + last
     assert len(body) < len(looping_stream) / 1.5
-    document = gathered(body)
+    document = added_up(body)
     assert LOOP in 2 * document["loop"]
     with pytest.raises(Rejected) as caught:
         read(Outcome(200, body))

@@ -238,6 +238,16 @@ def test_a_twin_of_what_stands_is_not_called_back(make):
     assert result.manifest.stages[0].called_back == 0
 
 
+def test_an_export_that_finds_too_few_rows_says_what_would_bring_more(make):
+    teacher = Played(lambda prompt, draw: f"{prompt}の答えです。")
+    make(teacher, ["問一", "問二"], ANSWER, rows=2)
+    result, rows, _ = make(Played(None), ["問一", "問二"], ANSWER, rows=5, offline=True)
+    assert len(rows) == 2
+    assert (
+        result.message == "2 of 5 rows: The seeds were taken once; `synth run` draws them again while that brings more."
+    )
+
+
 def test_after_two_twins_met_the_same_end_no_third_is_asked(make):
     teacher = Played(writes(WRITTEN, {KEPT, FIRST_TWIN, WRITTEN["三"][0], WRITTEN["四"][0]}))
     result, rows, rejected = make(teacher, list(WRITTEN), TWO_STAGES % "")
