@@ -81,7 +81,7 @@ class Turns:
         self._of_seed: Counter[str] = Counter()
         """Rows so far."""
         self._rows = 0
-        self._drawn = line.progress.seeds
+        self._drawn: int = line.progress.seeds
         """Seeds in the last turns."""
         self._had = 0
         """Rows before them."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from synth.types import Message, Sample
+from synth.validators import identity, leakage, markdown, refusal
 from synth.validators.finished import find_truncation
 from synth.validators.identity import find_self_identification
 from synth.validators.language import find_language_drift
@@ -364,3 +368,34 @@ def test_a_loop_whose_unit_is_long_or_cut_off_is_found():
     assert find_repetition("Let us begin. " + unit * 6 + unit[:50])
     assert find_repetition("はじめます。" + "次の数を足して、書き留めて、その次の数を見ます。" * 6 + "次の数を足し")
     assert find_repetition("Let us begin. " + unit * 2) is None
+
+
+CASES = [
+    json.loads(line) for line in Path(__file__).with_name("wordings.jsonl").read_text(encoding="utf-8").splitlines()
+]
+
+
+@pytest.mark.parametrize(
+    ("module", "marks", "find"),
+    [
+        (refusal, ("ENGLISH_MARKS", "JAPANESE_MARKS"), lambda case: refusal.find_refusal(case["answer"])),
+        (identity, ("SELF_MARKS",), lambda case: find_self_identification(case["answer"], case["question"])),
+        (leakage, ("TEMPLATE_MARKS",), lambda case: find_template_leak(case["answer"], case["question"])),
+        (
+            leakage,
+            ("PROMPT_MARKS", "HEADING_MARKS"),
+            lambda case: find_prompt_leak(case["answer"], "", case["question"]),
+        ),
+        (markdown, ("CALL_MARKS",), lambda case: find_broken_tool_call(case["answer"])),
+    ],
+    ids=["refusal", "identity", "template", "prompt", "tool call"],
+)
+def test_the_marks_looked_for_first_spare_time_and_change_no_verdict(monkeypatch, module, marks, find):
+    """A wording that joins a pattern without its mark joining too would never be found."""
+    quick = [find(case) for case in CASES]
+    for name in marks:
+        monkeypatch.setattr(module, name, ("",))  # which is in every text
+    assert [(bool(one), case["answer"]) for one, case in zip(quick, CASES, strict=True)] == [
+        (bool(find(case)), case["answer"]) for case in CASES
+    ]
+    assert any(quick)
