@@ -171,11 +171,8 @@ class Refusal(Value):
         text = sample.answer()
         if detail := find_refusal(text):
             raise Rejected("refusal", detail)
-        if (
-            len(text) <= EVASIVE_CHARS
-            and EVASIVE.search(text)
-            and (detail := find_soft_refusal(text, sample.question()))
-        ):
+        # a text with a figure says something, and the patterns that tell take a hundred times as long as to see that
+        if FIGURE.search(text) is None and (detail := find_soft_refusal(text, sample.question())):
             raise Rejected("soft_refusal", detail)
 
 
@@ -204,7 +201,7 @@ def _mere_hedge(sentence: str) -> re.Match[str] | None:
 
 def find_soft_refusal(text: str, question: str = "") -> str | None:
     """The words that put a reader off in place of an answer; None when something is answered, or asked is whom to ask."""
-    if len(text) > EVASIVE_CHARS or FIGURE.search(text) or not EVASIVE.search(text) or ASKS_WHOM.search(question):
+    if len(text) > EVASIVE_CHARS or not EVASIVE.search(text) or ASKS_WHOM.search(question):
         return None
     sentences = [part for part in SENTENCE_END.split(text.strip()) if part]
     if len(sentences) >= FEWEST_SENTENCES and not CONCRETE.search(text):
