@@ -47,6 +47,8 @@ NAMED_NUMBER = re.compile(
     r"(?i:passport(?:\s+(?:number|no\.?|#))?|driver['’]?s?['’]?\s+licen[cs]e(?:\s+(?:number|no\.?))?|licen[cs]e\s+number|(?:bank\s+)?account\s+(?:number|no\.?)|sort\s+code|routing\s+number|national\s+insurance(?:\s+number)?|social\s+security(?:\s+(?:number|no\.?))?|\bSSN|tax\s+id|medicare\s+number)\s*(?:is|was|:|#)?\s*#?(?:[A-Z]{1,2}[ -]?)?\d[\d -]{5,}"
     r"|(?:口座番号|マイナンバー|個人番号|(?:運転)?免許証?(?:の)?番号|旅券番号|パスポート(?:の)?番号|(?:健康)?保険証?(?:の)?(?:記号)?番号|基礎年金番号|社員番号|会員番号|暗証番号|在留カード(?:番号)?)(?:は|:|が)?\s*(?:普通|当座)?\s*[A-Z]{0,2}\d[\d -]{5,}"
 )
+LONG_NUMBER, NUMBERED_STREET = re.compile(r"\d[\d -]{5}"), re.compile(r"\d-\d{1,3}-\d|丁目|\d{5}\b")
+"""What NAMED_NUMBER and STREET need, looked for first as it takes less time."""
 SPELT_MAIL = re.compile(
     r"(?<![\w-])[\w-]{1,40}\s(?:dot\s[\w-]{1,40}\s)?(?:at|\[at\]|\(at\))\s\w{1,40}\s(?:dot|\[dot\]|\(dot\))\s+(?:com|net|org|jp|io|edu|co)\b|(?<![\w.-])[\w.-]{1,40}\s?[\[(]at[\])]\s?[\w-]+\s?(?:[\[(]dot[\])]|\.)\s?\w{2,}",
     re.IGNORECASE,
@@ -72,14 +74,16 @@ class Pii(Value):
 
     def check(self, sample: Sample) -> None:
         """Raise Rejected(`pii`)."""
-        detail = None if FICTIONAL.search(sample.question()) else find_pii(subject(sample))
-        if detail is not None:
+        detail = find_pii(subject(sample))
+        if detail is not None and FICTIONAL.search(sample.question()) is None:
             raise Rejected("pii", detail)
 
 
 def find_pii(text: str) -> str | None:
     """The kind of personal data found in a text, with its first characters; None when there is none."""
-    if (spelt := SPELT_MAIL.search(text)) is not None:
+    lower = text.lower()
+    spelt = SPELT_MAIL.search(text) if any(mark in lower for mark in ("dot", "at]", "at)")) else None
+    if spelt is not None:
         return f"an e-mail address: {spelt[0][:3]}..."
     mailed, many = "@" in text or "＠" in text, len(DIGIT.findall(text)) >= FEWEST_DIGITS
     if not mailed and not many:
@@ -105,11 +109,11 @@ def find_pii(text: str) -> str | None:
     for phone in PHONE.finditer(plain):
         if not NO_PHONE.match(re.sub(r"\D", "", phone[0])):
             return f"a telephone number: {phone[0][:4]}..."
-    if named := NAMED_NUMBER.search(plain):
+    if LONG_NUMBER.search(plain) and (named := NAMED_NUMBER.search(plain)):
         return f"a personal number: {named[0][:12]}..."
     if iban := IBAN.search(plain):
         return f"a bank account: {iban[0][:4]}..."
-    address = ADDRESS.search(plain) or STREET.search(plain)
+    address = ADDRESS.search(plain) or (STREET.search(plain) if NUMBERED_STREET.search(plain) else None)
     return None if address is None else f"a postal address: {address[0][:6]}..."
 
 
