@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from synth import seeds
@@ -122,9 +121,10 @@ def record(
     *,
     state: State,
     started: str,
+    finished: str,
     seconds: float,
 ) -> Manifest:
-    """What the run was and what came of it; `started` is ISO 8601."""
+    """What the run was and what came of it; `started` and `finished` are ISO 8601."""
     recipe = loaded.recipe
     ledger = tuple(store.ledger())
     refused = dict(sorted(progress.refused_seeds.items()))
@@ -183,7 +183,7 @@ def record(
         changes=accepted(store),
         limited_by_reservation_s=round(progress.budget.limited_s, 3),
         started=started,
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        finished=finished,
         seconds=round(seconds, 3),
     )
 

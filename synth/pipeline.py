@@ -207,9 +207,16 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                     if not options.write:
                         written = replace(written, notice="")  # a preview deals nothing out
                     seconds = time.monotonic() - began
-                    state = _state(halt, progress)
                     manifest = outputs.record(
-                        loaded, store, progress, screen, written, state=state, started=started, seconds=seconds
+                        loaded,
+                        store,
+                        progress,
+                        screen,
+                        written,
+                        state=_state(halt, progress),
+                        started=started,
+                        finished=_now(),
+                        seconds=seconds,
                     )
                     write_manifest(target / "manifest.json", manifest)
                     write_card(target, manifest, written.written)

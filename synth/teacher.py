@@ -43,7 +43,9 @@ REPEATS_FLOOR = 100
 """Beyond a tenth of all requests, and a hundred, repeats wait the longest: a sick endpoint gets no extra load."""
 POISON_TIMES = 3
 POISON_SUCCESSES = 50
-"""A request that failed so often in one way while so many others succeeded is at fault itself."""
+POISON_CHANCE = 0.01
+"""A request that failed so often in one way while so many others succeeded is at fault itself, unless as many such
+requests, or more, are to be expected by chance, as with an endpoint that fails now and then whatever it is asked."""
 SPOKEN = ("ok", "teacher_refused", "truncated_empty", "repetition")
 FRUITLESS_SENDS = 8
 PROVING_S = 60.0
@@ -134,7 +136,7 @@ class Teacher:
         self._jitter = jitter or random.Random()  # noqa: S311 (spreads retries, guards nothing)
         self._flying: dict[bytes, asyncio.Event] = {}
         self._answered = self._spoken = False
-        self._sends = self._repeats = self._successes = self._fruitless = 0
+        self._sends = self._repeats = self._successes = self._fruitless = self._failed = 0
         self._schema_replies = self._unfit = 0
 
     @property
@@ -396,9 +398,11 @@ class Teacher:
             return "fatal", Fatal(explain.unusable(self.name, member, outcome, error.detail, tries.path))
         tries.began = tries.began or time.monotonic()
         tries.failures[failure] += 1
-        others = self._successes - tries.successes_then
-        if failure in POISONOUS and tries.failures[failure] >= POISON_TIMES and others >= POISON_SUCCESSES:
-            return POISON, Transient(POISON, f"{POISON_TIMES} times, while {others} others succeeded: {error.detail}")
+        if failure in POISONOUS:
+            self._failed += 1
+            times, others = tries.failures[failure], self._successes - tries.successes_then
+            if times >= POISON_TIMES and others >= POISON_SUCCESSES and self._chance(times, tries) < POISON_CHANCE:
+                return POISON, Transient(POISON, f"{times} times, while {others} others succeeded: {error.detail}")
         resends = FATES[failure].resends
         if resends is not None and self._is_hopeless(failure, tries, over=tries.failures[failure] > resends):
             await self._store.forgive()  # once the endpoint is mended, what it refused is asked again
@@ -406,6 +410,11 @@ class Teacher:
         if failure == "malformed" and tries.failures[failure] > (resends or 0):
             return POISON, Transient(POISON, error.detail)  # whole replies that were paid for: not bought at each rerun
         return failure, error
+
+    def _chance(self, times: int, tries: Tries) -> float:
+        """How many of the requests sent so far would fail so often in a row, by the failures of the others."""
+        own = sum(tries.failures[name] for name in POISONOUS)
+        return self._sends * ((self._failed - own) / self._sends) ** times
 
     def _is_hopeless(self, failure: str, tries: Tries, *, over: bool) -> bool:
         """Whether a failed send shows that the endpoint has never been of any use; `over`: the request's last one."""

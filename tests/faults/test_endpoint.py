@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import random
 import socket
 import threading
 import time
@@ -361,6 +362,19 @@ def test_fault_41_one_request_that_fails_each_time_among_10000_is_parked_after_t
     assert played.refused_after()[5000] == 3
     assert len(played.sends) == 10_002
     assert played.store.settled == {"ok": 9999, "transient": 2, "poison": 1}
+
+
+def test_fault_41_failures_that_strike_at_random_make_no_request_poisonous(monkeypatch):
+    """Of 10,000 requests five meet one of 8 % failures three times in a row: that is chance, and all of them get through."""
+    rng = random.Random(41)
+
+    async def main(loop):
+        played = Virtual(lambda number, now: (refuses(500, "oops"), 0.1) if rng.random() < 0.08 else (UP, 0.5), loop)
+        return await played.ask_all(10_000), played
+
+    ends, played = in_virtual_time(monkeypatch, main)
+    assert max(played.refused_after().values()) >= 3
+    assert ends == {"はい": 10_000}
 
 
 def test_fault_41_a_run_with_one_poisonous_request_finishes_and_lists_it(played):
