@@ -36,7 +36,8 @@ def in_a_notebook(manifest: Manifest, folder: Path, message: str) -> str:
     ]
     # a preview writes neither
     lines += [(name, visible(str(folder / name))) for name in ("dataset", "report.html") if (folder / name).exists()]
-    notes = [words.practice_title] * manifest.practice + [*manifest.declared, manifest.notice, message]
+    declared = [f"{judge.name}: {words.own_answers}" for judge in manifest.judges if judge.own_answers]
+    notes = [words.practice_title] * manifest.practice + [*declared, manifest.notice, message]
     head = Markup("<b>{}</b> {}").format(visible(manifest.recipe.name), words.states[manifest.state])
     table = Markup("").join(LINE.format(*line) for line in lines)
     told = Markup("").join(Markup("<p>{}</p>").format(visible(note)) for note in notes if note)

@@ -10,13 +10,14 @@ import pytest
 
 import synth
 from synth.budget import Caps
-from synth.dedupe import Summary
+from synth.dedupe import TWIN_REASONS, Summary
 from synth.endpoint import Endpoint
 from synth.manifest import Manifest, RungRecord, StageRecord, teacher_record
 from synth.report.clusters import Cluster
 from synth.report.page import MOST_CHARACTERS_REFUSED, MOST_EXAMPLES, write_report
 from synth.report.words import ENGLISH, JAPANESE
 from synth.savings import Saved
+from synth.screen import CONTAMINATED, NOT_NOVEL, SEED_FULL
 from synth.store import Ledger
 from synth.types import Rejection, Sample
 
@@ -217,7 +218,13 @@ def test_labels_are_plain_words_and_the_names_in_the_files_stand_beside_them(
 
 def test_every_reason_that_synth_gives_has_plain_words_in_both_languages() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in Path(synth.__file__).parent.rglob("*.py"))
-    given = set(re.findall(r'Rejected\(\s*"(\w+)"', source)) | {"duplicate", "near_duplicate", "not_best"}
+    given = set(re.findall(r'Rejected\(\s*"(\w+)"', source)) | {
+        *TWIN_REASONS.values(),
+        SEED_FULL,
+        NOT_NOVEL,
+        CONTAMINATED,
+    }
+    given |= set(re.findall(r'refused\(\s*"(\w+)"', source))
     assert len(given) > 12
     assert given <= ENGLISH.reasons.keys() == JAPANESE.reasons.keys()
     assert ENGLISH.failures.keys() == JAPANESE.failures.keys()
