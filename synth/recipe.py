@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError
 
-from synth import seeds, yaml_places
+from synth import seeds, terms, yaml_places
 from synth.agreement import MAJORITY, PASS_RATE, Adaptive
 from synth.budget import Caps
 from synth.dedupe import Dedupe
@@ -84,6 +84,9 @@ class Recipe(Value):
     name: Name
     language: str = Field(pattern=r"^[a-z]{2,3}$")
     """ISO 639 code of the rows."""
+    accept_terms: list[str] = []
+    """The names of terms, such as `openai`, that you have read and go on under: those of a teacher that restrict
+    training on its output have to stand here."""
     license: str | None = None
     """Licence of the result. The user's word: nothing is assumed, and without it the result cannot be published."""
     description: str = ""
@@ -131,6 +134,8 @@ class Overrides:
     budget: Mapping[str, Any] | None = None
     """Caps by name, such as `{"usd": 5, "hours": 2}`; the recipe's others stay."""
     rows: int | None = None
+    accept_terms: Sequence[str] = ()
+    """Names of terms, beside the recipe's own."""
     selection: Mapping[str, Any] | None = None
     """Fields of `selection` by name, such as `{"require": {"judge": 4}}`; a mapping adds to the recipe's own."""
 
@@ -168,7 +173,13 @@ def _checked(
     templates, notes = Templates(file.parent), list[str]()
     if recipe is not None:
         recipe = _filled(_overridden(recipe, overrides, notes))
-        found = [*_names(recipe), *_hosts(recipe), *_prices(recipe), *_templates(recipe, file.parent, templates)]
+        found = [
+            *_names(recipe),
+            *_hosts(recipe),
+            *_terms(recipe),
+            *_prices(recipe),
+            *_templates(recipe, file.parent, templates),
+        ]
     if recipe is None or found or problems:
         raise RecipeError([*problems, *(placed(loc, problem) for loc, problem in found)])
     sha256 = hashlib.sha256(orjson.dumps(recipe.model_dump(mode="json"))).hexdigest()
@@ -295,6 +306,8 @@ def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recip
         update["seeds"] = seeds.source_from_path(str(Path(overrides.seeds).absolute()))
     if overrides.budget:
         update["budget"] = _changed(Caps, {**recipe.budget.model_dump(), **overrides.budget}, "--budget")
+    if overrides.accept_terms:
+        update["accept_terms"] = [*recipe.accept_terms, *overrides.accept_terms]
     selection: dict[str, Any] = dict(overrides.selection or {})
     if overrides.rows is not None:
         selection["rows"] = overrides.rows
@@ -454,6 +467,22 @@ def _hosts(recipe: Recipe) -> list[_At]:
             if known.base_path and not endpoint.profile and parts.path != known.base_path:
                 message = f"{known.title} answers at {parts.scheme}://{parts.netloc}{known.base_path}; write that"
                 found.append(((*way, "base_url"), Problem(message)))
+    return found
+
+
+def _terms(recipe: Recipe) -> list[_At]:
+    """Terms that restrict training on a teacher's output and that nobody has accepted by name."""
+    names = [one.id for one in terms.every()]
+    found: list[_At] = [
+        (("accept_terms",), Problem(f"there are no terms {name!r}; there are {', '.join(names)}"))
+        for name in recipe.accept_terms
+        if name not in names
+    ]
+    for name, endpoint in recipe.teachers.items():
+        for one in terms.terms_of(endpoint):
+            if one.verdict == "restricted" and one.id not in recipe.accept_terms:
+                mend = f"If you may go on, write accept_terms: [{one.id}], or --accept-terms {one.id}"
+                found.append((("teachers", name), Problem(f"{terms.sentence(one)} {mend}")))
     return found
 
 
