@@ -31,6 +31,7 @@ from synth.endpoint import Endpoint
 from synth.errors import RecipeError
 from synth.recipe import LoadedRecipe, Recipe, Stage
 from synth.replies import read
+from synth.scorers import ASKING
 from synth.store import Store
 from synth.types import Message, Value
 from synth.yaml_places import dotted
@@ -134,7 +135,7 @@ def _asked(endpoint: Endpoint) -> JsonValue:
 
 
 def _asking(stage: Stage) -> JsonValue:
-    scorers = [scorer.model_dump(mode="json") for scorer in stage.scorers if scorer.template_files()]
+    scorers = [scorer.model_dump(mode="json") for scorer in stage.scorers if isinstance(scorer, ASKING)]
     return {"generator": stage.generator.model_dump(mode="json"), "scorers": cast("list[JsonValue]", scorers)}
 
 

@@ -49,6 +49,7 @@ LAYERS = (
             "schema",
             "streams",
             "vectors",
+            "measures",
             "account",
             "budget",
             "limits",
