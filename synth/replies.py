@@ -69,8 +69,12 @@ KEY = re.compile(
     r"\bapi[_ -]?key (is |was |has )?(not valid|invalid|incorrect|missing|expired|required|not found|not provided)",
     re.IGNORECASE,
 )
-LOGPROBS = re.compile(r"\blogprobs\b", re.IGNORECASE)
-"""What an endpoint that gives no log-probabilities names when it refuses a request for them."""
+LOGPROBS = re.compile(
+    r"\blogprobs\b.{0,80}\bnot (supported|available|allowed|permitted)|"
+    r"(unsupported|unknown|unrecognized|not (support|allow|permit)\w*).{0,80}\blogprobs\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How an endpoint refuses requests for log-probabilities that gives none."""
 SCHEME = re.compile(r"HTTP request.{0,20} HTTPS (port|server)", re.IGNORECASE)
 EVENT = re.compile(rb"data:|event:|id:|:")
 """How an event stream begins; some proxies send one that was not asked for."""

@@ -293,6 +293,8 @@ def test_an_endpoint_that_gives_none_stops_the_run_with_a_sentence_and_no_score(
     [
         (404, b'{"detail": "Not Found"}'),
         (400, b'{"error": {"message": "Setting \'echo\' and \'logprobs\' at the same time is not supported"}}'),
+        (400, b'{"error": {"message": "You requested both echo and logprobs, which are not available here."}}'),
+        (422, b'{"detail": [{"loc": ["body"], "msg": "unknown parameter: logprobs"}]}'),
     ],
 )
 def test_an_endpoint_that_refuses_such_requests_is_told_in_a_sentence(tmp_path, status, body):

@@ -8,6 +8,8 @@ import json
 import pytest
 
 import synth
+from synth.backends.practice.faults import faults_of
+from synth.backends.practice.scoreboard import scoreboard
 from synth.errors import RecipeError
 from synth.pipeline import Options, run
 from synth.recipe import Overrides, load, override
@@ -66,6 +68,9 @@ def test_rows_are_chosen_by_the_reward_and_carry_likelihoods(tmp_path, language)
     assert judge.agreement[0].auc in (1.0, None)
     page = result.report.read_text(encoding="utf-8")
     assert all(name in page for name in ("perplexity", "ifd", "reward"))
+    teachers = load(tmp_path).recipe.teachers
+    board = scoreboard(result.folder, {one.model: faults_of(one.base_url) for one in teachers.values()})
+    assert board.good + sum(board.planted.values()) == 21
     card = (result.dataset / "README.md").read_text(encoding="utf-8")
     assert "practice-reward-1" in card
 
