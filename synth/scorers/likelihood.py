@@ -23,11 +23,11 @@ MOST_LOSS = 700.0
 class Likelihood(Value):
     """How likely a model finds the answer, most often the student that is to be trained on it, before it is.
 
-    `measure` is one of `logprob`, the mean log-probability (in nats) of the answer's tokens; `perplexity`, which is
-    e to the minus that; `per_character` and `per_byte` (of UTF-8), the sum of log-probabilities by the answer's length,
-    which compare across tokenisers and languages, as tokens do not; and `ifd`, the instruction-following difficulty (Li
-    et al., arXiv:2308.12032): the mean loss of the answer after its question through its mean loss on its own. Near 1
-    the question helps the model little, above 1 it misleads.
+    `measure` is one of `logprob`, the mean log-probability (in nats) of the answer's tokens; `per_character` and
+    `per_byte` (of UTF-8), the sum of log-probabilities by the answer's length, which compare across tokenisers and
+    languages, as tokens do not; and two where more is harder: `perplexity`, e to the minus `logprob`, and `ifd`, the
+    instruction-following difficulty (Li et al., arXiv:2308.12032), the mean loss of the answer after its question
+    divided by its mean loss on its own. Near 1 the question helps the model little, above 1 it misleads.
 
     The teacher's server must give the log-probabilities of a prompt: `/completions` with `echo`, as vLLM does. What is
     before the answer is written by the template `prompt`, as no endpoint tells how its chat template would write it:
@@ -51,6 +51,11 @@ class Likelihood(Value):
     teacher: str
     measure: Measure = "logprob"
     prompt: TemplateFile = "likelihood.md.j2"
+
+    @property
+    def may_be_negative(self) -> bool:
+        """Whether its value may be below 0."""
+        return self.measure not in ("perplexity", "ifd")
 
     def template_files(self) -> tuple[str, ...]:
         """The template's file."""

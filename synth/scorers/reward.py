@@ -27,6 +27,7 @@ class Reward(Value):
 
     kind: Literal["reward"] = "reward"
     name: str = Field(default="reward", min_length=1)
+    may_be_negative: ClassVar[bool] = True
     teacher: str
     path: Literal["pooling", "classify", "score"] = "pooling"
 

@@ -111,13 +111,17 @@ def test_another_way_to_measure_is_a_change_that_is_noticed(tmp_path, old, new, 
     [
         ("reward, teacher: rewards", "reward", "the field 'teacher' is missing"),
         ("reward, teacher: rewards", "reward, teacher: nobody", "there is no teacher 'nobody'"),
-        ("measure: perplexity", "measure: surprise", "measure"),
+        ("measure: perplexity", "measure: surprise", "'per_byte'"),
         ("name: ifd}", "name: ifd, prompt: nonesuch.j2}", "there is no template 'nonesuch.j2'"),
         ("best_of: reward", "best_of: rewards", "there is no score 'rewards'"),
+        ("best_of: reward", "diverse: {order: [ifd, reward], below: 0.5}", "'reward' may be below 0"),
+        ("measure: perplexity", "measure: per_byte", "'perplexity' may be below 0"),
     ],
 )
 def test_a_recipe_that_measures_wrongly_is_told_before_the_first_request(tmp_path, old, new, message):
-    recipe(tmp_path)
+    diverse = "selection: {diverse: {order: [ifd, perplexity], below: 0.5}}"
+    recipe(tmp_path, selection=diverse if "perplexity" in message else "selection: {best_of: reward}")
+    load(tmp_path)
     text = (tmp_path / "recipe.yaml").read_text(encoding="utf-8")
     assert old in text
     (tmp_path / "recipe.yaml").write_text(text.replace(old, new), encoding="utf-8")
