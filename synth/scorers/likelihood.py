@@ -33,7 +33,8 @@ class Likelihood(Value):
     before the answer is written by the template `prompt`, as no endpoint tells how its chat template would write it:
     `likelihood.md.j2` puts the turns one below the other, `likelihood.chatml.md.j2` as ChatML; both come with synth,
     and a file of that name beside the recipe goes first. A template sees the sample's fields, `messages` (the turns
-    before the answer: none where `ifd` looks at the answer on its own) and `answer`, which must be its last word.
+    before the answer: none where `ifd` looks at the answer on its own) and `answer`, which must be its last word. What
+    begins every text, such as `<s>`, is left to the server's tokeniser.
 
     The text before the answer is also sent alone: the answer's tokens begin where those of the two requests part. So
     positions in the text, which servers count differently where a token is a part of a character, play no role. A token
