@@ -36,10 +36,10 @@ class Likelihood(Value):
     before the answer: none where `ifd` looks at the answer on its own) and `answer`, which must be its last word. What
     begins every text, such as `<s>`, is left to the server's tokeniser.
 
-    The text before the answer is also sent alone: the answer's tokens begin where those of the two requests part. So
-    positions in the text, which servers count differently where a token is a part of a character, play no role. A token
-    that holds the end of the one and the beginning of the other counts as the answer's. A first token with nothing
-    before it has no log-probability and counts nowhere.
+    The text before the answer is also sent alone: the answer's tokens begin where those of the two requests part, after
+    what only repeats the prompt in other tokens. So positions in the text, which servers count differently where a
+    token is a part of a character, play no role. A token that holds the end of the one and the beginning of the other
+    counts as the answer's. A first token with nothing before it has no log-probability and counts nowhere.
     """
 
     template_values: ClassVar[dict[str, JsonValue]] = {
@@ -101,12 +101,21 @@ class Likelihood(Value):
             prompt = await self._tokens(text.removesuffix(answer), ask)
         except Rejected as error:
             raise Rejected("no_verdict", f"{error.reason}: {error.detail}") from error
-        pairs = zip(whole, prompt, strict=False)
-        start = next((at for at, (one, other) in enumerate(pairs) if one.text != other.text), len(prompt))
-        return [token.logprob for token in whole[start:]]
+        return [token.logprob for token in whole[_beginning(whole, prompt) :]]
 
     async def _tokens(self, text: str, ask: Ask) -> Sequence[Token]:
         if not text:
             return ()
         fields: dict[str, JsonValue] = {"prompt": text, "echo": True, "logprobs": 1, "max_tokens": 1, "temperature": 0}
         return await ask.found(COMPLETIONS, fields, teacher=self.teacher)
+
+
+def _beginning(whole: Sequence[Token], prompt: Sequence[Token]) -> int:
+    """Where the answer's tokens begin in those of the whole text: after all that only hold what the prompt says."""
+    pairs = zip(whole, prompt, strict=False)
+    at = next((at for at, (one, other) in enumerate(pairs) if one.text != other.text), len(prompt))
+    rest = "".join(token.text for token in prompt[at:])  # cut otherwise, as line ends before letters by GPT-2's rules
+    while rest and at < len(whole) and rest.startswith(whole[at].text):
+        rest = rest.removeprefix(whole[at].text)
+        at += 1
+    return at

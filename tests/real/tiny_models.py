@@ -69,10 +69,9 @@ def measure(folder: Path) -> None:
     reward = Qwen2ForSequenceClassification.from_pretrained(folder / "reward").float().eval()
     found = []
     for prompt, answer in json.load(sys.stdin):
-        whole, before = tokenizer(prompt + answer)["input_ids"], tokenizer(prompt)["input_ids"] if prompt else []
-        start = next(
-            (at for at, (one, other) in enumerate(zip(whole, before, strict=False)) if one != other), len(before)
-        )
+        encoded = tokenizer(prompt + answer, return_offsets_mapping=True)
+        whole, ends = encoded["input_ids"], [end for _, end in encoded["offset_mapping"]]
+        start = next((at for at, end in enumerate(ends) if end > len(prompt)), len(whole))
         with torch.no_grad():
             ids = torch.tensor([whole])
             logprobs = model(ids).logits[0].log_softmax(-1)

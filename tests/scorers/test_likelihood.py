@@ -98,6 +98,18 @@ def test_a_token_that_holds_the_end_of_the_prompt_too_counts_as_the_answers(tmp_
     assert scored(Known(tmp_path, texts), sample("値段", "は")).value == -3.0
 
 
+@pytest.mark.parametrize(
+    ("question", "answer", "tokens"),
+    [("値段", "は三円", ["は", "三円"]), ("The price", "Three yen", ["Three", " yen"])],
+)
+def test_line_ends_that_are_cut_otherwise_before_a_letter_stay_the_prompts(tmp_path, question, answer, tokens):
+    texts = {
+        f"{question}\n\n{answer}": [(question, None), ("\n", -9.0), ("\n", -9.0), *((one, -1.0) for one in tokens)],
+        f"{question}\n\n": [(question, None), ("\n\n", -1.0)],
+    }
+    assert scored(Known(tmp_path, texts), sample(question, answer)).value == -1.0
+
+
 @pytest.mark.parametrize("answer", ["猫です", "It is a cat."])
 def test_an_answer_without_a_question_is_measured_from_its_second_token_on(tmp_path, answer):
     ask = Known(tmp_path, {answer: [(answer[:1], None), (answer[1:2], -1.0), (answer[2:], -3.0)]})
