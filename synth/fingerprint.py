@@ -31,6 +31,7 @@ from synth.endpoint import Endpoint
 from synth.errors import RecipeError
 from synth.recipe import LoadedRecipe, Recipe, Stage
 from synth.replies import read
+from synth.scorers import ASKING
 from synth.store import Store
 from synth.terms import Acceptance, terms_of
 from synth.types import Message, Value
@@ -152,7 +153,7 @@ def _asked(endpoint: Endpoint) -> JsonValue:
 
 
 def _asking(stage: Stage) -> JsonValue:
-    scorers = [scorer.model_dump(mode="json") for scorer in stage.scorers if scorer.template_files()]
+    scorers = [scorer.model_dump(mode="json") for scorer in stage.scorers if isinstance(scorer, ASKING)]
     return {"generator": stage.generator.model_dump(mode="json"), "scorers": cast("list[JsonValue]", scorers)}
 
 

@@ -23,6 +23,8 @@ from synth.endpoint import Endpoint
 from synth.errors import Problem, RecipeError
 from synth.generators import Generator
 from synth.scorers import VERIFIERS, Scorer
+from synth.scorers.likelihood import Likelihood
+from synth.scorers.reward import Reward
 from synth.seeds import SeedSource
 from synth.selection import Selection
 from synth.split import Split
@@ -432,7 +434,21 @@ def _names(recipe: Recipe) -> list[_At]:
             known = ", ".join(scores) or "none"
             message = f"there is no score {name!r}; the scorers are {known}"
             found.append((("selection", field, name), Problem(message)))
-    return found
+    return found + _products(recipe)
+
+
+def _products(recipe: Recipe) -> list[_At]:
+    """Scores whose product is to decide, and that may be below 0."""
+    order = recipe.selection.diverse.order if recipe.selection.diverse else []
+    scorers = [scorer for stage in recipe.stages for scorer in stage.scorers if scorer.name in order]
+    message = (
+        "the score {!r} may be below 0, so a product with it orders nothing; let it be the only one, or leave it out"
+    )
+    return [
+        (("selection", "diverse", "order"), Problem(message.format(scorer.name)))
+        for scorer in scorers
+        if len(order) > 1 and isinstance(scorer, Likelihood | Reward) and scorer.may_be_negative
+    ]
 
 
 def _unknown_teacher(recipe: Recipe, name: str, way: tuple[str | int, ...]) -> list[_At]:

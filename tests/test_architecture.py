@@ -51,6 +51,7 @@ LAYERS = (
             "schema",
             "streams",
             "vectors",
+            "measures",
             "account",
             "budget",
             "limits",
