@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict
 
 from synth.ask import Ask, UnitAsk, embed_each
 from synth.dedupe.decontaminate import Item, NeighboursRecord, SemanticScreen
-from synth.dedupe.semantic import LEAST, LENGTH, whole
+from synth.dedupe.semantic import LEAST
+from synth.dedupe.shelf import LENGTH, whole
 from synth.errors import RecipeError, Rejected
 from synth.teacher import Unit
 from synth.types import Message

@@ -72,7 +72,7 @@ LAYERS = (
     {"fingerprint", "up_to_date"},
     {"judges"},
     {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "report"},
-    {"line", "gate"},
+    {"line", "gate", "nearness"},
     {"turns", "outputs"},
     {"pipeline"},
     {"parts", "plugin_texts"},
