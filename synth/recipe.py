@@ -272,24 +272,17 @@ def _overridden(recipe: Recipe, overrides: Overrides) -> Recipe:
     teachers = dict(recipe.teachers)
     for text in overrides.teachers:
         name, _, rest = text.partition("=")
-        parts = rest.split(",")
-        if name not in teachers or len(parts) not in (2, 3):
+        if name not in teachers:
             names = ", ".join(teachers)
             message = f"--teacher {name}=...: write NAME=BASE_URL,MODEL[,KEY_VARIABLE], where NAME is one of {names}"
             raise RecipeError(message)
-        changed = {"base_url": parts[0], "model": parts[1], "key_variable": parts[2] if len(parts) == 3 else None}
-        try:
-            teachers[name] = Endpoint.model_validate({**teachers[name].model_dump(), **changed})
-        except ValidationError as error:
-            reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-            # the rest of the option stays unsaid: a key may have been typed where its variable's name belongs
-            raise RecipeError(f"--teacher {name}=...: {reason}") from None
+        teachers[name] = endpoint_of(rest, f"--teacher {name}=", teachers[name])
     if overrides.teachers:
         update["teachers"] = teachers
     if overrides.seeds:
         update["seeds"] = seeds.source_from_path(str(Path(overrides.seeds).absolute()))
     if overrides.budget:
-        update["budget"] = _changed(Caps, {**recipe.budget.model_dump(), **overrides.budget}, "--budget")
+        update["budget"] = caps_of({**recipe.budget.model_dump(), **overrides.budget})
     selection: dict[str, Any] = dict(overrides.selection or {})
     if overrides.rows is not None:
         selection["rows"] = overrides.rows
@@ -299,6 +292,30 @@ def _overridden(recipe: Recipe, overrides: Overrides) -> Recipe:
             selection[name] = {**own[name], **selection.get(name, {})}
         update["selection"] = _changed(Selection, {**own, **selection}, "selection")
     return recipe.model_copy(update=update)
+
+
+def endpoint_of(text: str, option: str, like: Endpoint | None = None) -> Endpoint:
+    """The endpoint of `BASE_URL,MODEL` or `BASE_URL,MODEL,KEY_VARIABLE`, in all else `like` another one.
+
+    Raises RecipeError when it is none.
+    """
+    parts = text.split(",")
+    if len(parts) not in (2, 3):
+        raise RecipeError(
+            f"{option}...: write BASE_URL,MODEL[,KEY_VARIABLE], such as http://localhost:8000/v1,my-model."
+        )
+    changed = {"base_url": parts[0], "model": parts[1], "key_variable": parts[2] if len(parts) == 3 else None}
+    try:
+        return Endpoint.model_validate({**(like.model_dump() if like else {}), **changed})
+    except ValidationError as error:
+        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        # the rest of the option stays unsaid: a key may have been typed where its variable's name belongs
+        raise RecipeError(f"{option}...: {reason}") from None
+
+
+def caps_of(fields: Mapping[str, Any]) -> Caps:
+    """The caps of these names and values. Raises RecipeError for others."""
+    return _changed(Caps, fields, "--budget")
 
 
 def _changed(model: type[V], fields: Mapping[str, Any], option: str) -> V:

@@ -75,7 +75,7 @@ LAYERS = (
     {"line", "gate", "nearness"},
     {"turns", "outputs"},
     {"pipeline"},
-    {"parts", "plugin_texts"},
+    {"parts", "plugin_texts", "asking", "file_vectors", "parts_by_meaning"},
     {"api", "console"},
     {"commands"},
     {"cli"},
