@@ -64,6 +64,7 @@ SQLITE_NOTE = (
 PRACTICE = "[yellow]Practice data:[/] exercises of synth's practice teacher, not of a language model."
 OPTIONAL = {
     "pyarrow": "parquet",
+    "model2vec": "embed",
     "genai-prices": "prices",
     "datasets": "hub",
     "huggingface_hub": "hub",

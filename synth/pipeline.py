@@ -22,7 +22,7 @@ from synth.backends.practice.faults import faults_of
 from synth.backends.replay import ReplayRun, replay
 from synth.budget import Budget, Caps
 from synth.datasets.card import write_card
-from synth.endpoint import REPLAY, Endpoint
+from synth.endpoint import LOCAL, REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.fingerprint import fingerprint, hold_to, marked, salt_of
 from synth.halt import Halt
@@ -400,6 +400,10 @@ async def _backend(endpoint: Endpoint, folder: Path, stack: AsyncExitStack, *, o
         return Nobody()
     if endpoint.base_url.startswith(REPLAY):
         return replay(endpoint.base_url, folder)
+    if endpoint.base_url.startswith(LOCAL):
+        from synth.backends.local import LocalModel
+
+        return await asyncio.to_thread(LocalModel, folder / endpoint.base_url.removeprefix(LOCAL))
     base_url = endpoint.base_url
     if endpoint.is_practice:
         from synth.backends.practice.server import practice_server  # brings a whole web server
