@@ -77,7 +77,7 @@ def test_the_same_words_in_another_order_are_found_in_both_languages_without_the
 
 
 def test_all_of_a_long_text_counts(folder, tmp_path):
-    one, other = "猫" * 5000 + "宇宙" * 5000, "猫" * 5000 + "市場" * 5000
+    one, other = "子ども" * 5000 + "静かに" * 5000, "子ども" * 5000 + "カレーを" * 5000
     report, _ = deduped(tmp_path, folder, [*texts("ja", 90), one, other])
     assert report.removed.total() == 0
 
