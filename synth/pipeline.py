@@ -196,7 +196,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
             try:
                 line = _line(loaded, store, outcomes, progress, halt, screen)
                 whole = options.limit is None
-                going = in_turns(line, lambda: screen.seeds(spool), offline=options.offline, whole=whole)
+                going = in_turns(line, lambda: screen.seeds(spool), whole=whole)
                 await watched(going, progress.pulse, _patience_s(loaded))
                 if isinstance(halt.error, StoreStopped):
                     raise halt.error  # what room is left is for replies

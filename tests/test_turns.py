@@ -162,6 +162,29 @@ def test_a_run_that_stopped_in_a_later_turn_ends_as_one_that_did_not(make):
     assert len(teacher.sent) < 40
 
 
+@pytest.mark.parametrize(("status", "tail", "code"), [(500, "budget: {{requests: {}}}\n", 6), (401, "", 4)])
+def test_a_run_that_can_send_nothing_more_keeps_the_rows_of_its_later_turns(make, monkeypatch, status, tail, code):
+    monkeypatch.setattr("synth.teacher.PATIENCE_S", 0.0)
+    monkeypatch.setattr("synth.teacher.BACKOFF_S", 0.0)
+
+    class Failing(Played):
+        def __init__(self, status):
+            super().__init__(lambda prompt, draw: REFUSAL if hash_of(prompt, draw) % 2 == 0 else f"{prompt}は{draw}。")
+            self.status = status
+
+        async def send(self, request):
+            asked = (json.loads(request.body)["messages"][-1]["content"], request.draw)
+            return Outcome(self.status, b"{}") if asked == ("問3", 0) else await super().send(request)
+
+    topics = [f"問{number}" for number in range(9)]
+    whole = make(Failing(500), topics, ANSWER, rows=20)
+    assert whole[0].manifest.stages[0].parked == 1
+    sent = sum(line.attempts for line in whole[0].manifest.ledger)
+    stopped = make(Failing(status), topics, ANSWER, tail.format(sent), rows=20)
+    assert (stopped[0].exit_code, stopped[0].manifest.seeds.turns) == (code, whole[0].manifest.seeds.turns)
+    assert stopped[1:] == whole[1:]
+
+
 def hash_of(prompt: str, draw: int) -> int:
     return sum(prompt.encode()) * 31 + draw // 1_000_000 * 7 + draw % 7
 
@@ -179,6 +202,46 @@ def test_a_topic_drawn_again_is_told_what_it_brought_before(make):
     second = [prompt for prompt, draw in teacher.sent if prompt.startswith("WRITE") and draw == 1_000_000]
     assert "WRITE 料理\n- 料理の0番の説明\n- 料理の0番の計算\n- 料理の0番の翻訳" in second
     assert Counter(asked(row)[:2] for row in rows) == {"料理": 6, "税金": 5}
+
+
+def test_another_selection_finds_the_samples_of_all_turns(make):
+    def play(prompt, draw):
+        if not prompt.startswith("WRITE"):
+            return f"{prompt}への答えです。" + "長い" * (hash_of(prompt, draw) % 3 * 20)
+        topic = prompt.split()[1]
+        return json.dumps({"instructions": [f"{topic}の{draw}番の{kind}" for kind in ("説明", "計算", "翻訳")]})
+
+    stages = TWO_STAGES % ", near: false" + "    scorers: [{kind: length}]\n"
+    topics = ["料理", "税金", "旅行"]
+    selections = [f"selection: {{at_most: {{length: {most}}}}}\n" for most in (30, 60, 999)]
+    first = make(Played(play), topics, stages, selections[0], rows=40)
+    assert len(first[1]) == 40
+    accepted = first[0].manifest.stages[-1].accepted
+    assert accepted > 60
+    for selection, rows in ((selections[1], 60), (selections[2], accepted), (selections[0], 40)):
+        again = make(Played(None), topics, stages, selection, rows=rows, offline=True)
+        assert len(again[1]) == rows
+    assert again[1:] == first[1:]
+
+
+def test_what_was_drawn_for_one_number_of_rows_is_there_for_a_larger_one(make):
+    def play(prompt, draw):
+        if not prompt.startswith("WRITE"):
+            return f"{prompt}への答えです。" if hash_of(prompt, draw) % 3 else REFUSAL
+        topic = prompt.split()[1]
+        told = prompt.count("\n- ")
+        return json.dumps({"instructions": [f"{topic}の{draw}番と{told}の{kind}" for kind in ("説明", "計算", "翻訳")]})
+
+    topics = ["料理", "税金", "旅行"]
+    first = Played(play)
+    _, rows, _ = make(first, topics, TWO_STAGES % ", near: false", rows=20)
+    _, more, _ = make(Played(play), topics, TWO_STAGES % ", near: false", rows=60)
+    assert more[: len(rows)] == rows
+    written = {prompt for prompt, _ in first.sent if not prompt.startswith("WRITE")}
+    assert {asked(row) for row in more} >= {prompt for prompt in written if play(prompt, 0) != REFUSAL}
+    silent = Played(None)
+    _, once, _ = make(silent, topics, TWO_STAGES % ", near: false")
+    assert (once, silent.sent) == ([row for row in more if not row["id"].startswith("t")], [])
 
 
 def test_a_full_topic_is_not_written_about_any_more_and_the_others_are(make):
