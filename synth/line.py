@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from synth.agreement import PASS_RATE, Adaptive, Draw, pass_rate, still_needed
 from synth.answers import final_answer
@@ -118,7 +118,11 @@ class Line:
             if late := self.store.passed_over(stage.name):
                 units = _late_last(units, late)
             if isinstance(rule, Adaptive):
-                await in_order(units, lambda work: self._draw(index, stage, rule, work), gate.let_all, self.window)
+
+                def draw(work: Work) -> Coroutine[Any, Any, Drawn]:
+                    return self._draw(index, stage, rule, work, parted=work.id not in late)
+
+                await in_order(units, draw, gate.let_all, self.window)
             else:
                 await in_order(units, lambda work: self._generate(index, stage, work), gate.let_through, self.window)
             await gate.release()
@@ -170,10 +174,11 @@ class Line:
             refused += [replace(result, id=f"{result.id}~{_times_anew(anew)}") for result in made]
             ask = anew
 
-    async def _draw(self, index: int, stage: Stage, rule: Adaptive, first: Work) -> Drawn:
+    async def _draw(self, index: int, stage: Stage, rule: Adaptive, first: Work, *, parted: bool) -> Drawn:
         """Draw for one parent until there is enough, then tell how many of the draws were good.
 
-        When the patience of one draw ends the parent waits as a whole, so that what comes late comes together.
+        When the patience of one draw ends the parent waits as a whole, so that what comes late comes together. `parted`
+        says whether those that came may go on when the run stops sending: not where that happened before.
         """
         verifier = next((scorer for scorer in stage.scorers if scorer.name == rule.by), None)
         made: Drawn = []
@@ -185,12 +190,13 @@ class Line:
             )
             failed = [results for _, results in made if isinstance(results, TeacherError)]
             if failed:
-                parked = next((error for error in failed if isinstance(error, Transient)), None)
-                return made if parked is None else [(first, parked)]
+                parked = [error for error in failed if isinstance(error, Transient)]
+                return made if parted and not parked else [(first, (parked or failed)[0])]
             draws = [_draw_of(results, rule) for _, results in made if isinstance(results, list)]
         rate = pass_rate(draws, rule)
         good = any(isinstance(result, Sample) for _, results in made if isinstance(results, list) for result in results)
-        self.progress.stages[stage.name].drawn(rate, empty=not good if rule.verified is None else not rate)
+        count = self.progress.stages[stage.name]
+        count.count_prompt(len(draws), rate, empty=not good if rule.verified is None else not rate)
         score = Score(name=PASS_RATE, value=rate, detail=f"of {len(draws)} draws")
         return [(work._replace(last=work.draw == len(made) - 1), _with(score, results)) for work, results in made]
 

@@ -60,10 +60,10 @@ def solve(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "ask.md.j2").write_text("{{ q }}", encoding="utf-8")
 
-    def run(answers, draws, *, scorers="[]", selection="", right=18, offline=False, teacher=None):
+    def run(answers, draws, *, scorers="[]", selection="", right=18, offline=False, teacher=None, tail=""):
         teacher = teacher or Scripted(answers)
         monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
-        text = RECIPE.format(draws=draws, scorers=scorers, selection=selection)
+        text = RECIPE.format(draws=draws, scorers=scorers, selection=selection) + tail
         (folder / "recipe.yaml").write_text(text, encoding="utf-8")
         seeds = [json.dumps({"q": question, "right": str(right)}, ensure_ascii=False) + "\n" for question in answers]
         (folder / "seeds.jsonl").write_text("".join(seeds), encoding="utf-8")
@@ -124,13 +124,26 @@ def test_the_same_store_gives_the_same_rows_without_a_request(solve):
     assert silent.sent == []
 
 
+@pytest.mark.parametrize("requests", [7, 12, 14])
+def test_after_a_budget_stop_the_record_tells_of_whole_prompts_and_an_export_gives_the_same(solve, requests):
+    answers = {f"問{number}": [18, 18, 18, 7] if number % 2 else [18, 7, 9, 18] for number in range(6)}
+    tail = f"budget: {{requests: {requests}}}\n"
+    result, asked, lines = solve(answers, "{most: 4}", tail=tail)
+    assert result.exit_code == 6
+    record = result.manifest.stages[0].draws
+    whole = [len(draws) for name, draws in asked.items() if len(draws) == (2 if int(name[1:]) % 2 else 4)]
+    assert (record.prompts, record.made) == (len(whole), sum(whole)) if whole else record is None
+    assert solve(answers, "{most: 4}", tail=tail, offline=True, teacher=Scripted({}))[2] == lines
+
+
 def test_a_prompt_with_a_parked_draw_waits_as_a_whole_and_comes_back(solve, monkeypatch):
     monkeypatch.setattr("synth.teacher.PATIENCE_S", 0.0)
     broken = Outcome(500, b"{}")
     answers = {"whole": [18, 18, 18], "torn": [18, broken, 18]}
-    result, asked, (rows, _) = solve(answers, "{most: 3}")
+    result, asked, (rows, rejected) = solve(answers, "{most: 3}")
     assert result.exit_code == pipeline.PARKED_EXIT
     assert (rows.count("whole"), rows.count("torn")) == (2, 0)
+    assert solve(answers, "{most: 3}", offline=True, teacher=Scripted({}))[2] == [rows, rejected]
     answers["torn"][1] = 7
     result, asked, (rows, _) = solve(answers, "{most: 3}")
     assert result.exit_code == 0
