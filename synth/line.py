@@ -22,6 +22,7 @@ from synth.recipe import Recipe, Stage
 from synth.scheduler import Channel, gathered, in_order, together
 from synth.scorers import Scorer
 from synth.screen import Screen
+from synth.selection import Selection
 from synth.store import Store
 from synth.teacher import Teacher, Unit
 from synth.templates import Templates
@@ -298,27 +299,39 @@ class Line:
 
     def start_counting(self, rows: int) -> None:
         """Go on from so many rows that selection finds."""
-        self.wanted, self.wanted_of_parent, self.wanted_parent, self.idle = rows, 0, "", 0
+        self.wanted, self.idle = rows, 0
         if self.recipe.selection.rows is not None:  # so that little is bought beyond them
             self.window = max(1, min(self.window, WINDOW_PER_ROW * (self.recipe.selection.rows - rows)))
 
     async def _finish(self, samples: AsyncIterator[Sample]) -> None:
-        selection = self.recipe.selection
-        most = selection.kept_per_prompt()
+        wanted = self.recipe.selection.rows is not None
         async for sample in samples:
-            same = sample.parent_id == self.wanted_parent
-            if selection.rows is not None and self.wanted >= selection.rows and not (same and selection.best_of):
-                self.halt.throw(Enough("As many rows as were wanted are there."))
-            self.outcomes.accept(sample)
-            self.progress.rows += 1
-            late = sample.parent_id < self.wanted_parent  # other rows of its prompt may have been counted
-            if selection.rows is None or late or selection.shortfall(sample):
-                continue
-            self.wanted_of_parent = self.wanted_of_parent + 1 if same else 1
-            self.wanted_parent = sample.parent_id
-            self.wanted += most is None or self.wanted_of_parent <= most
-            if self.wanted >= selection.rows and not selection.best_of:
-                self.halt.throw(Enough("As many rows as were wanted are there."))
+            if not wanted or self._is_wanted(sample, self.recipe.selection):
+                self.outcomes.accept(sample)
+                self.progress.rows += 1
+
+    def _is_wanted(self, sample: Sample, selection: Selection) -> bool:
+        """Count a sample of the wanted rows; false for one that comes when all are there, as it may by chance."""
+        same = sample.parent_id == self.wanted_parent
+        if self._has_enough() and not (same and selection.best_of):
+            return False
+        # other rows of a prompt that comes late, or back, may have been counted
+        if sample.parent_id < self.wanted_parent or selection.shortfall(sample):
+            return True
+        self.wanted_of_parent = self.wanted_of_parent + 1 if same else 1
+        self.wanted_parent = sample.parent_id
+        most = selection.kept_per_prompt()
+        self.wanted += most is None or self.wanted_of_parent <= most
+        if not selection.best_of:
+            self._has_enough()
+        return True
+
+    def _has_enough(self) -> bool:
+        """Whether as many rows are there as are wanted; if so, nothing more is sent."""
+        enough = self.wanted >= (self.recipe.selection.rows or 0)
+        if enough:
+            self.halt.throw(Enough("As many rows as were wanted are there."))
+        return enough
 
 
 def _anew(stage: Stage, ask: UnitAsk, made: Results) -> UnitAsk | None:

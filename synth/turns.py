@@ -8,10 +8,10 @@ seeds were drawn again in this folder, and so from the store alone.
 from __future__ import annotations
 
 import bisect
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from math import ceil, inf
 
 from pydantic import TypeAdapter
 
@@ -30,6 +30,8 @@ LEAST_YIELD = 0.1
 """A turn that brings less than this share of what the first brought, for each seed, is the last of its kind."""
 CALLED_BACK_AT_MOST = 2
 """For each sample that came to nothing: those that say almost the same will probably meet the same end."""
+FEWEST_CALLED, CALLED_PER_ROW = 8, 2
+"""At once, where so many rows are wanted. All of these are asked, so that the rows do not depend on timing."""
 AVOIDED = 20
 CALLABLE = tuple(reason for kind, reason in TWIN_REASONS.items() if kind != "template")
 NOTE = "turns"
@@ -49,7 +51,7 @@ async def in_turns(line: Line, seeds: Seeds, *, whole: bool) -> None:
     callers = CallBack(line.outcomes, [stage for stage in line.recipe.stages if _can_call(line.recipe.stages, stage)])
     undone = {name: count.unfinished for name, count in line.progress.stages.items()}
     while not isinstance(line.halt.error, Interrupted | StoreStopped) and not turns.are_enough():
-        if called := callers.next(line.waiting):
+        if called := callers.next(line.waiting, turns.missing()):
             await line.run(iter(()), called)
             callers.settle(line.progress, called)
         elif not whole or (again := await turns.next(seeds)) is None:
@@ -117,6 +119,10 @@ class Turns:
         self._line.start_counting(self._of_seed.total())
         return self._of_seed.total() >= self._own.rows
 
+    def missing(self) -> int | None:
+        """Rows that are still wanted; None when no number of them is."""
+        return None if self._own.rows is None else self._own.rows - self._of_seed.total()
+
     async def next(self, seeds: Seeds) -> Iterator[Seed] | None:
         """The seeds of the next turns; None when there is no use in any, or nothing is sent and none was taken."""
         if self._own.rows is None:
@@ -173,7 +179,7 @@ class Turns:
         return len(self._line.recipe.stages) == 1 and self._selection.kept_per_prompt() is not None
 
     def _may_be_drawn(self, seed: Seed, wanted: int, rows: int) -> bool:
-        share = 1 if self._one_for_each() else math.ceil(wanted / max(1, self._line.progress.seeds))
+        share = 1 if self._one_for_each() else ceil(wanted / max(1, self._line.progress.seeds))
         if self._level and rows >= share:
             return False
         return not self._line.screen.is_full(self._line.recipe.stages[0].name, seed.id)
@@ -203,13 +209,18 @@ class CallBack:
         self._heirs: dict[str, list[str]] = {}
         """By the id of a sample that came to nothing: those called back in its place."""
 
-    def next(self, waiting: Set[str]) -> dict[str, list[Rejection]]:
-        """By stage the refused samples to be called back now. `waiting` are units that nothing came of yet."""
-        units = sorted(waiting)
+    def next(self, waiting: Set[str], missing: int | None) -> dict[str, list[Rejection]]:
+        """By stage the refused samples to be called back now. `waiting` are units that nothing came of yet.
+
+        Where rows are `missing` it is not many more than these.
+        """
+        units, left = sorted(waiting), inf if missing is None else max(FEWEST_CALLED, CALLED_PER_ROW * missing)
         called: dict[str, list[Rejection]] = {}
         for stage in self._stages:
             seen: set[str] = set()
             for one in self._outcomes.twins(stage.name, CALLABLE):
+                if not left:
+                    return called
                 twin = str(one.twin_id)
                 heirs = self._heirs.get(twin, [])
                 if twin in seen or one.id in heirs:
@@ -219,6 +230,7 @@ class CallBack:
                 dead = self._outcomes.fate(last, CALLABLE) == "rejected" and not _any_below(units, last)
                 refused = self._outcomes.refused(one.id, stage.name) if dead else None
                 if refused is not None and len(heirs) < CALLED_BACK_AT_MOST:
+                    left -= 1
                     self._heirs[twin] = [*heirs, one.id]
                     called.setdefault(stage.name, []).append(refused)
         return called

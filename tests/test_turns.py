@@ -301,6 +301,63 @@ def test_a_twin_of_what_stands_is_not_called_back(make):
     assert result.manifest.stages[0].called_back == 0
 
 
+ASKS = [
+    LONG,
+    "冷蔵庫に残っている野菜と鶏肉を使って三十分以内に作れる夕食の献立を三つ考えて、その手順も説明して",
+    "町内会の夏祭りで子ども向けの屋台を出すとき、必要な準備と当日の役割分担について表にまとめて",
+    "英語の宿題で環境問題についての短い作文を書くとき、使いやすい表現と構成の例をいくつか挙げて",
+    "小学校の理科の授業で植物の光合成を説明するための簡単な実験の手順と注意点を箇条書きにして",
+]
+WRITTEN_TWICE = {
+    "一": [f"{ask}ください。" for ask in ASKS],
+    "二": [f"{ask}下さい。" for ask in ASKS],
+    "三": ["カレーの作り方は？", "東京の天気を教えて。", "犬の散歩の仕方は？", "ピアノの練習方法は？"],
+}
+
+
+def test_which_of_those_called_back_become_rows_does_not_depend_on_who_answers_first(make):
+    class Slow(Played):
+        async def send(self, request):
+            await asyncio.sleep(0.05 * (self.slow in request.body.decode()))
+            return await super().send(request)
+
+    runs = []
+    for slow in ("犬の散歩", *ASKS[:3]):
+        teacher = Slow(writes(WRITTEN_TWICE, set(WRITTEN_TWICE["一"])))
+        teacher.slow = slow
+        runs.append(make(teacher, list(WRITTEN_TWICE), TWO_STAGES % "", rows=6, run=f"slow for {slow[:3]}")[1:])
+    assert len(runs[0][0]) == 6
+    assert all(run == runs[0] for run in runs)
+
+
+def test_where_one_row_is_missing_not_every_twin_is_called_back(make):
+    dishes = [f"{letter}料理の作り方" for letter in "あいうえおかきくけこさしすせそたちつてと"]
+    written = {"一": dishes, "二": [f"{dish}？" for dish in dishes], "三": ["犬の散歩の仕方"]}
+    teacher = Played(writes(written, set(dishes)))
+    result, rows, _ = make(teacher, list(written), TWO_STAGES % ", near: false", rows=2)
+    assert len(rows) == 2
+    assert 1 <= result.manifest.stages[0].called_back <= 8
+
+
+def test_a_late_sample_takes_no_place_by_coming_just_before_the_run_stops(make, monkeypatch):
+    monkeypatch.setattr("synth.teacher.PATIENCE_S", 0.0)
+    monkeypatch.setattr("synth.teacher.BACKOFF_S", 0.0)
+
+    class Down(Played):
+        async def send(self, request):
+            return Outcome(500, b"{}") if "問一" in request.body.decode() else await super().send(request)
+
+    topics = ["問一", "問二", "問三", "問四"]
+    runs = []
+    for in_flight in (1, 4):
+        monkeypatch.setitem(globals(), "HEAD", re.sub("max_in_flight: .", f"max_in_flight: {in_flight}", HEAD))
+        make(Down(lambda prompt, draw: f"{prompt}の答えです。"), topics, ANSWER, limit=2, run=f"in flight {in_flight}")
+        teacher = Played(lambda prompt, draw: f"{prompt}の答えです。")
+        runs.append(make(teacher, topics, ANSWER, rows=3, run=f"in flight {in_flight}")[1:])
+    assert [asked(row) for row in runs[0][0]] == ["問二", "問三", "問四"]
+    assert runs[0] == runs[1]
+
+
 def test_an_export_that_finds_too_few_rows_says_what_would_bring_more(make):
     teacher = Played(lambda prompt, draw: f"{prompt}の答えです。")
     make(teacher, ["問一", "問二"], ANSWER, rows=2)
