@@ -370,10 +370,15 @@ def _draw_of(results: Results, rule: Adaptive) -> Draw:
 
 
 def _with(score: Score, results: Results | TeacherError) -> Results | TeacherError:
-    """The same, each sample with one more score."""
+    """The same, each sample with one more score, in place of an earlier stage's of that name."""
     if isinstance(results, TeacherError):
         return results
-    return [replace(one, scores=(*one.scores, score)) if isinstance(one, Sample) else one for one in results]
+    return [
+        replace(one, scores=(*(other for other in one.scores if other.name != score.name), score))
+        if isinstance(one, Sample)
+        else one
+        for one in results
+    ]
 
 
 def _sample(stage: Stage, work: Work, unit: Unit, place: int, draft: Draft, drafts: int) -> Sample:
@@ -390,6 +395,7 @@ def _sample(stage: Stage, work: Work, unit: Unit, place: int, draft: Draft, draf
         messages=draft.messages,
         fields=fields,
         finish_reason=draft.finish_reason,
+        scores=before.scores if before else (),
         requests=(*(before.requests if before else ()), *unit.requests),
         repairs=(*(before.repairs if before else ()), *unit.repairs),
         model=unit.model,
