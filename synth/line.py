@@ -313,7 +313,8 @@ class Line:
     def _is_wanted(self, sample: Sample, selection: Selection) -> bool:
         """Count a sample of the wanted rows; false for one that comes when all are there, as it may by chance."""
         same = sample.parent_id == self.wanted_parent
-        if self._has_enough() and not (same and selection.best_of):
+        if self.has_enough and not (same and selection.best_of):
+            self.halt.throw(Enough("As many rows as were wanted are there."))
             return False
         # other rows of a prompt that comes late, or back, may have been counted
         if sample.parent_id < self.wanted_parent or selection.shortfall(sample):
@@ -322,16 +323,15 @@ class Line:
         self.wanted_parent = sample.parent_id
         most = selection.kept_per_prompt()
         self.wanted += most is None or self.wanted_of_parent <= most
-        if not selection.best_of:
-            self._has_enough()
+        if self.has_enough and not selection.best_of:
+            self.halt.throw(Enough("As many rows as were wanted are there."))
         return True
 
-    def _has_enough(self) -> bool:
-        """Whether as many rows are there as are wanted; if so, nothing more is sent."""
-        enough = self.wanted >= (self.recipe.selection.rows or 0)
-        if enough:
-            self.halt.throw(Enough("As many rows as were wanted are there."))
-        return enough
+    @property
+    def has_enough(self) -> bool:
+        """Whether as many rows are there as are wanted."""
+        rows = self.recipe.selection.rows
+        return rows is not None and self.wanted >= rows
 
 
 def _anew(stage: Stage, ask: UnitAsk, made: Results) -> UnitAsk | None:

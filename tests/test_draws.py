@@ -124,6 +124,17 @@ def test_the_same_store_gives_the_same_rows_without_a_request(solve):
     assert silent.sent == []
 
 
+def test_an_export_tells_of_parked_prompts_as_the_run_does(solve):
+    useless = Outcome(200, b"<html>")
+    answers = {"whole": [18, 18, 18], "torn": [18, useless, 18]}
+    first, _, lines = solve(answers, "{most: 3}")
+    again, _, exported = solve(answers, "{most: 3}", offline=True, teacher=Scripted({}))
+    for result in (first, again):
+        assert (result.exit_code, result.manifest.state) == (pipeline.PARKED_EXIT, "partial")
+        assert result.message.startswith("1 samples got no usable reply and are parked")
+    assert exported == lines
+
+
 @pytest.mark.parametrize("requests", [7, 12, 14])
 def test_after_a_budget_stop_the_record_tells_of_whole_prompts_and_an_export_gives_the_same(solve, requests):
     answers = {f"問{number}": [18, 18, 18, 7] if number % 2 else [18, 7, 9, 18] for number in range(6)}

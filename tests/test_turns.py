@@ -368,6 +368,18 @@ def test_an_export_that_finds_too_few_rows_says_what_would_bring_more(make):
     )
 
 
+def test_an_export_of_a_run_that_had_enough_rows_misses_nothing(make):
+    topics = [f"問{number}" for number in range(30)]
+    teacher = Played(lambda prompt, draw: f"{prompt}の答えです。")
+    _, rows, _ = make(teacher, topics, ANSWER, rows=3)
+    assert len(teacher.sent) < 30
+    result, again, _ = make(Played(None), topics, ANSWER, "split: {seed: 3}\n", rows=3, offline=True)
+    assert (result.exit_code, result.message, result.manifest.state) == (0, "", "complete")
+    assert again == rows
+    result, _, _ = make(Played(None), topics, ANSWER, rows=20, offline=True)
+    assert (result.exit_code, result.manifest.state) == (pipeline.PARKED_EXIT, "partial")
+
+
 def test_after_two_twins_met_the_same_end_no_third_is_asked(make):
     teacher = Played(writes(WRITTEN, {KEPT, FIRST_TWIN, WRITTEN["三"][0], WRITTEN["四"][0]}))
     result, rows, rejected = make(teacher, list(WRITTEN), TWO_STAGES % "")
