@@ -16,7 +16,7 @@ from math import ceil, inf
 from pydantic import TypeAdapter
 
 from synth.dedupe import TWIN_REASONS
-from synth.errors import Interrupted, StoreStopped
+from synth.errors import StoreStopped
 from synth.line import Line
 from synth.outcomes import Outcomes
 from synth.progress import Progress
@@ -50,7 +50,7 @@ async def in_turns(line: Line, seeds: Seeds, *, whole: bool) -> None:
     turns = Turns(line)
     callers = CallBack(line.outcomes, [stage for stage in line.recipe.stages if _can_call(line.recipe.stages, stage)])
     undone = {name: count.unfinished for name, count in line.progress.stages.items()}
-    while not isinstance(line.halt.error, Interrupted | StoreStopped) and not turns.are_enough():
+    while not isinstance(line.halt.error, StoreStopped) and not turns.are_enough():
         if called := callers.next(line.waiting, turns.missing()):
             await line.run(iter(()), called)
             callers.settle(line.progress, called)

@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 
 from synth import pipeline
+from synth.errors import Interrupted
 from synth.pipeline import Options
 from synth.recipe import Overrides, load
 from synth.types import Outcome
@@ -67,13 +68,13 @@ def make(tmp_path, monkeypatch):
     (folder / "write.md.j2").write_text(avoided, encoding="utf-8")
     (folder / "answer.md.j2").write_text("{{ instruction }}", encoding="utf-8")
 
-    def run(teacher, topics, stages, tail="", *, rows=None, run="run", **options):
+    def run(teacher, topics, stages, tail="", *, rows=None, run="run", observe=None, **options):
         monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
         (folder / "recipe.yaml").write_text(HEAD + stages + tail, encoding="utf-8")
         lines = [json.dumps({"topic": topic}, ensure_ascii=False) + "\n" for topic in topics]
         (folder / "seeds.jsonl").write_text("".join(lines), encoding="utf-8")
         loaded = load(folder, Overrides(rows=rows))
-        result = asyncio.run(pipeline.run(loaded, Options(tmp_path / run, accept_change=True, **options)))
+        result = asyncio.run(pipeline.run(loaded, Options(tmp_path / run, accept_change=True, **options), observe))
         files = [(tmp_path / run / name).read_text(encoding="utf-8") for name in ("rows.jsonl", "rejected.jsonl")]
         return result, *[[json.loads(line) for line in text.splitlines()] for text in files]
 
@@ -182,6 +183,10 @@ def test_a_run_that_can_send_nothing_more_keeps_the_rows_of_its_later_turns(make
     sent = sum(line.attempts for line in whole[0].manifest.ledger)
     stopped = make(Failing(status), topics, ANSWER, tail.format(sent), rows=20)
     assert (stopped[0].exit_code, stopped[0].manifest.seeds.turns) == (code, whole[0].manifest.seeds.turns)
+    assert stopped[1:] == whole[1:]
+    silent = Played(None)
+    stopped = make(silent, topics, ANSWER, rows=20, observe=lambda progress, halt: halt.throw(Interrupted("Ctrl-C")))
+    assert (stopped[0].exit_code, silent.sent) == (130, [])
     assert stopped[1:] == whole[1:]
 
 
