@@ -36,6 +36,8 @@ MOST_PLUGIN_ERRORS = 5
 BEYOND_ASKING = ("plugin_error", "permanent", "empty_question", "invalid_output")
 """Reasons that asking anew does not change, or that were asked about already."""
 CUT_SHORT = {"truncated", "truncated_empty"}
+UNVERIFIABLE = "no_reference"
+"""Why a verifier refuses whatever answers a prompt: the seed lacks what it compares with."""
 ENDINGS = (asyncio.CancelledError, SystemExit)
 """What plug-in code may raise that would end a task, or the loop, without a word."""
 
@@ -184,7 +186,7 @@ class Line:
         verifier = next((scorer for scorer in stage.scorers if scorer.name == rule.by), None)
         made: Drawn = []
         draws: list[Draw] = []
-        while more := still_needed(draws, rule):
+        while (more := still_needed(draws, rule)) and not _in_vain(made):
             coming = [_drawn_as(first, number) for number in range(len(made), len(made) + more)]
             made += zip(
                 coming, await gathered([self._verified(index, stage, verifier, one) for one in coming]), strict=True
@@ -359,6 +361,12 @@ def _score_unit(index: int, stage: Stage, work: Work) -> Unit:
 def _drawn_as(work: Work, number: int) -> Work:
     """Another draw of the same parent."""
     return work._replace(id=f"{work.parent.id}/{number:02d}", draw=number, last=False)
+
+
+def _in_vain(made: Drawn) -> bool:
+    """Whether no draw of the prompt can be verified."""
+    every = (result for _, results in made if isinstance(results, list) for result in results)
+    return any(isinstance(result, Rejection) and result.reason == UNVERIFIABLE for result in every)
 
 
 def _draw_of(results: Results, rule: Adaptive) -> Draw:

@@ -95,6 +95,14 @@ def test_a_verified_prompt_is_left_alone_and_a_hopeless_one_given_up(solve):
     assert result.manifest.row_count == 2
 
 
+def test_a_prompt_that_nothing_can_verify_is_not_drawn_for_again(solve):
+    answers = {"参照なし": [18] * 8}
+    result, asked, (_, rejected) = solve(answers, "{most: 8, verified: 1}", scorers=VERIFIED, right="")
+    assert asked == {"参照なし": [0]}
+    assert json.loads(rejected)["reason"] == "no_reference"
+    assert result.manifest.stages[0].draws.made == 1
+
+
 def test_hard_prompts_get_more_verified_draws_than_easy_ones(solve):
     answers = {"easy": [18] * 12, "hard": [7, 18, 7, 18, 7, 18, 7, 18, 7, 18, 7, 18]}
     _, asked, (rows, _) = solve(answers, "{most: 12, verified: 4, per: difficulty}", scorers=VERIFIED)
