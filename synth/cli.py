@@ -281,6 +281,16 @@ def practice(port: int, host: str, faults: str, key: str | None) -> int:
     return console.practice(host, port, faults, key)
 
 
+@command.command(short_help="Say what is known of the hosts that people ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def hosts(as_json: bool) -> int:
+    """Say what is known of the hosts that people ask: where they are, and what they take."""
+    from synth import console
+
+    console.hosts(as_json=as_json)
+    return 0
+
+
 @command.command()
 def schema() -> int:
     """Print the JSON schema of recipes, for editors."""

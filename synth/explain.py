@@ -28,7 +28,9 @@ def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str, path:
         return f"{where} says the account has no money left: {said}"
     if outcome.status in (401, 403) or KEY.search(said):
         variable = endpoint.key_variable
-        mend = f"check the key in {variable}" if variable else "name the key's environment variable in key_variable"
+        such = f", such as {endpoint.known.key_variable}" if endpoint.known.key_variable else ""
+        unnamed = f"name the key's environment variable in key_variable{such}"
+        mend = f"check the key in {variable}" if variable else unnamed
         return f"{where} refused the request ({said}); {mend}."
     if 300 <= outcome.status < 400:
         target = outcome.headers.get("location", "another address")

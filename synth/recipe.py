@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 import orjson
 from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError
@@ -111,6 +112,8 @@ class LoadedRecipe:
     sha256: str
     """Of the recipe as it is run: overrides and filled-in fields included."""
     templates: Templates
+    notes: tuple[str, ...] = ()
+    """What the user should know before the run: what of the sampling a teacher named in its stead does not take."""
 
     @property
     def folder(self) -> Path:
@@ -162,14 +165,15 @@ def _checked(
 ) -> LoadedRecipe:
     """Check what goes beyond the form of a recipe, and raise these problems with those already found."""
     found: list[_At] = []
-    templates = Templates(file.parent)
+    templates, notes = Templates(file.parent), list[str]()
     if recipe is not None:
-        recipe = _filled(_overridden(recipe, overrides))
-        found = [*_names(recipe), *_wasted_draws(recipe), *_prices(recipe), *_templates(recipe, file.parent, templates)]
+        recipe = _filled(_overridden(recipe, overrides, notes))
+        found = [*_names(recipe), *_wasted_draws(recipe), *_hosts(recipe), *_prices(recipe)]
+        found += _templates(recipe, file.parent, templates)
     if recipe is None or found or problems:
         raise RecipeError([*problems, *(placed(loc, problem) for loc, problem in found)])
     sha256 = hashlib.sha256(orjson.dumps(recipe.model_dump(mode="json"))).hexdigest()
-    return LoadedRecipe(recipe, file, sha256, templates)
+    return LoadedRecipe(recipe, file, sha256, templates, tuple(notes))
 
 
 def json_schema() -> dict[str, Any]:
@@ -267,7 +271,8 @@ def _definitions() -> Iterator[list[str]]:
         yield list(definition.get("properties", {}))
 
 
-def _overridden(recipe: Recipe, overrides: Overrides) -> Recipe:
+def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recipe:
+    """The recipe with other words in places; what was left out for their sake is added to `notes`."""
     update: dict[str, Any] = {}
     teachers = dict(recipe.teachers)
     for text in overrides.teachers:
@@ -279,7 +284,8 @@ def _overridden(recipe: Recipe, overrides: Overrides) -> Recipe:
             raise RecipeError(message)
         changed = {"base_url": parts[0], "model": parts[1], "key_variable": parts[2] if len(parts) == 3 else None}
         try:
-            teachers[name] = Endpoint.model_validate({**teachers[name].model_dump(), **changed})
+            teachers[name], left_out = _moved(teachers[name], changed).fitted()
+            notes += [f"--teacher {name}: {one}." for one in left_out]
         except ValidationError as error:
             reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
             # the rest of the option stays unsaid: a key may have been typed where its variable's name belongs
@@ -299,6 +305,14 @@ def _overridden(recipe: Recipe, overrides: Overrides) -> Recipe:
             selection[name] = {**own[name], **selection.get(name, {})}
         update["selection"] = _changed(Selection, {**own, **selection}, "selection")
     return recipe.model_copy(update=update)
+
+
+def _moved(endpoint: Endpoint, changed: Mapping[str, Any]) -> Endpoint:
+    """An endpoint elsewhere: what its first host alone called for is found anew. Raises ValidationError."""
+    given = endpoint.model_dump(exclude_unset=True)
+    if endpoint.structured == endpoint.known.structured[0]:
+        given.pop("structured", None)
+    return Endpoint.model_validate({**given, "profile": "", **changed})
 
 
 def _changed(model: type[V], fields: Mapping[str, Any], option: str) -> V:
@@ -333,7 +347,8 @@ def _filled(recipe: Recipe) -> Recipe:
         )
         for stage in recipe.stages
     ]
-    return recipe.model_copy(update={"stages": stages})
+    teachers = {name: endpoint.filled() for name, endpoint in recipe.teachers.items()}
+    return recipe.model_copy(update={"stages": stages, "teachers": teachers})
 
 
 def _verified_by(stage: Stage) -> int | Adaptive:
@@ -437,6 +452,28 @@ def _plugins(stage: Stage) -> Iterator[tuple[tuple[str | int, ...], Generator | 
     yield ("generator",), stage.generator
     for index, scorer in enumerate(stage.scorers):
         yield ("scorers", index), scorer
+
+
+def _hosts(recipe: Recipe) -> list[_At]:
+    """What a teacher's host would answer with an error, or pass over in silence."""
+    found: list[_At] = []
+    for name, endpoint in recipe.teachers.items():
+        way, known = ("teachers", name), endpoint.known
+        for field, reason in known.objections(endpoint.model, endpoint.sampling.wire()):
+            inside = ("extra", field) if field in endpoint.sampling.extra else (field,)
+            found.append(((*way, "sampling", *inside), Problem(f"{reason}; leave {field} out")))
+        if endpoint.structured not in known.structured:
+            message = f"{known.title} does not heed {endpoint.structured}; write {' or '.join(known.structured)}"
+            found.append(((*way, "structured"), Problem(message)))
+        if known.key_variable and endpoint.key_variable is None:
+            message = f"{known.title} asks for a key; name its environment variable, such as {known.key_variable}"
+            found.append(((*way, "key_variable"), Problem(message)))
+        for member in endpoint.members():
+            parts = urlsplit(member.base_url)
+            if known.base_path and not endpoint.profile and parts.path != known.base_path:
+                message = f"{known.title} answers at {parts.scheme}://{parts.netloc}{known.base_path}; write that"
+                found.append(((*way, "base_url"), Problem(message)))
+    return found
 
 
 def _prices(recipe: Recipe) -> list[_At]:

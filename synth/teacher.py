@@ -52,7 +52,6 @@ PROVING_S = 60.0
 """After so many sends and so long a time without a completion, ever, the endpoint is at fault and not the requests."""
 SCHEMA_TRIAL = 20
 """When more than half of so many first replies to a schema do not fit it, the teacher ignores it."""
-OPENAI = "https://api.openai.com/"
 
 
 @dataclass(slots=True)
@@ -133,6 +132,7 @@ class Teacher:
         )
         self._price = price.model_dump_json()
         self._tariff = recorded(self._price, endpoint.service_tier)
+        self._renamed = endpoint.known.renamed
         self._jitter = jitter or random.Random()  # noqa: S311 (spreads retries, guards nothing)
         self._flying: dict[bytes, asyncio.Event] = {}
         self._answered = self._spoken = False
@@ -173,9 +173,8 @@ class Teacher:
         body.update(sampling.extra)
         sent = orjson.dumps(body)
         key = hashlib.sha256(b"\0".join([self.name.encode(), str(draw).encode(), self._salt.encode(), sent])).digest()
-        if endpoint.base_url.startswith(OPENAI):  # its newer models refuse the older name
-            body["max_completion_tokens"] = body.pop("max_tokens")
-            sent = orjson.dumps(body)
+        if self._renamed:  # after the key was made: a moved server buys nothing twice
+            sent = orjson.dumps({self._renamed.get(name, name): value for name, value in body.items()})
         # a token is at least one byte, so the length of the body is a worst case that needs no tokeniser
         prefix = 0 if len(self._backends) == 1 else zlib.crc32(wire[0]["content"].encode("utf-8", "surrogatepass"))
         return Request(key, self.name, endpoint.model, sent, draw, len(sent) + FRAMING_TOKENS, max_tokens, prefix)

@@ -36,6 +36,7 @@ LAYERS = (
         "halt",
         "prices",
         "price_table",
+        "profiles",
         "endpoint",
         "concurrency",
         "scheduler",
