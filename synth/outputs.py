@@ -202,7 +202,7 @@ def _draws_record(count: StageCount) -> DrawsRecord:
     return DrawsRecord(
         prompts=prompts,
         most=prompts * count.draws,
-        made=count.units,
+        made=count.drawn,
         pass_rates=tuple(count.pass_rates[tenth] for tenth in range(11)),
         hard=count.hard,
         hard_empty=count.empty,

@@ -175,13 +175,8 @@ def _checked(
     templates, notes = Templates(file.parent), list[str]()
     if recipe is not None:
         recipe = _filled(_overridden(recipe, overrides, notes))
-        found = [
-            *_names(recipe),
-            *_hosts(recipe),
-            *_terms(recipe),
-            *_prices(recipe),
-            *_templates(recipe, file.parent, templates),
-        ]
+        found = [*_names(recipe), *_wasted_draws(recipe), *_hosts(recipe), *_terms(recipe), *_prices(recipe)]
+        found += _templates(recipe, file.parent, templates)
     if recipe is None or found or problems:
         raise RecipeError([*problems, *(placed(loc, problem) for loc, problem in found)])
     sha256 = hashlib.sha256(orjson.dumps(recipe.model_dump(mode="json"))).hexdigest()
@@ -467,6 +462,24 @@ def _products(recipe: Recipe) -> list[_At]:
         for scorer in scorers
         if len(order) > 1 and isinstance(scorer, Likelihood | Reward) and scorer.may_be_negative
     ]
+
+
+def _wasted_draws(recipe: Recipe) -> list[_At]:
+    """Draws that would be bought and then dropped by their own stage's `dedupe`."""
+    found: list[_At] = []
+    for index, stage in enumerate(recipe.stages):
+        if stage.dedupe is None or stage.draws == 1:
+            continue
+        by, message = stage.dedupe.by, ""
+        if by not in ("answer", "messages") and not stage.generator.adds:
+            message = (
+                f"all draws of a prompt have the same {by!r}, so all but the first would be bought and dropped; "
+                "compare on the stage before, or have the seeds compared with `synth dedupe`"
+            )
+        elif stage is recipe.stages[-1] and recipe.selection.best_of == MAJORITY:
+            message = "it drops answers that say the same, which `best_of: majority` is to count; leave one of them out"
+        found += [(("stages", index, "dedupe"), Problem(message))] * bool(message)
+    return found
 
 
 def _unknown_teacher(recipe: Recipe, name: str, way: tuple[str | int, ...]) -> list[_At]:
