@@ -113,8 +113,10 @@ class Merged(Value):
 def find_merged(instruction: str) -> str | None:
     """The seam between two tasks in one instruction; None when there is none."""
     plain = prose(instruction)
-    for seam in SEAM.finditer(plain):
-        if _asks(plain[: seam.start()]) and _asks(plain[seam.end() :]):
+    asked = [found.span() for found in ASKS.finditer(plain)]
+    for seam in SEAM.finditer(plain) if asked else ():
+        between = asked[0][1] <= seam.start() and seam.end() <= asked[-1][0]
+        if between and _long(plain[: seam.start()]) and _long(plain[seam.end() :]):
             return f"{seam[0].strip()!r} stands between two tasks"
     for numbers in (LABELLED, NUMBERED):
         marks = list(numbers.finditer(plain))
