@@ -19,7 +19,7 @@ from synth.errors import Rejected
 from synth.types import Message, Sample
 from synth.validators.finished import Finished
 from synth.validators.identity import find_self_identification
-from synth.validators.language import Language
+from synth.validators.language import NAMES, SCRIPTS, WORDS, Language
 from synth.validators.leakage import Leakage
 from synth.validators.markdown import Markdown
 from synth.validators.merged import Merged
@@ -241,3 +241,47 @@ def test_the_lines_of_a_form_do_not_hold_the_search_for_blanks_up(form, found):
 )  # fmt: skip
 def test_blanks_are_found_in_every_writing(blank):
     assert blank.startswith(find_placeholder(f"Dear {blank}, thank you.", "q?"))
+
+
+@pytest.mark.parametrize(
+    ("english", "japanese", "answer"),
+    [
+        ("Dutch", "オランダ語", "Het is een mooie dag en ik ben blij dat je er bent."),
+        ("Swedish", "スウェーデン語", "Havet är stort och det är inte lätt att se var det slutar, men vi kan så klart försöka."),
+        ("Turkish", "トルコ語", "Bu sonbahar çok güzel ve her yer altın gibi, ama ne kadar da soğuk bir gün."),
+        ("Arabic", "アラビア語", "البحر كبير جدا وجميل في الصباح والمساء"),
+        ("Thai", "タイ語", "ทะเลกว้างใหญ่และสวยงามมากในตอนเช้าวันนี้"),
+        ("Hindi", "ヒンディー語", "समुद्र बहुत बड़ा और सुंदर है और सुबह शांत रहता है"),
+        ("Greek", "ギリシャ語", "Η θάλασσα είναι πολύ μεγάλη και όμορφη το πρωί"),
+    ],
+)  # fmt: skip
+def test_an_answer_may_be_in_any_language_that_its_question_names(english, japanese, answer):
+    for language, question, other in (
+        ("en", f"Write one sentence about the sea in {english}.", "Write one sentence about the sea."),
+        ("ja", f"海について{japanese}で一文書いてください。", "海について一文書いてください。"),
+    ):
+        assert reasons(sample(question, answer), language).keys() == set()
+        assert reasons(sample(other, answer), language).keys() == {"wrong_language"}
+
+
+def test_every_language_that_is_told_has_the_names_by_which_a_question_asks_for_it():
+    assert {*WORDS, *dict(SCRIPTS), "ja", "zh", "ko"} == NAMES.keys()
+
+
+@pytest.mark.parametrize(
+    "instruction",
+    [
+        "1. Recommend a good book about trains.\n2. Draft a short note to a neighbour.",
+        "Can you name a friendly cat. On another topic, outline a plan for a garden.",
+        "1. 電車についての短い文章を書いて\n2. 隣の人への手紙の題を考えて",
+    ],
+)
+def test_two_tasks_are_two_whatever_verbs_ask_for_them(instruction):
+    assert reasons(sample(instruction), "ja" if not instruction.isascii() else "en").keys() == {"merged_instructions"}
+
+
+@pytest.mark.parametrize(
+    "question", ["Give me two questions with answers about trains.", "Write a short Q&A about trains."]
+)
+def test_questions_that_were_asked_for_are_no_invented_turns(question):
+    assert reasons(sample(question, "Here you are.\nQ: What is a train?\nA: A vehicle on rails."), "en") == {}

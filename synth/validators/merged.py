@@ -31,7 +31,7 @@ SEAM = re.compile(
 )
 ASKS = re.compile(
     r"[?？]|\b(?:please|write|explain|describe|list|find|calculate|compute|translate|summari[sz]e|create|generate|give|name|how|what|why|which|who|when|where|tell|solve|convert|sort|put|classify|determine|return|output|extract|identify|rewrite|complete|choose|select|count|add|multiply|suggest|compare|discuss|analy[sz]e|provide|predict|edit|fix|paraphrase|evaluate|estimate|design|define|state|prove|show)\b"
-    r"|ください|下さい|なさい|せよ|ますか|ですか|でしょうか|してほしい|教えて|求め|(?:して|作って|書いて|挙げて|考えて|答えて)[。\\s]|か。|\\b(?:recommend|draft|compose|invent|tell|think|propose|outline|can\\s+you|could\\s+you)\\b",
+    r"|ください|下さい|なさい|せよ|ますか|ですか|でしょうか|してほしい|教えて|求め|(?:して|作って|書いて|挙げて|考えて|答えて)(?:[。\s]|\Z)|か。|\b(?:recommend|draft|compose|invent|think|propose|outline|can\s+you|could\s+you)\b",
     re.IGNORECASE,
 )
 
