@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 Scores = dict[str, Counter[float]]
-"""How many rows have which value, to two digits, by score."""
+"""How many rows have which value, to three digits, by score."""
 
 REMOVED = "removed.jsonl"
 
@@ -211,7 +211,7 @@ def scoring(scorers: Sequence[Scorer], require: Mapping[str, float], notes: Bina
         except Rejected as error:
             return Removal(error.reason, error.detail)
         for score in scores:
-            report.setdefault(score.name, Counter())[float(f"{score.value:.2g}")] += 1
+            report.setdefault(score.name, Counter())[float(f"{score.value:.3g}")] += 1
         if notes is not None:
             line = {"id": sample.id, **{score.name: score.value for score in scores}}
             line |= {f"{score.name}_detail": score.detail for score in scores if score.detail}

@@ -442,10 +442,15 @@ def _names(recipe: Recipe) -> list[_At]:
             found.append((("selection", "best_of"), Problem(message)))
     elif recipe.selection.best_of:
         wanted.append(("best_of", recipe.selection.best_of))
+    last = recipe.stages[-1].name
+    earlier = {scorer.name: stage.name for stage in recipe.stages[:-1] for scorer in stage.scorers}
     for field, name in wanted:
-        if name not in scores:
-            known = ", ".join(scores) or "none"
-            message = f"there is no score {name!r}; the scorers are {known}"
+        message = f"there is no score {name!r}; the scorers are {', '.join(scores) or 'none'}"
+        if name in earlier:
+            message = (
+                f"the score {name!r} is of the stage {earlier[name]!r}; only those of the last, {last!r}, are known"
+            )
+        if name in earlier or name not in scores:
             found.append((("selection", field, name), Problem(message)))
     return found + _products(recipe)
 

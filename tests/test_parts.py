@@ -307,3 +307,10 @@ def test_the_commands_say_what_they_did_and_fail_with_one_sentence(synth, tmp_pa
     assert "bench.tsv: 1 items: 1 found by n-grams" in finished.stdout
     finished = synth("validate", path, "--check", "nonsense")
     assert (finished.returncode, finished.stdout, finished.stderr.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("word", ["word ", "語"])
+def test_the_mean_of_long_lengths_is_theirs(tmp_path, synth, word):
+    written(tmp_path / "data.jsonl", [prompt(f"{place}?", word * 1049) for place in range(3)])
+    shown = synth("score", "data.jsonl", "--scorer", "{kind: length}").stdout
+    assert "length: mean 1,050 of 3 rows" in shown

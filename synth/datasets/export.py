@@ -79,7 +79,7 @@ def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Ma
             text = line(row(sample, teachers))
             split.add(text)
             for score in sample.scores:
-                scores.setdefault(score.name, Counter())[float(f"{score.value:.2g}")] += 1
+                scores.setdefault(score.name, Counter())[float(f"{score.value:.3g}")] += 1
             whole = b'%b,"split":"%b"}\n' % (text[:-1], name.encode())
             content.update(whole)
             together.write(whole)

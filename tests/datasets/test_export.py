@@ -249,7 +249,7 @@ def test_a_split_name_that_cannot_be_loaded_is_refused(tmp_path: Path, make_samp
 def test_the_values_of_each_score_are_counted(tmp_path: Path, make_sample: Make) -> None:
     values = (1.0, 5.0, 5.0, 0.3333, 0.3334)
     rows = [("train", make_sample(i, "q", "a", score=value)) for i, value in enumerate(values)]
-    assert write_dataset(rows, tmp_path, TEACHERS).scores == {"judge": {0.33: 2, 1.0: 1, 5.0: 2}}
+    assert write_dataset(rows, tmp_path, TEACHERS).scores == {"judge": {0.333: 2, 1.0: 1, 5.0: 2}}
 
 
 def rejection(sample: Sample, reason: str = "near_duplicate", **fields: Any) -> Rejection:
