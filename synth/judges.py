@@ -11,7 +11,7 @@ from synth.endpoint import Endpoint
 from synth.recipe import Recipe
 from synth.scorers import JUDGES, VERIFIERS
 from synth.scorers.compare import POSITION_BIAS, Compare
-from synth.types import Rejection, Sample, Value
+from synth.types import Sample, Value
 
 RIGHT = 1.0
 
@@ -54,20 +54,18 @@ class Judges:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         scorers = recipe.stages[-1].scorers
-        self.names = {scorer.name for scorer in scorers if isinstance(scorer, JUDGES)}
-        """The judges of the last stage: where there is none, no sample need be seen."""
+        self._names = {scorer.name for scorer in scorers if isinstance(scorer, JUDGES)}
         self._verifiers = [scorer.name for scorer in scorers if isinstance(scorer, VERIFIERS)]
         self._rows = Counter[str]()
         self._biased = Counter[str]()
         self._values: dict[tuple[str, str, bool], Counter[float]] = {}
 
-    def see(self, chosen: Sample | Rejection) -> None:
+    def see(self, sample: Sample | None) -> None:
         """Count a sample that passed the last stage, selected or not."""
-        sample = chosen.sample if isinstance(chosen, Rejection) else chosen
         if sample is None:
             return
         for score in sample.scores:
-            if score.name not in self.names:
+            if score.name not in self._names:
                 continue
             self._rows[score.name] += 1
             self._biased[score.name] += score.detail.startswith(POSITION_BIAS)

@@ -192,7 +192,10 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
             progress = Progress(stages, teachers, budget, spool.unique, warning=_fit_descriptors(teachers))
             if observe is not None:
                 observe(progress, halt)
-            outcomes = Outcomes(folder / "outcomes.db", halt.throw)
+            models = {
+                stage.name: loaded.recipe.teachers[stage.generator.teacher].model for stage in loaded.recipe.stages
+            }
+            outcomes = Outcomes(folder / "outcomes.db", models, halt.throw)
             try:
                 line = _line(loaded, store, outcomes, progress, halt, screen)
                 whole = options.limit is None

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
@@ -23,9 +22,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from synth.datasets.files import PARTIAL, whole_file
-from synth.datasets.rows import line, rejected_row, row
+from synth.datasets.rows import line, rejected_row
 from synth.errors import Problem, RecipeError
-from synth.types import Rejection, Sample
+from synth.types import Rejection
 
 ROW_GROUP_ROWS = 1000
 ROW_GROUP_BYTES = 8 * 1024 * 1024
@@ -44,18 +43,16 @@ class Written:
     """Rows by split, in the order in which the splits first appeared."""
     files: dict[str, str]
     """The data file of each split, relative to the dataset folder."""
-    scores: dict[str, dict[float, int]]
-    """How many rows have which value, to two significant digits, by score."""
     sha256: str = ""
     """Of the rows with their splits, in order: the content of `rows.jsonl`."""
     notice: str = ""
     """One sentence when something was left out; empty otherwise."""
 
 
-def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Mapping[str, str]) -> Written:
+def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path) -> Written:
     """Write `rows.jsonl` and the split files of `dataset/` into the run folder.
 
-    `rows` are (split, sample) pairs in the order to keep; `teachers` maps each stage to the model that answered in it.
+    `rows` are splits and rows as lines of JSON without their ends, in the order to keep.
     A file takes its name only when all of them are complete, so an interrupted export leaves the earlier one standing.
     Raises RecipeError for a split name that `datasets` cannot load, FolderError when the disk refuses.
     """
@@ -63,7 +60,6 @@ def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Ma
     parquet = find_spec("pyarrow") is not None
     ending = "parquet" if parquet else "jsonl"
     splits: dict[str, _Split] = {}
-    scores: dict[str, Counter[float]] = {}
     content = hashlib.sha256()
     with ExitStack() as files:
 
@@ -74,12 +70,9 @@ def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Ma
             return _Split(file, write, finish)
 
         together = files.enter_context(whole_file(folder / "rows.jsonl"))
-        for name, sample in rows:
+        for name, text in rows:
             split = splits.get(name) or splits.setdefault(name, open_split(name))
-            text = line(row(sample, teachers))
             split.add(text)
-            for score in sample.scores:
-                scores.setdefault(score.name, Counter())[float(f"{score.value:.2g}")] += 1
             whole = b'%b,"split":"%b"}\n' % (text[:-1], name.encode())
             content.update(whole)
             together.write(whole)
@@ -93,7 +86,6 @@ def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Ma
     return Written(
         rows={name: split.count for name, split in splits.items()},
         files=written,
-        scores={name: dict(sorted(counts.items())) for name, counts in sorted(scores.items())},
         sha256=content.hexdigest(),
         notice="" if parquet else NO_PYARROW,
     )
