@@ -22,6 +22,7 @@ from synth.backends.practice.faults import faults_of
 from synth.backends.replay import ReplayRun, replay
 from synth.budget import Budget
 from synth.datasets.card import write_card
+from synth.datasets.export import prepare
 from synth.endpoint import REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.fingerprint import fingerprint, hold_to, marked, salt_of
@@ -199,6 +200,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
             try:
                 line = _line(loaded, store, outcomes, progress, halt, screen)
                 whole = options.limit is None
+                asyncio.get_running_loop().run_in_executor(None, prepare)
                 going = in_turns(line, lambda: screen.seeds(spool), offline=options.offline, whole=whole)
                 await watched(going, progress.pulse, _patience_s(loaded))
                 if isinstance(halt.error, StoreStopped):

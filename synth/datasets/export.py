@@ -12,6 +12,7 @@ bytes, with the same pyarrow.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -49,6 +50,15 @@ class Written:
     """One sentence when something was left out; empty otherwise."""
 
 
+def prepare() -> None:
+    """Import what writes Parquet, if it is there: it takes a while, in which a run can already ask."""
+    # what the asking leaves free in the process's own heap then serves again: pyarrow's pool takes 20 MB beside it
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    if find_spec("pyarrow") is not None:
+        import_module("pyarrow.json")
+        import_module("pyarrow.parquet")
+
+
 def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path) -> Written:
     """Write `rows.jsonl` and the split files of `dataset/` into the run folder.
 
@@ -58,6 +68,7 @@ def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path) -> Written:
     """
     data = folder / "dataset" / "data"
     parquet = find_spec("pyarrow") is not None
+    prepare()
     ending = "parquet" if parquet else "jsonl"
     splits: dict[str, _Split] = {}
     content = hashlib.sha256()
