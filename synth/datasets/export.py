@@ -50,8 +50,8 @@ class Written:
     """One sentence when something was left out; empty otherwise."""
 
 
-def prepare() -> None:
-    """Import what writes Parquet, if it is there: it takes a while, in which a run can already ask."""
+def load_parquet() -> None:
+    """Import what writes Parquet, if it is there."""
     # what the asking leaves free in the process's own heap then serves again: pyarrow's pool takes 20 MB beside it
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     if find_spec("pyarrow") is not None:
@@ -68,7 +68,7 @@ def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path) -> Written:
     """
     data = folder / "dataset" / "data"
     parquet = find_spec("pyarrow") is not None
-    prepare()
+    load_parquet()
     ending = "parquet" if parquet else "jsonl"
     splits: dict[str, _Split] = {}
     content = hashlib.sha256()
