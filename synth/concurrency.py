@@ -12,19 +12,16 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf, log
+from typing import NamedTuple
 
 START = 16
 SATURATED = 0.8
 """A limit grows only when so much of it was used at once."""
-CUT = 0.97
-DEEP_CUT = 0.85
-"""When the cut before did not end the refusals."""
 HOLD = 200
 """Answers to wait for, for each refusal that led to a cut, before probing again: it keeps refusals rare."""
-COSTLIEST_HOLD = 5
 SLOWEST_GROWTH = 0.02
 FASTEST_GROWTH = 2.0
-"""Growth per answer when probing begins; it grows by half every round up to that of slow start, which is tripling."""
+"""Growth per answer when probing begins; it quickens every round up to that of slow start, which is tripling."""
 ALARM = 11.0
 """The sum of log likelihood ratios that calls for a cut."""
 LEAST_AMBIENT = 0.005
@@ -39,6 +36,20 @@ REOPENED = 0.5
 """The share of the limit that is given again when the breaker closes."""
 
 
+class _Cut(NamedTuple):
+    leaves: float
+    """The share of the limit."""
+    costliest: int
+    """The most refusals that are waited for."""
+    quickens: float
+    """How growth quickens from round to round when probing begins again."""
+
+
+CUTS = (_Cut(0.97, 5, 1.5), _Cut(0.85, 5, 1.5), _Cut(0.75, 10, 1.15))
+"""A first cut, and those that follow as the one before did not end the refusals. What calls for a third one had let
+more through for a while, as a token bucket does that has filled up: it is probed more carefully."""
+
+
 class Concurrency:
     """The limit of one endpoint. `now` is in seconds of any clock that does not run backwards."""
 
@@ -50,12 +61,15 @@ class Concurrency:
         """Whether the limit was used in this round of answers or in the one before, as they come in bursts."""
         self._round_left = self.limit
         self._growth = FASTEST_GROWTH
+        self._quickens = CUTS[0].quickens
         self._hold = 0.0
         self._last_cut = -inf
         self._before_cut = self.limit
         self._excess = 0
         """Refusals that were on their way at the last cut, and the one that called for it."""
         self._since_cut = inf
+        self._cuts = self._cost = 0
+        """Cuts of which each followed before a round had passed, and the refusals that led to them."""
         self._refusals = _Refusals()
         self._search = _Search(self.limit, most) if queues_silently else None
         self._breaker = _Breaker()
@@ -110,7 +124,7 @@ class Concurrency:
             self._hold -= 1
         elif busy:
             self.limit = min(self.most, self.limit + self._growth)
-            self._growth = min(FASTEST_GROWTH, self._growth * 1.5 ** (1 / self.limit))
+            self._growth = min(FASTEST_GROWTH, self._growth * self._quickens ** (1 / self.limit))
 
     def refused(self, now: float, sent_at: float) -> None:
         """A request sent at `sent_at` met a rate limit."""
@@ -130,12 +144,16 @@ class Concurrency:
         self._breaker.failed(now, sent_at, self._on_wire)
 
     def _cut(self, now: float) -> None:
-        deep = self._since_cut < self.limit
+        if self._since_cut >= self.limit:
+            self._cuts = self._cost = 0
+        cut = CUTS[min(self._cuts, len(CUTS) - 1)]
         self._excess = self._refusals.at_once
-        self._hold = HOLD * min(self._refusals.forget(), COSTLIEST_HOLD)
+        self._cuts += 1
+        self._cost += self._refusals.forget()
+        self._hold = HOLD * min(self._cost, cut.costliest)
         self._last_cut, self._before_cut, self._since_cut = now, self.limit, 0
-        self._growth = SLOWEST_GROWTH
-        self._shrink(self.limit * (DEEP_CUT if deep else CUT))
+        self._growth, self._quickens = SLOWEST_GROWTH, cut.quickens
+        self._shrink(self.limit * cut.leaves)
 
     def _shrink(self, limit: float) -> None:
         """Less by as many as were refused, but not below half: refusals of many at once say little of how many."""

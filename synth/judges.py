@@ -11,7 +11,7 @@ from synth.endpoint import Endpoint
 from synth.recipe import Recipe
 from synth.scorers import JUDGES, VERIFIERS
 from synth.scorers.compare import POSITION_BIAS, Compare
-from synth.types import Rejection, Sample, Value
+from synth.types import Sample, Value
 
 RIGHT = 1.0
 
@@ -43,7 +43,7 @@ class JudgeRecord(Value):
     arXiv:2404.13076)."""
     rows: int | None = None
     """Samples of the last stage that it scored, those that selection refused included; None for a judge of an earlier
-    stage, whose scores are not counted."""
+    stage, whose scores go on to more than one of them."""
     position_bias: int | None = None
     """How many of them it judged by their place alone; None for a judge that sees one answer at a time."""
     agreement: tuple[Agreement, ...] = ()
@@ -55,20 +55,18 @@ class Judges:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         scorers = recipe.stages[-1].scorers
-        self.names = {scorer.name for scorer in scorers if isinstance(scorer, JUDGES)}
-        """The judges of the last stage: where there is none, no sample need be seen."""
+        self._names = {scorer.name for scorer in scorers if isinstance(scorer, JUDGES)}
         self._verifiers = [scorer.name for scorer in scorers if isinstance(scorer, VERIFIERS)]
         self._rows = Counter[str]()
         self._biased = Counter[str]()
         self._values: dict[tuple[str, str, bool], Counter[float]] = {}
 
-    def see(self, chosen: Sample | Rejection) -> None:
+    def see(self, sample: Sample | None) -> None:
         """Count a sample that passed the last stage, selected or not."""
-        sample = chosen.sample if isinstance(chosen, Rejection) else chosen
         if sample is None:
             return
         for score in sample.scores:
-            if score.name not in self.names:
+            if score.name not in self._names:
                 continue
             self._rows[score.name] += 1
             self._biased[score.name] += score.detail.startswith(POSITION_BIAS)
@@ -90,9 +88,9 @@ class Judges:
                 own_answers=not _models(scorer.teacher, teachers, served).isdisjoint(
                     _models(stage.generator.teacher, teachers, served)
                 ),
-                rows=self._rows[scorer.name] if scorer.name in self.names else None,
+                rows=self._rows[scorer.name] if scorer.name in self._names else None,
                 position_bias=self._biased[scorer.name]
-                if isinstance(scorer, Compare) and scorer.name in self.names
+                if isinstance(scorer, Compare) and scorer.name in self._names
                 else None,
                 agreement=tuple(self._agreements(scorer.name)),
             )

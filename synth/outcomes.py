@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import TypeAdapter
 
+from synth.datasets.rows import line, row
 from synth.errors import FolderError, StoreStopped
-from synth.types import Rejection, Sample
+from synth.types import Fields, Rejection, Sample
 
 SCHEMA = """
-CREATE TABLE accepted (id TEXT PRIMARY KEY, sample BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE accepted (id TEXT PRIMARY KEY, seed TEXT NOT NULL, line BLOB NOT NULL, rest BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE rejected (
     id TEXT, stage TEXT, reason TEXT, twin TEXT, rejection BLOB NOT NULL, PRIMARY KEY (id, stage)
 ) WITHOUT ROWID;
@@ -26,16 +27,35 @@ SAMPLES = TypeAdapter(Sample)
 REJECTIONS = TypeAdapter(Rejection)
 
 
+class Kept(NamedTuple):
+    """An accepted sample with its row, finished while others are still asked for, so that writing it is copying."""
+
+    seed_id: str
+    line: bytes
+    """The row as JSON."""
+    rest: bytes | Sample
+    """What of the sample the row does not hold, as JSON, or all of it."""
+
+    def sample(self) -> Sample:
+        """The sample, read anew from its two parts unless it is there."""
+        if isinstance(self.rest, Sample):
+            return self.rest
+        return SAMPLES.validate_json(b"%b,%b" % (self.line[:-1], self.rest[1:]))
+
+
 class Outcomes:
     """Accepted samples and rejections of one pass, bounded in memory however many they are."""
 
-    def __init__(self, path: Path, stop: Callable[[StoreStopped], None]) -> None:
+    def __init__(self, path: Path, models: Mapping[str, str], stop: Callable[[StoreStopped], None]) -> None:
         """Start an empty record in a file, replacing what an earlier pass left.
 
-        `stop` is called when the disk refuses: the replies that are on their way then still have to be stored, so
-        nothing is raised before the outcomes are read. Raises FolderError when the file cannot be made.
+        `models` are those that answer in each stage. `stop` is called when the disk refuses: the replies that are on
+        their way then still have to be stored, so nothing is raised before the outcomes are read.
+
+        Raises FolderError when the file cannot be made.
         """
         self._path = path
+        self._models = models
         self._stop = stop
         self._broken: StoreStopped | None = None
         with self._sound():
@@ -53,7 +73,15 @@ class Outcomes:
 
     def accept(self, sample: Sample) -> None:
         """Record a sample that passed the last stage."""
-        self._accepted.append((sample.id, SAMPLES.dump_json(sample)))
+        rest: Fields = {
+            "parent_id": sample.parent_id,
+            "stage": sample.stage,
+            "draw": sample.draw,
+            "fields": sample.fields,
+            "finish_reason": sample.finish_reason,
+            "model": sample.model,
+        }
+        self._accepted.append((sample.id, sample.seed_id, line(row(sample, self._models)), line(rest)))
         if len(self._accepted) >= ROWS_AT_ONCE:
             self._flush()
 
@@ -64,11 +92,18 @@ class Outcomes:
         if len(self._rejected) >= ROWS_AT_ONCE:
             self._flush()
 
+    def kept(self) -> Iterator[Kept]:
+        """The accepted samples in id order, as they lie on disk."""
+        with self._sound():
+            yield from map(Kept._make, self._found("SELECT seed, line, rest FROM accepted ORDER BY id"))
+
     def accepted(self) -> Iterator[Sample]:
         """The accepted samples in id order."""
-        with self._sound():
-            for (text,) in self._found("SELECT sample FROM accepted ORDER BY id"):
-                yield SAMPLES.validate_json(text)
+        return (kept.sample() for kept in self.kept())
+
+    def with_row(self, sample: Sample) -> Kept:
+        """A sample that selection may have changed, with its row."""
+        return Kept(sample.seed_id, line(row(sample, self._models)), sample)
 
     def rejected(self) -> Iterator[Rejection]:
         """The rejections in id order."""
@@ -78,9 +113,9 @@ class Outcomes:
 
     def known_as(self, id: str) -> Sample | None:  # noqa: A002 (the word of the design)
         """The accepted sample with this id, or the first that was made from it; None when there is none."""
-        found = self._connection.execute("SELECT id, sample FROM accepted WHERE id >= ? ORDER BY id LIMIT 1", (id,))
-        name, text = found.fetchone() or ("", b"")
-        return SAMPLES.validate_json(text) if name == id or name.startswith(f"{id}/") else None
+        sql = "SELECT id, seed, line, rest FROM accepted WHERE id >= ? ORDER BY id LIMIT 1"
+        name, *kept = self._found(sql, id).fetchone() or ("",)
+        return Kept._make(kept).sample() if name == id or name.startswith(f"{id}/") else None
 
     def sample_of(self, id: str) -> Sample | None:  # noqa: A002
         """As `known_as`, and else a refused sample with this id or made from it."""

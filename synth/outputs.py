@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from synth import seeds
+from synth.agreement import Adaptive
 from synth.datasets.export import Written, write_dataset, write_rejected
 from synth.diversity import MOST_CHARACTERS, MOST_ROWS, Diversity, measured
 from synth.fingerprint import accepted, accepted_terms
@@ -23,17 +24,19 @@ from synth.manifest import (
     teacher_record,
     versions,
 )
-from synth.outcomes import Outcomes
+from synth.outcomes import Kept, Outcomes
 from synth.progress import Progress, StageCount
-from synth.recipe import LoadedRecipe
+from synth.recipe import LoadedRecipe, Recipe
 from synth.savings import Saved, saved
 from synth.screen import Screen
-from synth.selection import select
+from synth.selection import Selection, select
 from synth.split import deal
 from synth.store import Ledger, Store
 from synth.types import Rejection, Sample
 
 EXAMPLES = 12
+SHOWN = 3
+"""Rejections of each reason."""
 LAST_ID = "~"
 """Comes after every id, as they are made of digits and slashes, with `t` before those of later turns."""
 
@@ -43,7 +46,9 @@ class Outputs:
     """What was written, and what of it is shown."""
 
     written: Written
-    not_selected: dict[str, int]
+    scores: dict[str, dict[float, int]]
+    """How many rows have which value, to two significant digits, by score."""
+    not_selected: Mapping[str, int]
     examples: list[Sample]
     rejections: list[Rejection]
     twins: dict[str, Sample]
@@ -55,61 +60,95 @@ class Outputs:
 
 def write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, screen: Screen) -> Outputs:
     """Select, split and write; everything in id order, so that the same outcomes give the same bytes."""
-    every = (one for one in select(outcomes.accepted(), loaded.recipe.selection) if isinstance(one, Sample))
-    dealt = deal(((one.seed_id, one.question() or one.answer()) for one in every), loaded.recipe.split)
-    only = next(iter(loaded.recipe.split.fractions))
-    refused: list[str] = []
-    examples: list[Sample] = []
-    texts: list[tuple[str, str]] = []
-    judges = Judges(loaded.recipe)
-    shown: Counter[str] = Counter()
-    rejections: list[Rejection] = []
-    end = LAST_ID
+    recipe = loaded.recipe
+    every = (one.sample() for one in _chosen(outcomes, recipe.selection) if isinstance(one, Kept))
+    dealt = deal(((one.seed_id, one.question() or one.answer()) for one in every), recipe.split)
+    passing = _Passing(recipe, outcomes)
+    written = write_dataset(passing.rows(dealt.splits), folder)
+    write_rejected(screen.reviewed(passing.rejected(), folder), folder / "rejected.jsonl")
+    shown = passing.rejections
+    twins = {rejection.twin_id: outcomes.known_as(rejection.twin_id) for rejection in shown if rejection.twin_id}
+    few = min(EXAMPLES, len(passing.examples))
+    return Outputs(
+        written=written,
+        scores={
+            name: {value: count for (of, value), count in sorted(passing.scores.items()) if of == name}
+            for name in sorted({name for name, _ in passing.scores})
+        },
+        not_selected=passing.not_selected,
+        examples=[passing.examples[place * len(passing.examples) // few] for place in range(few)],
+        rejections=shown,
+        twins={name: sample for name, sample in twins.items() if sample is not None},
+        notice=dealt.notice,
+        judges=passing.judges,
+        diversity=measured(passing.texts),
+    )
 
-    def rows() -> Iterator[tuple[str, Sample]]:
-        nonlocal end
+
+class _Passing:
+    """Rows and rejections on their way into files, and what is to be told of them."""
+
+    def __init__(self, recipe: Recipe, outcomes: Outcomes) -> None:
+        self._outcomes = outcomes
+        self._selection = recipe.selection
+        self._only_split = next(iter(recipe.split.fractions))
+        last = recipe.stages[-1]
+        self._are_scored = bool(last.scorers or isinstance(last.draws, Adaptive)) or self._selection != Selection()
+        self._end = LAST_ID
+        self.judges = Judges(recipe)
+        self.scores: Counter[tuple[str, float]] = Counter()
+        self.not_selected: Counter[str] = Counter()
+        self.examples: list[Sample] = []
+        self.texts: list[tuple[str, str]] = []
+        self.rejections: list[Rejection] = []
+
+    def rows(self, splits: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
+        """Each row with its split; `splits` are those of the seeds, where there are several."""
         made, stride, wide = 0, 1, 1
-        for chosen in select(outcomes.accepted(), loaded.recipe.selection):
-            if judges.names:
-                judges.see(chosen)
+        for chosen in _chosen(self._outcomes, self._selection):
             if isinstance(chosen, Rejection):
-                refused.append(chosen.reason)
-                outcomes.reject(chosen)
+                self.judges.see(chosen.sample)
+                self.not_selected[chosen.reason] += 1
+                self._outcomes.reject(chosen)
                 continue
-            if made % stride == 0:
-                examples.append(chosen)
-            if made % wide == 0:
-                texts.append((chosen.question()[:MOST_CHARACTERS], chosen.answer()[:MOST_CHARACTERS]))
+            if self._are_scored or made % min(stride, wide) == 0:
+                sample = chosen.sample()
+                if self._are_scored:
+                    self.judges.see(sample)
+                    self.scores.update((score.name, float(f"{score.value:.3g}")) for score in sample.scores)
+                if made % stride == 0:
+                    self.examples.append(sample)
+                if made % wide == 0:
+                    self.texts.append((sample.question()[:MOST_CHARACTERS], sample.answer()[:MOST_CHARACTERS]))
             made += 1
-            if len(texts) > 2 * MOST_ROWS:
-                del texts[1::2]
+            if len(self.texts) > 2 * MOST_ROWS:
+                del self.texts[1::2]
                 wide *= 2
-            if len(examples) > 2 * EXAMPLES:  # every second one goes, so that they stay spread over the run
-                del examples[1::2]
+            if len(self.examples) > 2 * EXAMPLES:  # every second one goes, so that they stay spread over the run
+                del self.examples[1::2]
                 stride *= 2
-            if made == loaded.recipe.selection.rows:
-                end = f"{chosen.parent_id}/{LAST_ID}"
-            yield dealt.splits.get(chosen.seed_id, only), chosen
+            if made == self._selection.rows:
+                self._end = f"{chosen.sample().parent_id}/{LAST_ID}"
+            yield splits.get(chosen.seed_id, self._only_split), chosen.line
 
-    def shown_rejections(every: Iterable[Rejection]) -> Iterator[Rejection]:
-        for rejection in every:
-            if rejection.id > end:
+    def rejected(self) -> Iterator[Rejection]:
+        """The rejections; of every reason the first few are to be shown."""
+        shown: Counter[str] = Counter()
+        for rejection in self._outcomes.rejected():
+            if rejection.id > self._end:
                 return  # how far the run went beyond the last wanted row depends on timing
             shown[rejection.reason] += 1
-            if shown[rejection.reason] <= 3:
-                rejections.append(rejection)
+            if shown[rejection.reason] <= SHOWN:
+                self.rejections.append(rejection)
             yield rejection
 
-    models = {stage.name: loaded.recipe.teachers[stage.generator.teacher].model for stage in loaded.recipe.stages}
-    written = write_dataset(rows(), folder, models)
-    write_rejected(screen.reviewed(shown_rejections(outcomes.rejected()), folder), folder / "rejected.jsonl")
-    twins = {rejection.twin_id: outcomes.known_as(rejection.twin_id) for rejection in rejections if rejection.twin_id}
-    known = {name: sample for name, sample in twins.items() if sample is not None}
-    few = min(EXAMPLES, len(examples))
-    shown_rows = [examples[place * len(examples) // few] for place in range(few)]
-    return Outputs(
-        written, dict(Counter(refused)), shown_rows, rejections, known, dealt.notice, judges, measured(texts)
-    )
+
+def _chosen(outcomes: Outcomes, selection: Selection) -> Iterator[Kept | Rejection]:
+    """What selection makes of what was accepted. Where nothing is asked of it no sample is read."""
+    if selection == Selection():
+        return outcomes.kept()
+    told = select(outcomes.accepted(), selection)
+    return (one if isinstance(one, Rejection) else outcomes.with_row(one) for one in told)
 
 
 def record(
@@ -171,9 +210,9 @@ def record(
         saved=_saved(loaded, progress, ledger),
         decontamination=screen.record(),
         neighbours=None if screen.neighbours is None else screen.neighbours.record(),
-        not_selected=written.not_selected,
+        not_selected=dict(written.not_selected),
         rows=written.written.rows,
-        scores=written.written.scores,
+        scores=written.scores,
         judges=written.judges.records({name: teacher.served for name, teacher in progress.teachers.items()}),
         diversity=written.diversity,
         notice=f"{written.written.notice} {written.notice}".strip(),

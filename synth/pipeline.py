@@ -22,6 +22,7 @@ from synth.backends.practice.faults import faults_of
 from synth.backends.replay import ReplayRun, replay
 from synth.budget import Budget, Caps
 from synth.datasets.card import write_card
+from synth.datasets.export import load_parquet
 from synth.endpoint import LOCAL, REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.fingerprint import fingerprint, hold_to, marked, note_acceptance, salt_of
@@ -38,7 +39,7 @@ from synth.progress import Progress, StageCount
 from synth.recipe import LoadedRecipe, Stage
 from synth.report.clusters import clusters
 from synth.report.notebook import in_a_notebook, in_words
-from synth.report.page import write_report
+from synth.report.page import load_template, write_report
 from synth.scheduler import watched
 from synth.screen import Screen
 from synth.seed_spool import SeedSpool
@@ -52,6 +53,8 @@ from synth.validators.repetition import looping
 
 WINDOW_PER_SLOT = 2
 GARBAGE_OBJECTS = 50_000
+PREPARE_AFTER_S = 0.1
+"""When the first requests are on their way."""
 PARKED_EXIT = 3
 SHORTEST_PATIENCE_S = 600.0
 
@@ -193,10 +196,14 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
             progress = Progress(stages, teachers, budget, spool.unique, warning=fit_descriptors(teachers))
             if observe is not None:
                 observe(progress, halt)
-            outcomes = Outcomes(folder / "outcomes.db", halt.throw)
+            models = {
+                stage.name: loaded.recipe.teachers[stage.generator.teacher].model for stage in loaded.recipe.stages
+            }
+            outcomes = Outcomes(folder / "outcomes.db", models, halt.throw)
             try:
                 line = _line(loaded, store, outcomes, progress, halt, screen)
                 whole = options.limit is None
+                _prepare_while_asking()
                 going = in_turns(line, lambda: screen.seeds(spool), whole=whole)
                 await watched(going, progress.pulse, _patience_s(loaded))
                 if isinstance(halt.error, StoreStopped):
@@ -237,6 +244,17 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
     unreturned = "" if isinstance(halt.error, AccountStopped) else budget.unreturned
     message = " ".join(said for said in (message, kept, unreturned) if said)
     return Result(folder, manifest, exit_code, message, written.examples, written.rejections)
+
+
+def _prepare_while_asking() -> None:
+    """Do what writing needs and takes a while, and depends on no reply."""
+
+    def prepare() -> None:
+        load_parquet()
+        load_template()
+
+    loop = asyncio.get_running_loop()
+    loop.call_later(PREPARE_AFTER_S, loop.run_in_executor, None, prepare)
 
 
 @contextmanager

@@ -442,15 +442,9 @@ def _names(recipe: Recipe) -> list[_At]:
             found.append((("selection", "best_of"), Problem(message)))
     elif recipe.selection.best_of:
         wanted.append(("best_of", recipe.selection.best_of))
-    last = recipe.stages[-1].name
-    earlier = {scorer.name: stage.name for stage in recipe.stages[:-1] for scorer in stage.scorers}
     for field, name in wanted:
-        message = f"there is no score {name!r}; the scorers are {', '.join(scores) or 'none'}"
-        if name in earlier:
-            message = (
-                f"the score {name!r} is of the stage {earlier[name]!r}; only those of the last, {last!r}, are known"
-            )
-        if name in earlier or name not in scores:
+        if name not in scores:
+            message = f"there is no score {name!r}; the scorers are {', '.join(scores) or 'none'}"
             found.append((("selection", field, name), Problem(message)))
     return found + _products(recipe)
 

@@ -18,7 +18,7 @@ from typing import Any, cast
 import orjson
 
 from synth.errors import FolderError
-from synth.types import Fields, Rejection, Seed
+from synth.types import Rejection, Seed
 
 ROWS_AT_ONCE = 256
 SCHEMA = "CREATE TABLE seed (position INTEGER PRIMARY KEY, id TEXT, digest BLOB, fields BLOB);"
@@ -78,7 +78,10 @@ class SeedSpool:
         """A row for each seed; hashes them all on the way."""
         so_far, count = hashlib.blake2b(digest_size=16), 0
         for count, seed in enumerate(seeds, 1):
-            packed = _packed(seed.fields)
+            try:
+                packed = orjson.dumps(seed.fields)
+            except TypeError:  # a blank goes before numbers that only Python's own reader takes
+                packed = b" " + json.dumps(seed.fields).encode()
             so_far.update(b"%d\n%b" % (len(packed), packed))
             if count & (count - 1) == 0 or count in marks or count == limit:
                 self.marks[count] = so_far.hexdigest()
@@ -109,14 +112,6 @@ class SeedSpool:
 
     def _count(self, table: str) -> int:
         return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 (our own names)
-
-
-def _packed(fields: Fields) -> bytes:
-    """Fields as JSON; a blank goes before those with numbers that only Python's own reader takes."""
-    try:
-        return orjson.dumps(fields)
-    except TypeError:
-        return b" " + json.dumps(fields).encode()
 
 
 def _folded(value: Any) -> Any:

@@ -201,9 +201,8 @@ def _jsonl(path: Path) -> Iterator[Fields]:
                 return
             try:
                 text = (raw.removeprefix(b"\xef\xbb\xbf") if line == 1 else raw).decode("utf-8")
-                value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant) if text.strip() else None
                 if text.strip():
-                    yield _checked(value)
+                    yield _checked(_STRICT.decode(text))
             except (ValueError, RecursionError) as error:
                 raise _broken(error, raw, path, line, start) from None
             start += len(raw)
@@ -220,6 +219,9 @@ def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(word: str) -> Any:
     raise ValueError(f"{word} is not JSON; write null or a text")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
 
 
 def _broken(error: Exception, raw: bytes, path: Path, line: int, start: int) -> RecipeError:

@@ -83,8 +83,6 @@ def select(samples: Iterable[Sample], selection: Selection) -> Iterator[Sample |
     bounded by the draws of one prompt, but for `diverse`. Rejections carry `below_threshold`, `not_best`,
     `beyond_target` or `not_diverse`.
     """
-    if selection == Selection():
-        return iter(samples)  # nothing is asked of them, and looking at each would take a quarter of the export
     chosen = _by_prompt(samples, selection)
     return chosen if selection.diverse is None else _unlike(list(chosen), selection.diverse)
 

@@ -10,7 +10,6 @@ Durability: WAL with synchronous=FULL, so a commit survives power loss (https://
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import struct
 import time
@@ -285,7 +284,7 @@ class Store:
     def _stored(self, row: tuple[Any, ...]) -> Stored:
         attempt, status, headers, error, detail, written, seconds, raw, reserved, failure, tokens, price, _ = row
         body = self._decompress(raw)
-        outcome = Outcome(status, body, json.loads(headers), error, detail, bool(written), seconds)
+        outcome = Outcome(status, body, orjson.loads(headers), error, detail, bool(written), seconds)
         return Stored(attempt, outcome, reserved, failure, tokens, price or "")
 
 

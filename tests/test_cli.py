@@ -142,7 +142,7 @@ def test_a_disk_that_is_full_at_the_start_is_one_sentence(tmp_path, monkeypatch)
 
     monkeypatch.setattr(sqlite3, "connect", lambda path, **how: connect(path, factory=Full, **how))
     with pytest.raises(FolderError, match=r"outcomes\.db could not be written .*full"):
-        Outcomes(tmp_path / "outcomes.db", lambda error: None)
+        Outcomes(tmp_path / "outcomes.db", {}, lambda error: None)
 
 
 def test_a_key_typed_into_the_option_is_not_repeated(write_recipe, synth):

@@ -12,7 +12,6 @@ import pytest
 
 from synth import pipeline
 from synth.diversity import MOST_CHARACTERS, MOST_ROWS, measured
-from synth.errors import RecipeError
 from synth.judges import ranked_right
 from synth.manifest import read_manifest
 from synth.pipeline import Options
@@ -185,13 +184,3 @@ def test_a_judge_of_an_earlier_stage_is_not_said_to_have_graded_nothing(judged, 
     assert [(one.name, one.rows) for one in result.manifest.judges] == [("depth", None), ("judge", 6), ("compare", 6)]
     assert "| depth | large | – |" in (result.dataset / "README.md").read_text(encoding="utf-8")
     assert f'data-label="{beside}">–<' in result.report.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    "choice", ["require: {{depth: 3}}", "best_of: depth", "diverse: {{order: [depth], below: 0.9}}"]
-)
-def test_selection_by_a_score_of_an_earlier_stage_is_refused_before_anything_is_asked(judged, monkeypatch, choice):
-    recipe = RECIPE.replace("stages:\n", f"stages:\n{EARLIER}").partition("selection:")[0]
-    monkeypatch.setattr(f"{__name__}.RECIPE", f"{recipe}selection: {{{{{choice}}}}}\n")
-    with pytest.raises(RecipeError, match="the score 'depth' is of the stage 'ask'; only those of the last, 'answer'"):
-        judged()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from synth import run
 from synth.selection import Selection, select
 from synth.split import Split, split_of
 from synth.types import Message, Rejection, Sample, Score
@@ -70,6 +71,18 @@ def test_the_first_draw_that_says_what_most_say_is_kept_and_the_row_tells_how_ma
     assert rows[0].scores == (Score(name="majority", value=0.6, detail="3 of 5 say '３'"),)
     tied = [sample("b", draw, text=text) for draw, text in enumerate(["分かりません。", "答え: 7", "答え: 3"])]
     assert [reason for _, reason in told(tied, Selection(best_of="majority"))] == ["not_best", "row", "not_best"]
+
+
+@pytest.mark.parametrize("chosen", ["selection: {require: {judge: 3}, best_of: judge}", ""])
+def test_the_values_of_the_rows_scores_are_counted_whether_rows_are_chosen_or_not(write_recipe, tmp_path, chosen):
+    recipe = write_recipe() / "recipe.yaml"
+    own = "selection: {require: {judge: 4}, best_of: judge}"
+    recipe.write_text(recipe.read_text().replace(own, chosen))
+    manifest = run(recipe, folder=tmp_path / "run").manifest
+    rows = [json.loads(line) for line in (tmp_path / "run" / "rows.jsonl").read_text().splitlines()]
+    assert manifest.scores == {"judge": Counter(row["scores"][0]["value"] for row in rows)}
+    assert sum(manifest.rows.values()) == len(rows) > 10
+    assert ("below_threshold" in manifest.not_selected) == bool(chosen)
 
 
 def test_a_seed_is_in_one_split_whatever_the_order_and_shares_are_kept():

@@ -12,9 +12,9 @@ bytes, with the same pyarrow.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from synth.datasets.files import PARTIAL, whole_file
-from synth.datasets.rows import line, rejected_row, row
+from synth.datasets.rows import line, rejected_row
 from synth.errors import Problem, RecipeError
-from synth.types import Rejection, Sample
+from synth.types import Rejection
 
 ROW_GROUP_ROWS = 1000
 ROW_GROUP_BYTES = 8 * 1024 * 1024
@@ -44,26 +44,33 @@ class Written:
     """Rows by split, in the order in which the splits first appeared."""
     files: dict[str, str]
     """The data file of each split, relative to the dataset folder."""
-    scores: dict[str, dict[float, int]]
-    """How many rows have which value, to two significant digits, by score."""
     sha256: str = ""
     """Of the rows with their splits, in order: the content of `rows.jsonl`."""
     notice: str = ""
     """One sentence when something was left out; empty otherwise."""
 
 
-def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Mapping[str, str]) -> Written:
+def load_parquet() -> None:
+    """Import what writes Parquet, if it is there."""
+    # what the asking leaves free in the process's own heap then serves again: pyarrow's pool takes 20 MB beside it
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    if find_spec("pyarrow") is not None:
+        import_module("pyarrow.json")
+        import_module("pyarrow.parquet")
+
+
+def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path) -> Written:
     """Write `rows.jsonl` and the split files of `dataset/` into the run folder.
 
-    `rows` are (split, sample) pairs in the order to keep; `teachers` maps each stage to the model that answered in it.
+    `rows` are splits and rows as lines of JSON without their ends, in the order to keep.
     A file takes its name only when all of them are complete, so an interrupted export leaves the earlier one standing.
     Raises RecipeError for a split name that `datasets` cannot load, FolderError when the disk refuses.
     """
     data = folder / "dataset" / "data"
     parquet = find_spec("pyarrow") is not None
+    load_parquet()
     ending = "parquet" if parquet else "jsonl"
     splits: dict[str, _Split] = {}
-    scores: dict[str, Counter[float]] = {}
     content = hashlib.sha256()
     with ExitStack() as files:
 
@@ -74,12 +81,9 @@ def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Ma
             return _Split(file, write, finish)
 
         together = files.enter_context(whole_file(folder / "rows.jsonl"))
-        for name, sample in rows:
+        for name, text in rows:
             split = splits.get(name) or splits.setdefault(name, open_split(name))
-            text = line(row(sample, teachers))
             split.add(text)
-            for score in sample.scores:
-                scores.setdefault(score.name, Counter())[float(f"{score.value:.3g}")] += 1
             whole = b'%b,"split":"%b"}\n' % (text[:-1], name.encode())
             content.update(whole)
             together.write(whole)
@@ -93,7 +97,6 @@ def write_dataset(rows: Iterable[tuple[str, Sample]], folder: Path, teachers: Ma
     return Written(
         rows={name: split.count for name, split in splits.items()},
         files=written,
-        scores={name: dict(sorted(counts.items())) for name, counts in sorted(scores.items())},
         sha256=content.hexdigest(),
         notice="" if parquet else NO_PYARROW,
     )

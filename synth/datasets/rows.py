@@ -14,7 +14,7 @@ from typing import TypedDict
 
 import orjson
 
-from synth.types import Message, Rejection, Sample, Score
+from synth.types import Fields, Message, Rejection, Sample, Score
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -81,8 +81,8 @@ def rejected_row(rejection: Rejection) -> RejectedRow:
     )
 
 
-def line(columns: Row | RejectedRow) -> bytes:
-    """The row as one line of JSON, without its end; lone surrogates, which no UTF-8 file can hold, become U+FFFD."""
+def line(columns: Row | RejectedRow | Fields) -> bytes:
+    """A row as one line of JSON, without its end; lone surrogates, which no UTF-8 file can hold, become U+FFFD."""
     try:
         return orjson.dumps(columns)
     except orjson.JSONEncodeError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from synth.budget import usd
 from synth.datasets.card import is_japanese
@@ -71,33 +71,30 @@ def page(
 ) -> str:
     """The page as HTML."""
     words = JAPANESE if is_japanese(manifest.recipe.language) else ENGLISH
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            manifest=manifest,
-            words=words,
-            shown=shown,
-            most=MOST_CHARACTERS,
-            most_refused=MOST_CHARACTERS_REFUSED,
-            funnel=funnel(manifest, words),
-            reasons=refused,
-            clusters=clusters,
-            most_twin=MOST_CHARACTERS_TWIN,
-            pairs=pairs,
-            sizes=sizes,
-            plot=(PLOT_WIDTH, PLOT_HEIGHT),
-            histograms=histograms(manifest),
-            spending=spending(manifest.ledger),
-            charged=manifest.caps.at_stake(Spend(manifest.cost_microusd)),
-            examples=examples[:MOST_EXAMPLES],
-            duration=duration(manifest.seconds, words.language),
-        )
+    return load_template().render(
+        manifest=manifest,
+        words=words,
+        shown=shown,
+        most=MOST_CHARACTERS,
+        most_refused=MOST_CHARACTERS_REFUSED,
+        funnel=funnel(manifest, words),
+        reasons=refused,
+        clusters=clusters,
+        most_twin=MOST_CHARACTERS_TWIN,
+        pairs=pairs,
+        sizes=sizes,
+        plot=(PLOT_WIDTH, PLOT_HEIGHT),
+        histograms=histograms(manifest),
+        spending=spending(manifest.ledger),
+        charged=manifest.caps.at_stake(Spend(manifest.cost_microusd)),
+        examples=examples[:MOST_EXAMPLES],
+        duration=duration(manifest.seconds, words.language),
     )
 
 
 @cache
-def _environment() -> Environment:
+def load_template() -> Template:
+    """The page's template, compiled."""
     environment = Environment(
         loader=PackageLoader("synth", "report"),
         autoescape=True,
@@ -110,7 +107,7 @@ def _environment() -> Environment:
     environment.filters["plain"] = plain
     environment.filters["short"] = short
     environment.filters["moment"] = moment
-    return environment
+    return environment.get_template("report.html.j2")
 
 
 def reasons(manifest: Manifest, rejections: Sequence[Rejection], known: Mapping[str, Sample]) -> tuple[Reason, ...]:

@@ -50,6 +50,11 @@ def brief(rng: random.Random) -> float:
     return lognormal(rng) * 0.2 / MEAN_S
 
 
+def fast(rng: random.Random) -> float:
+    """Two seconds on average."""
+    return lognormal(rng) * 2 / MEAN_S
+
+
 MEAN_S = MEDIAN_S * math.exp(SPREAD**2 / 2)
 
 
@@ -101,19 +106,23 @@ class Metered(Server):
 
     per_minute: float = 2e6
     headers: bool = False
-    level: float = 2e6
+    burst_s: float = 60.0
+    """How many seconds' worth may be used at once after a pause."""
+    latency: Latency = lognormal
+    level: float = math.inf
     then: float = 0.0
 
     def arrive(self, now: float) -> tuple[str, float]:
-        self.level = min(self.per_minute, self.level + (now - self.then) * self.per_minute / 60)
+        refilled = (now - self.then) * self.per_minute / 60
+        self.level = min(self.burst_s * self.per_minute / 60, self.level + refilled)
         self.then = now
         if self.level < TOKENS:
             return "rate", REFUSAL_S
         self.level -= TOKENS
-        return "ok", lognormal(self.rng)
+        return "ok", self.latency(self.rng)
 
     def oracle(self, seconds: float) -> float:
-        return (seconds / 60 + 1) * self.per_minute / TOKENS
+        return (seconds + self.burst_s) / 60 * self.per_minute / TOKENS
 
     def allowances(self, now: float) -> tuple[Allowance, ...]:
         if not self.headers:
@@ -275,6 +284,9 @@ SCENARIOS: dict[str, Scenario] = {
     "cap 500, 10 % refused at any load": capped(500, ambient=0.1),
     "cap 500, then 100, then 500": Scenario(lambda rng: Capped(rng, cap=dropping)),
     "2M tokens a minute, no headers": Scenario(lambda rng: Metered(rng)),
+    "2.7M tokens a minute in bursts of 5 s": Scenario(
+        lambda rng: Metered(rng, per_minute=2.7e6, burst_s=5, latency=fast)
+    ),
     "2M tokens a minute, headers": Scenario(lambda rng: Metered(rng, headers=True)),
     "503 two minutes in ten, cap 300": Scenario(lambda rng: Failing(rng, down=lambda now: now % 600 >= 480)),
     "503 for ten minutes, cap 300": Scenario(lambda rng: Failing(rng, down=lambda now: 600 <= now < 1200)),

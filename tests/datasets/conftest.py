@@ -5,10 +5,16 @@ from typing import Any
 
 import pytest
 
+from synth.datasets.rows import line, row
 from synth.endpoint import Endpoint, Price, Sampling
 from synth.manifest import Manifest, RecipeRecord, SeedsRecord, StageRecord, Versions, teacher_record
 from synth.store import Ledger
 from synth.types import Message, Sample, Score
+
+
+def packed(sample: Sample) -> bytes:
+    """The row of a sample as `write_dataset` takes it."""
+    return line(row(sample, {"answers": "large-model"}))
 
 
 @pytest.fixture

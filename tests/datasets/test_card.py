@@ -12,10 +12,9 @@ from synth.datasets.export import Written, write_dataset
 from synth.manifest import Manifest
 from synth.store import Ledger
 from synth.types import Sample
+from tests.datasets.conftest import packed
 
-WRITTEN = Written(
-    rows={"test": 2, "train": 18}, files={"test": "data/test.parquet", "train": "data/train.parquet"}, scores={}
-)
+WRITTEN = Written(rows={"test": 2, "train": 18}, files={"test": "data/test.parquet", "train": "data/train.parquet"})
 
 Make = Callable[..., Manifest]
 
@@ -165,8 +164,8 @@ def test_a_folder_with_its_card_loads_as_the_card_says(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets", reason="datasets is not installed")
     datasets.disable_progress_bars()
-    pairs = [("held_out" if i == 0 else "train", make_sample(i, f"質問 {i}", "答え")) for i in range(5)]
-    written = write_dataset(pairs, tmp_path, {"answers": "m"})
+    pairs = [("held_out" if i == 0 else "train", packed(make_sample(i, f"質問 {i}", "答え"))) for i in range(5)]
+    written = write_dataset(pairs, tmp_path)
     write_card(tmp_path, make_manifest(language="ja"), written)
     dataset = datasets.load_dataset(str(tmp_path / "dataset"), cache_dir=str(tmp_path / "cache"))
     assert {name: len(split) for name, split in dataset.items()} == {"train": 4, "held_out": 1}
@@ -198,7 +197,7 @@ def test_two_folders_and_a_new_export_are_told_apart_in_one_cache(
     datasets.disable_progress_bars()
 
     def loaded(folder: str, text: str) -> str:
-        written = write_dataset([("train", make_sample(1, text, "答え"))], tmp_path / folder, {"answers": "m"})
+        written = write_dataset([("train", packed(make_sample(1, text, "答え")))], tmp_path / folder)
         write_card(tmp_path / folder, make_manifest(), written)
         dataset = datasets.load_dataset(str(tmp_path / folder / "dataset"), cache_dir=str(tmp_path / "cache"))
         return dataset["train"][0]["messages"][0]["content"]
@@ -212,7 +211,7 @@ def test_equal_rows_give_an_equal_card_and_other_rows_another(
     tmp_path: Path, make_manifest: Make, make_sample: Callable[..., Sample]
 ) -> None:
     def card_of(folder: str, split: str, text: str) -> str:
-        written = write_dataset([(split, make_sample(1, text, "答え"))], tmp_path / folder, {"answers": "m"})
+        written = write_dataset([(split, packed(make_sample(1, text, "答え")))], tmp_path / folder)
         return card(make_manifest(), written)
 
     first = card_of("a", "train", "質問")

@@ -10,6 +10,7 @@ import pytest
 
 from synth.datasets.export import write_dataset
 from synth.types import Sample
+from tests.datasets.conftest import packed
 
 pytest.importorskip("trl", reason="trl is not installed: pip install trl (it brings torch)")
 
@@ -51,11 +52,15 @@ def test_sft_trainer_takes_an_export_as_it_is(
     pairs = [
         (
             "train",
-            make_sample(i, f"りんごが {i} 個と 3 個で何個ですか。", f"{i + 3} 個です。", "足し算" if i % 2 else None),
+            packed(
+                make_sample(
+                    i, f"りんごが {i} 個と 3 個で何個ですか。", f"{i + 3} 個です。", "足し算" if i % 2 else None
+                )
+            ),
         )
         for i in range(8)
     ]
-    write_dataset(pairs, tmp_path, {"answers": "m"})
+    write_dataset(pairs, tmp_path)
     rows = datasets.load_dataset(str(tmp_path / "dataset"), split="train", cache_dir=str(tmp_path / "cache"))
     words = tokenizer([message["content"] for row in rows for message in row["messages"]])
     torch.manual_seed(0)

@@ -1,0 +1,62 @@
+"""What became of the samples, on disk: read back as they were, with the rows that are written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from synth.datasets.rows import line, row
+from synth.outcomes import Outcomes
+from synth.types import Message, Sample, Score
+
+MODELS = {"answer": "large-model"}
+SAMPLE = Sample(
+    id="00000007/01/000",
+    seed_id="00000007",
+    parent_id="00000007",
+    stage="answer",
+    draw=1,
+    messages=(
+        Message(role="user", content='りんごは "何個" ですか\u2028'),
+        Message(role="assistant", content="12 個", reasoning_content="足し算"),
+    ),
+    fields={"line": 1, "rest": {"id": "x", "scores": [None, 0.5, "］"]}, "message": {}},
+    finish_reason="length",
+    scores=(Score(name="judge", value=4.0, detail="正しい"),),
+    requests=("ab" * 32, "cd" * 32),
+    repairs=("anew",),
+    model="stand-in",
+    cost_microusd=12,
+)
+
+
+@pytest.fixture
+def outcomes(tmp_path):
+    made = Outcomes(tmp_path / "outcomes.db", MODELS, lambda error: None)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("sample", [SAMPLE, replace(SAMPLE, fields={}, scores=(), requests=(), model="")])
+def test_an_accepted_sample_is_read_back_as_it_was_with_its_row_finished(outcomes, sample):
+    outcomes.accept(sample)
+    assert list(outcomes.accepted()) == [sample]
+    assert outcomes.known_as(sample.parent_id) == sample
+    assert [(kept.seed_id, kept.line) for kept in outcomes.kept()] == [("00000007", line(row(sample, MODELS)))]
+    assert json.loads(next(outcomes.kept()).line)["teacher"] == sample.model or MODELS["answer"]
+
+
+def test_half_a_surrogate_pair_in_a_text_or_a_field_stops_no_run(outcomes):
+    messages = (Message(role="user", content="壊れた\ud83d文字"), SAMPLE.messages[1])
+    outcomes.accept(replace(SAMPLE, messages=messages, fields={"topic": "壊\udc00"}))
+    (read,) = outcomes.accepted()
+    assert (read.question(), read.fields) == ("壊れた\ufffd文字", {"topic": "壊\ufffd"})
+
+
+def test_samples_come_in_id_order_whatever_the_order_they_were_accepted_in(outcomes):
+    names = [f"{number:08d}/00/000" for number in (300, 2, 41, 100, 3)]
+    for name in names:
+        outcomes.accept(replace(SAMPLE, id=name, seed_id=name[:8]))
+    assert [sample.id for sample in outcomes.accepted()] == sorted(names)
