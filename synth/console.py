@@ -42,9 +42,11 @@ from synth.manifest import Manifest, read_manifest
 from synth.parts import Report
 from synth.pipeline import Options, Result
 from synth.prices import tariff
+from synth.profiles import named
 from synth.progress import Progress
 from synth.recipe import LoadedRecipe
 from synth.store import connect, examine, read_ledger, read_spent, readable
+from synth.terms import sentence, terms_of
 from synth.text import visible
 from synth.types import Message, Request, Spend
 
@@ -90,6 +92,7 @@ _err = _Console(stderr=True, highlight=False)
 def checked(loaded: LoadedRecipe, count: int, refused: Counter[str], *, as_json: bool) -> None:
     """Say that a recipe is sound and what it would do."""
     recipe = loaded.recipe
+    _noted(loaded)
     if as_json:
         repeated = refused.pop("repeated_seed", 0)
         said = {"recipe": recipe.name, "seeds": count, "repeated": repeated, "refused": refused}
@@ -106,6 +109,8 @@ def checked(loaded: LoadedRecipe, count: int, refused: Counter[str], *, as_json:
                 f"not max_in_flight {endpoint.limits.max_in_flight:,}",
                 soft_wrap=True,
             )
+        for one in terms_of(endpoint):
+            _out.print(f"        terms: {one.verdict.replace('_', ' ')}: {sentence(one)}", soft_wrap=True, markup=False)
     for stage in recipe.stages:
         checks = ", ".join(validator.kind for validator in stage.validators) or "none"
         scores = ", ".join(scorer.name for scorer in stage.scorers) or "none"
@@ -114,6 +119,12 @@ def checked(loaded: LoadedRecipe, count: int, refused: Counter[str], *, as_json:
         _out.print(f"    stage {stage.name}: {stage.generator.kind}{draws}; checks {checks}; scores {scores}")
     if recipe.license is None:
         _out.print("    no licence is given, so the result cannot be published")
+
+
+def _noted(loaded: LoadedRecipe) -> None:
+    """Say on standard error what the user should know before the run."""
+    for note in loaded.notes:
+        _err.print(visible(note), style="yellow", markup=False, soft_wrap=True)
 
 
 def _priced(endpoint: Endpoint) -> str:
@@ -137,6 +148,7 @@ def _held_at_once(endpoint: Endpoint, caps: Caps) -> int:
 
 def run(loaded: LoadedRecipe, options: Options) -> int:
     """Run (or export) with live progress, and say what came of it."""
+    _noted(loaded)
     result = _watched(loaded, options)
     manifest = result.manifest
     _summary(manifest)
@@ -156,6 +168,7 @@ def run(loaded: LoadedRecipe, options: Options) -> int:
 
 def preview(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
     """Run on a few seeds and show rows and rejections."""
+    _noted(loaded)
     result = _watched(loaded, options)
     if as_json:
         _json(
@@ -385,6 +398,20 @@ def practice(host: str, port: int, faults: str, key: str | None) -> int:
     except KeyboardInterrupt:
         pass
     return 0
+
+
+def hosts(*, as_json: bool) -> None:
+    """Say what is known of every host."""
+    if as_json:
+        _json({name: known.model_dump(mode="json", exclude_defaults=True) for name, known in named().items()})
+        return
+    table = _table("profile", "host", "key", "objects", "not taken")
+    for name, known in named().items():
+        unfit = [*known.refused, *known.ignored]
+        some = sorted({field for rule in known.models for field in (*rule.refused, *rule.ignored)})
+        not_taken = ", ".join([*unfit, *([f"by some models: {', '.join(some)}"] if some else [])])
+        table.add_row(name, "\n".join(known.hosts), known.key_variable, known.structured[0], not_taken)
+    _out.print(table)
 
 
 def account(file: Path, total_usd: float | None, folder: Path | None, *, as_json: bool) -> None:

@@ -24,7 +24,7 @@ from synth.dedupe import TWIN_REASONS, Dedupe, SemanticSummary, Twins, text_of
 from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks, NeighboursRecord
 from synth.errors import Problem, RecipeError, Rejected
 from synth.named import KNOWN, prefill
-from synth.scorers import Scorer
+from synth.scorers import ASKING, Scorer
 from synth.shapes import PARTS, SHAPES, sample_of
 from synth.split import Split, deal
 from synth.types import Completion, Fields, Message, Sample
@@ -194,7 +194,7 @@ def scoring(scorers: Sequence[Scorer], require: Mapping[str, float], notes: Bina
     Raises RecipeError when a scorer needs a teacher.
     """
     for scorer in scorers:
-        if scorer.template_files():
+        if isinstance(scorer, ASKING):
             raise RecipeError(
                 f"The scorer {scorer.name!r} asks a teacher, and nothing is asked here; run it in a recipe."
             )
@@ -238,6 +238,10 @@ class NoTeacher:
         raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
 
     async def embed(self, texts: Sequence[str], *, teacher: str) -> list[Vector]:  # noqa: ARG002
+        """Refuse."""
+        raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
+
+    async def found(self, path: str, fields: Mapping[str, JsonValue], *, teacher: str) -> tuple[Any, ...]:  # noqa: ARG002
         """Refuse."""
         raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
 

@@ -24,7 +24,7 @@ from synth.budget import Budget, Caps
 from synth.datasets.card import write_card
 from synth.endpoint import LOCAL, REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
-from synth.fingerprint import fingerprint, hold_to, marked, salt_of
+from synth.fingerprint import fingerprint, hold_to, marked, note_acceptance, salt_of
 from synth.halt import Halt
 from synth.line import Enough, Line
 from synth.manifest import (
@@ -175,6 +175,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
         if options.write:
             now = fingerprint(loaded, spool.marks, options.salt)
             await hold_to(store, now, _now(), accept=options.accept_change)
+            await note_acceptance(store, loaded.recipe, _now())
         halt = Halt()
         store.watch(halt.throw)
         if options.offline:

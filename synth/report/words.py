@@ -76,6 +76,8 @@ class Words:
     host: str
     sampling: str
     terms: str
+    verdicts: dict[str, str]
+    reported: str
     unknown: str
     price: str
     licence: str
@@ -202,6 +204,13 @@ ENGLISH = Words(
     host="Host",
     sampling="Sampling",
     terms="Terms on training with its output",
+    verdicts={
+        "allowed": "allowed",
+        "allowed_with_duties": "allowed, with duties",
+        "restricted": "restricted",
+        "unknown": "unknown",
+    },
+    reported=", reported",
     unknown="unknown",
     price="Price per million tokens",
     licence="Licence",
@@ -287,7 +296,7 @@ ENGLISH = Words(
         "too_long": "Too long",
         "invalid_json": "Not valid JSON",
         "invalid_output": "Not the form asked for",
-        "no_verdict": "Judge gave no verdict",
+        "no_verdict": "Could not be graded",
         "schema_mismatch": "Does not fit the schema",
         "no_instructions": "No instructions in it",
         "no_reference": "Seed has no reference answer",
@@ -392,6 +401,13 @@ JAPANESE = Words(
     host="ホスト",
     sampling="サンプリング",
     terms="出力を学習に使うことについての規約",
+    verdicts={
+        "allowed": "許可",
+        "allowed_with_duties": "義務付きで許可",
+        "restricted": "制限あり",
+        "unknown": "不明",
+    },
+    reported="、伝聞",
     unknown="不明",
     price="100 万トークンあたりの価格",
     licence="ライセンス",
@@ -477,7 +493,7 @@ JAPANESE = Words(
         "too_long": "長すぎる",
         "invalid_json": "JSONとして不正",
         "invalid_output": "求めた形式と異なる",
-        "no_verdict": "審査役の判定が得られない",
+        "no_verdict": "採点の結果が得られない",
         "schema_mismatch": "スキーマに合わない",
         "no_instructions": "指示が含まれない",
         "no_reference": "シードに正解がない",
