@@ -293,7 +293,8 @@ def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recip
             names = ", ".join(teachers)
             message = f"--teacher {name}=...: write NAME=BASE_URL,MODEL[,KEY_VARIABLE], where NAME is one of {names}"
             raise RecipeError(message)
-        teachers[name], left_out = endpoint_of(rest, f"--teacher {name}=", teachers[name]).fitted()
+        moved = endpoint_of(rest, f"--teacher {name}=", teachers[name])
+        teachers[name], left_out = moved.fitted()
         notes += [f"--teacher {name}: {one}." for one in left_out]
     if overrides.teachers:
         update["teachers"] = teachers
@@ -326,24 +327,24 @@ def endpoint_of(text: str, option: str, like: Endpoint | None = None) -> Endpoin
         )
     changed = {"base_url": parts[0], "model": parts[1], "key_variable": parts[2] if len(parts) == 3 else None}
     try:
-        return Endpoint.model_validate(changed) if like is None else _moved(like, changed)
+        return Endpoint.model_validate({**(_elsewhere(like) if like else {}), **changed})
     except ValidationError as error:
         reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         # the rest of the option stays unsaid: a key may have been typed where its variable's name belongs
         raise RecipeError(f"{option}...: {reason}") from None
 
 
+def _elsewhere(endpoint: Endpoint) -> dict[str, Any]:
+    """What stays of an endpoint that moves: not what its first host alone called for."""
+    given = endpoint.model_dump(exclude_unset=True, exclude={"profile"})
+    if endpoint.structured == endpoint.known.structured[0]:
+        given.pop("structured", None)
+    return given
+
+
 def caps_of(fields: Mapping[str, Any]) -> Caps:
     """The caps of these names and values. Raises RecipeError for others."""
     return _changed(Caps, fields, "--budget")
-
-
-def _moved(endpoint: Endpoint, changed: Mapping[str, Any]) -> Endpoint:
-    """An endpoint elsewhere: what its first host alone called for is found anew. Raises ValidationError."""
-    given = endpoint.model_dump(exclude_unset=True)
-    if endpoint.structured == endpoint.known.structured[0]:
-        given.pop("structured", None)
-    return Endpoint.model_validate({**given, "profile": "", **changed})
 
 
 def _changed(model: type[V], fields: Mapping[str, Any], option: str) -> V:
