@@ -22,11 +22,12 @@ from synth.datasets.files import whole_file
 from synth.dedupe import TWIN_REASONS, Dedupe
 from synth.dedupe.decontaminate import Benchmarks, SemanticScreen
 from synth.dedupe.semantic import Meanings, Meant, script_of
-from synth.errors import Rejected
+from synth.errors import Rejected, Transient
 from synth.file_vectors import EMBEDDER, FileVectors
 from synth.neighbours import Neighbours
 from synth.parts import Bought, Judge, Removal, Report, Verdict, decontaminating, deduping, samples_of, sift, text_by
 from synth.screen import REVIEW
+from synth.teacher import POISON
 from synth.types import Sample
 
 T = TypeVar("T")
@@ -113,6 +114,10 @@ async def decontaminate(files: Sequence[Path], out: Path | None, benchmarks: Ben
             await neighbours.decide(sample.id, text, vectors.of([text])[0], desk.ask(JUDGE, sample.id))
         except Rejected as error:
             near[sample.id] = error
+        except Transient as error:
+            if error.failure != POISON:
+                raise
+            near[sample.id] = Rejected("no_verdict", str(error))
 
     await desk.each(_off_loop(left()), look)
     pairs = {name: hit for name, hit in neighbours.hits() if name in near}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from synth.dedupe import Summary
+from synth.dedupe import Calibration, Summary
 from synth.manifest import Manifest
 from synth.report.words import Words
 from synth.store import Ledger
@@ -113,7 +113,7 @@ def spending(ledger: Iterable[Ledger]) -> tuple[Spending, ...]:
     )
 
 
-def pairs(twins: Summary) -> Pairs | None:
+def pairs(twins: Summary | Calibration) -> Pairs | None:
     """The distribution of similarities, heights by the square root of the counts; None when no pair was compared.
 
     Unrelated pairs are far more than twins: on one scale with them twins could not be seen.
