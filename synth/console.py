@@ -46,6 +46,7 @@ from synth.profiles import named
 from synth.progress import Progress
 from synth.recipe import LoadedRecipe
 from synth.store import connect, examine, read_ledger, read_spent, readable
+from synth.terms import sentence, terms_of
 from synth.text import visible
 from synth.types import Message, Request, Spend
 
@@ -65,6 +66,7 @@ SQLITE_NOTE = (
 PRACTICE = "[yellow]Practice data:[/] exercises of synth's practice teacher, not of a language model."
 OPTIONAL = {
     "pyarrow": "parquet",
+    "model2vec": "embed",
     "genai-prices": "prices",
     "datasets": "hub",
     "huggingface_hub": "hub",
@@ -107,6 +109,8 @@ def checked(loaded: LoadedRecipe, count: int, refused: Counter[str], *, as_json:
                 f"not max_in_flight {endpoint.limits.max_in_flight:,}",
                 soft_wrap=True,
             )
+        for one in terms_of(endpoint):
+            _out.print(f"        terms: {one.verdict.replace('_', ' ')}: {sentence(one)}", soft_wrap=True, markup=False)
     for stage in recipe.stages:
         checks = ", ".join(validator.kind for validator in stage.validators) or "none"
         scores = ", ".join(scorer.name for scorer in stage.scorers) or "none"

@@ -33,11 +33,13 @@ from synth.recipe import LoadedRecipe, Recipe, Stage
 from synth.replies import read
 from synth.scorers import ASKING
 from synth.store import Store
+from synth.terms import Acceptance, terms_of
 from synth.types import Message, Value
 from synth.yaml_places import dotted
 
 NOTE = "fingerprint"
 CHANGES = "changes"
+TERMS = "terms"
 ANSWERED = ("ok", "reused")
 SALT = "--fresh"
 SHOWN_CHANGES = 5
@@ -102,6 +104,22 @@ async def hold_to(store: Store, now: Fingerprint, when: str, *, accept: bool) ->
     if not _reseeded(before, now):
         seeds = {**_mapping(before.get("seeds")), **seeds}
     await store.note(NOTE, json.dumps({**now, "seeds": seeds}, ensure_ascii=False))
+
+
+async def note_acceptance(store: Store, recipe: Recipe, when: str) -> None:
+    """Keep under which restricting terms the run goes on; the first time counts."""
+    known = accepted_terms(store)
+    had = {(one.id, one.read) for one in known}
+    said = {one.id: one for endpoint in recipe.teachers.values() for one in terms_of(endpoint)}
+    new = [one for one in said.values() if one.verdict == "restricted" and (one.id, one.read) not in had]
+    if new:
+        every = [*known, *(Acceptance(id=one.id, read=one.read, accepted=when) for one in new)]
+        await store.note(TERMS, json.dumps([one.model_dump(mode="json") for one in every]))
+
+
+def accepted_terms(store: Store) -> tuple[Acceptance, ...]:
+    """The terms under which the run in this store went on, oldest first."""
+    return tuple(Acceptance.model_validate(one) for one in json.loads(store.meta(TERMS) or "[]"))
 
 
 def accepted(store: Store) -> tuple[Change, ...]:

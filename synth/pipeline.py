@@ -22,9 +22,9 @@ from synth.backends.practice.faults import faults_of
 from synth.backends.replay import ReplayRun, replay
 from synth.budget import Budget, Caps
 from synth.datasets.card import write_card
-from synth.endpoint import REPLAY, Endpoint
+from synth.endpoint import LOCAL, REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
-from synth.fingerprint import fingerprint, hold_to, marked, salt_of
+from synth.fingerprint import fingerprint, hold_to, marked, note_acceptance, salt_of
 from synth.halt import Halt
 from synth.line import Enough, Line
 from synth.manifest import (
@@ -175,6 +175,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
         if options.write:
             now = fingerprint(loaded, spool.marks, options.salt)
             await hold_to(store, now, _now(), accept=options.accept_change)
+            await note_acceptance(store, loaded.recipe, _now())
         halt = Halt()
         store.watch(halt.throw)
         if options.offline:
@@ -400,6 +401,10 @@ async def _backend(endpoint: Endpoint, folder: Path, stack: AsyncExitStack, *, o
         return Nobody()
     if endpoint.base_url.startswith(REPLAY):
         return replay(endpoint.base_url, folder)
+    if endpoint.base_url.startswith(LOCAL):
+        from synth.backends.local import LocalModel
+
+        return await asyncio.to_thread(LocalModel, folder / endpoint.base_url.removeprefix(LOCAL))
     base_url = endpoint.base_url
     if endpoint.is_practice:
         from synth.backends.practice.server import practice_server  # brings a whole web server

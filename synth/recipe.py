@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError
 
-from synth import seeds, yaml_places
+from synth import seeds, terms, yaml_places
 from synth.agreement import MAJORITY, PASS_RATE, Adaptive
 from synth.budget import Caps
 from synth.dedupe import Dedupe
@@ -86,6 +86,9 @@ class Recipe(Value):
     name: Name
     language: str = Field(pattern=r"^[a-z]{2,3}$")
     """ISO 639 code of the rows."""
+    accept_terms: list[str] = []
+    """The names of terms, such as `openai`, that you have read and go on under: those of a teacher that restrict
+    training on its output have to stand here."""
     license: str | None = None
     """Licence of the result. The user's word: nothing is assumed, and without it the result cannot be published."""
     description: str = ""
@@ -133,6 +136,8 @@ class Overrides:
     budget: Mapping[str, Any] | None = None
     """Caps by name, such as `{"usd": 5, "hours": 2}`; the recipe's others stay."""
     rows: int | None = None
+    accept_terms: Sequence[str] = ()
+    """Names of terms, beside the recipe's own."""
     selection: Mapping[str, Any] | None = None
     """Fields of `selection` by name, such as `{"require": {"judge": 4}}`; a mapping adds to the recipe's own."""
 
@@ -170,7 +175,13 @@ def _checked(
     templates, notes = Templates(file.parent), list[str]()
     if recipe is not None:
         recipe = _filled(_overridden(recipe, overrides, notes))
-        found = [*_names(recipe), *_hosts(recipe), *_prices(recipe), *_templates(recipe, file.parent, templates)]
+        found = [
+            *_names(recipe),
+            *_hosts(recipe),
+            *_terms(recipe),
+            *_prices(recipe),
+            *_templates(recipe, file.parent, templates),
+        ]
     if recipe is None or found or problems:
         raise RecipeError([*problems, *(placed(loc, problem) for loc, problem in found)])
     sha256 = hashlib.sha256(orjson.dumps(recipe.model_dump(mode="json"))).hexdigest()
@@ -291,6 +302,8 @@ def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recip
         update["seeds"] = seeds.source_from_path(str(Path(overrides.seeds).absolute()))
     if overrides.budget:
         update["budget"] = caps_of({**recipe.budget.model_dump(), **overrides.budget})
+    if overrides.accept_terms:
+        update["accept_terms"] = [*recipe.accept_terms, *overrides.accept_terms]
     selection: dict[str, Any] = dict(overrides.selection or {})
     if overrides.rows is not None:
         selection["rows"] = overrides.rows
@@ -300,14 +313,6 @@ def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recip
             selection[name] = {**own[name], **selection.get(name, {})}
         update["selection"] = _changed(Selection, {**own, **selection}, "selection")
     return recipe.model_copy(update=update)
-
-
-def _moved(endpoint: Endpoint, changed: Mapping[str, Any]) -> Endpoint:
-    """An endpoint elsewhere: what its first host alone called for is found anew. Raises ValidationError."""
-    given = endpoint.model_dump(exclude_unset=True)
-    if endpoint.structured == endpoint.known.structured[0]:
-        given.pop("structured", None)
-    return Endpoint.model_validate({**given, "profile": "", **changed})
 
 
 def endpoint_of(text: str, option: str, like: Endpoint | None = None) -> Endpoint:
@@ -322,11 +327,19 @@ def endpoint_of(text: str, option: str, like: Endpoint | None = None) -> Endpoin
         )
     changed = {"base_url": parts[0], "model": parts[1], "key_variable": parts[2] if len(parts) == 3 else None}
     try:
-        return _moved(like, changed) if like else Endpoint.model_validate(changed)
+        return Endpoint.model_validate({**(_elsewhere(like) if like else {}), **changed})
     except ValidationError as error:
         reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         # the rest of the option stays unsaid: a key may have been typed where its variable's name belongs
         raise RecipeError(f"{option}...: {reason}") from None
+
+
+def _elsewhere(endpoint: Endpoint) -> dict[str, Any]:
+    """What stays of an endpoint that moves: not what its first host alone called for."""
+    given = endpoint.model_dump(exclude_unset=True, exclude={"profile"})
+    if endpoint.structured == endpoint.known.structured[0]:
+        given.pop("structured", None)
+    return given
 
 
 def caps_of(fields: Mapping[str, Any]) -> Caps:
@@ -488,6 +501,22 @@ def _hosts(recipe: Recipe) -> list[_At]:
             if known.base_path and not endpoint.profile and parts.path != known.base_path:
                 message = f"{known.title} answers at {parts.scheme}://{parts.netloc}{known.base_path}; write that"
                 found.append(((*way, "base_url"), Problem(message)))
+    return found
+
+
+def _terms(recipe: Recipe) -> list[_At]:
+    """Terms that restrict training on a teacher's output and that nobody has accepted by name."""
+    names = [one.id for one in terms.every()]
+    found: list[_At] = [
+        (("accept_terms",), Problem(f"there are no terms {name!r}; there are {', '.join(names)}"))
+        for name in recipe.accept_terms
+        if name not in names
+    ]
+    for name, endpoint in recipe.teachers.items():
+        for one in terms.terms_of(endpoint):
+            if one.verdict == "restricted" and one.id not in recipe.accept_terms:
+                mend = f"If you may go on, write accept_terms: [{one.id}], or --accept-terms {one.id}"
+                found.append((("teachers", name), Problem(f"{terms.sentence(one)} {mend}")))
     return found
 
 

@@ -38,6 +38,7 @@ LAYERS = (
         "price_table",
         "profiles",
         "endpoint",
+        "terms",
         "concurrency",
         "scheduler",
         "outcomes",

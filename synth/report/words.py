@@ -76,6 +76,8 @@ class Words:
     host: str
     sampling: str
     terms: str
+    verdicts: dict[str, str]
+    reported: str
     unknown: str
     price: str
     licence: str
@@ -194,6 +196,13 @@ ENGLISH = Words(
     host="Host",
     sampling="Sampling",
     terms="Terms on training with its output",
+    verdicts={
+        "allowed": "allowed",
+        "allowed_with_duties": "allowed, with duties",
+        "restricted": "restricted",
+        "unknown": "unknown",
+    },
+    reported=", reported",
     unknown="unknown",
     price="Price per million tokens",
     licence="Licence",
@@ -371,6 +380,13 @@ JAPANESE = Words(
     host="ホスト",
     sampling="サンプリング",
     terms="出力を学習に使うことについての規約",
+    verdicts={
+        "allowed": "許可",
+        "allowed_with_duties": "義務付きで許可",
+        "restricted": "制限あり",
+        "unknown": "不明",
+    },
+    reported="、伝聞",
     unknown="不明",
     price="100 万トークンあたりの価格",
     licence="ライセンス",
