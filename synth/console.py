@@ -360,7 +360,8 @@ def sifted(report: Report, out: Path | None, *, as_json: bool) -> None:
         )
     if report.bought is not None:
         vectors, requests, microusd = report.bought
-        _out.print(f"bought {vectors:,} vectors with {requests:,} requests for {usd(microusd)}")
+        what = f"{vectors:,} vectors with " if report.semantic or report.neighbours else ""
+        _out.print(f"bought {what}{requests:,} requests for {usd(microusd)}")
     if report.notice:
         _err.print(report.notice, style="yellow", markup=False, soft_wrap=True)
     if out is not None:

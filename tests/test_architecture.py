@@ -77,7 +77,7 @@ LAYERS = (
     {"line", "gate", "nearness"},
     {"turns", "outputs"},
     {"pipeline"},
-    {"parts", "plugin_texts", "asking", "file_vectors", "parts_by_meaning"},
+    {"parts", "plugin_texts", "scoring", "asking", "file_vectors", "parts_by_meaning"},
     {"api", "console"},
     {"commands"},
     {"cli"},

@@ -17,6 +17,7 @@ from synth.datasets.tables import pieces
 from synth.dedupe import Dedupe
 from synth.dedupe.decontaminate import Benchmarks, Item
 from synth.errors import RecipeError
+from synth.scoring import scoring
 from synth.shapes import messages_of
 
 QUESTION = "パン屋さんは14枚の天板へロールパンを6個ずつ並べ、9個を残してすべて売りました。何個売れましたか？"
@@ -181,15 +182,15 @@ def test_rows_are_scored_and_those_below_what_is_required_removed(tmp_path):
     scorers = plugin_texts.scorers_of(["{kind: exact_answer, reference: 正解}"])
     scores: parts.Scores = {}
     with (tmp_path / "scores.jsonl").open("wb") as notes:
-        report = parts.sift([path], tmp_path / "out", parts.scoring(scorers, {"exact_answer": 1}, notes, scores))
+        report = parts.sift([path], tmp_path / "out", scoring(scorers, {"exact_answer": 1}, notes, scores))
     assert report.removed == {"below_threshold": 1, "no_reference": 1}
     assert scores == {"exact_answer": {1.0: 1, 0.0: 1}}
     assert [json.loads(line)["exact_answer"] for line in lines(tmp_path / "scores.jsonl")] == [1.0, 0.0]
     for asking in ("judge", "{kind: likelihood, teacher: student}", "{kind: reward, teacher: rewards}"):
         with pytest.raises(RecipeError, match="asks a teacher"):
-            parts.scoring(plugin_texts.scorers_of([asking]), {}, None, {})
+            scoring(plugin_texts.scorers_of([asking]), {}, None, {})
     with pytest.raises(RecipeError, match="no score 'other'"):
-        parts.scoring(scorers, {"other": 1}, None, {})
+        scoring(scorers, {"other": 1}, None, {})
 
 
 @pytest.mark.parametrize("name", ["data.jsonl", "data.parquet"])
