@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from synth.endpoint import Endpoint
 from synth.replies import KEY, MODEL, MONEY
-from synth.types import CHAT, EMBEDDINGS, Outcome
+from synth.types import CHAT, CLASSIFY, COMPLETIONS, EMBEDDINGS, POOLING, SCORE, Outcome
 
 NO_ANSWER = (200, 404, 405, 501, 505)
 ANSWERS = {
     CHAT: ("chat completions", "base_url usually ends in /v1."),
     EMBEDDINGS: ("embeddings", "name a server of them."),
+    COMPLETIONS: ("log-probabilities of prompts", "name a server that gives them with `echo`, such as vLLM."),
+    **dict.fromkeys(
+        (POOLING, CLASSIFY, SCORE),
+        ("rewards", "name a server of a reward model, such as `vllm serve --runner pooling`."),
+    ),
 }
 UNFIT = {
     "json_schema": "write structured: prompt (or json_object) for it, as its server seems to ignore JSON schemas.",

@@ -179,16 +179,17 @@ class Teacher:
         prefix = 0 if len(self._backends) == 1 else zlib.crc32(wire[0]["content"].encode("utf-8", "surrogatepass"))
         return Request(key, self.name, endpoint.model, sent, draw, len(sent) + FRAMING_TOKENS, max_tokens, prefix)
 
-    def request_to(self, path: str, fields: Mapping[str, JsonValue], draw: int = 0, max_tokens: int = 0) -> Request:
+    def request_to(self, path: str, fields: Mapping[str, JsonValue]) -> Request:
         """Serialise what is asked of a path other than the chat's: `fields` with the model and the sampling's `extra`.
 
-        `max_tokens` is the most that the reply may bring, for the budget.
+        A `max_tokens` among them is the most that the reply may bring, for the budget.
         """
         sent = orjson.dumps({"model": self.endpoint.model, **fields, **self.endpoint.sampling.extra})
-        named = (self.name, str(draw), self._salt, path)
+        named = (self.name, "0", self._salt, path)
         key = hashlib.sha256(b"\0".join([*(one.encode() for one in named), sent])).digest()
-        prompt_tokens = len(sent) + FRAMING_TOKENS
-        return Request(key, self.name, self.endpoint.model, sent, draw, prompt_tokens, max_tokens, path=path)
+        prompt_tokens, most = len(sent) + FRAMING_TOKENS, fields.get("max_tokens")
+        max_tokens = most if isinstance(most, int) else 0
+        return Request(key, self.name, self.endpoint.model, sent, 0, prompt_tokens, max_tokens, path=path)
 
     async def complete(self, request: Request, unit: Unit) -> Completion:
         """The completion of a request, from the store when it is there, bought otherwise.

@@ -17,6 +17,7 @@ ENDED = {"guided_json", "guided_choice", "guided_regex", "guided_grammar"}
 RECIPE = """\
 name: example
 language: ja
+accept_terms: [openai, anthropic]
 seeds: {kind: grid, axes: {話題: [料理, 旅行]}}
 teachers:
   main: {MAIN}
