@@ -75,24 +75,9 @@ def _load(
 ) -> LoadedRecipe:
     from synth.recipe import Overrides, load
 
-    budget = dict(_cap(text) for text in caps) | ({"allow_unknown_price": True} if allow_unknown_price else {})
+    budget = commands.cap_fields(caps, allow_unknown_price=allow_unknown_price)
     overrides: Overrides = Overrides(teachers, seeds, budget, rows, accept_terms, selection)
     return load(recipe, overrides)
-
-
-def _cap(text: str) -> tuple[str, int | float | str]:
-    """The name and value of one --budget: dollars, or NAME=VALUE."""
-    name, _, value = text.rpartition("=")
-    name = name or "usd"
-    if name == "account":
-        if not value:
-            raise click.BadParameter("account= names no file; write account=FILE", param_hint="--budget")
-        return name, value
-    try:
-        number = float(value)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a number", param_hint="--budget") from None
-    return name, int(number) if number.is_integer() else number
 
 
 def _dollars(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:

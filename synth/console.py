@@ -10,14 +10,14 @@ import sqlite3
 import sys
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from rich.console import Console, Group
@@ -33,6 +33,7 @@ from synth.backends.practice import PRACTICE_MODELS
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
 from synth.budget import Caps, standing, usd
+from synth.dedupe import SemanticSummary
 from synth.endpoint import Endpoint
 from synth.errors import FolderError, Interrupted
 from synth.halt import Halt
@@ -50,6 +51,8 @@ from synth.terms import sentence, terms_of
 from synth.text import visible
 from synth.types import Message, Request, Spend
 
+T = TypeVar("T")
+
 WAITING = "requests wait for reservations to settle: the budget is nearly used, the provider is not the limit"
 PLAIN_EVERY_S = 5.0
 LIVE_EVERY_S = 0.2
@@ -64,6 +67,7 @@ SQLITE_NOTE = (
 PRACTICE = "[yellow]Practice data:[/] exercises of synth's practice teacher, not of a language model."
 OPTIONAL = {
     "pyarrow": "parquet",
+    "model2vec": "embed",
     "genai-prices": "prices",
     "datasets": "hub",
     "huggingface_hub": "hub",
@@ -325,6 +329,10 @@ def sifted(report: Report, out: Path | None, *, as_json: bool) -> None:
         splits = {name: count for name, count in report.kept.items() if name}
         kept = {"rows": report.rows, "kept": report.kept.total(), "splits": splits, "removed": report.removed}
         more = {"benchmarks": [one.model_dump() for one in report.benchmarks], "notice": report.notice}
+        if report.bought is not None:
+            found = {"semantic": report.semantic, "neighbours": report.neighbours}
+            more |= {name: one.model_dump() for name, one in found.items() if one is not None}
+            more["bought"] = report.bought._asdict()
         _json({**kept, **more, "scores": report.scores, "out": None if out is None else str(out)})
         return
     splits = ", ".join(f"{name} {count:,}" for name, count in report.kept.items() if name)
@@ -341,10 +349,37 @@ def sifted(report: Report, out: Path | None, *, as_json: bool) -> None:
         _out.print(f"{name}: mean {short(mean)} of {counts.total():,} rows   {values}", markup=False, soft_wrap=True)
     for benchmark in report.benchmarks:
         _out.print(f"{benchmark.name}: {benchmark}", markup=False, soft_wrap=True)
+    if report.semantic is not None:
+        _meanings(report.semantic)
+    if report.neighbours is not None:
+        near = report.neighbours
+        _out.print(
+            f"by meaning: {near.compared:,} texts compared with {near.items:,} items, {near.refused:,} refused, "
+            f"{near.cleared:,} cleared (a judge decides from {near.grey_from} on, else {near.near_from} is refused)",
+            soft_wrap=True,
+        )
+    if report.bought is not None:
+        vectors, requests, microusd = report.bought
+        _out.print(f"bought {vectors:,} vectors with {requests:,} requests for {usd(microusd)}")
     if report.notice:
         _err.print(report.notice, style="yellow", markup=False, soft_wrap=True)
     if out is not None:
         _out.print(f"written to {out}", markup=False, soft_wrap=True)
+
+
+def _meanings(found: SemanticSummary) -> None:
+    """From which similarity on texts mean the same, by script."""
+    for one in found.scripts:
+        pairs, usual = one.texts * (one.texts - 1) // 2, one.exceeded_by_one_in_thousand or 0
+        _out.print(
+            f"by meaning, {one.script}: the same from {one.threshold:.3f} on; of {pairs:,} pairs drawn at random one "
+            f"in a thousand exceeds {usual:.3f}",
+            soft_wrap=True,
+        )
+    if found.uncompared:
+        _out.print(f"not compared by meaning: {found.uncompared:,} rows without a vector, or of a script with too few")
+    if found.unremembered:
+        _out.print(f"not remembered, for want of room: {found.unremembered:,} rows")
 
 
 def practice(host: str, port: int, faults: str, key: str | None) -> int:
@@ -481,6 +516,20 @@ def _watched(loaded: LoadedRecipe, options: Options) -> Result:
 
     try:
         return run_loop(watched())
+    except asyncio.CancelledError:
+        raise Interrupted("Stopped by Ctrl-C; what had come is kept. Run again to go on.") from None
+
+
+def heeding(work: Callable[[Halt], Coroutine[Any, Any, T]]) -> T:
+    """Do work that asks, heeding signals. What came is kept in every case."""
+
+    async def heeded() -> T:
+        halt = Halt()
+        with _signals(asyncio.get_running_loop(), halt):
+            return await work(halt)
+
+    try:
+        return run_loop(heeded())
     except asyncio.CancelledError:
         raise Interrupted("Stopped by Ctrl-C; what had come is kept. Run again to go on.") from None
 

@@ -19,13 +19,16 @@ from synth.types import Value
 
 PRACTICE = "practice:"
 REPLAY = "replay:"
+LOCAL = "local:"
+HERE = (PRACTICE, REPLAY, LOCAL)
+"""What is answered in this process, or by a server that it starts."""
 PRACTICE_KINDS = ("", "usual", "faultless", "held_out", "unhealthy")
 
 
 def _base_url(url: str) -> str:
     if url.startswith(PRACTICE) and url.removeprefix(PRACTICE) not in PRACTICE_KINDS:
         raise ValueError(f"{url!r} is not one of practice:, practice:faultless, practice:held_out, practice:unhealthy")
-    if url.startswith((PRACTICE, REPLAY)):
+    if url.startswith(HERE):
         return url
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -131,7 +134,8 @@ class Endpoint(Value):
 
     model: str = Field(min_length=1)
     base_url: BaseUrl
-    """`https://host/v1`; `practice:` for the embedded practice teacher; `replay:PATH` for recorded replies."""
+    """`https://host/v1`; `practice:` for the embedded practice teacher; `replay:PATH` for recorded replies;
+    `local:PATH` for a static embedding model in a folder, which needs `synth[embed]`."""
     key_variable: KeyVariable = None
     """The NAME of the environment variable that holds the API key."""
     profile: str = ""
@@ -161,7 +165,7 @@ class Endpoint(Value):
     @property
     def queues_silently(self) -> bool:
         """Whether more requests than it can serve wait in its own queue: true of servers one runs oneself."""
-        return not self.base_url.startswith((PRACTICE, REPLAY)) and is_private(self.base_url)
+        return not self.base_url.startswith(HERE) and is_private(self.base_url)
 
     @field_validator("profile")
     @classmethod
@@ -188,8 +192,8 @@ class Endpoint(Value):
 
     @property
     def host(self) -> str:
-        """The host, or `practice` or `replay`."""
-        if self.base_url.startswith((PRACTICE, REPLAY)):
+        """The host, or `practice`, `replay` or `local`."""
+        if self.base_url.startswith(HERE):
             return self.base_url.split(":", 1)[0]
         return urlsplit(self.base_url).netloc
 
@@ -229,7 +233,7 @@ class Endpoint(Value):
         return found[0] if all(price == found[0] for price in found) else None
 
     def _host_price(self) -> Price | None:
-        if self.base_url.startswith((PRACTICE, REPLAY)) or is_private(self.base_url):
+        if self.base_url.startswith(HERE) or is_private(self.base_url):
             return FREE
         return listed(self.base_url, self.model, datetime.now(UTC).date())
 

@@ -20,8 +20,8 @@ from pydantic import BaseModel, JsonValue
 
 from synth.datasets.files import whole_file
 from synth.datasets.tables import Piece, Write, ending, pieces, writer
-from synth.dedupe import TWIN_REASONS, Dedupe, Twins, text_of
-from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks
+from synth.dedupe import TWIN_REASONS, Dedupe, SemanticSummary, Twins, text_of
+from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks, NeighboursRecord
 from synth.errors import Problem, RecipeError, Rejected
 from synth.named import KNOWN, prefill
 from synth.scorers import ASKING, Scorer
@@ -54,6 +54,14 @@ Verdict = Removal | str
 Judge = Callable[[Sequence[Sample]], Iterable[Verdict]]
 
 
+class Bought(NamedTuple):
+    """What a command that asks has paid for, this time."""
+
+    vectors: int
+    requests: int
+    cost_microusd: int
+
+
 @dataclass(slots=True)
 class Report:
     """What was read, kept and removed."""
@@ -66,6 +74,12 @@ class Report:
     """By split; under an empty name when there are none."""
     scores: Scores = field(default_factory=dict[str, Counter[float]])
     benchmarks: tuple[BenchmarkRecord, ...] = ()
+    semantic: SemanticSummary | None = None
+    """What was compared by meaning."""
+    neighbours: NeighboursRecord | None = None
+    """What was compared with the benchmarks' items by meaning."""
+    bought: Bought | None = None
+    """What was asked for."""
     notice: str = ""
     """One sentence when something came out otherwise than expected."""
 

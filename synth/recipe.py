@@ -289,25 +289,19 @@ def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recip
     teachers = dict(recipe.teachers)
     for text in overrides.teachers:
         name, _, rest = text.partition("=")
-        parts = rest.split(",")
-        if name not in teachers or len(parts) not in (2, 3):
+        if name not in teachers:
             names = ", ".join(teachers)
             message = f"--teacher {name}=...: write NAME=BASE_URL,MODEL[,KEY_VARIABLE], where NAME is one of {names}"
             raise RecipeError(message)
-        changed = {"base_url": parts[0], "model": parts[1], "key_variable": parts[2] if len(parts) == 3 else None}
-        try:
-            teachers[name], left_out = _moved(teachers[name], changed).fitted()
-            notes += [f"--teacher {name}: {one}." for one in left_out]
-        except ValidationError as error:
-            reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-            # the rest of the option stays unsaid: a key may have been typed where its variable's name belongs
-            raise RecipeError(f"--teacher {name}=...: {reason}") from None
+        moved = endpoint_of(rest, f"--teacher {name}=", teachers[name])
+        teachers[name], left_out = moved.fitted()
+        notes += [f"--teacher {name}: {one}." for one in left_out]
     if overrides.teachers:
         update["teachers"] = teachers
     if overrides.seeds:
         update["seeds"] = seeds.source_from_path(str(Path(overrides.seeds).absolute()))
     if overrides.budget:
-        update["budget"] = _changed(Caps, {**recipe.budget.model_dump(), **overrides.budget}, "--budget")
+        update["budget"] = caps_of({**recipe.budget.model_dump(), **overrides.budget})
     if overrides.accept_terms:
         update["accept_terms"] = [*recipe.accept_terms, *overrides.accept_terms]
     selection: dict[str, Any] = dict(overrides.selection or {})
@@ -321,12 +315,36 @@ def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recip
     return recipe.model_copy(update=update)
 
 
-def _moved(endpoint: Endpoint, changed: Mapping[str, Any]) -> Endpoint:
-    """An endpoint elsewhere: what its first host alone called for is found anew. Raises ValidationError."""
-    given = endpoint.model_dump(exclude_unset=True)
+def endpoint_of(text: str, option: str, like: Endpoint | None = None) -> Endpoint:
+    """The endpoint of `BASE_URL,MODEL` or `BASE_URL,MODEL,KEY_VARIABLE`, in all else `like` another one.
+
+    Raises RecipeError when it is none.
+    """
+    parts = text.split(",")
+    if len(parts) not in (2, 3):
+        raise RecipeError(
+            f"{option}...: write BASE_URL,MODEL[,KEY_VARIABLE], such as http://localhost:8000/v1,my-model."
+        )
+    changed = {"base_url": parts[0], "model": parts[1], "key_variable": parts[2] if len(parts) == 3 else None}
+    try:
+        return Endpoint.model_validate({**(_elsewhere(like) if like else {}), **changed})
+    except ValidationError as error:
+        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        # the rest of the option stays unsaid: a key may have been typed where its variable's name belongs
+        raise RecipeError(f"{option}...: {reason}") from None
+
+
+def _elsewhere(endpoint: Endpoint) -> dict[str, Any]:
+    """What stays of an endpoint that moves: not what its first host alone called for."""
+    given = endpoint.model_dump(exclude_unset=True, exclude={"profile"})
     if endpoint.structured == endpoint.known.structured[0]:
         given.pop("structured", None)
-    return Endpoint.model_validate({**given, "profile": "", **changed})
+    return given
+
+
+def caps_of(fields: Mapping[str, Any]) -> Caps:
+    """The caps of these names and values. Raises RecipeError for others."""
+    return _changed(Caps, fields, "--budget")
 
 
 def _changed(model: type[V], fields: Mapping[str, Any], option: str) -> V:

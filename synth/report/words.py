@@ -89,6 +89,7 @@ class Words:
     practice_teacher: str
     price_unknown: str
     scoring: str
+    by_meaning: str
     gates: str
     gates_saved: str
     pair_distribution: str
@@ -213,6 +214,7 @@ ENGLISH = Words(
     practice_teacher="practice teacher",
     price_unknown="not counted, price unknown:",
     scoring="scoring",
+    by_meaning="by meaning",
     gates="Duplicates",
     gates_saved="Up to {replies} replies{cost} were not bought, as {prompts} prompts had been dropped as duplicates. An estimate: what the other prompts asked for, on average.",
     pair_distribution="How alike the compared pairs were",
@@ -396,6 +398,7 @@ JAPANESE = Words(
     practice_teacher="練習用の教師",
     price_unknown="価格不明のため含まない：",
     scoring="採点",
+    by_meaning="意味の比較",
     gates="重複",
     gates_saved="重複として {prompts} 件のプロンプトを先に除いたため、最大でおよそ {replies} 件の応答{cost}を買わずに済みました。ほかのプロンプトの平均からの見積もりです。",
     pair_distribution="比べた組の類似度",
