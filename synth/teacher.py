@@ -171,7 +171,7 @@ class Teacher:
         if response_format is not None:
             body["response_format"] = response_format
         body.update(sampling.extra)
-        sent = orjson.dumps(body)
+        sent = bytes(memoryview(orjson.dumps(body)))  # the copy is as long as it looks, orjson's own 4 KB at least
         key = hashlib.sha256(b"\0".join([self.name.encode(), str(draw).encode(), self._salt.encode(), sent])).digest()
         if endpoint.base_url.startswith(OPENAI):  # its newer models refuse the older name
             body["max_completion_tokens"] = body.pop("max_tokens")
