@@ -28,18 +28,20 @@ async def arun(
     budget_usd: float | None = None,
     teachers: Sequence[str] = (),
     seeds: str = "",
+    accept_terms: Sequence[str] = (),
     accept_change: bool = False,
 ) -> Result:
     """Make the dataset of a recipe (a path, or what `load` returned) and return what came of it.
 
     `folder` is the run folder, `limit` the most seeds, `rows` the most rows, `budget_usd` the cap in dollars;
-    `teachers` are `NAME=BASE_URL,MODEL[,KEY_VARIABLE]`. They stand in for the recipe's own words.
+    `teachers` are `NAME=BASE_URL,MODEL[,KEY_VARIABLE]`. They stand in for the recipe's own words. `accept_terms` names
+    terms of teachers that restrict training on their output.
     `accept_change` lets a run go on whose recipe, templates or seeds were changed in a way that asks anew.
     Raises RecipeError, FolderError, and Fatal when a teacher cannot be opened; what stops a run later is in the
     result's `exit_code` and `message`.
     """
     options = _options(folder, limit, "limit", accept_change=accept_change)
-    loaded = await asyncio.to_thread(_loaded, recipe, teachers, seeds, budget_usd, rows)
+    loaded = await asyncio.to_thread(_loaded, recipe, teachers, seeds, budget_usd, rows, accept_terms)
     return await pipeline.run(loaded, options)
 
 
@@ -52,6 +54,7 @@ def run(
     budget_usd: float | None = None,
     teachers: Sequence[str] = (),
     seeds: str = "",
+    accept_terms: Sequence[str] = (),
     accept_change: bool = False,
 ) -> Result:
     """`arun`, waited for; works in a notebook cell too, where a loop is already running.
@@ -67,6 +70,7 @@ def run(
             budget_usd=budget_usd,
             teachers=teachers,
             seeds=seeds,
+            accept_terms=accept_terms,
             accept_change=accept_change,
         )
     )
@@ -80,13 +84,14 @@ def preview(
     budget_usd: float | None = None,
     teachers: Sequence[str] = (),
     seeds: str = "",
+    accept_terms: Sequence[str] = (),
 ) -> Result:
     """Ask for the first `n` seeds only and write no dataset; the replies are kept for the run.
 
     The result's `examples` and `rejections` hold what came of them. The rest is as in `arun`.
     """
     options = _options(folder, n, "n", write=False)
-    return _wait(pipeline.run(_loaded(recipe, teachers, seeds, budget_usd, None), options))
+    return _wait(pipeline.run(_loaded(recipe, teachers, seeds, budget_usd, None, accept_terms), options))
 
 
 def run_loop(work: Coroutine[Any, Any, T]) -> T:
@@ -113,9 +118,10 @@ def _loaded(
     seeds: str,
     budget_usd: float | None,
     rows: int | None,
+    accept_terms: Sequence[str],
 ) -> LoadedRecipe:
     named = (teachers,) if isinstance(teachers, str) else tuple(teachers)
-    overrides = Overrides(named, seeds, None if budget_usd is None else {"usd": budget_usd}, rows)
+    overrides = Overrides(named, seeds, None if budget_usd is None else {"usd": budget_usd}, rows, tuple(accept_terms))
     if not isinstance(recipe, LoadedRecipe):
         return load(recipe, overrides)
     return recipe if overrides == Overrides() else override(recipe, overrides)

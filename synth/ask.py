@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import BaseModel, JsonValue
 
@@ -61,6 +61,14 @@ class Ask(Protocol):
         """
         ...
 
+    async def found(self, path: str, fields: Mapping[str, JsonValue], *, teacher: str) -> tuple[Any, ...]:
+        """Send the named teacher a request with these fields at a path other than the chat's; what its reply holds.
+
+        That is a `measures.Token` for each token of the prompt at `/completions`, a float for each text at `/pooling`,
+        `/classify` and `/score`. Raises Rejected as `text` does.
+        """
+        ...
+
     async def schema(self, model: type[M], messages: Sequence[Message], *, teacher: str) -> M:
         """Ask the named teacher for an object of `model`, validated.
 
@@ -107,6 +115,11 @@ class UnitAsk:
     async def embed(self, texts: Sequence[str], *, teacher: str) -> list[Vector]:
         """Ask the named teacher for the vector of each text, in order."""
         return await embed(self.teachers[teacher], texts, self.unit)
+
+    async def found(self, path: str, fields: Mapping[str, JsonValue], *, teacher: str) -> tuple[Any, ...]:
+        """Send the named teacher a request at a path other than the chat's; what its reply holds."""
+        asked = self.teachers[teacher]
+        return (await asked.complete(asked.request_to(path, fields), self.unit)).found
 
     async def schema(self, model: type[M], messages: Sequence[Message], *, teacher: str) -> M:
         """Ask the named teacher for an object of `model`, validated; up the ladder while none fits."""

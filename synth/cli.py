@@ -54,6 +54,8 @@ def _overriding(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--budget", "caps", multiple=True, metavar="USD|NAME=VALUE",
                      help="Never use more: 20 (dollars), tokens=1e6, requests=500, hours=8, account=FILE."),
         click.option("--allow-unknown-price", is_flag=True, help="Go on under --budget where a price is not known."),
+        click.option("--accept-terms", multiple=True, metavar="NAME",
+                     help="Go on under these terms of a teacher's, such as openai."),
         click.option("--rows", type=click.IntRange(min=1), help="Stop when so many rows are there."),
     ]  # fmt: skip
     for option in reversed(options):
@@ -68,28 +70,14 @@ def _load(
     caps: tuple[str, ...],
     allow_unknown_price: bool,
     rows: int | None,
+    accept_terms: tuple[str, ...] = (),
     selection: Mapping[str, Any] | None = None,
 ) -> LoadedRecipe:
     from synth.recipe import Overrides, load
 
-    budget = dict(_cap(text) for text in caps) | ({"allow_unknown_price": True} if allow_unknown_price else {})
-    overrides: Overrides = Overrides(teachers, seeds, budget, rows, selection)
+    budget = commands.cap_fields(caps, allow_unknown_price=allow_unknown_price)
+    overrides: Overrides = Overrides(teachers, seeds, budget, rows, accept_terms, selection)
     return load(recipe, overrides)
-
-
-def _cap(text: str) -> tuple[str, int | float | str]:
-    """The name and value of one --budget: dollars, or NAME=VALUE."""
-    name, _, value = text.rpartition("=")
-    name = name or "usd"
-    if name == "account":
-        if not value:
-            raise click.BadParameter("account= names no file; write account=FILE", param_hint="--budget")
-        return name, value
-    try:
-        number = float(value)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a number", param_hint="--budget") from None
-    return name, int(number) if number.is_integer() else number
 
 
 def _dollars(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
@@ -279,6 +267,16 @@ def practice(port: int, host: str, faults: str, key: str | None) -> int:
     from synth import console
 
     return console.practice(host, port, faults, key)
+
+
+@command.command(short_help="Say what is known of the hosts that people ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def hosts(as_json: bool) -> int:
+    """Say what is known of the hosts that people ask: where they are, and what they take."""
+    from synth import console
+
+    console.hosts(as_json=as_json)
+    return 0
 
 
 @command.command()

@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from synth.asking import Desk
+    from synth.endpoint import Endpoint
+    from synth.halt import Halt
+    from synth.parts import Report
+
+
+def _cap(text: str) -> tuple[str, int | float | str]:
+    """The name and value of one --budget: dollars, or NAME=VALUE."""
+    name, _, value = text.rpartition("=")
+    name = name or "usd"
+    if name == "account":
+        if not value:
+            raise click.BadParameter("account= names no file; write account=FILE", param_hint="--budget")
+        return name, value
+    try:
+        number = float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a number", param_hint="--budget") from None
+    return name, int(number) if number.is_integer() else number
+
+
+def cap_fields(texts: tuple[str, ...], *, allow_unknown_price: bool) -> dict[str, Any]:
+    """The caps that --budget names, and whether an unknown price is no matter."""
+    return dict(_cap(text) for text in texts) | ({"allow_unknown_price": True} if allow_unknown_price else {})
 
 
 def _on_files(by: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -34,12 +60,35 @@ def _on_files(by: bool = True) -> Callable[[Callable[..., Any]], Callable[..., A
     return decorate
 
 
+def _asking(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The arguments of those that may ask an embedder."""
+    options = [
+        click.option("--semantic", metavar="URL,MODEL[,KEY_VARIABLE]", callback=_endpoint,
+                     help="Compare by meaning too, with the vectors of this embeddings endpoint."),
+        click.option("--run", "folder", default="runs/vectors", show_default=True, metavar="FOLDER",
+                     type=click.Path(path_type=Path), help="Where all that comes is kept: nothing is bought twice."),
+        click.option("--budget", "caps", multiple=True, metavar="USD|NAME=VALUE",
+                     help="Never use more: 20 (dollars), tokens=1e6, requests=500, hours=8, account=FILE."),
+        click.option("--allow-unknown-price", is_flag=True, help="Go on under --budget where a price is not known."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _endpoint(_: click.Context, parameter: click.Parameter, value: str | None) -> Endpoint | None:
+    from synth.recipe import endpoint_of
+
+    return None if value is None else endpoint_of(value, f"{parameter.opts[0]} ")
+
+
 @click.command(short_help="Remove rows of files that repeat an earlier one.")
 @_on_files()
 @click.option("--exact", is_flag=True, help="Only texts that are equal but for width, case, blanks and punctuation.")
 @click.option("--threshold", type=click.FloatRange(0, 1, min_open=True), metavar="SHARE",
               help="Share of n-grams in common that makes a twin; by script and length unless given.")  # fmt: skip
 @click.option("--novel-against", "known", multiple=True, metavar="NAME", help="Also remove what this data holds.")
+@_asking
 def dedupe(
     files: tuple[Path, ...],
     out: Path | None,
@@ -48,14 +97,49 @@ def dedupe(
     exact: bool,
     threshold: float | None,
     known: tuple[str, ...],
+    semantic: Endpoint | None,
+    **asking: Any,
 ) -> int:
     """Remove rows of FILES that say the same as an earlier one. Other numbers make another question."""
     from synth import console, parts
-    from synth.dedupe import Dedupe
+    from synth.dedupe import Dedupe, Semantic
 
     settings = Dedupe(by=by, near=not exact, threshold=threshold)
-    console.sifted(parts.sift(files, out, parts.deduping(settings, known), by), out, as_json=as_json)
+    if semantic is None:
+        report = parts.sift(files, out, parts.deduping(settings, known), by)
+    else:
+        from synth import parts_by_meaning
+
+        settings = settings.model_copy(update={"semantic": Semantic(embedder=parts_by_meaning.EMBEDDER)})
+        report = _asked(
+            {parts_by_meaning.EMBEDDER: semantic},
+            lambda desk: parts_by_meaning.dedupe(files, out, settings, known, desk),
+            **asking,
+        )
+    console.sifted(report, out, as_json=as_json)
     return 0
+
+
+def _asked(
+    endpoints: Mapping[str, Endpoint],
+    work: Callable[[Desk], Coroutine[Any, Any, Report]],
+    *,
+    folder: Path,
+    caps: tuple[str, ...],
+    allow_unknown_price: bool,
+) -> Report:
+    """What comes of work that asks."""
+    from synth import console
+    from synth.asking import desk
+    from synth.recipe import caps_of
+
+    most = caps_of(cap_fields(caps, allow_unknown_price=allow_unknown_price))
+
+    async def asked(halt: Halt) -> Report:
+        async with desk(folder, endpoints, most, halt) as opened:
+            return await work(opened)
+
+    return console.heeding(asked)
 
 
 @click.command(short_help="Remove rows of files that hold an item of a benchmark.")
@@ -64,17 +148,36 @@ def dedupe(
               help="A benchmark: a file, or hub:OWNER/NAME[/CONFIGURATION][@SPLIT].")  # fmt: skip
 @click.option("--field", default="", metavar="COLUMN",
               help="The benchmarks' column; a number for tables without a header.")  # fmt: skip
+@click.option("--judge", metavar="URL,MODEL[,KEY_VARIABLE]", callback=_endpoint,
+              help="With --semantic: who decides about what is only like an item.")  # fmt: skip
+@_asking
 def decontaminate(
-    files: tuple[Path, ...], out: Path | None, as_json: bool, by: str, against: tuple[str, ...], field: str
+    files: tuple[Path, ...],
+    out: Path | None,
+    as_json: bool,
+    by: str,
+    against: tuple[str, ...],
+    field: str,
+    judge: Endpoint | None,
+    semantic: Endpoint | None,
+    **asking: Any,
 ) -> int:
     """Remove rows of FILES that hold an item of a benchmark, also re-spaced, lightly edited or with other numbers."""
     from synth import console, parts
     from synth.named import benchmarks
 
+    if judge is not None and semantic is None:
+        raise click.UsageError("--judge decides about what --semantic finds; name an embeddings endpoint with it.")
     index = benchmarks(against, Path(), field)
-    hits: Counter[str] = Counter()
-    report = parts.sift(files, out, parts.decontaminating(index, by, hits), by)
-    report.benchmarks = index.record(hits)
+    if semantic is None:
+        hits: Counter[str] = Counter()
+        report = parts.sift(files, out, parts.decontaminating(index, by, hits), by)
+        report.benchmarks = index.record(hits)
+    else:
+        from synth import parts_by_meaning
+
+        endpoints = {parts_by_meaning.EMBEDDER: semantic} | ({parts_by_meaning.JUDGE: judge} if judge else {})
+        report = _asked(endpoints, lambda desk: parts_by_meaning.decontaminate(files, out, index, by, desk), **asking)
     console.sifted(report, out, as_json=as_json)
     return 0
 

@@ -10,14 +10,14 @@ import sqlite3
 import sys
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from rich.console import Console, Group
@@ -33,6 +33,7 @@ from synth.backends.practice import PRACTICE_MODELS
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
 from synth.budget import Caps, standing, usd
+from synth.dedupe import SemanticSummary
 from synth.endpoint import Endpoint
 from synth.errors import FolderError, Interrupted
 from synth.halt import Halt
@@ -41,11 +42,15 @@ from synth.manifest import Manifest, read_manifest
 from synth.parts import Report
 from synth.pipeline import Options, Result
 from synth.prices import tariff
+from synth.profiles import named
 from synth.progress import Progress
 from synth.recipe import LoadedRecipe
 from synth.store import connect, examine, read_ledger, read_spent, readable
+from synth.terms import sentence, terms_of
 from synth.text import visible
 from synth.types import Message, Request, Spend
+
+T = TypeVar("T")
 
 WAITING = "requests wait for reservations to settle: the budget is nearly used, the provider is not the limit"
 PLAIN_EVERY_S = 5.0
@@ -61,6 +66,7 @@ SQLITE_NOTE = (
 PRACTICE = "[yellow]Practice data:[/] exercises of synth's practice teacher, not of a language model."
 OPTIONAL = {
     "pyarrow": "parquet",
+    "model2vec": "embed",
     "genai-prices": "prices",
     "datasets": "hub",
     "huggingface_hub": "hub",
@@ -86,6 +92,7 @@ _err = _Console(stderr=True, highlight=False)
 def checked(loaded: LoadedRecipe, count: int, refused: Counter[str], *, as_json: bool) -> None:
     """Say that a recipe is sound and what it would do."""
     recipe = loaded.recipe
+    _noted(loaded)
     if as_json:
         repeated = refused.pop("repeated_seed", 0)
         said = {"recipe": recipe.name, "seeds": count, "repeated": repeated, "refused": refused}
@@ -102,6 +109,8 @@ def checked(loaded: LoadedRecipe, count: int, refused: Counter[str], *, as_json:
                 f"not max_in_flight {endpoint.limits.max_in_flight:,}",
                 soft_wrap=True,
             )
+        for one in terms_of(endpoint):
+            _out.print(f"        terms: {one.verdict.replace('_', ' ')}: {sentence(one)}", soft_wrap=True, markup=False)
     for stage in recipe.stages:
         checks = ", ".join(validator.kind for validator in stage.validators) or "none"
         scores = ", ".join(scorer.name for scorer in stage.scorers) or "none"
@@ -110,6 +119,12 @@ def checked(loaded: LoadedRecipe, count: int, refused: Counter[str], *, as_json:
         _out.print(f"    stage {stage.name}: {stage.generator.kind}{draws}; checks {checks}; scores {scores}")
     if recipe.license is None:
         _out.print("    no licence is given, so the result cannot be published")
+
+
+def _noted(loaded: LoadedRecipe) -> None:
+    """Say on standard error what the user should know before the run."""
+    for note in loaded.notes:
+        _err.print(visible(note), style="yellow", markup=False, soft_wrap=True)
 
 
 def _priced(endpoint: Endpoint) -> str:
@@ -133,6 +148,7 @@ def _held_at_once(endpoint: Endpoint, caps: Caps) -> int:
 
 def run(loaded: LoadedRecipe, options: Options) -> int:
     """Run (or export) with live progress, and say what came of it."""
+    _noted(loaded)
     result = _watched(loaded, options)
     manifest = result.manifest
     _summary(manifest)
@@ -152,6 +168,7 @@ def run(loaded: LoadedRecipe, options: Options) -> int:
 
 def preview(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
     """Run on a few seeds and show rows and rejections."""
+    _noted(loaded)
     result = _watched(loaded, options)
     if as_json:
         _json(
@@ -311,6 +328,10 @@ def sifted(report: Report, out: Path | None, *, as_json: bool) -> None:
         splits = {name: count for name, count in report.kept.items() if name}
         kept = {"rows": report.rows, "kept": report.kept.total(), "splits": splits, "removed": report.removed}
         more = {"benchmarks": [one.model_dump() for one in report.benchmarks], "notice": report.notice}
+        if report.bought is not None:
+            found = {"semantic": report.semantic, "neighbours": report.neighbours}
+            more |= {name: one.model_dump() for name, one in found.items() if one is not None}
+            more["bought"] = report.bought._asdict()
         _json({**kept, **more, "scores": report.scores, "out": None if out is None else str(out)})
         return
     splits = ", ".join(f"{name} {count:,}" for name, count in report.kept.items() if name)
@@ -327,10 +348,37 @@ def sifted(report: Report, out: Path | None, *, as_json: bool) -> None:
         _out.print(f"{name}: mean {mean:.3f} of {counts.total():,} rows   {values}", markup=False, soft_wrap=True)
     for benchmark in report.benchmarks:
         _out.print(f"{benchmark.name}: {benchmark}", markup=False, soft_wrap=True)
+    if report.semantic is not None:
+        _meanings(report.semantic)
+    if report.neighbours is not None:
+        near = report.neighbours
+        _out.print(
+            f"by meaning: {near.compared:,} texts compared with {near.items:,} items, {near.refused:,} refused, "
+            f"{near.cleared:,} cleared (a judge decides from {near.grey_from} on, else {near.near_from} is refused)",
+            soft_wrap=True,
+        )
+    if report.bought is not None:
+        vectors, requests, microusd = report.bought
+        _out.print(f"bought {vectors:,} vectors with {requests:,} requests for {usd(microusd)}")
     if report.notice:
         _err.print(report.notice, style="yellow", markup=False, soft_wrap=True)
     if out is not None:
         _out.print(f"written to {out}", markup=False, soft_wrap=True)
+
+
+def _meanings(found: SemanticSummary) -> None:
+    """From which similarity on texts mean the same, by script."""
+    for one in found.scripts:
+        pairs, usual = one.texts * (one.texts - 1) // 2, one.exceeded_by_one_in_thousand or 0
+        _out.print(
+            f"by meaning, {one.script}: the same from {one.threshold:.3f} on; of {pairs:,} pairs drawn at random one "
+            f"in a thousand exceeds {usual:.3f}",
+            soft_wrap=True,
+        )
+    if found.uncompared:
+        _out.print(f"not compared by meaning: {found.uncompared:,} rows without a vector, or of a script with too few")
+    if found.unremembered:
+        _out.print(f"not remembered, for want of room: {found.unremembered:,} rows")
 
 
 def practice(host: str, port: int, faults: str, key: str | None) -> int:
@@ -350,6 +398,20 @@ def practice(host: str, port: int, faults: str, key: str | None) -> int:
     except KeyboardInterrupt:
         pass
     return 0
+
+
+def hosts(*, as_json: bool) -> None:
+    """Say what is known of every host."""
+    if as_json:
+        _json({name: known.model_dump(mode="json", exclude_defaults=True) for name, known in named().items()})
+        return
+    table = _table("profile", "host", "key", "objects", "not taken")
+    for name, known in named().items():
+        unfit = [*known.refused, *known.ignored]
+        some = sorted({field for rule in known.models for field in (*rule.refused, *rule.ignored)})
+        not_taken = ", ".join([*unfit, *([f"by some models: {', '.join(some)}"] if some else [])])
+        table.add_row(name, "\n".join(known.hosts), known.key_variable, known.structured[0], not_taken)
+    _out.print(table)
 
 
 def account(file: Path, total_usd: float | None, folder: Path | None, *, as_json: bool) -> None:
@@ -453,6 +515,20 @@ def _watched(loaded: LoadedRecipe, options: Options) -> Result:
 
     try:
         return run_loop(watched())
+    except asyncio.CancelledError:
+        raise Interrupted("Stopped by Ctrl-C; what had come is kept. Run again to go on.") from None
+
+
+def heeding(work: Callable[[Halt], Coroutine[Any, Any, T]]) -> T:
+    """Do work that asks, heeding signals. What came is kept in every case."""
+
+    async def heeded() -> T:
+        halt = Halt()
+        with _signals(asyncio.get_running_loop(), halt):
+            return await work(halt)
+
+    try:
+        return run_loop(heeded())
     except asyncio.CancelledError:
         raise Interrupted("Stopped by Ctrl-C; what had come is kept. Run again to go on.") from None
 

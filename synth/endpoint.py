@@ -6,7 +6,7 @@ import ipaddress
 import os
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
@@ -14,17 +14,21 @@ from pydantic import AfterValidator, Field, JsonValue, field_validator, model_va
 from synth.errors import Fatal
 from synth.price_table import listed
 from synth.prices import FREE, Price
+from synth.profiles import UNKNOWN, Profile, Structured, named, profile_of
 from synth.types import Value
 
 PRACTICE = "practice:"
 REPLAY = "replay:"
+LOCAL = "local:"
+HERE = (PRACTICE, REPLAY, LOCAL)
+"""What is answered in this process, or by a server that it starts."""
 PRACTICE_KINDS = ("", "usual", "faultless", "held_out", "unhealthy")
 
 
 def _base_url(url: str) -> str:
     if url.startswith(PRACTICE) and url.removeprefix(PRACTICE) not in PRACTICE_KINDS:
         raise ValueError(f"{url!r} is not one of practice:, practice:faultless, practice:held_out, practice:unhealthy")
-    if url.startswith((PRACTICE, REPLAY)):
+    if url.startswith(HERE):
         return url
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -84,6 +88,16 @@ class Sampling(Value):
     extra: dict[str, JsonValue] = {}
     """Fields of the request body that only this server knows, such as `chat_template_kwargs`."""
 
+    def wire(self) -> dict[str, JsonValue]:
+        """What of it a request carries besides its cap, by the names of the protocol; of the seed the first draw's."""
+        own: dict[str, JsonValue] = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "seed": self.seed,
+            "stop": list[JsonValue](self.stop) or None,
+        }
+        return {**{name: value for name, value in own.items() if value is not None}, **self.extra}
+
     @field_validator("extra")
     @classmethod
     def _extra(cls, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -120,11 +134,15 @@ class Endpoint(Value):
 
     model: str = Field(min_length=1)
     base_url: BaseUrl
-    """`https://host/v1`; `practice:` for the embedded practice teacher; `replay:PATH` for recorded replies."""
+    """`https://host/v1`; `practice:` for the embedded practice teacher; `replay:PATH` for recorded replies;
+    `local:PATH` for a static embedding model in a folder, which needs `synth[embed]`."""
     key_variable: KeyVariable = None
     """The NAME of the environment variable that holds the API key."""
-    structured: Literal["json_schema", "json_object", "prompt"] = "json_schema"
-    """How a schema is asked for: enforced by the server, JSON mode, or by words in the prompt."""
+    profile: str = ""
+    """What the host is, such as `azure` or `vllm`, when its address does not tell; `synth hosts` lists them."""
+    structured: Structured = "json_schema"
+    """How a schema is asked for: enforced by the server, JSON mode, or by words in the prompt. Unless given, the best
+    way that the host is known to take."""
     extractor: str = ""
     """Another teacher, cheap or bound by a grammar, that puts what this one answers freely into the schema."""
     fallback: str = ""
@@ -147,7 +165,14 @@ class Endpoint(Value):
     @property
     def queues_silently(self) -> bool:
         """Whether more requests than it can serve wait in its own queue: true of servers one runs oneself."""
-        return not self.base_url.startswith((PRACTICE, REPLAY)) and is_private(self.base_url)
+        return not self.base_url.startswith(HERE) and is_private(self.base_url)
+
+    @field_validator("profile")
+    @classmethod
+    def _profile(cls, name: str) -> str:
+        if name and name not in named():
+            raise ValueError(f"there is no profile {name!r}; there are {', '.join(named())}")
+        return name
 
     @model_validator(mode="after")
     def _key_stays_secret(self) -> Endpoint:
@@ -167,10 +192,35 @@ class Endpoint(Value):
 
     @property
     def host(self) -> str:
-        """The host, or `practice` or `replay`."""
-        if self.base_url.startswith((PRACTICE, REPLAY)):
+        """The host, or `practice`, `replay` or `local`."""
+        if self.base_url.startswith(HERE):
             return self.base_url.split(":", 1)[0]
         return urlsplit(self.base_url).netloc
+
+    @property
+    def known(self) -> Profile:
+        """What is known of the host."""
+        if self.profile:
+            return named()[self.profile]
+        return UNKNOWN if self.base_url.startswith((PRACTICE, REPLAY)) else profile_of(self.base_url)
+
+    def filled(self) -> Endpoint:
+        """The endpoint with what its host asks for where nothing is given."""
+        changes: dict[str, Any] = {}
+        if "structured" not in self.model_fields_set:
+            changes["structured"] = self.known.structured[0]
+        if self.known.deadline_s is not None and "deadline_s" not in self.limits.model_fields_set:
+            changes["limits"] = self.limits.model_copy(update={"deadline_s": self.known.deadline_s})
+        return self.model_copy(update=changes)
+
+    def fitted(self) -> tuple[Endpoint, list[str]]:
+        """The endpoint without what its host does not take of the sampling, and why each part was left out."""
+        objections = list(self.known.objections(self.model, self.sampling.wire()))
+        left = {name for name, _ in objections}
+        fields = self.sampling.model_dump(exclude=left & set(Sampling.model_fields), exclude_unset=True)
+        fields["extra"] = {name: value for name, value in self.sampling.extra.items() if name not in left}
+        changed = self.model_copy(update={"sampling": Sampling.model_validate(fields)})
+        return changed, [f"{name} is left out: {why}" for name, why in objections]
 
     def known_price(self) -> Price | None:
         """The price to reckon with: the recipe's; nothing on one's own machines; the price table's; or unknown (None).
@@ -183,7 +233,7 @@ class Endpoint(Value):
         return found[0] if all(price == found[0] for price in found) else None
 
     def _host_price(self) -> Price | None:
-        if self.base_url.startswith((PRACTICE, REPLAY)) or is_private(self.base_url):
+        if self.base_url.startswith(HERE) or is_private(self.base_url):
             return FREE
         return listed(self.base_url, self.model, datetime.now(UTC).date())
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from synth.endpoint import Endpoint
 from synth.replies import KEY, MODEL, MONEY
-from synth.types import CHAT, EMBEDDINGS, Outcome
+from synth.types import CHAT, CLASSIFY, COMPLETIONS, EMBEDDINGS, POOLING, SCORE, Outcome
 
 NO_ANSWER = (200, 404, 405, 501, 505)
 ANSWERS = {
     CHAT: ("chat completions", "base_url usually ends in /v1."),
     EMBEDDINGS: ("embeddings", "name a server of them."),
+    COMPLETIONS: ("log-probabilities of prompts", "name a server that gives them with `echo`, such as vLLM."),
+    **dict.fromkeys(
+        (POOLING, CLASSIFY, SCORE),
+        ("rewards", "name a server of a reward model, such as `vllm serve --runner pooling`."),
+    ),
 }
 UNFIT = {
     "json_schema": "write structured: prompt (or json_object) for it, as its server seems to ignore JSON schemas.",
@@ -28,7 +33,9 @@ def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str, path:
         return f"{where} says the account has no money left: {said}"
     if outcome.status in (401, 403) or KEY.search(said):
         variable = endpoint.key_variable
-        mend = f"check the key in {variable}" if variable else "name the key's environment variable in key_variable"
+        such = f", such as {endpoint.known.key_variable}" if endpoint.known.key_variable else ""
+        unnamed = f"name the key's environment variable in key_variable{such}"
+        mend = f"check the key in {variable}" if variable else unnamed
         return f"{where} refused the request ({said}); {mend}."
     if 300 <= outcome.status < 400:
         target = outcome.headers.get("location", "another address")

@@ -31,12 +31,15 @@ from synth.endpoint import Endpoint
 from synth.errors import RecipeError
 from synth.recipe import LoadedRecipe, Recipe, Stage
 from synth.replies import read
+from synth.scorers import ASKING
 from synth.store import Store
+from synth.terms import Acceptance, terms_of
 from synth.types import Message, Value
 from synth.yaml_places import dotted
 
 NOTE = "fingerprint"
 CHANGES = "changes"
+TERMS = "terms"
 ANSWERED = ("ok", "reused")
 SALT = "--fresh"
 SHOWN_CHANGES = 5
@@ -103,6 +106,22 @@ async def hold_to(store: Store, now: Fingerprint, when: str, *, accept: bool) ->
     await store.note(NOTE, json.dumps({**now, "seeds": seeds}, ensure_ascii=False))
 
 
+async def note_acceptance(store: Store, recipe: Recipe, when: str) -> None:
+    """Keep under which restricting terms the run goes on; the first time counts."""
+    known = accepted_terms(store)
+    had = {(one.id, one.read) for one in known}
+    said = {one.id: one for endpoint in recipe.teachers.values() for one in terms_of(endpoint)}
+    new = [one for one in said.values() if one.verdict == "restricted" and (one.id, one.read) not in had]
+    if new:
+        every = [*known, *(Acceptance(id=one.id, read=one.read, accepted=when) for one in new)]
+        await store.note(TERMS, json.dumps([one.model_dump(mode="json") for one in every]))
+
+
+def accepted_terms(store: Store) -> tuple[Acceptance, ...]:
+    """The terms under which the run in this store went on, oldest first."""
+    return tuple(Acceptance.model_validate(one) for one in json.loads(store.meta(TERMS) or "[]"))
+
+
 def accepted(store: Store) -> tuple[Change, ...]:
     """The changes that were accepted in this folder, oldest first."""
     return tuple(Change.model_validate(change) for change in json.loads(store.meta(CHANGES) or "[]"))
@@ -134,7 +153,7 @@ def _asked(endpoint: Endpoint) -> JsonValue:
 
 
 def _asking(stage: Stage) -> JsonValue:
-    scorers = [scorer.model_dump(mode="json") for scorer in stage.scorers if scorer.template_files()]
+    scorers = [scorer.model_dump(mode="json") for scorer in stage.scorers if isinstance(scorer, ASKING)]
     return {"generator": stage.generator.model_dump(mode="json"), "scorers": cast("list[JsonValue]", scorers)}
 
 

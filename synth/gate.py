@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from synth.dedupe import TWIN_REASONS, text_of
+from synth.dedupe import TWIN_REASONS, Match, text_of
 from synth.errors import Rejected, TeacherError
 from synth.named import KNOWN
 from synth.recipe import Stage
@@ -15,9 +16,6 @@ from synth.types import Rejection, Sample, Seed
 
 if TYPE_CHECKING:
     from synth.line import Line
-
-HELD_FOR_MEANING = 300
-"""Samples of a stage that wait at its gate until the threshold of what means the same is found from them."""
 
 
 class Work(NamedTuple):
@@ -31,6 +29,14 @@ class Work(NamedTuple):
     """Whether no other draw of the same parent follows."""
 
 
+class Group(NamedTuple):
+    """The samples of one unit that are no twins by their letters."""
+
+    id: str
+    """Of the unit."""
+    samples: list[Sample]
+
+
 Results = list[Sample | Rejection]
 Drawn = list[tuple[Work, Results | TeacherError]]
 """What came of the draws of one parent."""
@@ -39,15 +45,14 @@ Drawn = list[tuple[Work, Results | TeacherError]]
 class Gate:
     """Lets samples through in id order and keeps twins back: the first id wins."""
 
-    def __init__(self, line: Line, stage: Stage, out: Channel[Sample]) -> None:
+    def __init__(self, line: Line, stage: Stage, out: Channel[Sample], *, is_last: bool) -> None:
         self.out = out
+        self._is_last = is_last
+        """Whether what it lets through is accepted by the stage."""
         self._line = line
         self._stage = stage
         self._screen = line.screen
         self._twins = line.screen.twins.get(stage.name)
-        self._meanings = line.screen.meanings.get(stage.name)
-        self._held: Drawn = []
-        """What came first, while the threshold of what means the same is not known."""
         self._quota = stage.dedupe is not None and stage.dedupe.per_seed is not None
         self._text_of = text_of("question" if stage.dedupe is None else stage.dedupe.by)
         self._count = line.progress.stages[stage.name]
@@ -61,16 +66,11 @@ class Gate:
     async def call_back(self, refused: Rejection) -> None:
         """Pass a sample on that was kept back before."""
         if refused.sample is not None:
-            self._count.accepted += not self._stage.scorers
+            self._count.accepted += self._is_last
             await self.out.put(refused.sample)
 
     async def let_through(self, work: Work, results: Results | TeacherError) -> None:
         """Pass on what came of one unit."""
-        if self._meanings is not None and not self._meanings.is_open and samples_of(results):
-            self._held.append((work, results))
-            if sum(len(samples_of(made)) for _, made in self._held) >= HELD_FOR_MEANING:
-                await self.release()
-            return
         self._count.units += 1
         if self._first:
             self._line.progress.seeds_done += work.last
@@ -81,25 +81,13 @@ class Gate:
             self._line.idle = 0
         for result in results:
             kept = self._checked(result) if isinstance(result, Sample) else result
-            if self._meanings is not None:
-                self._meanings.vectors.pop(result.id, None)
             self._count.drafts += 1
             if isinstance(kept, Rejection):
                 self._count.rejected[kept.reason] += 1
                 self._line.outcomes.reject(kept)
             else:
-                self._count.accepted += not self._stage.scorers
+                self._count.accepted += self._is_last
                 await self.out.put(kept)
-
-    async def release(self) -> None:
-        """Find the threshold of what means the same from what was held for it, and pass that on."""
-        if self._meanings is None or self._meanings.is_open:
-            return
-        samples = [one for _, results in self._held for one in samples_of(results)]
-        self._meanings.calibrate([(one.id, self._text_of(one)) for one in samples])
-        held, self._held = self._held, []
-        for work, results in held:
-            await self.let_through(work, results)
 
     def _checked(self, sample: Sample) -> Sample | Rejection:
         if self._screen.benchmarks is not None:
@@ -112,16 +100,11 @@ class Gate:
         if self._quota and self._screen.is_full(self._stage.name, sample.seed_id):
             return sample.refused(SEED_FULL, f"seed {sample.seed_id} has brought enough")
         match = self._twins.add_batch([sample.id], [self._text_of(sample)])[0]
-        if match is None and self._meanings is not None:
-            match = self._meanings.add(sample.id, self._text_of(sample))
         if match is None:
             if self._quota:
-                self._screen.count(self._stage.name, sample.seed_id)
+                self._screen.count(self._stage.name, sample.seed_id, 1)
             return sample
-        known = match.twin_id.startswith(KNOWN)
-        twin = match.twin_id.removeprefix(KNOWN)
-        refused = sample.refused(NOT_NOVEL if known else TWIN_REASONS[match.kind], f"of {twin}")
-        return replace(refused, twin_id=twin, similarity=match.similarity)
+        return refused_as(match, sample)
 
 
 @dataclass(slots=True)
@@ -148,6 +131,23 @@ class Scored:
                 await self.out.put(result)
 
 
-def samples_of(results: Results | TeacherError) -> list[Sample]:
-    """The samples among what came of a unit."""
-    return [] if isinstance(results, TeacherError) else [one for one in results if isinstance(one, Sample)]
+def refused_as(match: Match, sample: Sample) -> Rejection:
+    """A sample that says what another one said before."""
+    known = match.twin_id.startswith(KNOWN)
+    twin = match.twin_id.removeprefix(KNOWN)
+    refused = sample.refused(NOT_NOVEL if known else TWIN_REASONS[match.kind], f"of {twin}")
+    return replace(refused, twin_id=twin, similarity=match.similarity)
+
+
+async def grouped(samples: AsyncIterator[Sample]) -> AsyncIterator[Group]:
+    """The samples of one unit together, as they follow each other."""
+    group = Group("", [])
+    async for sample in samples:
+        unit = sample.id.rpartition("/")[0]
+        if unit != group.id:
+            if group.samples:
+                yield group
+            group = Group(unit, [])
+        group.samples.append(sample)
+    if group.samples:
+        yield group

@@ -8,13 +8,13 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from synth.agreement import PASS_RATE, Adaptive, Draw, pass_rate, still_needed
 from synth.answers import final_answer
 from synth.ask import ANEW_DRAWS, RAISED_CAP, TURN_DRAWS, UnitAsk
 from synth.errors import Fatal, FolderError, Interrupted, Rejected, TeacherError, Transient
-from synth.gate import Drawn, Gate, Results, Scored, Work
+from synth.gate import Drawn, Gate, Group, Results, Scored, Work, grouped
 from synth.halt import Halt
 from synth.outcomes import Outcomes
 from synth.progress import Progress
@@ -27,7 +27,11 @@ from synth.teacher import Teacher, Unit
 from synth.templates import Templates
 from synth.types import Draft, Fields, Rejection, Sample, Score, Seed
 
+if TYPE_CHECKING:
+    from synth.nearness import Nearness
+
 T = TypeVar("T")
+W = TypeVar("W", Work, Group)
 
 SEED_BATCH = 256
 WINDOW_PER_ROW = 2
@@ -109,8 +113,11 @@ class Line:
         out: Channel[Sample],
         called: Sequence[Rejection],
     ) -> None:
-        """One stage: its two steps run side by side, with the ordered gate between them."""
-        gate = Gate(self, stage, out if not stage.scorers else Channel(self.window))
+        """One stage: its steps run side by side, with the ordered gate after the first."""
+        passed: Channel[Sample] = out if not stage.scorers else Channel(self.window)
+        near = self._nearness(index, stage, passed, called)
+        is_last = near is None and not stage.scorers
+        gate = Gate(self, stage, passed if near is None else Channel(self.window), is_last=is_last)
 
         async def generate() -> None:
             rule = stage.draws
@@ -121,21 +128,37 @@ class Line:
                 await in_order(units, lambda work: self._draw(index, stage, rule, work), gate.let_all, self.window)
             else:
                 await in_order(units, lambda work: self._generate(index, stage, work), gate.let_through, self.window)
-            await gate.release()
             for refused in called:
                 await gate.call_back(refused)
             await gate.out.put(None)
 
+        async def look(near: Nearness) -> None:
+            groups = grouped(aiter(gate.out))
+            if late := self.store.passed_over(near.step):
+                groups = _late_last(groups, late)
+            await in_order(groups, near.look, near.hand_on, self.window)
+            await near.end()
+
         async def score() -> None:
             step = f"{stage.name}:score"
-            units = _as_work(aiter(gate.out))
+            units = _as_work(aiter(passed))
             if late := self.store.passed_over(step):
                 units = _late_last(units, late)
             gather = Scored(self, stage, step, out)
             await in_order(units, lambda work: self._score(index, stage, work), gather.hand_on, self.window)
             await out.put(None)
 
-        await together(generate(), *([score()] if stage.scorers else []))
+        await together(
+            generate(), *([] if near is None else [look(near), near.compare()]), *([score()] if stage.scorers else [])
+        )
+
+    def _nearness(self, index: int, stage: Stage, out: Channel[Sample], called: Sequence[Rejection]) -> Nearness | None:
+        """The step that compares by meaning, where the recipe wants it."""
+        if self.screen.neighbours is None and stage.name not in self.screen.meanings:
+            return None
+        from synth.nearness import Nearness  # numpy takes a tenth of a second
+
+        return Nearness(self, index, stage, out, called)
 
     async def _generate(self, index: int, stage: Stage, work: Work) -> Results | TeacherError:
         unit = Unit(stage.name, work.id, -2 * index, work.draw)
@@ -161,12 +184,7 @@ class Line:
                 made = [self._validated(stage, sample) for sample in samples]
             anew = _anew(stage, ask, made) if stage.ask_again else None
             if anew is None:
-                if self.screen.neighbours is None and stage.name not in self.screen.meanings:
-                    return [*refused, *made]
-                try:
-                    return await self.screen.by_meaning(stage, [*refused, *made], ask)
-                except TeacherError as error:
-                    return error
+                return [*refused, *made]
             refused += [replace(result, id=f"{result.id}~{_times_anew(anew)}") for result in made]
             ask = anew
 
@@ -390,9 +408,9 @@ async def _as_work(samples: AsyncIterator[Sample]) -> AsyncIterator[Work]:
         yield Work(sample.id, sample.draw, sample, sample.seed_id)
 
 
-async def _late_last(units: AsyncIterator[Work], late: Mapping[str, int]) -> AsyncIterator[Work]:
+async def _late_last(units: AsyncIterator[W], late: Mapping[str, int]) -> AsyncIterator[W]:
     """Units that an earlier run went on without come after the others, in the order they were passed over."""
-    held: list[tuple[int, str, Work]] = []
+    held: list[tuple[int, str, W]] = []
     async for work in units:
         if work.id in late:
             held.append((late[work.id], work.id, work))

@@ -29,12 +29,12 @@ from synth.fingerprint import Change
 from synth.judges import JudgeRecord
 from synth.savings import Saved
 from synth.store import Ledger
+from synth.terms import UNKNOWN, Acceptance, Terms, Verdict, terms_of, verdict_of
 from synth.types import Spend, Value
 
 SCHEMA_VERSION = 1
 
 State = Literal["complete", "stopped_by_budget", "interrupted", "failed", "partial"]
-UNKNOWN = "unknown"
 
 
 class Versions(Value):
@@ -89,8 +89,10 @@ class TeacherRecord(Value):
     """None: unknown."""
     is_practice: bool
     """Whether the practice teacher answered: embedded, over HTTP under its model's name, or recorded."""
-    terms: str = UNKNOWN
-    """What the provider's terms said about training on its output, and when they were read."""
+    terms: Verdict = UNKNOWN
+    """The strictest verdict of what was said about training on its output."""
+    said: tuple[Terms, ...] = ()
+    """What was said, where, and when it was read."""
 
 
 class RungRecord(Value):
@@ -177,6 +179,8 @@ class Manifest(Value):
     """The money cap; None when there was none."""
     caps: Caps = Caps()
     """The most the run might use, of everything."""
+    accepted_terms: tuple[Acceptance, ...] = ()
+    """Under which terms the run went on, and since when."""
     changes: tuple[Change, ...] = ()
     """Changes of what was asked with that the user accepted while the run was made."""
     limited_by_reservation_s: float = 0
@@ -259,7 +263,7 @@ def versions() -> Versions:
 
 def teacher_record(name: str, endpoint: Endpoint, served: Iterable[str] = ()) -> TeacherRecord:
     """The record of a teacher; `served` are the models its replies named."""
-    served = tuple(sorted(set(served)))
+    served, said = tuple(sorted(set(served))), terms_of(endpoint)
     return TeacherRecord(
         name=name,
         model=endpoint.model,
@@ -270,6 +274,8 @@ def teacher_record(name: str, endpoint: Endpoint, served: Iterable[str] = ()) ->
         structured=endpoint.structured,
         sampling=endpoint.sampling,
         price=endpoint.known_price(),
+        terms=verdict_of(said),
+        said=said,
         is_practice=endpoint.is_practice or any(model.startswith(PRACTICE_MODELS) for model in served),
     )
 

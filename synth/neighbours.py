@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict
 
 from synth.ask import Ask, UnitAsk, embed_each
 from synth.dedupe.decontaminate import Item, NeighboursRecord, SemanticScreen
-from synth.dedupe.semantic import LEAST, LENGTH, whole
+from synth.dedupe.semantic import LEAST
+from synth.dedupe.shelf import LENGTH, whole
 from synth.errors import RecipeError, Rejected
 from synth.teacher import Unit
 from synth.types import Message
@@ -128,19 +129,28 @@ class Neighbours:
         Raises what `Ask.embed` does, and for the judge what `Ask.schema` does.
         """
         some = [text for text in texts if text.strip()]
-        space = await self._known(ask)
+        await self._know(ask)
         for text, vector in zip(some, await embed_each(some, ask, teacher=self._wanted.embedder), strict=True):
-            near = None if vector is None else space.nearest(vector)
-            self._compared += near is not None
-            self._uncompared += near is None
-            if near is None or near[1] < (space.grey if self._wanted.judge else space.near):
-                continue
-            hit = await self._judged(*near, text, ask)
-            if hit.verdict != "different":
-                self._refused[name] = hit
-                raise Rejected("contaminated", str(hit))
-            first, _ = self._cleared.get(text, (name, hit))
-            self._cleared[text] = min(first, name), hit
+            await self.decide(name, text, vector, ask)
+
+    async def decide(self, name: str, text: str, vector: Vector | None, ask: Ask) -> None:
+        """As `check`, for a text whose vector is known, once those of the items are."""
+        space = self._space
+        near = None if vector is None or space is None else space.nearest(vector)
+        self._compared += near is not None
+        self._uncompared += near is None
+        if near is None or space is None or near[1] < (space.grey if self._wanted.judge else space.near):
+            return
+        hit = await self._judged(*near, text, ask)
+        if hit.verdict != "different":
+            self._refused[name] = hit
+            raise Rejected("contaminated", str(hit))
+        first, _ = self._cleared.get(text, (name, hit))
+        self._cleared[text] = min(first, name), hit
+
+    def know(self, vectors: Sequence[Vector | None]) -> None:
+        """Take in the vectors of the items."""
+        self._space = Space(self._items, vectors)
 
     def hits(self) -> list[tuple[str, Neighbour]]:
         """What was found in the grey zone, with the id of the sample, or of the unit a seed was to be used for."""
@@ -166,11 +176,9 @@ class Neighbours:
         told = await ask.schema(Verdict, [Message(role="user", content=content)], teacher=self._wanted.judge)
         return Neighbour(item, text, similarity, told.verdict, told.reason)
 
-    async def _known(self, ask: UnitAsk) -> Space:
-        """The items' vectors, asked for once and on nobody's account."""
+    async def _know(self, ask: UnitAsk) -> None:
+        """Ask for the items' vectors, once and on nobody's account."""
         async with self._lock:
             if self._space is None:
                 own = replace(ask, unit=Unit("decontaminate", "items", ask.unit.priority, 0))
-                vectors = await embed_each([item.text for item in self._items], own, teacher=self._wanted.embedder)
-                self._space = Space(self._items, vectors)
-        return self._space
+                self.know(await embed_each([item.text for item in self._items], own, teacher=self._wanted.embedder))

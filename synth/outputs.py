@@ -11,7 +11,7 @@ from synth import seeds
 from synth.agreement import Adaptive
 from synth.datasets.export import Written, write_dataset, write_rejected
 from synth.diversity import MOST_CHARACTERS, MOST_ROWS, Diversity, measured
-from synth.fingerprint import accepted
+from synth.fingerprint import accepted, accepted_terms
 from synth.judges import Judges
 from synth.manifest import (
     DrawsRecord,
@@ -219,6 +219,7 @@ def record(
         ledger=ledger,
         budget_microusd=recipe.cap_microusd(),
         caps=recipe.budget,
+        accepted_terms=accepted_terms(store),
         changes=accepted(store),
         limited_by_reservation_s=round(progress.budget.limited_s, 3),
         started=started,

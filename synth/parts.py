@@ -20,11 +20,11 @@ from pydantic import BaseModel, JsonValue
 
 from synth.datasets.files import whole_file
 from synth.datasets.tables import Piece, Write, ending, pieces, writer
-from synth.dedupe import TWIN_REASONS, Dedupe, Twins, text_of
-from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks
+from synth.dedupe import TWIN_REASONS, Dedupe, SemanticSummary, Twins, text_of
+from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks, NeighboursRecord
 from synth.errors import Problem, RecipeError, Rejected
 from synth.named import KNOWN, prefill
-from synth.scorers import Scorer
+from synth.scorers import ASKING, Scorer
 from synth.shapes import PARTS, SHAPES, sample_of
 from synth.split import Split, deal
 from synth.types import Completion, Fields, Message, Sample
@@ -54,6 +54,14 @@ Verdict = Removal | str
 Judge = Callable[[Sequence[Sample]], Iterable[Verdict]]
 
 
+class Bought(NamedTuple):
+    """What a command that asks has paid for, this time."""
+
+    vectors: int
+    requests: int
+    cost_microusd: int
+
+
 @dataclass(slots=True)
 class Report:
     """What was read, kept and removed."""
@@ -66,6 +74,12 @@ class Report:
     """By split; under an empty name when there are none."""
     scores: Scores = field(default_factory=dict[str, Counter[float]])
     benchmarks: tuple[BenchmarkRecord, ...] = ()
+    semantic: SemanticSummary | None = None
+    """What was compared by meaning."""
+    neighbours: NeighboursRecord | None = None
+    """What was compared with the benchmarks' items by meaning."""
+    bought: Bought | None = None
+    """What was asked for."""
     notice: str = ""
     """One sentence when something came out otherwise than expected."""
 
@@ -180,7 +194,7 @@ def scoring(scorers: Sequence[Scorer], require: Mapping[str, float], notes: Bina
     Raises RecipeError when a scorer needs a teacher.
     """
     for scorer in scorers:
-        if scorer.template_files():
+        if isinstance(scorer, ASKING):
             raise RecipeError(
                 f"The scorer {scorer.name!r} asks a teacher, and nothing is asked here; run it in a recipe."
             )
@@ -224,6 +238,10 @@ class NoTeacher:
         raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
 
     async def embed(self, texts: Sequence[str], *, teacher: str) -> list[Vector]:  # noqa: ARG002
+        """Refuse."""
+        raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
+
+    async def found(self, path: str, fields: Mapping[str, JsonValue], *, teacher: str) -> tuple[Any, ...]:  # noqa: ARG002
         """Refuse."""
         raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
 

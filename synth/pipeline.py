@@ -20,12 +20,12 @@ from synth.backends.descriptors import usable_in_flight
 from synth.backends.online import online
 from synth.backends.practice.faults import faults_of
 from synth.backends.replay import ReplayRun, replay
-from synth.budget import Budget
+from synth.budget import Budget, Caps
 from synth.datasets.card import write_card
 from synth.datasets.export import load_parquet
-from synth.endpoint import REPLAY, Endpoint
+from synth.endpoint import LOCAL, REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
-from synth.fingerprint import fingerprint, hold_to, marked, salt_of
+from synth.fingerprint import fingerprint, hold_to, marked, note_acceptance, salt_of
 from synth.halt import Halt
 from synth.line import Enough, Line
 from synth.manifest import (
@@ -178,6 +178,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
         if options.write:
             now = fingerprint(loaded, spool.marks, options.salt)
             await hold_to(store, now, _now(), accept=options.accept_change)
+            await note_acceptance(store, loaded.recipe, _now())
         halt = Halt()
         store.watch(halt.throw)
         if options.offline:
@@ -188,11 +189,11 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
             await store.forgive()
         async with (
             _collecting_seldom(),
-            _budget(loaded, store, halt, options) as budget,
-            _teachers(loaded, store, budget, halt, options) as teachers,
+            budgeted(loaded.recipe.budget, store, halt, offline=options.offline) as budget,
+            opened(loaded.recipe.teachers, loaded.folder, store, budget, halt, options) as teachers,
         ):
             stages = {stage.name: StageCount(_most_draws(stage)) for stage in loaded.recipe.stages}
-            progress = Progress(stages, teachers, budget, spool.unique, warning=_fit_descriptors(teachers))
+            progress = Progress(stages, teachers, budget, spool.unique, warning=fit_descriptors(teachers))
             if observe is not None:
                 observe(progress, halt)
             models = {
@@ -342,14 +343,14 @@ async def _collecting_seldom() -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def _budget(loaded: LoadedRecipe, store: Store, halt: Halt, options: Options) -> AsyncGenerator[Budget]:
+async def budgeted(caps: Caps, store: Store, halt: Halt, *, offline: bool = False) -> AsyncGenerator[Budget]:
     """What the run may use; at its end it holds no more of a shared account than it spent."""
-    caps, account = loaded.recipe.budget, None
-    if caps.account and not options.offline:
+    account = None
+    if caps.account and not offline:
         run = store.meta("account_run") or uuid.uuid4().hex
         await store.note("account_run", run)  # on disk first: money is never held for a run that nobody knows
         account = await asyncio.to_thread(Account, Path(caps.account), run, store.folder, store.spent().microusd)
-    if not options.offline:
+    if not offline:
         await store.note("caps", caps.model_dump_json())
     budget = Budget(caps, store.spent(), account=account)
     halt.tell(budget.give_up)
@@ -370,19 +371,17 @@ async def _budget(loaded: LoadedRecipe, store: Store, halt: Halt, options: Optio
 
 
 @asynccontextmanager
-async def _teachers(
-    loaded: LoadedRecipe, store: Store, budget: Budget, halt: Halt, options: Options
+async def opened(
+    endpoints: Mapping[str, Endpoint], folder: Path, store: Store, budget: Budget, halt: Halt, options: Options
 ) -> AsyncGenerator[Mapping[str, Teacher]]:
-    """Every teacher of the recipe, ready to be asked."""
+    """Every teacher by its name, ready to be asked; paths count from `folder`."""
     async with AsyncExitStack() as stack:
         earlier = [ReplayRun(path) for path in options.reuse]
         for run in earlier:
             stack.callback(run.close)
         teachers: dict[str, Teacher] = {}
-        for name, endpoint in loaded.recipe.teachers.items():
-            backends = [
-                await _backend(member, loaded.folder, stack, offline=options.offline) for member in endpoint.members()
-            ]
+        for name, endpoint in endpoints.items():
+            backends = [await _backend(member, folder, stack, offline=options.offline) for member in endpoint.members()]
             teachers[name] = Teacher(
                 name,
                 endpoint,
@@ -403,7 +402,7 @@ def _patience_s(loaded: LoadedRecipe) -> float:
     return max(SHORTEST_PATIENCE_S, 1.5 * max(deadlines_s))
 
 
-def _fit_descriptors(teachers: Mapping[str, Teacher]) -> str:
+def fit_descriptors(teachers: Mapping[str, Teacher]) -> str:
     """Lower what the teachers have in flight to what this process may open; a sentence when that was needed."""
     # the embedded practice teacher holds the other end of its connections too
     lanes = [(lane, 1 + each.endpoint.is_practice) for each in teachers.values() for lane in each.admission.lanes]
@@ -420,6 +419,10 @@ async def _backend(endpoint: Endpoint, folder: Path, stack: AsyncExitStack, *, o
         return Nobody()
     if endpoint.base_url.startswith(REPLAY):
         return replay(endpoint.base_url, folder)
+    if endpoint.base_url.startswith(LOCAL):
+        from synth.backends.local import LocalModel
+
+        return await asyncio.to_thread(LocalModel, folder / endpoint.base_url.removeprefix(LOCAL))
     base_url = endpoint.base_url
     if endpoint.is_practice:
         from synth.backends.practice.server import practice_server  # brings a whole web server

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 import orjson
 from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError
 
-from synth import seeds, yaml_places
+from synth import seeds, terms, yaml_places
 from synth.agreement import MAJORITY, PASS_RATE, Adaptive
 from synth.budget import Caps
 from synth.dedupe import Dedupe
@@ -22,6 +23,8 @@ from synth.endpoint import Endpoint
 from synth.errors import Problem, RecipeError
 from synth.generators import Generator
 from synth.scorers import VERIFIERS, Scorer
+from synth.scorers.likelihood import Likelihood
+from synth.scorers.reward import Reward
 from synth.seeds import SeedSource
 from synth.selection import Selection
 from synth.split import Split
@@ -83,6 +86,9 @@ class Recipe(Value):
     name: Name
     language: str = Field(pattern=r"^[a-z]{2,3}$")
     """ISO 639 code of the rows."""
+    accept_terms: list[str] = []
+    """The names of terms, such as `openai`, that you have read and go on under: those of a teacher that restrict
+    training on its output have to stand here."""
     license: str | None = None
     """Licence of the result. The user's word: nothing is assumed, and without it the result cannot be published."""
     description: str = ""
@@ -111,6 +117,8 @@ class LoadedRecipe:
     sha256: str
     """Of the recipe as it is run: overrides and filled-in fields included."""
     templates: Templates
+    notes: tuple[str, ...] = ()
+    """What the user should know before the run: what of the sampling a teacher named in its stead does not take."""
 
     @property
     def folder(self) -> Path:
@@ -128,6 +136,8 @@ class Overrides:
     budget: Mapping[str, Any] | None = None
     """Caps by name, such as `{"usd": 5, "hours": 2}`; the recipe's others stay."""
     rows: int | None = None
+    accept_terms: Sequence[str] = ()
+    """Names of terms, beside the recipe's own."""
     selection: Mapping[str, Any] | None = None
     """Fields of `selection` by name, such as `{"require": {"judge": 4}}`; a mapping adds to the recipe's own."""
 
@@ -162,14 +172,20 @@ def _checked(
 ) -> LoadedRecipe:
     """Check what goes beyond the form of a recipe, and raise these problems with those already found."""
     found: list[_At] = []
-    templates = Templates(file.parent)
+    templates, notes = Templates(file.parent), list[str]()
     if recipe is not None:
-        recipe = _filled(_overridden(recipe, overrides))
-        found = [*_names(recipe), *_prices(recipe), *_templates(recipe, file.parent, templates)]
+        recipe = _filled(_overridden(recipe, overrides, notes))
+        found = [
+            *_names(recipe),
+            *_hosts(recipe),
+            *_terms(recipe),
+            *_prices(recipe),
+            *_templates(recipe, file.parent, templates),
+        ]
     if recipe is None or found or problems:
         raise RecipeError([*problems, *(placed(loc, problem) for loc, problem in found)])
     sha256 = hashlib.sha256(orjson.dumps(recipe.model_dump(mode="json"))).hexdigest()
-    return LoadedRecipe(recipe, file, sha256, templates)
+    return LoadedRecipe(recipe, file, sha256, templates, tuple(notes))
 
 
 def json_schema() -> dict[str, Any]:
@@ -267,29 +283,27 @@ def _definitions() -> Iterator[list[str]]:
         yield list(definition.get("properties", {}))
 
 
-def _overridden(recipe: Recipe, overrides: Overrides) -> Recipe:
+def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recipe:
+    """The recipe with other words in places; what was left out for their sake is added to `notes`."""
     update: dict[str, Any] = {}
     teachers = dict(recipe.teachers)
     for text in overrides.teachers:
         name, _, rest = text.partition("=")
-        parts = rest.split(",")
-        if name not in teachers or len(parts) not in (2, 3):
+        if name not in teachers:
             names = ", ".join(teachers)
             message = f"--teacher {name}=...: write NAME=BASE_URL,MODEL[,KEY_VARIABLE], where NAME is one of {names}"
             raise RecipeError(message)
-        changed = {"base_url": parts[0], "model": parts[1], "key_variable": parts[2] if len(parts) == 3 else None}
-        try:
-            teachers[name] = Endpoint.model_validate({**teachers[name].model_dump(), **changed})
-        except ValidationError as error:
-            reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-            # the rest of the option stays unsaid: a key may have been typed where its variable's name belongs
-            raise RecipeError(f"--teacher {name}=...: {reason}") from None
+        moved = endpoint_of(rest, f"--teacher {name}=", teachers[name])
+        teachers[name], left_out = moved.fitted()
+        notes += [f"--teacher {name}: {one}." for one in left_out]
     if overrides.teachers:
         update["teachers"] = teachers
     if overrides.seeds:
         update["seeds"] = seeds.source_from_path(str(Path(overrides.seeds).absolute()))
     if overrides.budget:
-        update["budget"] = _changed(Caps, {**recipe.budget.model_dump(), **overrides.budget}, "--budget")
+        update["budget"] = caps_of({**recipe.budget.model_dump(), **overrides.budget})
+    if overrides.accept_terms:
+        update["accept_terms"] = [*recipe.accept_terms, *overrides.accept_terms]
     selection: dict[str, Any] = dict(overrides.selection or {})
     if overrides.rows is not None:
         selection["rows"] = overrides.rows
@@ -299,6 +313,38 @@ def _overridden(recipe: Recipe, overrides: Overrides) -> Recipe:
             selection[name] = {**own[name], **selection.get(name, {})}
         update["selection"] = _changed(Selection, {**own, **selection}, "selection")
     return recipe.model_copy(update=update)
+
+
+def endpoint_of(text: str, option: str, like: Endpoint | None = None) -> Endpoint:
+    """The endpoint of `BASE_URL,MODEL` or `BASE_URL,MODEL,KEY_VARIABLE`, in all else `like` another one.
+
+    Raises RecipeError when it is none.
+    """
+    parts = text.split(",")
+    if len(parts) not in (2, 3):
+        raise RecipeError(
+            f"{option}...: write BASE_URL,MODEL[,KEY_VARIABLE], such as http://localhost:8000/v1,my-model."
+        )
+    changed = {"base_url": parts[0], "model": parts[1], "key_variable": parts[2] if len(parts) == 3 else None}
+    try:
+        return Endpoint.model_validate({**(_elsewhere(like) if like else {}), **changed})
+    except ValidationError as error:
+        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        # the rest of the option stays unsaid: a key may have been typed where its variable's name belongs
+        raise RecipeError(f"{option}...: {reason}") from None
+
+
+def _elsewhere(endpoint: Endpoint) -> dict[str, Any]:
+    """What stays of an endpoint that moves: not what its first host alone called for."""
+    given = endpoint.model_dump(exclude_unset=True, exclude={"profile"})
+    if endpoint.structured == endpoint.known.structured[0]:
+        given.pop("structured", None)
+    return given
+
+
+def caps_of(fields: Mapping[str, Any]) -> Caps:
+    """The caps of these names and values. Raises RecipeError for others."""
+    return _changed(Caps, fields, "--budget")
 
 
 def _changed(model: type[V], fields: Mapping[str, Any], option: str) -> V:
@@ -333,7 +379,8 @@ def _filled(recipe: Recipe) -> Recipe:
         )
         for stage in recipe.stages
     ]
-    return recipe.model_copy(update={"stages": stages})
+    teachers = {name: endpoint.filled() for name, endpoint in recipe.teachers.items()}
+    return recipe.model_copy(update={"stages": stages, "teachers": teachers})
 
 
 def _verified_by(stage: Stage) -> int | Adaptive:
@@ -405,7 +452,21 @@ def _names(recipe: Recipe) -> list[_At]:
             known = ", ".join(scores) or "none"
             message = f"there is no score {name!r}; the scorers are {known}"
             found.append((("selection", field, name), Problem(message)))
-    return found
+    return found + _products(recipe)
+
+
+def _products(recipe: Recipe) -> list[_At]:
+    """Scores whose product is to decide, and that may be below 0."""
+    order = recipe.selection.diverse.order if recipe.selection.diverse else []
+    scorers = [scorer for stage in recipe.stages for scorer in stage.scorers if scorer.name in order]
+    message = (
+        "the score {!r} may be below 0, so a product with it orders nothing; let it be the only one, or leave it out"
+    )
+    return [
+        (("selection", "diverse", "order"), Problem(message.format(scorer.name)))
+        for scorer in scorers
+        if len(order) > 1 and isinstance(scorer, Likelihood | Reward) and scorer.may_be_negative
+    ]
 
 
 def _unknown_teacher(recipe: Recipe, name: str, way: tuple[str | int, ...]) -> list[_At]:
@@ -419,6 +480,44 @@ def _plugins(stage: Stage) -> Iterator[tuple[tuple[str | int, ...], Generator | 
     yield ("generator",), stage.generator
     for index, scorer in enumerate(stage.scorers):
         yield ("scorers", index), scorer
+
+
+def _hosts(recipe: Recipe) -> list[_At]:
+    """What a teacher's host would answer with an error, or pass over in silence."""
+    found: list[_At] = []
+    for name, endpoint in recipe.teachers.items():
+        way, known = ("teachers", name), endpoint.known
+        for field, reason in known.objections(endpoint.model, endpoint.sampling.wire()):
+            inside = ("extra", field) if field in endpoint.sampling.extra else (field,)
+            found.append(((*way, "sampling", *inside), Problem(f"{reason}; leave {field} out")))
+        if endpoint.structured not in known.structured:
+            message = f"{known.title} does not heed {endpoint.structured}; write {' or '.join(known.structured)}"
+            found.append(((*way, "structured"), Problem(message)))
+        if known.key_variable and endpoint.key_variable is None:
+            message = f"{known.title} asks for a key; name its environment variable, such as {known.key_variable}"
+            found.append(((*way, "key_variable"), Problem(message)))
+        for member in endpoint.members():
+            parts = urlsplit(member.base_url)
+            if known.base_path and not endpoint.profile and parts.path != known.base_path:
+                message = f"{known.title} answers at {parts.scheme}://{parts.netloc}{known.base_path}; write that"
+                found.append(((*way, "base_url"), Problem(message)))
+    return found
+
+
+def _terms(recipe: Recipe) -> list[_At]:
+    """Terms that restrict training on a teacher's output and that nobody has accepted by name."""
+    names = [one.id for one in terms.every()]
+    found: list[_At] = [
+        (("accept_terms",), Problem(f"there are no terms {name!r}; there are {', '.join(names)}"))
+        for name in recipe.accept_terms
+        if name not in names
+    ]
+    for name, endpoint in recipe.teachers.items():
+        for one in terms.terms_of(endpoint):
+            if one.verdict == "restricted" and one.id not in recipe.accept_terms:
+                mend = f"If you may go on, write accept_terms: [{one.id}], or --accept-terms {one.id}"
+                found.append((("teachers", name), Problem(f"{terms.sentence(one)} {mend}")))
+    return found
 
 
 def _prices(recipe: Recipe) -> list[_At]:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import orjson
 
+from synth import measures
 from synth.errors import Fatal, Rejected, TeacherError, Transient
 from synth.rate_headers import retry_after_s
 from synth.streams import ENDED, added_up
-from synth.types import CHAT, EMBEDDINGS, Completion, Outcome, Usage
+from synth.types import CHAT, CLASSIFY, COMPLETIONS, EMBEDDINGS, POOLING, SCORE, Completion, Outcome, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,15 @@ KEY = re.compile(
     r"\bapi[_ -]?key (is |was |has )?(not valid|invalid|incorrect|missing|expired|required|not found|not provided)",
     re.IGNORECASE,
 )
+LOGPROBS = re.compile(
+    r"\blogprobs\b.{0,80}\bnot (supported|available|allowed|permitted)|"
+    r"(unsupported|unknown|unrecognized|not (support|allow|permit)\w*).{0,80}\blogprobs\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How an endpoint refuses requests for log-probabilities that gives none."""
 SCHEME = re.compile(r"HTTP request.{0,20} HTTPS (port|server)", re.IGNORECASE)
 EVENT = re.compile(rb"data:|event:|id:|:")
 """How an event stream begins; some proxies send one that was not asked for."""
-MEMBERS: Mapping[str, str] = {CHAT: "choices", EMBEDDINGS: "data"}
-"""What every good reply has, by the path that was asked."""
 SAID = 300
 """How far into an error its cause is looked for: what follows may quote the prompt."""
 THINK, THOUGHT = "<think>", "</think>"
@@ -96,7 +101,7 @@ def classify(status: int, text: str) -> str:
         return "teacher_refused"
     if status in (401, 402, 403, 404, 405, 429, 501, 505) or (300 <= status < 400):
         return "fatal"
-    if status in (400, 422) and any(pattern.search(text[:SAID]) for pattern in (MODEL, KEY, SCHEME)):
+    if status in (400, 422) and any(pattern.search(text[:SAID]) for pattern in (MODEL, KEY, LOGPROBS, SCHEME)):
         return "fatal"
     if status == 498:
         return "rate"
@@ -119,13 +124,22 @@ def read(outcome: Outcome, path: str | None = CHAT) -> Completion:
     except orjson.JSONDecodeError:
         document = _otherwise(outcome.body)
     if path is None:
-        looks = [one for one, member in MEMBERS.items() if isinstance(document, dict) and member in document]
-        path = looks[0] if looks else CHAT
-    plain = outcome.status == 200 and isinstance(document, dict) and MEMBERS[path] in document
+        path = _looks_like(document)
+    shape = SHAPES[path]
+    plain = outcome.status == 200 and isinstance(document, dict) and shape.member in document
     if not plain or "error" in document:
         _check(document, outcome)
-    reader = _completion if path == CHAT else _vectors
-    return reader(cast("dict[str, Any]", document), outcome)
+    return shape.reader(cast("dict[str, Any]", document), outcome)
+
+
+def _looks_like(document: Any) -> str:
+    """The path that a reply seems to come from, by what stands in the first entry of its main member."""
+    for path, shape in SHAPES.items() if isinstance(document, dict) else ():
+        entries = cast("dict[str, Any]", document).get(shape.member)
+        first: Any = cast("list[Any]", entries)[0] if isinstance(entries, list) and entries else None
+        if isinstance(first, dict) and shape.part in first:
+            return path
+    return CHAT
 
 
 def _check(document: Any, outcome: Outcome) -> None:
@@ -269,7 +283,32 @@ def _vectors(document: dict[str, Any], outcome: Outcome) -> Completion:
         vectors = decoded(document.get("data"))
     except ValueError as error:
         raise _failure("malformed", outcome, f"the reply's embeddings are unusable: {error}") from None
-    return Completion("", "stop", _usage(document), str(document.get("model") or ""), found=vectors)
+    return _found(document, vectors)
+
+
+def _tokens(document: dict[str, Any], outcome: Outcome) -> Completion:
+    """The tokens of a prompt that a completions reply echoes, each with its log-probability."""
+    return _measured(document, outcome, measures.echoed, "log-probabilities")
+
+
+def _rewards(document: dict[str, Any], outcome: Outcome) -> Completion:
+    """The numbers of a reply from a reward model."""
+    return _measured(document, outcome, measures.rewards, "rewards")
+
+
+def _measured(
+    document: dict[str, Any], outcome: Outcome, measure: Callable[[dict[str, Any]], tuple[Any, ...]], what: str
+) -> Completion:
+    try:
+        return _found(document, measure(document))
+    except measures.Unfit as error:
+        raise _failure("fatal", outcome, str(error)) from None
+    except ValueError as error:
+        raise _failure("malformed", outcome, f"the reply's {what} are unusable: {error}") from None
+
+
+def _found(document: dict[str, Any], found: Any) -> Completion:
+    return Completion("", "stop", _usage(document), str(document.get("model") or ""), found=found)
 
 
 def _text(content: Any) -> str:
@@ -337,3 +376,24 @@ def _cost_microusd(counts: dict[str, Any]) -> int | None:
         return None
     # the shortest text of a float is what was sent, so that 0.1 is a tenth
     return sum(int((Decimal(repr(one)) * 1_000_000).to_integral_value(ROUND_CEILING)) for one in sums)
+
+
+class Shape(NamedTuple):
+    """What the reply to a request looks like."""
+
+    member: str
+    """What every good one has."""
+    part: str
+    """What the entries of that have, and no other path's do."""
+    reader: Callable[[dict[str, Any], Outcome], Completion]
+
+
+SHAPES: Mapping[str, Shape] = {
+    CHAT: Shape("choices", "message", _completion),
+    COMPLETIONS: Shape("choices", "text", _tokens),
+    EMBEDDINGS: Shape("data", "embedding", _vectors),
+    POOLING: Shape("data", "data", _rewards),
+    CLASSIFY: Shape("data", "probs", _rewards),
+    SCORE: Shape("data", "score", _rewards),
+}
+"""By the path that was asked."""

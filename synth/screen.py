@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 from pydantic import JsonValue
@@ -23,13 +23,20 @@ from synth.types import Message, Rejection, Sample, Seed
 if TYPE_CHECKING:  # numpy takes a tenth of a second
     from synth.dedupe.semantic import Meanings
     from synth.neighbours import Neighbours
+    from synth.vectors import Vector
 
-Made = Sample | Rejection
 
 CONTAMINATED = "contaminated"
 NOT_NOVEL = "not_novel"
 SEED_FULL = "seed_full"
 REVIEW = "contamination.jsonl"
+
+
+class Near(NamedTuple):
+    """What came of a sample when it was held against the benchmarks by meaning, and the vector of what is compared."""
+
+    made: Sample | Rejection
+    vector: Vector | None
 
 
 class Screen:
@@ -88,48 +95,52 @@ class Screen:
         most = self._per_seed.get(stage)
         return most is not None and self._let_through[stage][seed_id] >= most
 
-    def count(self, stage: str, seed_id: str) -> None:
-        """A sample of a seed passed the gate of a stage."""
-        self._let_through[stage][seed_id] += 1
+    def count(self, stage: str, seed_id: str, more: int) -> None:
+        """So many more samples of a seed passed the gate of a stage."""
+        self._let_through[stage][seed_id] += more
 
     async def refuse_seed(self, name: str, seed: Seed, ask: UnitAsk) -> None:
         """Raise Rejected(`contaminated`) when a text of the seed is an item of a benchmark in other words."""
         if self.neighbours is not None:
             await self.neighbours.check(name, list(_texts(list(seed.fields.values()))), ask)
 
-    async def by_meaning(self, stage: Stage, results: list[Made], ask: UnitAsk) -> list[Made]:
-        """What came of a unit, without what a benchmark holds in other words, and with what asking cost.
+    async def by_meaning(
+        self, stage: Stage, samples: Sequence[Sample], passing: Collection[str], ask: UnitAsk
+    ) -> list[Near]:
+        """Samples of one unit with their vectors and with what asking cost, and those that hold a benchmark's item in
+        other words as rejections. For the ids in `passing` no vector is asked for, as no twin of theirs counts.
 
-        The vectors that `dedupe` compares are kept for the gate. Raises TeacherError as `Ask.embed` does.
+        Raises TeacherError as `Ask.embed` does.
         """
-        unit = replace(ask.unit, requests=[], cost_microusd=0)
-        asking = replace(ask, unit=unit)
-        kept = [await self._far(one, asking) for one in results]
-        samples = [one for one in kept if isinstance(one, Sample)]
-        dedupe = stage.dedupe
-        if dedupe is not None and dedupe.semantic is not None and samples:
-            texts = {one.id: text for one in samples if (text := text_of(dedupe.by)(one)).strip()}
-            vectors = await embed_each(list(texts.values()), asking, teacher=dedupe.semantic.embedder)
-            found = zip(texts, vectors, strict=True)
-            self.meanings[stage.name].vectors.update({name: one for name, one in found if one is not None})
-        cost = unit.cost_microusd // max(1, len(samples))
+        made = [await self._far(one, ask) for one in samples]
+        semantic = None if stage.dedupe is None else stage.dedupe.semantic
+        vectors: dict[str, Vector | None] = {}
+        if stage.dedupe is not None and semantic is not None:
+            compared = text_of(stage.dedupe.by)
+            left = [one for one in made if isinstance(one, Sample) and one.id not in passing]
+            texts = {one.id: text for one in left if (text := compared(one)).strip()}
+            found = await embed_each(list(texts.values()), ask, teacher=semantic.embedder)
+            vectors = dict(zip(texts, found, strict=True))
+        cost = ask.unit.cost_microusd // max(1, sum(isinstance(one, Sample) for one in made))
         return [
-            replace(one, requests=(*one.requests, *unit.requests), cost_microusd=one.cost_microusd + cost)
-            if isinstance(one, Sample)
-            else one
-            for one in kept
+            Near(
+                replace(one, requests=(*one.requests, *ask.unit.requests), cost_microusd=one.cost_microusd + cost)
+                if isinstance(one, Sample)
+                else one,
+                vectors.get(one.id),
+            )
+            for one in made
         ]
 
-    async def _far(self, made: Made, ask: UnitAsk) -> Made:
+    async def _far(self, sample: Sample, ask: UnitAsk) -> Sample | Rejection:
         """The same, or the rejection of a sample that holds an item in other words."""
-        if self.neighbours is None or isinstance(made, Rejection):
-            return made
+        if self.neighbours is None:
+            return sample
         try:
-            self.check(made)  # costs nothing
-            await self.neighbours.check(made.id, [message.content for message in made.messages], ask)
+            await self.neighbours.check(sample.id, [message.content for message in sample.messages], ask)
         except Rejected as error:
-            return made.refused(error.reason, error.detail)
-        return made
+            return sample.refused(error.reason, error.detail)
+        return sample
 
     def reviewed(self, rejections: Iterable[Rejection], folder: Path) -> Iterator[Rejection]:
         """The rejections, those for a benchmark written with both texts into a file for review on the way."""

@@ -26,7 +26,8 @@ class Diverse(Value):
     by: str = "question"
     """What is compared: `question`, `answer`, `messages`, or the name of a field."""
     order: list[str] = Field(min_length=1)
-    """The scores whose product decides which row comes first, such as `[complexity, quality]`."""
+    """The scores whose product decides which row comes first, such as `[complexity, quality]`; one that may be below 0,
+    as a log-probability or a reward, stands alone."""
     below: float = Field(gt=0, le=1)
     """The similarity, as a share of character n-grams in common (Jaccard), that rows stay below."""
     most: int | None = Field(default=None, ge=1)

@@ -134,6 +134,21 @@ class Store:
             for row in self._reader.execute(f"{FINDING} WHERE teacher = ? AND failure IN ('ok', 'reused')", (teacher,)):
                 yield self._stored(row).outcome
 
+    def asked_of(self, teacher: str, model: str) -> Iterator[tuple[int, bytes]]:
+        """The attempts at a teacher's model that completions are read from, oldest first, each with what was sent."""
+        sql = (
+            "SELECT attempt.id, body FROM attempt JOIN settled ON settled.attempt = attempt.id "
+            "WHERE teacher = ? AND model = ? AND failure IN ('ok', 'reused') ORDER BY attempt.id"
+        )
+        with readable(self._path):
+            for attempt, body in self._reader.execute(sql, (teacher, model)):
+                yield attempt, self._decompress(body)
+
+    def reply(self, attempt: int) -> Outcome:
+        """What an attempt brought; it must have brought something."""
+        with readable(self._path):
+            return self._stored(self._reader.execute(f"{FINDING} WHERE attempt.id = ?", (attempt,)).fetchone()).outcome
+
     def unsettled(self) -> list[tuple[str, Stored]]:
         """Replies whose cost was not yet worked out when the run stopped, each with its teacher's name."""
         with readable(self._path):

@@ -52,7 +52,6 @@ PROVING_S = 60.0
 """After so many sends and so long a time without a completion, ever, the endpoint is at fault and not the requests."""
 SCHEMA_TRIAL = 20
 """When more than half of so many first replies to a schema do not fit it, the teacher ignores it."""
-OPENAI = "https://api.openai.com/"
 
 
 @dataclass(slots=True)
@@ -133,6 +132,7 @@ class Teacher:
         )
         self._price = price.model_dump_json()
         self._tariff = recorded(self._price, endpoint.service_tier)
+        self._renamed = endpoint.known.renamed
         self._jitter = jitter or random.Random()  # noqa: S311 (spreads retries, guards nothing)
         self._flying: dict[bytes, asyncio.Event] = {}
         self._answered = self._spoken = False
@@ -173,23 +173,23 @@ class Teacher:
         body.update(sampling.extra)
         sent = bytes(memoryview(orjson.dumps(body)))  # the copy is as long as it looks, orjson's own 4 KB at least
         key = hashlib.sha256(b"\0".join([self.name.encode(), str(draw).encode(), self._salt.encode(), sent])).digest()
-        if endpoint.base_url.startswith(OPENAI):  # its newer models refuse the older name
-            body["max_completion_tokens"] = body.pop("max_tokens")
-            sent = orjson.dumps(body)
+        if self._renamed:  # after the key was made: a moved server buys nothing twice
+            sent = orjson.dumps({self._renamed.get(name, name): value for name, value in body.items()})
         # a token is at least one byte, so the length of the body is a worst case that needs no tokeniser
         prefix = 0 if len(self._backends) == 1 else zlib.crc32(wire[0]["content"].encode("utf-8", "surrogatepass"))
         return Request(key, self.name, endpoint.model, sent, draw, len(sent) + FRAMING_TOKENS, max_tokens, prefix)
 
-    def request_to(self, path: str, fields: Mapping[str, JsonValue], draw: int = 0, max_tokens: int = 0) -> Request:
+    def request_to(self, path: str, fields: Mapping[str, JsonValue]) -> Request:
         """Serialise what is asked of a path other than the chat's: `fields` with the model and the sampling's `extra`.
 
-        `max_tokens` is the most that the reply may bring, for the budget.
+        A `max_tokens` among them is the most that the reply may bring, for the budget.
         """
         sent = orjson.dumps({"model": self.endpoint.model, **fields, **self.endpoint.sampling.extra})
-        named = (self.name, str(draw), self._salt, path)
+        named = (self.name, "0", self._salt, path)
         key = hashlib.sha256(b"\0".join([*(one.encode() for one in named), sent])).digest()
-        prompt_tokens = len(sent) + FRAMING_TOKENS
-        return Request(key, self.name, self.endpoint.model, sent, draw, prompt_tokens, max_tokens, path=path)
+        prompt_tokens, most = len(sent) + FRAMING_TOKENS, fields.get("max_tokens")
+        max_tokens = most if isinstance(most, int) else 0
+        return Request(key, self.name, self.endpoint.model, sent, 0, prompt_tokens, max_tokens, path=path)
 
     async def complete(self, request: Request, unit: Unit) -> Completion:
         """The completion of a request, from the store when it is there, bought otherwise.

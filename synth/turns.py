@@ -40,7 +40,7 @@ async def in_turns(line: Line, seeds: Seeds, *, offline: bool, whole: bool) -> N
     """
     await line.run(seeds())
     turns = Turns(line)
-    callers = CallBack(line.outcomes, [stage for stage in line.recipe.stages if _can_call(line.recipe.stages, stage)])
+    callers = CallBack(line.outcomes, [stage for stage in line.recipe.stages if _can_call(line, stage)])
     undone = {name: count.unfinished for name, count in line.progress.stages.items()}
     while (offline or line.halt.error is None) and not turns.are_enough():
         if called := callers.next(line.waiting):
@@ -65,9 +65,10 @@ def _answered(line: Line) -> int:
     return count.units - count.unfinished - count.parked
 
 
-def _can_call(stages: list[Stage], stage: Stage) -> bool:
+def _can_call(line: Line, stage: Stage) -> bool:
     """Whether a sample that passed this stage's gate can still be refused."""
-    return stage.dedupe is not None and (stage is not stages[-1] or bool(stage.scorers))
+    later = stage is not line.recipe.stages[-1] or bool(stage.scorers) or line.screen.neighbours is not None
+    return stage.dedupe is not None and later
 
 
 class Turns:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-CHAT, EMBEDDINGS = "/chat/completions", "/embeddings"
+CHAT, EMBEDDINGS, COMPLETIONS = "/chat/completions", "/embeddings", "/completions"
+POOLING, CLASSIFY, SCORE = "/pooling", "/classify", "/score"
 """Where requests go below an endpoint's base URL, by what they ask for."""
 
 TemplateFile = Annotated[str, "template"]
@@ -171,7 +172,8 @@ class Completion(NamedTuple):
     """The model the provider says it served."""
     reasoning: str | None = None
     found: Any = None
-    """The vectors of `/embeddings`; None for a chat."""
+    """The vectors of `/embeddings`, the tokens of `/completions`, the rewards of `/pooling` and its like; None for a
+    chat."""
 
 
 class Request(NamedTuple):

@@ -86,9 +86,9 @@ def test_a_wrong_path_is_named(write_recipe, synth, practice):
 
 def test_an_unknown_model_is_named(write_recipe, synth, practice):
     recipe = write_recipe(practice, endpoint="key_variable: MY_KEY")
-    teacher = f"main={practice},gpt-nonesuch,MY_KEY"
+    teacher = f"main={practice},large-nonesuch,MY_KEY"
     finished = synth("run", recipe, "--teacher", teacher, env={"MY_KEY": "sk-right"})
-    assert_one_sentence(finished, 4, practice, "gpt-nonesuch")
+    assert_one_sentence(finished, 4, practice, "large-nonesuch")
 
 
 def test_a_recipe_error_lists_every_problem_with_its_place(write_recipe, synth):

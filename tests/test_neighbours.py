@@ -32,6 +32,7 @@ stages:
   - name: answer
     generator: {{kind: answer, prompt: ask.md.j2, question: q}}
     validators: []
+{dedupe}
 """
 
 
@@ -55,13 +56,14 @@ class Everything:
 
     def __init__(self, answers=None, same=()):
         self.answers, self.same = answers or {}, same
-        self.asked, self.judged = [], []
+        self.asked, self.judged, self.embedded = [], [], []
 
     async def send(self, request):
         await asyncio.sleep(0)
         body = json.loads(request.body)
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
         if request.path == "/embeddings":
+            self.embedded.append(body["input"])
             data = [{"index": place, "embedding": vector(text)} for place, text in enumerate(body["input"])]
             return Outcome(200, json.dumps({"data": data, "usage": usage}).encode())
         prompt = body["messages"][-1]["content"]
@@ -87,9 +89,9 @@ def vector(text: str) -> list[float]:
 def make(tmp_path, monkeypatch):
     """Run the recipe over questions; gives its result and what stands in the review file."""
 
-    def run(teacher, questions, *, more="", bench=None, folder="run"):
+    def run(teacher, questions, *, more="", dedupe="", bench=None, folder="run"):
         monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
-        (tmp_path / "recipe.yaml").write_text(RECIPE.format(more=more), encoding="utf-8")
+        (tmp_path / "recipe.yaml").write_text(RECIPE.format(more=more, dedupe=dedupe), encoding="utf-8")
         (tmp_path / "bench.tsv").write_text("".join(f"{one}\t1\n" for one in bench or items()), encoding="utf-8")
         (tmp_path / "ask.md.j2").write_text("{{ q }}", encoding="utf-8")
         seeds = "".join(json.dumps({"q": one}, ensure_ascii=False) + "\n" for one in questions)
@@ -142,6 +144,21 @@ def test_an_item_that_only_the_answer_holds_is_found_too(make):
     assert hit["item"] == "bench.tsv#4"
     assert result.manifest.stages[0].rejected == {"contaminated": 1}
     assert result.manifest.row_count == 2
+
+
+def test_a_twin_buys_no_vector(make):
+    teacher = Everything(dict.fromkeys(OFF_TOPIC, "どちらも同じ答えです。"))
+    result, _ = make(teacher, OFF_TOPIC, dedupe="    dedupe: {by: answer}")
+    assert sum("どちらも同じ答えです。" in some for some in teacher.embedded) == 1
+    assert result.manifest.stages[0].rejected == {"duplicate": 2}
+
+
+def test_a_twin_of_what_a_benchmark_holds_is_called_back_and_held_against_the_benchmarks_too(make):
+    teacher = Everything(dict.fromkeys(OFF_TOPIC, "Translation 3"))
+    result, review = make(teacher, OFF_TOPIC, dedupe="    dedupe: {by: answer}")
+    assert result.manifest.row_count == 0
+    assert result.manifest.stages[0].rejected == {"contaminated": 3}
+    assert [hit["item"] for hit in review] == ["bench.tsv#4"] * 3
 
 
 def test_a_verbatim_item_needs_no_vector(make):

@@ -185,8 +185,9 @@ def test_rows_are_scored_and_those_below_what_is_required_removed(tmp_path):
     assert report.removed == {"below_threshold": 1, "no_reference": 1}
     assert scores == {"exact_answer": {1.0: 1, 0.0: 1}}
     assert [json.loads(line)["exact_answer"] for line in lines(tmp_path / "scores.jsonl")] == [1.0, 0.0]
-    with pytest.raises(RecipeError, match="asks a teacher"):
-        parts.scoring(plugin_texts.scorers_of(["judge"]), {}, None, {})
+    for asking in ("judge", "{kind: likelihood, teacher: student}", "{kind: reward, teacher: rewards}"):
+        with pytest.raises(RecipeError, match="asks a teacher"):
+            parts.scoring(plugin_texts.scorers_of([asking]), {}, None, {})
     with pytest.raises(RecipeError, match="no score 'other'"):
         parts.scoring(scorers, {"other": 1}, None, {})
 

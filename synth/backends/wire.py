@@ -20,7 +20,7 @@ import httptools
 
 from synth.backends.dial import Dialler, Origin, refusal
 from synth.streams import Loop, Watch, streamed
-from synth.types import CHAT, Outcome, Request
+from synth.types import CHAT, CLASSIFY, POOLING, Outcome, Request
 
 LARGEST_REPLY = 64 * 1024 * 1024
 LARGEST_HEAD = 64 * 1024
@@ -328,7 +328,8 @@ class _Failed(Exception):
 
 def _head(origin: Origin, path: str, headers: Mapping[str, str]) -> bytes:
     """All of a request's header but the number that ends it: the length of the body."""
-    target = f"{origin.path}{path}"
+    beside = path in (POOLING, CLASSIFY)  # vLLM serves these at the root
+    target = f"{origin.path.removesuffix('/v1') if beside else origin.path}{path}"
     lines = [f"Host: {origin.authority}", *(f"{name}: {value}" for name, value in headers.items())]
     if origin.proxy is not None and origin.scheme == "http":
         target = f"http://{origin.authority}{target}"

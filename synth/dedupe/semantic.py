@@ -7,21 +7,21 @@ from pairs of the run's own texts, for each script by itself.
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from synth.dedupe.normalise import masked, normalise
+from synth.dedupe.normalise import masked, normalised
+from synth.dedupe.shelf import LENGTH, Shelf, whole
 from synth.dedupe.twins import Calibration, Dedupe, Match, SemanticSummary, Twins
 from synth.text import letter_counts
 from synth.vectors import Vector
 
-LENGTH = 4000.0
-"""Vectors are scaled to it and rounded to whole numbers: no sum of their products then reaches 2^24, so that float32
-adds them without error in whatever order a machine does, and the same store gives the same rows everywhere."""
+MOST_BYTES = 1 << 30
+"""Of the vectors that a stage remembers: half a million texts with 1,024 dimensions."""
 LEAST = 64
 """Different texts of a script from which a threshold is found: 2,016 pairs."""
 QUANTILE = 0.999
@@ -31,6 +31,14 @@ be gone: half of it still removed one in 25 of different Japanese questions."""
 STEPS = 20
 LATIN_PER_DENSE = 3
 """Latin letters that say as much as one kana or kanji."""
+
+
+class Meant(NamedTuple):
+    """A text with its vector; None when it has none."""
+
+    id: str
+    text: str
+    vector: Vector | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,120 +53,113 @@ class Known:
 
 @dataclass(slots=True)
 class Space:
-    """The texts of one script let through so far."""
+    """The texts of one script let through so far, those with the same numbers together."""
 
+    size: int
+    """Of the vectors."""
     calibration: Calibration | None = None
-    ids: list[str] = field(default_factory=list[str])
-    vectors: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    marks: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
-    """The hashes of each text's template and numbers."""
-
-    def twin(self, known: Known) -> tuple[str, float] | None:
-        """The closest text beyond the threshold that asks about the same numbers; the first of equally close ones."""
-        count = len(self.ids)
-        if self.calibration is None or not count:
-            return None
-        products = self.vectors[:count] @ known.vector
-        near = products >= np.float32(self.calibration.threshold * LENGTH * LENGTH)
-        if not near.any():
-            return None
-        near &= (self.marks[:count, 0] != known.frame) & (self.marks[:count, 1] == known.numbers)
-        if not near.any():
-            return None
-        place = int(np.where(near, products, -np.inf).argmax())
-        return self.ids[place], min(1.0, float(products[place]) / LENGTH**2)
-
-    def add(self, name: str, known: Known) -> None:
-        """Remember a text that was let through."""
-        count = len(self.ids)
-        if count == len(self.vectors):
-            room = max(1024, 2 * count)
-            self.vectors, old = np.zeros((room, known.vector.size), np.float32), self.vectors
-            self.marks, marks = np.zeros((room, 2), np.int64), self.marks
-            self.vectors[:count], self.marks[:count] = (old, marks) if count else (0, 0)
-        self.vectors[count], self.marks[count] = known.vector, (known.frame, known.numbers)
-        self.ids.append(name)
-
-    def distinct(self) -> list[int]:
-        """The places of the first text of each template."""
-        return np.unique(self.marks[: len(self.ids), 0], return_index=True)[1].tolist()
+    firsts: dict[int, Vector] = field(default_factory=dict[int, Vector])
+    """While there is no threshold: the first vector of each template."""
+    shelves: defaultdict[int, Shelf] = field(default_factory=lambda: defaultdict(Shelf))
 
 
 class Meanings:
     """An index of the texts that a stage's gate let through, by their vectors.
 
-    A million texts take 4 bytes for each dimension: 2 GB with 512. Each new text is compared with all of its script.
+    Each new text is compared with all that have its script and its numbers. They take 2 bytes for each dimension; what
+    comes when MOST_BYTES are full is compared and not remembered.
     """
 
     def __init__(self, dedupe: Dedupe) -> None:
         """Raises nothing; `dedupe` has `semantic`."""
-        self.vectors: dict[str, Vector] = {}
-        """By sample id those that have not come to the gate yet."""
         self._given = None if dedupe.semantic is None else dedupe.semantic.threshold
         self.is_open = self._given is not None
         """Whether texts may be looked for; until then they wait for `calibrate`."""
         self._spaces: dict[str, Space] = {}
-        self._uncompared = 0
-        self._twins = 0
+        self._bytes = 0
+        self._uncompared = self._unremembered = self._twins = 0
 
-    def calibrate(self, texts: Sequence[tuple[str, str]]) -> None:
-        """Find the threshold of every script of which there is enough, from the first texts (id, text) of a stage."""
+    def calibrate(self, texts: Sequence[Meant]) -> None:
+        """Find the threshold of every script of which there is enough, from the first texts of a stage, or any."""
         self.is_open = True
         letters = Twins(Dedupe())  # twins by their letters are no unrelated pairs
-        found: dict[str, dict[int, Known]] = {}
-        for name, text in texts:
-            known = self._known(name, text)
-            if known is not None and letters.add(name, text) is None:
-                found.setdefault(known.script, {}).setdefault(known.frame, known)
+        alone = [match is None for match in letters.add_batch([one.id for one in texts], [one.text for one in texts])]
+        found: dict[str, dict[int, Vector]] = {}
+        for known, first in zip(_known(texts), alone, strict=True):
+            if known is not None and first:
+                found.setdefault(known.script, {}).setdefault(known.frame, known.vector)
         for script, frames in found.items():
-            if len(frames) >= LEAST:
-                stack = np.stack([known.vector for known in frames.values()])
-                self._spaces[script] = Space(calibrated(script, stack))
+            size = next(iter(frames.values())).size
+            vectors = [vector for vector in frames.values() if vector.size == size]
+            if len(vectors) >= LEAST:
+                self._spaces[script] = Space(size, calibrated(script, np.stack(vectors)))
 
-    def add(self, name: str, text: str) -> Match | None:
-        """The earlier twin of a text, or None, in which case the text is now one to compare others with."""
-        known = self._known(name, text)
-        if known is None:
-            self._uncompared += 1
-            return None
-        space = self._spaces.setdefault(known.script, Space())
-        if self._given is not None and space.calibration is None:
-            space.calibration = Calibration(script=known.script, threshold=self._given)
-        if space.ids and space.vectors.shape[1] != known.vector.size:
-            self._uncompared += 1  # another model answers under the same name
-            return None
-        self._uncompared += space.calibration is None
-        twin = space.twin(known)
-        if twin is not None:
-            self._twins += 1
-            return Match(twin[0], round(twin[1], 4), "semantic")
-        space.add(name, known)
-        if space.calibration is None and len(space.ids) >= LEAST:
-            places = space.distinct()
-            if len(places) >= LEAST:
-                space.calibration = calibrated(known.script, space.vectors[sorted(places)])
-        return None
+    def add(self, texts: Sequence[Meant]) -> list[Match | None]:
+        """Of each text in turn the earlier twin, or None, in which case it is now one to compare others with.
+
+        However many come at once, what is found is the same.
+        """
+        matches: list[Match | None] = [None] * len(texts)
+        shelves: dict[tuple[str, int], list[tuple[int, Known, bool]]] = {}
+        for row, known in enumerate(_known(texts)):
+            if known is None or not self._comparable(texts[row].id, known):
+                self._uncompared += 1
+                continue
+            stays = self._bytes < MOST_BYTES  # twins count too: who stays must not depend on how many come at once
+            self._bytes += 2 * known.vector.size
+            shelves.setdefault((known.script, known.numbers), []).append((row, known, stays))
+        for (script, numbers), some in shelves.items():
+            space = self._spaces[script]
+            assert space.calibration is not None
+            found = space.shelves[numbers].add(
+                [texts[row].id for row, _, _ in some],
+                np.stack([known.vector for _, known, _ in some]),
+                [known.frame for _, known, _ in some],
+                [stays for _, _, stays in some],
+                float(np.float32(space.calibration.threshold * LENGTH**2)),
+            )
+            for (row, _, stays), twin in zip(some, found, strict=True):
+                matches[row] = None if twin is None else Match(twin[0], round(twin[1], 4), "semantic")
+                self._twins += twin is not None
+                self._unremembered += twin is None and not stays
+        return matches
 
     def summary(self) -> SemanticSummary:
         """What has been compared so far, and how the thresholds were found."""
         calibrations = [space.calibration for _, space in sorted(self._spaces.items()) if space.calibration is not None]
-        return SemanticSummary(scripts=tuple(calibrations), uncompared=self._uncompared, twins=self._twins)
+        return SemanticSummary(
+            scripts=tuple(calibrations),
+            uncompared=self._uncompared,
+            unremembered=self._unremembered,
+            twins=self._twins,
+        )
 
-    def _known(self, name: str, text: str) -> Known | None:
-        vector = self.vectors.get(name)
-        scaled = None if vector is None else whole(vector)
-        if scaled is None:
-            return None
-        ((frame, figures),) = masked([normalise(text)], [True])
-        numbers = sorted(one for one in figures.split() if unicodedata.category(one[0])[0] in "NLC")
-        return Known(script_of(text), scaled, hash(frame), hash(tuple(numbers)))
+    def _comparable(self, name: str, known: Known) -> bool:
+        """Whether a threshold is known for a text; one without is what a later one is found from, and remembered."""
+        space = self._spaces.setdefault(known.script, Space(known.vector.size))
+        if self._given is not None and space.calibration is None:
+            space.calibration = Calibration(script=known.script, threshold=self._given)
+        if space.size != known.vector.size:  # another model answers under the same name
+            return False
+        if space.calibration is not None:
+            return True
+        space.shelves[known.numbers].put(name, known.vector, known.frame)
+        space.firsts.setdefault(known.frame, known.vector)
+        if len(space.firsts) >= LEAST:
+            space.calibration = calibrated(known.script, np.stack(list(space.firsts.values())))
+            space.firsts.clear()
+        return False
 
 
-def whole(vector: Vector) -> Vector | None:
-    """A vector of length LENGTH and whole numbers; None for one without a direction."""
-    exact = vector.astype(np.float64)
-    length = float(np.linalg.norm(exact))
-    return np.rint(exact * (LENGTH / length)).astype(np.float32) if length else None
+def _known(texts: Sequence[Meant]) -> list[Known | None]:
+    """What of each text is compared; None for one without a vector."""
+    plains = normalised([one.text for one in texts])
+    read: list[Known | None] = []
+    for one, (frame, figures) in zip(texts, masked(plains, [True] * len(plains)), strict=True):
+        vector = None if one.vector is None else whole(one.vector)
+        numbers = sorted(part for part in figures.split() if unicodedata.category(part[0])[0] in "NLC")
+        read.append(vector if vector is None else Known(script_of(one.text), vector, hash(frame), hash(tuple(numbers))))
+    return read
 
 
 def calibrated(script: str, vectors: Vector) -> Calibration:

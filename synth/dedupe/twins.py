@@ -107,6 +107,8 @@ class SemanticSummary(Value):
     scripts: tuple[Calibration, ...]
     uncompared: int
     """Texts let through without a comparison: of a script with too few texts for a threshold, or without a vector."""
+    unremembered: int = 0
+    """Texts that nothing later was compared with, as there was no more room for their vectors."""
     twins: int
 
 

@@ -76,6 +76,8 @@ class Words:
     host: str
     sampling: str
     terms: str
+    verdicts: dict[str, str]
+    reported: str
     unknown: str
     price: str
     licence: str
@@ -87,6 +89,7 @@ class Words:
     practice_teacher: str
     price_unknown: str
     scoring: str
+    by_meaning: str
     gates: str
     gates_saved: str
     pair_distribution: str
@@ -193,6 +196,13 @@ ENGLISH = Words(
     host="Host",
     sampling="Sampling",
     terms="Terms on training with its output",
+    verdicts={
+        "allowed": "allowed",
+        "allowed_with_duties": "allowed, with duties",
+        "restricted": "restricted",
+        "unknown": "unknown",
+    },
+    reported=", reported",
     unknown="unknown",
     price="Price per million tokens",
     licence="Licence",
@@ -204,6 +214,7 @@ ENGLISH = Words(
     practice_teacher="practice teacher",
     price_unknown="not counted, price unknown:",
     scoring="scoring",
+    by_meaning="by meaning",
     gates="Duplicates",
     gates_saved="Up to {replies} replies{cost} were not bought, as {prompts} prompts had been dropped as duplicates. An estimate: what the other prompts asked for, on average.",
     pair_distribution="How alike the compared pairs were",
@@ -264,7 +275,7 @@ ENGLISH = Words(
         "too_long": "Too long",
         "invalid_json": "Not valid JSON",
         "invalid_output": "Not the form asked for",
-        "no_verdict": "Judge gave no verdict",
+        "no_verdict": "Could not be graded",
         "schema_mismatch": "Does not fit the schema",
         "no_instructions": "No instructions in it",
         "no_reference": "Seed has no reference answer",
@@ -369,6 +380,13 @@ JAPANESE = Words(
     host="ホスト",
     sampling="サンプリング",
     terms="出力を学習に使うことについての規約",
+    verdicts={
+        "allowed": "許可",
+        "allowed_with_duties": "義務付きで許可",
+        "restricted": "制限あり",
+        "unknown": "不明",
+    },
+    reported="、伝聞",
     unknown="不明",
     price="100 万トークンあたりの価格",
     licence="ライセンス",
@@ -380,6 +398,7 @@ JAPANESE = Words(
     practice_teacher="練習用の教師",
     price_unknown="価格不明のため含まない：",
     scoring="採点",
+    by_meaning="意味の比較",
     gates="重複",
     gates_saved="重複として {prompts} 件のプロンプトを先に除いたため、最大でおよそ {replies} 件の応答{cost}を買わずに済みました。ほかのプロンプトの平均からの見積もりです。",
     pair_distribution="比べた組の類似度",
@@ -440,7 +459,7 @@ JAPANESE = Words(
         "too_long": "長すぎる",
         "invalid_json": "JSONとして不正",
         "invalid_output": "求めた形式と異なる",
-        "no_verdict": "審査役の判定が得られない",
+        "no_verdict": "採点の結果が得られない",
         "schema_mismatch": "スキーマに合わない",
         "no_instructions": "指示が含まれない",
         "no_reference": "シードに正解がない",

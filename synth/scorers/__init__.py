@@ -13,12 +13,17 @@ from synth.scorers.exact_answer import ExactAnswer
 from synth.scorers.json_fields import JsonFields
 from synth.scorers.judge import Judge
 from synth.scorers.length import Length
+from synth.scorers.likelihood import Likelihood
+from synth.scorers.reward import Reward
 
 Scorer = Annotated[
-    Choice | CodeTests | Compare | ExactAnswer | JsonFields | Judge | Length, Field(discriminator="kind")
+    Choice | CodeTests | Compare | ExactAnswer | JsonFields | Judge | Length | Likelihood | Reward,
+    Field(discriminator="kind"),
 ]
 
 VERIFIERS = (Choice, CodeTests, ExactAnswer, JsonFields)
 """Those that tell a right answer, 1, from others, by what the seed knows."""
-JUDGES = (Compare, Judge)
+JUDGES = (Compare, Judge, Reward)
 """Those that ask a teacher what it thinks of an answer."""
+ASKING = (*JUDGES, Likelihood)
+"""Those that ask a teacher anything."""

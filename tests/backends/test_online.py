@@ -18,7 +18,7 @@ from synth.types import Request
 REQUEST = Request(b"k" * 32, "main", "m", '{"q": "日本語"}'.encode(), 0, 10, 10)
 
 
-def send(handler, *, path="/v1", deadline_s=20.0, key=None, monkeypatch=None):
+def send(handler, *, path="/v1", deadline_s=20.0, key=None, monkeypatch=None, profile=""):
     async def main():
         application = web.Application()
         application.router.add_post("/v1/chat/completions", handler)
@@ -26,7 +26,8 @@ def send(handler, *, path="/v1", deadline_s=20.0, key=None, monkeypatch=None):
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}{path}"
-        endpoint = Endpoint(model="m", base_url=url, limits=Limits(deadline_s=deadline_s), key_variable=key)
+        limits = Limits(deadline_s=deadline_s)
+        endpoint = Endpoint(model="m", base_url=url, limits=limits, key_variable=key, profile=profile)
         try:
             async with online(endpoint, url) as backend:
                 return await backend.send(REQUEST)
@@ -52,6 +53,18 @@ def test_the_body_goes_out_and_comes_back_as_it_is(monkeypatch):
     assert outcome.headers["retry-after"] == "3"
     assert "x-ratelimit-limit-requests" in outcome.headers
     assert "x-secret" not in outcome.headers
+
+
+def test_the_key_travels_in_the_header_that_the_host_reads(monkeypatch):
+    seen = {}
+
+    async def handler(request):
+        seen.update({name: request.headers.get(name) for name in ("api-key", "Authorization")})
+        return web.Response(text=f"{request.headers['api-key']} is wrong")
+
+    monkeypatch.setenv("SOME_KEY", "sk-test")
+    assert send(handler, key="SOME_KEY", profile="azure").body == b"[key] is wrong"
+    assert seen == {"api-key": "sk-test", "Authorization": None}
 
 
 KEY = 'sk-a1/b+c=_.~"\\z=='

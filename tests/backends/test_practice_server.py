@@ -262,7 +262,11 @@ def test_the_official_client_works():
     async def talk() -> None:
         async with practice_server(NO_FAULTS, api_key="sk-right") as base_url:
             async with openai.AsyncOpenAI(base_url=base_url, api_key="sk-right", max_retries=0) as client:
-                assert [model.id async for model in client.models.list()] == ["practice-1", "practice-embedding-1"]
+                assert [model.id async for model in client.models.list()] == [
+                    "practice-1",
+                    "practice-embedding-1",
+                    "practice-reward-1",
+                ]
                 messages = [{"role": "user", "content": QUESTION}]
                 said = await client.chat.completions.create(model="practice-1", messages=messages)
                 assert "180km" in said.choices[0].message.content

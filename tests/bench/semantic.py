@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from synth.backends.practice.embedding import embedded
 from synth.dedupe import Dedupe, Semantic, SemanticSummary
 from synth.dedupe.decontaminate import Item
-from synth.dedupe.semantic import Meanings
+from synth.dedupe.semantic import Meanings, Meant
 from synth.neighbours import Space
 
 Embedder = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -109,15 +109,14 @@ class Removed(NamedTuple):
 
 def removed(texts: Sequence[str], vectors: NDArray[np.float32]) -> Removed:
     """Send texts through the tier as a gate does, once with a fixed threshold and once calibrated."""
-    named = [(str(place), text) for place, text in enumerate(texts)]
+    named = [Meant(str(place), text, vectors[place]) for place, text in enumerate(texts)]
     found: list[list[tuple[int, int, float]]] = []
     summaries = []
     for threshold in (FIXED, None):
         meanings = Meanings(Dedupe(semantic=Semantic(embedder="", threshold=threshold)))
-        meanings.vectors = {name: vectors[place] for place, (name, _) in enumerate(named)}
         if threshold is None:
             meanings.calibrate(named[:CALIBRATED_FROM])
-        matches = [meanings.add(*one) for one in named]
+        matches = meanings.add(named)
         found.append([(place, int(one.twin_id), one.similarity) for place, one in enumerate(matches) if one])
         summaries.append(meanings.summary())
     return Removed(len(found[0]), found[1], summaries[1])

@@ -11,8 +11,9 @@ import pytest
 
 from synth import pipeline
 from synth.backends.practice.embedding import embedded
-from synth.dedupe import Dedupe, Semantic
-from synth.dedupe.semantic import LENGTH, Meanings, script_of
+from synth.dedupe import Dedupe, Semantic, semantic, shelf
+from synth.dedupe.semantic import Meanings, Meant, script_of
+from synth.dedupe.shelf import LENGTH, whole
 from synth.errors import RecipeError
 from synth.manifest import read_manifest
 from synth.pipeline import Options
@@ -130,12 +131,18 @@ def turned(text: str, language: str) -> str:
 def filled(every: list[str], *, threshold: float | None = None) -> tuple[Meanings, list]:
     """An index of texts as the practice teacher embeds them, and what it said of each."""
     meanings = Meanings(Dedupe(semantic=Semantic(embedder="e", threshold=threshold)))
-    named = [(f"{place:04d}", text) for place, text in enumerate(every)]
-    for name, text in named:
-        meanings.vectors[name] = np.array(embedded(text), np.float32)
+    named = meant(every)
     if not meanings.is_open:
         meanings.calibrate(named[:300])
-    return meanings, [meanings.add(name, text) for name, text in named]
+    return meanings, meanings.add(named)
+
+
+def meant(every: list[str], *first: float) -> list[Meant]:
+    """Texts with the vectors that the practice teacher gives them, after some numbers that they have in common."""
+    vectors = [np.array([*first, *embedded(text)], np.float32) for text in every]
+    return [
+        Meant(f"{place:04d}", text, vector) for place, (text, vector) in enumerate(zip(every, vectors, strict=True))
+    ]
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
@@ -152,13 +159,10 @@ def test_the_same_words_in_another_order_are_found_and_unrelated_texts_stay(lang
 
 
 def test_the_threshold_follows_the_embedder_so_that_one_that_finds_all_alike_removes_nothing():
-    every = texts("ja", 200)
     meanings = Meanings(Dedupe(semantic=Semantic(embedder="e")))
-    named = [(str(place), text) for place, text in enumerate(every)]
-    for name, text in named:  # all of them beyond a cosine of 0.9, as small models see Japanese
-        meanings.vectors[name] = np.array([3.0, *embedded(text)], np.float32)
+    named = meant(texts("ja", 200), 3.0)  # all of them beyond a cosine of 0.9, as small models see Japanese
     meanings.calibrate(named)
-    assert [meanings.add(name, text) for name, text in named] == [None] * 200
+    assert meanings.add(named) == [None] * 200
     assert meanings.summary().scripts[0].threshold > 0.95
 
 
@@ -195,23 +199,50 @@ def test_full_and_half_width_numbers_are_the_same():
 
 def test_a_text_without_a_vector_or_with_a_shorter_one_goes_on_uncompared():
     meanings = Meanings(Dedupe(semantic=Semantic(embedder="e", threshold=0.5)))
-    meanings.vectors = {"a": np.ones(4, np.float32), "c": np.ones(3, np.float32), "d": np.zeros(4, np.float32)}
-    assert [meanings.add(name, "the same") for name in "abcd"] == [None] * 4
+    vectors = {"a": np.ones(4, np.float32), "c": np.ones(3, np.float32), "d": np.zeros(4, np.float32)}
+    assert meanings.add([Meant(name, "the same", vectors.get(name)) for name in "abcd"]) == [None] * 4
     assert meanings.summary().uncompared == 3
 
 
 def test_similarities_do_not_depend_on_the_order_in_which_a_machine_adds():
     rng = np.random.default_rng(0)
-    meanings = Meanings(Dedupe(semantic=Semantic(embedder="e", threshold=0.9)))
-    for name in "ab":
-        meanings.vectors[name] = rng.normal(size=3072).astype(np.float32)
-        meanings.add(name, f"text {name}")
-    one, other = meanings._spaces["latin"].vectors[:2]
+    one, other = (whole(rng.normal(size=3072).astype(np.float32)) for _ in "ab")
     exact = int(one.astype(np.int64) @ other.astype(np.int64))
     order = rng.permutation(3072)
     assert int(one @ other) == int(one[order] @ other[order]) == exact
     assert float(one.astype(np.float64) @ one) < 2**24
     assert abs(np.linalg.norm(one) - LENGTH) < 40
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 500])
+def test_what_is_found_does_not_depend_on_how_many_texts_come_at_once(at_once, monkeypatch):
+    monkeypatch.setattr(shelf, "AT_ONCE", 64)
+    monkeypatch.setattr(semantic, "MOST_BYTES", 2 * 256 * 400)
+    every = [text for language in ("ja", "en") for text in (*texts(language, 200), *texts(language, 60, 1)[:40])]
+    dice = random.Random(1)
+    every += [turned(dice.choice(every), "ja") for _ in range(150)] + ["りんごを3個買う", "３個のりんごを買う"] * 2
+    dice.shuffle(every)
+    named = meant(every)
+    one_by_one = Meanings(Dedupe(semantic=Semantic(embedder="e", threshold=0.8)))
+    expected = [one_by_one.add([one])[0] for one in named]
+    meanings = Meanings(Dedupe(semantic=Semantic(embedder="e", threshold=0.8)))
+    found = [match for start in range(0, len(named), at_once) for match in meanings.add(named[start : start + at_once])]
+    assert found == expected
+    assert sum(match is not None for match in found) > 50
+    assert meanings.summary() == one_by_one.summary()
+    assert meanings.summary().unremembered > 50
+
+
+def test_a_text_is_the_twin_of_the_closest_and_of_the_first_of_equally_close_ones():
+    meanings = Meanings(Dedupe(semantic=Semantic(embedder="e", threshold=0.8)))
+    vectors = [[1.0, 0.0], [0.78, 0.62], [0.78, 0.62], [0.8, 0.6]]
+    words = ["海", "山", "川", "谷"]
+    first = [Meant(str(place), words[place], np.array(vectors[place], np.float32)) for place in (0, 1)]
+    assert meanings.add(first) == [None, None]
+    late = [Meant(str(place), words[place], np.array(vectors[place], np.float32)) for place in (2, 3)]
+    found = meanings.add(late)
+    assert [match.twin_id for match in found] == ["1", "1"]
+    assert found[0].similarity > found[1].similarity > 0.999
 
 
 def test_a_text_belongs_to_the_script_that_most_of_it_is_written_in():
@@ -233,17 +264,20 @@ stages:
   - name: write
     generator: {{kind: self_instruct, prompt: write.md.j2, count: 5}}
     validators: [{{kind: length, max_chars: 200}}]
-    dedupe: {{by: instruction, near: false, semantic: {{embedder: {embedder}}}}}
+    dedupe: {{by: instruction, near: false, {more}semantic: {{embedder: {embedder}{threshold}}}}}
   - name: answer
     generator: {{kind: answer, prompt: answer.md.j2, question: instruction}}
+selection: {{rows: {rows}}}
 """
+USUAL = {"embedder": "embedder", "more": "", "threshold": "", "rows": "null"}
 
 
 class Both:
     """Writes and answers instructions, and embeds them as the practice teacher does; `bad` texts are refused."""
 
-    def __init__(self, instructions, *, bad="", refuses=(), turned_off=False):
+    def __init__(self, instructions, *, bad="", refuses=(), turned_off=False, broken=""):
         self.instructions, self.bad, self.refuses, self.turned_off = instructions, bad, refuses, turned_off
+        self.broken = broken
         self.asked, self.embedded = [], []
 
     async def send(self, request):
@@ -268,6 +302,8 @@ class Both:
             return Outcome(404, b'{"detail": "Not Found"}')
         if self.bad and any(self.bad in text for text in texts):
             return Outcome(400, b'{"error": {"message": "input is too long", "type": "invalid_request_error"}}')
+        if self.broken and any(self.broken in text for text in texts):
+            return Outcome(200, b'{"data": [{"index": 7, "embedding": []}], "usage": {"prompt_tokens": 1}}')
         data = [{"index": place, "embedding": embedded(text)} for place, text in enumerate(texts)]
         usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
         return Outcome(200, json.dumps({"data": data, "usage": usage}).encode())
@@ -279,9 +315,9 @@ def make(tmp_path, monkeypatch):
     (tmp_path / "write.md.j2").write_text("WRITE {{ start }}", encoding="utf-8")
     (tmp_path / "answer.md.j2").write_text("{{ instruction }}", encoding="utf-8")
 
-    def run(teacher, *, folder="run", **options):
+    def run(teacher, *, folder="run", words=None, **options):
         monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
-        (tmp_path / "recipe.yaml").write_text(RECIPE.format(embedder="embedder"), encoding="utf-8")
+        (tmp_path / "recipe.yaml").write_text(RECIPE.format(**USUAL | (words or {})), encoding="utf-8")
         seeds = "".join(json.dumps({"start": place}) + "\n" for place in range(0, len(teacher.instructions), 5))
         (tmp_path / "seeds.jsonl").write_text(seeds, encoding="utf-8")
         result = asyncio.run(pipeline.run(load(tmp_path), Options(tmp_path / folder, **options)))
@@ -309,7 +345,7 @@ def test_a_run_buys_no_answer_for_what_says_the_same_and_tells_how_the_threshold
     assert [(one.script, one.texts) for one in record.scripts] == [("japanese", 299)]
     assert (record.twins, record.uncompared) == (2, 0)
     assert result.manifest.stages[0].rejected == {"semantic_duplicate": 2, "too_long": 1}
-    spent = sum(line.cost_microusd for line in result.manifest.ledger if line.stage == "write")
+    spent = sum(line.cost_microusd for line in result.manifest.ledger if line.stage == "write:meaning")
     assert spent == 322 * 1000
     assert rows[0]["cost_microusd"] == 1000
     before = (tmp_path / "run" / "rows.jsonl").read_bytes()
@@ -327,6 +363,53 @@ def test_a_twin_by_meaning_is_called_back_when_the_first_comes_to_nothing(make):
     assert [one["reason"] for one in rejected] == ["refusal"]
     assert twin in teacher.asked
     assert (len(rows), result.manifest.stages[0].called_back) == (99, 1)
+
+
+def test_a_twin_by_its_letters_buys_no_vector(make):
+    every = texts("ja", 99)
+    wide = every[3].translate({ord("で"): "ﾃﾞ", ord("カ"): "ｶ"}) + "　"
+    teacher = Both([*every[:50], every[3], *every[50:], wide])
+    _, rows, rejected = make(teacher)
+    assert [one["reason"] for one in rejected] == ["duplicate", "duplicate"]
+    assert sorted(text for some in teacher.embedded for text in some) == sorted(every)
+    assert len(rows) == 99
+
+
+def test_what_was_parked_for_want_of_a_vector_comes_last_and_loses_to_what_was_let_through(make):
+    every = texts("ja", 95)
+    twin = turned(every[93], "ja")
+    teacher = Both([*every[:90], "嵐の夜の港について詩を", twin, *every[90:]], broken="嵐")
+    result, rows, rejected = make(teacher, words={"threshold": ", threshold: 0.8"})
+    assert result.manifest.stages[0].parked == 1
+    assert (len(rows), rejected) == (92, [])
+    teacher.broken = ""
+    _, rows, rejected = make(teacher, words={"threshold": ", threshold: 0.8"}, retry=True)
+    assert [(one["reason"], one["messages"][0]["content"]) for one in rejected] == [("semantic_duplicate", twin)]
+    assert len(rows) == 96
+    _, again, _ = make(teacher, words={"threshold": ", threshold: 0.8"}, offline=True)
+    assert again == rows
+
+
+def test_what_means_the_same_takes_no_place_of_its_seeds_quota(make):
+    every = texts("ja", 12)
+    turns = [[*every[:4], turned(every[0], "ja")], every[4:9]]
+
+    class Taking(Both):
+        """Writes other instructions each time."""
+
+        def __init__(self):
+            super().__init__(["from one seed"])
+            self.turns = iter(turns)
+
+        async def send(self, request):
+            if b"WRITE" in request.body:
+                self.instructions = next(self.turns)
+            return await super().send(request)
+
+    words = {"more": "per_seed: 5, ", "threshold": ", threshold: 0.8", "rows": "5"}
+    result, rows, _ = make(Taking(), words=words)
+    assert [row["messages"][0]["content"] for row in rows] == every[:5]
+    assert result.manifest.stages[0].rejected == {"semantic_duplicate": 1, "seed_full": 4}
 
 
 def test_a_text_that_the_embedder_refuses_goes_on_uncompared_and_the_others_beside_it_are_compared(make):
@@ -348,7 +431,7 @@ def test_an_embedder_without_embeddings_stops_the_run_with_a_sentence(make):
 
 
 def test_an_embedder_that_the_recipe_does_not_name_is_told_when_it_is_loaded(tmp_path):
-    (tmp_path / "recipe.yaml").write_text(RECIPE.format(embedder="embeder"), encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(**USUAL | {"embedder": "embeder"}), encoding="utf-8")
     (tmp_path / "seeds.jsonl").write_text('{"start": 0}\n')
     (tmp_path / "write.md.j2").write_text("WRITE {{ start }}")
     (tmp_path / "answer.md.j2").write_text("{{ instruction }}")

@@ -166,7 +166,7 @@ def _ask(rng: random.Random, prompt: str, faults: Faults) -> Said:
 def _judge(rng: random.Random, prompt: str) -> Said:
     language, answer = _language(prompt), ANSWER.search(prompt)
     known = _judged(prompt)
-    right = answer is not None and _is_right(answer[1], known)
+    right = answer is not None and is_right(answer[1], known)
     score = rng.choice((4, 5, 5)) if right else rng.choice((1, 1, 2))
     words = {
         ("en", True): "The steps are sound and the final answer is right.",
@@ -182,7 +182,7 @@ def _compare(rng: random.Random, prompt: str) -> Said:
     """The right one of two answers; of two that are as good, most often neither, else the one in the first place."""
     language, pair = _language(prompt), PAIR.search(prompt)
     known = _judged(prompt)
-    one, other = (_is_right(text, known) for text in (pair.groups() if pair else ("", "")))
+    one, other = (is_right(text, known) for text in (pair.groups() if pair else ("", "")))
     better = "first" if one > other else "second" if other > one else rng.choice(("tie", "tie", "first"))
     reason = {"en": "The final answers were held against the question.", "ja": "最後の答えを問題と照らし合わせました。"}
     content = json.dumps({"reason": reason[language], "better": better}, ensure_ascii=False)
@@ -195,7 +195,8 @@ def _judged(prompt: str) -> Read | None:
     return read(question[1]) if question else None
 
 
-def _is_right(answer: str, known: Read | None) -> bool:
+def is_right(answer: str, known: Read | None) -> bool:
+    """Whether an answer ends with what solves an exercise."""
     given = final_answer(answer)
     return known is not None and given is not None and same_answer(given.text, known.solution.answer)
 

@@ -52,7 +52,7 @@ def scoreboard(folder: Path, faults: Mapping[str, Faults]) -> Scoreboard:
     truths: dict[tuple[str, str], list[Truth]] = {}
     for stage, unit, body in stored_requests(connection):
         request = orjson.loads(body)
-        if request["model"] in faults:
+        if request["model"] in faults and {"messages", "max_tokens"} <= request.keys():  # a chat
             truths.setdefault((stage, unit), []).append(truth(request, faults[request["model"]]))
     failures = {line.failure: line.attempts for line in read_ledger(connection) if line.failure in RESENT}
     connection.close()

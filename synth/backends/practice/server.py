@@ -1,34 +1,33 @@
-"""The practice teacher over HTTP: OpenAI's chat completions and embeddings, with faults on the way when asked for."""
+"""The practice teacher over HTTP: OpenAI's chat completions and what else it answers, with faults when asked for."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import random
-import struct
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Literal, cast
 
 import orjson
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from synth.backends.practice.answering import Said, say
-from synth.backends.practice.embedding import DIMENSIONS, embedded
+from synth.backends.practice.characters import tokens
 from synth.backends.practice.faults import Faults
-from synth.text import HAN, KANA
+from synth.backends.practice.forms import EMBEDDER, MODEL, REWARDER, checked, error, missing, no_model, reply
+from synth.backends.practice.measuring import WAYS, Way
 
-MODEL, EMBEDDER = "practice-1", "practice-embedding-1"
 PIECE_CHARS = 4
 CREATED = 1_700_000_000
 RETRY_MS = 60
 SLOW_S = 1.0
 ARRIVALS_WITH_FAULTS = 2
 MOST_STOPS = 4
-MOST_INPUTS = 2048
+MODELS = (MODEL, EMBEDDER, REWARDER)
 
 
 @asynccontextmanager
@@ -71,39 +70,41 @@ class PracticeTeacher:
         """The routes."""
         application = web.Application(client_max_size=64 * 1024 * 1024, middlewares=[_unknown_path])
         application.router.add_post("/v1/chat/completions", self._chat)
-        application.router.add_post("/v1/embeddings", self._embeddings)
+        for path, way in WAYS.items():
+            application.router.add_post(path, partial(self._measured, way))
         application.router.add_get("/v1/models", self._models)
         application.router.add_get("/v1/models/{model}", self._model)
         return application
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
-        return self._denied(request) or _json({"object": "list", "data": [_model(MODEL), _model(EMBEDDER)]})
+        return self._denied(request) or reply({"object": "list", "data": [_model(name) for name in MODELS]})
 
     async def _model(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["model"]
-        return self._denied(request) or (_json(_model(name)) if name in (MODEL, EMBEDDER) else _no_model(name))
+        return self._denied(request) or (reply(_model(name)) if name in MODELS else no_model(name, MODEL))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         denied = self._denied(request)
         if denied is not None:
             return denied
         raw = await request.read()
-        body, problem = _checked(raw, _ChatRequest)
+        body, problem = checked(raw, _ChatRequest, _unfit)
         problem = problem or await self._met(request, raw)
         if problem is not None:
             return problem
         options = body.pop("stream_options", None)
         if not body.pop("stream", False):
-            return _json(*_completion(body, say(body, self._faults)))
+            return reply(*_completion(body, say(body, self._faults)))
         return await _stream(request, *_completion(body, say(body, self._faults)), options)
 
-    async def _embeddings(self, request: web.Request) -> web.StreamResponse:
+    async def _measured(self, way: Way[Any], request: web.Request) -> web.StreamResponse:
+        """What another path than the chat's answers."""
         denied = self._denied(request)
         if denied is not None:
             return denied
         raw = await request.read()
-        body, problem = _checked(raw, _EmbeddingRequest)
-        return problem or await self._met(request, raw) or _embeddings(body)
+        body, problem = checked(raw, way.kind, way.unfit)
+        return problem or await self._met(request, raw) or reply(way.answer(body))
 
     async def _met(self, request: web.Request, raw: bytes) -> web.Response | None:
         """The fault that a request meets on the way; None when it is to be answered."""
@@ -116,9 +117,9 @@ class PracticeTeacher:
             return web.Response(status=500)
         if fault == "rate_limit":
             headers = {"retry-after-ms": str(RETRY_MS), "x-ratelimit-remaining-requests": "0"}
-            return _error(429, "Rate limit reached for requests", "rate_limit_exceeded", headers=headers)
+            return error(429, "Rate limit reached for requests", "rate_limit_exceeded", headers=headers)
         if fault == "server_error":
-            return _error(500, "The server had an error while processing your request", "server_error")
+            return error(500, "The server had an error while processing your request", "server_error")
         await asyncio.sleep(SLOW_S if fault == "slow" else self._faults.latency_s)
         return None
 
@@ -137,7 +138,7 @@ class PracticeTeacher:
     def _denied(self, request: web.Request) -> web.Response | None:
         if self._api_key is None or request.headers.get("Authorization") == f"Bearer {self._api_key}":
             return None
-        return _error(401, "Incorrect API key provided.", "invalid_api_key")
+        return error(401, "Incorrect API key provided.", "invalid_api_key")
 
 
 @web.middleware
@@ -145,15 +146,9 @@ async def _unknown_path(request: web.Request, handler: Any) -> web.StreamRespons
     try:
         return await handler(request)
     except web.HTTPNotFound:
-        return _error(404, f"Unknown request URL: {request.method} {request.path}.", "unknown_url")
+        return error(404, f"Unknown request URL: {request.method} {request.path}.", "unknown_url")
     except web.HTTPMethodNotAllowed:
-        return _error(405, f"Not allowed to {request.method} on {request.path}.", "method_not_supported")
-
-
-def tokens(text: str) -> int:
-    """About how many tokens a text has: one for each Japanese letter, one for four others."""
-    wide = len(KANA.findall(text)) + len(HAN.findall(text))
-    return max(1, wide + (len(text) - wide + 3) // 4)
+        return error(405, f"Not allowed to {request.method} on {request.path}.", "method_not_supported")
 
 
 def _first_tokens(text: str, most: int) -> str:
@@ -206,54 +201,24 @@ class _ChatRequest(BaseModel):
     tools: list[JsonValue] | None = None
 
 
-class _EmbeddingRequest(BaseModel):
-    """https://platform.openai.com/docs/api-reference/embeddings/create, but for inputs that are token numbers."""
-
-    model_config = ConfigDict(strict=True)
-
-    model: str
-    input: str | list[str] = Field(min_length=1)
-    encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = None
-
-
-def _checked(raw: bytes, kind: type[_ChatRequest | _EmbeddingRequest]) -> tuple[dict[str, Any], web.Response | None]:
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return {}, _error(400, "We could not parse the JSON body of your request.", None)
-    if not isinstance(body, dict):
-        return {}, _error(400, "The body must be a JSON object.", None)
-    try:
-        request = kind.model_validate(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "missing":
-            return {}, _missing(place)
-        return {}, _error(400, f"Invalid value for {place!r}: {first['msg']}.", None, place)
-    unfit = _unfit(request) if isinstance(request, _ChatRequest) else _not_embedded(request)
-    return cast("dict[str, Any]", body), unfit
-
-
 def _unfit(request: _ChatRequest) -> web.Response | None:
     """What is wrong with a request whose fields are right one by one."""
     if request.model != MODEL:
-        return _no_model(request.model)
+        return no_model(request.model, MODEL)
     if request.tools:
-        return _error(400, "The practice teacher does not support 'tools'.", "unsupported_parameter", "tools")
+        return error(400, "The practice teacher does not support 'tools'.", "unsupported_parameter", "tools")
     if request.n not in (None, 1):
-        return _error(400, "The practice teacher gives one choice.", "unsupported_value", "n")
+        return error(400, "The practice teacher gives one choice.", "unsupported_value", "n")
     if isinstance(request.stop, list) and not 1 <= len(request.stop) <= MOST_STOPS:
-        return _error(400, f"'stop' takes 1 to {MOST_STOPS} sequences.", "invalid_value", "stop")
+        return error(400, f"'stop' takes 1 to {MOST_STOPS} sequences.", "invalid_value", "stop")
     form = request.response_format
     if form is not None and form.type == "json_schema" and form.json_schema is None:
-        return _missing("response_format.json_schema")
+        return missing("response_format.json_schema")
     if form is not None and form.type == "json_object" and "json" not in str(request.messages).casefold():
         message = (
             "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'."
         )
-        return _error(400, message, None, "messages")
+        return error(400, message, None, "messages")
     return None
 
 
@@ -322,49 +287,5 @@ async def _stream(
     return response
 
 
-def _not_embedded(request: _EmbeddingRequest) -> web.Response | None:
-    """What is wrong with an embeddings request whose fields are right one by one."""
-    if request.model != EMBEDDER:
-        return _no_model(request.model, EMBEDDER)
-    if request.dimensions not in (None, DIMENSIONS):
-        return _error(400, f"The practice teacher gives {DIMENSIONS} dimensions.", "unsupported_value", "dimensions")
-    inputs = [request.input] if isinstance(request.input, str) else request.input
-    if len(inputs) > MOST_INPUTS or not all(inputs):
-        return _error(400, f"'input' takes 1 to {MOST_INPUTS} texts, none of them empty.", "invalid_value", "input")
-    return None
-
-
-def _embeddings(body: dict[str, Any]) -> web.Response:
-    inputs: list[str] = [body["input"]] if isinstance(body["input"], str) else body["input"]
-    vectors: list[Any] = [embedded(text) for text in inputs]
-    if body.get("encoding_format") == "base64":
-        vectors = [base64.b64encode(struct.pack(f"<{DIMENSIONS}f", *vector)).decode() for vector in vectors]
-    used = sum(map(tokens, inputs))
-    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
-    usage = {"prompt_tokens": used, "total_tokens": used}
-    return _json({"object": "list", "data": data, "model": EMBEDDER, "usage": usage})
-
-
 def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": CREATED, "owned_by": "synth-practice"}
-
-
-def _missing(place: str) -> web.Response:
-    return _error(400, f"Missing required parameter: {place!r}.", "missing_required_parameter", place)
-
-
-def _no_model(name: str, right: str = MODEL) -> web.Response:
-    message = f"The model `{name}` does not exist; the practice teacher is called `{right}` here."
-    return _error(404, message, "model_not_found", "model")
-
-
-def _error(
-    status: int, message: str, code: str | None, param: str | None = None, headers: dict[str, str] | None = None
-) -> web.Response:
-    kind = {429: "requests", 500: "server_error"}.get(status, "invalid_request_error")
-    error = {"message": message, "type": kind, "param": param, "code": code}
-    return _json({"error": error}, status, headers)
-
-
-def _json(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(body=orjson.dumps(document), status=status, headers=headers, content_type="application/json")

@@ -1,0 +1,108 @@
+"""What is known of the hosts that people ask, one file each: data, read once, and no code that knows a host by name.
+
+What a host does with a field is told before the first request: one that it would answer with an error, and one that it
+would pass over in silence, so that nothing in a recipe has no effect.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import Field, JsonValue
+
+from synth.types import Value
+
+Structured = Literal["json_schema", "json_object", "prompt"]
+"""How an object can be asked for: by a schema that the server enforces, in JSON mode, or by words in the prompt."""
+
+
+class Rule(Value):
+    """What some of a host's models take."""
+
+    names: str
+    """A regular expression for the whole of a model's name, in any case."""
+    unless: dict[str, JsonValue] = {}
+    """Fields of the request by which it does not hold."""
+    refused: list[str] = []
+    ignored: list[str] = []
+
+
+class Profile(Value):
+    """What a host's documentation says that it takes."""
+
+    title: str
+    hosts: list[str] = []
+    """Patterns of the host, or host and port, of a base URL; none for a server that has no place of its own."""
+    source: str = ""
+    """Where it was read."""
+    read: date | None = None
+    key_variable: str = ""
+    """The environment variable in which its users keep their key."""
+    key_header: str = "authorization"
+    """The header that carries the key: `authorization` as a bearer's token, any other as it is."""
+    base_path: str = ""
+    """How its base URLs end; empty when they end in more than one way."""
+    renamed: dict[str, str] = {}
+    """Fields of the request that it calls otherwise."""
+    structured: list[Structured] = Field(default=["json_schema", "json_object", "prompt"], min_length=1)
+    """The ways in which an object can be asked of it, the best first."""
+    most_temperature: float | None = None
+    refused: list[str] = []
+    """Fields of the request that it answers with an error."""
+    ignored: list[str] = []
+    """Fields of the request that it passes over in silence."""
+    deadline_s: float | None = None
+    """How long one of its replies may take, where that is longer than elsewhere."""
+    models: list[Rule] = []
+
+    def objections(self, model: str, body: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:
+        """The fields of a request to a model that have no effect or a bad one, each with the reason."""
+        temperature = body.get("temperature")
+        most = self.most_temperature
+        if most is not None and isinstance(temperature, int | float) and temperature > most:
+            yield "temperature", f"{self.title} takes at most {most:g}"
+        rules = [Rule(names=".*", refused=self.refused, ignored=self.ignored), *self.models]
+        for rule in rules:
+            held = not any(body.get(name) == value for name, value in rule.unless.items())
+            if not held or not re.fullmatch(rule.names, model.rpartition("/")[2], re.IGNORECASE):
+                continue
+            unless = "".join(f", unless {name} is {_plain(value)}" for name, value in rule.unless.items())
+            for does, names in (("refuses it", rule.refused), ("passes it over in silence", rule.ignored)):
+                for name in names:
+                    if name in body:
+                        yield name, f"{self.title} {does}{'' if rule.names == '.*' else f' with {model}'}{unless}"
+
+
+UNKNOWN = Profile(title="an OpenAI-compatible server")
+"""Nothing is known of it: what the OpenAI protocol has is taken to be there, and the run watches whether it is."""
+
+
+@cache
+def named() -> dict[str, Profile]:
+    """All profiles, by the names of their files."""
+    folder = files(__name__)
+    texts = {one.name.removesuffix(".yaml"): one.read_text("utf-8") for one in folder.iterdir() if ".yaml" in one.name}
+    read: dict[str, Any] = {name: yaml.safe_load(text) for name, text in sorted(texts.items())}
+    return {name: Profile.model_validate(one) for name, one in read.items()}
+
+
+def profile_of(base_url: str) -> Profile:
+    """What is known of the host of a base URL."""
+    parts = urlsplit(base_url)
+    for profile in named().values():
+        for pattern in profile.hosts:
+            if fnmatch.fnmatch(parts.netloc if ":" in pattern else parts.hostname or "", pattern):
+                return profile
+    return UNKNOWN
+
+
+def _plain(value: JsonValue) -> str:
+    return value if isinstance(value, str) else str(value).replace("'", "")

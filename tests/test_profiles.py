@@ -1,0 +1,171 @@
+"""What is known of hosts: data that says what a recipe may ask of them, before anything is asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from synth.errors import RecipeError
+from synth.profiles import UNKNOWN, named, profile_of
+from synth.recipe import Overrides, load, override
+
+CONTRACT = Path(__file__).parents[2] / "shared" / "contract" / "openai_subset.json"
+ENDED = {"guided_json", "guided_choice", "guided_regex", "guided_grammar"}
+"""Fields that were never OpenAI's."""
+RECIPE = """\
+name: example
+language: ja
+accept_terms: [openai, anthropic]
+seeds: {kind: grid, axes: {話題: [料理, 旅行]}}
+teachers:
+  main: {MAIN}
+stages:
+  - name: answer
+    generator: {kind: answer, prompt: ask.md.j2}
+"""
+
+
+def loaded(tmp_path, main, overrides=None):
+    (tmp_path / "recipe.yaml").write_text(RECIPE.replace("{MAIN}", "{" + main + "}"), encoding="utf-8")
+    (tmp_path / "ask.md.j2").write_text("{{ 話題 }}について", encoding="utf-8")
+    return load(tmp_path, overrides)
+
+
+def problems(tmp_path, main, overrides=None):
+    with pytest.raises(RecipeError) as caught:
+        loaded(tmp_path, main, overrides)
+    return [(problem.field, problem.message) for problem in caught.value.problems]
+
+
+OPENAI = 'base_url: "https://api.openai.com/v1", key_variable: OPENAI_API_KEY'
+ANTHROPIC = 'base_url: "https://api.anthropic.com/v1", key_variable: ANTHROPIC_API_KEY'
+DEEPSEEK = 'base_url: "https://api.deepseek.com", key_variable: DEEPSEEK_API_KEY'
+
+
+@pytest.mark.parametrize("name", list(named()))
+def test_every_profile_says_where_it_was_read_and_when(name):
+    profile = named()[name]
+    assert profile.source.startswith("https://")
+    assert profile.read is not None
+
+
+def test_no_two_profiles_claim_a_host():
+    hosts = [host for profile in named().values() for host in profile.hosts]
+    assert len(hosts) == len(set(hosts))
+
+
+@pytest.mark.skipif(not CONTRACT.exists(), reason="needs ../shared/contract")
+def test_what_a_host_does_not_take_are_fields_of_the_protocol():
+    schemas = json.loads(CONTRACT.read_text(encoding="utf-8"))["components"]["schemas"]
+    fields: set[str] = set()
+
+    def collect(schema):
+        fields.update(schema.get("properties", {}))
+        for part in schema.get("allOf", []):
+            collect(schemas[part["$ref"].rpartition("/")[2]] if "$ref" in part else part)
+
+    collect(schemas["CreateChatCompletionRequest"])
+    told = set()
+    for profile in named().values():
+        for rule in (profile, *profile.models):
+            told |= {*rule.refused, *rule.ignored}
+        told |= set(profile.renamed)
+    assert told - fields - ENDED == set()
+
+
+@pytest.mark.parametrize(
+    ("url", "title"),
+    [
+        ("https://api.openai.com/v1", "OpenAI"),
+        ("https://mine.openai.azure.com/openai/v1", "Azure OpenAI"),
+        ("http://192.168.1.9:11434/v1", "Ollama"),
+        ("https://api.openai.com.example.org/v1", UNKNOWN.title),
+        ("http://localhost:8000/v1", UNKNOWN.title),
+    ],
+)
+def test_a_host_is_known_by_its_whole_name(url, title):
+    assert profile_of(url).title == title
+
+
+@pytest.mark.parametrize(
+    ("main", "found"),
+    [
+        (f"model: o3-mini, {OPENAI}, sampling: {{temperature: 0.7}}", "sampling.temperature"),
+        (f"model: GPT-5-mini, {OPENAI}, sampling: {{stop: [。]}}", "sampling.stop"),
+        (f"model: gpt-4o, {OPENAI}, sampling: {{temperature: 2.5}}", "sampling.temperature"),
+        (f"model: c, {ANTHROPIC}, sampling: {{seed: 1}}", "sampling.seed"),
+        (f"model: c, {ANTHROPIC}, sampling: {{extra: {{reasoning_effort: low}}}}", "sampling.extra.reasoning_effort"),
+        (f"model: c, {ANTHROPIC}, structured: json_schema", "structured"),
+        (f"model: deepseek-flash, {DEEPSEEK}, sampling: {{top_p: 0.9}}", "sampling.top_p"),
+        ('model: m, base_url: "https://api.openai.com/v1"', ""),
+        ('model: m, base_url: "https://api.groq.com/v1", key_variable: GROQ_API_KEY', "base_url"),
+        ('model: m, base_url: "http://localhost:8000/v1", profile: vllm, sampling: {extra: {guided_choice: [はい]}}',
+         "sampling.extra.guided_choice"),
+    ],
+)  # fmt: skip
+def test_what_a_host_does_not_take_is_a_mistake_with_its_place(tmp_path, main, found):
+    ((field, message),) = problems(tmp_path, main)
+    assert field == f"teachers.main.{found}".rstrip(".")
+    assert message.partition(";")[2]
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        f"model: gpt-4o, {OPENAI}, sampling: {{temperature: 0.7, seed: 1}}",
+        f"model: gpt-5-chat-latest, {OPENAI}, sampling: {{temperature: 0.7}}",
+        f"model: gpt-5.1, {OPENAI}, sampling: {{temperature: 0.7, extra: {{reasoning_effort: none}}}}",
+        f"model: d, {DEEPSEEK}, sampling: {{temperature: 0.7, extra: {{thinking: {{type: disabled}}}}}}",
+        f"model: c, {ANTHROPIC}, structured: prompt",
+        'model: m, base_url: "http://localhost:8000/v1", sampling: {temperature: 3}',
+    ],
+)
+def test_what_it_takes_is_none(tmp_path, main):
+    assert loaded(tmp_path, main).notes == ()
+
+
+def test_objects_are_asked_for_in_the_best_way_that_the_host_takes(tmp_path):
+    def way(main):
+        return loaded(tmp_path, main).recipe.teachers["main"].structured
+
+    assert way('model: m, base_url: "http://localhost:8000/v1"') == "json_schema"
+    assert way(f"model: c, {ANTHROPIC}") == "prompt"
+    assert way(f"model: d, {DEEPSEEK}") == "json_object"
+    assert way(f"model: d, {DEEPSEEK}, structured: prompt") == "prompt"
+
+
+def test_a_host_that_lets_requests_wait_long_gets_the_time(tmp_path):
+    def deadline_s(main):
+        return loaded(tmp_path, main).recipe.teachers["main"].limits.deadline_s
+
+    assert deadline_s('model: m, base_url: "http://localhost:8000/v1"') == 600
+    assert deadline_s(f"model: d, {DEEPSEEK}") == 1800
+    assert deadline_s(f"model: d, {DEEPSEEK}, limits: {{deadline_s: 90}}") == 90
+
+
+LOCAL = 'model: m, base_url: "http://localhost:8000/v1", profile: vllm, sampling: {temperature: 0.7, seed: 1}'
+
+
+def test_with_another_teacher_what_its_host_does_not_take_is_left_out_and_said(tmp_path):
+    teacher = "main=https://api.anthropic.com/v1,claude,ANTHROPIC_API_KEY"
+    moved = loaded(tmp_path, LOCAL, Overrides(teachers=[teacher]))
+    endpoint = moved.recipe.teachers["main"]
+    assert (endpoint.sampling.seed, endpoint.sampling.temperature, endpoint.structured) == (None, 0.7, "prompt")
+    assert moved.notes == ("--teacher main: seed is left out: Anthropic (OpenAI layer) passes it over in silence.",)
+
+
+def test_a_teacher_that_moves_on_takes_nothing_of_its_first_host_along(tmp_path):
+    first = loaded(tmp_path, f"model: c, {ANTHROPIC}")
+    moved = override(first, Overrides(teachers=["main=http://localhost:8000/v1,m"]))
+    assert moved.recipe.teachers["main"].structured == "json_schema"
+
+
+def test_a_profile_that_does_not_exist_is_named(tmp_path):
+    ((field, message),) = problems(
+        tmp_path, 'model: m, base_url: "http://localhost:8000/v1", profile: ヴィエルエルエム'
+    )
+    assert field == "teachers.main.profile"
+    assert "'ヴィエルエルエム'" in message
+    assert "vllm" in message
