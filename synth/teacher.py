@@ -171,7 +171,7 @@ class Teacher:
         if response_format is not None:
             body["response_format"] = response_format
         body.update(sampling.extra)
-        sent = orjson.dumps(body)
+        sent = bytes(memoryview(orjson.dumps(body)))  # the copy is as long as it looks, orjson's own 4 KB at least
         key = hashlib.sha256(b"\0".join([self.name.encode(), str(draw).encode(), self._salt.encode(), sent])).digest()
         if self._renamed:  # after the key was made: a moved server buys nothing twice
             sent = orjson.dumps({self._renamed.get(name, name): value for name, value in body.items()})

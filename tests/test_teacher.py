@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -124,6 +125,20 @@ def test_a_reply_that_was_taken_over_just_before_a_kill_costs_nothing(tmp_path, 
         with pytest.raises(Killed):
             play(tmp_path, Script(ok()), scene)
     assert play(tmp_path, Script(ok()), later) == (0, [("reused", 0)])
+
+
+def test_a_request_that_waits_takes_little_more_memory_than_its_body_is_long(tmp_path):
+    async def scene(asked, store, budget, halt):
+        tracemalloc.start()
+        try:
+            waiting = [asked.request(PROMPT, draw) for draw in range(100)]
+            return tracemalloc.get_traced_memory()[0] / len(waiting), len(waiting[0].body)
+        finally:
+            tracemalloc.stop()
+
+    taken, length = play(tmp_path, Script(), scene)
+    assert length < 500
+    assert taken < length + 1500
 
 
 def test_two_askers_of_the_same_request_buy_it_once(tmp_path):
