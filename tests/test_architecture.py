@@ -70,7 +70,7 @@ LAYERS = (
     {"teacher"},
     {"ask"},
     {"generators", "validators", "scorers"},
-    {"recipe"},
+    {"recipe", "recipe_checks"},
     {"fingerprint", "up_to_date"},
     {"judges"},
     {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "outcomes", "report"},
