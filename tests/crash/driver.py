@@ -58,7 +58,7 @@ POINTS: dict[str, Point] = {
     "after settling": (store.Store, "settle", "after", None),
     "after the settling commit": (writer, "_commit", "after", _of("settled")),
     "while outcomes are written": (outcomes.Outcomes, "_flush", "before", None),
-    "while rows are written": (export, "row", "before", None),
+    "while rows are written": (export._Split, "add", "before", None),
     "while Parquet is written": (export._Split, "_flush", "before", None),
     "while rejections are written": (export, "rejected_row", "before", None),
     "before a file takes its name": (files.Path, "replace", "before", None),
@@ -150,8 +150,8 @@ def ended(pid: int, after_s: float | None) -> int:
 def main() -> None:
     for name in ("jinja2.ext", "synth.dedupe.families", "synth.dedupe.index", "yaml", "zstandard", "encodings.idna"):
         import_module(name)
-    for environment, name in ((page._environment(), "report.html.j2"), (card._environment(), "card.md.j2")):
-        environment.get_template(name)  # compiled once for all children
+    page.load_template()  # compiled once for all children
+    card._environment().get_template("card.md.j2")
     gc.freeze()
     for line in sys.stdin:
         command = json.loads(line)
