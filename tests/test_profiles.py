@@ -162,6 +162,12 @@ def test_a_teacher_that_moves_on_takes_nothing_of_its_first_host_along(tmp_path)
     assert moved.recipe.teachers["main"].structured == "json_schema"
 
 
+def test_a_teacher_that_moves_on_is_asked_in_its_new_place_alone(tmp_path):
+    pool = 'model: m, base_url: "http://localhost:8000/v1", replicas: [{base_url: "http://10.0.0.2:8000/v1"}]'
+    moved = loaded(tmp_path, pool, Overrides(teachers=["main=practice:,practice-1"]))
+    assert [one.base_url for one in moved.recipe.teachers["main"].members()] == ["practice:"]
+
+
 def test_a_profile_that_does_not_exist_is_named(tmp_path):
     ((field, message),) = problems(
         tmp_path, 'model: m, base_url: "http://localhost:8000/v1", profile: ヴィエルエルエム'
