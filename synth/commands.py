@@ -202,11 +202,11 @@ def validate(
 ) -> int:
     """Remove rows of FILES that a check refuses."""
     from synth import console, parts, plugin_texts
-    from synth.recipe import load
+    from synth.recipe import Overrides, load
 
     if recipe is not None and checks:
         raise click.UsageError("Give --check or --recipe, not both.")
-    stage = None if recipe is None else load(recipe).recipe.stages[-1]
+    stage = None if recipe is None else load(recipe, Overrides(makes=False)).recipe.stages[-1]
     validators = stage.validators if stage else plugin_texts.validators_of(checks)
     console.sifted(parts.sift(files, out, parts.validating(validators)), out, as_json=as_json)
     return 0
@@ -258,7 +258,7 @@ def score(
 
     if bool(scorers) == (recipe is not None):
         raise click.UsageError("Give --scorer or --recipe.")
-    loaded = None if recipe is None else load(recipe, Overrides(teachers=teachers))
+    loaded = None if recipe is None else load(recipe, Overrides(teachers=teachers, makes=False))
     chosen = loaded.recipe.stages[-1].scorers if loaded else plugin_texts.scorers_of(scorers)
     known = loaded.recipe.teachers if loaded else plugin_texts.teachers_of(teachers)
     templates, language = (loaded.templates, loaded.recipe.language) if loaded else (Templates(Path()), "")

@@ -134,6 +134,9 @@ class Overrides:
     """Names of terms, beside the recipe's own."""
     selection: Mapping[str, Any] | None = None
     """Fields of `selection` by name, such as `{"require": {"judge": 4}}`; a mapping adds to the recipe's own."""
+    makes: bool = True
+    """Whether a dataset is to be made. Where only the recipe's plug-ins are used on files that exist, neither the terms
+    of its teachers nor their prices are in question."""
 
 
 def load(path: str | Path, overrides: Overrides | None = None) -> LoadedRecipe:
@@ -169,7 +172,7 @@ def _checked(
     templates, notes = Templates(file.parent), list[str]()
     if recipe is not None:
         recipe = _filled(_overridden(recipe, overrides, notes))
-        found = beyond_form(recipe, file.parent, templates)
+        found = beyond_form(recipe, file.parent, templates, makes=overrides.makes)
     if recipe is None or found or problems:
         raise RecipeError([*problems, *(placed(loc, problem) for loc, problem in found)])
     sha256 = hashlib.sha256(orjson.dumps(recipe.model_dump(mode="json"))).hexdigest()

@@ -30,9 +30,14 @@ At = tuple[tuple[str | int, ...], Problem]
 """A problem, and the way to its field."""
 
 
-def beyond_form(recipe: Recipe, folder: Path, templates: Templates) -> list[At]:
-    """All that is wrong with a recipe whose files are relative to `folder`. Every template is rendered once."""
-    found = [*_names(recipe), *_wasted_draws(recipe), *_hosts(recipe), *_terms(recipe), *_prices(recipe)]
+def beyond_form(recipe: Recipe, folder: Path, templates: Templates, *, makes: bool) -> list[At]:
+    """All that is wrong with a recipe whose files are relative to `folder`. Every template is rendered once.
+
+    `makes` says whether a dataset is to be made of it.
+    """
+    found = [*_names(recipe), *_wasted_draws(recipe), *_hosts(recipe)]
+    if makes:
+        found += [*_terms(recipe), *_prices(recipe)]
     return found + _templates(recipe, folder, templates)
 
 

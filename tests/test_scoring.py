@@ -81,6 +81,38 @@ def test_a_recipes_scorers_templates_and_budget_are_those_that_it_names(synth, d
     assert all(line["likelihood"] < 0 for line in lines(data / "scored" / "scores.jsonl"))
 
 
+RESTRICTED = """\
+name: restricted
+language: ja
+seeds: {kind: grid, axes: {q: ["1 + 1?"]}}
+teachers:
+  main: {model: gpt-4o, base_url: "https://gateway.example.org/v1"}
+  grader: {model: practice-1, base_url: "practice:faultless"}
+stages:
+  - name: answer
+    generator: {kind: answer, prompt: ask.md.j2}
+    scorers: [{kind: judge, teacher: grader}]
+budget: {usd: 5}
+"""
+
+
+def test_terms_and_prices_of_teachers_that_make_nothing_here_are_no_matter(synth, data):
+    (data / "recipe.yaml").write_text(RESTRICTED, encoding="utf-8")
+    (data / "ask.md.j2").write_text("{{ q }}", encoding="utf-8")
+    made = synth("check", "recipe.yaml")
+    assert made.returncode == 2
+    assert "accept_terms: [openai]" in made.stderr
+    assert "its price is not known" in made.stderr
+    assert synth("validate", "data.jsonl", "--recipe", "recipe.yaml").returncode == 0
+    scored = synth("score", "data.jsonl", "--recipe", "recipe.yaml")
+    assert scored.returncode == 0, scored.stderr
+    elsewhere = ("--teacher", "grader=https://gateway.invalid/v1,own")
+    asked = synth("score", "data.jsonl", "--recipe", "recipe.yaml", *elsewhere)
+    assert (asked.returncode, "The price of own at" in asked.stderr) == (2, True)
+    heeded = synth("score", "data.jsonl", "--recipe", "recipe.yaml", *elsewhere, "--allow-unknown-price")
+    assert (heeded.returncode, "price" in heeded.stderr) == (4, False)
+
+
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
