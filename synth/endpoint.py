@@ -214,13 +214,16 @@ class Endpoint(Value):
         return self.model_copy(update=changes)
 
     def fitted(self) -> tuple[Endpoint, list[str]]:
-        """The endpoint without what its host does not take of the sampling, and why each part was left out."""
+        """The endpoint without what its host does not take, and why each part was left out."""
         objections = list(self.known.objections(self.model, self.sampling.wire()))
         left = {name for name, _ in objections}
         fields = self.sampling.model_dump(exclude=left & set(Sampling.model_fields), exclude_unset=True)
         fields["extra"] = {name: value for name, value in self.sampling.extra.items() if name not in left}
-        changed = self.model_copy(update={"sampling": Sampling.model_validate(fields)})
-        return changed, [f"{name} is left out: {why}" for name, why in objections]
+        changes: dict[str, Any] = {"sampling": Sampling.model_validate(fields)}
+        if self.structured not in self.known.structured:
+            changes["structured"] = self.known.structured[0]
+            objections.append(("structured", f"{self.known.title} does not heed {self.structured}"))
+        return self.model_copy(update=changes), [f"{name} is left out: {why}" for name, why in objections]
 
     def known_price(self) -> Price | None:
         """The price to reckon with: the recipe's; nothing on one's own machines; the price table's; or unknown (None).

@@ -315,7 +315,7 @@ def endpoint_of(text: str, option: str, like: Endpoint | None = None) -> Endpoin
         )
     changed = {"base_url": parts[0], "model": parts[1], "key_variable": parts[2] if len(parts) == 3 else None}
     try:
-        return Endpoint.model_validate({**(_elsewhere(like) if like else {}), **changed})
+        return Endpoint.model_validate({**(_elsewhere(like) if like else {}), **changed}).filled()
     except ValidationError as error:
         reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         # the rest of the option stays unsaid: a key may have been typed where its variable's name belongs

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from synth.errors import RecipeError
+from synth.plugin_texts import teachers_of
 from synth.profiles import UNKNOWN, named, profile_of
-from synth.recipe import Overrides, load, override
+from synth.recipe import Overrides, endpoint_of, load, override
 
 CONTRACT = Path(__file__).parents[2] / "shared" / "contract" / "openai_subset.json"
 ENDED = {"guided_json", "guided_choice", "guided_regex", "guided_grammar"}
@@ -154,6 +155,24 @@ def test_with_another_teacher_what_its_host_does_not_take_is_left_out_and_said(t
     endpoint = moved.recipe.teachers["main"]
     assert (endpoint.sampling.seed, endpoint.sampling.temperature, endpoint.structured) == (None, 0.7, "prompt")
     assert moved.notes == ("--teacher main: seed is left out: Anthropic (OpenAI layer) passes it over in silence.",)
+
+
+def test_a_way_of_asking_for_objects_that_the_other_host_does_not_heed_is_left_out_too(tmp_path):
+    teacher = "main=https://api.anthropic.com/v1,claude,ANTHROPIC_API_KEY"
+    local = 'model: m, base_url: "http://localhost:8000/v1", structured: json_object'
+    moved = loaded(tmp_path, local, Overrides(teachers=[teacher]))
+    assert moved.recipe.teachers["main"].structured == "prompt"
+    assert moved.notes == (
+        "--teacher main: structured is left out: Anthropic (OpenAI layer) does not heed json_object.",
+    )
+    kept = loaded(tmp_path, local, Overrides(teachers=["main=https://api.deepseek.com,d,DEEPSEEK_API_KEY"]))
+    assert (kept.recipe.teachers["main"].structured, kept.notes) == ("json_object", ())
+
+
+def test_an_endpoint_named_on_the_command_line_is_asked_as_its_host_is_known_to_take_it():
+    judge = endpoint_of("https://api.deepseek.com,d,DEEPSEEK_API_KEY", "--judge ")
+    assert (judge.structured, judge.limits.deadline_s) == ("json_object", 1800)
+    assert teachers_of(["m=https://api.anthropic.com/v1,c,ANTHROPIC_API_KEY"])["m"].structured == "prompt"
 
 
 def test_a_teacher_that_moves_on_takes_nothing_of_its_first_host_along(tmp_path):
