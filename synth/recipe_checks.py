@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from synth import seeds, terms
 from synth.agreement import MAJORITY, PASS_RATE, Adaptive
+from synth.endpoint import Endpoint
 from synth.errors import Problem, RecipeError
 from synth.generators import Generator
 from synth.scorers import VERIFIERS, Scorer
@@ -150,25 +151,30 @@ def _plugins(stage: Stage) -> Iterator[tuple[tuple[str | int, ...], Generator | 
 
 
 def _hosts(recipe: Recipe) -> list[At]:
-    """What a teacher's host would answer with an error, or pass over in silence."""
+    """What a teacher's host, or that of a replica, would answer with an error, or pass over in silence."""
     found: list[At] = []
     for name, endpoint in recipe.teachers.items():
-        way, known = ("teachers", name), endpoint.known
-        for field, reason in known.objections(endpoint.model, endpoint.sampling.wire()):
-            inside = ("extra", field) if field in endpoint.sampling.extra else (field,)
-            found.append(((*way, "sampling", *inside), Problem(f"{reason}; leave {field} out")))
-        if endpoint.structured not in known.structured:
-            message = f"{known.title} does not heed {endpoint.structured}; write {' or '.join(known.structured)}"
-            found.append(((*way, "structured"), Problem(message)))
-        if known.key_variable and endpoint.key_variable is None:
-            message = f"{known.title} asks for a key; name its environment variable, such as {known.key_variable}"
-            found.append(((*way, "key_variable"), Problem(message)))
-        for member in endpoint.members():
-            parts = urlsplit(member.base_url)
-            if known.base_path and not endpoint.profile and parts.path != known.base_path:
-                message = f"{known.title} answers at {parts.scheme}://{parts.netloc}{known.base_path}; write that"
-                found.append(((*way, "base_url"), Problem(message)))
+        places = [(), *(("replicas", at) for at in range(len(endpoint.replicas)))]
+        for place, member in zip(places, endpoint.members(), strict=True):
+            found += [one for one in _host(("teachers", name), place, member) if one not in found]
     return found
+
+
+def _host(way: tuple[str | int, ...], place: tuple[str | int, ...], member: Endpoint) -> Iterator[At]:
+    """The same of one member of a pool, whose own fields are at `place` in it."""
+    known, sampling, parts = member.known, member.sampling, urlsplit(member.base_url)
+    for field, reason in known.objections(member.model, sampling.wire()):
+        inside = ("extra", field) if field in sampling.extra else (field,)
+        yield (*way, "sampling", *inside), Problem(f"{reason}; leave {field} out")
+    if member.structured not in known.structured:
+        message = f"{known.title} does not heed {member.structured}; write {' or '.join(known.structured)}"
+        yield (*way, "structured"), Problem(message)
+    if known.key_variable and member.key_variable is None:
+        message = f"{known.title} asks for a key; name its environment variable, such as {known.key_variable}"
+        yield (*way, *place, "key_variable"), Problem(message)
+    if known.base_path and not member.profile and parts.path != known.base_path:
+        message = f"{known.title} answers at {parts.scheme}://{parts.netloc}{known.base_path}; write that"
+        yield (*way, *place, "base_url"), Problem(message)
 
 
 def _terms(recipe: Recipe) -> list[At]:

@@ -104,6 +104,11 @@ def test_a_host_is_known_by_its_whole_name(url, title):
         ('model: m, base_url: "https://api.groq.com/v1", key_variable: GROQ_API_KEY', "base_url"),
         ('model: m, base_url: "http://localhost:8000/v1", profile: vllm, sampling: {extra: {guided_choice: [はい]}}',
          "sampling.extra.guided_choice"),
+        (f"model: m, {OPENAI}, replicas: [{{base_url: 'https://openrouter.ai/api/v1'}}]", "replicas[0]"),
+        (f"model: m, {OPENAI}, replicas: [{{base_url: 'https://api.groq.com/v1', key_variable: K}}]",
+         "replicas[0].base_url"),
+        (f"model: m, {OPENAI}, sampling: {{extra: {{logit_bias: {{}}}}}}, "
+         "replicas: [{base_url: 'https://api.groq.com/openai/v1', key_variable: K}]", "sampling.extra.logit_bias"),
     ],
 )  # fmt: skip
 def test_what_a_host_does_not_take_is_a_mistake_with_its_place(tmp_path, main, found):
@@ -120,6 +125,9 @@ def test_what_a_host_does_not_take_is_a_mistake_with_its_place(tmp_path, main, f
         f"model: gpt-5.1, {OPENAI}, sampling: {{temperature: 0.7, extra: {{reasoning_effort: none}}}}",
         f"model: d, {DEEPSEEK}, sampling: {{temperature: 0.7, extra: {{thinking: {{type: disabled}}}}}}",
         f"model: c, {ANTHROPIC}, structured: prompt",
+        'model: m, base_url: "http://localhost:8000/v1", '
+        "replicas: [{base_url: 'https://api.groq.com/openai/v1', key_variable: K}]",
+        f"model: m, {OPENAI}, replicas: [{{base_url: 'https://openrouter.ai/api/v1', key_variable: K}}]",
         'model: m, base_url: "http://localhost:8000/v1", sampling: {temperature: 3}',
     ],
 )
