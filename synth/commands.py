@@ -259,8 +259,8 @@ def score(
     if bool(scorers) == (recipe is not None):
         raise click.UsageError("Give --scorer or --recipe.")
     loaded = None if recipe is None else load(recipe, Overrides(teachers=teachers, makes=False))
-    chosen = loaded.recipe.stages[-1].scorers if loaded else plugin_texts.scorers_of(scorers)
     known = loaded.recipe.teachers if loaded else plugin_texts.teachers_of(teachers)
+    chosen = loaded.recipe.stages[-1].scorers if loaded else plugin_texts.scorers_of(scorers, known)
     templates, language = (loaded.templates, loaded.recipe.language) if loaded else (Templates(Path()), "")
     least = plugin_texts.values_of(require, "--require")
     scores: parts.Scores = {}

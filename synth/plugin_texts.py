@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from synth import yaml_places
 from synth.endpoint import Endpoint
 from synth.errors import Problem, RecipeError
 from synth.recipe import Stage, endpoint_of
-from synth.scorers import Scorer
+from synth.scorers import ASKING, Scorer
 from synth.split import Split
 from synth.types import Value
 from synth.validators import Validator
@@ -65,9 +66,29 @@ def teachers_of(texts: Iterable[str]) -> dict[str, Endpoint]:
     return {name: endpoint_of(rest, f"--teacher {name}=") for name, _, rest in named}
 
 
-def scorers_of(texts: Sequence[str]) -> list[Scorer]:
-    """Scorers by their recipe's words. Raises RecipeError for what is no scorer."""
-    return [_plugin(SCORER, "--scorer", text) for text in texts]
+def scorers_of(texts: Sequence[str], teachers: Iterable[str] = ()) -> list[Scorer]:
+    """Scorers by their recipe's words; as in a recipe, those that name no teacher ask the first.
+
+    Raises RecipeError for what is no scorer, for two of one name, and for a teacher that none asks.
+    """
+    teachers = list(teachers)
+    scorers = [_plugin(SCORER, "--scorer", text) for text in texts]
+    for name, count in Counter(scorer.name for scorer in scorers).items():
+        if count > 1:
+            raise RecipeError(f"--scorer: {count} scorers are called {name!r}; set `name` to tell them apart.")
+    scorers = [_asks(scorer, teachers) for scorer in scorers]
+    asked = {scorer.teacher for scorer in scorers if isinstance(scorer, ASKING)}
+    for name in teachers:
+        if name not in asked:
+            raise RecipeError(f"--teacher {name}=...: no scorer asks this teacher; leave it out, or name it in one.")
+    return scorers
+
+
+def _asks(scorer: Scorer, teachers: Sequence[str]) -> Scorer:
+    """The scorer, with the first of the teachers where it names none."""
+    if not isinstance(scorer, ASKING) or scorer.teacher or not teachers:
+        return scorer
+    return scorer.model_copy(update={"teacher": teachers[0]})
 
 
 def _plugin(kinds: TypeAdapter[P], option: str, text: str) -> P:

@@ -81,6 +81,12 @@ def test_a_recipes_scorers_templates_and_budget_are_those_that_it_names(synth, d
     assert all(line["likelihood"] < 0 for line in lines(data / "scored" / "scores.jsonl"))
 
 
+def test_a_judge_that_names_no_teacher_asks_the_first(synth, data):
+    finished = synth("score", "data.jsonl", "--scorer", "judge", "--teacher", "main=practice:faultless,practice-1")
+    assert finished.returncode == 0, finished.stderr
+    assert "bought 4 requests" in finished.stdout
+
+
 RESTRICTED = """\
 name: restricted
 language: ja
@@ -118,6 +124,9 @@ def test_terms_and_prices_of_teachers_that_make_nothing_here_are_no_matter(synth
     [
         (MEASURING[:4], 2, "The scorer 'ifd' asks a teacher, and nobody is asked here; name it with --teacher"),
         (MEASURING[:8], 2, "The scorer 'reward' asks the teacher 'rewards'; name it with --teacher rewards="),
+        ((*MEASURING[:2], *MEASURING[6:]), 2, "--teacher rewards=...: no scorer asks this teacher"),
+        ((*MEASURING[2:4], *MEASURING[2:4], *MEASURING[8:]), 2, "2 scorers are called 'reward'; set `name` to tell"),
+        (("--scorer", "judge"), 2, "The scorer 'judge' asks a teacher, and nobody is asked here"),
         ((*MEASURING[:6], "--teacher", "student"), 2, "--teacher student=...: write BASE_URL,MODEL"),
         ((*MEASURING, "--teacher", "rewards=practice:,practice-1"), 4, "does not serve the model 'practice-1'"),
     ],
