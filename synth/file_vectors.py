@@ -17,6 +17,7 @@ from synth.vectors import Vector
 EMBEDDER = "embedder"
 """The teacher that is asked."""
 PLACE_BITS = 12
+PLACES = (1 << PLACE_BITS) - 1
 REPLIES = 64
 """Replies whose vectors are at hand."""
 
@@ -31,7 +32,7 @@ class FileVectors:
         self._desk = desk
         self._model = desk.teachers[EMBEDDER].endpoint.model
         self._places: dict[int, int] = {}
-        """By the hash (64 bits) of a text the attempt that brought its vector, and the place in its reply."""
+        """By the hash (64 bits) of a text the attempt that brought its vector, how many texts it had, and its place."""
         self._at_hand: dict[int, Sequence[Vector]] = {}
         self._find()
 
@@ -80,17 +81,17 @@ class FileVectors:
         for attempt, body in self._desk.store.asked_of(EMBEDDER, self._model):
             sent = orjson.loads(body).get("input", [])
             for place, text in enumerate(sent):
-                # the first that came, so that one store gives one answer
-                self._places.setdefault(hash(text), attempt << PLACE_BITS | place)
+                # the last that came: after a batch that came short each of its texts was sent alone
+                self._places[hash(text)] = (attempt << PLACE_BITS | len(sent)) << PLACE_BITS | place
 
     def _vector(self, text: str) -> Vector | None:
         found = self._places.get(hash(text))
         if found is None:
             return None
-        attempt, place = found >> PLACE_BITS, found & (1 << PLACE_BITS) - 1
+        attempt, count, place = found >> 2 * PLACE_BITS, found >> PLACE_BITS & PLACES, found & PLACES
         if attempt not in self._at_hand:
             if len(self._at_hand) == REPLIES:
                 self._at_hand.clear()
             self._at_hand[attempt] = read(self._desk.store.reply(attempt), EMBEDDINGS).found
         vectors = self._at_hand[attempt]
-        return vectors[place] if place < len(vectors) else None
+        return vectors[place] if len(vectors) == count else None  # of fewer nobody knows which text each is of

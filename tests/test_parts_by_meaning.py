@@ -55,10 +55,11 @@ def vector(text: str) -> list[float]:
 
 
 class Teacher:
-    """Embeds, and judges; `bad` texts are refused, and of `broken` ones no reply can be read."""
+    """Embeds, and judges; `bad` texts are refused, and of `broken` ones no reply can be read.
+    `short` is how many of several texts it passes over."""
 
-    def __init__(self, *, bad="", broken="", status=200, same=()):
-        self.bad, self.broken, self.status, self.same = bad, broken, status, same
+    def __init__(self, *, bad="", broken="", status=200, same=(), short=0):
+        self.bad, self.broken, self.status, self.same, self.short = bad, broken, status, same, short
         self.embedded, self.judged, self.requests = [], [], 0
 
     async def send(self, request):
@@ -79,7 +80,8 @@ class Teacher:
         if self.bad and any(self.bad in text for text in body["input"]):
             return Outcome(400, b'{"error": {"message": "input is too long", "type": "invalid_request_error"}}')
         self.embedded += body["input"]
-        data = [{"index": place, "embedding": vector(text)} for place, text in enumerate(body["input"])]
+        some = body["input"][self.short if len(body["input"]) > 1 else 0 :]
+        data = [{"index": place, "embedding": vector(text)} for place, text in enumerate(some)]
         return Outcome(200, json.dumps({"data": data, "usage": usage}).encode())
 
 
@@ -173,6 +175,20 @@ def test_a_text_of_which_no_reply_can_be_read_stays_and_is_asked_for_no_more(at_
     asked = teacher.requests
     assert deduped(at_desk, teacher, path, tmp_path / "out").removed == {"semantic_duplicate": 1}
     assert teacher.requests == asked
+
+
+def test_vectors_of_fewer_texts_than_were_sent_are_nobodys(at_desk, tmp_path):
+    twins = [reworded(language, place) for language in WORDS for place in range(3)]
+    path = written(tmp_path / "data.jsonl", [*EVERY, *twins])
+    report = deduped(at_desk, Teacher(), path, tmp_path / "out")
+    (tmp_path / "vectors").rename(tmp_path / "whole")
+    short = Teacher(short=1)
+    alone = deduped(at_desk, short, path, tmp_path / "alone")
+    assert (alone.removed, alone.semantic.uncompared) == (report.removed, 0)
+    assert (tmp_path / "alone" / "removed.jsonl").read_bytes() == (tmp_path / "out" / "removed.jsonl").read_bytes()
+    asked = short.requests
+    assert deduped(at_desk, short, path, None).removed == report.removed
+    assert short.requests == asked
 
 
 def test_a_row_about_which_the_judge_says_nothing_readable_is_removed_as_undecided(at_desk, tmp_path):
