@@ -88,7 +88,7 @@ class Outcomes:
     def reject(self, rejection: Rejection) -> None:
         """Record a refused sample or seed."""
         told = (rejection.id, rejection.stage, rejection.reason, rejection.twin_id)
-        self._rejected.append((*told, REJECTIONS.dump_json(rejection)))
+        self._rejected.append((*told, line(rejection)))
         if len(self._rejected) >= ROWS_AT_ONCE:
             self._flush()
 
