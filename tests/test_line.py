@@ -127,6 +127,17 @@ def test_stored_replies_are_found_behind_any_number_of_new_seeds(line):
     assert result.exit_code != 0 or result.manifest.state == "partial"
 
 
+def test_seeds_that_are_refused_unasked_are_told_however_early_the_run_stopped(line):
+    async def play(prompt, draw):
+        return says(f"answer {prompt}") if prompt in ("q0", "q1") else Outcome(401, b"{}")
+
+    questions = [*(f"q{number}" for number in range(20)), "q1"]
+    stopped = line(Playing(play), questions, in_flight=1)
+    assert (stopped[0].exit_code, stopped[1]) == (4, ["answer q0", "answer q1"])
+    assert stopped[2] == [("00000020", "repeated_seed")]
+    assert line(Playing(play), questions, in_flight=1, offline=True)[1:] == stopped[1:]
+
+
 def test_late_draws_of_a_prompt_count_once_toward_the_row_target(line):
     broken = True
 
