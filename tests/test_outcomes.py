@@ -74,6 +74,18 @@ def test_fields_with_a_number_of_any_length_or_as_deep_as_seeds_may_be_are_read_
     assert next(outcomes.kept()).line == line(row(sample, MODELS))
 
 
+@pytest.mark.parametrize("accepted", [True, False])
+def test_a_few_very_long_answers_do_not_wait_in_memory(outcomes, tmp_path, accepted):
+    long = (SAMPLE.messages[0], Message(role="assistant", content="長い答え" * 100_000))
+    for number in range(8):
+        sample = replace(SAMPLE, id=f"{number:08d}/00/000", messages=long)
+        if accepted:
+            outcomes.accept(sample)
+        else:
+            outcomes.reject(sample.refused("repetition", "長い"))
+    assert (tmp_path / "outcomes.db").stat().st_size > 4_000_000  # of the 9,600,000 bytes
+
+
 def test_samples_come_in_id_order_whatever_the_order_they_were_accepted_in(outcomes):
     names = [f"{number:08d}/00/000" for number in (300, 2, 41, 100, 3)]
     for name in names:
