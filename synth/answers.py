@@ -11,26 +11,28 @@ from typing import Any, Literal, cast
 import orjson
 
 from synth import dates, numerals
-from synth.schema import FENCE
+from synth.schema import fenced
 
-ASKING = r"[^\n]*(?:でしょうか|ですか|ますか|か[。?？]|[?？])"
+ASKING = r"[^\n]{0,120}(?:でしょうか|ですか|ますか|か[。?？]|[?？])"
 """What stands after 答えは in a question that the text puts to itself."""
-OPTION = re.compile(r"^[ \t>*_#-]*[B\uff22][ \t]*[*_]*[ \t]*[:\uff1a]", re.MULTILINE)
+OPTION = re.compile(r"^[ \t>*_#-]*[B\uff22][ \t*_]*+[:\uff1a]", re.MULTILINE)
 MARKED = re.compile(
     r"^[ \t>*_#-]*(?:final\s+answer|answer|ans|(?P<letter>A|\uff21)|(?:最終的?な?)?(?:答え|回答|解答|こたえ|答))"
-    rf"[ \t]*[*_]*[ \t]*(?:[:\uff1a=]|は(?=[^、]{{1,40}}$)(?!{ASKING}))[ \t]*[*_]*[ \t]*"
-    r"(?P<answer>[^\s:\uff1a].*?)[ \t]*$",
+    rf"[ \t*_]*+(?:[:\uff1a=]|は(?=[^、]{{1,40}}$)(?!{ASKING}))[ \t*_]*+"
+    r"(?P<answer>[^\s:\uff1a](?:.*[^ \t\n])?)[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-HASHES = re.compile(r"^#{4}[ \t]+(?P<answer>\S.*?)[ \t]*$", re.MULTILINE)
+HASHES = re.compile(r"^#{4}[ \t]+(?P<answer>\S(?:.*[^ \t\n])?)[ \t]*$", re.MULTILINE)
 BOXED = re.compile(r"\\boxed\s*\{")
 CONCLUSION = re.compile(
     r"(?:the\s+(?:final\s+|correct\s+)?answer\s+is|(?:答え|答|回答|解答|正解)は(?!"
-    rf"{ASKING}))[ \t、]*(?:[:\uff1a]\s*)?(?P<answer>[^\n:\uff1a、][^\n]*?)"
-    r"(?:です|である|となります|になります|だ)?[ \t]*(?:[。.!！]?[ \t]*$|[。]|\.\s)",
+    rf"{ASKING}))[ \t、]*+(?:[:\uff1a]\s*+)?+(?P<answer>[^\s:\uff1a、](?:[^\n]*?[^ \t\n])??)"
+    r"(?:です|である|となります|になります|だ)?[ \t]*+(?:[。.!！]?[ \t]*$|[。]|\.\s)",
     re.IGNORECASE | re.MULTILINE,
 )
 RELATIVE = Fraction(1, 10**9)
+LONGEST_QUANTITY = 2000
+"""Characters: in more than a long sentence the one quantity is hardly what is meant."""
 
 UNITS: dict[str, tuple[str, Fraction]] = {
     **{name: ("length", Fraction(value)) for name, value in {
@@ -83,6 +85,7 @@ LIMITS = {
     "≤": re.compile(r"at\s+most\s+\S*\d|≤|<=|\d\D{0,4}以下", re.IGNORECASE),
     "≥": re.compile(r"at\s+least\s+\S*\d|≥|>=|\d\D{0,4}以上|少なくとも", re.IGNORECASE),
 }
+LISTED, IN_A_WORD = re.compile(r"[.)]\s"), re.compile(r"[A-Za-z_]")
 JOINED = re.compile(r"\s*[a-zA-Z\u3040-\u30ff\u4e00-\u9fff$¢.]*,?\s*(?:and|と)?\s*[$]?")
 
 
@@ -153,6 +156,8 @@ def _quantity(text: str) -> tuple[Fraction, str, str] | None:
 
     1時間30分 and `2 feet 3 inches` are one; an expression such as `2x` or `5!` is none, as it is not evaluated.
     """
+    if len(text) > LONGEST_QUANTITY:
+        return None
     plain = EACH.sub("", numerals.plain(text))
     if SYMBOLIC.search(plain):
         return None
@@ -194,10 +199,10 @@ def _unit(before: str, after: str) -> str:
 def _last_number(text: str) -> FinalAnswer | None:
     plain = numerals.plain(text)
     # kanji digits alone are too often part of words (一緒, 三角) to be an answer nobody announced
-    matches = [match for match in numerals.NUMBER.finditer(plain) if not match["kanji"] and _counts(plain, match)]
-    if not matches:
+    matches = [match for match in numerals.NUMBER.finditer(plain) if not match["kanji"]]
+    last = next((match for match in reversed(matches) if _counts(plain, match)), None)
+    if last is None:
         return None
-    last = matches[-1]
     unit = re.match(
         r"\s?(?:[a-zA-Z%]+|[ァ-ヶー]+|円|秒|分|時間|日間|日|週間|[かヶカヵ]月|年間|年)", plain[last.end() :]
     )
@@ -208,9 +213,10 @@ def _last_number(text: str) -> FinalAnswer | None:
 
 def _counts(plain: str, match: re.Match[str]) -> bool:
     """Whether a number can be an answer: not the 1 of a list, and not a part of a word such as `B2`."""
-    line_start = plain.rfind("\n", 0, match.start()) + 1
-    listed = not plain[line_start : match.start()].strip() and re.match(r"[.)]\s", plain[match.end() :])
-    return not listed and not re.search(r"[A-Za-z_]\Z", plain[: match.start()])
+    start = match.start()
+    if LISTED.match(plain, match.end()) and not plain[plain.rfind("\n", 0, start) + 1 : start].strip():
+        return False
+    return not IN_A_WORD.match(plain[start - 1 : start])
 
 
 def _boxed(text: str) -> str | None:
@@ -227,8 +233,8 @@ def _boxed(text: str) -> str | None:
 
 def _json(text: str) -> Any:
     """The object or list a text consists of; None when it is not one."""
-    fenced = FENCE.match(text)
-    inner = (fenced[1] if fenced else text).strip()
+    inside = fenced(text)
+    inner = text.strip() if inside is None else inside
     if inner[:1] not in ("{", "["):
         return None
     try:
@@ -253,7 +259,7 @@ def _tidy(text: str) -> str:
     """An answer without emphasis, quotes, and a closing full stop."""
     text = re.sub(r"\A\$\$(.*)\$\$\Z", r"\1", text.strip().strip("*_`").strip(), flags=re.DOTALL).strip()
     text = (
-        re.sub(r"(?:です|である|となります|になります)?(?:[。.]|(?<!\d)[!！])*\Z", "", text)
+        re.sub(r"(?:です|である|となります|になります)?(?:[。.]|(?<!\d)[!！]){0,9}\Z", "", text)
         .strip()
         .strip("*_`")
         .strip()

@@ -26,7 +26,7 @@ from synth.templates import Templates
 
 T = TypeVar("T")
 
-OWNER = "\0files"
+OWNER = "(files)"
 """What stands for the recipe's name in a folder that belongs to these commands; no recipe can be called so."""
 
 

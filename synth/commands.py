@@ -60,20 +60,29 @@ def _on_files(by: bool = True) -> Callable[[Callable[..., Any]], Callable[..., A
     return decorate
 
 
-def _asking(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The arguments of those that may ask an embedder."""
+def _buying(folder: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The arguments of those that may ask somebody; what comes is kept in `folder` unless another one is named."""
     options = [
-        click.option("--semantic", metavar="URL,MODEL[,KEY_VARIABLE]", callback=_endpoint,
-                     help="Compare by meaning too, with the vectors of this embeddings endpoint."),
-        click.option("--run", "folder", default="runs/vectors", show_default=True, metavar="FOLDER",
+        click.option("--run", "folder", default=folder, show_default=True, metavar="FOLDER",
                      type=click.Path(path_type=Path), help="Where all that comes is kept: nothing is bought twice."),
         click.option("--budget", "caps", multiple=True, metavar="USD|NAME=VALUE",
                      help="Never use more: 20 (dollars), tokens=1e6, requests=500, hours=8, account=FILE."),
         click.option("--allow-unknown-price", is_flag=True, help="Go on under --budget where a price is not known."),
     ]  # fmt: skip
-    for option in reversed(options):
-        function = option(function)
-    return function
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _asking(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The arguments of those that may ask an embedder."""
+    semantic = click.option("--semantic", metavar="URL,MODEL[,KEY_VARIABLE]", callback=_endpoint,
+                            help="Compare by meaning too, with the vectors of this embeddings endpoint.")  # fmt: skip
+    return semantic(_buying("runs/vectors")(function))
 
 
 def _endpoint(_: click.Context, parameter: click.Parameter, value: str | None) -> Endpoint | None:
@@ -127,13 +136,14 @@ def _asked(
     folder: Path,
     caps: tuple[str, ...],
     allow_unknown_price: bool,
+    own: Mapping[str, Any] | None = None,
 ) -> Report:
-    """What comes of work that asks."""
+    """What comes of work that asks; `own` are a recipe's caps."""
     from synth import console
     from synth.asking import desk
     from synth.recipe import caps_of
 
-    most = caps_of(cap_fields(caps, allow_unknown_price=allow_unknown_price))
+    most = caps_of({**(own or {}), **cap_fields(caps, allow_unknown_price=allow_unknown_price)})
 
     async def asked(halt: Halt) -> Report:
         async with desk(folder, endpoints, most, halt) as opened:
@@ -218,12 +228,15 @@ def split(files: tuple[Path, ...], out: Path | None, as_json: bool, by: str, fra
     return 0
 
 
-@click.command(short_help="Score rows of files by what needs no teacher.")
+@click.command(short_help="Score rows of files.")
 @_on_files(by=False)
 @click.option("--scorer", "scorers", multiple=True, metavar="YAML",
               help="As in a recipe: '{kind: exact_answer, reference: answer}', where answer is a column.")  # fmt: skip
 @click.option("--recipe", type=click.Path(path_type=Path), help="Use the scorers of this recipe's last stage.")
 @click.option("--require", multiple=True, metavar="NAME=VALUE", help="Remove rows whose score is lower.")
+@click.option("--teacher", "teachers", multiple=True, metavar="NAME=URL,MODEL[,KEY_VARIABLE]",
+              help="Whom a scorer asks that names this teacher; with --recipe in place of the recipe's.")  # fmt: skip
+@_buying("runs/scores")
 def score(
     files: tuple[Path, ...],
     out: Path | None,
@@ -231,21 +244,44 @@ def score(
     scorers: tuple[str, ...],
     recipe: Path | None,
     require: tuple[str, ...],
+    teachers: tuple[str, ...],
+    **asking: Any,
 ) -> int:
-    """Score the rows of FILES by what needs no teacher; the scores go into scores.jsonl."""
+    """Score the rows of FILES; the scores go into scores.jsonl."""
     from contextlib import nullcontext
 
     from synth import console, parts, plugin_texts
     from synth.datasets.files import whole_file
-    from synth.recipe import load
+    from synth.recipe import Overrides, load
+    from synth.scoring import asked_by, scoring, sift_asking
+    from synth.templates import Templates
 
     if bool(scorers) == (recipe is not None):
         raise click.UsageError("Give --scorer or --recipe.")
-    chosen = load(recipe).recipe.stages[-1].scorers if recipe else plugin_texts.scorers_of(scorers)
+    loaded = None if recipe is None else load(recipe, Overrides(teachers=teachers))
+    chosen = loaded.recipe.stages[-1].scorers if loaded else plugin_texts.scorers_of(scorers)
+    known = loaded.recipe.teachers if loaded else plugin_texts.teachers_of(teachers)
+    templates, language = (loaded.templates, loaded.recipe.language) if loaded else (Templates(Path()), "")
     least = plugin_texts.values_of(require, "--require")
     scores: parts.Scores = {}
     with nullcontext() if out is None else whole_file(out / "scores.jsonl") as notes:
-        report = parts.sift(files, out, parts.scoring(chosen, least, notes, scores))
+        asked = asked_by(chosen, known)
+        if asked:
+            report = _asked(
+                asked,
+                lambda desk: sift_asking(
+                    files,
+                    out,
+                    desk,
+                    lambda way: scoring(chosen, least, notes, scores, way),
+                    templates,
+                    language,
+                ),
+                **asking,
+                own=loaded.recipe.budget.model_dump() if loaded else None,
+            )
+        else:
+            report = parts.sift(files, out, scoring(chosen, least, notes, scores))
     report.scores = scores
     console.sifted(report, out, as_json=as_json)
     return 0

@@ -45,6 +45,7 @@ from synth.prices import tariff
 from synth.profiles import named
 from synth.progress import Progress
 from synth.recipe import LoadedRecipe
+from synth.report.figures import short
 from synth.store import connect, examine, read_ledger, read_spent, readable
 from synth.terms import sentence, terms_of
 from synth.text import visible
@@ -345,7 +346,7 @@ def sifted(report: Report, out: Path | None, *, as_json: bool) -> None:
     for name, counts in report.scores.items():
         mean = sum(value * count for value, count in counts.items()) / counts.total()
         values = "  ".join(f"{value:g}: {count:,}" for value, count in sorted(counts.items())[:12])
-        _out.print(f"{name}: mean {mean:.3f} of {counts.total():,} rows   {values}", markup=False, soft_wrap=True)
+        _out.print(f"{name}: mean {short(mean)} of {counts.total():,} rows   {values}", markup=False, soft_wrap=True)
     for benchmark in report.benchmarks:
         _out.print(f"{benchmark.name}: {benchmark}", markup=False, soft_wrap=True)
     if report.semantic is not None:
@@ -359,7 +360,8 @@ def sifted(report: Report, out: Path | None, *, as_json: bool) -> None:
         )
     if report.bought is not None:
         vectors, requests, microusd = report.bought
-        _out.print(f"bought {vectors:,} vectors with {requests:,} requests for {usd(microusd)}")
+        what = f"{vectors:,} vectors with " if report.semantic or report.neighbours else ""
+        _out.print(f"bought {what}{requests:,} requests for {usd(microusd)}")
     if report.notice:
         _err.print(report.notice, style="yellow", markup=False, soft_wrap=True)
     if out is not None:

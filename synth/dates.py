@@ -11,12 +11,12 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 LETTERS = {"r": 2018, "h": 1988, "s": 1925, "t": 1911, "m": 1867}
 """The eras as forms abbreviate them: R6.5.1, H31/4/30."""
 ISO_DATE = re.compile(r"\A(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})\Z")
-KANJI_DATE = re.compile(r"\A(?:西暦)?(\D*?)(\d+|元)年(?:(\d{1,2})月)?(?:(\d{1,2})日)?\Z")
+KANJI_DATE = re.compile(r"\A(?:西暦)?(\D*?)(\d{1,4}|元)年(?:(\d{1,2})月)?(?:(\d{1,2})日)?\Z")
 ENGLISH_DATE = re.compile(r"\A(?:([a-z]{3})[a-z]*\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})|(\d{1,2})(?:st|nd|rd|th)? "
                           r"([a-z]{3})[a-z]*\.?,? (\d{4}))\Z")  # fmt: skip
 LETTER_DATE = re.compile(r"\A([rhstm])(\d{1,2})[./-](\d{1,2})(?:[./-](\d{1,2}))?\Z")
 CLOCK = re.compile(r"\A(午前|午後|am|pm)? ?(\d{1,2})(?:時(?:(\d{1,2})分|(半))?|:(\d{2})| ?(?=[ap]m))(?: ?([ap]m))?\Z")
-ENGLISH_ERA = re.compile(r"\A(reiwa|heisei|showa|taisho|meiji) (\d+)\Z")
+ENGLISH_ERA = re.compile(r"\A(reiwa|heisei|showa|taisho|meiji) (\d{1,4})\Z")
 
 
 def moments(text: str) -> set[tuple[int, ...]]:

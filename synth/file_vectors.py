@@ -8,7 +8,9 @@ import orjson
 
 from synth.ask import TEXTS_AT_ONCE, embed_each
 from synth.asking import Desk
+from synth.errors import Transient
 from synth.replies import read
+from synth.teacher import POISON
 from synth.types import EMBEDDINGS
 from synth.vectors import Vector
 
@@ -40,8 +42,13 @@ class FileVectors:
         """Have the vectors of all texts in the store, but of those that the embedder refuses. Raises as `Desk.each`."""
 
         async def bought(batch: list[str]) -> None:
-            ask = self._desk.ask("vectors", "files")
-            await embed_each(batch, ask, teacher=EMBEDDER)
+            try:
+                await embed_each(batch, self._desk.ask("vectors", "files"), teacher=EMBEDDER)
+            except Transient as error:
+                if error.failure != POISON:
+                    raise
+                for text in batch if len(batch) > 1 else ():  # it brought nothing, and never will
+                    await bought([text])
 
         try:
             await self._desk.each(self._missing(texts), bought)

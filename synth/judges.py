@@ -41,8 +41,9 @@ class JudgeRecord(Value):
     own_answers: bool
     """Whether the model that it asks also wrote the answers: judges prefer what is their own (Panickssery et al.,
     arXiv:2404.13076)."""
-    rows: int = 0
-    """Samples of the last stage that it scored, those that selection refused included."""
+    rows: int | None = None
+    """Samples of the last stage that it scored, those that selection refused included; None for a judge of an earlier
+    stage, whose scores go on to more than one of them."""
     position_bias: int | None = None
     """How many of them it judged by their place alone; None for a judge that sees one answer at a time."""
     agreement: tuple[Agreement, ...] = ()
@@ -73,7 +74,7 @@ class Judges:
                 verified = sample.score(verifier)
                 if verified is not None:
                     counts = self._values.setdefault((score.name, verifier, verified >= RIGHT), Counter())
-                    counts[float(f"{score.value:.2g}")] += 1
+                    counts[float(f"{score.value:.3g}")] += 1
 
     def records(self, served: Mapping[str, Iterable[str]]) -> tuple[JudgeRecord, ...]:
         """One for each judge of each stage; `served` are the models that each teacher's replies named."""
@@ -87,8 +88,10 @@ class Judges:
                 own_answers=not _models(scorer.teacher, teachers, served).isdisjoint(
                     _models(stage.generator.teacher, teachers, served)
                 ),
-                rows=self._rows[scorer.name],
-                position_bias=self._biased[scorer.name] if isinstance(scorer, Compare) else None,
+                rows=self._rows[scorer.name] if scorer.name in self._names else None,
+                position_bias=self._biased[scorer.name]
+                if isinstance(scorer, Compare) and scorer.name in self._names
+                else None,
                 agreement=tuple(self._agreements(scorer.name)),
             )
             for stage in self._recipe.stages

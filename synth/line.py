@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from synth.agreement import PASS_RATE, Adaptive, Draw, pass_rate, still_needed
 from synth.answers import final_answer
@@ -22,6 +22,7 @@ from synth.recipe import Recipe, Stage
 from synth.scheduler import Channel, gathered, in_order, together
 from synth.scorers import Scorer
 from synth.screen import Screen
+from synth.selection import Selection
 from synth.store import Store
 from synth.teacher import Teacher, Unit
 from synth.templates import Templates
@@ -39,6 +40,8 @@ MOST_PLUGIN_ERRORS = 5
 BEYOND_ASKING = ("plugin_error", "permanent", "empty_question", "invalid_output")
 """Reasons that asking anew does not change, or that were asked about already."""
 CUT_SHORT = {"truncated", "truncated_empty"}
+UNVERIFIABLE = "no_reference"
+"""Why a verifier refuses whatever answers a prompt: the seed lacks what it compares with."""
 ENDINGS = (asyncio.CancelledError, SystemExit)
 """What plug-in code may raise that would end a task, or the loop, without a word."""
 
@@ -125,7 +128,11 @@ class Line:
             if late := self.store.passed_over(stage.name):
                 units = _late_last(units, late)
             if isinstance(rule, Adaptive):
-                await in_order(units, lambda work: self._draw(index, stage, rule, work), gate.let_all, self.window)
+
+                def draw(work: Work) -> Coroutine[Any, Any, Drawn]:
+                    return self._draw(index, stage, rule, work, parted=work.id not in late)
+
+                await in_order(units, draw, gate.let_all, self.window)
             else:
                 await in_order(units, lambda work: self._generate(index, stage, work), gate.let_through, self.window)
             for refused in called:
@@ -188,27 +195,29 @@ class Line:
             refused += [replace(result, id=f"{result.id}~{_times_anew(anew)}") for result in made]
             ask = anew
 
-    async def _draw(self, index: int, stage: Stage, rule: Adaptive, first: Work) -> Drawn:
+    async def _draw(self, index: int, stage: Stage, rule: Adaptive, first: Work, *, parted: bool) -> Drawn:
         """Draw for one parent until there is enough, then tell how many of the draws were good.
 
-        When the patience of one draw ends the parent waits as a whole, so that what comes late comes together.
+        When the patience of one draw ends the parent waits as a whole, so that what comes late comes together. `parted`
+        says whether those that came may go on when the run stops sending: not where that happened before.
         """
         verifier = next((scorer for scorer in stage.scorers if scorer.name == rule.by), None)
         made: Drawn = []
         draws: list[Draw] = []
-        while more := still_needed(draws, rule):
+        while (more := still_needed(draws, rule)) and not _in_vain(made):
             coming = [_drawn_as(first, number) for number in range(len(made), len(made) + more)]
             made += zip(
                 coming, await gathered([self._verified(index, stage, verifier, one) for one in coming]), strict=True
             )
             failed = [results for _, results in made if isinstance(results, TeacherError)]
             if failed:
-                parked = next((error for error in failed if isinstance(error, Transient)), None)
-                return made if parked is None else [(first, parked)]
+                parked = [error for error in failed if isinstance(error, Transient)]
+                return made if parted and not parked else [(first, (parked or failed)[0])]
             draws = [_draw_of(results, rule) for _, results in made if isinstance(results, list)]
         rate = pass_rate(draws, rule)
         good = any(isinstance(result, Sample) for _, results in made if isinstance(results, list) for result in results)
-        self.progress.stages[stage.name].drawn(rate, empty=not good if rule.verified is None else not rate)
+        count = self.progress.stages[stage.name]
+        count.count_prompt(len(draws), rate, empty=not good if rule.verified is None else not rate)
         score = Score(name=PASS_RATE, value=rate, detail=f"of {len(draws)} draws")
         return [(work._replace(last=work.draw == len(made) - 1), _with(score, results)) for work, results in made]
 
@@ -310,27 +319,39 @@ class Line:
 
     def start_counting(self, rows: int) -> None:
         """Go on from so many rows that selection finds."""
-        self.wanted, self.wanted_of_parent, self.wanted_parent, self.idle = rows, 0, "", 0
+        self.wanted, self.idle = rows, 0
         if self.recipe.selection.rows is not None:  # so that little is bought beyond them
             self.window = max(1, min(self.window, WINDOW_PER_ROW * (self.recipe.selection.rows - rows)))
 
     async def _finish(self, samples: AsyncIterator[Sample]) -> None:
-        selection = self.recipe.selection
-        most = selection.kept_per_prompt()
+        wanted = self.recipe.selection.rows is not None
         async for sample in samples:
-            same = sample.parent_id == self.wanted_parent
-            if selection.rows is not None and self.wanted >= selection.rows and not (same and selection.best_of):
-                self.halt.throw(Enough("As many rows as were wanted are there."))
-            self.outcomes.accept(sample)
-            self.progress.rows += 1
-            late = sample.parent_id < self.wanted_parent  # other rows of its prompt may have been counted
-            if selection.rows is None or late or selection.shortfall(sample):
-                continue
-            self.wanted_of_parent = self.wanted_of_parent + 1 if same else 1
-            self.wanted_parent = sample.parent_id
-            self.wanted += most is None or self.wanted_of_parent <= most
-            if self.wanted >= selection.rows and not selection.best_of:
-                self.halt.throw(Enough("As many rows as were wanted are there."))
+            if not wanted or self._is_wanted(sample, self.recipe.selection):
+                self.outcomes.accept(sample)
+                self.progress.rows += 1
+
+    def _is_wanted(self, sample: Sample, selection: Selection) -> bool:
+        """Count a sample of the wanted rows; false for one that comes when all are there, as it may by chance."""
+        same = sample.parent_id == self.wanted_parent
+        if self.has_enough and not (same and selection.best_of):
+            self.halt.throw(Enough("As many rows as were wanted are there."))
+            return False
+        # other rows of a prompt that comes late, or back, may have been counted
+        if sample.parent_id < self.wanted_parent or selection.shortfall(sample):
+            return True
+        self.wanted_of_parent = self.wanted_of_parent + 1 if same else 1
+        self.wanted_parent = sample.parent_id
+        most = selection.kept_per_prompt()
+        self.wanted += most is None or self.wanted_of_parent <= most
+        if self.has_enough and not selection.best_of:
+            self.halt.throw(Enough("As many rows as were wanted are there."))
+        return True
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether as many rows are there as are wanted."""
+        rows = self.recipe.selection.rows
+        return rows is not None and self.wanted >= rows
 
 
 def _anew(stage: Stage, ask: UnitAsk, made: Results) -> UnitAsk | None:
@@ -360,6 +381,12 @@ def _drawn_as(work: Work, number: int) -> Work:
     return work._replace(id=f"{work.parent.id}/{number:02d}", draw=number, last=False)
 
 
+def _in_vain(made: Drawn) -> bool:
+    """Whether no draw of the prompt can be verified."""
+    every = (result for _, results in made if isinstance(results, list) for result in results)
+    return any(isinstance(result, Rejection) and result.reason == UNVERIFIABLE for result in every)
+
+
 def _draw_of(results: Results, rule: Adaptive) -> Draw:
     """What is known of a draw: the answer of its first sample, and whether one got the verifier's full mark."""
     samples = [result for result in results if isinstance(result, Sample)]
@@ -369,10 +396,15 @@ def _draw_of(results: Results, rule: Adaptive) -> Draw:
 
 
 def _with(score: Score, results: Results | TeacherError) -> Results | TeacherError:
-    """The same, each sample with one more score."""
+    """The same, each sample with one more score, in place of an earlier stage's of that name."""
     if isinstance(results, TeacherError):
         return results
-    return [replace(one, scores=(*one.scores, score)) if isinstance(one, Sample) else one for one in results]
+    return [
+        replace(one, scores=(*(other for other in one.scores if other.name != score.name), score))
+        if isinstance(one, Sample)
+        else one
+        for one in results
+    ]
 
 
 def _sample(stage: Stage, work: Work, unit: Unit, place: int, draft: Draft, drafts: int) -> Sample:
@@ -389,6 +421,7 @@ def _sample(stage: Stage, work: Work, unit: Unit, place: int, draft: Draft, draf
         messages=draft.messages,
         fields=fields,
         finish_reason=draft.finish_reason,
+        scores=before.scores if before else (),
         requests=(*(before.requests if before else ()), *unit.requests),
         repairs=(*(before.repairs if before else ()), *unit.repairs),
         model=unit.model,

@@ -41,7 +41,8 @@ class Lock:
     def store(self) -> tuple[str, int]:
         """The store that the last holder wrote and the number of commits it saw; empty and 0 when that is not known."""
         words = self._before[1].split() if len(self._before) > 1 else []
-        return (words[1], int(words[3])) if words[::2] == ["store", "commits"] and words[3].isdigit() else ("", 0)
+        whole = len(words) == 4 and words[::2] == ["store", "commits"] and words[3].isdigit()  # power may have failed
+        return (words[1], int(words[3])) if whole else ("", 0)
 
     def mark(self, identity: str, commits: int) -> None:
         """Note who holds the lock, and how many commits the store has."""

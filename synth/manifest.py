@@ -166,7 +166,7 @@ class Manifest(Value):
     rows: dict[str, int]
     """Rows by split."""
     scores: dict[str, dict[float, int]] = {}
-    """How many rows have which value, to two digits, by score."""
+    """How many rows have which value, to three digits, by score."""
     judges: tuple[JudgeRecord, ...] = ()
     """The scorers that ask a teacher, and how far they agree with those that verify."""
     diversity: tuple[Diversity, ...] = ()

@@ -11,9 +11,10 @@ SMALL = {"十": 10, "拾": 10, "百": 100, "千": 1000}
 LARGE = {"万": 10**4, "萬": 10**4, "億": 10**8, "兆": 10**12}
 KANJI = "".join(DIGITS) + "".join(SMALL) + "".join(LARGE)
 
-PLAIN = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+"
+PLAIN = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][-+]?\d{1,3}(?!\d))?|\.\d+"
 JAPANESE = (
-    rf"(?:\d[\d,]*(?:\.\d+)?|[{''.join(DIGITS)}{''.join(SMALL)}]+)[{''.join(SMALL)}{''.join(LARGE)}][\d,.{KANJI}]*"
+    rf"(?:\d[\d,]{{0,40}}(?:\.\d{{1,40}})?|[{''.join(DIGITS)}{''.join(SMALL)}]+)"
+    rf"[{''.join(SMALL)}{''.join(LARGE)}][\d,.{KANJI}]*"
 )
 NUMBER = re.compile(
     rf"(?P<sign>(?<![\w)])-(?=\S)|(?<==\s)-\s|(?<==)-\s)?(?:(?P<whole>\d+)\s+(?P<num>\d+)/(?P<den>\d+)|(?P<top>{PLAIN})\s?/\s?(?P<bottom>{PLAIN})(?![\d/])"
@@ -22,16 +23,20 @@ NUMBER = re.compile(
 """A minus stands right before its number, or after an equals sign: with a blank it is a bullet or a dash."""
 RAISED = re.compile(r"(?<=\d)[⁻⁺]?[⁰¹²³⁴-⁹]+")
 MIXED = re.compile(r"(?<=\d)(?=[¼½¾⅐-⅞])")
-DEGREE = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|°")
+DEGREE = re.compile(r"\^\s*+\{?\s*+\\circ\s*\}?|°")
 SQUARE = re.compile(r"(?<![a-zA-Z])([ckm]?m|ft|in)\s?(?:\}\s?)?\^?\{?([23²³])(?!\d)\}?")
-POWER = re.compile(r"(\d+(?:\.\d+)?)\s*(?:×|\*|x|\\times|\\cdot)\s*10\^\{?([-+]?\d{1,3})\}?")
-SCALED = re.compile(r"(\d[\d,]*(?:\.\d+)?)(?:\s?(thousand|million|billion|trillion)\b|(k)\b)", re.IGNORECASE)
+POWER = re.compile(r"(?<!\d)(\d{1,40}(?:\.\d{1,40})?)\s*(?:×|\*|x|\\times|\\cdot)\s*10\^\{?([-+]?\d{1,3})\}?")
+SCALED = re.compile(
+    r"(?<!\d)(\d[\d,]{0,40}(?:\.\d{1,40})?)(?:\s?(thousand|million|billion|trillion)\b|(k)\b)", re.IGNORECASE
+)
 SCALES = {"thousand": 3, "k": 3, "million": 6, "billion": 9, "trillion": 12}
-PARTS = re.compile(rf"([\d{KANJI}]+)分の([\d{KANJI}]+)")
-TENTHS = re.compile(rf"(\d+(?:\.\d+)?|[{KANJI}])割(?:(\d|[{KANJI}])分)?(?![りれ合引増減])")
+PARTS = re.compile(rf"(?<![\d{KANJI}])([\d{KANJI}]{{1,40}})分の([\d{KANJI}]{{1,40}})")
+TENTHS = re.compile(rf"(?<!\d)(\d{{1,40}}(?:\.\d{{1,40}})?|[{KANJI}])割(?:(\d|[{KANJI}])分)?(?![りれ合引増減])")
 FRAC = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 SHORT_FRAC = re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)")
 WRAP = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname|mbox|boxed)\s*\{([^{}]*)\}")
+LONGEST = 300
+"""Of a number with its exponent, which has three digits at most: a loop of digits is none, and would take minutes."""
 MINUS = str.maketrans("−–‐‑﹣－", "------")
 
 
@@ -41,7 +46,7 @@ def plain(text: str) -> str:
     text = MIXED.sub(" ", RAISED.sub(r"^\g<0>", text))  # NFKC makes 10⁸ the number 108, and 1½ eleven halves
     text = unicodedata.normalize("NFKC", text).translate(MINUS).replace("\u2044", "/")
     text = re.sub(r"(?:マイナス|\b(?:minus|negative)\s)\s*(?=[$¥€]?\d)", "-", text, flags=re.IGNORECASE)
-    text = re.sub(r"(\d+)時間半", r"\1.5時間", SHORT_FRAC.sub(r"\1/\2", text))
+    text = re.sub(r"(?<!\d)(\d{1,40})時間半", r"\1.5時間", SHORT_FRAC.sub(r"\1/\2", text))
     text = FRAC.sub(r"(\1)/(\2)", WRAP.sub(r"\1", text))
     text = re.sub(r"-\s?(\\?[$¥€])(?=\d)", r"\1-", POWER.sub(r"\1e\2", text))
     text = SCALED.sub(lambda found: f"{found[1].replace(',', '')}e{SCALES[(found[2] or found[3]).casefold()]}", text)
@@ -55,7 +60,9 @@ def plain(text: str) -> str:
 
 
 def value_of(match: re.Match[str]) -> Fraction | None:
-    """The value of one match of `NUMBER`; None for a division by nothing."""
+    """The value of one match of `NUMBER`; None for a division by nothing, and for digits that go on and on."""
+    if len(match[0]) > LONGEST:
+        return None
     sign = -1 if match["sign"] else 1
     try:
         if match["whole"]:

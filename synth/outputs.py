@@ -115,7 +115,7 @@ class _Passing:
                 sample = chosen.sample()
                 if self._are_scored:
                     self.judges.see(sample)
-                    self.scores.update((score.name, float(f"{score.value:.2g}")) for score in sample.scores)
+                    self.scores.update((score.name, float(f"{score.value:.3g}")) for score in sample.scores)
                 if made % stride == 0:
                     self.examples.append(sample)
                 if made % wide == 0:
@@ -241,7 +241,7 @@ def _draws_record(count: StageCount) -> DrawsRecord:
     return DrawsRecord(
         prompts=prompts,
         most=prompts * count.draws,
-        made=count.units,
+        made=count.drawn,
         pass_rates=tuple(count.pass_rates[tenth] for tenth in range(11)),
         hard=count.hard,
         hard_empty=count.empty,

@@ -6,17 +6,16 @@ written as it stood in its file; what is removed goes into `removed.jsonl` with 
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel
 
 from synth.datasets.files import whole_file
 from synth.datasets.tables import Piece, Write, ending, pieces, writer
@@ -24,18 +23,14 @@ from synth.dedupe import TWIN_REASONS, Dedupe, SemanticSummary, Twins, text_of
 from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks, NeighboursRecord
 from synth.errors import Problem, RecipeError, Rejected
 from synth.named import KNOWN, prefill
-from synth.scorers import ASKING, Scorer
 from synth.shapes import PARTS, SHAPES, sample_of
 from synth.split import Split, deal
-from synth.types import Completion, Fields, Message, Sample
+from synth.types import Fields, Sample
 from synth.validators import Validator
-
-if TYPE_CHECKING:
-    from synth.vectors import Vector
 
 M = TypeVar("M", bound=BaseModel)
 Scores = dict[str, Counter[float]]
-"""How many rows have which value, to two digits, by score."""
+"""How many rows have which value, to three digits, by score."""
 
 REMOVED = "removed.jsonl"
 
@@ -186,68 +181,6 @@ def _origin(sample: Sample, by: str) -> str:
     if isinstance(seed_id, str):
         return seed_id
     return blake2b(text_by(sample, by).encode("utf-8", "replace"), digest_size=12).hexdigest()
-
-
-def scoring(scorers: Sequence[Scorer], require: Mapping[str, float], notes: BinaryIO | None, report: Scores) -> Judge:
-    """Scores rows, removes those below what is required (`below_threshold`), and writes the scores down.
-
-    Raises RecipeError when a scorer needs a teacher.
-    """
-    for scorer in scorers:
-        if isinstance(scorer, ASKING):
-            raise RecipeError(
-                f"The scorer {scorer.name!r} asks a teacher, and nothing is asked here; run it in a recipe."
-            )
-    missing = [name for name in require if name not in {scorer.name for scorer in scorers}]
-    if missing:
-        raise RecipeError(f"There is no score {missing[0]!r}; the scorers are {', '.join(s.name for s in scorers)}.")
-
-    async def scored(samples: Sequence[Sample]) -> list[Verdict]:
-        return [await one(sample) for sample in samples]
-
-    async def one(sample: Sample) -> Verdict:
-        try:
-            scores = [await scorer.score(sample, NoTeacher()) for scorer in scorers]
-        except Rejected as error:
-            return Removal(error.reason, error.detail)
-        for score in scores:
-            report.setdefault(score.name, Counter())[float(f"{score.value:.2g}")] += 1
-        if notes is not None:
-            line = {"id": sample.id, **{score.name: score.value for score in scores}}
-            line |= {f"{score.name}_detail": score.detail for score in scores if score.detail}
-            notes.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-        low = [score for score in scores if score.value < require.get(score.name, score.value)]
-        if low:
-            return Removal("below_threshold", f"{low[0].name} is {low[0].value:g}; {low[0].detail}")
-        return ""
-
-    return lambda samples: asyncio.run(scored(samples))
-
-
-class NoTeacher:
-    """What a scorer may do here: not ask."""
-
-    draw = 0
-
-    def render(self, template: str, values: Mapping[str, JsonValue]) -> str:  # noqa: ARG002 (refused as it is)
-        """Refuse."""
-        raise RecipeError(f"A scorer wants the template {template!r}, which only a recipe has; run it in one.")
-
-    async def text(self, messages: Sequence[Message], *, teacher: str) -> Completion:  # noqa: ARG002
-        """Refuse."""
-        raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
-
-    async def embed(self, texts: Sequence[str], *, teacher: str) -> list[Vector]:  # noqa: ARG002
-        """Refuse."""
-        raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
-
-    async def found(self, path: str, fields: Mapping[str, JsonValue], *, teacher: str) -> tuple[Any, ...]:  # noqa: ARG002
-        """Refuse."""
-        raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
-
-    async def schema(self, model: type[M], messages: Sequence[Message], *, teacher: str) -> M:  # noqa: ARG002
-        """Refuse."""
-        raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
 
 
 def decontaminating(benchmarks: Benchmarks, by: str, hits: Counter[str]) -> Judge:

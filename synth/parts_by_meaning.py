@@ -22,11 +22,12 @@ from synth.datasets.files import whole_file
 from synth.dedupe import TWIN_REASONS, Dedupe
 from synth.dedupe.decontaminate import Benchmarks, SemanticScreen
 from synth.dedupe.semantic import Meanings, Meant, script_of
-from synth.errors import Rejected
+from synth.errors import Rejected, Transient
 from synth.file_vectors import EMBEDDER, FileVectors
 from synth.neighbours import Neighbours
 from synth.parts import Bought, Judge, Removal, Report, Verdict, decontaminating, deduping, samples_of, sift, text_by
 from synth.screen import REVIEW
+from synth.teacher import POISON
 from synth.types import Sample
 
 T = TypeVar("T")
@@ -58,25 +59,7 @@ async def dedupe(files: Sequence[Path], out: Path | None, settings: Dedupe, know
     some = drawn.texts()
     found = vectors.of(text for _, text in some)
     meanings.calibrate([Meant(*one, vector) for one, vector in zip(some, found, strict=True)])
-    by_letters = deduping(settings, known)
-
-    def judge(samples: Sequence[Sample]) -> Iterator[Verdict]:
-        verdicts = list(by_letters(samples))
-        texts = {
-            one.id: text_by(one, settings.by) for one, verdict in zip(samples, verdicts, strict=True) if not verdict
-        }
-        texts = {name: text for name, text in texts.items() if text.strip()}
-        vectors_of = vectors.of(texts.values())
-        matches = meanings.add([Meant(*one, vector) for one, vector in zip(texts.items(), vectors_of, strict=True)])
-        twins = dict(zip(texts, matches, strict=True))
-        for sample, verdict in zip(samples, verdicts, strict=True):
-            match = twins.get(sample.id)
-            if match is None:
-                yield verdict
-            else:
-                pair = {"twin": match.twin_id, "similarity": match.similarity}
-                yield Removal(TWIN_REASONS[match.kind], f"of {match.twin_id}", pair)
-
+    judge = _apart(deduping(settings, known), settings.by, vectors, meanings)
     report = await asyncio.to_thread(sift, files, out, judge, settings.by)
     report.semantic = meanings.summary()
     report.bought = _bought(desk, before, len(vectors) - had)
@@ -91,7 +74,7 @@ async def decontaminate(files: Sequence[Path], out: Path | None, benchmarks: Ben
     """
     wanted = SemanticScreen(embedder=EMBEDDER, judge=JUDGE if JUDGE in desk.teachers else "")
     neighbours = Neighbours(wanted, benchmarks.items())
-    vectors, before, hits = FileVectors(desk), _spent(desk), Counter[str]()
+    vectors, before = FileVectors(desk), _spent(desk)
     had, items = len(vectors), [item.text for item in benchmarks.items()]
 
     def left() -> Iterator[tuple[Sample, str]]:
@@ -113,27 +96,56 @@ async def decontaminate(files: Sequence[Path], out: Path | None, benchmarks: Ben
             await neighbours.decide(sample.id, text, vectors.of([text])[0], desk.ask(JUDGE, sample.id))
         except Rejected as error:
             near[sample.id] = error
+        except Transient as error:
+            if error.failure != POISON:
+                raise
+            near[sample.id] = Rejected("no_verdict", str(error))
 
     await desk.each(_off_loop(left()), look)
     pairs = {name: hit for name, hit in neighbours.hits() if name in near}
+    hits = Counter(hit.item.benchmark for hit in pairs.values())
     by_letters = decontaminating(benchmarks, by, hits)
 
     def judge(samples: Sequence[Sample]) -> Iterator[Verdict]:
         for sample, verdict in zip(samples, by_letters(samples), strict=True):
-            error = near.get(sample.id)
-            hit = pairs.get(sample.id)
-            hits[hit.item.benchmark if hit else ""] += hit is not None
+            error, hit = near.get(sample.id), pairs.get(sample.id)
             yield verdict if error is None else Removal(error.reason, error.detail, hit.pair() if hit else {})
 
     report = await asyncio.to_thread(sift, files, out, judge, by)
     if out is not None:
-        with whole_file(out / REVIEW) as file:
-            for name, hit in neighbours.hits():
-                line = {"id": name, **hit.pair(), "found_in": [hit.text]}
-                file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+        _review(out / REVIEW, neighbours)
     report.benchmarks, report.neighbours = benchmarks.record(hits), neighbours.record()
     report.bought = _bought(desk, before, len(vectors) - had)
     return report
+
+
+def _apart(by_letters: Judge, by: str, vectors: FileVectors, meanings: Meanings) -> Judge:
+    """Removes what another judge does, and of the rest what says the same as an earlier row in other words."""
+
+    def judge(samples: Sequence[Sample]) -> Iterator[Verdict]:
+        verdicts = list(by_letters(samples))
+        left = [sample for sample, verdict in zip(samples, verdicts, strict=True) if not verdict]
+        texts = {one.id: text for one in left if (text := text_by(one, by)).strip()}
+        found = vectors.of(texts.values())
+        matches = meanings.add([Meant(*one, vector) for one, vector in zip(texts.items(), found, strict=True)])
+        twins = dict(zip(texts, matches, strict=True))
+        for sample, verdict in zip(samples, verdicts, strict=True):
+            match = twins.get(sample.id)
+            if match is None:
+                yield verdict
+            else:
+                pair = {"twin": match.twin_id, "similarity": match.similarity}
+                yield Removal(TWIN_REASONS[match.kind], f"of {match.twin_id}", pair)
+
+    return judge
+
+
+def _review(path: Path, neighbours: Neighbours) -> None:
+    """Write what was found near an item, for people to look at."""
+    with whole_file(path) as file:
+        for name, hit in neighbours.hits():
+            line = {"id": name, **hit.pair(), "found_in": [hit.text]}
+            file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
 
 class _Drawn:

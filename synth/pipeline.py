@@ -204,12 +204,12 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                 line = _line(loaded, store, outcomes, progress, halt, screen)
                 whole = options.limit is None
                 _prepare_while_asking()
-                going = in_turns(line, lambda: screen.seeds(spool), offline=options.offline, whole=whole)
+                going = in_turns(line, lambda: screen.seeds(spool), whole=whole)
                 await watched(going, progress.pulse, _patience_s(loaded))
                 if isinstance(halt.error, StoreStopped):
                     raise halt.error  # what room is left is for replies
                 await store.note("finished", _now())
-                kept = _would_lose(loaded, folder, outcomes, _state(halt, progress)) if options.write else ""
+                kept = _would_lose(loaded, folder, outcomes, _state(halt, line)) if options.write else ""
                 with _target(folder, vanishing=bool(kept) or not options.write) as target:
                     written = outputs.write(loaded, target, outcomes, screen)
                     if not options.write:
@@ -221,7 +221,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                         progress,
                         screen,
                         written,
-                        state=_state(halt, progress),
+                        state=_state(halt, line),
                         started=started,
                         finished=_now(),
                         seconds=seconds,
@@ -237,7 +237,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                 raise
             finally:
                 outcomes.close()
-    exit_code, message = _ending(progress, halt)
+    exit_code, message = _ending(halt, line)
     wanted = loaded.recipe.selection.rows
     if whole and wanted is not None and manifest.row_count < wanted and not message:
         message = _too_few(manifest, wanted, offline=options.offline)
@@ -443,27 +443,25 @@ def _most_draws(stage: Stage) -> int:
     return stage.draws if isinstance(stage.draws, int) else stage.draws.most
 
 
-def _state(halt: Halt, progress: Progress) -> State:
-    error = halt.error
-    if error is None or isinstance(error, Enough):
-        return "partial" if progress.parked() else "complete"
-    if isinstance(error, Offline):
-        return "partial" if progress.unfinished() else "complete"
+def _state(halt: Halt, line: Line) -> State:
+    error, progress = halt.error, line.progress
+    if error is None or isinstance(error, Enough | Offline):
+        undone = not line.has_enough and progress.unfinished()
+        return "partial" if undone or progress.parked() else "complete"
     if isinstance(error, Interrupted):
         return "interrupted"
     return "stopped_by_budget" if error.exit_code == 6 else "failed"
 
 
-def _ending(progress: Progress, halt: Halt) -> tuple[int, str]:
+def _ending(halt: Halt, line: Line) -> tuple[int, str]:
     """Exit code and reason."""
-    error = halt.error
+    error, progress = halt.error, line.progress
     if error is not None and error.exit_code:
         return error.exit_code, str(error)
-    missing = progress.unfinished()
-    if isinstance(error, Offline) and missing:
+    missing, parked = (0, 0) if line.has_enough else (progress.unfinished(), progress.parked())
+    if missing:
         return PARKED_EXIT, f"At least {missing} samples have no stored reply; `synth run` asks for them."
-    parked = progress.parked()
-    if parked and error is None:
+    if parked:
         return PARKED_EXIT, (
             f"{parked} samples got no usable reply and are parked; run again to ask for them once more (`synth retry` "
             "asks also for those that failed in the same way each time)."

@@ -9,8 +9,9 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from synth import yaml_places
+from synth.endpoint import Endpoint
 from synth.errors import Problem, RecipeError
-from synth.recipe import Stage
+from synth.recipe import Stage, endpoint_of
 from synth.scorers import Scorer
 from synth.split import Split
 from synth.types import Value
@@ -56,6 +57,12 @@ def split_of_text(fractions: str, seed: int) -> Split:
     except ValidationError as error:
         message = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         raise RecipeError(f"--fractions {fractions}: {message}.") from None
+
+
+def teachers_of(texts: Iterable[str]) -> dict[str, Endpoint]:
+    """Teachers by NAME=BASE_URL,MODEL[,KEY_VARIABLE] texts. Raises RecipeError for others."""
+    named = [text.partition("=") for text in texts]
+    return {name: endpoint_of(rest, f"--teacher {name}=") for name, _, rest in named}
 
 
 def scorers_of(texts: Sequence[str]) -> list[Scorer]:

@@ -44,13 +44,16 @@ class StageCount:
     """How objects were asked for."""
     pass_rates: Counter[int] = field(default_factory=Counter[int])
     """Of the prompts whose draws adapt, how many had a pass rate of so many tenths, rounded down."""
+    drawn: int = 0
+    """How many draws they took."""
     hard: int = 0
     """Of them, those of which fewer than half of the draws were good."""
     empty: int = 0
     """Of the hard ones, those without a single good draw."""
 
-    def drawn(self, rate: float, *, empty: bool) -> None:
+    def count_prompt(self, draws: int, rate: float, *, empty: bool) -> None:
         """Count a prompt that got its draws, with the share of them that were good, and whether none was."""
+        self.drawn += draws
         self.pass_rates[int(10 * rate)] += 1
         self.hard += rate < HARD
         self.empty += rate < HARD and empty
@@ -63,7 +66,7 @@ class StageCount:
     def expected_draws(self) -> float:
         """Draws for each parent, as far as it is known."""
         prompts = self.pass_rates.total()
-        return self.units / prompts if prompts else self.draws
+        return self.drawn / prompts if prompts else self.draws
 
     def climbed(self, steps: list[tuple[str, bool, int]]) -> None:
         """Count steps of the ladder by which objects are asked for, and forget them."""

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
-from urllib.parse import urlsplit
 
 import orjson
-from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError
+from pydantic import Discriminator, Field, Tag, ValidationError
 
-from synth import seeds, terms, yaml_places
-from synth.agreement import MAJORITY, PASS_RATE, Adaptive
+from synth import seeds, yaml_places
+from synth.agreement import Adaptive
 from synth.budget import Caps
 from synth.dedupe import Dedupe
 from synth.dedupe.decontaminate import Decontaminate
 from synth.endpoint import Endpoint
 from synth.errors import Problem, RecipeError
 from synth.generators import Generator
-from synth.scorers import VERIFIERS, Scorer
-from synth.scorers.likelihood import Likelihood
-from synth.scorers.reward import Reward
+from synth.recipe_checks import At, beyond_form, verifiers
+from synth.scorers import Scorer
 from synth.seeds import SeedSource
 from synth.selection import Selection
 from synth.split import Split
 from synth.templates import Templates
-from synth.types import Fields, Value
+from synth.types import Value
 from synth.validators import Validator
 from synth.validators.finished import Finished
 from synth.validators.refusal import Refusal
@@ -39,9 +36,6 @@ V = TypeVar("V", bound=Value)
 
 SECRET = ("key_variable", "base_url")
 """Fields in which a key may have been typed by mistake: what they hold is never repeated."""
-
-FIELD_OPTIONS = ("question", "reference", "choices", "tests", "entry_point", "per")
-"""Where plug-ins name fields that they read."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -171,17 +165,11 @@ def _checked(
     placed: Callable[[Sequence[str | int], Problem], Problem],
 ) -> LoadedRecipe:
     """Check what goes beyond the form of a recipe, and raise these problems with those already found."""
-    found: list[_At] = []
+    found: list[At] = []
     templates, notes = Templates(file.parent), list[str]()
     if recipe is not None:
         recipe = _filled(_overridden(recipe, overrides, notes))
-        found = [
-            *_names(recipe),
-            *_hosts(recipe),
-            *_terms(recipe),
-            *_prices(recipe),
-            *_templates(recipe, file.parent, templates),
-        ]
+        found = beyond_form(recipe, file.parent, templates)
     if recipe is None or found or problems:
         raise RecipeError([*problems, *(placed(loc, problem) for loc, problem in found)])
     sha256 = hashlib.sha256(orjson.dumps(recipe.model_dump(mode="json"))).hexdigest()
@@ -191,9 +179,6 @@ def _checked(
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a recipe, for editors."""
     return Recipe.model_json_schema()
-
-
-_At = tuple[tuple[str | int, ...], Problem]
 
 
 class _Document:
@@ -385,191 +370,7 @@ def _filled(recipe: Recipe) -> Recipe:
 
 def _verified_by(stage: Stage) -> int | Adaptive:
     """The rule for draws with the stage's only verifier where it names none."""
-    rule, verifiers = stage.draws, _verifiers(stage)
-    if isinstance(rule, int) or rule.verified is None or rule.by or len(verifiers) != 1:
+    rule, able = stage.draws, verifiers(stage)
+    if isinstance(rule, int) or rule.verified is None or rule.by or len(able) != 1:
         return rule
-    return rule.model_copy(update={"by": verifiers[0]})
-
-
-def _verifiers(stage: Stage) -> list[str]:
-    """The scorers that tell right from wrong, by name."""
-    return [scorer.name for scorer in stage.scorers if isinstance(scorer, VERIFIERS)]
-
-
-def _names(recipe: Recipe) -> list[_At]:
-    """Names that are used and not given, or given twice."""
-    found: list[_At] = []
-    for name, count in Counter(stage.name for stage in recipe.stages).items():
-        if count > 1:
-            found.append((("stages",), Problem(f"{count} stages are called {name!r}; give each its own name")))
-    scores = Counter(scorer.name for stage in recipe.stages for scorer in stage.scorers)
-    for index, stage in enumerate(recipe.stages):
-        if isinstance(stage.draws, Adaptive) and stage.draws.verified and stage.draws.by not in _verifiers(stage):
-            known = ", ".join(_verifiers(stage)) or "none, such as exact_answer, choice or code_tests"
-            message = f"`verified` needs a verifier among this stage's scorers; name it in `by`: there is {known}"
-            found.append((("stages", index, "draws"), Problem(message)))
-        if stage.novel_against and stage.dedupe is None:
-            message = "it compares as `dedupe` says, and this stage has none; give it one, such as {by: question}"
-            found.append((("stages", index, "novel_against"), Problem(message)))
-        if stage.dedupe is not None and stage.dedupe.semantic is not None:
-            way = ("stages", index, "dedupe", "semantic", "embedder")
-            found += _unknown_teacher(recipe, stage.dedupe.semantic.embedder, way)
-        for way, plugin in _plugins(stage):
-            teacher = getattr(plugin, "teacher", None)
-            if teacher is not None and teacher not in recipe.teachers:
-                known = ", ".join(recipe.teachers)
-                message = f"there is no teacher {teacher!r}; the recipe names {known}"
-                found.append((("stages", index, *way, "teacher"), Problem(message)))
-    near = None if recipe.decontaminate is None else recipe.decontaminate.semantic
-    for field, name in (("embedder", near.embedder), ("judge", near.judge)) if near is not None else ():
-        if name or field == "embedder":
-            found += _unknown_teacher(recipe, name, ("decontaminate", "semantic", field))
-    for name, endpoint in recipe.teachers.items():
-        for field in ("fallback", "extractor"):
-            other = getattr(endpoint, field)
-            if other and (other not in recipe.teachers or other == name):
-                message = f"{other!r} is not another teacher of the recipe; it names {', '.join(recipe.teachers)}"
-                found.append((("teachers", name, field), Problem(message)))
-    for name, count in scores.items():
-        if count > 1:
-            found.append((("stages",), Problem(f"{count} scorers are called {name!r}; set `name` to tell them apart")))
-    wanted = [(field, name) for field in ("require", "at_most") for name in getattr(recipe.selection, field)]
-    wanted += [("diverse", name) for name in (recipe.selection.diverse.order if recipe.selection.diverse else ())]
-    for name, giver in ((MAJORITY, "`best_of: majority` gives"), (PASS_RATE, "draws that adapt give")):
-        if name in scores:
-            message = f"a scorer is called {name!r}: {giver} a score of this name; set `name` to another one"
-            found.append((("stages",), Problem(message)))
-    if any(isinstance(stage.draws, Adaptive) for stage in recipe.stages):
-        scores[PASS_RATE] += 1
-    if recipe.selection.best_of == MAJORITY:
-        if recipe.stages[-1].draws == 1:
-            message = f"one draw has no majority; give the stage {recipe.stages[-1].name!r} more `draws`"
-            found.append((("selection", "best_of"), Problem(message)))
-    elif recipe.selection.best_of:
-        wanted.append(("best_of", recipe.selection.best_of))
-    for field, name in wanted:
-        if name not in scores:
-            known = ", ".join(scores) or "none"
-            message = f"there is no score {name!r}; the scorers are {known}"
-            found.append((("selection", field, name), Problem(message)))
-    return found + _products(recipe)
-
-
-def _products(recipe: Recipe) -> list[_At]:
-    """Scores whose product is to decide, and that may be below 0."""
-    order = recipe.selection.diverse.order if recipe.selection.diverse else []
-    scorers = [scorer for stage in recipe.stages for scorer in stage.scorers if scorer.name in order]
-    message = (
-        "the score {!r} may be below 0, so a product with it orders nothing; let it be the only one, or leave it out"
-    )
-    return [
-        (("selection", "diverse", "order"), Problem(message.format(scorer.name)))
-        for scorer in scorers
-        if len(order) > 1 and isinstance(scorer, Likelihood | Reward) and scorer.may_be_negative
-    ]
-
-
-def _unknown_teacher(recipe: Recipe, name: str, way: tuple[str | int, ...]) -> list[_At]:
-    if name in recipe.teachers:
-        return []
-    return [(way, Problem(f"there is no teacher {name!r}; the recipe names {', '.join(recipe.teachers)}"))]
-
-
-def _plugins(stage: Stage) -> Iterator[tuple[tuple[str | int, ...], Generator | Scorer]]:
-    """What asks or renders in a stage, with its place in it."""
-    yield ("generator",), stage.generator
-    for index, scorer in enumerate(stage.scorers):
-        yield ("scorers", index), scorer
-
-
-def _hosts(recipe: Recipe) -> list[_At]:
-    """What a teacher's host would answer with an error, or pass over in silence."""
-    found: list[_At] = []
-    for name, endpoint in recipe.teachers.items():
-        way, known = ("teachers", name), endpoint.known
-        for field, reason in known.objections(endpoint.model, endpoint.sampling.wire()):
-            inside = ("extra", field) if field in endpoint.sampling.extra else (field,)
-            found.append(((*way, "sampling", *inside), Problem(f"{reason}; leave {field} out")))
-        if endpoint.structured not in known.structured:
-            message = f"{known.title} does not heed {endpoint.structured}; write {' or '.join(known.structured)}"
-            found.append(((*way, "structured"), Problem(message)))
-        if known.key_variable and endpoint.key_variable is None:
-            message = f"{known.title} asks for a key; name its environment variable, such as {known.key_variable}"
-            found.append(((*way, "key_variable"), Problem(message)))
-        for member in endpoint.members():
-            parts = urlsplit(member.base_url)
-            if known.base_path and not endpoint.profile and parts.path != known.base_path:
-                message = f"{known.title} answers at {parts.scheme}://{parts.netloc}{known.base_path}; write that"
-                found.append(((*way, "base_url"), Problem(message)))
-    return found
-
-
-def _terms(recipe: Recipe) -> list[_At]:
-    """Terms that restrict training on a teacher's output and that nobody has accepted by name."""
-    names = [one.id for one in terms.every()]
-    found: list[_At] = [
-        (("accept_terms",), Problem(f"there are no terms {name!r}; there are {', '.join(names)}"))
-        for name in recipe.accept_terms
-        if name not in names
-    ]
-    for name, endpoint in recipe.teachers.items():
-        for one in terms.terms_of(endpoint):
-            if one.verdict == "restricted" and one.id not in recipe.accept_terms:
-                mend = f"If you may go on, write accept_terms: [{one.id}], or --accept-terms {one.id}"
-                found.append((("teachers", name), Problem(f"{terms.sentence(one)} {mend}")))
-    return found
-
-
-def _prices(recipe: Recipe) -> list[_At]:
-    if not recipe.budget.has_money or recipe.budget.allow_unknown_price:
-        return []
-    message = (
-        "its price is not known, so a money budget cannot be kept; give `price: {input_usd: .., output_usd: ..}` in "
-        "dollars per million tokens (or 0 for your own server), install the price table (pip install 'synth[prices]'), "
-        "leave the budget out, or go on without seeing this teacher's cost: --allow-unknown-price"
-    )
-    return [
-        (("teachers", name), Problem(f"teacher {name!r} ({endpoint.base_url}): {message}"))
-        for name, endpoint in recipe.teachers.items()
-        if endpoint.known_price() is None
-    ]
-
-
-def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[_At]:
-    """Render every template with the first seed, and check the fields that plug-ins read."""
-    try:
-        (first,) = seeds.read(recipe.seeds, folder, 1)
-    except RecipeError as error:
-        return [(("seeds",), problem) for problem in error.problems]
-    fields: Fields = dict(first.fields)
-    found = _shadowed(recipe, fields)
-    for index, stage in enumerate(recipe.stages):
-        for way, plugin in _plugins(stage):
-            if way[0] == "scorers":
-                fields = {**fields, **_added(stage)}
-            values: dict[str, JsonValue] = {**fields, **plugin.template_values}
-            for name in plugin.template_files():
-                option = [field for field in type(plugin).model_fields if getattr(plugin, field) == name][:1]
-                found += [(("stages", index, *way, *option), problem) for problem in templates.check(name, values)]
-            for option in FIELD_OPTIONS:
-                named = getattr(plugin, option, "")
-                for field in (named,) if isinstance(named, str) else named:
-                    if field and field not in (values if option == "per" else fields):
-                        message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
-                        found.append((("stages", index, *way, option), Problem(message)))
-        fields = {**fields, **_added(stage)}
-    return found
-
-
-def _shadowed(recipe: Recipe, fields: Fields) -> list[_At]:
-    """Fields of the seeds whose names the templates use for something else."""
-    taken = {"seed": "all fields together"}
-    for stage in recipe.stages:
-        generator = stage.generator
-        taken |= dict.fromkeys((*generator.template_values, *generator.adds), f"what {generator.kind} gives them")
-    message = "the seeds have a field {!r}, which in templates is {}; rename it"
-    return [(("seeds",), Problem(message.format(name, taken[name]))) for name in fields if name in taken]
-
-
-def _added(stage: Stage) -> Fields:
-    return dict.fromkeys(stage.generator.adds, "...")
+    return rule.model_copy(update={"by": able[0]})

@@ -18,7 +18,7 @@ import orjson
 from synth import measures
 from synth.errors import Fatal, Rejected, TeacherError, Transient
 from synth.rate_headers import retry_after_s
-from synth.streams import ENDED, added_up
+from synth.streams import ENDED, added_up, whole
 from synth.types import CHAT, CLASSIFY, COMPLETIONS, EMBEDDINGS, POOLING, SCORE, Completion, Outcome, Usage
 
 
@@ -181,7 +181,8 @@ def _failure(name: str, outcome: Outcome, detail: str) -> TeacherError | Rejecte
 
 def _otherwise(body: bytes, damaged: Literal["strict", "replace"] = "strict") -> Any:
     """What the events of a reply add up to, or JSON read tolerantly; None when it is neither."""
-    return added_up(body) if EVENT.match(body.lstrip(b"\xef\xbb\xbf \r\n")[:6]) else _loosely(body, damaged)
+    is_stream = EVENT.match(body.lstrip(b"\xef\xbb\xbf \r\n")[:6])
+    return _clean(added_up(body, damaged)) if is_stream else _loosely(body, damaged)
 
 
 def _loosely(body: bytes, damaged: Literal["strict", "replace"] = "strict") -> Any:
@@ -195,7 +196,7 @@ def _loosely(body: bytes, damaged: Literal["strict", "replace"] = "strict") -> A
 
 def _clean(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return whole(value)
     if isinstance(value, list):
         return [_clean(item) for item in cast("list[Any]", value)]
     if isinstance(value, dict):

@@ -24,7 +24,7 @@ M = TypeVar("M", bound=BaseModel)
 CORRECTIONS = 2
 ASKED_ANEW = 2
 """How often the same is asked again without showing the answers that did not fit, when corrections were of no use."""
-FENCE = re.compile(r"\A[\ufeff\s]*```[a-zA-Z]*(?![a-zA-Z])\s*(.*?)\s*```\s*\Z", re.DOTALL)
+FENCE = re.compile(r"\A[\ufeff\s]*+```[a-zA-Z]*+")
 BY_WORDS = {
     "en": "Answer with one JSON object only, without any other text. It must fit this JSON schema:\n{schema}",
     "ja": "JSONオブジェクトを一つだけ出力し、ほかは書かないでください。次のJSONスキーマに従ってください。\n{schema}",
@@ -44,7 +44,7 @@ EXTRACT = {
 FULL_WIDTH = 2
 CONTROL = re.compile(r"[\x00-\x1f]")
 # a string; else a comma before a bracket, or what stands for an ASCII sign where a Japanese keyboard was left on
-OUTSIDE = re.compile(r'"(?:[^"\\]|\\.)*"|(,)(?=\s*[}\]])|([｛｝［］：，])', re.DOTALL)
+OUTSIDE = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|(,)(?=\s*[}\]])|([｛｝［］：，])', re.DOTALL)
 
 
 @lru_cache(maxsize=64)  # making one takes a millisecond, and every judgement asks with the same
@@ -169,6 +169,13 @@ def _misfit(model: type[M], value: Any, problems: Iterable[Any]) -> Reading[M]:
     )
 
 
+def fenced(text: str) -> str | None:
+    """What stands in a text that is one code fence; None when it is not."""
+    begun, text = FENCE.match(text), text.rstrip()
+    whole = begun is not None and text.endswith("```") and begun.end() <= len(text) - 3
+    return text[begun.end() : -3].strip() if begun and whole else None
+
+
 def _loads(text: str, mended: list[str]) -> Any:
     """The JSON value of a text; adds what had to be mended. Raises ValueError with a sentence."""
     inner = text.lstrip("\ufeff")
@@ -176,8 +183,8 @@ def _loads(text: str, mended: list[str]) -> Any:
         return _strictly(inner)
     except orjson.JSONDecodeError as error:
         problem = f"it is not valid JSON ({error})"
-    if fenced := FENCE.match(text):
-        inner = fenced[1]
+    if (inside := fenced(text)) is not None:
+        inner = inside
         mended.append("fence")
     elif "{" in inner.replace("｛", "{"):
         begin = min(place for sign in "{｛" if (place := inner.find(sign)) >= 0)

@@ -6,10 +6,11 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import orjson
 
@@ -49,14 +50,14 @@ class Watch:
     def ends(self, piece: bytes) -> bytes:
         """The event to end the reply with, when its text has begun to run in a loop; else empty."""
         *blocks, self._rest = BLANK_LINE.split(self._rest + piece)
-        for event in map(_event, blocks):
-            text = _told(event)
+        for block in blocks:
+            text = _told(_event(block) or {})
             self._pieces.append(text)
             self._chars += len(text)
         if self._chars < self._next_look:
             return b""
         self._next_look = self._chars + LOOK_EVERY_CHARS
-        so_far = "".join(self._pieces)
+        so_far = whole("".join(self._pieces))
         unit = self.is_loop(so_far)
         if not unit:
             return b""
@@ -66,17 +67,27 @@ class Watch:
         return b"\n\ndata: " + orjson.dumps({ENDED: unit, "choices": [], "usage": usage}) + b"\n\n"
 
 
-def added_up(body: bytes) -> dict[str, Any] | None:
-    """The reply that events add up to, in the form of one that was not streamed; None when they have no end.
+def whole(text: str) -> str:
+    """A text with the halves of surrogate pairs put together: servers that count in UTF-16, as JavaScript does, may
+    send those of a rare kanji or an emoji in two events. A half that stays alone becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def added_up(body: bytes, damaged: Literal["strict", "replace"] = "strict") -> dict[str, Any] | None:
+    """The reply that events add up to, in the form of one that was not streamed; None when they have no end, or by
+    default when one of them is damaged, as an answer without its words is none. Its texts may hold halves (`whole`).
 
     An event that tells of an error is returned as it is. A reply ended by `Watch` has the member `loop`.
     """
     document: dict[str, Any] = {"choices": []}
     parts: dict[str, list[str]] = {"content": [], "reasoning_content": [], "refusal": []}
-    finish, done = None, False
+    finish, done, broken = None, False, False
     for block in BLANK_LINE.split(body):
         done = done or _data(block).strip() == DONE
         event = _event(block)
+        if event is None:
+            broken = broken or not finish
+            continue
         if event.get("error") is not None:
             return event
         document.update({name: event[name] for name in ("id", "model", "usage", ENDED) if event.get(name)})
@@ -87,7 +98,7 @@ def added_up(body: bytes) -> dict[str, Any] | None:
             told = {**told, "reasoning_content": told.get("reasoning_content") or told.get("reasoning")}
             for name, pieces in parts.items():
                 pieces.append(_text(told, name))
-    if not (finish or done or ENDED in document):
+    if ENDED not in document and (not (finish or done) or (broken and damaged == "strict")):
         return None
     message = {name: "".join(pieces) for name, pieces in parts.items()}
     document["choices"] = [{"message": message, "finish_reason": finish}]
@@ -100,12 +111,18 @@ def _data(block: bytes) -> bytes:
     return b"\n".join(line.removeprefix(b"data:") for line in lines if line.startswith(b"data:"))
 
 
-def _event(block: bytes) -> dict[str, Any]:
-    """What an event says; empty for what is none."""
+def _event(block: bytes) -> dict[str, Any] | None:
+    """What an event says; empty for what is none, None for one that is damaged."""
+    data = _data(block)
     try:
-        said: Any = orjson.loads(_data(block))
+        said: Any = orjson.loads(data)
     except orjson.JSONDecodeError:
-        return {}
+        if not data.lstrip().startswith(b"{"):
+            return {}
+        try:
+            said = json.loads(data)  # which takes half a surrogate pair
+        except (ValueError, RecursionError):
+            return None
     return cast("dict[str, Any]", said) if isinstance(said, dict) else {}
 
 

@@ -16,7 +16,7 @@ CHARACTER = f"{KANA.pattern}|{HAN.pattern}"
 LETTER = rf"(?:(?!{CHARACTER})[^\W_]|[\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff])"  # with marks of their own
 UNIT = re.compile(rf"{CHARACTER}|{LETTER}+(?:['\u2019]{LETTER}+|[.,]\d+)*")
 NOT_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|`[^`\n]*`|https?://[!-'*-~]+|\$\$.*?\$\$|\\\(.*?\\\)|\\\[.*?\\\]|(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9.-]+\.\w+",
+    r"```.*?(?:```|\Z)|`[^`\n]*`|https?://[!-'*-~]+|\$\$.*?\$\$|\\\((?:[^\\]+|\\[^()])*+\\\)|\\\[(?:[^\\]+|\\[^][])*+\\\]|(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9.-]+\.\w+",
     re.DOTALL,
 )
 NOT_PROSE_MARKS = ("`", "://", "$$", "\\", "@")

@@ -85,6 +85,7 @@ class Sample:
     fields: Fields
     finish_reason: str = "stop"
     scores: tuple[Score, ...] = ()
+    """Of every stage so far."""
     requests: tuple[str, ...] = ()
     """Keys (hex) of the requests that made it, in every stage."""
     repairs: tuple[str, ...] = ()

@@ -85,3 +85,24 @@ def test_answers_that_differ(given, reference):
 @pytest.mark.parametrize("text", ["答え：12", "回答:12", "Ａ：12", "**答え**： 12", "最終的な答え：12円"])
 def test_full_width_marks_are_marks(text):
     assert final_answer(text).how == "marked"
+
+
+@pytest.mark.parametrize(
+    "endless",
+    ["1e9999999", "5e-99999999", "9" * 100_000, "〇" * 100_000, "三" * 100_000 + "割", "9" * 5000 + "分の1", "9" * 5000 + "年", "1,"
+     * 50_000, "1 " * 50_000, "^" + " " * 100_000 + "5"],
+)  # fmt: skip
+def test_a_loop_of_digits_is_no_number_and_holds_nothing_up(endless):
+    # reckoned out, or searched in the square of its length, it would meet the test's own timeout
+    assert not same_answer(endless, "72")
+    final_answer(endless)
+    assert same_answer(final_answer(f"{endless}\nA: 72").text, "72")
+
+
+def test_a_long_row_of_blanks_does_not_hold_the_search_for_an_answer_up():
+    assert final_answer(f"answer {' ' * 200_000}\n答え: 72").text == "72"
+
+
+@pytest.mark.parametrize("blank", ["A: ____", "答え: **", "Answer: * "])
+def test_a_blank_that_was_to_be_filled_in_is_no_answer(blank):
+    assert final_answer(blank) is None

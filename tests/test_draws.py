@@ -60,10 +60,10 @@ def solve(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "ask.md.j2").write_text("{{ q }}", encoding="utf-8")
 
-    def run(answers, draws, *, scorers="[]", selection="", right=18, offline=False, teacher=None):
+    def run(answers, draws, *, scorers="[]", selection="", right=18, offline=False, teacher=None, tail=""):
         teacher = teacher or Scripted(answers)
         monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
-        text = RECIPE.format(draws=draws, scorers=scorers, selection=selection)
+        text = RECIPE.format(draws=draws, scorers=scorers, selection=selection) + tail
         (folder / "recipe.yaml").write_text(text, encoding="utf-8")
         seeds = [json.dumps({"q": question, "right": str(right)}, ensure_ascii=False) + "\n" for question in answers]
         (folder / "seeds.jsonl").write_text("".join(seeds), encoding="utf-8")
@@ -95,6 +95,14 @@ def test_a_verified_prompt_is_left_alone_and_a_hopeless_one_given_up(solve):
     assert result.manifest.row_count == 2
 
 
+def test_a_prompt_that_nothing_can_verify_is_not_drawn_for_again(solve):
+    answers = {"参照なし": [18] * 8}
+    result, asked, (_, rejected) = solve(answers, "{most: 8, verified: 1}", scorers=VERIFIED, right="")
+    assert asked == {"参照なし": [0]}
+    assert json.loads(rejected)["reason"] == "no_reference"
+    assert result.manifest.stages[0].draws.made == 1
+
+
 def test_hard_prompts_get_more_verified_draws_than_easy_ones(solve):
     answers = {"easy": [18] * 12, "hard": [7, 18, 7, 18, 7, 18, 7, 18, 7, 18, 7, 18]}
     _, asked, (rows, _) = solve(answers, "{most: 12, verified: 4, per: difficulty}", scorers=VERIFIED)
@@ -124,13 +132,37 @@ def test_the_same_store_gives_the_same_rows_without_a_request(solve):
     assert silent.sent == []
 
 
+def test_an_export_tells_of_parked_prompts_as_the_run_does(solve):
+    useless = Outcome(200, b"<html>")
+    answers = {"whole": [18, 18, 18], "torn": [18, useless, 18]}
+    first, _, lines = solve(answers, "{most: 3}")
+    again, _, exported = solve(answers, "{most: 3}", offline=True, teacher=Scripted({}))
+    for result in (first, again):
+        assert (result.exit_code, result.manifest.state) == (pipeline.PARKED_EXIT, "partial")
+        assert result.message.startswith("1 samples got no usable reply and are parked")
+    assert exported == lines
+
+
+@pytest.mark.parametrize("requests", [7, 12, 14])
+def test_after_a_budget_stop_the_record_tells_of_whole_prompts_and_an_export_gives_the_same(solve, requests):
+    answers = {f"問{number}": [18, 18, 18, 7] if number % 2 else [18, 7, 9, 18] for number in range(6)}
+    tail = f"budget: {{requests: {requests}}}\n"
+    result, asked, lines = solve(answers, "{most: 4}", tail=tail)
+    assert result.exit_code == 6
+    record = result.manifest.stages[0].draws
+    whole = [len(draws) for name, draws in asked.items() if len(draws) == (2 if int(name[1:]) % 2 else 4)]
+    assert (record.prompts, record.made) == (len(whole), sum(whole)) if whole else record is None
+    assert solve(answers, "{most: 4}", tail=tail, offline=True, teacher=Scripted({}))[2] == lines
+
+
 def test_a_prompt_with_a_parked_draw_waits_as_a_whole_and_comes_back(solve, monkeypatch):
     monkeypatch.setattr("synth.teacher.PATIENCE_S", 0.0)
     broken = Outcome(500, b"{}")
     answers = {"whole": [18, 18, 18], "torn": [18, broken, 18]}
-    result, asked, (rows, _) = solve(answers, "{most: 3}")
+    result, asked, (rows, rejected) = solve(answers, "{most: 3}")
     assert result.exit_code == pipeline.PARKED_EXIT
     assert (rows.count("whole"), rows.count("torn")) == (2, 0)
+    assert solve(answers, "{most: 3}", offline=True, teacher=Scripted({}))[2] == [rows, rejected]
     answers["torn"][1] = 7
     result, asked, (rows, _) = solve(answers, "{most: 3}")
     assert result.exit_code == 0

@@ -18,12 +18,13 @@ from synth.backends.practice.questions import TASKS
 from synth.errors import Rejected
 from synth.types import Message, Sample
 from synth.validators.finished import Finished
-from synth.validators.language import Language
+from synth.validators.identity import find_self_identification
+from synth.validators.language import NAMES, SCRIPTS, WORDS, Language
 from synth.validators.leakage import Leakage
 from synth.validators.markdown import Markdown
 from synth.validators.merged import Merged
 from synth.validators.pii import Pii
-from synth.validators.placeholders import Placeholders
+from synth.validators.placeholders import Placeholders, find_placeholder
 from synth.validators.references import References
 from synth.validators.refusal import Refusal
 from synth.validators.repetition import Repetition
@@ -196,10 +197,91 @@ def test_hardly_a_text_that_others_wrote_is_refused(language):
 
 
 @pytest.mark.parametrize(
-    "unit", ["\n", "「", "a.b+c", "\nAssistant: hi", "** a\n", "[a](http://x ", "あ", "1234 5678 "]
+    "unit",
+    [
+        *("\n", "「", "a.b+c", "\nAssistant: hi", "** a\n", "[a](http://x ", "あ", "1234 5678 "),
+        *("〇", "Ｘ", "|||", "ところで、", "\\(", "<div>"),
+    ],
 )
 def test_a_long_monotonous_text_does_not_hold_the_checks_up(unit):
     # a search that grows with the square of the text would meet the test's own timeout
     text = unit * (200_000 // len(unit))
     found = {**reasons(sample("q?", text), "en"), **reasons(sample(text), "en")}
     assert not {"pii", "toxic", "refusal", "self_identification", "missing_reference"} & found.keys()
+
+
+@pytest.mark.parametrize("start", ["My training and OpenAI", "AIの話。OpenAI"])
+def test_an_empty_page_does_not_hold_the_search_for_the_model_up(start):
+    assert find_self_identification(start + "\n" * 60_000 + ".") is None
+
+
+@pytest.mark.parametrize(
+    ("form", "found"),
+    [
+        ("[Date: ________/________/________ (day, month, year)]", "________"),
+        ("[Name " + "-" * 60 + "\n\nSignature", None),
+        ("[" + "_" * 20_000 + " /", "_" * 20_000),
+        ("<name" + "_" * 20_000, None),
+        ("(insert " + "a" * 20_000, None),
+        ("［印］[Name（氏名） " + "_" * 60, "（氏名）"),
+        ("[Address /// /// /// /// /// ///（住所）", "（住所）"),
+    ],
+)
+def test_the_lines_of_a_form_do_not_hold_the_search_for_blanks_up(form, found):
+    # a search that tries every way to part such a line would meet the test's own timeout
+    assert find_placeholder(f"Please sign here.\n\n{form}\n", "q?") == found
+
+
+@pytest.mark.parametrize(
+    "blank",
+    [
+        "[Your Name]", "[Date: ____]", "[Name ____]", "[Company's Legal_Name/Title]", "[Insert the name of the town here]", "[my_company_name]",
+        "[Client First Name]", "<name_of_city>", "<Company's full name>", "<insert date>", "(your full name)", "〇〇様", "××株式会社", "ＸＸさん",
+    ],
+)  # fmt: skip
+def test_blanks_are_found_in_every_writing(blank):
+    assert blank.startswith(find_placeholder(f"Dear {blank}, thank you.", "q?"))
+
+
+@pytest.mark.parametrize(
+    ("english", "japanese", "answer"),
+    [
+        ("Dutch", "オランダ語", "Het is een mooie dag en ik ben blij dat je er bent."),
+        ("Swedish", "スウェーデン語", "Havet är stort och det är inte lätt att se var det slutar, men vi kan så klart försöka."),
+        ("Turkish", "トルコ語", "Bu sonbahar çok güzel ve her yer altın gibi, ama ne kadar da soğuk bir gün."),
+        ("Arabic", "アラビア語", "البحر كبير جدا وجميل في الصباح والمساء"),
+        ("Thai", "タイ語", "ทะเลกว้างใหญ่และสวยงามมากในตอนเช้าวันนี้"),
+        ("Hindi", "ヒンディー語", "समुद्र बहुत बड़ा और सुंदर है और सुबह शांत रहता है"),
+        ("Greek", "ギリシャ語", "Η θάλασσα είναι πολύ μεγάλη και όμορφη το πρωί"),
+    ],
+)  # fmt: skip
+def test_an_answer_may_be_in_any_language_that_its_question_names(english, japanese, answer):
+    for language, question, other in (
+        ("en", f"Write one sentence about the sea in {english}.", "Write one sentence about the sea."),
+        ("ja", f"海について{japanese}で一文書いてください。", "海について一文書いてください。"),
+    ):
+        assert reasons(sample(question, answer), language).keys() == set()
+        assert reasons(sample(other, answer), language).keys() == {"wrong_language"}
+
+
+def test_every_language_that_is_told_has_the_names_by_which_a_question_asks_for_it():
+    assert {*WORDS, *dict(SCRIPTS), "ja", "zh", "ko"} == NAMES.keys()
+
+
+@pytest.mark.parametrize(
+    "instruction",
+    [
+        "1. Recommend a good book about trains.\n2. Draft a short note to a neighbour.",
+        "Can you name a friendly cat. On another topic, outline a plan for a garden.",
+        "1. 電車についての短い文章を書いて\n2. 隣の人への手紙の題を考えて",
+    ],
+)
+def test_two_tasks_are_two_whatever_verbs_ask_for_them(instruction):
+    assert reasons(sample(instruction), "ja" if not instruction.isascii() else "en").keys() == {"merged_instructions"}
+
+
+@pytest.mark.parametrize(
+    "question", ["Give me two questions with answers about trains.", "Write a short Q&A about trains."]
+)
+def test_questions_that_were_asked_for_are_no_invented_turns(question):
+    assert reasons(sample(question, "Here you are.\nQ: What is a train?\nA: A vehicle on rails."), "en") == {}

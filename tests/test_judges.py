@@ -167,3 +167,20 @@ def test_diversity_is_measured_on_a_bounded_part_and_not_on_empty_texts():
 def test_width_and_case_make_no_diversity():
     narrow, wide = measured([("Python list", ""), ("Ｐｙｔｈｏｎ ＬＩＳＴ", "")]), measured([("python list", "")] * 2)
     assert narrow[0].distinct_1 == wide[0].distinct_1 == 0.5
+
+
+EARLIER = """\
+  - name: ask
+    generator: {{kind: answer, prompt: ask.md.j2, question: q}}
+    validators: []
+    scorers: [{{kind: judge, name: depth, teacher: judge}}]
+"""
+
+
+@pytest.mark.parametrize(("language", "beside"), [("en", "Samples graded"), ("ja", "採点数")])
+def test_a_judge_of_an_earlier_stage_is_not_said_to_have_graded_nothing(judged, monkeypatch, language, beside):
+    monkeypatch.setattr(f"{__name__}.RECIPE", RECIPE.replace("stages:\n", f"stages:\n{EARLIER}"))
+    result = judged(language)
+    assert [(one.name, one.rows) for one in result.manifest.judges] == [("depth", None), ("judge", 6), ("compare", 6)]
+    assert "| depth | large | – |" in (result.dataset / "README.md").read_text(encoding="utf-8")
+    assert f'data-label="{beside}">–<' in result.report.read_text(encoding="utf-8")

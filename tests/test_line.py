@@ -142,3 +142,15 @@ def test_a_unit_parked_twice_keeps_the_place_it_lost(line):
     _, rows, rejected = line(Playing(play), questions, **asked)
     assert rows == ["other words", "the very same answer"]
     assert rejected == [("00000000/00/000", "duplicate")]
+
+
+def test_selection_finds_the_scores_of_every_stage(line, tmp_path):
+    async def play(prompt, draw):
+        return says(f"{prompt}について" * (9 if prompt == "長い話" else 1))
+
+    (tmp_path / "recipe" / "again.j2").write_text("次：{{ q }}", encoding="utf-8")
+    again = "  - {name: again, generator: {kind: answer, prompt: again.j2}, validators: []}"
+    stage = f"validators: []\n    scorers: [{{kind: length}}]\n{again}"
+    _, rows, rejected = line(Playing(play), ["短い話", "長い話"], stage=stage, selection="at_most: {length: 20}")
+    assert rows == ["次：短い話について"]
+    assert rejected == [("00000001/00/000/00/000", "below_threshold")]

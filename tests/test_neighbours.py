@@ -103,6 +103,17 @@ def make(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.parametrize(
+    ("language", "looked_for", "not_looked_for"),
+    [("ja", "意味からも調べました", "調べていません"), ("en", "looked for by\nmeaning too", "not looked for")],
+)
+def test_the_card_says_whether_other_words_were_looked_for(make, monkeypatch, language, looked_for, not_looked_for):
+    monkeypatch.setattr(f"{__name__}.RECIPE", RECIPE.replace("language: ja", f"language: {language}"))
+    card = (make(Everything(), OFF_TOPIC)[0].dataset / "README.md").read_text(encoding="utf-8")
+    assert looked_for in card
+    assert not_looked_for not in card
+
+
 def test_a_translated_seed_buys_no_answer_and_is_kept_beside_its_item(make, tmp_path):
     teacher = Everything()
     result, review = make(teacher, [*OFF_TOPIC, "Translation 7"])

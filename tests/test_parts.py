@@ -17,6 +17,7 @@ from synth.datasets.tables import pieces
 from synth.dedupe import Dedupe
 from synth.dedupe.decontaminate import Benchmarks, Item
 from synth.errors import RecipeError
+from synth.scoring import scoring
 from synth.shapes import messages_of
 
 QUESTION = "パン屋さんは14枚の天板へロールパンを6個ずつ並べ、9個を残してすべて売りました。何個売れましたか？"
@@ -181,15 +182,15 @@ def test_rows_are_scored_and_those_below_what_is_required_removed(tmp_path):
     scorers = plugin_texts.scorers_of(["{kind: exact_answer, reference: 正解}"])
     scores: parts.Scores = {}
     with (tmp_path / "scores.jsonl").open("wb") as notes:
-        report = parts.sift([path], tmp_path / "out", parts.scoring(scorers, {"exact_answer": 1}, notes, scores))
+        report = parts.sift([path], tmp_path / "out", scoring(scorers, {"exact_answer": 1}, notes, scores))
     assert report.removed == {"below_threshold": 1, "no_reference": 1}
     assert scores == {"exact_answer": {1.0: 1, 0.0: 1}}
     assert [json.loads(line)["exact_answer"] for line in lines(tmp_path / "scores.jsonl")] == [1.0, 0.0]
     for asking in ("judge", "{kind: likelihood, teacher: student}", "{kind: reward, teacher: rewards}"):
         with pytest.raises(RecipeError, match="asks a teacher"):
-            parts.scoring(plugin_texts.scorers_of([asking]), {}, None, {})
+            scoring(plugin_texts.scorers_of([asking]), {}, None, {})
     with pytest.raises(RecipeError, match="no score 'other'"):
-        parts.scoring(scorers, {"other": 1}, None, {})
+        scoring(scorers, {"other": 1}, None, {})
 
 
 @pytest.mark.parametrize("name", ["data.jsonl", "data.parquet"])
@@ -307,3 +308,10 @@ def test_the_commands_say_what_they_did_and_fail_with_one_sentence(synth, tmp_pa
     assert "bench.tsv: 1 items: 1 found by n-grams" in finished.stdout
     finished = synth("validate", path, "--check", "nonsense")
     assert (finished.returncode, finished.stdout, finished.stderr.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("word", ["word ", "語"])
+def test_the_mean_of_long_lengths_is_theirs(tmp_path, synth, word):
+    written(tmp_path / "data.jsonl", [prompt(f"{place}?", word * 1049) for place in range(3)])
+    shown = synth("score", "data.jsonl", "--scorer", "{kind: length}").stdout
+    assert "length: mean 1,050 of 3 rows" in shown

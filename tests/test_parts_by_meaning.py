@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from synth import parts_by_meaning, pipeline
+from synth import teacher as teacher_module
 from synth.asking import desk
 from synth.backends.practice.embedding import embedded
 from synth.budget import Caps
@@ -54,16 +55,18 @@ def vector(text: str) -> list[float]:
 
 
 class Teacher:
-    """Embeds, and judges; `bad` texts are refused."""
+    """Embeds, and judges; `bad` texts are refused, and of `broken` ones no reply can be read."""
 
-    def __init__(self, *, bad="", status=200, same=()):
-        self.bad, self.status, self.same = bad, status, same
+    def __init__(self, *, bad="", broken="", status=200, same=()):
+        self.bad, self.broken, self.status, self.same = bad, broken, status, same
         self.embedded, self.judged, self.requests = [], [], 0
 
     async def send(self, request):
         await asyncio.sleep(0)
         self.requests += 1
         body = json.loads(request.body)
+        if self.broken and self.broken in json.dumps(body, ensure_ascii=False):
+            return Outcome(200, b'{"data": [], "choices": [], "usage": {"prompt_tokens": 1}}')
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
         if request.path != "/embeddings":
             self.judged.append(body["messages"][-1]["content"])
@@ -78,6 +81,11 @@ class Teacher:
         self.embedded += body["input"]
         data = [{"index": place, "embedding": vector(text)} for place, text in enumerate(body["input"])]
         return Outcome(200, json.dumps({"data": data, "usage": usage}).encode())
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch):
+    monkeypatch.setattr(teacher_module, "BACKOFF_S", 0.0)
 
 
 @pytest.fixture
@@ -155,6 +163,23 @@ def test_a_text_that_the_embedder_refuses_stays_and_the_others_beside_it_are_com
     path = written(tmp_path / "data.jsonl", ["嵐の夜の港について", *EVERY, reworded("ja", 0)])
     report = deduped(at_desk, Teacher(bad="嵐"), path, tmp_path / "out")
     assert (report.removed, report.semantic.uncompared) == ({"semantic_duplicate": 1}, 1)
+
+
+def test_a_text_of_which_no_reply_can_be_read_stays_and_is_asked_for_no_more(at_desk, tmp_path):
+    path = written(tmp_path / "data.jsonl", ["嵐の夜の港について", *EVERY, reworded("ja", 0)])
+    teacher = Teacher(broken="嵐")
+    report = deduped(at_desk, teacher, path, tmp_path / "out")
+    assert (report.removed, report.semantic.uncompared) == ({"semantic_duplicate": 1}, 1)
+    asked = teacher.requests
+    assert deduped(at_desk, teacher, path, tmp_path / "out").removed == {"semantic_duplicate": 1}
+    assert teacher.requests == asked
+
+
+def test_a_row_about_which_the_judge_says_nothing_readable_is_removed_as_undecided(at_desk, tmp_path):
+    path = written(tmp_path / "data.jsonl", [*questions("en"), reworded("ja", 7)])
+    report = decontaminated(at_desk, Teacher(broken="</text>"), path, tmp_path / "out", judge=True)
+    assert report.removed == {"no_verdict": 1}
+    assert report.benchmarks[0].hits == 0
 
 
 def test_a_script_with_few_rows_is_told_as_not_compared(at_desk, tmp_path):

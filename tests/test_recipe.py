@@ -158,6 +158,30 @@ def test_what_may_be_a_key_is_not_repeated(tmp_path, change, secret):
 
 
 @pytest.mark.parametrize(
+    ("stage", "selection", "words"),
+    [
+        ("draws: 3, dedupe: {by: question}", "{}", "have the same 'question'"),
+        ("draws: {most: 3}, dedupe: {by: 話題}", "{}", "have the same '話題'"),
+        ("draws: 3, dedupe: {by: answer}", "{best_of: majority}", "drops answers that say the same"),
+        ("draws: 1, dedupe: {by: question}", "{}", ""),
+        ("draws: 3, dedupe: {by: answer}", "{}", ""),
+        ("draws: 3, dedupe: {by: instruction}, generator: {kind: self_instruct, prompt: ask.md.j2}", "{}", ""),
+    ],
+)
+def test_draws_are_not_bought_to_be_dropped_by_their_own_gate(tmp_path, stage, selection, words):
+    generator = "" if "generator" in stage else ", generator: {kind: answer, prompt: ask.md.j2}"
+    text = (
+        FINE[: FINE.index("  - name: answer")] + f"  - {{name: answer, {stage}{generator}}}\nselection: {selection}\n"
+    )
+    if not words:
+        assert good(tmp_path, text).recipe.stages[0].dedupe is not None
+        return
+    (problem,) = problems(tmp_path, text)
+    assert (problem.line, problem.field) == (7, "stages[0].dedupe")
+    assert words in problem.message
+
+
+@pytest.mark.parametrize(
     ("more", "words"),
     [
         ("    scorers: [{kind: judge, teacher: nobody}]\n", "no teacher 'nobody'"),

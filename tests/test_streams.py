@@ -66,6 +66,35 @@ def test_a_stream_without_an_end_is_no_reply():
     assert caught.value.failure == "malformed"
 
 
+def halves(first: str, second: str) -> bytes:
+    """Two events as JavaScript servers send a character beyond U+FFFF that two tokens make."""
+    events = (f'data: {{"choices":[{{"delta":{{"content":"{half}"}}}}]}}\n\n' for half in (first, second))
+    return "".join(events).encode()
+
+
+def test_a_rare_kanji_or_an_emoji_that_came_in_two_halves_is_put_together():
+    events = halves(r"\ud842", r"\udfb7野家で") + halves(r"lunch \ud83c", r"\udf63.") + piece("", "stop")
+    assert read(Outcome(200, events)).text == "𠮷野家でlunch 🍣."
+    assert read(Outcome(200, halves(r"\ud842", "野家") + piece("", "stop"))).text == "\ufffd野家"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b'data: {"choices":[{"delta":{"content":"' + "東京".encode()[:4] + b'"}}]}\n\n',
+        b'data: {"choices":[{"delta":{"conte\n\n',
+    ],
+    ids=["cut within a character", "cut within an event"],
+)
+def test_an_answer_that_lost_words_on_the_way_is_no_reply_but_its_usage_is_read(broken):
+    body = piece("住所は") + broken + WHOLE
+    with pytest.raises(Transient) as caught:
+        read(Outcome(200, body))
+    assert caught.value.failure == "malformed"
+    assert usage_of(Outcome(200, body)).completion_tokens == 21
+    assert read(Outcome(200, WHOLE.removesuffix(b"data: [DONE]\n\n") + broken)).text == SAID  # all words had come
+
+
 def test_an_error_in_the_middle_has_the_fate_of_that_error():
     broken = piece("東京") + event(error={"message": "Rate limit reached", "code": 429})
     with pytest.raises(Transient) as caught:
@@ -88,6 +117,12 @@ def test_the_watch_sees_a_loop_however_the_bytes_are_cut(size):
         read(Outcome(200, body))
     assert caught.value.reason == "repetition"
     assert usage_of(Outcome(200, body)).prompt_tokens == 100
+
+
+def test_the_watch_bears_halves_of_characters():
+    watch = Watch(request(), looping)
+    last = next(last for _ in range(400) if (last := watch.ends(halves(r"\ud842", r"\udfb7野家に行く。"))))
+    assert "𠮷野家に行く。" in 2 * added_up(last)["loop"]
 
 
 def test_what_only_looks_alike_is_not_ended():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from synth.dedupe.normalise import normalise
-from synth.dedupe.twins import Dedupe, Match, Semantic, SemanticSummary, Summary, Twins, text_of
+from synth.dedupe.twins import Calibration, Dedupe, Match, Semantic, SemanticSummary, Summary, Twins, text_of
 
 TWIN_REASONS = {
     "exact": "duplicate",
@@ -15,6 +15,7 @@ TWIN_REASONS = {
 
 __all__ = [
     "TWIN_REASONS",
+    "Calibration",
     "Dedupe",
     "Match",
     "Semantic",

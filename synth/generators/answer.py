@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from synth.ask import Ask
 from synth.errors import Rejected
@@ -15,10 +15,10 @@ class Answer(Value):
     """Render a prompt from the seed and take the teacher's answer.
 
     With `question` set to a field's name, the row shows that field as the user's turn and keeps the prompt's own
-    instructions out of the training data.
+    instructions out of the training data. With `keep_as` later stages find the answer in a field of that name: a prompt
+    that rewrites it, or a `compare` with it as the `reference`.
     """
 
-    adds: ClassVar[tuple[str, ...]] = ()
     template_values: ClassVar[dict[str, JsonValue]] = {}
 
     kind: Literal["answer"] = "answer"
@@ -26,6 +26,12 @@ class Answer(Value):
     system: TemplateFile | None = None
     question: str = ""
     teacher: str = ""
+    keep_as: str = Field(default="", pattern=r"^([^\W\d]\w*)?$")
+
+    @property
+    def adds(self) -> tuple[str, ...]:
+        """The field that it gives its samples, if any."""
+        return (self.keep_as,) if self.keep_as else ()
 
     def template_files(self) -> tuple[str, ...]:
         """The template files it renders."""
@@ -46,4 +52,6 @@ class Answer(Value):
         completion = await ask.text((*system, prompt), teacher=self.teacher)
         shown = Message(role="user", content=str(question)) if self.question else prompt
         answer = Message(role="assistant", content=completion.text, reasoning_content=completion.reasoning)
-        return [Draft(messages=(*system, shown, answer), finish_reason=completion.finish_reason)]
+        messages = (*system, shown, answer)
+        kept: dict[str, JsonValue] = {self.keep_as: completion.text} if self.keep_as else {}
+        return [Draft(messages=messages, fields=kept, finish_reason=completion.finish_reason)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from synth.dedupe import Summary
+from synth.dedupe import Calibration, Summary
 from synth.manifest import Manifest
 from synth.report.words import Words
 from synth.store import Ledger
@@ -113,7 +113,7 @@ def spending(ledger: Iterable[Ledger]) -> tuple[Spending, ...]:
     )
 
 
-def pairs(twins: Summary) -> Pairs | None:
+def pairs(twins: Summary | Calibration) -> Pairs | None:
     """The distribution of similarities, heights by the square root of the counts; None when no pair was compared.
 
     Unrelated pairs are far more than twins: on one scale with them twins could not be seen.
@@ -147,6 +147,11 @@ def sizes(twins: Summary, words: Words) -> tuple[Bar, ...]:
     return bars((words.texts.format(size), count) for size, count in counts)
 
 
+def short(value: float) -> str:
+    """A number with the three digits that scores are counted with, and without an exponent: 1050 and not 1.05e+03."""
+    return f"{float(f'{value:.3g}'):,g}"
+
+
 def _histogram(name: str, counts: dict[float, int]) -> Histogram:
     rows = sum(counts.values())
     mean = sum(value * count for value, count in counts.items()) / rows
@@ -158,5 +163,5 @@ def _histogram(name: str, counts: dict[float, int]) -> Histogram:
     binned = [0] * BINS
     for value, count in counts.items():
         binned[min(BINS - 1, int((value - low) / width))] += count
-    labels = (f"{low + i * width:.3g} – {low + (i + 1) * width:.3g}" for i in range(BINS))
+    labels = (f"{short(low + i * width)} – {short(low + (i + 1) * width)}" for i in range(BINS))
     return Histogram(name, rows, mean, bars(zip(labels, binned, strict=True)))

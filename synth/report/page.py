@@ -14,7 +14,7 @@ from synth.datasets.card import is_japanese
 from synth.datasets.files import write_whole
 from synth.manifest import Manifest
 from synth.report.clusters import Cluster
-from synth.report.figures import PLOT_HEIGHT, PLOT_WIDTH, Bar, bars, funnel, histograms, pairs, sizes, spending
+from synth.report.figures import PLOT_HEIGHT, PLOT_WIDTH, Bar, bars, funnel, histograms, pairs, short, sizes, spending
 from synth.report.texts import plain, shown, visible
 from synth.report.words import ENGLISH, JAPANESE, duration, moment
 from synth.types import Rejection, Sample, Spend
@@ -105,6 +105,7 @@ def load_template() -> Template:
     environment.filters["usd"] = usd
     environment.filters["visible"] = visible
     environment.filters["plain"] = plain
+    environment.filters["short"] = short
     environment.filters["moment"] = moment
     return environment.get_template("report.html.j2")
 

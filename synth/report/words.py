@@ -95,6 +95,14 @@ class Words:
     pair_distribution: str
     pair_note: str
     no_pairs: str
+    unrelated_pairs: str
+    unrelated_note: str
+    given_threshold: str
+    scripts: dict[str, str]
+    """What the scripts are called whose texts are compared by meaning."""
+    same_meaning: str
+    uncompared: str
+    unremembered: str
     cluster_sizes: str
     texts: str
     texts_or_more: str
@@ -220,6 +228,19 @@ ENGLISH = Words(
     pair_distribution="How alike the compared pairs were",
     pair_note="{count} pairs were compared; the height of a bar goes by the square root of its count. From {threshold} on two texts count as the same, or from more where they have only a few words.",
     no_pairs="No two texts came near each other.",
+    unrelated_pairs="How close unrelated texts are in meaning: {}",
+    unrelated_note="{texts} different texts, each compared with each: {count} pairs, of which one in a thousand exceeds {usual}. From three quarters of the way to 1 on, {threshold}, two texts with the same numbers mean the same. Bars as above.",
+    given_threshold="From {} on, as the recipe says, two texts with the same numbers mean the same.",
+    scripts={
+        "latin": "Latin letters",
+        "japanese": "Japanese",
+        "chinese": "Chinese",
+        "korean": "Korean",
+        "other": "other scripts",
+    },
+    same_meaning="Meant the same as an earlier one:",
+    uncompared="Not compared, for want of a vector or of enough texts in their script:",
+    unremembered="Not kept to compare others with, for want of room:",
     cluster_sizes="Clusters by size",
     texts="{} texts",
     texts_or_more="{} or more",
@@ -404,6 +425,19 @@ JAPANESE = Words(
     pair_distribution="比べた組の類似度",
     pair_note="比べた組は {count} 組です。棒の高さは件数の平方根に比例します。類似度 {threshold} から同じものとみなします（ごく短いテキストでは基準が高くなります）。",
     no_pairs="似たテキストの組はありませんでした。",
+    unrelated_pairs="無関係なテキストどうしの意味の近さ：{}",
+    unrelated_note="異なる {texts} 件のテキストを総当たりで比べた {count} 組のうち、{usual} を超えるのは千組に一組です。そこから 1 までの四分の三に当たる {threshold} 以上で数値も同じものを、同じ意味とみなします。棒の尺度は上の図と同じです。",
+    given_threshold="レシピの指定により、類似度 {} 以上で数値も同じものを、同じ意味とみなします。",
+    scripts={
+        "latin": "ラテン文字",
+        "japanese": "日本語",
+        "chinese": "中国語",
+        "korean": "韓国語",
+        "other": "その他の文字",
+    },
+    same_meaning="既出と同じ意味：",
+    uncompared="ベクトルがない、または同じ文字種のテキストが少ないため比べていないもの：",
+    unremembered="容量のため比較の相手として残していないもの：",
     cluster_sizes="まとまりの大きさ",
     texts="{} 件",
     texts_or_more="{} 件以上",

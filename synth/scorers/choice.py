@@ -15,8 +15,9 @@ from synth.text import fold
 from synth.types import Fields, Sample, Score, Value
 
 LETTERS, KANA = "ABCDEFGHIJ", "アイウエオカキクケコ"
-LABEL = r"(?:[A-J]|[ア-コ]|\d{1,2})"
-OPENING, CLOSING = r"[\s(\[{「『【<*_\"'$]*", r"[\s)\]}」』】>*_\"'$]*"
+LABEL = rf"(?:[A-J]|[{KANA}]|\d{{1,2}})"
+OPENS, CLOSES = r"\s(\[{「『【<*_\"'$", r"\s)\]}」』】>*_\"'$"
+OPENING, CLOSING = rf"[{OPENS}]*+", rf"[{CLOSES}]*+"
 NAMED = r"(?:(?:option|choice|answer|選択肢|番号)\s*)?"
 END = r"(?=\Z|[^\w]|番|です|だ|が|を|は|に|で(?:す|ある)|と(?:なる|なり|考え|思)|\s)"
 LABELLED = re.compile(rf"{OPENING}{NAMED}{OPENING}(?P<label>{LABEL}|(?<=\()[a-j](?=\))|[a-j](?=[).\s]*\Z)){END}"
@@ -24,10 +25,11 @@ LABELLED = re.compile(rf"{OPENING}{NAMED}{OPENING}(?P<label>{LABEL}|(?<=\()[a-j]
 ARTICLE = re.compile(r"A\s+(?!because|since|as\b|is\b|due\b|for\b)[a-z]")
 """The first word of a choice's text, and no label."""
 SECOND = re.compile(
-    rf"{CLOSING}\s*(?:or|and|と|か|または|あるいは|もしくは|及び|[、,/&・])\s*{OPENING}{LABEL}{END}", re.IGNORECASE
+    rf"(?<![{CLOSES}]){CLOSING}(?:or|and|と|か|または|あるいは|もしくは|及び|[、,/&・]){OPENING}{LABEL}{END}",
+    re.IGNORECASE,
 )
 SAYING = (
-    r"(?:answer|choice|option)\s*(?:(?:is|would\s+be|should\s+be|must\s+be)\s*(?:clearly\s+)?[*_]*\s*[:=]?|[*_]*\s*[:=])[\s*_]*"
+    r"(?:answer|choice|option)\s*+(?:(?:is|would\s+be|should\s+be|must\s+be)\s*(?:clearly\s+)?[*_]*\s*+[:=]?|[*_]*\s*+[:=])[\s*_]*"
     r"|\b(?:choose|select|pick|go\s+with)\s+"
     r"|(?:答え|答|こたえ|回答|解答|正解|正答)\s*(?:[*_」]*\s*(?:は|が|[:=])|】)[、\s*_]*"
     r"|(?:では|じゃ)なく(?:て)?[、,]?\s*"
@@ -36,9 +38,9 @@ SAYING = (
 FITTING = r"正解|正しい|適切|適当|答え|ふさわしい|当てはま|あてはま|選(?:び|ぶ|択)"
 STATED = re.compile(
     r"\\boxed\s*\{(?P<boxed>[^{}]*)\}"
-    rf"|(?:{SAYING})(?!not\b|no\b)(?=(?P<said>[^\n。]+))"
-    rf"|(?<![a-z0-9ァ-ヶ])(?P<fits>{LABEL}){CLOSING}番?\s*(?:の方)?[がを]\s*(?:最も|一番|もっとも)?\s*(?:{FITTING})(?!では|じゃ|くな)"
-    rf"|(?<!\w)(?P<correct>{LABEL}){CLOSING}\s+is\s+(?:the\s+)?(?:correct|right|best|answer)",
+    rf"|(?:{SAYING})(?!not\b|no\b)(?=(?P<said>[^\n。]{{1,1000}}))"
+    rf"|(?<![a-z0-9ァ-ヶ])(?P<fits>{LABEL}){CLOSING}(?:番\s*)?(?:の方)?[がを]\s*(?:最も|一番|もっとも)?\s*(?:{FITTING})(?!では|じゃ|くな)"
+    rf"|(?<!\w)(?P<correct>{LABEL}){CLOSING}(?<=\s)is\s+(?:the\s+)?(?:correct|right|best|answer)",
     re.IGNORECASE | re.MULTILINE,
 )
 WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
@@ -128,14 +130,15 @@ def _only(said: str, texts: Sequence[str]) -> int | None:
 
 def _place(label: str, count: int, first: int) -> int | None:
     label = label.upper()
-    place = int(label) - first if label.isdecimal() else (LETTERS if label in LETTERS else KANA).index(label)
+    place = int(label) - first if label.isdecimal() else max(LETTERS.find(label), KANA.find(label))  # İ is no I
     return place if 0 <= place < (count or len(LETTERS)) else None
 
 
 def _bare(text: str) -> str:
     """A choice's text without brackets, quotes, and what ends a sentence."""
-    text = re.sub(r"(?:です|である|だ)?[。.!\s]*\Z", "", fold(text))
-    return re.sub(rf"\A{OPENING}|{CLOSING}\Z", "", text)
+    text = fold(text).rstrip("。.! ")
+    said = next((text.removesuffix(end) for end in ("です", "である", "だ") if text.endswith(end)), text)
+    return said.lstrip(" ([{「『【<*_\"'$").rstrip(" )]}」』】>*_\"'$")
 
 
 def _texts(fields: Fields, names: Sequence[str]) -> list[str]:

@@ -27,7 +27,7 @@ AI_JA = r"(?:(?:生成|対話型)?AI(?!エンジニア|研究|企業|業界|技�
 NAMED = re.compile(
     rf"\bas\s+{MODELS}\b[\w.-]{{0,6}},?\s+I\b|\b(?:in\s+my\s+role\s+as|we\s+at)\s+(?:an?\s+)?(?:{MAKERS}|{MODELS})\b"
     rf"|\b(?:I\s+am|I['’]m|my\s+name\s+is|(?:you\s+can\s+|just\s+)?call\s+me|(?:you(?:['’]re|\s+are)\s+)(?:talking|speaking|chatting)\s+(?:to|with))\s+(?:called\s+)?{MODELS}(?!['’]?\w|\s+(?:user|engineer|expert|developer))"
-    rf"|\bAs\s+{MODELS},\s+I\b|(?:\A|[.!?\n]\s*)(?:this\s+is\s+{MODELS}\s*(?:[,.!]|from|by|here)|{MODELS}\s+here\s*[!,.])"
+    rf"|\bAs\s+{MODELS},\s+I\b|(?:\A|[.!?\n][^\S\n]*)(?:this\s+is\s+{MODELS}\s*(?:[,.!]|from|by|here)|{MODELS}\s+here\s*[!,.])"
     rf"|\bI(?:\s+am|['’]m|\s+was|\s+have\s+been|['’]ve\s+been)\s+(?:an?\s+{MODEL}\s*,?\s+)?(?:\w+ly\s+)?{MADE}\s+(?:and\s+\w+\s+)?(?:by|at)\s+(?:the\s+(?:team|company|people|researchers)\s+(?:at\s+)?)?{MAKERS}\b"
     rf"|\b{MAKERS}\s+{MADE}\s+me\b|\bmy\s+(?:creators?|developers?|makers?)\b[\w\s,]{{0,12}}\b(?:at\s+)?{MAKERS}\b|\b(?:an?|the)\s+{MODEL}\s+(?:from|by|of)\s+{MAKERS}\b.{{0,20}}\bI\b"
     rf"|\bI(?:['’]m|\s+am)\s+(?:\w+,\s+)?an?\s+{MODEL}\s+(?:from|by|of)\b",
@@ -35,8 +35,8 @@ NAMED = re.compile(
 )
 NAMED_JA = re.compile(
     rf"{ME}は、?[^。\n]{{0,20}}{MAKERS}(?:社)?(?:が|に)[^。\n]{{0,10}}{MODELS}(?:なので|だから|です)"
-    rf"|{ME}は、?[^。\n]{{0,20}}{MAKERS}(?:社)?{MADE_JA}[^。\n]{{0,16}}(?:モデル|AI|アシスタント|{ME}|です)|(?:\A|[。\n])\s*{MAKERS}(?:社)?{MADE_JA}[^。\nがはも]{{0,20}}(?:モデル|AI|アシスタント|{MODELS})(?:として|です|と申|でござ|の{ME})"
-    rf"|{ME}(?:の名前)?は、?(?:[^。\n]{{0,24}}(?:の|、))?{MODELS}(?:です|だ|と(?:申|い|言)|でござ|、)|{MODELS}(?:と申します|(?:として|が)(?:お答え|回答|説明|ご案内|お手伝い))|(?:\A|[、。\n！!]\s*){MODELS}です[。！!]"
+    rf"|{ME}は、?[^。\n]{{0,20}}{MAKERS}(?:社)?{MADE_JA}[^。\n]{{0,16}}(?:モデル|AI|アシスタント|{ME}|です)|(?:\A|[。\n])[^\S\n]*{MAKERS}(?:社)?{MADE_JA}[^。\nがはも]{{0,20}}(?:モデル|AI|アシスタント|{MODELS})(?:として|です|と申|でござ|の{ME})"
+    rf"|{ME}(?:の名前)?は、?(?:[^。\n]{{0,24}}(?:の|、))?{MODELS}(?:です|だ|と(?:申|い|言)|でござ|、)|{MODELS}(?:と申します|(?:として|が)(?:お答え|回答|説明|ご案内|お手伝い))|(?:\A|[、。\n！!][^\S\n]*){MODELS}です[。！!]"
     rf"|{ME}は、?[^。\n]{{0,12}}(?:{MAKERS}|{MODELS})[^。\n]{{0,12}}(?:もとに|基に|ベースに)[^。\n]{{0,4}}(?:作|開発|し)|{ME}は、?{MAKERS}社?の[^。\n]{{0,10}}(?:モデル|AI)",
     re.IGNORECASE,
 )
@@ -49,7 +49,7 @@ ITSELF = re.compile(
     re.IGNORECASE,
 )
 ITSELF_JA = re.compile(
-    rf"(?:\A|[。、\n(（※])\s*(?:{ME}は、?)?{AI_JA}(?:として[、はの私お説回]|なので|ですので|であるため|であ[るり]|の{ME}|だから|ゆえ|なもの|です(?:が|から|けど))|(?:当|弊社の?)AI|{ME}のような{AI_JA}"
+    rf"(?:\A|[。、\n(（※])[^\S\n]*(?:{ME}は、?)?{AI_JA}(?:として[、はの私お説回]|なので|ですので|であるため|であ[るり]|の{ME}|だから|ゆえ|なもの|です(?:が|から|けど))|(?:当|弊社の?)AI|{ME}のような{AI_JA}"
     rf"|{AI_JA}(?:の|である){ME}|{ME}は、?(?:[^。\n]{{0,24}}(?:された|した|れた|った|の|という|持たない|ない|ただの|単なる))?、?{AI_JA}(?:の[ァ-ヶーA-Za-z]{{2,12}})?(?:です|なので|であ[るり]|ですので|だから|に(?:過|す)ぎ|でしか|でござ|だ。)"
     rf"|{ME}(?:が|に|の)(?:は)?(?:学習|訓練)(?:した|された|データ)[^。\n]{{0,20}}(?:情報|データ|まで|年)|{ME}の(?:学習データ|知識|訓練データ|トレーニングデータ)(?:は|の(?:範囲|カットオフ|期限))|{ME}に?は、?(?:個人的な|自分の)?[^。\n]{{0,8}}(?:感情|意識|実体|肉体|意見や感情)(?:や[^。\n]{{1,6}})?(?:が|は)(?:ありません|ない)"
     r"|AIによる(?:回答|生成)(?:のため|です|なので|であ)",

@@ -10,7 +10,7 @@ import orjson
 from pydantic import Field, JsonValue, field_validator
 
 from synth.errors import Rejected
-from synth.schema import FENCE
+from synth.schema import fenced
 from synth.text import subject
 from synth.types import Sample, Value
 
@@ -49,9 +49,9 @@ class JsonSchema(Value):
     def check(self, sample: Sample) -> None:
         """Raise Rejected(`invalid_json`) or Rejected(`schema_mismatch`)."""
         text = subject(sample)
-        fenced = FENCE.match(text) if self.fences else None
+        inside = fenced(text) if self.fences else None
         try:
-            value = orjson.loads(fenced[1] if fenced else text.lstrip("\ufeff"))
+            value = orjson.loads(text.lstrip("\ufeff") if inside is None else inside)
         except orjson.JSONDecodeError as error:
             raise Rejected("invalid_json", f"{error}: {text[:80]!r}") from None
         for error in _validator(self.shape).iter_errors(value):

@@ -70,15 +70,32 @@ NAMES = {
     "es": "spanish|スペイン語",
     "pt": "portuguese|ポルトガル語",
     "it": "italian|イタリア語",
-    "nl": "de het een en van ik te dat op voor met niet zijn er aan ook als bij door wordt naar deze om je",
+    "nl": "dutch|オランダ語",
+    "sv": "swedish|スウェーデン語",
+    "da": "danish|norwegian|デンマーク語|ノルウェー語",
+    "pl": "polish|ポーランド語",
+    "cs": "czech|slovak|チェコ語|スロバキア語",
+    "tr": "turkish|トルコ語",
+    "vi": "vietnamese|ベトナム語",
+    "id": "indonesian|malay|インドネシア語|マレー語",
+    "fi": "finnish|フィンランド語",
+    "ro": "romanian|ルーマニア語",
+    "hu": "hungarian|ハンガリー語",
     "ru": "russian|ロシア語",
+    "uk": "ukrainian|ウクライナ語",
+    "ar": "arabic|アラビア語",
+    "fa": "persian|farsi|ペルシ[アャ]語",
+    "he": "hebrew|ヘブライ語",
+    "th": "thai|タイ語",
+    "hi": "hindi|ヒンディー語",
+    "el": "greek|ギリシ[アャ]語",
 }
 """How a question asks for a language."""
 FOREIGN_WORDS = re.compile(r"translat|foreign language|翻訳|外国語|訳して|訳せ|訳し", re.IGNORECASE)
 TAIL_SHARE, PART_BYTES = 0.4, 40
 PARTS = re.compile(r"\n+|(?<=[.!?])\s+(?=\w)|(?<=[。！？])|(?<=[ぁ-ん])(?=[A-Z])")
 CHINESE_CLAUSE = re.compile(
-    r"(?<![一-鿿])(?:因此|所以|如果|但是|而且|然后|然後|首先|可以|我們|我们|就是|还是|不是|需要|答案是|结果是|結果是)[一-鿿]{3,}(?=[，。,、]|\Z)|[一-鿿]{2,}，[一-鿿]{1,3}(?:可以|是|的|就|要)[一-鿿]+"
+    r"(?<![一-鿿])(?:因此|所以|如果|但是|而且|然后|然後|首先|可以|我們|我们|就是|还是|不是|需要|答案是|结果是|結果是)[一-鿿]{3,}(?=[，。,、]|\Z)|(?<![一-鿿])[一-鿿]{2,}+，[一-鿿]{1,3}(?:可以|是|的|就|要)[一-鿿]+"
 )
 """Written with letters that Japanese has too."""
 CHINESE = re.compile(

@@ -29,7 +29,7 @@ TURN = re.compile(
 )
 """A turn that nobody took: the model goes on with the conversation alone."""
 DIALOGUE = re.compile(
-    r"dialog|conversation|chat|quiz|\\bQ&A|FAQ|exercise|questions\\b|\bbot\b|\bscript\b|role.?play|prompt|interview|transcript|user|human|会話|対話|台本|チャット|ボット|ロールプレイ|プロンプト|インタビュー|クイズ|問答|よくある質問|質問を|ユーザ|利用者|人間",
+    r"dialog|conversation|chat|quiz|\bQ&A|FAQ|exercise|questions\b|\bbot\b|\bscript\b|role.?play|prompt|interview|transcript|user|human|会話|対話|台本|チャット|ボット|ロールプレイ|プロンプト|インタビュー|クイズ|問答|よくある質問|質問を|ユーザ|利用者|人間",
     re.IGNORECASE,
 )
 GIVEN = r"(?:instructions?|guidelines?|prompt|rules|constraints|configuration|system\s+(?:prompt|message)|developer\s+message|persona)"

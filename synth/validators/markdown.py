@@ -82,15 +82,15 @@ def _left_open(plain: str) -> str:
         opened = [at.start() for at in re.finditer(rf"(?<!\\){re.escape(left)}", plain)]
         if opened and plain.rfind(right) < opened[-1]:
             return left
-    for begun in re.finditer(r"\\begin\{(\w+\*?)\}", plain):
-        if plain.count(f"\\end{{{begun[1]}}}") < plain.count(begun[0]):
-            return begun[0]
+    for begun in dict.fromkeys(re.findall(r"\\begin\{\w+\*?\}", plain)):
+        if plain.count(begun.replace("begin", "end", 1)) < plain.count(begun):
+            return begun
     for paragraph in plain.split("\n") if "`" in plain or "__" in plain else ():
         if paragraph.count("`") == 1 and (code := INLINE.search(paragraph)):
             return code[0]
         if paragraph.count("__") == 1 and (heavy := HEAVY.search(paragraph)):
             return heavy[0]
-    for tag in HTML.findall(plain) if "<" in plain else ():
+    for tag in dict.fromkeys(HTML.findall(plain)) if "<" in plain else ():
         if plain.count(f"</{tag}>") == 0 and len(re.findall(rf"<{tag}[ >]", plain)) == 1:
             return f"<{tag}>"
     return ""

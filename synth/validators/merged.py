@@ -31,7 +31,7 @@ SEAM = re.compile(
 )
 ASKS = re.compile(
     r"[?？]|\b(?:please|write|explain|describe|list|find|calculate|compute|translate|summari[sz]e|create|generate|give|name|how|what|why|which|who|when|where|tell|solve|convert|sort|put|classify|determine|return|output|extract|identify|rewrite|complete|choose|select|count|add|multiply|suggest|compare|discuss|analy[sz]e|provide|predict|edit|fix|paraphrase|evaluate|estimate|design|define|state|prove|show)\b"
-    r"|ください|下さい|なさい|せよ|ますか|ですか|でしょうか|してほしい|教えて|求め|(?:して|作って|書いて|挙げて|考えて|答えて)[。\\s]|か。|\\b(?:recommend|draft|compose|invent|tell|think|propose|outline|can\\s+you|could\\s+you)\\b",
+    r"|ください|下さい|なさい|せよ|ますか|ですか|でしょうか|してほしい|教えて|求め|(?:して|作って|書いて|挙げて|考えて|答えて)(?:[。\s]|\Z)|か。|\b(?:recommend|draft|compose|invent|think|propose|outline|can\s+you|could\s+you)\b",
     re.IGNORECASE,
 )
 
@@ -113,8 +113,10 @@ class Merged(Value):
 def find_merged(instruction: str) -> str | None:
     """The seam between two tasks in one instruction; None when there is none."""
     plain = prose(instruction)
-    for seam in SEAM.finditer(plain):
-        if _asks(plain[: seam.start()]) and _asks(plain[seam.end() :]):
+    asked = [found.span() for found in ASKS.finditer(plain)]
+    for seam in SEAM.finditer(plain) if asked else ():
+        between = asked[0][1] <= seam.start() and seam.end() <= asked[-1][0]
+        if between and _long(plain[: seam.start()]) and _long(plain[seam.end() :]):
             return f"{seam[0].strip()!r} stands between two tasks"
     for numbers in (LABELLED, NUMBERED):
         marks = list(numbers.finditer(plain))

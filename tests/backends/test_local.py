@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from synth import parts_by_meaning
+from synth import parts_by_meaning, pipeline
 from synth.asking import desk
 from synth.backends.local import LocalModel
 from synth.budget import Caps
@@ -20,7 +20,9 @@ from synth.endpoint import Endpoint
 from synth.errors import Fatal, RecipeError
 from synth.halt import Halt
 from synth.parts_by_meaning import EMBEDDER
-from tests.dedupe.test_semantic import ENGLISH, JAPANESE, texts, turned
+from synth.pipeline import Options
+from synth.recipe import load
+from tests.dedupe.test_semantic import ENGLISH, JAPANESE, RECIPE, USUAL, Both, texts, turned
 
 model2vec = pytest.importorskip("model2vec")
 
@@ -80,6 +82,24 @@ def test_all_of_a_long_text_counts(folder, tmp_path):
     one, other = "子ども" * 5000 + "静かに" * 5000, "子ども" * 5000 + "カレーを" * 5000
     report, _ = deduped(tmp_path, folder, [*texts("ja", 90), one, other])
     assert report.removed.total() == 0
+
+
+def test_a_recipe_names_its_folder_from_its_own(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path / "model")
+    every = texts("ja", 90)
+    teacher = Both([*every, turned(every[3], "ja")])
+    monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
+    recipe = RECIPE.replace('{{model: e, base_url: "replay:none"', '{{model: e, base_url: "local:model"').format(
+        **USUAL
+    )
+    (tmp_path / "recipe.yaml").write_text(recipe, encoding="utf-8")
+    (tmp_path / "seeds.jsonl").write_text("".join(f'{{"start": {place}}}\n' for place in range(0, 91, 5)))
+    (tmp_path / "write.md.j2").write_text("WRITE {{ start }}")
+    (tmp_path / "answer.md.j2").write_text("{{ instruction }}")
+    result = asyncio.run(pipeline.run(load(tmp_path), Options(tmp_path / "run")))
+    assert result.manifest.stages[0].rejected == {"semantic_duplicate": 1}
+    assert [one.host for one in result.manifest.teachers] == ["replay", "local"]
+    assert teacher.embedded == []
 
 
 def test_it_does_not_chat(folder, tmp_path):

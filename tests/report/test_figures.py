@@ -6,7 +6,7 @@ import pytest
 
 from synth.dedupe import Summary
 from synth.manifest import Manifest
-from synth.report.figures import bars, funnel, histograms, pairs, sizes, spending
+from synth.report.figures import bars, funnel, histograms, pairs, short, sizes, spending
 from synth.report.words import ENGLISH, JAPANESE, duration
 from synth.store import Ledger
 
@@ -100,3 +100,15 @@ def test_sizes_beyond_the_eighth_are_told_together() -> None:
     summary = Summary(pairs=(), sizes={size: 30 - size for size in range(2, 14)}, largest=())
     told = [(bar.label, bar.count) for bar in sizes(summary, JAPANESE)]
     assert (told[0], told[-1], len(told)) == (("2 件", 28), ("9 件以上", 21 + 20 + 19 + 18 + 17), 8)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(1049.4, "1,050"), (12345, "12,300"), (0.98765, "0.988"), (4, "4"), (0, "0")]
+)
+def test_numbers_are_written_out_without_an_exponent(value: float, shown: str) -> None:
+    assert short(value) == shown
+
+
+def test_bins_of_long_answers_are_labelled_in_whole_words(make_manifest: Make) -> None:
+    (figure,) = histograms(make_manifest(scores={"length": {1000.0 + 100 * place: 1 for place in range(20)}}))
+    assert figure.bars[0].label == "1,000 – 1,190"

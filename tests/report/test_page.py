@@ -10,7 +10,8 @@ import pytest
 
 import synth
 from synth.budget import Caps
-from synth.dedupe import TWIN_REASONS, Summary
+from synth.dedupe import TWIN_REASONS, Calibration, SemanticSummary, Summary
+from synth.dedupe.semantic import script_of
 from synth.endpoint import Endpoint
 from synth.manifest import Manifest, RungRecord, StageRecord, teacher_record
 from synth.report.clusters import Cluster
@@ -261,6 +262,53 @@ def test_the_page_tells_what_the_gate_compared_and_what_it_saved(
     assert text.count("<rect") == 2
     assert text.count('class="twins"') == 1
     assert text.count('class="mark"') == 1
+
+
+MEANT = SemanticSummary(
+    scripts=(
+        Calibration(
+            script="japanese",
+            threshold=0.8731,
+            texts=300,
+            exceeded_by_one_in_thousand=0.4924,
+            pairs=(9000, 21000, 10000, 4000, 600, 200, 40, 8, 2, *[0] * 11),
+        ),
+        Calibration(script="latin", threshold=0.9),
+    ),
+    uncompared=41,
+    twins=17,
+)
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        (
+            "en",
+            ["How close unrelated texts are in meaning: Japanese", "300 different texts", "44,850 pairs", "exceeds 0.4924",
+             "From 0.9 on, as the recipe says", "Meant the same as an earlier one: 17", "enough texts in their script: 41"],
+        ),
+        (
+            "ja",
+            ["無関係なテキストどうしの意味の近さ：日本語", "異なる 300 件", "44,850 組のうち、0.4924 を超える", "0.8731 以上",
+             "レシピの指定により、類似度 0.9 以上", "既出と同じ意味： 17", "比べていないもの： 41"],
+        ),
+    ],
+)  # fmt: skip
+def test_the_page_tells_how_close_unrelated_texts_of_a_script_are_in_meaning(
+    report: Callable[..., str], make_manifest: Make, language: str, expected: list[str]
+) -> None:
+    text = report(make_manifest(language=language, stages=(gated(semantic=MEANT),)), [], [])
+    said = " ".join(Page(text).words)
+    assert [words for words in expected if words not in said] == []
+    assert Page(text).open == []
+    assert text.count('class="mark"') == 2
+    assert "for want of room" not in text
+
+
+def test_the_scripts_have_words_in_both_languages() -> None:
+    texts = ["ひらがな", "你好", "한글", "Latin", "…"]
+    assert {script_of(text) for text in texts} == ENGLISH.scripts.keys() == JAPANESE.scripts.keys()
 
 
 def test_a_run_without_a_gate_says_nothing_of_duplicates(report: Callable[..., str], make_manifest: Make) -> None:

@@ -129,3 +129,15 @@ def test_real_japanese_questions_answered_in_many_ways():
             if chosen(answer, texts) != place:
                 wrong.append(f"{answer!r} in {texts}")
     assert wrong == []
+
+
+@pytest.mark.parametrize("unit", [" ", "answer: ", "正解は"])
+def test_a_long_monotonous_text_does_not_hold_the_search_for_a_choice_up(unit):
+    # a search that grows with the square of the text would meet the test's own timeout
+    assert chosen(f"option {unit * (300_000 // len(unit))}x\n正解は2番です。", CITIES) == 1
+
+
+@pytest.mark.parametrize("text", ["ガ", "答えはギです。", "İ", "「ェ」が正しい。"])
+def test_a_letter_that_labels_no_choice_makes_none(text):
+    assert chosen(text) is None
+    assert chosen(text, WORDS) is None

@@ -145,3 +145,9 @@ def test_of_humaneval_the_solutions_pass_and_mutants_fail():
     wrong = [ast.unparse(Mutant().visit(ast.parse(code))) for code in right]
     assert run_loop(values(right)) == [1.0] * 164
     assert run_loop(values(wrong)) == [0.0] * 164
+
+
+@pytest.mark.parametrize("sign", ["~", " "])
+def test_a_loop_of_fences_does_not_hold_the_search_for_code_up(sign):
+    # a search that grows with the cube of the text would meet the test's own timeout
+    assert code_of("~~~" + sign * (100_000 // len(sign))) is None

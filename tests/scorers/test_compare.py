@@ -233,3 +233,52 @@ def written(folder: Path, language: str, scorer: str) -> Path:
     (folder / "ask.md.j2").write_text("{{ q }}", encoding="utf-8")
     (folder / "seeds.jsonl").write_text(json.dumps({"q": "問い", "old": "答え"}), encoding="utf-8")
     return folder
+
+
+REWRITING = """\
+name: rewriting
+language: {language}
+seeds: {{kind: jsonl, path: seeds.jsonl}}
+teachers:
+  main: {{model: writer, base_url: "replay:none"}}
+  judge: {{model: judge, base_url: "replay:none"}}
+stages:
+  - name: draft
+    generator: {{kind: answer, prompt: ask.md.j2, question: q, keep_as: {keep_as}}}
+    validators: []
+  - name: rewrite
+    generator: {{kind: answer, prompt: rewrite.md.j2, question: q}}
+    validators: []
+    scorers: [{{kind: compare, teacher: judge, reference: 下書き}}]
+"""
+
+
+def rewriting(folder: Path, language: str, keep_as: str = "下書き") -> Path:
+    (folder / "recipe.yaml").write_text(REWRITING.format(language=language, keep_as=keep_as), encoding="utf-8")
+    (folder / "ask.md.j2").write_text("{{ q }}", encoding="utf-8")
+    (folder / "rewrite.md.j2").write_text("[{{ 下書き }}]", encoding="utf-8")
+    (folder / "seeds.jsonl").write_text(json.dumps({"q": "問い"}), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_an_answer_that_a_later_stage_rewrites_is_what_the_new_one_is_compared_with(tmp_path, monkeypatch, language):
+    def longer(prompt):
+        first = "<first>\n新しい[新しい問い]" in prompt
+        return json.dumps({"reason": "長いほう", "better": "first" if first else "second"})
+
+    teacher = Playing(longer)
+    monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
+    result = asyncio.run(pipeline.run(load(rewriting(tmp_path, language)), Options(tmp_path / "run")))
+    (row,) = result.examples
+    assert [message.content for message in row.messages] == ["問い", "新しい[新しい問い]"]
+    assert row.score("compare") == 1.0
+    assert all("\n新しい問い\n" in prompt for prompt in teacher.sent)
+
+
+@pytest.mark.parametrize(
+    ("keep_as", "words"), [("q", "the seeds have a field 'q'"), ("my draft", "pattern"), ("別名", "no field '下書き'")]
+)
+def test_a_kept_answer_has_a_name_that_is_free_and_that_templates_can_write(tmp_path, keep_as, words):
+    with pytest.raises(RecipeError, match=words):
+        load(rewriting(tmp_path, "ja", keep_as))

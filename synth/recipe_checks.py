@@ -1,0 +1,237 @@
+"""What is wrong with a recipe whose form is right: names, hosts, terms, prices, templates, and the fields they read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pydantic import JsonValue
+
+from synth import seeds, terms
+from synth.agreement import MAJORITY, PASS_RATE, Adaptive
+from synth.errors import Problem, RecipeError
+from synth.generators import Generator
+from synth.scorers import VERIFIERS, Scorer
+from synth.scorers.likelihood import Likelihood
+from synth.scorers.reward import Reward
+from synth.templates import Templates
+from synth.types import Fields
+
+if TYPE_CHECKING:
+    from synth.recipe import Recipe, Stage
+
+FIELD_OPTIONS = ("question", "reference", "choices", "tests", "entry_point", "per")
+"""Where plug-ins name fields that they read."""
+
+At = tuple[tuple[str | int, ...], Problem]
+"""A problem, and the way to its field."""
+
+
+def beyond_form(recipe: Recipe, folder: Path, templates: Templates) -> list[At]:
+    """All that is wrong with a recipe whose files are relative to `folder`. Every template is rendered once."""
+    found = [*_names(recipe), *_wasted_draws(recipe), *_hosts(recipe), *_terms(recipe), *_prices(recipe)]
+    return found + _templates(recipe, folder, templates)
+
+
+def verifiers(stage: Stage) -> list[str]:
+    """The scorers that tell right from wrong, by name."""
+    return [scorer.name for scorer in stage.scorers if isinstance(scorer, VERIFIERS)]
+
+
+def _names(recipe: Recipe) -> list[At]:
+    """Names that are used and not given, or given twice."""
+    found: list[At] = []
+    for name, count in Counter(stage.name for stage in recipe.stages).items():
+        if count > 1:
+            found.append((("stages",), Problem(f"{count} stages are called {name!r}; give each its own name")))
+    scores = Counter(scorer.name for stage in recipe.stages for scorer in stage.scorers)
+    for index, stage in enumerate(recipe.stages):
+        if isinstance(stage.draws, Adaptive) and stage.draws.verified and stage.draws.by not in verifiers(stage):
+            known = ", ".join(verifiers(stage)) or "none, such as exact_answer, choice or code_tests"
+            message = f"`verified` needs a verifier among this stage's scorers; name it in `by`: there is {known}"
+            found.append((("stages", index, "draws"), Problem(message)))
+        if stage.novel_against and stage.dedupe is None:
+            message = "it compares as `dedupe` says, and this stage has none; give it one, such as {by: question}"
+            found.append((("stages", index, "novel_against"), Problem(message)))
+        if stage.dedupe is not None and stage.dedupe.semantic is not None:
+            way = ("stages", index, "dedupe", "semantic", "embedder")
+            found += _unknown_teacher(recipe, stage.dedupe.semantic.embedder, way)
+        for way, plugin in _plugins(stage):
+            teacher = getattr(plugin, "teacher", None)
+            if teacher is not None and teacher not in recipe.teachers:
+                known = ", ".join(recipe.teachers)
+                message = f"there is no teacher {teacher!r}; the recipe names {known}"
+                found.append((("stages", index, *way, "teacher"), Problem(message)))
+    near = None if recipe.decontaminate is None else recipe.decontaminate.semantic
+    for field, name in (("embedder", near.embedder), ("judge", near.judge)) if near is not None else ():
+        if name or field == "embedder":
+            found += _unknown_teacher(recipe, name, ("decontaminate", "semantic", field))
+    for name, endpoint in recipe.teachers.items():
+        for field in ("fallback", "extractor"):
+            other = getattr(endpoint, field)
+            if other and (other not in recipe.teachers or other == name):
+                message = f"{other!r} is not another teacher of the recipe; it names {', '.join(recipe.teachers)}"
+                found.append((("teachers", name, field), Problem(message)))
+    for name, count in scores.items():
+        if count > 1:
+            found.append((("stages",), Problem(f"{count} scorers are called {name!r}; set `name` to tell them apart")))
+    wanted = [(field, name) for field in ("require", "at_most") for name in getattr(recipe.selection, field)]
+    wanted += [("diverse", name) for name in (recipe.selection.diverse.order if recipe.selection.diverse else ())]
+    for name, giver in ((MAJORITY, "`best_of: majority` gives"), (PASS_RATE, "draws that adapt give")):
+        if name in scores:
+            message = f"a scorer is called {name!r}: {giver} a score of this name; set `name` to another one"
+            found.append((("stages",), Problem(message)))
+    if any(isinstance(stage.draws, Adaptive) for stage in recipe.stages):
+        scores[PASS_RATE] += 1
+    if recipe.selection.best_of == MAJORITY:
+        if recipe.stages[-1].draws == 1:
+            message = f"one draw has no majority; give the stage {recipe.stages[-1].name!r} more `draws`"
+            found.append((("selection", "best_of"), Problem(message)))
+    elif recipe.selection.best_of:
+        wanted.append(("best_of", recipe.selection.best_of))
+    for field, name in wanted:
+        if name not in scores:
+            message = f"there is no score {name!r}; the scorers are {', '.join(scores) or 'none'}"
+            found.append((("selection", field, name), Problem(message)))
+    return found + _products(recipe)
+
+
+def _products(recipe: Recipe) -> list[At]:
+    """Scores whose product is to decide, and that may be below 0."""
+    order = recipe.selection.diverse.order if recipe.selection.diverse else []
+    scorers = [scorer for stage in recipe.stages for scorer in stage.scorers if scorer.name in order]
+    message = (
+        "the score {!r} may be below 0, so a product with it orders nothing; let it be the only one, or leave it out"
+    )
+    return [
+        (("selection", "diverse", "order"), Problem(message.format(scorer.name)))
+        for scorer in scorers
+        if len(order) > 1 and isinstance(scorer, Likelihood | Reward) and scorer.may_be_negative
+    ]
+
+
+def _wasted_draws(recipe: Recipe) -> list[At]:
+    """Draws that would be bought and then dropped by their own stage's `dedupe`."""
+    found: list[At] = []
+    for index, stage in enumerate(recipe.stages):
+        if stage.dedupe is None or stage.draws == 1:
+            continue
+        by, message = stage.dedupe.by, ""
+        if by not in ("answer", "messages") and not stage.generator.adds:
+            message = (
+                f"all draws of a prompt have the same {by!r}, so all but the first would be bought and dropped; "
+                "compare on the stage before, or have the seeds compared with `synth dedupe`"
+            )
+        elif stage is recipe.stages[-1] and recipe.selection.best_of == MAJORITY:
+            message = "it drops answers that say the same, which `best_of: majority` is to count; leave one of them out"
+        found += [(("stages", index, "dedupe"), Problem(message))] * bool(message)
+    return found
+
+
+def _unknown_teacher(recipe: Recipe, name: str, way: tuple[str | int, ...]) -> list[At]:
+    if name in recipe.teachers:
+        return []
+    return [(way, Problem(f"there is no teacher {name!r}; the recipe names {', '.join(recipe.teachers)}"))]
+
+
+def _plugins(stage: Stage) -> Iterator[tuple[tuple[str | int, ...], Generator | Scorer]]:
+    """What asks or renders in a stage, with its place in it."""
+    yield ("generator",), stage.generator
+    for index, scorer in enumerate(stage.scorers):
+        yield ("scorers", index), scorer
+
+
+def _hosts(recipe: Recipe) -> list[At]:
+    """What a teacher's host would answer with an error, or pass over in silence."""
+    found: list[At] = []
+    for name, endpoint in recipe.teachers.items():
+        way, known = ("teachers", name), endpoint.known
+        for field, reason in known.objections(endpoint.model, endpoint.sampling.wire()):
+            inside = ("extra", field) if field in endpoint.sampling.extra else (field,)
+            found.append(((*way, "sampling", *inside), Problem(f"{reason}; leave {field} out")))
+        if endpoint.structured not in known.structured:
+            message = f"{known.title} does not heed {endpoint.structured}; write {' or '.join(known.structured)}"
+            found.append(((*way, "structured"), Problem(message)))
+        if known.key_variable and endpoint.key_variable is None:
+            message = f"{known.title} asks for a key; name its environment variable, such as {known.key_variable}"
+            found.append(((*way, "key_variable"), Problem(message)))
+        for member in endpoint.members():
+            parts = urlsplit(member.base_url)
+            if known.base_path and not endpoint.profile and parts.path != known.base_path:
+                message = f"{known.title} answers at {parts.scheme}://{parts.netloc}{known.base_path}; write that"
+                found.append(((*way, "base_url"), Problem(message)))
+    return found
+
+
+def _terms(recipe: Recipe) -> list[At]:
+    """Terms that restrict training on a teacher's output and that nobody has accepted by name."""
+    names = [one.id for one in terms.every()]
+    found: list[At] = [
+        (("accept_terms",), Problem(f"there are no terms {name!r}; there are {', '.join(names)}"))
+        for name in recipe.accept_terms
+        if name not in names
+    ]
+    for name, endpoint in recipe.teachers.items():
+        for one in terms.terms_of(endpoint):
+            if one.verdict == "restricted" and one.id not in recipe.accept_terms:
+                mend = f"If you may go on, write accept_terms: [{one.id}], or --accept-terms {one.id}"
+                found.append((("teachers", name), Problem(f"{terms.sentence(one)} {mend}")))
+    return found
+
+
+def _prices(recipe: Recipe) -> list[At]:
+    if not recipe.budget.has_money or recipe.budget.allow_unknown_price:
+        return []
+    message = (
+        "its price is not known, so a money budget cannot be kept; give `price: {input_usd: .., output_usd: ..}` in "
+        "dollars per million tokens (or 0 for your own server), install the price table (pip install 'synth[prices]'), "
+        "leave the budget out, or go on without seeing this teacher's cost: --allow-unknown-price"
+    )
+    return [
+        (("teachers", name), Problem(f"teacher {name!r} ({endpoint.base_url}): {message}"))
+        for name, endpoint in recipe.teachers.items()
+        if endpoint.known_price() is None
+    ]
+
+
+def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[At]:
+    """Render every template with the first seed, and check the fields that plug-ins read."""
+    try:
+        (first,) = seeds.read(recipe.seeds, folder, 1)
+    except RecipeError as error:
+        return [(("seeds",), problem) for problem in error.problems]
+    fields: Fields = dict(first.fields)
+    found = _shadowed(recipe, fields)
+    for index, stage in enumerate(recipe.stages):
+        for way, plugin in _plugins(stage):
+            if way[0] == "scorers":
+                fields = {**fields, **_added(stage)}
+            values: dict[str, JsonValue] = {**fields, **plugin.template_values}
+            for name in plugin.template_files():
+                option = [field for field in type(plugin).model_fields if getattr(plugin, field) == name][:1]
+                found += [(("stages", index, *way, *option), problem) for problem in templates.check(name, values)]
+            for option in FIELD_OPTIONS:
+                named = getattr(plugin, option, "")
+                for field in (named,) if isinstance(named, str) else named:
+                    if field and field not in (values if option == "per" else fields):
+                        message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
+                        found.append((("stages", index, *way, option), Problem(message)))
+        fields = {**fields, **_added(stage)}
+    return found
+
+
+def _shadowed(recipe: Recipe, fields: Fields) -> list[At]:
+    """Fields of the seeds whose names the templates use for something else."""
+    taken = {"seed": "all fields together"}
+    for stage in recipe.stages:
+        generator = stage.generator
+        taken |= dict.fromkeys((*generator.template_values, *generator.adds), f"what {generator.kind} gives them")
+    message = "the seeds have a field {!r}, which in templates is {}; rename it"
+    return [(("seeds",), Problem(message.format(name, taken[name]))) for name in fields if name in taken]
+
+
+def _added(stage: Stage) -> Fields:
+    return dict.fromkeys(stage.generator.adds, "...")
