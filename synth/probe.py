@@ -94,7 +94,7 @@ class Probe:
         return Finding("chat", "; ".join([served, *limits]), so)
 
     async def _objects(self) -> Finding:
-        heeded, refused = list[str](), list[str]()
+        heeded, refused, cut = list[str](), list[str](), list[str]()
         for name, form in FORMATS.items():
             ask = "Say hello." if name == "json_schema" else 'Say hello in json, as {"greeting": ...}.'
             completion = self._completion(await self._send({"messages": _says(ask), "response_format": form}))
@@ -102,10 +102,17 @@ class Probe:
                 refused.append(name)
             elif _is_object(completion.text, WORD if name == "json_schema" else ""):
                 heeded.append(name)
-        ignored = [name for name in FORMATS if name not in (*heeded, *refused)]
+            elif completion.finish_reason == "length":
+                cut.append(name)
+        ignored = [name for name in FORMATS if name not in (*heeded, *refused, *cut)]
         found = "; ".join(
             f"{does} {', '.join(names)}"
-            for does, names in (("heeds", heeded), ("ignores", ignored), ("refuses", refused))
+            for does, names in (
+                ("heeds", heeded),
+                ("ignores", ignored),
+                ("refuses", refused),
+                ("was cut before it ended", cut),
+            )
             if names
         )
         best = next((name for name in FORMATS if name in heeded), "prompt")
