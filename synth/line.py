@@ -68,8 +68,8 @@ class Line:
     journal: bool = True
     """Whether parked units are written down; an export only reads."""
     plugin_errors: int = 0
-    scan: bool = False
-    """Whether seeds are read to the end when nothing is sent any more: replies of an earlier run may lie there."""
+    resumed: bool = False
+    """Whether replies of an earlier run may be in the store."""
     waiting: set[str] = field(default_factory=set[str])
     """Units of later steps that nothing came of yet."""
     idle: int = 0
@@ -102,11 +102,16 @@ class Line:
                     self.progress.refuse_seed(seed.reason)
                     self.outcomes.reject(seed)
                     continue
-                hasty = not self.scan or isinstance(self.halt.error, Interrupted)
-                if isinstance(self.halt.error, Enough) or (hasty and self.idle >= self.window):
+                if isinstance(self.halt.error, Enough) or (self.idle >= self.window and not self._may_lie_ahead()):
                     return
                 self.progress.seeds += not seed.turn
                 yield seed
+
+    def _may_lie_ahead(self) -> bool:
+        """Whether, though nothing is sent any more, outcomes may lie behind seeds of which nothing came: those of
+        stored replies, and of seeds that are refused unasked. Where no reply ever came, or on Ctrl-C, nobody waits."""
+        answered = self.resumed or any(teacher.served for teacher in self.teachers.values())
+        return answered and not isinstance(self.halt.error, Interrupted)
 
     async def _stage(
         self,

@@ -22,7 +22,8 @@ CREATE TABLE rejected (
 ) WITHOUT ROWID;
 """
 
-ROWS_AT_ONCE = 128
+ROWS_AT_ONCE, BYTES_AT_ONCE = 128, 4 * 1024 * 1024
+"""What gathers before it is written, whichever comes first: a few answers may be as long as all others together."""
 SAMPLES = TypeAdapter(Sample)
 REJECTIONS = TypeAdapter(Rejection)
 
@@ -70,6 +71,7 @@ class Outcomes:
             self._connection.execute("BEGIN")
         self._accepted: list[tuple[str | bytes, ...]] = []
         self._rejected: list[tuple[str | bytes | None, ...]] = []
+        self._bytes = 0
 
     def accept(self, sample: Sample) -> None:
         """Record a sample that passed the last stage."""
@@ -81,15 +83,18 @@ class Outcomes:
             "finish_reason": sample.finish_reason,
             "model": sample.model,
         }
-        self._accepted.append((sample.id, sample.seed_id, line(row(sample, self._models)), line(rest)))
-        if len(self._accepted) >= ROWS_AT_ONCE:
+        finished, beside = line(row(sample, self._models)), line(rest)
+        self._accepted.append((sample.id, sample.seed_id, finished, beside))
+        self._bytes += len(finished) + len(beside)
+        if len(self._accepted) >= ROWS_AT_ONCE or self._bytes >= BYTES_AT_ONCE:
             self._flush()
 
     def reject(self, rejection: Rejection) -> None:
         """Record a refused sample or seed."""
         told = (rejection.id, rejection.stage, rejection.reason, rejection.twin_id)
-        self._rejected.append((*told, REJECTIONS.dump_json(rejection)))
-        if len(self._rejected) >= ROWS_AT_ONCE:
+        self._rejected.append((*told, whole := line(rejection)))
+        self._bytes += len(whole)
+        if len(self._rejected) >= ROWS_AT_ONCE or self._bytes >= BYTES_AT_ONCE:
             self._flush()
 
     def kept(self) -> Iterator[Kept]:
@@ -183,6 +188,7 @@ class Outcomes:
                     )
                     self._stop(self._broken)
             rows.clear()
+        self._bytes = 0
 
     def close(self) -> None:
         """Close and remove the file."""

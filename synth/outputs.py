@@ -38,7 +38,8 @@ EXAMPLES = 12
 SHOWN = 3
 """Rejections of each reason."""
 LAST_ID = "~"
-"""Comes after every id, as they are made of digits and slashes, with `t` before those of later turns."""
+"""Comes after every id, as they are made of digits and slashes, with `t` before those of later turns; given twice, also
+after those of replies that were followed by another one, which end in it and a digit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Outputs:
 
     written: Written
     scores: dict[str, dict[float, int]]
-    """How many rows have which value, to two significant digits, by score."""
+    """How many rows have which value, to three digits, by score."""
     not_selected: Mapping[str, int]
     examples: list[Sample]
     rejections: list[Rejection]
@@ -94,7 +95,7 @@ class _Passing:
         self._only_split = next(iter(recipe.split.fractions))
         last = recipe.stages[-1]
         self._are_scored = bool(last.scorers or isinstance(last.draws, Adaptive)) or self._selection != Selection()
-        self._end = LAST_ID
+        self._last, self._end = "", LAST_ID
         self.judges = Judges(recipe)
         self.scores: Counter[tuple[str, float]] = Counter()
         self.not_selected: Counter[str] = Counter()
@@ -128,7 +129,10 @@ class _Passing:
                 del self.examples[1::2]
                 stride *= 2
             if made == self._selection.rows:
-                self._end = f"{chosen.sample().parent_id}/{LAST_ID}"
+                last = chosen.sample()
+                self._last, unit = last.id, last.id.rpartition("/")[0]
+                # the best of a prompt is chosen when all of its draws are there
+                self._end = f"{last.parent_id}/{LAST_ID}" if self._selection.best_of else f"{unit}{LAST_ID}{LAST_ID}"
             yield splits.get(chosen.seed_id, self._only_split), chosen.line
 
     def rejected(self) -> Iterator[Rejection]:
@@ -137,10 +141,17 @@ class _Passing:
         for rejection in self._outcomes.rejected():
             if rejection.id > self._end:
                 return  # how far the run went beyond the last wanted row depends on timing
+            if not self._selection.best_of and _is_later(rejection.id, self._last):
+                continue
             shown[rejection.reason] += 1
             if shown[rejection.reason] <= SHOWN:
                 self.rejections.append(rejection)
             yield rejection
+
+
+def _is_later(name: str, last: str) -> bool:
+    """Whether a rejection's id is that of a later draft of the reply that made the last row."""
+    return bool(last) and name.startswith(last.rpartition("/")[0] + "/") and name[: len(last)] > last
 
 
 def _chosen(outcomes: Outcomes, selection: Selection) -> Iterator[Kept | Rejection]:

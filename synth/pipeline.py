@@ -293,7 +293,7 @@ def _line(
         screen=screen,
         window=window,
         journal=halt.error is None,
-        scan=store.resumed,
+        resumed=store.resumed,
     )
     line.start_counting(0)
     return line

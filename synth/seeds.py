@@ -27,7 +27,8 @@ from synth.errors import Problem, RecipeError
 from synth.types import Fields, Seed, Value
 
 LONGEST_LINE = 64 * 1024 * 1024
-DEEPEST = 200
+DEEPEST = 150
+"""Levels: pydantic reads 200 of them, and what a seed becomes holds it a few levels down."""
 SURROGATE = re.compile(r"[\ud800-\udfff]")
 ENDINGS = ".jsonl, .ndjson, .csv, .tsv, .parquet, .txt, .md (also .gz of the first four), or a saved dataset's folder"
 BROKEN_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}

@@ -135,6 +135,9 @@ class Teacher:
         self._renamed = endpoint.known.renamed
         self._jitter = jitter or random.Random()  # noqa: S311 (spreads retries, guards nothing)
         self._flying: dict[bytes, asyncio.Event] = {}
+        self._parked: dict[bytes, tuple[str, str]] = {}
+        """Why patience with a request ended in this run: what else asks the same waits for the next one too, or a reply
+        would lie in the store to which what was parked for want of it could be made."""
         self._answered = self._spoken = False
         self._sends = self._repeats = self._successes = self._fruitless = self._failed = 0
         self._schema_replies = self._unfit = 0
@@ -202,10 +205,15 @@ class Teacher:
         if completion is None:
             if self._halt.error is not None:
                 self._halt.check()
+            if (parked := self._parked.get(request.key)) is not None:
+                raise Transient(*parked)
             done = self._flying[request.key] = asyncio.Event()
             try:
                 completion = await self._reused(request, unit) if self._earlier else None
                 completion = completion or await self._obtain(request, unit)
+            except Transient as error:
+                self._parked[request.key] = error.failure, error.detail
+                raise
             finally:
                 del self._flying[request.key]
                 done.set()

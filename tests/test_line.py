@@ -102,6 +102,20 @@ def test_a_row_target_leaves_the_same_files_whatever_lies_beyond_it(line):
     assert line(Playing(play), questions, offline=True, **asked)[1:] == first
 
 
+def test_a_row_target_leaves_the_same_files_whatever_became_of_the_last_prompts_later_draws(line):
+    async def play(prompt, draw):
+        return says(f"{prompt} への長い答えです。" if draw == 10_000 else "短い")  # the first draw, asked for anew
+
+    questions = [f"q{number}" for number in range(4)]
+    stage = "ask_again: 1\n    validators: [{kind: length, min_chars: 8}]"
+    asked = {"draws": 4, "in_flight": 1, "stage": stage}
+    wanted = {**asked, "selection": "per_prompt: 1, rows: 2"}
+    first = line(Playing(play), questions, **wanted)[1:]
+    assert first[1][-1] == ("00000001/00/000~1", "too_short")
+    line(Playing(play), questions, **asked)  # all of them are in the store now
+    assert line(Playing(play), questions, **wanted)[1:] == first
+
+
 def test_stored_replies_are_found_behind_any_number_of_new_seeds(line):
     async def play(prompt, draw):
         return says(f"answer {prompt}")
@@ -111,6 +125,17 @@ def test_stored_replies_are_found_behind_any_number_of_new_seeds(line):
     result, rows, _ = line(Playing(play), [*(f"new {n}" for n in range(20)), *questions], in_flight=1, offline=True)
     assert len(rows) == 40
     assert result.exit_code != 0 or result.manifest.state == "partial"
+
+
+def test_seeds_that_are_refused_unasked_are_told_however_early_the_run_stopped(line):
+    async def play(prompt, draw):
+        return says(f"answer {prompt}") if prompt in ("q0", "q1") else Outcome(401, b"{}")
+
+    questions = [*(f"q{number}" for number in range(20)), "q1"]
+    stopped = line(Playing(play), questions, in_flight=1)
+    assert (stopped[0].exit_code, stopped[1]) == (4, ["answer q0", "answer q1"])
+    assert stopped[2] == [("00000020", "repeated_seed")]
+    assert line(Playing(play), questions, in_flight=1, offline=True)[1:] == stopped[1:]
 
 
 def test_late_draws_of_a_prompt_count_once_toward_the_row_target(line):

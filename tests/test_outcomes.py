@@ -6,9 +6,11 @@ import json
 from dataclasses import replace
 
 import pytest
+from pydantic import JsonValue
 
 from synth.datasets.rows import line, row
 from synth.outcomes import Outcomes
+from synth.seeds import DEEPEST
 from synth.types import Message, Sample, Score
 
 MODELS = {"answer": "large-model"}
@@ -53,6 +55,35 @@ def test_half_a_surrogate_pair_in_a_text_or_a_field_stops_no_run(outcomes):
     outcomes.accept(replace(SAMPLE, messages=messages, fields={"topic": "壊\udc00"}))
     (read,) = outcomes.accepted()
     assert (read.question(), read.fields) == ("壊れた\ufffd文字", {"topic": "壊\ufffd"})
+    outcomes.reject(replace(SAMPLE, messages=messages).refused("refusal", "お断り\ud83d"))
+    (refused,) = outcomes.rejected()
+    assert refused == replace(SAMPLE, messages=read.messages).refused("refusal", "お断り\ufffd")
+
+
+def test_fields_with_a_number_of_any_length_or_as_deep_as_seeds_may_be_are_read_back(outcomes):
+    deep: JsonValue = "深い"
+    for _ in range(DEEPEST - 1):
+        deep = {"a": deep}
+    sample = replace(
+        SAMPLE, fields={"number": 123_456_789_012_345_678_901_234_567_890, "line": "改行\u2028", "deep": deep}
+    )
+    outcomes.accept(sample)
+    outcomes.reject(sample.refused("too_short", "3 文字"))
+    assert list(outcomes.accepted()) == [sample]
+    assert list(outcomes.rejected()) == [sample.refused("too_short", "3 文字")]
+    assert next(outcomes.kept()).line == line(row(sample, MODELS))
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_a_few_very_long_answers_do_not_wait_in_memory(outcomes, tmp_path, accepted):
+    long = (SAMPLE.messages[0], Message(role="assistant", content="長い答え" * 100_000))
+    for number in range(8):
+        sample = replace(SAMPLE, id=f"{number:08d}/00/000", messages=long)
+        if accepted:
+            outcomes.accept(sample)
+        else:
+            outcomes.reject(sample.refused("repetition", "長い"))
+    assert (tmp_path / "outcomes.db").stat().st_size > 4_000_000  # of the 9,600,000 bytes
 
 
 def test_samples_come_in_id_order_whatever_the_order_they_were_accepted_in(outcomes):

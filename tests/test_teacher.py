@@ -104,6 +104,21 @@ def test_a_stored_reply_is_not_sent_again_even_by_another_process(tmp_path):
     assert second.sent == []
 
 
+def test_what_asks_the_same_as_a_parked_unit_is_parked_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_S", 0.0)
+
+    async def scene(asked, store, budget, halt):
+        request = asked.request(PROMPT, 0)
+        twins = await asyncio.gather(*(asked.complete(request, unit()) for _ in range(2)), return_exceptions=True)
+        with pytest.raises(Transient) as late:
+            await asked.complete(request, unit())
+        return [(error.failure, error.detail) for error in (*twins, late.value)]
+
+    script = Script(Outcome(503, b"{}"), ok())
+    assert len({*play(tmp_path, script, scene)}) == 1
+    assert len(script.sent) == 1
+
+
 def test_a_reply_that_was_taken_over_just_before_a_kill_costs_nothing(tmp_path, monkeypatch):
     class Killed(BaseException):
         pass

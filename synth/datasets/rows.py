@@ -81,10 +81,10 @@ def rejected_row(rejection: Rejection) -> RejectedRow:
     )
 
 
-def line(columns: Row | RejectedRow | Fields) -> bytes:
+def line(columns: Row | RejectedRow | Rejection | Fields) -> bytes:
     """A row as one line of JSON, without its end; lone surrogates, which no UTF-8 file can hold, become U+FFFD."""
     try:
         return orjson.dumps(columns)
-    except orjson.JSONEncodeError:
-        text = json.dumps(columns, default=asdict, ensure_ascii=False)
-        return orjson.dumps(json.loads(_SURROGATE.sub("\ufffd", text)))
+    except orjson.JSONEncodeError:  # surrogates, or a number of a field that needs more than 64 bits
+        text = json.dumps(columns, default=asdict, ensure_ascii=False, separators=(",", ":"))
+        return _SURROGATE.sub("\ufffd", text).encode()
