@@ -32,9 +32,7 @@ class Lock:
         except BlockingIOError:
             by = _first_line(self._handle)
             os.close(self._handle)
-            raise FolderError(
-                f"{folder} is in use by {by}; wait for it, or choose another run folder."
-            ) from None
+            raise FolderError(f"{folder} is in use by {by}; wait for it, or choose another run folder.") from None
         self._holder = f"process {os.getpid()} on {socket.gethostname()}"
         self._before = os.pread(self._handle, 1000, 0).decode("utf-8", "replace").splitlines()
 
