@@ -279,6 +279,21 @@ def hosts(as_json: bool) -> int:
     return 0
 
 
+@command.command(short_help="Find out what a server can do, by about ten small requests.")
+@click.argument("url")
+@click.argument("model", required=False, default="")
+@click.option("--key", default=None, metavar="VARIABLE", help="The environment variable that holds the key.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def probe(url: str, model: str, key: str | None, as_json: bool) -> int:
+    """Find out what the server at URL can do with MODEL (the only one it lists, unless given), by small requests.
+
+    They are paid for like any others and are not kept: about 4,000 tokens in and 1,000 out at most.
+    """
+    from synth import console
+
+    return console.probed(url, model, key, as_json=as_json)
+
+
 @command.command()
 def schema() -> int:
     """Print the JSON schema of recipes, for editors."""

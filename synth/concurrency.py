@@ -45,8 +45,8 @@ class _Cut(NamedTuple):
     """How growth quickens from round to round when probing begins again."""
 
 
-CUTS = (_Cut(0.97, 5, 1.5), _Cut(0.85, 5, 1.5), _Cut(0.75, 10, 1.15))
-"""A first cut, and those that follow as the one before did not end the refusals. What calls for a third one had let
+CUTS = (_Cut(0.97, 5, 1.5), _Cut(0.85, 5, 1.5), _Cut(0.85, 5, 1.5), _Cut(0.75, 10, 1.15))
+"""A first cut, and those that follow as the one before did not end the refusals. What calls for a fourth one had let
 more through for a while, as a token bucket does that has filled up: it is probed more carefully."""
 
 

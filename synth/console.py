@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import platform
 import signal
@@ -28,6 +29,7 @@ from rich.text import Text
 
 from synth import account as accounts
 from synth import disk, pipeline, salvage
+from synth import probe as probing
 from synth.api import run_loop
 from synth.backends.practice import PRACTICE_MODELS
 from synth.backends.practice.faults import faults_of
@@ -35,7 +37,7 @@ from synth.backends.practice.scoreboard import Scoreboard, scoreboard
 from synth.budget import Caps, standing, usd
 from synth.dedupe import SemanticSummary
 from synth.endpoint import Endpoint
-from synth.errors import FolderError, Interrupted
+from synth.errors import Fatal, FolderError, Interrupted, RecipeError
 from synth.halt import Halt
 from synth.lock import holder
 from synth.manifest import Manifest, read_manifest
@@ -44,7 +46,7 @@ from synth.pipeline import Options, Result
 from synth.prices import tariff
 from synth.profiles import named
 from synth.progress import Progress
-from synth.recipe import LoadedRecipe
+from synth.recipe import LoadedRecipe, endpoint_of
 from synth.report.figures import short
 from synth.store import connect, examine, read_ledger, read_spent, readable
 from synth.terms import sentence, terms_of
@@ -399,6 +401,32 @@ def practice(host: str, port: int, faults: str, key: str | None) -> int:
         ) from error
     except KeyboardInterrupt:
         pass
+    return 0
+
+
+def probed(url: str, model: str, key: str | None, *, as_json: bool) -> int:
+    """Find out what a server can do, and say it."""
+    variable = f",{key}" if key else ""
+    listed = dict[str, int | None]()
+    with contextlib.suppress(*((Fatal,) if model else ())):  # not every server has a list
+        listed = probing.models(endpoint_of(f"{url},-{variable}", "probe "))
+    if not model and len(listed) > 1:
+        raise RecipeError(f"{url} serves {len(listed)} models; name one after the URL: {', '.join([*listed][:20])}.")
+    endpoint = endpoint_of(f"{url},{model or next(iter(listed))}{variable}", "probe ")
+    findings, used = probing.probe(endpoint)
+    context = listed.get(endpoint.model)
+    findings.insert(0, probing.Finding("context", f"{context:,} tokens" if context else "not told", ""))
+    if as_json:
+        _json({"model": endpoint.model, "findings": [one._asdict() for one in findings], **used._asdict()})
+        return 0
+    title = f"{endpoint.model} at {endpoint.base_url}: {endpoint.known.title}"
+    _out.print(visible(title), markup=False, soft_wrap=True)
+    table = _table("", "found", "so")
+    for one in findings:
+        table.add_row(one.what, escape(visible(one.found)), one.so)
+    _out.print(table)
+    spent = f"{used.requests} requests, {used.prompt_tokens:,} tokens in and {used.completion_tokens:,} out"
+    _out.print(spent, style="dim")
     return 0
 
 

@@ -47,7 +47,7 @@ class Outputs:
 
     written: Written
     scores: dict[str, dict[float, int]]
-    """How many rows have which value, to two significant digits, by score."""
+    """How many rows have which value, to three digits, by score."""
     not_selected: Mapping[str, int]
     examples: list[Sample]
     rejections: list[Rejection]
