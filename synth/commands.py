@@ -273,6 +273,7 @@ def score(
                     files,
                     out,
                     desk,
+                    chosen,
                     lambda way: scoring(chosen, least, notes, scores, way),
                     templates,
                     language,

@@ -92,7 +92,7 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION_ID:
         connection.close()
-        raise FolderError(f"{path} is not a synth run; choose another run folder with --out.")
+        raise FolderError(f"{path} is not a synth run; choose another run folder.")
     if version != SCHEMA_VERSION:
         connection.close()
         what = "a newer synth; update synth" if version > SCHEMA_VERSION else "an older synth; choose another folder"

@@ -24,7 +24,7 @@ class Lock:
         if disk.is_networked(kind):
             raise FolderError(
                 f"{folder} is on a network filesystem ({kind}), where a database is not safe from another machine's "
-                "writes; choose a folder on a local disk with --out, and copy it when the run is done."
+                "writes; choose a run folder on a local disk, and copy it when the run is done."
             )
         self._handle = os.open(folder / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -32,9 +32,7 @@ class Lock:
         except BlockingIOError:
             by = _first_line(self._handle)
             os.close(self._handle)
-            raise FolderError(
-                f"{folder} is in use by {by}; wait for it, or choose another folder with --out."
-            ) from None
+            raise FolderError(f"{folder} is in use by {by}; wait for it, or choose another run folder.") from None
         self._holder = f"process {os.getpid()} on {socket.gethostname()}"
         self._before = os.pread(self._handle, 1000, 0).decode("utf-8", "replace").splitlines()
 

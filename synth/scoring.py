@@ -14,8 +14,8 @@ from pydantic import BaseModel, JsonValue
 from synth.ask import Ask, UnitAsk
 from synth.asking import Desk
 from synth.endpoint import Endpoint
-from synth.errors import Fatal, RecipeError, Rejected, TeacherError, Transient
-from synth.parts import Bought, Judge, Removal, Report, Scores, Verdict, sift
+from synth.errors import Fatal, Problem, RecipeError, Rejected, TeacherError, Transient
+from synth.parts import Bought, Judge, Removal, Report, Scores, Verdict, samples_of, sift
 from synth.scheduler import gathered
 from synth.scorers import ASKING, Scorer
 from synth.teacher import POISON, Teacher, Unit
@@ -97,16 +97,31 @@ async def sift_asking(
     files: Sequence[Path],
     out: Path | None,
     desk: Desk,
+    scorers: Sequence[Scorer],
     judge_of: Callable[[Asking], Judge],
     templates: Templates,
     language: str,
 ) -> Report:
-    """As `sift`, by a judge that asks the teachers of a desk. Raises what `sift` and `scoring` do."""
+    """As `sift`, by a judge that asks the teachers of a desk. Raises what `sift` and `scoring` do, and RecipeError for
+    templates that cannot be rendered with the first row."""
+    scorers = [scorer for scorer in scorers if isinstance(scorer, ASKING)]
+    if problems := await asyncio.to_thread(_unfit, files, scorers, templates):
+        raise RecipeError(problems)
     before = desk.budget.spent_requests, desk.budget.spent_microusd
     judge = judge_of(Asking(asyncio.get_running_loop(), desk.teachers, templates, language))
     report = await asyncio.to_thread(sift, files, out, judge)
     report.bought = Bought(0, desk.budget.spent_requests - before[0], desk.budget.spent_microusd - before[1])
     return report
+
+
+def _unfit(files: Sequence[Path], scorers: Sequence[Scorer], templates: Templates) -> list[Problem]:
+    """What is wrong with the templates of scorers, as far as the first row shows."""
+    first = next((one for path in files for _, some in samples_of(path, "messages") for one in some), None)
+    fields = {} if first is None else first.fields
+    every = [(scorer, name) for scorer in scorers for name in scorer.template_files()]
+    return [
+        problem for scorer, name in every for problem in templates.check(name, {**fields, **scorer.template_values})
+    ]
 
 
 _Found = list[Score] | Removal | TeacherError

@@ -94,7 +94,7 @@ class Store:
                 opened.callback(self._lock.release)
                 create(self._path)
             except (OSError, sqlite3.Error) as error:
-                raise FolderError(f"{folder} cannot be a run folder ({error}); choose another with --out.") from error
+                raise FolderError(f"{folder} cannot be a run folder ({error}); choose another one.") from error
             self._reader = connect(self._path)
             opened.callback(self._reader.close)
             with readable(self._path):

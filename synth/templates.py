@@ -83,7 +83,7 @@ class Templates:
             known = sorted(file.name for folder in self._folders if folder.is_dir() for file in folder.glob("*.j2"))
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known) or 'none'}"
-            return [Problem(f"there is no template {name!r} beside the recipe; {hint}")]
+            return [Problem(f"there is no template {name!r}; {hint}")]
         try:
             problems = self._undefined(name, set(values) | {"seed"}, ", ".join(sorted(values)), set())
         except jinja2.TemplateSyntaxError as error:

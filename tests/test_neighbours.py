@@ -149,6 +149,13 @@ def test_the_judge_is_asked_about_the_grey_zone_alone_and_what_it_clears_goes_on
     assert (record.refused, record.cleared) == (1, len(verdicts))
 
 
+def test_a_text_is_judged_once_however_many_draws_and_samples_hold_it(make):
+    teacher = Everything()
+    make(teacher, ["Translation 3", "Translation 7"], more=", judge: main", dedupe="    draws: 3")
+    assert len(teacher.asked) == 6
+    assert sorted(teacher.judged) == ["Translation 3", "Translation 7"]
+
+
 def test_an_item_that_only_the_answer_holds_is_found_too(make):
     teacher = Everything({OFF_TOPIC[0]: "Translation 3"})
     result, (hit,) = make(teacher, OFF_TOPIC)

@@ -127,11 +127,22 @@ def test_terms_and_prices_of_teachers_that_make_nothing_here_are_no_matter(synth
         ((*MEASURING[:2], *MEASURING[6:]), 2, "--teacher rewards=...: no scorer asks this teacher"),
         ((*MEASURING[2:4], *MEASURING[2:4], *MEASURING[8:]), 2, "2 scorers are called 'reward'; set `name` to tell"),
         (("--scorer", "judge"), 2, "The scorer 'judge' asks a teacher, and nobody is asked here"),
+        (
+            ("--scorer", "{kind: judge, rubric: judge.jp.md.j2}", *MEASURING[6:8]),
+            2,
+            "there is no template 'judge.jp.md.j2'; did you mean 'judge.ja.md.j2'?",
+        ),
+        (
+            ("--scorer", "{kind: judge, rubric: own.j2}", *MEASURING[6:8]),
+            2,
+            "own.j2:1: '話題' is not defined; the fields here are answer, completion, prompt, question",
+        ),
         ((*MEASURING[:6], "--teacher", "student"), 2, "--teacher student=...: write BASE_URL,MODEL"),
         ((*MEASURING, "--teacher", "rewards=practice:,practice-1"), 4, "does not serve the model 'practice-1'"),
     ],
 )
 def test_whoever_cannot_be_asked_is_told_in_a_sentence_and_nothing_is_written(synth, data, options, code, said):
+    (data / "own.j2").write_text("{{ 話題 }}", encoding="utf-8")
     finished = synth("score", "data.jsonl", *options, "--out", "scored")
     assert finished.returncode == code
     assert said in " ".join(finished.stderr.split())
