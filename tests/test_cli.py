@@ -124,13 +124,13 @@ def test_a_busy_folder_has_its_own_exit_code(write_recipe, synth, tmp_path):
         lock.write("process 1 on here")
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert_one_sentence(synth("run", write_recipe(), "--out", "run"), 5, "in use", "--out")
+        assert_one_sentence(synth("run", write_recipe(), "--out", "run"), 5, "in use", "another run folder")
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(write_recipe, synth, tmp_path):
     (tmp_path / "file").write_text("")
     for out in ("file", "/proc/nonesuch"):
-        assert_one_sentence(synth("run", write_recipe(), "--out", out), 5, out, "--out")
+        assert_one_sentence(synth("run", write_recipe(), "--out", out), 5, out, "choose another one")
 
 
 def test_a_disk_that_is_full_at_the_start_is_one_sentence(tmp_path, monkeypatch):

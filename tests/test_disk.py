@@ -53,7 +53,7 @@ def test_a_run_folder_on_a_network_filesystem_is_refused_in_one_sentence(tmp_pat
     monkeypatch.setattr(disk, "MOUNTS", mounts)
     with pytest.raises(FolderError, match=r"network filesystem \(nfs4\)") as error:
         Store(tmp_path / "shared" / "run")
-    assert "--out" in str(error.value)
+    assert "a run folder on a local disk" in str(error.value)
     assert not (tmp_path / "shared" / "run" / "run.db").exists()
     Store(tmp_path / "plain").close()
 
