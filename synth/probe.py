@@ -180,8 +180,8 @@ def models(endpoint: Endpoint) -> dict[str, int | None]:
 
     Raises Fatal, with one sentence, when there is no list to be had.
     """
-    key, header = endpoint.key(), endpoint.known.key_header
-    headers = {} if key is None else {header: f"Bearer {key}" if header == "authorization" else key}
+    key = endpoint.key()
+    headers = {} if key is None else endpoint.known.with_key(key)
     url = f"{endpoint.base_url}/models"
     proxy = proxy_for(url)
     opener = urllib.request.OpenerDirector()  # one that follows no redirect, which would carry the key elsewhere

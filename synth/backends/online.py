@@ -64,8 +64,7 @@ async def online(endpoint: Endpoint, base_url: str, is_loop: Loop | None = None)
     if key is not None:
         if not (key.isascii() and key.isprintable()):
             raise Fatal(f"The environment variable {endpoint.key_variable} holds characters that no key can have.")
-        header = endpoint.known.key_header
-        headers |= {"Authorization": f"Bearer {key}"} if header == "authorization" else {header: key}
+        headers |= endpoint.known.with_key(key)
     origin = origin_of(base_url)
     tls = await asyncio.to_thread(tls_context) if origin.scheme == "https" else None
     wire = Wire(origin, headers, endpoint.limits.deadline_s, tls, is_loop if endpoint.stream else None)

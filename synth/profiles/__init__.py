@@ -63,6 +63,12 @@ class Profile(Value):
     """How long one of its replies may take, where that is longer than elsewhere."""
     models: list[Rule] = []
 
+    def with_key(self, key: str) -> dict[str, str]:
+        """The header of a request that carries the key."""
+        if self.key_header == "authorization":
+            return {"Authorization": f"Bearer {key}"}
+        return {self.key_header: key}
+
     def objections(self, model: str, body: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:
         """The fields of a request to a model that have no effect or a bad one, each with the reason."""
         temperature = body.get("temperature")
