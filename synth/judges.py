@@ -74,7 +74,7 @@ class Judges:
                 verified = sample.score(verifier)
                 if verified is not None:
                     counts = self._values.setdefault((score.name, verifier, verified >= RIGHT), Counter())
-                    counts[float(f"{score.value:.3g}")] += 1
+                    counts[score.counted()] += 1
 
     def records(self, served: Mapping[str, Iterable[str]]) -> tuple[JudgeRecord, ...]:
         """One for each judge of each stage; `served` are the models that each teacher's replies named."""

@@ -116,7 +116,7 @@ class _Passing:
                 sample = chosen.sample()
                 if self._are_scored:
                     self.judges.see(sample)
-                    self.scores.update((score.name, float(f"{score.value:.3g}")) for score in sample.scores)
+                    self.scores.update((score.name, score.counted()) for score in sample.scores)
                 if made % stride == 0:
                     self.examples.append(sample)
                 if made % wide == 0:

@@ -157,7 +157,7 @@ def _verdict(
     sample: Sample, scores: Sequence[Score], require: Mapping[str, float], notes: BinaryIO | None, report: Scores
 ) -> Verdict:
     for score in scores:
-        report.setdefault(score.name, Counter())[float(f"{score.value:.3g}")] += 1
+        report.setdefault(score.name, Counter())[score.counted()] += 1
     if notes is not None:
         line = {"id": sample.id, **{score.name: score.value for score in scores}}
         line |= {f"{score.name}_detail": score.detail for score in scores if score.detail}

@@ -70,6 +70,10 @@ class Score:
     value: float
     detail: str = ""
 
+    def counted(self) -> float:
+        """The value to three digits, as values are counted."""
+        return float(f"{self.value:.3g}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
