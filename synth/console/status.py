@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from synth.asking import OWNER
 from synth.backends.practice import PRACTICE_MODELS
 from synth.budget import Caps, standing, usd
 from synth.console.live import WAITING
@@ -33,7 +34,8 @@ def status(folder: Path, *, as_json: bool) -> None:
     running = holder(folder)
     if manifest is not None and not running:  # the journal keeps also those that a later run asked again
         parked = sum(stage.parked for stage in manifest.stages)
-    state = f"running ({running})" if running else manifest.state if manifest else "stopped before its first export"
+    unwritten = "replies to commands on files" if meta.get("recipe") == OWNER else "stopped before its first export"
+    state = f"running ({running})" if running else manifest.state if manifest else unwritten
     cost = sum(line.cost_microusd for line in ledger)
     caps = Caps.model_validate_json(meta.get("caps") or "{}")
     reserved = Spend(sum(line.cost_microusd for line in ledger if line.failure == "open"))
