@@ -195,9 +195,12 @@ def _host(way: tuple[str | int, ...], place: tuple[str | int, ...], member: Endp
     for field, reason in known.objections(member.model, sampling.wire()):
         inside = ("extra", field) if field in sampling.extra else (field,)
         yield (*way, "sampling", *inside), Problem(f"{reason}; leave {field} out")
-    if member.structured not in known.structured:
-        message = f"{known.title} does not heed {member.structured}; write {' or '.join(known.structured)}"
+    ways = known.ways(member.model)
+    if member.structured not in ways:
+        message = f"{known.title} does not heed {member.structured}; write {' or '.join(ways)}"
         yield (*way, "structured"), Problem(message)
+    if member.stream and known.protocol != "chat":
+        yield (*way, "stream"), Problem(f"replies of {known.title} are not read as a stream; leave stream out")
     if known.key_variable and member.key_variable is None:
         message = f"{known.title} asks for a key; name its environment variable, such as {known.key_variable}"
         yield (*way, *place, "key_variable"), Problem(message)
