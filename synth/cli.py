@@ -256,6 +256,19 @@ def show(folder: Path, ids: tuple[str, ...], rejected: bool, reason: str, count:
     return 0
 
 
+@command.command(short_help="Show the whole way of a row back to raw replies.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("row")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every reply's body as it came.")
+def trace(folder: Path, row: str, as_json: bool) -> int:
+    """Show how ROW, an id in rows.jsonl or rejected.jsonl of a run's FOLDER, was made: prompts, replies, cost, fate."""
+    from synth import trace as tracing
+    from synth.console.tracing import traced
+
+    traced(tracing.trace(folder, row), as_json=as_json)
+    return 0
+
+
 @command.command(short_help="Serve the practice teacher, for trying things out.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--host", default="127.0.0.1", show_default=True)

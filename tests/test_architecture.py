@@ -79,7 +79,7 @@ LAYERS = (
     {"line", "gate", "nearness"},
     {"turns", "outputs"},
     {"pipeline"},
-    {"probe", "lint", "parts", "plugin_texts", "scoring", "asking", "file_vectors", "parts_by_meaning"},
+    {"probe", "lint", "trace", "parts", "plugin_texts", "scoring", "asking", "file_vectors", "parts_by_meaning"},
     {"api", "console"},
     {"commands"},
     {"cli"},
