@@ -56,6 +56,7 @@ LAYERS = (
             "limits",
             "rate_headers",
             "messages",
+            "thoughts",
             "outgoing",
             "replies",
             "store",
