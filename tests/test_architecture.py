@@ -67,6 +67,7 @@ LAYERS = (
     {"selection"},
     {"backends"},
     {"hedge", "explain"},
+    {"batch_journal", "batch"},
     {"teacher"},
     {"ask"},
     {"generators", "validators", "scorers"},

@@ -40,7 +40,7 @@ class Discreet:
         )
 
 
-def _written(key: str) -> str:
+def written(key: str) -> str:
     """A pattern of all the ways JSON may write a key, inside of other JSON too: `/`, `\\/`, `\\u002f`, `\\\\/`."""
     return "".join(one if one.isalnum() else rf"(?:\\*{re.escape(one)}|\\+u00(?i:{ord(one):02x}))" for one in key)
 
@@ -72,6 +72,6 @@ async def online(endpoint: Endpoint, base_url: str, is_loop: Loop | None = None)
         if key is None:
             yield wire
         else:
-            yield Discreet(wire, re.compile(_written(key).encode()), re.compile(_written(key)))
+            yield Discreet(wire, re.compile(written(key).encode()), re.compile(written(key)))
     finally:
         await wire.close()
