@@ -27,6 +27,7 @@ from synth.halt import Halt
 from synth.prices import Price, by_batch, recorded
 from synth.profiles import BatchTerms
 from synth.replies import classify
+from synth.scheduler import first_of
 from synth.store import Planned, Store, Stored
 from synth.types import UNSERVED, Outcome, Request, Spend
 
@@ -81,12 +82,15 @@ class Desk:
 @asynccontextmanager
 async def batches(desk: Desk) -> AsyncGenerator[Batches]:
     """The batches of a teacher, those of earlier runs included; at the end they are left to the next run."""
-    async with asyncio.TaskGroup() as group:
-        made = Batches(desk, group)
-        try:
-            yield made
-        finally:
-            made.leave()
+    try:
+        async with asyncio.TaskGroup() as group:
+            made = Batches(desk, group)
+            try:
+                yield made
+            finally:
+                made.leave()
+    except BaseExceptionGroup as errors:
+        raise first_of(errors) from None
 
 
 class Batches:
@@ -261,7 +265,9 @@ class Batches:
                 if batch.ordering_ns:  # whether that came to the host is not known
                     batch.id = await self._found(batch, name)
                 if not batch.id and not self._desk.patient:
+                    left = list(batch.members.values())
                     await self._hand_back(batch, "it was not ordered")
+                    self._tell(left)
                     return
                 if not batch.id:
                     batch.id = await self._ordered(batch, name, file)
@@ -364,7 +370,11 @@ class Batches:
         await self._keep(batch, list(some.values()))
 
     async def _keep(self, batch: Batch, some: Sequence[tuple[Member, Outcome]]) -> None:
-        """Keep outcomes, then settle what they cost, then let whoever waits look."""
+        """Keep outcomes, settle what they cost, and let whoever waits look."""
+        await self._kept(batch, some)
+        self._tell([member for member, _ in some])
+
+    async def _kept(self, batch: Batch, some: Sequence[tuple[Member, Outcome]]) -> None:
         store, budget = self._desk.store, self._desk.budget
         await asyncio.gather(*(store.keep(member.attempt, outcome) for member, outcome in some))
         for member, outcome in some:
@@ -373,21 +383,23 @@ class Batches:
             worst, cost = self._desk.settle(Stored(member.attempt, outcome, *reserved), batch.plan.path)
             (budget.correct if member.counted else budget.settle)(worst, cost)
             self._open.pop(member.key, None)
+
+    def _tell(self, members: Sequence[Member]) -> None:
+        for member in members:
             comes = self._comes.pop(member.key, None)
             if comes is not None and not comes.done():
                 comes.set_result(None)
 
     async def _void(self, batch: Batch, why: str) -> None:
         """End a batch that the host has refused as a whole; nothing of it was paid for. Raises the reason."""
-        refusal = self._refusal(why)
-        self._desk.halt.throw(refusal)  # first: who waits is not to ask all of it online
         await self._hand_back(batch, why)
-        raise refusal
+        raise self._refusal(why)
 
     async def _hand_back(self, batch: Batch, why: str) -> None:
-        """End a batch of which nothing was worked on."""
+        """End a batch of which nothing was worked on. Nobody is told: of one that was refused not all is to be asked
+        online."""
         unserved = Outcome(0, error=UNSERVED, detail=why, written=False)
-        await self._keep(batch, [(member, unserved) for member in batch.members.values()])
+        await self._kept(batch, [(member, unserved) for member in batch.members.values()])
         await self._note(batch, journal.DONE, why)
 
     def _refusal(self, why: str) -> Fatal:

@@ -120,6 +120,8 @@ def checked(loaded: LoadedRecipe, count: int, refused: Counter[str], *, as_json:
         most = stage.draws if isinstance(stage.draws, int) else stage.draws.most
         draws = "" if most == 1 else f" x {most} draws" if most == stage.draws else f" x at most {most} draws"
         _out.print(f"    stage {stage.name}: {stage.generator.kind}{draws}; checks {checks}; scores {scores}")
+        for name in stage.asks() if stage.can_wait_h else ():
+            _out.print(f"        {_waited_for(name, recipe.teachers[name], stage.can_wait_h)}", markup=False)
     if recipe.license is None:
         _out.print("    no licence is given, so the result cannot be published")
 
@@ -128,6 +130,15 @@ def _noted(loaded: LoadedRecipe) -> None:
     """Say on standard error what the user should know before the run."""
     for note in loaded.notes:
         _err.print(visible(note), style="yellow", markup=False, soft_wrap=True)
+
+
+def _waited_for(name: str, endpoint: Endpoint, hours: float) -> str:
+    """How a teacher is asked by a stage that can wait."""
+    terms, price = endpoint.known.batch, endpoint.known_price()
+    if terms is None:
+        return f"{name} is asked online: no batches are known there"
+    factor = terms.factor if price is None else price.service_tiers.get("batch", terms.factor)
+    return f"{name} is asked by batch, for {factor:.0%} of the price; what has not come {hours:g} h later, online"
 
 
 def _priced(endpoint: Endpoint) -> str:
@@ -630,6 +641,7 @@ def _standing(progress: Progress) -> list[str]:
     spent = Spend(budget.spent_microusd, budget.spent_tokens, budget.spent_requests)
     said = standing(budget.caps, spent, Spend(budget.reserved_microusd), overshoot_microusd=budget.overshoot_microusd)
     said += [f"{budget.waiting:,} {WAITING}"] if budget.waiting else []
+    said += [f"{batched:,} wait for a batch"] if (batched := progress.batched()) else []
     return said + [f"{name} is asked again in {_clock(pause_s)}" for name, pause_s in progress.held().items()]
 
 
@@ -674,6 +686,8 @@ def _summary(manifest: Manifest) -> None:
             f"for {_clock(manifest.limited_by_reservation_s)} the budget's reservations held requests back, "
             "not the provider"
         )
+    if manifest.batched:
+        _out.print(f"{manifest.batched:,} requests went by batch, for {usd(manifest.batched_microusd)}")
     if manifest.saved is not None and manifest.saved.prompts:
         saved = manifest.saved
         _out.print(

@@ -8,6 +8,7 @@ import hashlib
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -83,6 +84,7 @@ class Batches:
         self._answers = answers
         self._files: dict[str, File] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._cancelled: dict[str, asyncio.Event] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """Where all of it is asked for."""
@@ -154,6 +156,7 @@ class Batches:
             "metadata": body.get("metadata"),
         }
         self.batches[made["id"]] = made
+        self._cancelled[made["id"]] = asyncio.Event()
         task = asyncio.get_running_loop().create_task(self._work(made))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -180,12 +183,19 @@ class Batches:
         if batch["status"] in ENDED:
             return error(409, f"Cannot cancel a batch with status '{batch['status']}'.", None)
         batch |= {"status": "cancelling", "cancelling_at": int(time.time())}
+        self._cancelled[batch["id"]].set()
         return reply(batch)
+
+    async def _pause(self, batch: dict[str, Any], seconds: float) -> None:
+        """Let time pass, but for a batch that was cancelled."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._cancelled[batch["id"]].wait()
 
     async def _work(self, batch: dict[str, Any]) -> None:
         """From validation to the end."""
         content = self._files[batch["input_file_id"]].content
-        await asyncio.sleep(self._faults.batch_s / 2)
+        await self._pause(batch, self._faults.batch_s / 2)
         lines, problems = _lines(content, batch["endpoint"])
         if problems:
             listed = {"object": "list", "data": problems}
@@ -205,7 +215,7 @@ class Batches:
         done, failed = list[bytes](), list[bytes]()
         for place, line in enumerate(lines):
             if place % AT_ONCE == 0:
-                await asyncio.sleep(self._faults.batch_s / 2 * AT_ONCE / max(AT_ONCE, len(lines)))
+                await self._pause(batch, self._faults.batch_s / 2 * AT_ONCE / max(AT_ONCE, len(lines)))
             if batch["status"] == "cancelling" or place >= due:
                 code = "batch_cancelled" if batch["status"] == "cancelling" else "batch_expired"
                 failed.append(_undone(line.custom_id, code))
@@ -223,7 +233,6 @@ class Batches:
     def _written(self, line: _Line, dice: random.Random) -> Iterator[tuple[str, int, bytes]]:
         """The lines that a request's reply becomes: usually one; which count it goes to, and its status."""
         status, document = self._answers[line.url.removeprefix("/v1")](orjson.dumps(line.body))
-        self.executed(line.custom_id, status)
         point = dice.random() - self._faults.batch_missing
         if point < 0:
             return
@@ -234,9 +243,6 @@ class Batches:
             told = {"status_code": status, "request_id": "practice", "body": document}
             row = {"id": f"batch_req_{line.custom_id}", "custom_id": line.custom_id, "response": told, "error": None}
             yield "completed" if status == 200 else "failed", status, orjson.dumps(row) + b"\n"
-
-    def executed(self, custom_id: str, status: int) -> None:
-        """A request was worked on, and is paid for when it was answered."""
 
 
 def _lines(content: bytes, endpoint: str) -> tuple[list[_Line], list[dict[str, Any]]]:
