@@ -73,6 +73,8 @@ class Desk:
     budget: Budget
     halt: Halt
     settle: Settle
+    wording: Callable[[str, bytes], bytes]
+    """The body of a request for a path in the host's own words."""
     moving: Callable[[], tuple[int, int]]
     """How many requests of the run are on the wire, and how many ever landed."""
     patient: bool = True
@@ -278,10 +280,10 @@ class Batches:
 
     def _write(self, file: Path, batch: Batch) -> int:
         """Write a batch's file; how many bytes it has. Runs in a thread."""
-        line, path = self._desk.orders.line, batch.plan.path
+        line, worded, path = self._desk.orders.line, self._desk.wording, batch.plan.path
         with file.open("wb") as lines:
             for attempt, body in journal.requests_of(self._desk.store.folder / "run.db", batch.number):
-                lines.write(line(self._member_name(attempt), path, body))
+                lines.write(line(self._member_name(attempt), path, worded(path, body)))
         return file.stat().st_size
 
     async def _upload(self, batch: Batch, name: str, file: Path, size: int) -> None:

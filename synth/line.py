@@ -66,8 +66,10 @@ class Line:
     halt: Halt
     screen: Screen
     window: int
+    waits: Mapping[str, float] = field(default_factory=dict[str, float])
+    """How many seconds the stages that can wait do so for a batch."""
     windows: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Of the stages that wait for batches: there a wider one lets more into each."""
+    """Of those stages: a wider one lets more into each batch."""
     journal: bool = True
     """Whether parked units are written down; an export only reads."""
     plugin_errors: int = 0
@@ -179,7 +181,7 @@ class Line:
         return Nearness(self, index, stage, out, called)
 
     async def _generate(self, index: int, stage: Stage, work: Work) -> Results | TeacherError:
-        unit = Unit(stage.name, work.id, -2 * index, work.draw, wait_s=3600 * stage.can_wait_h)
+        unit = Unit(stage.name, work.id, -2 * index, work.draw, wait_s=self.waits.get(stage.name, 0.0))
         parent = work.parent
         seed = parent if isinstance(parent, Seed) else Seed(id=parent.id, fields=parent.fields)
         number = work.draw + TURN_DRAWS * seed.turn
@@ -237,7 +239,13 @@ class Line:
         results = await self._generate(index, stage, work)
         if verifier is None or isinstance(results, TeacherError):
             return results
-        ask = UnitAsk(_score_unit(index, stage, work), self.teachers, self.templates, self.recipe.language, work.draw)
+        ask = UnitAsk(
+            _score_unit(index, stage, work, self.waits.get(stage.name, 0.0)),
+            self.teachers,
+            self.templates,
+            self.recipe.language,
+            work.draw,
+        )
         verified: Results = []
         for result in results:
             scored = result if isinstance(result, Rejection) else await self._scored(stage, work, verifier, result, ask)
@@ -258,7 +266,7 @@ class Line:
         return sample
 
     async def _score(self, index: int, stage: Stage, work: Work) -> Results | TeacherError:
-        unit = _score_unit(index, stage, work)
+        unit = _score_unit(index, stage, work, self.waits.get(stage.name, 0.0))
         sample = work.parent
         assert isinstance(sample, Sample)
         ask = UnitAsk(unit, self.teachers, self.templates, self.recipe.language, work.draw)
@@ -384,8 +392,8 @@ def _times_anew(ask: UnitAsk) -> int:
     return ask.number % TURN_DRAWS // ANEW_DRAWS
 
 
-def _score_unit(index: int, stage: Stage, work: Work) -> Unit:
-    return Unit(f"{stage.name}:score", work.id, -2 * index - 1, work.draw, wait_s=3600 * stage.can_wait_h)
+def _score_unit(index: int, stage: Stage, work: Work, wait_s: float) -> Unit:
+    return Unit(f"{stage.name}:score", work.id, -2 * index - 1, work.draw, wait_s=wait_s)
 
 
 def _drawn_as(work: Work, number: int) -> Work:

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Generator, Map
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from synth import outputs, seeds, up_to_date
@@ -38,6 +39,7 @@ from synth.manifest import (
     write_manifest,
 )
 from synth.outcomes import Outcomes
+from synth.outgoing import Translate, translation
 from synth.prices import UNKNOWN
 from synth.progress import Progress, StageCount
 from synth.recipe import LoadedRecipe, Stage
@@ -209,7 +211,8 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
             }
             outcomes = Outcomes(folder / "outcomes.db", models, halt.throw)
             try:
-                line = _line(loaded, store, outcomes, progress, halt, screen)
+                waits = loaded.recipe.waits() if options.write else {}  # who looks at a few rows does so now
+                line = _line(loaded, store, outcomes, progress, halt, screen, waits)
                 whole = options.limit is None
                 _prepare_while_asking()
                 going = in_turns(line, lambda: screen.seeds(spool), whole=whole)
@@ -286,11 +289,16 @@ def _would_lose(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, state: S
 
 
 def _line(
-    loaded: LoadedRecipe, store: Store, outcomes: Outcomes, progress: Progress, halt: Halt, screen: Screen
+    loaded: LoadedRecipe,
+    store: Store,
+    outcomes: Outcomes,
+    progress: Progress,
+    halt: Halt,
+    screen: Screen,
+    waits: Mapping[str, float],
 ) -> Line:
     teachers = loaded.recipe.teachers.values()
     window = WINDOW_PER_SLOT * max(each.limits.max_in_flight * len(each.members()) for each in teachers)
-    windows = {stage.name: max(window, WAITING_WINDOW) for stage in loaded.recipe.stages if stage.can_wait_h}
     line = Line(
         recipe=loaded.recipe,
         templates=loaded.templates,
@@ -301,7 +309,8 @@ def _line(
         halt=halt,
         screen=screen,
         window=window,
-        windows=windows,
+        waits=waits,
+        windows=dict.fromkeys(waits, max(window, WAITING_WINDOW)),
         journal=halt.error is None,
         resumed=store.resumed,
     )
@@ -430,10 +439,18 @@ async def opened(
                         sum(each.admission.in_flight for each in teachers.values()),
                         sum(each.landed for each in teachers.values()),
                     ),
+                    wording=partial(_worded, translation(endpoint.known)),
                     patient=bool(waited_for),
                 )
                 teacher.batches = await stack.enter_async_context(batches(desk))
         yield teachers
+
+
+def _worded(translate: Translate | None, path: str, body: bytes) -> bytes:
+    """A request's body in its host's own words."""
+    if translate is None:
+        return body
+    return translate(Request(b"", "", "", body, 0, 0, 0, path=path)).body
 
 
 async def _orders(endpoint: Endpoint, base_url: str, stack: AsyncExitStack) -> Orders:

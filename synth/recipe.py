@@ -105,6 +105,10 @@ class Recipe(Value):
     budget: Caps = Caps()
     """What the run may use at most."""
 
+    def waits(self) -> dict[str, float]:
+        """How many seconds each stage can wait that can."""
+        return {stage.name: 3600 * stage.can_wait_h for stage in self.stages if stage.can_wait_h}
+
     def waited_for(self) -> set[str]:
         """The teachers that stages ask which can wait, and those that stand in for them."""
         asked = {name for stage in self.stages if stage.can_wait_h for name in stage.asks()}
@@ -343,7 +347,7 @@ def endpoint_of(text: str, option: str, like: Endpoint | None = None) -> Endpoin
 def _elsewhere(endpoint: Endpoint) -> dict[str, Any]:
     """What stays of an endpoint that moves: without what its first host called for, and no replica."""
     given = endpoint.model_dump(exclude_unset=True, exclude={"profile", "replicas"})
-    if endpoint.structured == endpoint.known.structured[0]:
+    if endpoint.structured == endpoint.known.ways(endpoint.model)[0]:
         given.pop("structured", None)
     return given
 

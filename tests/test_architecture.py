@@ -55,6 +55,8 @@ LAYERS = (
             "budget",
             "limits",
             "rate_headers",
+            "messages",
+            "outgoing",
             "replies",
             "store",
             "seeds",
