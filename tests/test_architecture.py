@@ -80,7 +80,7 @@ LAYERS = (
     {"line", "gate", "nearness"},
     {"turns", "outputs"},
     {"pipeline"},
-    {"probe", "parts", "plugin_texts", "scoring", "asking", "file_vectors", "parts_by_meaning"},
+    {"probe", "lint", "parts", "plugin_texts", "scoring", "asking", "file_vectors", "parts_by_meaning"},
     {"api", "console"},
     {"commands"},
     {"cli"},
