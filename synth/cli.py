@@ -57,6 +57,7 @@ def _overriding(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--accept-terms", multiple=True, metavar="NAME",
                      help="Go on under these terms of a teacher's, such as openai."),
         click.option("--rows", type=click.IntRange(min=1), help="Stop when so many rows are there."),
+        click.option("--online", is_flag=True, help="Wait for no batch: what has not come is asked at once."),
     ]  # fmt: skip
     for option in reversed(options):
         function = option(function)
@@ -71,12 +72,13 @@ def _load(
     allow_unknown_price: bool,
     rows: int | None,
     accept_terms: tuple[str, ...] = (),
+    online: bool = False,
     selection: Mapping[str, Any] | None = None,
 ) -> LoadedRecipe:
     from synth.recipe import Overrides, load
 
     budget = commands.cap_fields(caps, allow_unknown_price=allow_unknown_price)
-    overrides: Overrides = Overrides(teachers, seeds, budget, rows, accept_terms, selection)
+    overrides: Overrides = Overrides(teachers, seeds, budget, rows, accept_terms, selection, online)
     return load(recipe, overrides)
 
 
