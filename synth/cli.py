@@ -135,6 +135,19 @@ def preview(recipe: Path, count: int, out: Path | None, as_json: bool, **overrid
     return running.preview(_load(recipe, **overrides), Options(out, count, write=False), as_json=as_json)
 
 
+@command.command(short_help="Tell what a run will cost, from a few seeds.")
+@_overriding
+@click.option("--pilot", default=20, show_default=True, type=click.IntRange(min=5), help="Seeds to try.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder, in which the replies are kept for the run.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def estimate(recipe: Path, pilot: int, out: Path | None, as_json: bool, **overrides: Any) -> int:
+    """Tell what a run of RECIPE will cost, bring and take. Seeds spread over all are tried; their replies are kept."""
+    from synth.console import running
+    from synth.pipeline import Options
+
+    return running.estimate(_load(recipe, **overrides), Options(out, pilot=pilot, write=False), as_json=as_json)
+
+
 @command.command(short_help="Make the dataset of a recipe, or go on with it.")
 @_overriding
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; runs/NAME unless the recipe says otherwise.")

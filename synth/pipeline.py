@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+
+import orjson
 
 from synth import outputs, seeds, up_to_date
 from synth.account import Account
@@ -53,7 +57,7 @@ from synth.selection import select
 from synth.store import Store
 from synth.teacher import Teacher
 from synth.turns import in_turns
-from synth.types import Outcome, Rejection, Request, Sample
+from synth.types import Fields, Outcome, Rejection, Request, Sample, Seed
 from synth.up_to_date import Whole
 from synth.validators.repetition import looping
 
@@ -93,6 +97,24 @@ class Options:
     """Go on although what the store's answers were asked with has changed."""
     write: bool = True
     """Whether to write the dataset; a preview only looks at it."""
+    pilot: int | None = None
+    """Use so many seeds, spread over all; none is written then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pilot:
+    """What a few seeds, spread over all, brought."""
+
+    rows: Mapping[str, int]
+    """Of each of them its rows, by id."""
+    of: int
+    """How many seeds there are."""
+    twins: Mapping[str, int]
+    """How many samples of each stage were refused as twins of what another seed brought."""
+    requests: frozenset[bytes]
+    """The keys of all requests that they made."""
+    in_flight: Mapping[str, float]
+    """How many requests at once each teacher was found to bear that was asked anything new, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +130,8 @@ class Result:
     """A few rows, spread over the run."""
     rejections: list[Rejection]
     """A few of every reason."""
+    pilot: Pilot | None = None
+    """What a pilot's seeds brought; None for other runs."""
 
     @property
     def dataset(self) -> Path:
@@ -204,6 +228,9 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
         ):
             stages = {stage.name: StageCount(_most_draws(stage)) for stage in loaded.recipe.stages}
             progress = Progress(stages, teachers, budget, spool.unique, warning=fit_descriptors(teachers))
+            if options.pilot is not None:
+                for teacher in teachers.values():
+                    teacher.heard = set()
             if observe is not None:
                 observe(progress, halt)
             models = {
@@ -213,9 +240,11 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
             try:
                 waits = loaded.recipe.waits() if options.write else {}  # who looks at a few rows does so now
                 line = _line(loaded, store, outcomes, progress, halt, screen, waits)
-                whole = options.limit is None
+                whole = options.limit is None and options.pilot is None
                 _prepare_while_asking()
-                going = in_turns(line, lambda: screen.seeds(spool), whole=whole)
+                picked, twins = dict[str, int](), Counter[str]()
+                taken = spool if options.pilot is None else _spread(spool, options.pilot, picked)
+                going = in_turns(line, lambda: screen.seeds(taken), whole=whole)
                 await watched(going, progress.pulse, _patience_s(loaded))
                 if isinstance(halt.error, StoreStopped):
                     raise halt.error  # what room is left is for replies
@@ -223,6 +252,9 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                 kept = _would_lose(loaded, folder, outcomes, _state(halt, line)) if options.write else ""
                 with _target(folder, vanishing=bool(kept) or not options.write) as target:
                     written = outputs.write(loaded, target, outcomes, screen)
+                    if options.pilot is not None:
+                        picked |= Counter(str(row["seed_id"]) for row in _records(target / "rows.jsonl"))
+                        twins += _twins_across(target / "rejected.jsonl")
                     if not options.write:
                         written = replace(written, notice="")  # a preview deals nothing out
                     seconds = time.monotonic() - began
@@ -254,7 +286,39 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
         message = _too_few(manifest, wanted, offline=options.offline)
     unreturned = "" if isinstance(halt.error, AccountStopped) else budget.unreturned
     message = " ".join(said for said in (message, _waiting(progress), kept, unreturned) if said)
-    return Result(folder, manifest, exit_code, message, written.examples, written.rejections)
+    pilot = None if options.pilot is None else _piloted(picked, twins, spool.unique, teachers)
+    return Result(folder, manifest, exit_code, message, written.examples, written.rejections, pilot)
+
+
+def _piloted(picked: Mapping[str, int], twins: Mapping[str, int], of: int, teachers: Mapping[str, Teacher]) -> Pilot:
+    keys = frozenset(key for teacher in teachers.values() for key in teacher.heard or ())
+    found = {
+        name: sum(lane.concurrency.limit for lane in one.admission.lanes)
+        for name, one in teachers.items()
+        if one.landed
+    }
+    return Pilot(picked, of, twins, keys, found)
+
+
+def _twins_across(path: Path) -> Counter[str]:
+    """How many samples of each stage were refused as twins of what another seed brought."""
+    refused = ((one, str(one["twin_id"] or "")) for one in _records(path))
+    return Counter(str(one["stage"]) for one, twin in refused if twin and twin.partition("/")[0] != one["seed_id"])
+
+
+def _records(path: Path) -> Iterator[Fields]:
+    with path.open("rb") as lines:
+        yield from map(orjson.loads, lines)
+
+
+def _spread(spool: SeedSpool, count: int, picked: dict[str, int]) -> Iterator[Seed]:
+    """So many seeds, one from each of as many equal parts, and the same ones each time; notes them in `picked`."""
+    chance = random.Random(0)  # noqa: S311 (chooses, guards nothing): evenly would fall in step with a grid's axes
+    places = {int((part + chance.random()) * spool.unique / count) for part in range(count)}
+    for place, seed in enumerate(one for one in spool if isinstance(one, Seed)):
+        if place in places:
+            picked[seed.id] = 0
+            yield seed
 
 
 def _prepare_while_asking() -> None:

@@ -125,6 +125,8 @@ class Teacher:
         """The models the provider said it served."""
         self.tokens = 0
         """Tokens that the replies of this process used, in and out."""
+        self.heard: set[bytes] | None = None
+        """The keys of all that it is asked, where somebody wants to know."""
         self.batches: Batches | None = None
         """What brings the replies that can wait, where anything is to go that way."""
         self._backends = backends
@@ -204,6 +206,8 @@ class Teacher:
 
         Raises Rejected for this sample, Transient when patience ended, Fatal when no later request can work either.
         """
+        if self.heard is not None:
+            self.heard.add(request.key)
         while (flying := self._flying.get(request.key)) is not None:
             await flying.wait()
         completion, tariff = self._stored(request)
