@@ -1,4 +1,4 @@
-"""The commands that work on any dataset file: dedupe, validate, decontaminate, split, score."""
+"""The commands that work on any dataset file: dedupe, validate, decontaminate, split, score, lint."""
 
 from __future__ import annotations
 
@@ -293,4 +293,21 @@ def score(
     return 0
 
 
-ALL = (dedupe, validate, decontaminate, split, score)
+@click.command(short_help="Find what fails or spoils a training in rows of files.")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--tokenizer", metavar="FOLDER|NAME", help="The student's, to count tokens and try its chat template.")
+@click.option("--max-length", type=click.IntRange(min=1), help="The most tokens a row may have, as the trainer cuts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def lint(paths: tuple[Path, ...], tokenizer: str | None, max_length: int | None, as_json: bool) -> int:
+    """Find in PATHS, files of rows or folders of them, what would fail or spoil a training without a word."""
+    from synth import lint as linting
+    from synth.console.linting import linted
+    from synth.lint.tokens import Tokens
+
+    if max_length is not None and tokenizer is None:
+        raise click.UsageError("--max-length counts tokens; name the student's --tokenizer.")
+    tokens = None if tokenizer is None else Tokens(tokenizer)
+    return linted(linting.lint(paths, tokens, max_length), as_json=as_json)
+
+
+ALL = (dedupe, validate, decontaminate, split, score, lint)

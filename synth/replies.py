@@ -19,7 +19,7 @@ from synth import measures, messages, thoughts
 from synth.errors import Fatal, Rejected, TeacherError, Transient
 from synth.rate_headers import retry_after_s
 from synth.streams import ENDED, added_up, whole
-from synth.types import CHAT, CLASSIFY, COMPLETIONS, EMBEDDINGS, POOLING, SCORE, Completion, Outcome, Usage
+from synth.types import CHAT, CLASSIFY, COMPLETIONS, EMBEDDINGS, POOLING, SCORE, UNSERVED, Completion, Outcome, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ FATES: Mapping[str, Fate] = {
     "ambiguous": Fate(Transient, resends=2, paid=True),
     "malformed": Fate(Transient, resends=1, paid=True),
     "poison": Fate(Transient),
+    "unserved": Fate(Transient),
     "teacher_refused": Fate(Rejected),
     "truncated_empty": Fate(Rejected, paid=True),
     "repetition": Fate(Rejected, paid=True),
@@ -130,6 +131,8 @@ def read(outcome: Outcome, path: str | None = CHAT) -> Completion:
     Raises Transient, Rejected or Fatal by the tables above; each carries its class as `failure` or `reason`.
     """
     if outcome.error:
+        if outcome.error == UNSERVED:
+            raise _failure(UNSERVED, outcome, outcome.detail)
         raise _failure("ambiguous" if outcome.written else "unreachable", outcome, outcome.detail or outcome.error)
     try:
         document: Any = orjson.loads(outcome.body)

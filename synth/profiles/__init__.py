@@ -41,6 +41,7 @@ class Rule(Value):
         return re.fullmatch(self.names, model.rpartition("/")[2], re.IGNORECASE) is not None
 
 
+<<<<<<< HEAD
 class Tier(Value):
     """One of a host's ways of serving."""
 
@@ -48,6 +49,26 @@ class Tier(Value):
     """What of the standard price it costs, for where the price table does not say."""
     deadline_s: float | None = None
     """How long one of its replies may take, where that is longer than elsewhere."""
+=======
+class BatchTerms(Value):
+    """How a host is asked by batch: for less money, by whoever can wait."""
+
+    protocol: Literal["openai"]
+    """Whose way of uploading, ordering and collecting it is."""
+    paths: list[str]
+    """What can be asked for so."""
+    requests: int
+    """The most in one batch, all of one model."""
+    megabytes: int
+    """The most of one file."""
+    factor: float
+    """What it takes of the usual price, where the price list does not say."""
+    hours: float = 24
+    """When it gives a batch up."""
+    poll_s: float = 60
+    """How often at most it is asked how far a batch is, and how long a new one may be missing from its list."""
+    source: str = ""
+>>>>>>> main
 
 
 class Profile(Value):
@@ -85,6 +106,8 @@ class Profile(Value):
     service_tiers: dict[str, Tier] = {}
     """Its ways of serving, by the name that asks for them."""
     models: list[Rule] = []
+    batch: BatchTerms | None = None
+    """None where there are no batches, or nothing is known of them."""
 
     @property
     def chat_path(self) -> str:
@@ -129,6 +152,19 @@ class Profile(Value):
 
 UNKNOWN = Profile(title="an OpenAI-compatible server")
 """Nothing is known of it: what the OpenAI protocol has is taken to be there, and the run watches whether it is."""
+
+PRACTICE = Profile(
+    title="the practice teacher",
+    batch=BatchTerms(
+        protocol="openai",
+        paths=["/chat/completions", "/embeddings"],
+        requests=50_000,
+        megabytes=200,
+        factor=0.5,
+        poll_s=0.1,
+    ),
+)
+"""For rehearsals: a batch of it ends in the run that orders it."""
 
 
 @cache
