@@ -41,7 +41,6 @@ class Rule(Value):
         return re.fullmatch(self.names, model.rpartition("/")[2], re.IGNORECASE) is not None
 
 
-<<<<<<< HEAD
 class Tier(Value):
     """One of a host's ways of serving."""
 
@@ -49,7 +48,8 @@ class Tier(Value):
     """What of the standard price it costs, for where the price table does not say."""
     deadline_s: float | None = None
     """How long one of its replies may take, where that is longer than elsewhere."""
-=======
+
+
 class BatchTerms(Value):
     """How a host is asked by batch: for less money, by whoever can wait."""
 
@@ -68,7 +68,6 @@ class BatchTerms(Value):
     poll_s: float = 60
     """How often at most it is asked how far a batch is, and how long a new one may be missing from its list."""
     source: str = ""
->>>>>>> main
 
 
 class Profile(Value):
