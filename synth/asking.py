@@ -88,7 +88,7 @@ async def desk(folder: Path, endpoints: Mapping[str, Endpoint], caps: Caps, halt
             raise FolderError(f"{folder} holds a run of a recipe; choose another folder with --run.")
         await store.note("recipe", OWNER)
         store.watch(halt.throw)
-        await store.open_run()
+        await store.open_run([name for name, endpoint in endpoints.items() if endpoint.recover])
         async with (
             pipeline.budgeted(caps, store, halt) as budget,
             pipeline.opened(endpoints, Path(), store, budget, halt, Options()) as teachers,
