@@ -9,11 +9,12 @@ import platform
 import signal
 import sqlite3
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -28,13 +29,15 @@ from rich.table import Table
 from rich.text import Text
 
 from synth import account as accounts
-from synth import disk, pipeline, salvage
+from synth import bakeoff, disk, pipeline, salvage
 from synth import probe as probing
 from synth.api import run_loop
 from synth.backends.practice import PRACTICE_MODELS
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
+from synth.bakeoff import Comparison
 from synth.budget import Caps, standing, usd
+from synth.datasets.files import write_whole
 from synth.dedupe import SemanticSummary
 from synth.endpoint import Endpoint
 from synth.errors import Fatal, FolderError, Interrupted, RecipeError
@@ -47,7 +50,9 @@ from synth.prices import tariff
 from synth.profiles import named
 from synth.progress import Progress
 from synth.recipe import LoadedRecipe, endpoint_of
+from synth.report.compared import WORDS, amount, figures, interval, write_comparison
 from synth.report.figures import short
+from synth.report.words import ENGLISH
 from synth.store import connect, examine, read_ledger, read_spent, readable
 from synth.terms import sentence, terms_of
 from synth.text import visible
@@ -190,6 +195,64 @@ def preview(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
         _out.print(f"[yellow]refused[/] {rejection.id}  {rejection.reason}  [dim]{detail}[/]")
     _summary(result.manifest)
     return _ended(result)
+
+
+def compared(loaded: LoadedRecipe, stage: str, named: Sequence[str], options: Options, *, as_json: bool) -> int:
+    """Ask the same prompts of several teachers, and say how they differ.
+
+    Raises RecipeError when there are no two to compare, or no such stage.
+    """
+    _noted(loaded)
+    stage, names = bakeoff.contenders(loaded.recipe, stage, named)
+    folder = options.folder or Path(f"runs/{loaded.recipe.name}-compare")
+    sides: list[bakeoff.Side] = []
+    exit_code, practice = 0, False
+    for name in names:
+        asking = bakeoff.with_teacher(loaded, stage, name)
+        with tempfile.TemporaryDirectory() as vanishing:
+            result = _watched(asking, replace(options, folder=folder, write=False, into=Path(vanishing)), name)
+            if result.message:
+                _err.print(visible(f"{name}: {result.message}"), style="yellow", markup=False, soft_wrap=True)
+            told = bakeoff.side(asking.recipe, name, Path(vanishing), folder, result.manifest, result.message)
+        sides.append(told)
+        exit_code, practice = exit_code or result.exit_code, practice or result.manifest.practice
+        if result.exit_code == Interrupted.exit_code:
+            break
+    found = bakeoff.compared(loaded.recipe, stage, sides, practice=practice)
+    content = orjson.dumps(found.model_dump(mode="json"), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    write_whole(folder / "compare.json", content)
+    write_comparison(folder / "compare.html", found)
+    if as_json:
+        sys.stdout.buffer.write(content)
+    else:
+        _side_by_side(found)
+        _out.print(f"side by side  {folder / 'compare.html'}", soft_wrap=True, markup=False)
+    return exit_code
+
+
+def _side_by_side(found: Comparison) -> None:
+    """A bake-off as a table, a column for each teacher, and what may be said of the differences."""
+    table = _table("", *(one.name for one in found.contenders))
+    of = found.contenders
+    for label, values in figures(of, WORDS[False], ENGLISH):
+        table.add_row(label, *(Text(visible(value)) for value in values))
+    refused = ("\n".join(f"{reason} {count:,}" for reason, count in one.refused.items()) for one in of)
+    table.add_row(WORDS[False].refused, *(Text(visible(one)) for one in refused))
+    _out.print(f"\n[bold]{found.recipe}[/]  stage {found.stage}, {len(found.answers):,} prompts")
+    if found.practice:
+        _out.print(PRACTICE)
+    _out.print(table)
+    differences = _table(f"against {of[0].name}", "", "difference", "at 95 %", "prompts", "so", right=2)
+    for one in found.differences:
+        verdict = "within chance" if one.by_chance else "more than chance"
+        differences.add_row(
+            *(one.measure, one.teacher, amount(one, one.difference), interval(one), f"{one.prompts:,}", verdict)
+        )
+    _out.print(differences)
+    for one in of:
+        for judge in one.own_judges:
+            said = f"The judge {judge!r} asks {one.model}, as {one.name} does; models favour their own answers."
+            _out.print(visible(said), style="yellow", markup=False, soft_wrap=True)
 
 
 def status(folder: Path, *, as_json: bool) -> None:
@@ -521,9 +584,9 @@ def _ended(result: Result) -> int:
     return result.exit_code
 
 
-def _watched(loaded: LoadedRecipe, options: Options) -> Result:
+def _watched(loaded: LoadedRecipe, options: Options, name: str = "") -> Result:
     """Run with progress on stderr, heeding signals. What came is kept in every case."""
-    name = loaded.recipe.name
+    name = name or loaded.recipe.name
 
     async def watched() -> Result:
         loop = asyncio.get_running_loop()
