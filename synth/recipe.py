@@ -325,7 +325,7 @@ def endpoint_of(text: str, option: str, like: Endpoint | None = None) -> Endpoin
 def _elsewhere(endpoint: Endpoint) -> dict[str, Any]:
     """What stays of an endpoint that moves: without what its first host called for, and no replica."""
     given = endpoint.model_dump(exclude_unset=True, exclude={"profile", "replicas"})
-    if endpoint.structured == endpoint.known.structured[0]:
+    if endpoint.structured == endpoint.known.ways(endpoint.model)[0]:
         given.pop("structured", None)
     return given
 

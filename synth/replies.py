@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 import orjson
 
-from synth import measures
+from synth import measures, messages
 from synth.errors import Fatal, Rejected, TeacherError, Transient
 from synth.rate_headers import retry_after_s
 from synth.streams import ENDED, added_up, whole
@@ -58,10 +58,12 @@ RATE = re.compile(r"rate_limit_exceeded|retryDelay|retry (in|after)\b|per (minut
 """What some hosts say of a passing limit in one breath with the plan and its billing."""
 FILTERED = re.compile(r"content_filter|content_policy|moderation|invalid_prompt|bio_policy|policy_violation", re.I)
 BUSY = re.compile(r"overloaded|UNAVAILABLE|capacity|temporarily|loading model", re.IGNORECASE)
+SPENT = re.compile(r"credit balance is too low|specified (workspace )?API usage limits", re.IGNORECASE)
+"""How Anthropic says, as of a request that is no good, that the money or the limit on it is at its end."""
 IN_FLIGHT = re.compile(r"in_flight_budget", re.IGNORECASE)
 MODEL = re.compile(
     r"model_not_found|NotFoundError.{0,200}model|(invalid|unknown|no such)[_ ]model|not a valid model|"
-    r"\bmodels?\b\S{0,120}( +\S{1,120})? +((is|was) )?(does not exist|not found|not exist)",
+    r"^HTTP 404: model: |\bmodels?\b\S{0,120}( +\S{1,120})? +((is|was) )?(does not exist|not found|not exist)",
     re.IGNORECASE | re.DOTALL,
 )
 KEY = re.compile(
@@ -101,7 +103,7 @@ def classify(status: int, text: str) -> str:
         return "teacher_refused"
     if status in (401, 402, 403, 404, 405, 429, 501, 505) or (300 <= status < 400):
         return "fatal"
-    if status in (400, 422) and any(pattern.search(text[:SAID]) for pattern in (MODEL, KEY, LOGPROBS, SCHEME)):
+    if status in (400, 422) and any(pattern.search(text[:SAID]) for pattern in (MODEL, KEY, LOGPROBS, SCHEME, SPENT)):
         return "fatal"
     if status == 498:
         return "rate"
@@ -223,7 +225,8 @@ def _code(error: Any) -> str:
     if not isinstance(error, dict):
         return ""
     known = cast("dict[str, Any]", error)
-    return " ".join(str(known.get(name) or "") for name in ("code", "type", "status", "param"))
+    inside = _object(known.get("details")).get("error_code") or ""  # Anthropic's word for which limit it is
+    return " ".join([*(str(known.get(name) or "") for name in ("code", "type", "status", "param")), str(inside)])
 
 
 def _inner_status(error: Any) -> int:
@@ -236,6 +239,8 @@ def _inner_status(error: Any) -> int:
 
 
 def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
+    if "choices" not in document and messages.is_reply(document):
+        document = messages.as_chat(document)
     choices = document.get("choices")
     choice = cast("list[Any]", choices)[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):
@@ -336,6 +341,7 @@ def _usage(document: dict[str, Any]) -> Usage:
     inside = _object(inside) if inside else {}
     thought = counts.get("completion_tokens_details" if own else "output_tokens_details")
     thought = _object(thought) if thought else {}
+    thinking = _count(thought.get("reasoning_tokens")) or _count(thought.get("thinking_tokens")) or 0
     written = _count(inside.get("cache_write_tokens")) or _count(counts.get("cache_creation_input_tokens")) or 0
     cached = _count(inside.get("cached_tokens")) or _count(counts.get("prompt_cache_hit_tokens")) or 0
     cached = cached or _count(counts.get("cache_read_input_tokens")) or 0
@@ -352,7 +358,7 @@ def _usage(document: dict[str, Any]) -> Usage:
         prompt_tokens=prompt,
         completion_tokens=completion,
         cached_tokens=cached,
-        reasoning_tokens=min(_count(thought.get("reasoning_tokens")) or 0, completion or 0),
+        reasoning_tokens=min(thinking, completion or 0),
         cache_write_tokens=min(written, (prompt or 0) - cached),
         cost_microusd=_cost_microusd(counts) if "cost" in counts else None,
         service_tier=str(counts.get("service_tier") or document.get("service_tier") or ""),

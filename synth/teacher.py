@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import re
 import time
 import zlib
 from collections import Counter
@@ -46,6 +47,8 @@ POISON_SUCCESSES = 50
 POISON_CHANCE = 0.01
 """A request that failed so often in one way while so many others succeeded is at fault itself, unless as many such
 requests, or more, are to be expected by chance, as with an endpoint that fails now and then whatever it is asked."""
+SPEECH = re.compile(rb'"choices"|"stop_reason"')
+"""What stands in every reply of a model, also in one that is of no use."""
 SPOKEN = ("ok", "teacher_refused", "truncated_empty", "repetition")
 FRUITLESS_SENDS = 8
 PROVING_S = 60.0
@@ -132,7 +135,6 @@ class Teacher:
         )
         self._price = price.model_dump_json()
         self._tariff = recorded(self._price, endpoint.service_tier)
-        self._renamed = endpoint.known.renamed
         self._jitter = jitter or random.Random()  # noqa: S311 (spreads retries, guards nothing)
         self._flying: dict[bytes, asyncio.Event] = {}
         self._parked: dict[bytes, tuple[str, str]] = {}
@@ -176,8 +178,6 @@ class Teacher:
         body.update(sampling.extra)
         sent = bytes(memoryview(orjson.dumps(body)))  # the copy is as long as it looks, orjson's own 4 KB at least
         key = hashlib.sha256(b"\0".join([self.name.encode(), str(draw).encode(), self._salt.encode(), sent])).digest()
-        if self._renamed:  # after the key was made: a moved server buys nothing twice
-            sent = orjson.dumps({self._renamed.get(name, name): value for name, value in body.items()})
         # a token is at least one byte, so the length of the body is a worst case that needs no tokeniser
         prefix = 0 if len(self._backends) == 1 else zlib.crc32(wire[0]["content"].encode("utf-8", "surrogatepass"))
         return Request(key, self.name, endpoint.model, sent, draw, len(sent) + FRAMING_TOKENS, max_tokens, prefix)
@@ -393,7 +393,7 @@ class Teacher:
             again = failure != "unreachable" and bool(tries.failures)
             place.lane.failed(place.sent_at, result.retry_after_s, again=again)
         self._answered = self._answered or outcome.status > 0
-        self._spoken = self._spoken or failure in SPOKEN or (tries.path == CHAT and b'"choices"' in outcome.body)
+        self._spoken = self._spoken or failure in SPOKEN or (tries.path == CHAT and bool(SPEECH.search(outcome.body)))
 
     async def _judged(
         self, failure: str, error: Transient | Rejected | Fatal, outcome: Outcome, place: Place, tries: Tries

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-CHAT, EMBEDDINGS, COMPLETIONS = "/chat/completions", "/embeddings", "/completions"
+CHAT, MESSAGES = "/chat/completions", "/messages"
+EMBEDDINGS, COMPLETIONS = "/embeddings", "/completions"
 POOLING, CLASSIFY, SCORE = "/pooling", "/classify", "/score"
 """Where requests go below an endpoint's base URL, by what they ask for."""
 
@@ -189,7 +190,7 @@ class Request(NamedTuple):
     teacher: str
     model: str
     body: bytes
-    """The JSON that is sent."""
+    """The JSON that is sent, as OpenAI's protocol has it; some hosts are sent the same in their own words."""
     draw: int
     prompt_tokens: int
     """Estimated."""

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import Field, JsonValue
 
-from synth.types import Value
+from synth.types import CHAT, MESSAGES, Value
 
 Structured = Literal["json_schema", "json_object", "prompt"]
 """How an object can be asked for: by a schema that the server enforces, in JSON mode, or by words in the prompt."""
@@ -33,6 +33,12 @@ class Rule(Value):
     """Fields of the request by which it does not hold."""
     refused: list[str] = []
     ignored: list[str] = []
+    structured: list[Structured] = []
+    """The ways in which an object can be asked of them, where they are others than the host's."""
+
+    def holds(self, model: str) -> bool:
+        """Whether a model is one of those."""
+        return re.fullmatch(self.names, model.rpartition("/")[2], re.IGNORECASE) is not None
 
 
 class Profile(Value):
@@ -48,6 +54,10 @@ class Profile(Value):
     """The environment variable in which its users keep their key."""
     key_header: str = "authorization"
     """The header that carries the key: `authorization` as a bearer's token, any other as it is."""
+    headers: dict[str, str] = {}
+    """What else every request to it carries."""
+    protocol: Literal["chat", "messages"] = "chat"
+    """OpenAI's chat completions, or Anthropic's messages."""
     base_path: str = ""
     """How its base URLs end; empty when they end in more than one way."""
     renamed: dict[str, str] = {}
@@ -63,11 +73,22 @@ class Profile(Value):
     """How long one of its replies may take, where that is longer than elsewhere."""
     models: list[Rule] = []
 
-    def with_key(self, key: str) -> dict[str, str]:
-        """The header of a request that carries the key."""
+    @property
+    def chat_path(self) -> str:
+        """Where chats are asked for, below the base URL."""
+        return MESSAGES if self.protocol == "messages" else CHAT
+
+    def with_key(self, key: str | None) -> dict[str, str]:
+        """What the header of a request to it has to have, with the key when there is one."""
+        if key is None:
+            return self.headers
         if self.key_header == "authorization":
-            return {"Authorization": f"Bearer {key}"}
-        return {self.key_header: key}
+            return {**self.headers, "Authorization": f"Bearer {key}"}
+        return {**self.headers, self.key_header: key}
+
+    def ways(self, model: str) -> list[Structured]:
+        """The ways in which an object can be asked of a model, the best first."""
+        return next((rule.structured for rule in self.models if rule.structured and rule.holds(model)), self.structured)
 
     def objections(self, model: str, body: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:
         """The fields of a request to a model that have no effect or a bad one, each with the reason."""
@@ -77,8 +98,7 @@ class Profile(Value):
             yield "temperature", f"{self.title} takes at most {most:g}"
         rules = [Rule(names=".*", refused=self.refused, ignored=self.ignored), *self.models]
         for rule in rules:
-            held = not any(body.get(name) == value for name, value in rule.unless.items())
-            if not held or not re.fullmatch(rule.names, model.rpartition("/")[2], re.IGNORECASE):
+            if any(body.get(name) == value for name, value in rule.unless.items()) or not rule.holds(model):
                 continue
             unless = "".join(f", unless {name} is {_plain(value)}" for name, value in rule.unless.items())
             for does, names in (("refuses it", rule.refused), ("passes it over in silence", rule.ignored)):
