@@ -57,6 +57,7 @@ def _overriding(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--accept-terms", multiple=True, metavar="NAME",
                      help="Go on under these terms of a teacher's, such as openai."),
         click.option("--rows", type=click.IntRange(min=1), help="Stop when so many rows are there."),
+        click.option("--online", is_flag=True, help="Wait for no batch: what has not come is asked at once."),
     ]  # fmt: skip
     for option in reversed(options):
         function = option(function)
@@ -71,12 +72,13 @@ def _load(
     allow_unknown_price: bool,
     rows: int | None,
     accept_terms: tuple[str, ...] = (),
+    online: bool = False,
     selection: Mapping[str, Any] | None = None,
 ) -> LoadedRecipe:
     from synth.recipe import Overrides, load
 
     budget = commands.cap_fields(caps, allow_unknown_price=allow_unknown_price)
-    overrides: Overrides = Overrides(teachers, seeds, budget, rows, accept_terms, selection)
+    overrides: Overrides = Overrides(teachers, seeds, budget, rows, accept_terms, selection, online)
     return load(recipe, overrides)
 
 
@@ -272,6 +274,19 @@ def show(folder: Path, ids: tuple[str, ...], rejected: bool, reason: str, count:
     from synth.console import rows
 
     rows.show(folder, ids, rejected=rejected or bool(reason), reason=reason, count=count, as_json=as_json)
+    return 0
+
+
+@command.command(short_help="Show the whole way of a row back to raw replies.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("row")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every reply's body as it came.")
+def trace(folder: Path, row: str, as_json: bool) -> int:
+    """Show how ROW, an id in rows.jsonl or rejected.jsonl of a run's FOLDER, was made: prompts, replies, cost, fate."""
+    from synth import trace as tracing
+    from synth.console.tracing import traced
+
+    traced(tracing.trace(folder, row), as_json=as_json)
     return 0
 
 

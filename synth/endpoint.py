@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
+from synth import profiles
 from synth.errors import Fatal
 from synth.price_table import listed
 from synth.prices import FREE, Price
@@ -202,7 +203,9 @@ class Endpoint(Value):
         """What is known of the host."""
         if self.profile:
             return named()[self.profile]
-        return UNKNOWN if self.base_url.startswith((PRACTICE, REPLAY)) else profile_of(self.base_url)
+        if self.is_practice:
+            return profiles.PRACTICE
+        return UNKNOWN if self.base_url.startswith(REPLAY) else profile_of(self.base_url)
 
     def filled(self) -> Endpoint:
         """The endpoint with what its host asks for where nothing is given."""

@@ -36,7 +36,7 @@ def beyond_form(recipe: Recipe, folder: Path, templates: Templates, *, makes: bo
 
     `makes` says whether a dataset is to be made of it.
     """
-    found = [*_names(recipe), *_wasted_draws(recipe), *_unheeded(recipe), *_hosts(recipe)]
+    found = [*_names(recipe), *_wasted_draws(recipe), *_unheeded(recipe), *_hosts(recipe), *_waits(recipe)]
     if makes:
         found += [*_terms(recipe), *_prices(recipe)]
     return found + _templates(recipe, folder, templates)
@@ -207,6 +207,17 @@ def _host(way: tuple[str | int, ...], place: tuple[str | int, ...], member: Endp
     if known.base_path and not member.profile and parts.path != known.base_path:
         message = f"{known.title} answers at {parts.scheme}://{parts.netloc}{known.base_path}; write that"
         yield (*way, *place, "base_url"), Problem(message)
+
+
+def _waits(recipe: Recipe) -> Iterator[At]:
+    """Stages that can wait, and whose hosts take no batches."""
+    for index, stage in enumerate(recipe.stages):
+        asked = [recipe.teachers[name] for name in stage.asks() if name in recipe.teachers]
+        if not stage.can_wait_h or any(endpoint.known.batch is not None for endpoint in asked):
+            continue
+        hosts = ", ".join(dict.fromkeys(endpoint.known.title for endpoint in asked))
+        message = f"no batches are known at {hosts}, so waiting makes nothing cheaper; leave can_wait_h out"
+        yield ("stages", index, "can_wait_h"), Problem(message)
 
 
 def _terms(recipe: Recipe) -> list[At]:

@@ -15,11 +15,11 @@ from typing import Any, Literal, NamedTuple, cast
 
 import orjson
 
-from synth import measures, messages
+from synth import measures, messages, thoughts
 from synth.errors import Fatal, Rejected, TeacherError, Transient
 from synth.rate_headers import retry_after_s
 from synth.streams import ENDED, added_up, whole
-from synth.types import CHAT, CLASSIFY, COMPLETIONS, EMBEDDINGS, POOLING, SCORE, Completion, Outcome, Usage
+from synth.types import CHAT, CLASSIFY, COMPLETIONS, EMBEDDINGS, POOLING, SCORE, UNSERVED, Completion, Outcome, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ FATES: Mapping[str, Fate] = {
     "ambiguous": Fate(Transient, resends=2, paid=True),
     "malformed": Fate(Transient, resends=1, paid=True),
     "poison": Fate(Transient),
+    "unserved": Fate(Transient),
     "teacher_refused": Fate(Rejected),
     "truncated_empty": Fate(Rejected, paid=True),
     "repetition": Fate(Rejected, paid=True),
@@ -82,7 +83,6 @@ EVENT = re.compile(rb"data:|event:|id:|:")
 """How an event stream begins; some proxies send one that was not asked for."""
 SAID = 300
 """How far into an error its cause is looked for: what follows may quote the prompt."""
-THINK, THOUGHT = "<think>", "</think>"
 MOST_TOKENS = 10_000_000
 """More tokens than any model reads or writes in one request; a larger count is a mistake."""
 MOST_USD = 10_000
@@ -120,6 +120,8 @@ def read(outcome: Outcome, path: str | None = CHAT) -> Completion:
     Raises Transient, Rejected or Fatal by the tables above; each carries its class as `failure` or `reason`.
     """
     if outcome.error:
+        if outcome.error == UNSERVED:
+            raise _failure(UNSERVED, outcome, outcome.detail)
         raise _failure("ambiguous" if outcome.written else "unreachable", outcome, outcome.detail or outcome.error)
     try:
         document: Any = orjson.loads(outcome.body)
@@ -254,20 +256,17 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
     refusal = said.get("refusal")
     if isinstance(refusal, str) and refusal:
         raise _failure("teacher_refused", outcome, refusal)
-    content = said.get("content")
-    text = content if isinstance(content, str) else _text(content)
+    text, reasoning = said.get("content"), ""
+    if not isinstance(text, str) or any(map(said.get, thoughts.FIELDS)):
+        text, reasoning = thoughts.apart(said)
     if document.get(ENDED):
         raise _failure("repetition", outcome, f"ended while it streamed, in a loop of {str(document[ENDED])[:80]!r}")
     if finish.lower() in CUT_REASONS or parts.get("error"):
         raise _failure("malformed", outcome, f"finish_reason {finish}: {str(parts.get('error') or text)[:200]}")
     if finish.lower() in REFUSING_REASONS:
         raise _failure("teacher_refused", outcome, f"finish_reason {finish}: {text[:200]}")
-    told = said.get("reasoning") or said.get("reasoning_content")
-    reasoning = told if isinstance(told, str) else _text(told) if told else ""
-    if not reasoning and text.lstrip().startswith(THINK):
-        # what a server without a reasoning parser leaves in the content; unclosed, all of it is reasoning
-        reasoning, _, text = text.lstrip().removeprefix(THINK).partition(THOUGHT)
-        reasoning, text = reasoning.strip(), text.lstrip()
+    if not reasoning and thoughts.MARKED.search(text):  # what a server without a reasoning parser leaves in the text
+        text, reasoning = thoughts.unmixed(text)
     if not text.strip():
         if finish in ("length", "max_tokens"):
             raise _failure("truncated_empty", outcome, "all of max_tokens was used before the answer began")
@@ -315,14 +314,6 @@ def _measured(
 
 def _found(document: dict[str, Any], found: Any) -> Completion:
     return Completion("", "stop", _usage(document), str(document.get("model") or ""), found=found)
-
-
-def _text(content: Any) -> str:
-    """The text of a content field, which some servers send as a list of parts."""
-    if not isinstance(content, list):
-        return ""
-    parts = [cast("dict[str, Any]", part) for part in cast("list[Any]", content) if isinstance(part, dict)]
-    return "".join(str(part.get("text") or "") for part in parts if part.get("type", "text") == "text")
 
 
 def _usage(document: dict[str, Any]) -> Usage:

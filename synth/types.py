@@ -14,6 +14,9 @@ EMBEDDINGS, COMPLETIONS = "/embeddings", "/completions"
 POOLING, CLASSIFY, SCORE = "/pooling", "/classify", "/score"
 """Where requests go below an endpoint's base URL, by what they ask for."""
 
+UNSERVED = "unserved"
+"""The error of a request in a batch that ended before its turn had come: nothing was paid for it."""
+
 TemplateFile = Annotated[str, "template"]
 """The name of a Jinja template beside the recipe, in `../shared`, or of synth's own."""
 

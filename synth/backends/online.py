@@ -54,7 +54,7 @@ class Translated:
         return await self.backend.send(self.translate(request))
 
 
-def _written(key: str) -> str:
+def written(key: str) -> str:
     """A pattern of all the ways JSON may write a key, inside of other JSON too: `/`, `\\/`, `\\u002f`, `\\\\/`."""
     return "".join(one if one.isalnum() else rf"(?:\\*{re.escape(one)}|\\+u00(?i:{ord(one):02x}))" for one in key)
 
@@ -84,7 +84,7 @@ async def online(endpoint: Endpoint, base_url: str, is_loop: Loop | None = None)
     try:
         backend = wire
         if key is not None:
-            backend = Discreet(wire, re.compile(_written(key).encode()), re.compile(_written(key)))
+            backend = Discreet(wire, re.compile(written(key).encode()), re.compile(written(key)))
         translate = translation(endpoint.known)
         yield backend if translate is None else Translated(backend, translate)
     finally:

@@ -43,8 +43,19 @@ def checked(loaded: LoadedRecipe, count: int, refused: Counter[str], *, as_json:
         most = stage.draws if isinstance(stage.draws, int) else stage.draws.most
         draws = "" if most == 1 else f" x {most} draws" if most == stage.draws else f" x at most {most} draws"
         OUT.print(f"    stage {stage.name}: {stage.generator.kind}{draws}; checks {checks}; scores {scores}")
+        for name in stage.asks() if stage.can_wait_h else ():
+            OUT.print(f"        {_waited_for(name, recipe.teachers[name], stage.can_wait_h)}", markup=False)
     if recipe.license is None:
         OUT.print("    no licence is given, so the result cannot be published")
+
+
+def _waited_for(name: str, endpoint: Endpoint, hours: float) -> str:
+    """How a teacher is asked by a stage that can wait."""
+    terms, price = endpoint.known.batch, endpoint.known_price()
+    if terms is None:
+        return f"{name} is asked online: no batches are known there"
+    factor = terms.factor if price is None else price.service_tiers.get("batch", terms.factor)
+    return f"{name} is asked by batch, for {factor:.0%} of the price; what has not come {hours:g} h later, online"
 
 
 def _priced(endpoint: Endpoint) -> str:

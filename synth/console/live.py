@@ -115,6 +115,7 @@ def _standing(progress: Progress) -> list[str]:
     spent = Spend(budget.spent_microusd, budget.spent_tokens, budget.spent_requests)
     said = standing(budget.caps, spent, Spend(budget.reserved_microusd), overshoot_microusd=budget.overshoot_microusd)
     said += [f"{budget.waiting:,} {WAITING}"] if budget.waiting else []
+    said += [f"{batched:,} wait for a batch"] if (batched := progress.batched()) else []
     return said + [f"{name} is asked again in {clock_time(pause_s)}" for name, pause_s in progress.held().items()]
 
 

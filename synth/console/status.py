@@ -105,6 +105,8 @@ def summary(manifest: Manifest) -> None:
             f"for {clock_time(manifest.limited_by_reservation_s)} the budget's reservations held requests back, "
             "not the provider"
         )
+    if manifest.batched:
+        OUT.print(f"{manifest.batched:,} requests went by batch, for {usd(manifest.batched_microusd)}")
     if manifest.saved is not None and manifest.saved.prompts:
         saved = manifest.saved
         OUT.print(

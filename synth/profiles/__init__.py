@@ -41,6 +41,26 @@ class Rule(Value):
         return re.fullmatch(self.names, model.rpartition("/")[2], re.IGNORECASE) is not None
 
 
+class BatchTerms(Value):
+    """How a host is asked by batch: for less money, by whoever can wait."""
+
+    protocol: Literal["openai"]
+    """Whose way of uploading, ordering and collecting it is."""
+    paths: list[str]
+    """What can be asked for so."""
+    requests: int
+    """The most in one batch, all of one model."""
+    megabytes: int
+    """The most of one file."""
+    factor: float
+    """What it takes of the usual price, where the price list does not say."""
+    hours: float = 24
+    """When it gives a batch up."""
+    poll_s: float = 60
+    """How often at most it is asked how far a batch is, and how long a new one may be missing from its list."""
+    source: str = ""
+
+
 class Profile(Value):
     """What a host's documentation says that it takes."""
 
@@ -72,6 +92,8 @@ class Profile(Value):
     deadline_s: float | None = None
     """How long one of its replies may take, where that is longer than elsewhere."""
     models: list[Rule] = []
+    batch: BatchTerms | None = None
+    """None where there are no batches, or nothing is known of them."""
 
     @property
     def chat_path(self) -> str:
@@ -109,6 +131,19 @@ class Profile(Value):
 
 UNKNOWN = Profile(title="an OpenAI-compatible server")
 """Nothing is known of it: what the OpenAI protocol has is taken to be there, and the run watches whether it is."""
+
+PRACTICE = Profile(
+    title="the practice teacher",
+    batch=BatchTerms(
+        protocol="openai",
+        paths=["/chat/completions", "/embeddings"],
+        requests=50_000,
+        megabytes=200,
+        factor=0.5,
+        poll_s=0.1,
+    ),
+)
+"""For rehearsals: a batch of it ends in the run that orders it."""
 
 
 @cache
