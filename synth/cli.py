@@ -135,7 +135,7 @@ def preview(recipe: Path, count: int, out: Path | None, as_json: bool, **overrid
     return running.preview(_load(recipe, **overrides), Options(out, count, write=False), as_json=as_json)
 
 
-@command.command(short_help="Ask the same prompts of several teachers, and say how they differ.")
+@command.command(short_help="Ask several teachers the same, side by side.")
 @_overriding
 @click.option("--teachers", "named", default="", metavar="NAME,NAME", help="Of the recipe's teachers; all if none.")
 @click.option("--stage", default="", metavar="NAME", help="The stage that they take turns in; the last if none.")
