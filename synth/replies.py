@@ -77,10 +77,11 @@ MODEL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 KEY = re.compile(
-    r"API_KEY_INVALID|\b(invalid|incorrect|missing|expired|no)[_ ]api[_ -]?key|"
+    r"API_KEY_INVALID|No connected db|\b(invalid|incorrect|missing|expired|no)[_ ]api[_ -]?key|"
     r"\bapi[_ -]?key (is |was |has )?(not valid|invalid|incorrect|missing|expired|required|not found|not provided)",
     re.IGNORECASE,
 )
+"""How a key is refused; the database is where LiteLLM would look for one that it does not know."""
 LOGPROBS = re.compile(
     r"\blogprobs\b.{0,80}\bnot (supported|available|allowed|permitted)|"
     r"(unsupported|unknown|unrecognized|not (support|allow|permit)\w*).{0,80}\blogprobs\b",
