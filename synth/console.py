@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -537,7 +537,7 @@ def _watched(loaded: LoadedRecipe, options: Options) -> Result:
                 watching.append(loop.create_task(_watch(name, progress)))
 
             try:
-                return await pipeline.run(loaded, options, observe)
+                return await pipeline.run(loaded, replace(options, say=said), observe)
             finally:
                 for one in watching:
                     one.cancel()
@@ -547,6 +547,11 @@ def _watched(loaded: LoadedRecipe, options: Options) -> Result:
         return run_loop(watched())
     except asyncio.CancelledError:
         raise Interrupted("Stopped by Ctrl-C; what had come is kept. Run again to go on.") from None
+
+
+def said(text: str) -> None:
+    """Say on standard error what a run waits for."""
+    _err.print(visible(text), markup=False, soft_wrap=True)
 
 
 def heeding(work: Callable[[Halt], Coroutine[Any, Any, T]]) -> T:

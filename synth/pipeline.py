@@ -85,6 +85,8 @@ class Options:
     """Go on although what the store's answers were asked with has changed."""
     write: bool = True
     """Whether to write the dataset; a preview only looks at it."""
+    say: Callable[[str], None] = lambda _: None
+    """Told what the run waits for before its first request, and when vLLM of its own is started again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,7 +383,11 @@ async def opened(
             stack.callback(run.close)
         teachers: dict[str, Teacher] = {}
         for name, endpoint in endpoints.items():
-            backends = [await _backend(member, folder, stack, offline=options.offline) for member in endpoint.members()]
+            # one after the other: each vLLM takes what the ones before have left of a GPU
+            backends = [
+                await _backend(member, folder, store.folder / f"vllm-{name}{place or ''}.log", stack, halt, options)
+                for place, member in enumerate(endpoint.members())
+            ]
             teachers[name] = Teacher(
                 name,
                 endpoint,
@@ -414,8 +420,10 @@ def fit_descriptors(teachers: Mapping[str, Teacher]) -> str:
     return warning
 
 
-async def _backend(endpoint: Endpoint, folder: Path, stack: AsyncExitStack, *, offline: bool) -> Backend:
-    if offline:
+async def _backend(
+    endpoint: Endpoint, folder: Path, log: Path, stack: AsyncExitStack, halt: Halt, options: Options
+) -> Backend:
+    if options.offline:
         return Nobody()
     if endpoint.base_url.startswith(REPLAY):
         return replay(endpoint.base_url, folder)
@@ -423,6 +431,10 @@ async def _backend(endpoint: Endpoint, folder: Path, stack: AsyncExitStack, *, o
         from synth.backends.local import LocalModel
 
         return await asyncio.to_thread(LocalModel, folder / endpoint.base_url.removeprefix(LOCAL))
+    if endpoint.is_own:
+        from synth.backends.own_vllm import own_vllm
+
+        return await stack.enter_async_context(own_vllm(endpoint, folder, log, halt, options.say, looping))
     base_url = endpoint.base_url
     if endpoint.is_practice:
         from synth.backends.practice.server import practice_server  # brings a whole web server
