@@ -36,7 +36,7 @@ async def own_vllm(
     model, vllm = model_at(named or endpoint.model, folder), command_of(endpoint.model)
     options = ["--served-model-name", endpoint.model, "--enable-prompt-tokens-details", *map(str, endpoint.vllm_args)]
     if f"{scheme}:" != SERVE:
-        way = Piped(vllm, [model, *options], endpoint.limits.deadline_s)
+        way = Piped(vllm, [model, *options])
         async with Life(way, endpoint, log, halt, say).lived() as life:
             yield life
         return

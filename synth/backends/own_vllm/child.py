@@ -172,3 +172,4 @@ if __name__ == "__main__":  # vLLM's own processes import this file anew
     asked = Questions(requests)
     asked.start()
     asyncio.run(main(asked, Answers(replies)))
+    os.killpg(os.getpgrp(), signal.SIGKILL)  # nobody is left to answer, and whatever it started goes with it

@@ -23,6 +23,7 @@ SAY_EVERY_S = 15.0
 SILENT_S = 1800.0
 """A process that has printed nothing for so long is not loading any more: a download shows its progress."""
 STOP_S = 30.0
+DYING_S = 8.0
 LAST_LINES = 15
 LAST_CHARS = 4000
 
@@ -67,7 +68,7 @@ class Life:
     def __init__(self, way: Way, endpoint: Endpoint, log: Path, halt: Halt, say: Callable[[str], None]) -> None:
         self._way = way
         self._model = endpoint.model
-        self._wait_s = endpoint.limits.deadline_s / 2
+        self._deadline_s = endpoint.limits.deadline_s
         self._log = log
         self._halt = halt
         self._say = say
@@ -92,14 +93,29 @@ class Life:
             await self._stop()
 
     async def send(self, request: Request) -> Outcome:
-        """Obtain a reply, once there is a process that can give one."""
+        """Obtain a reply once there is a process that can give one; what fell with a process is asked of the next."""
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                outcome = await self._sent(request)
+                if (outcome.error or outcome.status >= 500) and await self._is_dying():
+                    outcome = await self._sent(request)
+                return outcome
+        except TimeoutError:
+            return Outcome(0, error="timeout", detail="no complete reply within the deadline", written=self._is_up)
+
+    async def _sent(self, request: Request) -> Outcome:
         if not self._is_up:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._wait_s):
-                    await self._turned.wait()
-            if not self._is_up:
-                return Outcome(0, error="connect", detail=f"vLLM does not serve {self._model} now", written=False)
+            await self._turned.wait()
+        if not self._is_up:
+            return Outcome(0, error="connect", detail=f"vLLM does not serve {self._model} any more", written=False)
         return await self._way.send(request)
+
+    async def _is_dying(self) -> bool:
+        """Whether the process ends now: a server notices that its engine is dead some seconds after its requests do."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DYING_S):
+                await self._ended()
+        return not self._is_up
 
     async def _kept(self) -> None:
         """Start it again once when it has died, and stop the run when that does not help."""
@@ -191,10 +207,16 @@ class _Process(asyncio.SubprocessProtocol):
         self._way.heard(data)
 
     def process_exited(self) -> None:
-        """Called by the loop."""
+        """Called by the loop; what it had still said comes after this."""
         assert self._transport is not None
         self._code = self._transport.get_returncode() or 0
         self.kill()
+        self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Called by the loop: it has ended, and nothing more comes."""
+        assert self._transport is not None
+        self._transport.close()
         self.gone.set()
         self._died(self.ended())
 
