@@ -50,6 +50,9 @@ def _overriding(function: Callable[..., Any]) -> Callable[..., Any]:
         click.argument("recipe", type=click.Path(path_type=Path)),
         click.option("--teacher", "teachers", multiple=True, metavar="NAME=URL,MODEL[,KEY_VARIABLE]",
                      help="Ask this endpoint as the named teacher."),
+        click.option("--serve", default="", metavar="[NAME=]MODEL",
+                     help="Have vLLM serve this model (a folder, or a name on the Hub) for the run; options of "
+                          "`vllm serve` may follow: 'MODEL --max-model-len 8192'."),
         click.option("--seeds", default="", metavar="PATH", help="Read the seeds from this file."),
         click.option("--budget", "caps", multiple=True, metavar="USD|NAME=VALUE",
                      help="Never use more: 20 (dollars), tokens=1e6, requests=500, hours=8, account=FILE."),
@@ -67,6 +70,7 @@ def _overriding(function: Callable[..., Any]) -> Callable[..., Any]:
 def _load(
     recipe: Path,
     teachers: tuple[str, ...],
+    serve: str,
     seeds: str,
     caps: tuple[str, ...],
     allow_unknown_price: bool,
@@ -78,7 +82,7 @@ def _load(
     from synth.recipe import Overrides, load
 
     budget = commands.cap_fields(caps, allow_unknown_price=allow_unknown_price)
-    overrides: Overrides = Overrides(teachers, seeds, budget, rows, accept_terms, selection, online)
+    overrides: Overrides = Overrides(teachers, seeds, budget, rows, accept_terms, selection, online, serve)
     return load(recipe, overrides)
 
 
@@ -146,6 +150,25 @@ def estimate(recipe: Path, pilot: int, out: Path | None, as_json: bool, **overri
     from synth.pipeline import Options
 
     return running.estimate(_load(recipe, **overrides), Options(out, pilot=pilot, write=False), as_json=as_json)
+
+
+@command.command(short_help="Ask several teachers the same, side by side.")
+@_overriding
+@click.option("--teachers", "named", default="", metavar="NAME,NAME", help="Of the recipe's teachers; all if none.")
+@click.option("--stage", default="", metavar="NAME", help="The stage that they take turns in; the last if none.")
+@click.option("-n", "--count", default=20, show_default=True, type=click.IntRange(min=1), help="Seeds to try.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="runs/NAME-compare if none.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(recipe: Path, named: str, stage: str, count: int, out: Path | None, as_json: bool, **overrides: Any) -> int:
+    """Ask the first prompts of a RECIPE of each of its teachers in turn, and say how they differ.
+
+    The replies are kept: `synth run --reuse FOLDER` with the one that you choose buys none of them again.
+    """
+    from synth.console import comparing
+    from synth.pipeline import Options
+
+    names = [name.strip() for name in named.split(",") if name.strip()]
+    return comparing.compared(_load(recipe, **overrides), stage, names, Options(out, count), as_json=as_json)
 
 
 @command.command(short_help="Make the dataset of a recipe, or go on with it.")

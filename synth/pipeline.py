@@ -99,6 +99,10 @@ class Options:
     """Whether to write the dataset; a preview only looks at it."""
     pilot: int | None = None
     """Use so many seeds, spread over all; none is written then."""
+    into: Path | None = None
+    """Where a preview leaves what it looked at; nowhere when None."""
+    say: Callable[[str], None] = lambda _: None
+    """Told what the run waits for before its first request, and when vLLM of its own is started again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +220,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
         if options.offline:
             halt.throw(Offline("Only stored replies are used."))
         else:
-            await store.open_run()
+            await store.open_run([name for name, endpoint in loaded.recipe.teachers.items() if endpoint.recover])
         if options.retry:
             await store.forgive()
         async with (
@@ -250,7 +254,9 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                     raise halt.error  # what room is left is for replies
                 await store.note("finished", _now())
                 kept = _would_lose(loaded, folder, outcomes, _state(halt, line)) if options.write else ""
-                with _target(folder, vanishing=bool(kept) or not options.write) as target:
+                with _target(
+                    options.into or folder, vanishing=bool(kept or not (options.write or options.into))
+                ) as target:
                     written = outputs.write(loaded, target, outcomes, screen)
                     if options.pilot is not None:
                         picked |= Counter(str(row["seed_id"]) for row in _records(target / "rows.jsonl"))
@@ -334,7 +340,7 @@ def _prepare_while_asking() -> None:
 
 @contextmanager
 def _target(folder: Path, *, vanishing: bool) -> Generator[Path]:
-    """Where the outputs go: a preview's vanish again."""
+    """Where the outputs go; those that are only looked at vanish again."""
     if not vanishing:
         yield folder
         return
@@ -472,9 +478,11 @@ async def opened(
         for name, endpoint in endpoints.items():
             members = endpoint.members()
             urls = [await _base_url(member, stack, offline=options.offline) for member in members]
+            # one after the other: each vLLM takes what the ones before have left of a GPU
+            logs = [store.folder / f"vllm-{name}{place or ''}.log" for place in range(len(members))]
             backends = [
-                await _backend(member, url, folder, stack, offline=options.offline)
-                for member, url in zip(members, urls, strict=True)
+                await _backend(member, url, folder, log, stack, halt, options)
+                for member, url, log in zip(members, urls, logs, strict=True)
             ]
             teachers[name] = teacher = Teacher(
                 name,
@@ -486,6 +494,10 @@ async def opened(
                 salt=options.salt,
                 earlier=earlier,
             )
+            if endpoint.recover and not options.offline:
+                from synth.recovery import recover  # brings a whole HTTP client
+
+                await recover(name, zip(members, urls, strict=True), store)
             teacher.settle_leftovers()
             waits = name in waited_for or has_open(store.folder / "run.db", name)
             if waits and endpoint.known.batch is not None and not options.offline:
@@ -503,7 +515,7 @@ async def opened(
                         sum(each.admission.in_flight for each in teachers.values()),
                         sum(each.landed for each in teachers.values()),
                     ),
-                    wording=partial(_worded, translation(endpoint.known)),
+                    wording=partial(_worded, translation(endpoint)),
                     patient=bool(waited_for),
                 )
                 teacher.batches = await stack.enter_async_context(batches(desk))
@@ -511,10 +523,10 @@ async def opened(
 
 
 def _worded(translate: Translate | None, path: str, body: bytes) -> bytes:
-    """A request's body in its host's own words."""
+    """A request's body in its host's own words; a batch is a tier of its own."""
     if translate is None:
         return body
-    return translate(Request(b"", "", "", body, 0, 0, 0, path=path)).body
+    return translate(Request(b"", "", "", body, 0, 0, 0, path=path, is_standard=True)).body
 
 
 async def _orders(endpoint: Endpoint, base_url: str, stack: AsyncExitStack) -> Orders:
@@ -551,8 +563,10 @@ async def _base_url(endpoint: Endpoint, stack: AsyncExitStack, *, offline: bool)
     return await stack.enter_async_context(practice_server(faults_of(endpoint.base_url)))
 
 
-async def _backend(endpoint: Endpoint, url: str, folder: Path, stack: AsyncExitStack, *, offline: bool) -> Backend:
-    if offline:
+async def _backend(
+    endpoint: Endpoint, url: str, folder: Path, log: Path, stack: AsyncExitStack, halt: Halt, options: Options
+) -> Backend:
+    if options.offline:
         return Nobody()
     if endpoint.base_url.startswith(REPLAY):
         return replay(endpoint.base_url, folder)
@@ -560,6 +574,10 @@ async def _backend(endpoint: Endpoint, url: str, folder: Path, stack: AsyncExitS
         from synth.backends.local import LocalModel
 
         return await asyncio.to_thread(LocalModel, folder / endpoint.base_url.removeprefix(LOCAL))
+    if endpoint.is_own:
+        from synth.backends.own_vllm import own_vllm
+
+        return await stack.enter_async_context(own_vllm(endpoint, folder, log, halt, options.say, looping))
     return await stack.enter_async_context(online(endpoint, url, looping))
 
 

@@ -43,6 +43,7 @@ LAYERS = (
         "scheduler",
         "sandbox",
         "symbolic",
+        "chance",
     },
     {"emergency", "salvage", "writer"},
     {
@@ -77,9 +78,9 @@ LAYERS = (
     {"recipe", "recipe_checks"},
     {"fingerprint", "up_to_date"},
     {"judges"},
-    {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "outcomes", "report"},
+    {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "outcomes", "report", "bakeoff"},
     {"line", "gate", "nearness"},
-    {"turns", "outputs"},
+    {"turns", "outputs", "recovery"},
     {"pipeline"},
     {
         "probe",

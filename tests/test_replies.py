@@ -20,8 +20,8 @@ def said(content, finish="stop", **more):
     ).encode()
 
 
-def error(message, code=None, kind=None):
-    return json.dumps({"error": {"message": message, "code": code, "type": kind}}).encode()
+def error(message, code=None, kind=None, **more):
+    return json.dumps({"error": {"message": message, "code": code, "type": kind, **more}}).encode()
 
 
 def name_of(outcome: Outcome) -> str:
@@ -47,6 +47,10 @@ def name_of(outcome: Outcome) -> str:
         (429, error("Rate limit reached", "rate_limit_exceeded"), "rate"),
         (429, error("You exceeded your current quota", "insufficient_quota"), "fatal"),
         (402, error("Insufficient credits"), "fatal"),
+        (402, error("Payment required", 402, metadata={"error_type": "in_flight_budget_exhausted"}), "rate"),
+        (402, error("Payment required", 402, metadata={"limit_source": "openrouter_in_flight_budget"}), "rate"),
+        (402, error("Payment required", 402, metadata={"error_type": "weight_exceeds_budget"}), "permanent"),
+        (429, error("Resource Unavailable", "resource_unavailable"), "capacity"),
         (401, error("Incorrect API key", "invalid_api_key"), "fatal"),
         (403, error("forbidden"), "fatal"),
         (404, error("The model `x` does not exist", "model_not_found"), "fatal"),
@@ -59,6 +63,7 @@ def name_of(outcome: Outcome) -> str:
         (422, error("unknown model nope"), "fatal"),
         (400, error("API key not valid. Please pass a valid API key."), "fatal"),
         (400, error("Incorrect API key provided: xa***. You can obtain one from the console."), "fatal"),
+        (400, error("No connected db.", "400", "no_db_connection"), "fatal"),
         (405, b"Method Not Allowed", "fatal"),
         (501, b"<html>Unsupported method ('POST')</html>", "fatal"),
         (400, b"The plain HTTP request was sent to HTTPS port", "fatal"),
@@ -96,6 +101,11 @@ def test_the_text_the_reasoning_and_the_usage_are_read():
     assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (3, 5)
 
 
+def test_who_served_a_reply_is_read_where_an_endpoint_passes_requests_on():
+    assert read(Outcome(200, said("答え"))).provider == ""
+    assert read(Outcome(200, said("答え").replace(b"{", b'{"provider": "DeepInfra", ', 1))).provider == "DeepInfra"
+
+
 THOUGHT = "まず足す。\n1 + 1 = 2"
 
 
@@ -106,6 +116,8 @@ THOUGHT = "まず足す。\n1 + 1 = 2"
         (f"\n <think>{THOUGHT}</think>答え: 2", "答え: 2", THOUGHT),
         ("<think>\n\n</think>\n\n答え: 2", "答え: 2", None),
         ("<think>a</think>b</think>c", "b</think>c", "a"),
+        (f"<think>\n\n</think>\n\n<think>{THOUGHT}</think>答え: 2", "答え: 2", THOUGHT),
+        ("<think></think>" * 3 + "答え: 2", "答え: 2", None),
         ("Write `<think>` before you think, then </think>.", "Write `<think>` before you think, then </think>.", None),
         ("<thinking>a</thinking>b", "<thinking>a</thinking>b", None),
     ],
@@ -169,6 +181,15 @@ def test_each_family_has_marks_of_its_own(mark):
         ("足して二になる。</think>\n\n答え: 2", "答え: 2", "足して二になる。"),
         ("1 + 1 = 2\n</think>\n\n答え: 2", "答え: 2", "1 + 1 = 2"),
         ("The tag </think> ends it.", "The tag </think> ends it.", None),
+        *(
+            (about, about, None)
+            for about in (
+                "The tag `</think>` ends it.",
+                "推論の終わりは`</think>`で示します。",
+                "```html\n</think>\n```\nこの行が終わりの印です。",
+                '{"answer": "2+2=4.</think>4"}',
+            )
+        ),
         ("終わりには</think>と書きます。", "終わりには</think>と書きます。", None),
         ("First `<think>`. Then </think>.", "First `<think>`. Then </think>.", None),
     ],

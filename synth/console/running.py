@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from rich.markup import escape
 from rich.table import Table
@@ -13,7 +13,7 @@ from synth import pipeline
 from synth.api import run_loop
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
-from synth.console.live import heeding_signals, watch
+from synth.console.live import heeding_signals, tell, watch
 from synth.console.screen import ERR, OUT, conversation, noted, plain_table, write_json
 from synth.console.status import summary
 from synth.errors import Interrupted
@@ -27,7 +27,7 @@ from synth.text import visible
 def run(loaded: LoadedRecipe, options: Options) -> int:
     """Run (or export) with live progress, and say what came of it."""
     noted(loaded)
-    result = _watched(loaded, options)
+    result = watched_run(loaded, options)
     manifest = result.manifest
     summary(manifest)
     faults = {
@@ -47,7 +47,7 @@ def run(loaded: LoadedRecipe, options: Options) -> int:
 def preview(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
     """Run on a few seeds and show rows and rejections."""
     noted(loaded)
-    result = _watched(loaded, options)
+    result = watched_run(loaded, options)
     if as_json:
         write_json(
             {
@@ -73,7 +73,7 @@ def estimate(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
     from synth.estimate import estimate as told  # numpy takes a tenth of a second
 
     noted(loaded)
-    result = _watched(loaded, options)
+    result = watched_run(loaded, options)
     if result.pilot is not None and result.exit_code in (0, PARKED_EXIT):
         found = told(loaded.recipe, result.folder, result.pilot, result.manifest.stages)
         estimated(found, loaded.recipe.name, as_json=as_json)
@@ -87,9 +87,9 @@ def ended(result: Result) -> int:
     return result.exit_code
 
 
-def _watched(loaded: LoadedRecipe, options: Options) -> Result:
+def watched_run(loaded: LoadedRecipe, options: Options, name: str = "") -> Result:
     """Run with progress on stderr, heeding signals. What came is kept in every case."""
-    name = loaded.recipe.name
+    name = name or loaded.recipe.name
 
     async def watched() -> Result:
         loop = asyncio.get_running_loop()
@@ -103,7 +103,7 @@ def _watched(loaded: LoadedRecipe, options: Options) -> Result:
                 watching.append(loop.create_task(watch(name, progress)))
 
             try:
-                return await pipeline.run(loaded, options, observe)
+                return await pipeline.run(loaded, replace(options, say=tell), observe)
             finally:
                 for one in watching:
                     one.cancel()
