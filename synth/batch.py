@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -207,20 +208,24 @@ class Batches:
         gathered, self._gathered, self._bytes = self._gathered, {}, 0
         for (path, wait_s), some in gathered.items():
             self._tasks.append(
-                self._group.create_task(self._planned(Plan(host=self._desk.host, path=path, wait_s=wait_s), some))
+                self._group.create_task(
+                    self._planned(
+                        Plan(host=self._desk.host, path=path, wait_s=wait_s, token=secrets.token_hex(4)), some
+                    )
+                )
             )
 
     async def _planned(self, plan: Plan, some: Sequence[Waiting]) -> None:
         """Journal a batch and see it through."""
         requests, said = [one.planned for one in some], plan.model_dump_json()
         try:
-            number, now_ns, first = await self._desk.store.plan(self._desk.name, said, requests, self._price)
+            number, first = await self._desk.store.plan(self._desk.name, said, requests, self._price)
         except Fatal as error:
             for one in some:
                 self._desk.budget.settle(one.worst, Spend())
             self._desk.halt.throw(error)
             return
-        batch = Batch(number, plan, now_ns, {}, len(some))
+        batch = Batch(number, plan, {}, len(some))
         for attempt, (request, worst) in enumerate(((one.planned.request, one.worst) for one in some), first):
             batch.members[attempt] = Member(
                 attempt, request.key, worst.microusd, worst.tokens, self._price, counted=False
@@ -433,7 +438,7 @@ class Batches:
 
     def _name(self, batch: Batch) -> str:
         """A batch's name at the host: no other batch of any run, or of a copy of this one, has it."""
-        return f"synth-{self._identity}-{batch.number}-{batch.planned_ns:x}"
+        return f"synth-{self._identity}-{batch.number}-{batch.plan.token}"
 
     def _member_name(self, attempt: int) -> str:
         return f"{self._identity}-{attempt}"

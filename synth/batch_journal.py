@@ -28,6 +28,8 @@ class Plan(Value):
     """What its requests are for."""
     wait_s: float
     """How long it may take once it is ordered."""
+    token: str
+    """Drawn for it alone, so that no batch of a copy of this run has its name at the host."""
 
 
 class Member(NamedTuple):
@@ -48,7 +50,6 @@ class Batch:
 
     number: int
     plan: Plan
-    planned_ns: int
     members: dict[int, Member]
     """By attempt."""
     size: int
@@ -108,12 +109,11 @@ def open_batches(path: Path, teacher: str) -> list[Batch]:
 
 
 def _batch(number: int, said: dict[str, tuple[int, str]], left: dict[int, Member], size: int) -> Batch:
-    planned_ns, plan = said[PLANNED]
+    _, plan = said[PLANNED]
     ordered_ns, identity = said.get(ORDERED, (0, ""))
     return Batch(
         number,
         Plan.model_validate(orjson.loads(plan)),
-        planned_ns,
         left,
         size,
         resumed=True,
