@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from synth import batch_journal as journal
-from synth.backends.batch import Look, Orders, Unanswered
+from synth.backends.batch import Look, Orders, Sought, Unanswered
 from synth.batch_journal import Batch, Member, Plan
 from synth.budget import Budget
 from synth.errors import Fatal, FolderError, StoreStopped
@@ -299,9 +299,12 @@ class Batches:
 
     async def _found(self, batch: Batch, name: str) -> str:
         """The host's name for a batch that it may have; empty when it has none, even after the time its list takes."""
-        since_s, place = batch.ordering_ns / 1e9, batch.place or ""
+        since_s, run_db = batch.ordering_ns / 1e9, self._desk.store.folder / "run.db"
+        known = await asyncio.to_thread(journal.ids, run_db)
+        own = {self._member_name(attempt) for attempt, _ in journal.requests_of(run_db, batch.number)}
+        sought = Sought(name, batch.place or "", since_s, batch.size, own.__contains__, known)
         while True:
-            found = await self._patiently(lambda: self._desk.orders.find(name, place, since_s, batch.size))
+            found = await self._patiently(lambda: self._desk.orders.find(sought))
             left_s = since_s + self._terms.poll_s - time.time()
             if found is not None or left_s <= 0:
                 return found or ""

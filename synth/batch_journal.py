@@ -136,3 +136,9 @@ def requests_of(path: Path, batch: int) -> Iterator[tuple[int, bytes]]:
         )
         for attempt, body in rows:
             yield attempt, unpack(body)
+
+
+def ids(path: Path) -> set[str]:
+    """The names that hosts gave to the run's batches."""
+    with readable(path), closing(connect(path)) as connection:
+        return {said for (said,) in connection.execute("SELECT said FROM batch_step WHERE step = 'ordered'")}

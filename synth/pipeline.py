@@ -454,10 +454,9 @@ def _worded(translate: Translate | None, path: str, body: bytes) -> bytes:
 
 
 async def _orders(endpoint: Endpoint, base_url: str, stack: AsyncExitStack) -> Orders:
-    from synth.backends.batch.control import control  # brings a whole HTTP client
-    from synth.backends.batch.openai import OpenAIOrders
+    from synth.backends.batch.hosts import orders  # brings a whole HTTP client
 
-    return OpenAIOrders(await stack.enter_async_context(control(endpoint, base_url)))
+    return await stack.enter_async_context(orders(endpoint, base_url))
 
 
 def _patience_s(loaded: LoadedRecipe) -> float:

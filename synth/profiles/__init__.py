@@ -44,7 +44,7 @@ class Rule(Value):
 class BatchTerms(Value):
     """How a host is asked by batch: for less money, by whoever can wait."""
 
-    protocol: Literal["openai"]
+    protocol: Literal["openai", "anthropic", "google"]
     """Whose way of uploading, ordering and collecting it is."""
     paths: list[str]
     """What can be asked for so."""
