@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +101,8 @@ def test_each_trap_is_found_by_its_name(name):
 def test_every_trap_that_is_told_has_a_test():
     of_files = {"mixed_formats", "huge_row", "newer_parquet", "over_length", "template_refuses"}
     assert {*SPOILT} | of_files == {*TRAPS}
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    assert f"{len(TRAPS)} traps" in readme
 
 
 def test_tool_schemas_that_readers_filled_with_nulls_are_found():
