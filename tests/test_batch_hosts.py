@@ -268,7 +268,6 @@ class Gemini:
                 web.post("/v1beta/openai/batches", self._create),
                 web.get("/v1beta/openai/batches/{id}", self._look),
                 web.get("/v1beta/batches", self._list),
-                web.get("/v1beta/files", self._list_files),
                 web.post("/upload/v1beta/files", self._begin),
                 web.post("/upload/v1beta/resume/{number}", self._upload),
                 web.get("/download/v1beta/files/{id}:download", self._download),
@@ -304,13 +303,6 @@ class Gemini:
         shown, name = self._uploads[int(request.match_info["number"])], f"files/f{len(self.files)}"
         self.files[name] = shown, await request.read()
         return web.json_response({"file": {"name": name, "displayName": shown}})
-
-    async def _list_files(self, request):
-        every = [
-            {"name": name, "displayName": shown, "sizeBytes": str(len(content))}
-            for name, (shown, content) in self.files.items()
-        ]
-        return web.json_response({"files": every})
 
     async def _create(self, request):
         body = await request.json()

@@ -3,7 +3,7 @@
     python tests/crash/batch_server.py
 
 Prints its port. `POST /new` with faults as JSON starts a fresh practice server, without anything in it, and gives its
-port. `GET /book` gives what that one answered in full, by the SHA-256 of the body, and the names of the batches and files it took.
+port. `GET /book` gives what that one answered in full, by the SHA-256 of the body, and the names of the batches it took.
 """
 
 from __future__ import annotations
@@ -47,8 +47,7 @@ class Books:
 
     async def book(self, _request: web.Request) -> web.Response:
         names = [batch["metadata"]["synth"] for batch in self._teacher.batches.batches.values()]
-        files = [one.name for one in self._teacher.batches._files.values() if one.purpose == "batch"]
-        return web.json_response({"paid": self.paid, "batches": names, "files": files})
+        return web.json_response({"paid": self.paid, "batches": names})
 
 
 async def main() -> None:

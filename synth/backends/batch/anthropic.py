@@ -34,8 +34,8 @@ STATUS = {
 }
 """What an error that has no status of its own would have come with."""
 PAGE = 100
-CLOCKS_S = 300
-"""How far the host's clock may be from ours."""
+CLOCKS_S = 24 * 3600
+"""How far the host's clock may be from ours: hours, where one of them takes local time for universal time."""
 ACCEPTED_S = 900
 """How long a host may take to accept an order."""
 
@@ -49,10 +49,6 @@ class AnthropicOrders:
     def line(self, name: str, path: str, body: bytes) -> bytes:  # noqa: ARG002 (there is one path)
         """A request of a batch."""
         return b'{"custom_id":"%b","params":%b}\n' % (name.encode(), body)
-
-    async def uploaded(self, name: str, size: int) -> str | None:  # noqa: ARG002
-        """Nothing is uploaded before it is ordered."""
-        return None
 
     async def upload(self, name: str, file: Path) -> str:  # noqa: ARG002
         """Nothing is uploaded before it is ordered."""
@@ -76,7 +72,7 @@ class AnthropicOrders:
             if age_s < -CLOCKS_S:
                 break
             counts = cast("dict[str, int]", batch.get("request_counts") or {})
-            if age_s > ACCEPTED_S or sum(counts.values()) != sought.requests or batch["id"] in sought.known:
+            if age_s > CLOCKS_S + ACCEPTED_S or sum(counts.values()) != sought.requests or batch["id"] in sought.known:
                 continue
             if batch.get("results_url") is None:
                 undecided = True

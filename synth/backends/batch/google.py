@@ -32,13 +32,6 @@ class GoogleOrders:
         """The line of a batch's file for a request."""
         return self.alike.line(name, path, body)
 
-    async def uploaded(self, name: str, size: int) -> str | None:
-        """The name of a file that is shown under this one and has this size."""
-        async for file in self._listed("/v1beta/files", "files"):
-            if file.get("displayName") == name and str(file.get("sizeBytes")) == str(size):
-                return str(file["name"])
-        return None
-
     async def upload(self, name: str, file: Path) -> str:
         """Bring a file to the host; its name there."""
         with file.open("rb") as content:
@@ -66,7 +59,7 @@ class GoogleOrders:
 
     async def find(self, sought: Sought) -> str | None:
         """The id of the batch that works on the file, which no other one does."""
-        async for batch in self._listed("/v1beta/batches", "operations"):
+        async for batch in self._listed():
             told = cast("dict[str, Any]", batch.get("metadata") or {})
             given = cast("dict[str, Any]", told.get("inputConfig") or {})
             if sought.place in (given.get("fileName"), told.get("inputFileId")):
@@ -94,12 +87,12 @@ class GoogleOrders:
         """What a line says."""
         return self.alike.row(line)
 
-    async def _listed(self, path: str, member: str) -> AsyncIterator[dict[str, Any]]:
-        """Every entry of a listing."""
+    async def _listed(self) -> AsyncIterator[dict[str, Any]]:
+        """Every batch."""
         asked: dict[str, Any] = {"pageSize": PAGE}
         while True:
-            page = await self.native.ask("GET", path, params=asked)
-            for entry in cast("list[dict[str, Any]]", page.get(member) or []):
+            page = await self.native.ask("GET", "/v1beta/batches", params=asked)
+            for entry in cast("list[dict[str, Any]]", page.get("operations") or []):
                 yield entry
             if not page.get("nextPageToken"):
                 return
