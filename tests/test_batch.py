@@ -163,6 +163,15 @@ def test_what_expires_is_lost_on_the_way_or_comes_twice_is_asked_online_and_ends
     assert charged["ambiguous"] > 0
 
 
+def test_a_preview_asks_online_and_the_run_asks_for_the_rest_by_batch(tmp_path, paid):
+    folder, out = recipe(tmp_path / "recipe"), tmp_path / "out"
+    assert len(asyncio.run(pipeline.run(load(folder), Options(out, limit=2, write=False))).examples) == 2
+    assert Found(out).sizes == []
+    assert run(folder, out).manifest.row_count == SEEDS
+    assert sum(Found(out).sizes) == 2 * (SEEDS - 2)
+    assert set(paid.values()) == {1}
+
+
 def test_a_batch_is_split_at_the_hosts_limits(tmp_path, monkeypatch):
     from synth import profiles
 
