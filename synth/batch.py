@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -49,6 +50,9 @@ LINE_BYTES = 256
 LOST = "batch"
 """The error of a request that the batch says nothing of though it was worked on to the end."""
 
+CROWDED = re.compile(r"token_limit_exceeded|enqueued", re.IGNORECASE)
+"""How a host refuses a batch that is more than may stand in line (OpenAI's enqueued tokens of a model)."""
+
 Settle = Callable[[Stored, str], tuple[Spend, Spend]]
 """Works out what a reply was and cost: what had been set aside for it, and what it did cost."""
 
@@ -62,6 +66,11 @@ class Waiting(NamedTuple):
 
     planned: Planned
     worst: Spend
+
+    @property
+    def bytes(self) -> int:
+        """Of its line in a batch's file, at most."""
+        return len(self.planned.request.body) + LINE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +128,11 @@ class Batches:
         """The batch of each request that is in one, by key."""
         self._comes: dict[bytes, asyncio.Future[None]] = {}
         """Who waits, by the key of the request."""
+        self._again: set[bytes] = set()
+        """Of those the requests that are to be gathered once more."""
+        self._most = desk.terms.requests
+        self._alone = False
+        """Whether one batch is ordered only when there is no other, as the host lets no more stand in line."""
         self._some = asyncio.Event()
         self._last = asyncio.Event()
         """Set when each batch is looked at once more, and no longer waited for."""
@@ -168,21 +182,29 @@ class Batches:
 
         Raises the reason of a halt: then it is not ordered, or left at the host for the next run.
         """
-        if request.key not in self._open:
+        while True:
+            if request.key not in self._open:
+                await self._set_aside(request, stage, unit, priority, wait_s)
             self._desk.halt.check()
-            worst = self._tariff.worst(request)
-            try:
-                await self._desk.budget.reserve(worst, priority)
-            except Fatal as error:
-                self._desk.halt.throw(error)
-                raise
-            if self._desk.halt.error is not None:
-                self._desk.budget.settle(worst, Spend())
-                self._desk.halt.check()
-            self._gather(Waiting(Planned(request, stage, unit, worst.microusd), worst), wait_s)
+            comes = self._comes[request.key] = asyncio.get_running_loop().create_future()
+            await comes
+            if request.key not in self._again:
+                return
+            self._again.remove(request.key)
+
+    async def _set_aside(self, request: Request, stage: str, unit: str, priority: int, wait_s: float) -> None:
+        """Reserve what a request may cost, and gather it."""
         self._desk.halt.check()
-        comes = self._comes[request.key] = asyncio.get_running_loop().create_future()
-        await comes
+        worst = self._tariff.worst(request)
+        try:
+            await self._desk.budget.reserve(worst, priority)
+        except Fatal as error:
+            self._desk.halt.throw(error)
+            raise
+        if self._desk.halt.error is not None:
+            self._desk.budget.settle(worst, Spend())
+            self._desk.halt.check()
+        self._gather(Waiting(Planned(request, stage, unit, worst.microusd), worst), wait_s)
 
     def leave(self) -> None:
         """Look at each batch once more, and watch no longer."""
@@ -194,15 +216,13 @@ class Batches:
         return self._terms.megabytes * 1024 * 1024
 
     def _gather(self, waiting: Waiting, wait_s: float) -> None:
-        some = self._gathered.setdefault((waiting.planned.request.path, wait_s), [])
-        size = len(waiting.planned.request.body) + LINE_BYTES
-        if self._bytes + size > self._most_bytes:
+        if not self._alone and self._bytes + waiting.bytes > self._most_bytes:
             self._order_all()
-            some = self._gathered.setdefault((waiting.planned.request.path, wait_s), [])
+        some = self._gathered.setdefault((waiting.planned.request.path, wait_s), [])
         some.append(waiting)
         self.arrived += 1
-        self._bytes += size
-        if len(some) >= self._terms.requests:
+        self._bytes += waiting.bytes
+        if not self._alone and len(some) >= self._most:
             self._order_all()
         self._some.set()
 
@@ -215,7 +235,7 @@ class Batches:
             while self._gathered:
                 on_wire, landed = self._desk.moving()
                 now = (on_wire, landed, self.arrived)
-                if not on_wire and now == before:
+                if not on_wire and now == before and not (self._alone and self._open):
                     self._order_all()
                 before = now
                 await asyncio.sleep(lull_s)
@@ -223,6 +243,10 @@ class Batches:
 
     def _order_all(self) -> None:
         gathered, self._gathered, self._bytes = self._gathered, {}, 0
+        if self._alone:  # one batch, and the rest when it has come
+            (first, some), *others = gathered.items()
+            self._gathered = {key: left for key, left in [(first, some[self._most :]), *others] if left}
+            gathered = {first: some[: self._most]}
         for (path, wait_s), some in gathered.items():
             plan = Plan(host=self._desk.host, path=path, wait_s=wait_s, token=secrets.token_hex(4))
             self._group.create_task(self._sent(plan, some))
@@ -391,6 +415,9 @@ class Batches:
 
     async def _collect(self, batch: Batch, look: Look) -> None:
         """Keep what a batch brought, and tell those who wait; what it did not bring is known for that then."""
+        if look.refused and CROWDED.search(look.refused) and (batch.size > 1 or not self._alone):
+            await self._order_in_parts(batch, look.refused)
+            return
         if look.refused:
             await self._void(batch, look.refused)
         for place in look.places:
@@ -450,6 +477,14 @@ class Batches:
         unserved = Outcome(0, error=UNSERVED, detail=why, written=False)
         await self._kept(batch, [(member, unserved) for member in batch.members.values()])
         await self._note(batch, journal.DONE, why)
+
+    async def _order_in_parts(self, batch: Batch, why: str) -> None:
+        """Gather anew what is more than the host lets stand in line: half as much goes at once, and one at a time."""
+        self._alone, self._most = True, max(1, min(self._most, batch.size // 2))
+        members = list(batch.members.values())
+        await self._hand_back(batch, why)
+        self._again |= {member.key for member in members if member.key in self._comes}
+        self._tell(members)
 
     async def _release(self, batch: Batch) -> None:
         """End a batch that was never ordered."""

@@ -420,6 +420,32 @@ def test_a_batch_that_the_host_refuses_stops_the_run_with_a_sentence_and_costs_n
     assert run(recipe(tmp_path / "recipe"), tmp_path / "out", online=True).manifest.row_count == SEEDS
 
 
+def test_what_is_more_than_may_stand_in_line_is_ordered_in_parts_one_after_the_other(tmp_path, paid, monkeypatch):
+    lines, in_line, most = practised._lines, [], []
+
+    def crowded(content, path):
+        found, problems = lines(content, path)
+        if len(found) > 4:
+            return [], [practised._problem("token_limit_exceeded", "Enqueued token limit reached.", None)]
+        return found, problems
+
+    async def standing(self, batch, *rest):
+        in_line.append(batch)
+        most.append(len(in_line))
+        await answered(self, batch, *rest)
+        in_line.remove(batch)
+
+    answered = practised.Batches._answered
+    monkeypatch.setattr(practised, "_lines", crowded)
+    monkeypatch.setattr(practised.Batches, "_answered", standing)
+    result = run(recipe(tmp_path / "recipe"), tmp_path / "out")
+    found = Found(tmp_path / "out")
+    assert (result.manifest.row_count, result.exit_code) == (SEEDS, 0)
+    assert found.sizes[:6] == [12, 6, 3, 3, 3, 3]
+    assert (max(most), set(paid.values())) == (1, {1})
+    assert found.settled == found.by_batch == {"unserved": 18, "ok": 2 * SEEDS}
+
+
 def test_the_budget_holds_over_batches_and_a_run_with_more_goes_on(tmp_path):
     out = tmp_path / "out"
     folder = recipe(tmp_path / "recipe")
