@@ -43,6 +43,8 @@ POLLS_OF_AGE = 10
 """A batch is asked after ten times while it grows twice as old, more or less."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0
 """Before a step that was not answered is taken again."""
+PATIENCE_S = 3600.0
+"""How long a host may leave a step unanswered; then the run ends, and the next one goes on."""
 AT_ONCE = 256
 """Replies that are kept with one commit."""
 LINE_BYTES = 256
@@ -505,8 +507,10 @@ class Batches:
     async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
         """Take a step that may be repeated, until it is answered.
 
-        Raises Unanswered when what it asks for is wrong or is not there, Fatal when nothing can be asked for.
+        Raises Unanswered when what it asks for is wrong or is not there, Fatal when nothing can be asked for, or when
+        patience has ended.
         """
+        ends = time.monotonic() + PATIENCE_S
         wait_s = min(FIRST_WAIT_S, self._terms.poll_s)
         while True:
             try:
@@ -517,6 +521,11 @@ class Batches:
                     raise
                 if kind == "fatal":
                     raise self._refusal(str(error)) from None
+                if time.monotonic() >= ends:
+                    raise Fatal(
+                        f"{self._desk.host} no longer answers about a batch of {self._desk.name!r}, last with "
+                        f"{str(error)[:300].strip()!r}; run again to go on with it."
+                    ) from None
                 await self._pause(error.retry_after_s or wait_s * self._jitter.uniform(0.5, 1))
                 wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
 
@@ -538,4 +547,5 @@ class Batches:
 
 def _kind(error: Unanswered) -> str:
     """The failure class of a step that was not answered well."""
-    return classify(error.status, str(error)) if error.status else "transient"
+    kind = classify(error.status, str(error)) if error.status else "transient"
+    return "permanent" if kind == "teacher_refused" else kind  # no prompt was asked here

@@ -405,6 +405,37 @@ def test_replies_of_another_model_than_the_wanted_one_are_not_bought_again_onlin
     assert paid.total() == SEEDS
 
 
+def test_a_host_that_no_longer_answers_ends_the_run_and_the_next_one_collects(tmp_path, paid, monkeypatch):
+    out = tmp_path / "out"
+
+    async def down(_self, _batch):
+        raise Unanswered(503, "保守中です")
+
+    def work(base_url):
+        folder = recipe(tmp_path / "recipe", base_url)
+        with monkeypatch.context() as patched:
+            patched.setattr(OpenAIOrders, "look", down)
+            patched.setattr(batch, "PATIENCE_S", 0.2)
+            result = run(folder, out)
+        assert result.exit_code == 4
+        assert "no longer answers about a batch of 'main', last with '保守中です'; run again" in result.message
+        return run(folder, out)
+
+    assert elsewhere(work).manifest.row_count == SEEDS
+    assert set(paid.values()) == {1}
+
+
+def test_an_order_that_a_filter_refuses_stops_the_run_with_its_reason(tmp_path, paid, monkeypatch):
+    async def refused(*_):
+        raise Unanswered(400, '{"error":{"code":"policy_violation","message":"規約違反"}}')
+
+    monkeypatch.setattr(OpenAIOrders, "order", refused)
+    result = run(recipe(tmp_path / "recipe"), tmp_path / "out")
+    assert result.exit_code == 4
+    assert "規約違反" in result.message
+    assert (Found(tmp_path / "out").settled, paid) == ({"unserved": SEEDS}, {})
+
+
 def refuse(monkeypatch, code: str) -> None:
     problem = practised._problem(code, "この依頼は受け付けられません。", 1)
     monkeypatch.setattr(practised, "_lines", lambda _content, _path: ([], [problem]))
