@@ -56,6 +56,7 @@ OTHERS = {
     "--profile",
     "--rows",
     "--kills",
+    "--batch-kills",
     "--in-flight",
     "--latency-ms",
     "--minutes",
