@@ -68,7 +68,7 @@ LAYERS = (
     },
     {"answers"},
     {"agreement"},
-    {"selection"},
+    {"selection", "routing"},
     {"backends"},
     {"hedge", "explain"},
     {"batch_journal", "batch"},
