@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from synth.backends.practice import PRACTICE_MODELS
 from synth.budget import Caps, standing
 from synth.datasets.files import write_whole
+from synth.datasets.tokens import TokensRecord
 from synth.dedupe import SemanticSummary, Summary
 from synth.dedupe.decontaminate import BenchmarkRecord, NeighboursRecord
 from synth.diversity import Diversity
@@ -177,6 +178,8 @@ class Manifest(Value):
     """Samples that passed every stage and were not chosen as rows, by reason."""
     rows: dict[str, int]
     """Rows by split."""
+    tokens: TokensRecord | None = None
+    """What is told of the tokens of the rows' answers, where the recipe asks for it."""
     mixture: dict[str, int] = {}
     """Rows by the model that answered, where several teachers answer in the last stage."""
     scores: dict[str, dict[float, int]] = {}

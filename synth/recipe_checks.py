@@ -231,6 +231,11 @@ def _host(way: tuple[str | int, ...], place: tuple[str | int, ...], member: Endp
     if member.structured not in ways:
         message = f"{known.title} does not heed {member.structured}; write {' or '.join(ways)}"
         yield (*way, "structured"), Problem(message)
+    if member.stream and sampling.logprobs is not None:
+        yield (
+            (*way, "stream"),
+            Problem("a reply that is read as a stream keeps no log-probabilities; leave one of them out"),
+        )
     if member.stream and known.protocol != "chat":
         yield (*way, "stream"), Problem(f"replies of {known.title} are not read as a stream; leave stream out")
     if known.key_variable and member.key_variable is None:
