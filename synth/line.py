@@ -448,6 +448,7 @@ def _charged(sample: Sample, unit: Unit) -> Sample:
         sample,
         requests=(*sample.requests, *unit.requests),
         repairs=(*sample.repairs, *unit.repairs),
+        served_by=(*sample.served_by, *unit.served_by),
         cost_microusd=sample.cost_microusd + unit.cost_microusd,
     )
 
@@ -508,6 +509,7 @@ def _sample(stage: Stage, work: Work, unit: Unit, place: int, draft: Draft, draf
         scores=before.scores if before else (),
         requests=(*(before.requests if before else ()), *unit.requests),
         repairs=(*(before.repairs if before else ()), *unit.repairs),
+        served_by=(*(before.served_by if before else ()), *unit.served_by),
         model=unit.model,
         cost_microusd=(before.cost_microusd if before else 0) + unit.cost_microusd // drafts,
     )

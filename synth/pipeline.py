@@ -446,7 +446,7 @@ async def opened(
                         sum(each.admission.in_flight for each in teachers.values()),
                         sum(each.landed for each in teachers.values()),
                     ),
-                    wording=partial(_worded, translation(endpoint.known)),
+                    wording=partial(_worded, translation(endpoint)),
                     patient=bool(waited_for),
                 )
                 teacher.batches = await stack.enter_async_context(batches(desk))
@@ -454,10 +454,10 @@ async def opened(
 
 
 def _worded(translate: Translate | None, path: str, body: bytes) -> bytes:
-    """A request's body in its host's own words."""
+    """A request's body in its host's own words; a batch is a tier of its own."""
     if translate is None:
         return body
-    return translate(Request(b"", "", "", body, 0, 0, 0, path=path)).body
+    return translate(Request(b"", "", "", body, 0, 0, 0, path=path, is_standard=True)).body
 
 
 async def _orders(endpoint: Endpoint, base_url: str, stack: AsyncExitStack) -> Orders:

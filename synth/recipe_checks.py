@@ -236,6 +236,8 @@ def _host(way: tuple[str | int, ...], place: tuple[str | int, ...], member: Endp
             (*way, "stream"),
             Problem("a reply that is read as a stream keeps no log-probabilities; leave one of them out"),
         )
+    if member.service_tier and (why := known.tier_objection(member.service_tier)):
+        yield (*way, "service_tier"), Problem(f"{why}; leave service_tier out")
     if member.stream and known.protocol != "chat":
         yield (*way, "stream"), Problem(f"replies of {known.title} are not read as a stream; leave stream out")
     if known.key_variable and member.key_variable is None:
