@@ -43,6 +43,7 @@ LAYERS = (
         "scheduler",
         "sandbox",
         "symbolic",
+        "chance",
     },
     {"emergency", "salvage", "writer"},
     {
@@ -77,7 +78,8 @@ LAYERS = (
     {"recipe", "recipe_checks"},
     {"fingerprint", "up_to_date"},
     {"judges"},
-    {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "outcomes", "report", "lint", "formats"},
+    {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "outcomes", "report", "bakeoff"}
+    | {"lint", "formats"},
     {"line", "gate", "nearness"},
     {"turns", "outputs"},
     {"pipeline"},
