@@ -168,6 +168,9 @@ class Endpoint(Value):
     identity, and charged by what the reply says it was."""
     standard_after_s: float | None = Field(default=None, ge=0)
     """After so long without room in the tier a request is sent without it. Unless given, it waits, and is parked."""
+    recover: bool = False
+    """Have the host keep each reply, under the request's key in its metadata, and fetch what a crash lost from there
+    in place of paying for it again. What is kept so stands in the account's own list of stored completions."""
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
     price: Price | None = None
@@ -278,6 +281,9 @@ class Endpoint(Value):
         if self.service_tier and (why := self.known.tier_objection(self.service_tier)):
             changes |= {"service_tier": "", "standard_after_s": None}
             objections.append(("service_tier", why))
+        if self.recover and not self.known.keeps_replies:
+            changes["recover"] = False
+            objections.append(("recover", f"{self.known.title} keeps no replies that can be looked up"))
         return self.model_copy(update=changes), [f"{name} is left out: {why}" for name, why in objections]
 
     def known_price(self) -> Price | None:

@@ -196,7 +196,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
         if options.offline:
             halt.throw(Offline("Only stored replies are used."))
         else:
-            await store.open_run()
+            await store.open_run([name for name, endpoint in loaded.recipe.teachers.items() if endpoint.recover])
         if options.retry:
             await store.forgive()
         async with (
@@ -430,6 +430,10 @@ async def opened(
                 salt=options.salt,
                 earlier=earlier,
             )
+            if endpoint.recover and not options.offline:
+                from synth.recovery import recover  # brings a whole HTTP client
+
+                await recover(name, zip(members, urls, strict=True), store)
             teacher.settle_leftovers()
             waits = name in waited_for or has_open(store.folder / "run.db", name)
             if waits and endpoint.known.batch is not None and not options.offline:

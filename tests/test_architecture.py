@@ -81,7 +81,7 @@ LAYERS = (
     {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "outcomes", "report", "bakeoff"}
     | {"lint", "formats"},
     {"line", "gate", "nearness"},
-    {"turns", "outputs"},
+    {"turns", "outputs", "recovery"},
     {"pipeline"},
     {"probe", "trace", "parts", "plugin_texts", "scoring", "asking", "file_vectors", "parts_by_meaning"},
     {"api", "console"},
