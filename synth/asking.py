@@ -90,7 +90,7 @@ async def desk(
             raise FolderError(f"{folder} holds a run of a recipe; choose another folder with --run.")
         await store.note("recipe", OWNER)
         store.watch(halt.throw)
-        await store.open_run()
+        await store.open_run([name for name, endpoint in endpoints.items() if endpoint.recover])
         async with (
             pipeline.budgeted(caps, store, halt) as budget,
             pipeline.opened(endpoints, Path(), store, budget, halt, options or Options()) as teachers,

@@ -90,6 +90,9 @@ class Sampling(Value):
     seed: int | None = None
     """Draw k sends `seed + k`; without it no seed is sent."""
     stop: list[str] = []
+    logprobs: int | None = Field(default=None, ge=0, le=100)
+    """Have the log-probability of each token told, with so many of the most likely ones in its place: they are kept
+    beside the dataset."""
     extra: dict[str, JsonValue] = {}
     """Fields of the request body that only this server knows, such as `chat_template_kwargs`."""
 
@@ -100,6 +103,7 @@ class Sampling(Value):
             "top_p": self.top_p,
             "seed": self.seed,
             "stop": list[JsonValue](self.stop) or None,
+            "logprobs": None if self.logprobs is None else True,
         }
         return {**{name: value for name, value in own.items() if value is not None}, **self.extra}
 
@@ -168,6 +172,9 @@ class Endpoint(Value):
     identity, and charged by what the reply says it was."""
     standard_after_s: float | None = Field(default=None, ge=0)
     """After so long without room in the tier a request is sent without it. Unless given, it waits, and is parked."""
+    recover: bool = False
+    """Have the host keep each reply, under the request's key in its metadata, and fetch what a crash lost from there
+    in place of paying for it again. What is kept so stands in the account's own list of stored completions."""
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
     price: Price | None = None
@@ -278,6 +285,9 @@ class Endpoint(Value):
         if self.service_tier and (why := self.known.tier_objection(self.service_tier)):
             changes |= {"service_tier": "", "standard_after_s": None}
             objections.append(("service_tier", why))
+        if self.recover and not self.known.keeps_replies:
+            changes["recover"] = False
+            objections.append(("recover", f"{self.known.title} keeps no replies that can be looked up"))
         return self.model_copy(update=changes), [f"{name} is left out: {why}" for name, why in objections]
 
     def known_price(self) -> Price | None:

@@ -27,6 +27,7 @@ from synth.batch_journal import has_open
 from synth.budget import Budget, Caps
 from synth.datasets.card import write_card
 from synth.datasets.export import load_parquet
+from synth.datasets.tokens import write_tokens
 from synth.endpoint import LOCAL, REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.fingerprint import fingerprint, hold_to, marked, note_acceptance, salt_of
@@ -196,7 +197,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
         if options.offline:
             halt.throw(Offline("Only stored replies are used."))
         else:
-            await store.open_run()
+            await store.open_run([name for name, endpoint in loaded.recipe.teachers.items() if endpoint.recover])
         if options.retry:
             await store.forgive()
         async with (
@@ -231,6 +232,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                     written = outputs.write(loaded, target, outcomes, screen)
                     if not options.write:
                         written = replace(written, notice="")  # a preview deals nothing out
+                    tokens = write_tokens(loaded.recipe, store, target)
                     seconds = time.monotonic() - began
                     manifest = outputs.record(
                         loaded,
@@ -243,6 +245,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                         finished=_now(),
                         seconds=seconds,
                     )
+                    manifest = manifest.model_copy(update={"tokens": tokens})
                     write_manifest(target / "manifest.json", manifest)
                     write_card(target, manifest, written.written)
                     told = clusters(manifest, loaded.recipe, outcomes)
@@ -430,6 +433,10 @@ async def opened(
                 salt=options.salt,
                 earlier=earlier,
             )
+            if endpoint.recover and not options.offline:
+                from synth.recovery import recover  # brings a whole HTTP client
+
+                await recover(name, zip(members, urls, strict=True), store)
             teacher.settle_leftovers()
             waits = name in waited_for or has_open(store.folder / "run.db", name)
             if waits and endpoint.known.batch is not None and not options.offline:

@@ -63,6 +63,7 @@ def name_of(outcome: Outcome) -> str:
         (422, error("unknown model nope"), "fatal"),
         (400, error("API key not valid. Please pass a valid API key."), "fatal"),
         (400, error("Incorrect API key provided: xa***. You can obtain one from the console."), "fatal"),
+        (400, error("No connected db.", "400", "no_db_connection"), "fatal"),
         (405, b"Method Not Allowed", "fatal"),
         (501, b"<html>Unsupported method ('POST')</html>", "fatal"),
         (400, b"The plain HTTP request was sent to HTTPS port", "fatal"),
