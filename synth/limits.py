@@ -135,9 +135,9 @@ class Lane:
             self.probed_until = self._clock() + CANARY_S
         return {kind: bucket.taken for kind, bucket in self._buckets.items()}
 
-    def refused(self, sent_at: float, retry_after_s: float | None) -> None:
-        """A request sent at `sent_at` met a rate limit."""
-        self.concurrency.refused(self._clock(), sent_at)
+    def refused(self, place: Place, retry_after_s: float | None) -> None:
+        """A request met a rate limit."""
+        self.concurrency.refused(self._clock(), place.sent_at, place.number)
         self._hold(retry_after_s)
 
     def failed(self, sent_at: float, retry_after_s: float | None, *, again: bool = False) -> None:
@@ -178,6 +178,8 @@ class Place(NamedTuple):
     taken: dict[str, float]
     """How much had been taken of each limit."""
     sent_at: float
+    number: int
+    """How many had been sent on the lane, with this one."""
 
 
 class Admission:
@@ -247,7 +249,7 @@ class Admission:
             finally:
                 self._at_gate = False
             lane = self._lane(tokens, prefix) or lane
-        place = Place(lane, tokens, lane.board(tokens), self._clock())
+        place = Place(lane, tokens, lane.board(tokens), self._clock(), lane.concurrency.sent)
         if self._waiting_place and self._lane(tokens, prefix) is not None:
             _wake(self._waiting_place)
         return place
@@ -262,7 +264,7 @@ class Admission:
         if not free or self._waiting_place:
             return None
         lane = min(free, key=lambda lane: lane.outstanding_tokens)
-        return Place(lane, tokens, lane.board(tokens), self._clock())
+        return Place(lane, tokens, lane.board(tokens), self._clock(), lane.concurrency.sent)
 
     def land(self, place: Place) -> None:
         """Give the place back."""

@@ -40,6 +40,8 @@ LAYERS = (
         "endpoint",
         "terms",
         "concurrency",
+        "meter",
+        "queueing",
         "scheduler",
         "sandbox",
         "symbolic",

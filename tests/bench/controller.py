@@ -195,7 +195,7 @@ def simulate(
     control = Concurrency(most, queues_silently=queues_silently)
     bucket: Bucket | None = None
     order = itertools.count()
-    events: list[tuple[float, int, str, float, tuple[Allowance, ...], float]] = []
+    events: list[tuple[float, int, str, float, tuple[Allowance, ...], float, int]] = []
     in_flight = done = bad = sent = streak = 0
     latencies: list[float] = []
     by_minute = [0] * (int(seconds / 60) + 1)
@@ -213,13 +213,13 @@ def simulate(
             sent += 1
             control.sending(in_flight)
             taken = 0.0 if bucket is None else bucket.taken
-            heapq.heappush(events, (now + takes_s, next(order), kind, now, server.allowances(now), taken))
+            heapq.heappush(events, (now + takes_s, next(order), kind, now, server.allowances(now), taken, sent))
         pauses = [when for when in (blocked_until, now + control.closed_s(now)) if when > now]
         wake = min(pauses, default=math.inf)
         if not events or wake < events[0][0]:
             now = wake if wake < math.inf else seconds
             continue
-        now, _, kind, sent_at, allowances, taken = heapq.heappop(events)
+        now, _, kind, sent_at, allowances, taken, number = heapq.heappop(events)
         in_flight -= 1
         server.busy -= kind == "ok"
         if kind == "ok":
@@ -230,7 +230,7 @@ def simulate(
             streak = 0
         elif kind == "rate":
             bad += 1
-            control.refused(now, sent_at)
+            control.refused(now, sent_at, number)
             streak += 1
             if streak >= STREAK:
                 blocked_until = max(blocked_until, now + 1.0)
