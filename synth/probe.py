@@ -155,8 +155,7 @@ class Probe:
 
     async def _send(self, fields: Mapping[str, Any], path: str = CHAT) -> Outcome:
         body: dict[str, Any] = {"model": self.endpoint.model, "max_tokens": 64, **fields}
-        renamed = self.endpoint.known.renamed if path == CHAT else {}
-        sent = orjson.dumps({renamed.get(name, name): value for name, value in body.items()})
+        sent = orjson.dumps(body)
         request = Request(b"", "probe", self.endpoint.model, sent, 0, len(sent), 64, path=path)
         outcome = await self.backend.send(request)
         told = usage_of(outcome)
@@ -181,7 +180,7 @@ def models(endpoint: Endpoint) -> dict[str, int | None]:
     Raises Fatal, with one sentence, when there is no list to be had.
     """
     key = endpoint.key()
-    headers = {} if key is None else endpoint.known.with_key(key)
+    headers = endpoint.known.with_key(key)
     url = f"{endpoint.base_url}/models"
     proxy = proxy_for(url)
     opener = urllib.request.OpenerDirector()  # one that follows no redirect, which would carry the key elsewhere

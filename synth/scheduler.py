@@ -15,6 +15,8 @@ LOOKS = 20
 """How often it is looked whether anything still moves, before patience ends."""
 HELD = 16
 """Windows of finished results that may wait for a straggler, as one that was told to come back in a second is."""
+MOST_HELD = 65_536
+"""The most results, finished or not, that wait so, unless the window is wider: of a batch's width that is enough."""
 
 
 class Channel(asyncio.Queue[T | None]):
@@ -33,9 +35,10 @@ async def in_order(
 ) -> None:
     """Do the work of up to `window` values at once and emit the results in the order of the source.
 
-    A straggler holds back what follows it, never what is being worked on, until HELD windows of results wait for it.
+    A straggler holds back what follows it, never what is being worked on, until HELD windows of results, or MOST_HELD,
+    wait for it.
     """
-    started: Channel[tuple[T, asyncio.Task[R]]] = Channel(HELD * window)
+    started: Channel[tuple[T, asyncio.Task[R]]] = Channel(max(window, min(HELD * window, MOST_HELD)))
     async with asyncio.TaskGroup() as group:
         group.create_task(_start(group, source, work, started, asyncio.Semaphore(window)))
         async for value, task in started:
