@@ -135,6 +135,25 @@ def preview(recipe: Path, count: int, out: Path | None, as_json: bool, **overrid
     return running.preview(_load(recipe, **overrides), Options(out, count, write=False), as_json=as_json)
 
 
+@command.command(short_help="Ask several teachers the same, side by side.")
+@_overriding
+@click.option("--teachers", "named", default="", metavar="NAME,NAME", help="Of the recipe's teachers; all if none.")
+@click.option("--stage", default="", metavar="NAME", help="The stage that they take turns in; the last if none.")
+@click.option("-n", "--count", default=20, show_default=True, type=click.IntRange(min=1), help="Seeds to try.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="runs/NAME-compare if none.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(recipe: Path, named: str, stage: str, count: int, out: Path | None, as_json: bool, **overrides: Any) -> int:
+    """Ask the first prompts of a RECIPE of each of its teachers in turn, and say how they differ.
+
+    The replies are kept: `synth run --reuse FOLDER` with the one that you choose buys none of them again.
+    """
+    from synth.console import comparing
+    from synth.pipeline import Options
+
+    names = [name.strip() for name in named.split(",") if name.strip()]
+    return comparing.compared(_load(recipe, **overrides), stage, names, Options(out, count), as_json=as_json)
+
+
 @command.command(short_help="Make the dataset of a recipe, or go on with it.")
 @_overriding
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; runs/NAME unless the recipe says otherwise.")

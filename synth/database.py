@@ -237,6 +237,16 @@ def read_spent(connection: sqlite3.Connection) -> Spend:
     return Spend(*row)
 
 
+def read_units(connection: sqlite3.Connection, stage: str, teacher: str) -> dict[str, tuple[int, int]]:
+    """What a teacher's attempts in a stage cost in micro-dollars, and their completion tokens, by unit."""
+    rows = connection.execute(
+        "SELECT unit, sum(cost_microusd), sum(coalesce(completion_tokens, 0)) FROM attempt "
+        "JOIN settled ON settled.attempt = attempt.id WHERE stage = ? AND teacher = ? GROUP BY unit",
+        (stage, teacher),
+    )
+    return {unit: (cost, tokens) for unit, cost, tokens in rows}
+
+
 def stored_requests(connection: sqlite3.Connection) -> Iterator[tuple[str, str, bytes]]:
     """Stage, unit and JSON body of every request that was sent, each once, oldest first."""
     decompress = zstandard.ZstdDecompressor().decompress

@@ -72,6 +72,7 @@ OUR_FIELDS = frozenset(
         "seed",
         "stop",
         "response_format",
+        "service_tier",
     ]
 )
 
@@ -153,6 +154,11 @@ class Endpoint(Value):
     stream: bool = False
     """Have replies streamed, and end one whose text has begun to run in a loop, so that an endpoint that bills by the
     token writes no more of it: the row is refused for `repetition`, and charged by what had come."""
+    service_tier: str = ""
+    """Which of its ways of serving the host is asked for, such as `flex` at half the price; no part of a request's
+    identity, and charged by what the reply says it was."""
+    standard_after_s: float | None = Field(default=None, ge=0)
+    """After so long without room in the tier a request is sent without it. Unless given, it waits, and is parked."""
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
     price: Price | None = None
@@ -174,6 +180,12 @@ class Endpoint(Value):
         if name and name not in named():
             raise ValueError(f"there is no profile {name!r}; there are {', '.join(named())}")
         return name
+
+    @model_validator(mode="after")
+    def _tier_has_a_name(self) -> Endpoint:
+        if self.standard_after_s is not None and not self.service_tier:
+            raise ValueError("standard_after_s says how long service_tier is waited for; give that too")
+        return self
 
     @model_validator(mode="after")
     def _key_stays_secret(self) -> Endpoint:
@@ -212,8 +224,10 @@ class Endpoint(Value):
         changes: dict[str, Any] = {}
         if "structured" not in self.model_fields_set:
             changes["structured"] = self.known.ways(self.model)[0]
-        if self.known.deadline_s is not None and "deadline_s" not in self.limits.model_fields_set:
-            changes["limits"] = self.limits.model_copy(update={"deadline_s": self.known.deadline_s})
+        tier = self.known.service_tiers.get(self.service_tier)
+        deadlines = [one.deadline_s for one in (self.known, tier) if one is not None and one.deadline_s is not None]
+        if deadlines and "deadline_s" not in self.limits.model_fields_set:
+            changes["limits"] = self.limits.model_copy(update={"deadline_s": max(deadlines)})
         return self.model_copy(update=changes)
 
     def fitted(self) -> tuple[Endpoint, list[str]]:
@@ -230,6 +244,9 @@ class Endpoint(Value):
         if self.stream and self.known.protocol != "chat":
             changes["stream"] = False
             objections.append(("stream", f"replies of {self.known.title} are not read as a stream"))
+        if self.service_tier and (why := self.known.tier_objection(self.service_tier)):
+            changes |= {"service_tier": "", "standard_after_s": None}
+            objections.append(("service_tier", why))
         return self.model_copy(update=changes), [f"{name} is left out: {why}" for name, why in objections]
 
     def known_price(self) -> Price | None:
@@ -245,13 +262,11 @@ class Endpoint(Value):
     def _host_price(self) -> Price | None:
         if self.base_url.startswith(HERE) or is_private(self.base_url):
             return FREE
-        return listed(self.base_url, self.model, datetime.now(UTC).date())
-
-    @property
-    def service_tier(self) -> str:
-        """The service tier that is asked for; empty when none is."""
-        tier = self.sampling.extra.get("service_tier")
-        return tier if isinstance(tier, str) else ""
+        price = listed(self.base_url, self.model, datetime.now(UTC).date())
+        if price is None:
+            return None
+        factors = {name: tier.factor for name, tier in self.known.service_tiers.items() if tier.factor is not None}
+        return price.model_copy(update={"service_tiers": {**factors, **price.service_tiers}})
 
     def key(self) -> str | None:
         """The API key from the environment.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from synth.endpoint import Endpoint
 from synth.replies import KEY, MODEL, MONEY, SPENT
 from synth.types import CHAT, CLASSIFY, COMPLETIONS, EMBEDDINGS, POOLING, SCORE, Outcome
 
+ROUTES = re.compile(r"no endpoints found that", re.IGNORECASE)
+"""How OpenRouter says that none of those it could ask takes the whole request."""
 NO_ANSWER = (200, 404, 405, 501, 505)
 ANSWERS = {
     CHAT: ("chat completions", "base_url usually ends in /v1."),
@@ -37,6 +41,12 @@ def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str, path:
         unnamed = f"name the key's environment variable in key_variable{such}"
         mend = f"check the key in {variable}" if variable else unnamed
         return f"{where} refused the request ({said}); {mend}."
+    if ROUTES.search(said):
+        return (
+            f"{where} has nobody who serves the model with all that the request asks for ({said}); leave out of "
+            "sampling or structured what is not had there, or have it passed over with extra: {provider: "
+            "{require_parameters: false}}."
+        )
     if 300 <= outcome.status < 400:
         target = outcome.headers.get("location", "another address")
         return f"{where} redirects to {target}; put the address it ends at into base_url."

@@ -283,7 +283,8 @@ class Line:
         if unit.rungs:
             self.progress.stages[stage.name].climbed(unit.rungs)
         requests, repairs = (*sample.requests, *unit.requests), (*sample.repairs, *unit.repairs)
-        return [replace(sample, requests=requests, repairs=repairs, cost_microusd=cost)]
+        served_by = (*sample.served_by, *unit.served_by)
+        return [replace(sample, requests=requests, repairs=repairs, served_by=served_by, cost_microusd=cost)]
 
     async def _scored(
         self, stage: Stage, work: Work, scorer: Scorer, sample: Sample, ask: UnitAsk
@@ -444,6 +445,7 @@ def _sample(stage: Stage, work: Work, unit: Unit, place: int, draft: Draft, draf
         scores=before.scores if before else (),
         requests=(*(before.requests if before else ()), *unit.requests),
         repairs=(*(before.repairs if before else ()), *unit.repairs),
+        served_by=(*(before.served_by if before else ()), *unit.served_by),
         model=unit.model,
         cost_microusd=(before.cost_microusd if before else 0) + unit.cost_microusd // drafts,
     )

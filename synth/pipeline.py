@@ -93,6 +93,8 @@ class Options:
     """Go on although what the store's answers were asked with has changed."""
     write: bool = True
     """Whether to write the dataset; a preview only looks at it."""
+    into: Path | None = None
+    """Where a preview leaves what it looked at; nowhere when None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,9 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                     raise halt.error  # what room is left is for replies
                 await store.note("finished", _now())
                 kept = _would_lose(loaded, folder, outcomes, _state(halt, line)) if options.write else ""
-                with _target(folder, vanishing=bool(kept) or not options.write) as target:
+                with _target(
+                    options.into or folder, vanishing=bool(kept or not (options.write or options.into))
+                ) as target:
                     written = outputs.write(loaded, target, outcomes, screen)
                     if not options.write:
                         written = replace(written, notice="")  # a preview deals nothing out
@@ -270,7 +274,7 @@ def _prepare_while_asking() -> None:
 
 @contextmanager
 def _target(folder: Path, *, vanishing: bool) -> Generator[Path]:
-    """Where the outputs go: a preview's vanish again."""
+    """Where the outputs go; those that are only looked at vanish again."""
     if not vanishing:
         yield folder
         return
@@ -439,7 +443,7 @@ async def opened(
                         sum(each.admission.in_flight for each in teachers.values()),
                         sum(each.landed for each in teachers.values()),
                     ),
-                    wording=partial(_worded, translation(endpoint.known)),
+                    wording=partial(_worded, translation(endpoint)),
                     patient=bool(waited_for),
                 )
                 teacher.batches = await stack.enter_async_context(batches(desk))
@@ -447,10 +451,10 @@ async def opened(
 
 
 def _worded(translate: Translate | None, path: str, body: bytes) -> bytes:
-    """A request's body in its host's own words."""
+    """A request's body in its host's own words; a batch is a tier of its own."""
     if translate is None:
         return body
-    return translate(Request(b"", "", "", body, 0, 0, 0, path=path)).body
+    return translate(Request(b"", "", "", body, 0, 0, 0, path=path, is_standard=True)).body
 
 
 async def _orders(endpoint: Endpoint, base_url: str, stack: AsyncExitStack) -> Orders:

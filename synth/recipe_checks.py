@@ -199,6 +199,8 @@ def _host(way: tuple[str | int, ...], place: tuple[str | int, ...], member: Endp
     if member.structured not in ways:
         message = f"{known.title} does not heed {member.structured}; write {' or '.join(ways)}"
         yield (*way, "structured"), Problem(message)
+    if member.service_tier and (why := known.tier_objection(member.service_tier)):
+        yield (*way, "service_tier"), Problem(f"{why}; leave service_tier out")
     if member.stream and known.protocol != "chat":
         yield (*way, "stream"), Problem(f"replies of {known.title} are not read as a stream; leave stream out")
     if known.key_variable and member.key_variable is None:

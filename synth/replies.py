@@ -59,9 +59,16 @@ RATE = re.compile(r"rate_limit_exceeded|retryDelay|retry (in|after)\b|per (minut
 """What some hosts say of a passing limit in one breath with the plan and its billing."""
 FILTERED = re.compile(r"content_filter|content_policy|moderation|invalid_prompt|bio_policy|policy_violation", re.I)
 BUSY = re.compile(r"overloaded|UNAVAILABLE|capacity|temporarily|loading model", re.IGNORECASE)
-SPENT = re.compile(r"credit balance is too low|specified (workspace )?API usage limits", re.IGNORECASE)
-"""How Anthropic says, as of a request that is no good, that the money or the limit on it is at its end."""
+SPENT = re.compile(
+    r"credit balance is too low|specified (workspace )?API usage limits|budget limit exceeded", re.IGNORECASE
+)
+"""How Anthropic and OpenRouter say, as of a request that is no good, that the money or a limit on it is at its end."""
+ROOMLESS = re.compile(r"resource_unavailable", re.IGNORECASE)
+"""How OpenAI says that its flex tier has no room: nobody's limit, and not charged."""
 IN_FLIGHT = re.compile(r"in_flight_budget", re.IGNORECASE)
+"""How OpenRouter says that what is under way may cost as much as it lets stand open."""
+TOO_DEAR = re.compile(r"weight_exceeds_budget", re.IGNORECASE)
+"""How it says that this one request alone would."""
 MODEL = re.compile(
     r"model_not_found|NotFoundError.{0,200}model|(invalid|unknown|no such)[_ ]model|not a valid model|"
     r"^HTTP 404: model: |\bmodels?\b\S{0,120}( +\S{1,120})? +((is|was) )?(does not exist|not found|not exist)",
@@ -95,10 +102,14 @@ CUT_REASONS = frozenset(["error", "abort", "aborted", "cancelled"])
 
 def classify(status: int, text: str) -> str:
     """The failure class of a reply that is not a plain success, from its status and the text of its error."""
+    if status == 429 and ROOMLESS.search(text[:SAID]):
+        return "capacity"
     if status == 429 and (not MONEY.search(text) or (RATE.search(text) and not BROKE.search(text))):
         return "rate"
     if status == 402 and IN_FLIGHT.search(text):
         return "rate"
+    if status == 402 and TOO_DEAR.search(text):
+        return "permanent"
     if FILTERED.search(text) and status in (200, 400, 403):
         return "teacher_refused"
     if status in (401, 402, 403, 404, 405, 429, 501, 505) or (300 <= status < 400):
@@ -227,8 +238,11 @@ def _code(error: Any) -> str:
     if not isinstance(error, dict):
         return ""
     known = cast("dict[str, Any]", error)
-    inside = _object(known.get("details")).get("error_code") or ""  # Anthropic's word for which limit it is
-    return " ".join([*(str(known.get(name) or "") for name in ("code", "type", "status", "param")), str(inside)])
+    # Anthropic's word for which limit it is, and OpenRouter's for whose
+    inside = {**_object(known.get("details")), **_object(known.get("metadata"))}
+    told = [known.get(name) for name in ("code", "type", "status", "param")]
+    told += [inside.get(name) for name in ("error_code", "error_type", "limit_source", "reason")]
+    return " ".join(str(one or "") for one in told)
 
 
 def _inner_status(error: Any) -> int:
@@ -277,6 +291,7 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
         usage=_usage(document),
         model=str(document.get("model") or ""),
         reasoning=reasoning or None,
+        provider=str(document.get("provider") or ""),
     )
 
 

@@ -29,6 +29,7 @@ from synth.database import (
     examine,
     read_ledger,
     read_spent,
+    read_units,
     readable,
     stored_requests,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "examine",
     "read_ledger",
     "read_spent",
+    "read_units",
     "readable",
     "stored_requests",
 ]

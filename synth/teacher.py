@@ -48,6 +48,8 @@ POISON_SUCCESSES = 50
 POISON_CHANCE = 0.01
 """A request that failed so often in one way while so many others succeeded is at fault itself, unless as many such
 requests, or more, are to be expected by chance, as with an endpoint that fails now and then whatever it is asked."""
+ROOMLESS = ("capacity", "rate")
+"""What a service tier says that has no room just now."""
 SPEECH = re.compile(rb'"choices"|"stop_reason"')
 """What stands in every reply of a model, also in one that is of no use."""
 SPOKEN = ("ok", "teacher_refused", "truncated_empty", "repetition")
@@ -73,6 +75,8 @@ class Unit:
     """Completions that were not in the store."""
     model: str = ""
     """The model that stood in for the stage's teacher, when one did."""
+    served_by: list[str] = field(default_factory=list[str])
+    """Who served its requests, where an endpoint that passes them on said so."""
     repairs: list[str] = field(default_factory=list[str])
     """What it took to get objects that fit, by name."""
     rungs: list[tuple[str, bool, int]] = field(default_factory=list[tuple[str, bool, int]])
@@ -225,6 +229,8 @@ class Teacher:
                 del self._flying[request.key]
                 done.set()
         self.served.add(completion.model)
+        if completion.provider:
+            unit.served_by.append(completion.provider)
         unit.requests.append(request.key.hex())
         unit.cost_microusd += tariff.charge(tariff.worst(request), completion.usage, paid=True).microusd
         return completion
@@ -322,7 +328,7 @@ class Teacher:
         return None, self._tariff
 
     async def _obtain(self, request: Request, unit: Unit) -> Completion:
-        tries = Tries(self._successes, request.path)
+        tries, after_s = Tries(self._successes, request.path), self.endpoint.standard_after_s
         while True:
             failure, result = await self._attempt(request, unit, tries)
             if isinstance(result, Completion):
@@ -333,6 +339,8 @@ class Teacher:
                 result = Fatal(explain.substituted(self.name, self.endpoint, result.model))
             if isinstance(result, Transient) and failure != POISON:
                 await self._again(failure, result, tries)
+                if after_s is not None and failure in ROOMLESS and time.monotonic() - tries.began > after_s:
+                    request = request._replace(is_standard=True)
                 continue
             if isinstance(result, Fatal):
                 self._halt.throw(result)

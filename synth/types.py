@@ -98,6 +98,8 @@ class Sample:
     """Keys (hex) of the requests that made it, in every stage."""
     repairs: tuple[str, ...] = ()
     """What it took to get replies that fit, in every stage: what was mended, and how it was asked for again."""
+    served_by: tuple[str, ...] = ()
+    """Who served those requests, where an endpoint that passes them on said so."""
     model: str = ""
     """The model that stood in for the stage's teacher, when one did."""
     cost_microusd: int = 0
@@ -180,6 +182,8 @@ class Completion(NamedTuple):
     model: str = ""
     """The model the provider says it served."""
     reasoning: str | None = None
+    provider: str = ""
+    """Who served it, where the endpoint passes requests on and says to whom (OpenRouter)."""
     found: Any = None
     """The vectors of `/embeddings`, the tokens of `/completions`, the rewards of `/pooling` and its like; None for a
     chat."""
@@ -202,6 +206,8 @@ class Request(NamedTuple):
     """A number of the prompt's beginning, by which replicas that know it are found."""
     path: str = CHAT
     """Where it goes, below the base URL."""
+    is_standard: bool = False
+    """Whether the endpoint's service tier is given up for it."""
 
 
 class Outcome(NamedTuple):

@@ -45,6 +45,7 @@ LAYERS = (
         "scheduler",
         "sandbox",
         "symbolic",
+        "chance",
     },
     {"emergency", "salvage", "writer"},
     {
@@ -79,7 +80,7 @@ LAYERS = (
     {"recipe", "recipe_checks"},
     {"fingerprint", "up_to_date"},
     {"judges"},
-    {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "outcomes", "report"},
+    {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "outcomes", "report", "bakeoff"},
     {"line", "gate", "nearness"},
     {"turns", "outputs"},
     {"pipeline"},

@@ -86,6 +86,43 @@ class Persona(Row):
     region: str = Field(min_length=1)
 
 
+class Question(Row):
+    instruction: str = Field(min_length=10, max_length=300)
+    about: str = Field(min_length=1)
+
+
+class Legal(Question):
+    area: str = Field(min_length=1)
+    basis: str | None = Field(min_length=4)
+    as_of: Literal["2025-04-01"]
+    answer: str | None = Field(default=None, pattern=r"^\d+$")
+    tests: str | None = Field(default=None, min_length=1)
+
+
+class Medical(Question):
+    expect: Literal["general", "see_doctor", "urgent", "decline", "phrasing"]
+
+
+class Programming(Question):
+    library: str = Field(min_length=1)
+    difficulty: Literal["easy", "medium", "hard"]
+
+
+class Term(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    source: str = Field(min_length=1)
+    target: str = Field(min_length=1)
+
+
+class Passage(Row):
+    text: str = Field(min_length=20, max_length=300)
+    from_: Literal["en", "ja"] = Field(alias="from")
+    to: Literal["en", "ja"]
+    field: str = Field(min_length=1)
+    terms: list[Term] = Field(min_length=1)
+
+
 SETS: dict[str, tuple[type[Row], int, str]] = {
     "tasks-en": (Task, 200, "messages"),
     "tasks-ja": (Task, 200, "messages"),
@@ -93,6 +130,13 @@ SETS: dict[str, tuple[type[Row], int, str]] = {
     "topics-ja": (Topic, 500, "topic"),
     "personas-en": (Persona, 200, "persona"),
     "personas-ja": (Persona, 200, "persona"),
+    "consumption-tax-ja": (Legal, 73, "instruction"),
+    "labour-law-ja": (Legal, 76, "instruction"),
+    "medical-en": (Medical, 60, "instruction"),
+    "medical-ja": (Medical, 60, "instruction"),
+    "python-data-en": (Programming, 35, "instruction"),
+    "python-data-ja": (Programming, 35, "instruction"),
+    "technical-translation": (Passage, 70, "text"),
 }
 """By file: what its rows are, how many they are, and what `synth` compares."""
 
@@ -119,11 +163,13 @@ def test_every_row_has_its_fields_and_an_id_that_says_its_place(name):
 def test_every_file_is_told_of_here_and_in_the_readme():
     readme = (DATA / "README.md").read_text(encoding="utf-8")
     assert {path.stem for path in DATA.glob("*.jsonl")} == set(SETS)
-    assert set(re.findall(r"^\| .*", readme, re.MULTILINE)) >= {
-        f"| `tasks-en.jsonl`, `tasks-ja.jsonl` | {SETS['tasks-en'][1]}, {SETS['tasks-ja'][1]} | `id`, `instruction`, "
-        "`input` (may be empty), `output`, `type`, `topic`, `difficulty`; Japanese also `register`; some `tests` |"
+    told = re.findall(r"^\| (`.*?) \| ([\d, ]+) \|", readme, re.MULTILINE)
+    counts = {
+        file: int(count)
+        for files, numbers in told
+        for file, count in zip(re.findall(r"`(.*?)\.jsonl`", files), numbers.split(", "), strict=True)
     }
-    assert all(f"`{name}.jsonl`" in readme for name in SETS)
+    assert counts == {name: count for name, (_, count, _) in SETS.items()}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -159,15 +205,35 @@ def test_extracted_objects_are_json(language):
 
 
 def with_tests() -> list[dict[str, object]]:
-    return [task for language in LANGUAGES for task in rows(f"tasks-{language}") if "tests" in task]
+    return [row for name in SETS for row in rows(name) if "tests" in row]
 
 
 @pytest.mark.parametrize("task", with_tests(), ids=lambda task: task["id"])
 def test_an_answer_passes_its_own_tests(task):
-    blocks = FENCED.findall(str(task["output"])) if task["type"] in ("code", "debug") else []
+    blocks = FENCED.findall(str(task["output"])) if task.get("type") in ("code", "debug") else []
     names: dict[str, object] = {"SQL": next((text for kind, text in blocks if kind == "sql"), "")}
     code = "\n".join(text for kind, text in blocks if kind == "python")
     exec(compile(f"{code}\n{task['tests']}", str(task["id"]), "exec"), names)
+
+
+@pytest.mark.parametrize("name", ["consumption-tax-ja", "labour-law-ja"])
+def test_the_tests_of_a_sum_hold_the_answer_that_it_gives(name):
+    sums = [row for row in rows(name) if "answer" in row]
+    assert len(sums) >= 8
+    assert all(str(row["tests"]).endswith(f"== {row['answer']}") for row in sums)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_medical_questions_ask_for_help_of_every_kind(language):
+    kinds = Counter(row["expect"] for row in rows(f"medical-{language}"))
+    assert kinds == {"general": 20, "see_doctor": 12, "urgent": 12, "decline": 10, "phrasing": 6}
+
+
+def test_every_term_of_a_passage_stands_in_it():
+    for row in rows("technical-translation"):
+        passage = Passage.model_validate(row)
+        assert passage.from_ != passage.to
+        assert [one.source for one in passage.terms if one.source.casefold() not in passage.text.casefold()] == []
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -184,6 +250,14 @@ def test_the_tasks_pass_synths_own_checks(language, tmp_path):
     assert [(json.loads(line)["columns"]["id"], json.loads(line)["detail"]) for line in removed] == []
 
 
+@pytest.mark.parametrize("name", [name for name, (_, _, by) in SETS.items() if by == "instruction"])
+def test_the_questions_pass_synths_own_checks(name):
+    checks = ["placeholders", "references", "script", "merged", "pii", "toxicity"]
+    checks.append(f"{{kind: language, language: {name[-2:]}}}")
+    said = synth("validate", str(DATA / f"{name}.jsonl"), *(part for kind in checks for part in ("--check", kind)))
+    assert said["removed"] == {}
+
+
 @pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="../shared/data is not there")
 @pytest.mark.parametrize(
     ("field", "files"),
@@ -195,7 +269,7 @@ def test_the_tasks_pass_synths_own_checks(language, tmp_path):
         ("1", ["mgsm_en.tsv", "mgsm_ja.tsv"]),
     ],
 )
-@pytest.mark.parametrize("kind", ["messages", "topic", "persona"])
+@pytest.mark.parametrize("kind", ["messages", "topic", "persona", "instruction", "text"])
 def test_nothing_is_an_item_of_a_benchmark(kind, field, files):
     names = [str(DATA / f"{name}.jsonl") for name, (_, _, by) in SETS.items() if by == kind]
     against = [part for file in files for part in ("--against", str(BENCHMARKS / file))]

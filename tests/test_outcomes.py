@@ -29,6 +29,7 @@ SAMPLE = Sample(
     scores=(Score(name="judge", value=4.0, detail="正しい"),),
     requests=("ab" * 32, "cd" * 32),
     repairs=("anew",),
+    served_by=("さくら",),
     model="stand-in",
     cost_microusd=12,
 )

@@ -9,7 +9,7 @@ from synth.backends.online import online
 from synth.budget import Budget
 from synth.endpoint import Endpoint, Sampling
 from synth.halt import Halt
-from synth.outgoing import wording
+from synth.outgoing import translation, wording
 from synth.profiles import named
 from synth.teacher import Teacher
 from synth.types import Message
@@ -39,6 +39,29 @@ def test_a_host_gets_its_own_names_of_fields():
     assert body_for("vllm", seed=5)["seed"] == 7
     assert "seed" not in body_for("mistral", seed=5)
     assert body_for("mistral", seed=5)["random_seed"] == 7
+
+
+def test_openrouter_passes_a_request_on_only_to_who_takes_all_of_it_unless_the_recipe_says_otherwise():
+    assert body_for("openrouter", seed=1)["provider"] == {"require_parameters": True}
+    only = {"provider": {"only": ["さくら"]}}
+    assert body_for("openrouter", extra=only)["provider"] == {"require_parameters": True, "only": ["さくら"]}
+    anybody = {"provider": {"require_parameters": False}}
+    assert body_for("openrouter", extra=anybody)["provider"] == {"require_parameters": False}
+    assert "provider" not in body_for("vllm", seed=1)
+
+
+def test_the_service_tier_goes_out_and_is_no_part_of_the_key():
+    def translated(**changes):
+        endpoint = Endpoint(model="m", base_url="http://127.0.0.1:9/v1", **changes)
+        asked = Teacher("main", endpoint, backends=[None], store=None, budget=Budget(None), halt=Halt())
+        return asked.request(PROMPT, 0), translation(endpoint)
+
+    plain, none = translated()
+    request, translate = translated(service_tier="flex")
+    assert none is None
+    assert request.key == plain.key
+    assert json.loads(translate(request).body)["service_tier"] == "flex"
+    assert "service_tier" not in json.loads(translate(request._replace(is_standard=True)).body)
 
 
 def sent(name, monkeypatch):

@@ -87,9 +87,6 @@ def test_a_discount_needs_the_replys_word_and_a_surcharge_does_not():
     assert [cost("flex", "flex"), cost("flex", "default"), cost("flex", "")] == [500, 1000, 1000]
     assert [cost("priority", "priority"), cost("priority", "default"), cost("priority", "")] == [2000, 1000, 2000]
     assert tariff(price, "flex").worst(request(0, 100)).microusd == 1000
-    assert (
-        Endpoint(model="m", base_url="http://x/v1", sampling={"extra": {"service_tier": "flex"}}).service_tier == "flex"
-    )
 
 
 @pytest.mark.parametrize(
@@ -150,6 +147,14 @@ def test_the_providers_own_sum_wins():
 def test_a_recorded_price_reckons_as_it_did():
     price = Price(input_usd=1, output_usd=2, as_of=date(2026, 11, 1), source="https://example.com/pricing")
     assert recorded(price.model_dump_json()) == tariff(price)
+
+
+def test_a_tier_that_the_table_does_not_know_is_priced_as_its_host_says():
+    pytest.importorskip("genai_prices")
+    gemini = Endpoint(model="gemini-2.5-flash", base_url="https://generativelanguage.googleapis.com/v1beta/openai")
+    assert gemini.known_price().service_tiers["flex"] == 0.5
+    given = gemini.model_copy(update={"price": Price(input_usd=1, output_usd=2)})
+    assert given.known_price() == given.price
 
 
 def test_the_installed_table_gives_prices_by_host_and_model():

@@ -103,6 +103,9 @@ def test_a_host_is_known_by_its_whole_name(url, title):
         (f"model: claude-opus-5, {ANTHROPIC}, sampling: {{temperature: 0.7}}", "sampling.temperature"),
         (f"model: claude-opus-4-8, {ANTHROPIC}, sampling: {{extra: {{top_k: 5}}}}", "sampling.extra.top_k"),
         (f"model: c, {ANTHROPIC}, stream: true", "stream"),
+        (f"model: c, {ANTHROPIC}, service_tier: フレックス", "service_tier"),
+        (f"model: d, {DEEPSEEK}, service_tier: flex", "service_tier"),
+        (f"model: m, {OPENAI}, standard_after_s: 60", ""),
         (f"model: deepseek-flash, {DEEPSEEK}, sampling: {{top_p: 0.9}}", "sampling.top_p"),
         ('model: m, base_url: "https://api.openai.com/v1"', ""),
         ('model: m, base_url: "https://api.groq.com/v1", key_variable: GROQ_API_KEY', "base_url"),
@@ -158,6 +161,9 @@ def test_a_host_that_lets_requests_wait_long_gets_the_time(tmp_path):
     assert deadline_s('model: m, base_url: "http://localhost:8000/v1"') == 600
     assert deadline_s(f"model: d, {DEEPSEEK}") == 1800
     assert deadline_s(f"model: d, {DEEPSEEK}, limits: {{deadline_s: 90}}") == 90
+    assert deadline_s(f"model: gpt-4o, {OPENAI}, service_tier: priority") == 600
+    assert deadline_s(f"model: gpt-4o, {OPENAI}, service_tier: flex") == 1800
+    assert deadline_s('model: m, base_url: "http://localhost:8000/v1", service_tier: flex') == 600
 
 
 LOCAL = 'model: m, base_url: "http://localhost:8000/v1", profile: vllm, sampling: {temperature: 0.7, seed: 1}'
@@ -194,6 +200,16 @@ def test_an_endpoint_named_on_the_command_line_is_asked_as_its_host_is_known_to_
     judge = endpoint_of("https://api.deepseek.com,d,DEEPSEEK_API_KEY", "--judge ")
     assert (judge.structured, judge.limits.deadline_s) == ("json_object", 1800)
     assert teachers_of(["m=https://api.anthropic.com/v1,claude-2.1,ANTHROPIC_API_KEY"])["m"].structured == "prompt"
+
+
+def test_a_service_tier_that_the_other_host_does_not_have_is_left_out_and_said(tmp_path):
+    flex = f"model: gpt-4o, {OPENAI}, service_tier: flex, standard_after_s: 60"
+    moved = loaded(tmp_path, flex, Overrides(teachers=["main=https://api.anthropic.com/v1,claude,ANTHROPIC_API_KEY"]))
+    endpoint = moved.recipe.teachers["main"]
+    assert (endpoint.service_tier, endpoint.standard_after_s) == ("", None)
+    assert moved.notes == (
+        "--teacher main: service_tier is left out: Anthropic has no tier 'flex'; there are auto, standard_only.",
+    )
 
 
 def test_a_teacher_that_moves_on_takes_nothing_of_its_first_host_along(tmp_path):

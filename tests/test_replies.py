@@ -20,8 +20,8 @@ def said(content, finish="stop", **more):
     ).encode()
 
 
-def error(message, code=None, kind=None):
-    return json.dumps({"error": {"message": message, "code": code, "type": kind}}).encode()
+def error(message, code=None, kind=None, **more):
+    return json.dumps({"error": {"message": message, "code": code, "type": kind, **more}}).encode()
 
 
 def name_of(outcome: Outcome) -> str:
@@ -47,6 +47,10 @@ def name_of(outcome: Outcome) -> str:
         (429, error("Rate limit reached", "rate_limit_exceeded"), "rate"),
         (429, error("You exceeded your current quota", "insufficient_quota"), "fatal"),
         (402, error("Insufficient credits"), "fatal"),
+        (402, error("Payment required", 402, metadata={"error_type": "in_flight_budget_exhausted"}), "rate"),
+        (402, error("Payment required", 402, metadata={"limit_source": "openrouter_in_flight_budget"}), "rate"),
+        (402, error("Payment required", 402, metadata={"error_type": "weight_exceeds_budget"}), "permanent"),
+        (429, error("Resource Unavailable", "resource_unavailable"), "capacity"),
         (401, error("Incorrect API key", "invalid_api_key"), "fatal"),
         (403, error("forbidden"), "fatal"),
         (404, error("The model `x` does not exist", "model_not_found"), "fatal"),
@@ -94,6 +98,11 @@ def test_the_text_the_reasoning_and_the_usage_are_read():
     completion = read(Outcome(200, said("答え", reasoning_content="考え中")))
     assert (completion.text, completion.reasoning, completion.finish_reason) == ("答え", "考え中", "stop")
     assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (3, 5)
+
+
+def test_who_served_a_reply_is_read_where_an_endpoint_passes_requests_on():
+    assert read(Outcome(200, said("答え"))).provider == ""
+    assert read(Outcome(200, said("答え").replace(b"{", b'{"provider": "DeepInfra", ', 1))).provider == "DeepInfra"
 
 
 THOUGHT = "まず足す。\n1 + 1 = 2"

@@ -284,6 +284,30 @@ def test_a_rate_limit_is_waited_out(tmp_path):
     assert len(script.sent) == 9
 
 
+ROOMLESS = Outcome(429, b'{"error": {"message": "Resource Unavailable", "code": "resource_unavailable"}}')
+
+
+def test_a_service_tier_without_room_is_waited_for_and_charges_nothing(tmp_path):
+    async def scene(asked, store, budget, halt):
+        await asked.complete(asked.request(PROMPT, 0), unit())
+        return budget.spent_microusd
+
+    script = Script(ROOMLESS, ROOMLESS, ROOMLESS, ok())
+    assert play(tmp_path, script, scene, endpoint=COSTLY.model_copy(update={"service_tier": "flex"})) == 210
+    assert [request.is_standard for request in script.sent] == [False] * 4
+
+
+def test_what_has_waited_long_for_room_is_sent_without_the_tier_where_the_recipe_says_so(tmp_path):
+    async def scene(asked, *_):
+        first = (await asked.complete(asked.request(PROMPT, 0), unit())).text
+        return first, (await asked.complete(asked.request(PROMPT, 1), unit())).text
+
+    script = Script(ROOMLESS, ok(), ok("三です。"))
+    endpoint = COSTLY.model_copy(update={"service_tier": "flex", "standard_after_s": 0})
+    assert play(tmp_path, script, scene, endpoint=endpoint) == ("二です。", "三です。")
+    assert [request.is_standard for request in script.sent] == [False, True, False]
+
+
 def test_a_reply_without_usage_is_charged_with_the_worst_case_and_an_error_with_nothing(tmp_path):
     async def scene(asked, store, budget, halt):
         request = asked.request(PROMPT, 0)

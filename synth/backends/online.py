@@ -85,7 +85,7 @@ async def online(endpoint: Endpoint, base_url: str, is_loop: Loop | None = None)
         backend = wire
         if key is not None:
             backend = Discreet(wire, re.compile(written(key).encode()), re.compile(written(key)))
-        translate = translation(endpoint.known)
+        translate = translation(endpoint)
         yield backend if translate is None else Translated(backend, translate)
     finally:
         await wire.close()

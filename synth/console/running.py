@@ -27,7 +27,7 @@ from synth.text import visible
 def run(loaded: LoadedRecipe, options: Options) -> int:
     """Run (or export) with live progress, and say what came of it."""
     noted(loaded)
-    result = _watched(loaded, options)
+    result = watched_run(loaded, options)
     manifest = result.manifest
     summary(manifest)
     faults = {
@@ -47,7 +47,7 @@ def run(loaded: LoadedRecipe, options: Options) -> int:
 def preview(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
     """Run on a few seeds and show rows and rejections."""
     noted(loaded)
-    result = _watched(loaded, options)
+    result = watched_run(loaded, options)
     if as_json:
         write_json(
             {
@@ -74,9 +74,9 @@ def ended(result: Result) -> int:
     return result.exit_code
 
 
-def _watched(loaded: LoadedRecipe, options: Options) -> Result:
+def watched_run(loaded: LoadedRecipe, options: Options, name: str = "") -> Result:
     """Run with progress on stderr, heeding signals. What came is kept in every case."""
-    name = loaded.recipe.name
+    name = name or loaded.recipe.name
 
     async def watched() -> Result:
         loop = asyncio.get_running_loop()

@@ -184,6 +184,7 @@ def _schema(pyarrow: Any) -> Any:
         "cost_microusd": pyarrow.int64(),
         "repairs": pyarrow.list_(text),
         "requests": pyarrow.list_(text),
+        "served_by": pyarrow.list_(text),
     }
     return pyarrow.schema(list(columns.items()))
 

@@ -30,6 +30,7 @@ class Row(TypedDict):
     cost_microusd: int
     repairs: Sequence[str]
     requests: Sequence[str]
+    served_by: Sequence[str]
 
 
 class RejectedRow(TypedDict):
@@ -50,7 +51,8 @@ class RejectedRow(TypedDict):
 def row(sample: Sample, teachers: Mapping[str, str]) -> Row:
     """The row of a sample; `teachers` maps each stage to the model that answered in it.
 
-    `requests` are the keys under which the run folder's `run.db` keeps the replies it was made from.
+    `served_by` names those to whom an endpoint passed its requests on, each once. `requests` are the keys under which
+    the run folder's `run.db` keeps the replies it was made from.
     """
     return Row(
         id=sample.id,
@@ -61,6 +63,7 @@ def row(sample: Sample, teachers: Mapping[str, str]) -> Row:
         cost_microusd=sample.cost_microusd,
         repairs=sample.repairs,
         requests=sample.requests,
+        served_by=tuple(dict.fromkeys(sample.served_by)),
     )
 
 

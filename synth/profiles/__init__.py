@@ -41,6 +41,15 @@ class Rule(Value):
         return re.fullmatch(self.names, model.rpartition("/")[2], re.IGNORECASE) is not None
 
 
+class Tier(Value):
+    """One of a host's ways of serving."""
+
+    factor: float | None = Field(default=None, ge=0)
+    """What of the standard price it costs, for where the price table does not say."""
+    deadline_s: float | None = None
+    """How long one of its replies may take, where that is longer than elsewhere."""
+
+
 class BatchTerms(Value):
     """How a host is asked by batch: for less money, by whoever can wait."""
 
@@ -82,6 +91,8 @@ class Profile(Value):
     """How its base URLs end; empty when they end in more than one way."""
     renamed: dict[str, str] = {}
     """Fields of the request that it calls otherwise."""
+    added: dict[str, dict[str, JsonValue]] = {}
+    """Members of objects in the request that it is sent besides, unless the recipe says otherwise."""
     structured: list[Structured] = Field(default=["json_schema", "json_object", "prompt"], min_length=1)
     """The ways in which an object can be asked of it, the best first."""
     most_temperature: float | None = None
@@ -91,6 +102,8 @@ class Profile(Value):
     """Fields of the request that it passes over in silence."""
     deadline_s: float | None = None
     """How long one of its replies may take, where that is longer than elsewhere."""
+    service_tiers: dict[str, Tier] = {}
+    """Its ways of serving, by the name that asks for them."""
     models: list[Rule] = []
     batch: BatchTerms | None = None
     """None where there are no batches, or nothing is known of them."""
@@ -111,6 +124,13 @@ class Profile(Value):
     def ways(self, model: str) -> list[Structured]:
         """The ways in which an object can be asked of a model, the best first."""
         return next((rule.structured for rule in self.models if rule.structured and rule.holds(model)), self.structured)
+
+    def tier_objection(self, tier: str) -> str:
+        """Why a service tier cannot be asked for; empty when it can, as far as is known."""
+        if tier in self.service_tiers or self.title == UNKNOWN.title:
+            return ""
+        known = ", ".join(self.service_tiers)
+        return f"{self.title} has no tier {tier!r}" + (f"; there are {known}" if known else " that is known")
 
     def objections(self, model: str, body: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:
         """The fields of a request to a model that have no effect or a bad one, each with the reason."""

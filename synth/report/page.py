@@ -93,8 +93,8 @@ def page(
 
 
 @cache
-def load_template() -> Template:
-    """The page's template, compiled."""
+def load_template(name: str = "report.html.j2") -> Template:
+    """A page's template, compiled."""
     environment = Environment(
         loader=PackageLoader("synth", "report"),
         autoescape=True,
@@ -107,7 +107,7 @@ def load_template() -> Template:
     environment.filters["plain"] = plain
     environment.filters["short"] = short
     environment.filters["moment"] = moment
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def reasons(manifest: Manifest, rejections: Sequence[Rejection], known: Mapping[str, Sample]) -> tuple[Reason, ...]:

@@ -69,7 +69,18 @@ def pairs(samples: list[Sample]) -> Pairs:
 def test_every_row_has_the_same_keys_and_its_split(tmp_path: Path, pairs: Pairs) -> None:
     written = write_dataset(pairs, tmp_path)
     rows = lines(tmp_path / "rows.jsonl")
-    columns = ["id", "messages", "seed_id", "teacher", "scores", "cost_microusd", "repairs", "requests", "split"]
+    columns = [
+        "id",
+        "messages",
+        "seed_id",
+        "teacher",
+        "scores",
+        "cost_microusd",
+        "repairs",
+        "requests",
+        "served_by",
+        "split",
+    ]
     assert [list(row) for row in rows] == [columns] * len(pairs)
     assert {tuple(message) for row in rows for message in row["messages"]} == {("role", "content", "reasoning_content")}
     assert [row["split"] for row in rows] == [split for split, _ in pairs]
