@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
-from urllib.parse import urlsplit
 
 import orjson
 from pydantic import JsonValue
 
 from synth import explain
 from synth.backends import Backend
-from synth.backends.dial import proxy_for, tls_context
+from synth.backends.control import fetched
 from synth.backends.online import online
 from synth.endpoint import Endpoint
 from synth.errors import Fatal, Rejected, Transient
@@ -180,27 +177,10 @@ def models(endpoint: Endpoint) -> dict[str, int | None]:
 
     Raises Fatal, with one sentence, when there is no list to be had.
     """
-    key = endpoint.key()
-    headers = {} if key is None else endpoint.known.with_key(key)
     url = f"{endpoint.base_url}/models"
-    proxy = proxy_for(url)
-    opener = urllib.request.OpenerDirector()  # one that follows no redirect, which would carry the key elsewhere
-    for handler in (
-        urllib.request.ProxyHandler({urlsplit(url).scheme: proxy} if proxy else {}),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=tls_context()),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.HTTPDefaultErrorHandler(),
-    ):
-        opener.add_handler(handler)
-    try:
-        with opener.open(urllib.request.Request(url, headers=headers), timeout=MODELS_TIMEOUT_S) as reply:  # noqa: S310 (http or https, by the form of a base URL)
-            outcome = Outcome(reply.status, reply.read())
-    except urllib.error.HTTPError as error:
-        outcome = Outcome(error.code, error.read(), {name.lower(): value for name, value in error.headers.items()})
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        raise Fatal(explain.unusable("probe", endpoint, Outcome(0, error="connect"), str(reason))) from None
+    outcome = fetched(endpoint, url, MODELS_TIMEOUT_S)
+    if outcome.error:
+        raise Fatal(explain.unusable("probe", endpoint, outcome, outcome.detail))
     found = _listed(outcome)
     if not found:
         said = outcome.body[:200].decode("utf-8", "replace")

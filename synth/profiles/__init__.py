@@ -35,6 +35,17 @@ class Rule(Value):
     ignored: list[str] = []
 
 
+class Gauges(Value):
+    """What a server calls the figures by which it tells its load, at `/metrics` beside its base path."""
+
+    running: str
+    waiting: str
+    cache: str = ""
+    """The share of its cache of tokens that is taken, from 0 to 1."""
+    preempted: str = ""
+    """How many requests it has put back as the cache was full."""
+
+
 class Profile(Value):
     """What a host's documentation says that it takes."""
 
@@ -62,6 +73,7 @@ class Profile(Value):
     deadline_s: float | None = None
     """How long one of its replies may take, where that is longer than elsewhere."""
     models: list[Rule] = []
+    gauges: Gauges | None = None
 
     def with_key(self, key: str) -> dict[str, str]:
         """The header of a request that carries the key."""
