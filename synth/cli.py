@@ -57,6 +57,7 @@ def _overriding(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--accept-terms", multiple=True, metavar="NAME",
                      help="Go on under these terms of a teacher's, such as openai."),
         click.option("--rows", type=click.IntRange(min=1), help="Stop when so many rows are there."),
+        click.option("--online", is_flag=True, help="Wait for no batch: what has not come is asked at once."),
     ]  # fmt: skip
     for option in reversed(options):
         function = option(function)
@@ -71,12 +72,13 @@ def _load(
     allow_unknown_price: bool,
     rows: int | None,
     accept_terms: tuple[str, ...] = (),
+    online: bool = False,
     selection: Mapping[str, Any] | None = None,
 ) -> LoadedRecipe:
     from synth.recipe import Overrides, load
 
     budget = commands.cap_fields(caps, allow_unknown_price=allow_unknown_price)
-    overrides: Overrides = Overrides(teachers, seeds, budget, rows, accept_terms, selection)
+    overrides: Overrides = Overrides(teachers, seeds, budget, rows, accept_terms, selection, online)
     return load(recipe, overrides)
 
 
@@ -105,7 +107,8 @@ def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
     """Check a RECIPE, its templates and all its seeds, without sending anything."""
     import tempfile
 
-    from synth import console, seeds
+    from synth import seeds
+    from synth.console import checking
     from synth.screen import Screen
     from synth.seed_spool import SeedSpool
     from synth.types import Rejection
@@ -115,7 +118,7 @@ def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
         spool = SeedSpool(Path(vanishing) / "seeds.db", seeds.read(loaded.recipe.seeds, loaded.folder))
         refused = Counter(one.reason for one in Screen(loaded).seeds(spool) if isinstance(one, Rejection))
         spool.close()
-    console.checked(loaded, spool.unique + spool.repeated - refused.total(), refused, as_json=as_json)
+    checking.checked(loaded, spool.unique + spool.repeated - refused.total(), refused, as_json=as_json)
     return 0
 
 
@@ -126,10 +129,10 @@ def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def preview(recipe: Path, count: int, out: Path | None, as_json: bool, **overrides: Any) -> int:
     """Try a RECIPE on its first seeds and show what comes of them. The replies are kept for the run."""
-    from synth import console
+    from synth.console import running
     from synth.pipeline import Options
 
-    return console.preview(_load(recipe, **overrides), Options(out, count, write=False), as_json=as_json)
+    return running.preview(_load(recipe, **overrides), Options(out, count, write=False), as_json=as_json)
 
 
 @command.command(short_help="Make the dataset of a recipe, or go on with it.")
@@ -155,10 +158,10 @@ def run(
     **overrides: Any,
 ) -> int:
     """Make the dataset of a RECIPE. Run it again to go on: nothing that is stored is asked twice."""
-    from synth import console
+    from synth.console import running
     from synth.pipeline import Options
 
-    return console.run(_load(recipe, **overrides), Options(out, limit, fresh, reuse, accept_change=accept_change))
+    return running.run(_load(recipe, **overrides), Options(out, limit, fresh, reuse, accept_change=accept_change))
 
 
 @command.command(short_help="Go on, and ask again for what had failed for good.")
@@ -168,10 +171,10 @@ def run(
 @_accept_change
 def retry(recipe: Path, out: Path | None, limit: int | None, accept_change: bool, **overrides: Any) -> int:
     """Go on with the run of a RECIPE, and ask again for what had failed for good."""
-    from synth import console
+    from synth.console import running
     from synth.pipeline import Options
 
-    return console.run(_load(recipe, **overrides), Options(out, limit, retry=True, accept_change=accept_change))
+    return running.run(_load(recipe, **overrides), Options(out, limit, retry=True, accept_change=accept_change))
 
 
 @command.command(short_help="Write the dataset again from stored replies alone.")
@@ -181,10 +184,10 @@ def retry(recipe: Path, out: Path | None, limit: int | None, accept_change: bool
 @_accept_change
 def export(recipe: Path, out: Path | None, limit: int | None, accept_change: bool, **overrides: Any) -> int:
     """Write the dataset of a RECIPE again from stored replies alone, such as after changing its selection."""
-    from synth import console
+    from synth.console import running
     from synth.pipeline import Options
 
-    return console.run(_load(recipe, **overrides), Options(out, limit, offline=True, accept_change=accept_change))
+    return running.run(_load(recipe, **overrides), Options(out, limit, offline=True, accept_change=accept_change))
 
 
 @command.command(short_help="Choose the rows of a run anew, without a request.")
@@ -208,13 +211,13 @@ def select(
     All draws with their scores and verdicts are kept, so any choice can be made of them again and again. What the
     recipe says comes back with `synth export RECIPE`.
     """
-    from synth import console
+    from synth.console import running
     from synth.pipeline import Options
 
     wanted = {"require": _thresholds(require, "--require"), "at_most": _thresholds(at_most, "--at-most")}
     given = {"best_of": best_of, "per_prompt": per_prompt, **{name: some for name, some in wanted.items() if some}}
     selection = {name: value for name, value in given.items() if value is not None}
-    return console.run(_load(recipe, **overrides, selection=selection), Options(out, offline=True))
+    return running.run(_load(recipe, **overrides, selection=selection), Options(out, offline=True))
 
 
 def _thresholds(texts: tuple[str, ...], option: str) -> dict[str, float]:
@@ -234,9 +237,9 @@ def _thresholds(texts: tuple[str, ...], option: str) -> dict[str, float]:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(folder: Path, as_json: bool) -> int:
     """Say how far the run in FOLDER is and what it has cost."""
-    from synth import console
+    from synth.console import status
 
-    console.status(folder, as_json=as_json)
+    status.status(folder, as_json=as_json)
     return 0
 
 
@@ -249,9 +252,22 @@ def status(folder: Path, as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def show(folder: Path, ids: tuple[str, ...], rejected: bool, reason: str, count: int, as_json: bool) -> int:
     """Show rows of the run in FOLDER, or those with the given IDS."""
-    from synth import console
+    from synth.console import rows
 
-    console.show(folder, ids, rejected=rejected or bool(reason), reason=reason, count=count, as_json=as_json)
+    rows.show(folder, ids, rejected=rejected or bool(reason), reason=reason, count=count, as_json=as_json)
+    return 0
+
+
+@command.command(short_help="Show the whole way of a row back to raw replies.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("row")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every reply's body as it came.")
+def trace(folder: Path, row: str, as_json: bool) -> int:
+    """Show how ROW, an id in rows.jsonl or rejected.jsonl of a run's FOLDER, was made: prompts, replies, cost, fate."""
+    from synth import trace as tracing
+    from synth.console.tracing import traced
+
+    traced(tracing.trace(folder, row), as_json=as_json)
     return 0
 
 
@@ -264,18 +280,18 @@ def show(folder: Path, ids: tuple[str, ...], rejected: bool, reason: str, count:
 @click.option("--key", default=None, help="Demand this API key.")
 def practice(port: int, host: str, faults: str, key: str | None) -> int:
     """Serve the practice teacher: an OpenAI-compatible server of exercises, for trying things out."""
-    from synth import console
+    from synth.console import hosts
 
-    return console.practice(host, port, faults, key)
+    return hosts.practice(host, port, faults, key)
 
 
 @command.command(short_help="Say what is known of the hosts that people ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def hosts(as_json: bool) -> int:
     """Say what is known of the hosts that people ask: where they are, and what they take."""
-    from synth import console
+    from synth.console import hosts
 
-    console.hosts(as_json=as_json)
+    hosts.hosts(as_json=as_json)
     return 0
 
 
@@ -289,9 +305,9 @@ def probe(url: str, model: str, key: str | None, as_json: bool) -> int:
 
     They are paid for like any others and are not kept: about 4,000 tokens in and 1,000 out at most.
     """
-    from synth import console
+    from synth.console import hosts
 
-    return console.probed(url, model, key, as_json=as_json)
+    return hosts.probed(url, model, key, as_json=as_json)
 
 
 @command.command()
@@ -312,9 +328,9 @@ def schema() -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def account(file: Path, usd: float | None, release: Path | None, as_json: bool) -> int:
     """Show the account FILE that runs share with --budget account=FILE: its total, and what each run holds."""
-    from synth import console
+    from synth.console import account
 
-    console.account(file, usd, release, as_json=as_json)
+    account.account(file, usd, release, as_json=as_json)
     return 0
 
 
@@ -324,11 +340,11 @@ def account(file: Path, usd: float | None, release: Path | None, as_json: bool) 
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(folder: Path | None, repair: bool, as_json: bool) -> int:
     """Look over the installation, and the run in FOLDER if one is given."""
-    from synth import console
+    from synth.console import doctor
 
     if repair and folder is None:
         raise click.UsageError("--repair needs the FOLDER of a run.")
-    return console.doctor(folder, repair=repair, as_json=as_json)
+    return doctor.doctor(folder, repair=repair, as_json=as_json)
 
 
 for each in commands.ALL:

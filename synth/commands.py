@@ -1,4 +1,4 @@
-"""The commands that work on any dataset file: dedupe, validate, decontaminate, split, score."""
+"""The commands that work on any dataset file: dedupe, validate, decontaminate, split, score, lint."""
 
 from __future__ import annotations
 
@@ -110,7 +110,8 @@ def dedupe(
     **asking: Any,
 ) -> int:
     """Remove rows of FILES that say the same as an earlier one. Other numbers make another question."""
-    from synth import console, parts
+    from synth import parts
+    from synth.console import sifting
     from synth.dedupe import Dedupe, Semantic
 
     settings = Dedupe(by=by, near=not exact, threshold=threshold)
@@ -125,7 +126,7 @@ def dedupe(
             lambda desk: parts_by_meaning.dedupe(files, out, settings, known, desk),
             **asking,
         )
-    console.sifted(report, out, as_json=as_json)
+    sifting.sifted(report, out, as_json=as_json)
     return 0
 
 
@@ -139,8 +140,8 @@ def _asked(
     own: Mapping[str, Any] | None = None,
 ) -> Report:
     """What comes of work that asks; `own` are a recipe's caps."""
-    from synth import console
     from synth.asking import desk
+    from synth.console import live
     from synth.recipe import caps_of
 
     most = caps_of({**(own or {}), **cap_fields(caps, allow_unknown_price=allow_unknown_price)})
@@ -149,7 +150,7 @@ def _asked(
         async with desk(folder, endpoints, most, halt) as opened:
             return await work(opened)
 
-    return console.heeding(asked)
+    return live.heeding(asked)
 
 
 @click.command(short_help="Remove rows of files that hold an item of a benchmark.")
@@ -173,7 +174,8 @@ def decontaminate(
     **asking: Any,
 ) -> int:
     """Remove rows of FILES that hold an item of a benchmark, also re-spaced, lightly edited or with other numbers."""
-    from synth import console, parts
+    from synth import parts
+    from synth.console import sifting
     from synth.named import benchmarks
 
     if judge is not None and semantic is None:
@@ -188,7 +190,7 @@ def decontaminate(
 
         endpoints = {parts_by_meaning.EMBEDDER: semantic} | ({parts_by_meaning.JUDGE: judge} if judge else {})
         report = _asked(endpoints, lambda desk: parts_by_meaning.decontaminate(files, out, index, by, desk), **asking)
-    console.sifted(report, out, as_json=as_json)
+    sifting.sifted(report, out, as_json=as_json)
     return 0
 
 
@@ -201,14 +203,15 @@ def validate(
     files: tuple[Path, ...], out: Path | None, as_json: bool, checks: tuple[str, ...], recipe: Path | None
 ) -> int:
     """Remove rows of FILES that a check refuses."""
-    from synth import console, parts, plugin_texts
+    from synth import parts, plugin_texts
+    from synth.console import sifting
     from synth.recipe import Overrides, load
 
     if recipe is not None and checks:
         raise click.UsageError("Give --check or --recipe, not both.")
     stage = None if recipe is None else load(recipe, Overrides(makes=False)).recipe.stages[-1]
     validators = stage.validators if stage else plugin_texts.validators_of(checks)
-    console.sifted(parts.sift(files, out, parts.validating(validators)), out, as_json=as_json)
+    sifting.sifted(parts.sift(files, out, parts.validating(validators)), out, as_json=as_json)
     return 0
 
 
@@ -218,13 +221,14 @@ def validate(
 @click.option("--seed", default=0, show_default=True, help="Another number deals the rows anew.")
 def split(files: tuple[Path, ...], out: Path | None, as_json: bool, by: str, fractions: str, seed: int) -> int:
     """Deal the rows of FILES to splits, twins together, so that no test row has one in train."""
-    from synth import console, parts, plugin_texts
+    from synth import parts, plugin_texts
+    from synth.console import sifting
 
     wanted = plugin_texts.split_of_text(fractions, seed)
     judge, notice = parts.splitting(files, wanted, by)
     report = parts.sift(files, out, judge, by, list(wanted.fractions))
     report.notice = notice
-    console.sifted(report, out, as_json=as_json)
+    sifting.sifted(report, out, as_json=as_json)
     return 0
 
 
@@ -250,7 +254,8 @@ def score(
     """Score the rows of FILES; the scores go into scores.jsonl."""
     from contextlib import nullcontext
 
-    from synth import console, parts, plugin_texts
+    from synth import parts, plugin_texts
+    from synth.console import sifting
     from synth.datasets.files import whole_file
     from synth.recipe import Overrides, load
     from synth.scoring import asked_by, scoring, sift_asking
@@ -284,8 +289,25 @@ def score(
         else:
             report = parts.sift(files, out, scoring(chosen, least, notes, scores))
     report.scores = scores
-    console.sifted(report, out, as_json=as_json)
+    sifting.sifted(report, out, as_json=as_json)
     return 0
 
 
-ALL = (dedupe, validate, decontaminate, split, score)
+@click.command(short_help="Find what fails or spoils a training in rows of files.")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--tokenizer", metavar="FOLDER|NAME", help="The student's, to count tokens and try its chat template.")
+@click.option("--max-length", type=click.IntRange(min=1), help="The most tokens a row may have, as the trainer cuts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def lint(paths: tuple[Path, ...], tokenizer: str | None, max_length: int | None, as_json: bool) -> int:
+    """Find in PATHS, files of rows or folders of them, what would fail or spoil a training without a word."""
+    from synth import lint as linting
+    from synth.console.linting import linted
+    from synth.lint.tokens import Tokens
+
+    if max_length is not None and tokenizer is None:
+        raise click.UsageError("--max-length counts tokens; name the student's --tokenizer.")
+    tokens = None if tokenizer is None else Tokens(tokenizer)
+    return linted(linting.lint(paths, tokens, max_length), as_json=as_json)
+
+
+ALL = (dedupe, validate, decontaminate, split, score, lint)

@@ -17,7 +17,7 @@ from synth.errors import FolderError
 from synth.types import Spend
 
 APPLICATION_ID = 0x53594E54
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 PAGE_BYTES = 8192
 CHECKPOINT_PAGES = 4000
 
@@ -42,8 +42,13 @@ CREATE TABLE passed_over (
     stage TEXT NOT NULL, unit TEXT NOT NULL, run INTEGER NOT NULL, failure TEXT NOT NULL, detail TEXT NOT NULL,
     PRIMARY KEY (stage, unit)
 ) WITHOUT ROWID;
+CREATE TABLE batched (attempt INTEGER PRIMARY KEY REFERENCES attempt, batch INTEGER NOT NULL, place INTEGER NOT NULL);
+CREATE TABLE batch_step (
+    id INTEGER PRIMARY KEY, batch INTEGER NOT NULL, teacher TEXT NOT NULL, step TEXT NOT NULL, at_ns INTEGER NOT NULL,
+    said TEXT NOT NULL
+);
 """
-COLUMNS = {"attempt": 12, "reply": 8, "settled": 9, "passed_over": 5, "meta": 2}
+COLUMNS = {"attempt": 12, "reply": 8, "settled": 9, "passed_over": 5, "meta": 2, "batched": 3, "batch_step": 6}
 BLOBS = ("attempt", "reply")
 """Tables whose last column is compressed, with a checksum."""
 
@@ -71,6 +76,10 @@ class Ledger:
     """What replies cost beyond their reservations."""
     usage_unknown: int = 0
     """Attempts charged with the worst case, as nothing usable said what they used."""
+    batched: int = 0
+    """Attempts that were sent, or are to be, as part of a batch."""
+    batched_microusd: int = 0
+    """What those cost."""
 
 
 def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
@@ -209,8 +218,10 @@ def read_ledger(connection: sqlite3.Connection) -> list[Ledger]:
         "sum(coalesce(cost_microusd, reserved_microusd)), sum(coalesce(prompt_tokens, 0)), "
         "sum(coalesce(completion_tokens, 0)), sum(coalesce(cached_tokens, 0)), sum(coalesce(reasoning_tokens, 0)), "
         "sum(coalesce(cache_write_tokens, 0)), sum(max(0, coalesce(cost_microusd, 0) - reserved_microusd)), "
-        "sum(coalesce(usage_unknown, 0)) "
-        "FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        "sum(coalesce(usage_unknown, 0)), count(batched.attempt), "
+        "sum(CASE WHEN batched.attempt IS NULL THEN 0 ELSE coalesce(cost_microusd, reserved_microusd) END) "
+        "FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id "
+        "LEFT JOIN batched ON batched.attempt = attempt.id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
     )
     return [Ledger(*row) for row in rows]
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
+from synth import profiles
 from synth.errors import Fatal
 from synth.price_table import listed
 from synth.prices import FREE, Price
@@ -202,13 +203,15 @@ class Endpoint(Value):
         """What is known of the host."""
         if self.profile:
             return named()[self.profile]
-        return UNKNOWN if self.base_url.startswith((PRACTICE, REPLAY)) else profile_of(self.base_url)
+        if self.is_practice:
+            return profiles.PRACTICE
+        return UNKNOWN if self.base_url.startswith(REPLAY) else profile_of(self.base_url)
 
     def filled(self) -> Endpoint:
         """The endpoint with what its host asks for where nothing is given."""
         changes: dict[str, Any] = {}
         if "structured" not in self.model_fields_set:
-            changes["structured"] = self.known.structured[0]
+            changes["structured"] = self.known.ways(self.model)[0]
         if self.known.deadline_s is not None and "deadline_s" not in self.limits.model_fields_set:
             changes["limits"] = self.limits.model_copy(update={"deadline_s": self.known.deadline_s})
         return self.model_copy(update=changes)
@@ -220,9 +223,13 @@ class Endpoint(Value):
         fields = self.sampling.model_dump(exclude=left & set(Sampling.model_fields), exclude_unset=True)
         fields["extra"] = {name: value for name, value in self.sampling.extra.items() if name not in left}
         changes: dict[str, Any] = {"sampling": Sampling.model_validate(fields)}
-        if self.structured not in self.known.structured:
-            changes["structured"] = self.known.structured[0]
+        ways = self.known.ways(self.model)
+        if self.structured not in ways:
+            changes["structured"] = ways[0]
             objections.append(("structured", f"{self.known.title} does not heed {self.structured}"))
+        if self.stream and self.known.protocol != "chat":
+            changes["stream"] = False
+            objections.append(("stream", f"replies of {self.known.title} are not read as a stream"))
         return self.model_copy(update=changes), [f"{name} is left out: {why}" for name, why in objections]
 
     def known_price(self) -> Price | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from synth.endpoint import Endpoint
-from synth.replies import KEY, MODEL, MONEY
+from synth.replies import KEY, MODEL, MONEY, SPENT
 from synth.types import CHAT, CLASSIFY, COMPLETIONS, EMBEDDINGS, POOLING, SCORE, Outcome
 
 NO_ANSWER = (200, 404, 405, 501, 505)
@@ -29,7 +29,7 @@ def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str, path:
     where = f"{endpoint.base_url} (teacher {name!r})"
     if outcome.status == 0:
         return f"{where} cannot be reached: {said}. Check base_url and that the server runs."
-    if MONEY.search(said) or outcome.status == 402:
+    if MONEY.search(said) or SPENT.search(said) or outcome.status == 402:
         return f"{where} says the account has no money left: {said}"
     if outcome.status in (401, 403) or KEY.search(said):
         variable = endpoint.key_variable
@@ -44,7 +44,8 @@ def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str, path:
         return f"{where} does not serve the model {endpoint.model!r}: {said}"
     if outcome.status in NO_ANSWER:
         what, mend = ANSWERS[path]
-        return f"{where} has no {what} at {path} ({said}); {mend}"
+        at = endpoint.known.chat_path if path == CHAT else path
+        return f"{where} has no {what} at {at} ({said}); {mend}"
     return f"{where} cannot serve this run: {said}"
 
 

@@ -1,4 +1,4 @@
-"""What a server tells of its load beside the requests: how many it runs, how many wait in its line, how full its cache is.
+"""What a server tells of its load beside the requests: how many it runs, how many wait, how full its cache is.
 
 Servers of language models write it in the text format of Prometheus; what each calls its figures is in its profile.
 """
@@ -6,12 +6,11 @@ Servers of language models write it in the text format of Prometheus; what each 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from math import isfinite
 from urllib.parse import urlsplit
 
-from synth.backends.control import fetched
+from synth.backends.fetch import fetched
 from synth.endpoint import Endpoint
 from synth.limits import Lane
 from synth.profiles import Gauges, named
@@ -48,7 +47,7 @@ def load_of(text: str, gauges: Gauges) -> Load | None:
 
 
 def may_tell(endpoint: Endpoint) -> Mapping[str, Gauges]:
-    """By whose names the endpoint may tell its load: its profile's, and where that is not known on one's own network any.
+    """By whose names an endpoint may tell its load: its profile's, or any where one on a private network has none.
 
     Nobody else is asked for what the protocol does not have.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -65,6 +66,10 @@ class Line:
     halt: Halt
     screen: Screen
     window: int
+    waits: Mapping[str, float] = field(default_factory=dict[str, float])
+    """How many seconds the stages that can wait do so for a batch."""
+    windows: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Of those stages: a wider one lets more into each batch."""
     journal: bool = True
     """Whether parked units are written down; an export only reads."""
     plugin_errors: int = 0
@@ -78,6 +83,8 @@ class Line:
     wanted_of_parent: int = 0
     wanted: int = 0
     """Rows that selection will find, as far as the line has come."""
+    most: int = sys.maxsize
+    """The widest window, so that little is bought beyond the wanted rows."""
 
     async def run(
         self, seeds: Iterator[Seed | Rejection], called: Mapping[str, Sequence[Rejection]] = MappingProxyType({})
@@ -122,10 +129,11 @@ class Line:
         called: Sequence[Rejection],
     ) -> None:
         """One stage: its steps run side by side, with the ordered gate after the first."""
-        passed: Channel[Sample] = out if not stage.scorers else Channel(self.window)
+        window = min(self.windows.get(stage.name, self.window), self.most)
+        passed: Channel[Sample] = out if not stage.scorers else Channel(window)
         near = self._nearness(index, stage, passed, called)
         is_last = near is None and not stage.scorers
-        gate = Gate(self, stage, passed if near is None else Channel(self.window), is_last=is_last)
+        gate = Gate(self, stage, passed if near is None else Channel(window), is_last=is_last)
 
         async def generate() -> None:
             rule = stage.draws
@@ -137,9 +145,9 @@ class Line:
                 def draw(work: Work) -> Coroutine[Any, Any, Drawn]:
                     return self._draw(index, stage, rule, work, parted=work.id not in late)
 
-                await in_order(units, draw, gate.let_all, self.window)
+                await in_order(units, draw, gate.let_all, window)
             else:
-                await in_order(units, lambda work: self._generate(index, stage, work), gate.let_through, self.window)
+                await in_order(units, lambda work: self._generate(index, stage, work), gate.let_through, window)
             for refused in called:
                 await gate.call_back(refused)
             await gate.out.put(None)
@@ -148,7 +156,7 @@ class Line:
             groups = grouped(aiter(gate.out))
             if late := self.store.passed_over(near.step):
                 groups = _late_last(groups, late)
-            await in_order(groups, near.look, near.hand_on, self.window)
+            await in_order(groups, near.look, near.hand_on, window)
             await near.end()
 
         async def score() -> None:
@@ -157,7 +165,7 @@ class Line:
             if late := self.store.passed_over(step):
                 units = _late_last(units, late)
             gather = Scored(self, stage, step, out)
-            await in_order(units, lambda work: self._score(index, stage, work), gather.hand_on, self.window)
+            await in_order(units, lambda work: self._score(index, stage, work), gather.hand_on, window)
             await out.put(None)
 
         await together(
@@ -173,7 +181,7 @@ class Line:
         return Nearness(self, index, stage, out, called)
 
     async def _generate(self, index: int, stage: Stage, work: Work) -> Results | TeacherError:
-        unit = Unit(stage.name, work.id, -2 * index, work.draw)
+        unit = Unit(stage.name, work.id, -2 * index, work.draw, wait_s=self.waits.get(stage.name, 0.0))
         parent = work.parent
         seed = parent if isinstance(parent, Seed) else Seed(id=parent.id, fields=parent.fields)
         number = work.draw + TURN_DRAWS * seed.turn
@@ -231,7 +239,13 @@ class Line:
         results = await self._generate(index, stage, work)
         if verifier is None or isinstance(results, TeacherError):
             return results
-        ask = UnitAsk(_score_unit(index, stage, work), self.teachers, self.templates, self.recipe.language, work.draw)
+        ask = UnitAsk(
+            _score_unit(index, stage, work, self.waits.get(stage.name, 0.0)),
+            self.teachers,
+            self.templates,
+            self.recipe.language,
+            work.draw,
+        )
         verified: Results = []
         for result in results:
             scored = result if isinstance(result, Rejection) else await self._scored(stage, work, verifier, result, ask)
@@ -252,7 +266,7 @@ class Line:
         return sample
 
     async def _score(self, index: int, stage: Stage, work: Work) -> Results | TeacherError:
-        unit = _score_unit(index, stage, work)
+        unit = _score_unit(index, stage, work, self.waits.get(stage.name, 0.0))
         sample = work.parent
         assert isinstance(sample, Sample)
         ask = UnitAsk(unit, self.teachers, self.templates, self.recipe.language, work.draw)
@@ -325,8 +339,9 @@ class Line:
     def start_counting(self, rows: int) -> None:
         """Go on from so many rows that selection finds."""
         self.wanted, self.idle = rows, 0
-        if self.recipe.selection.rows is not None:  # so that little is bought beyond them
-            self.window = max(1, min(self.window, WINDOW_PER_ROW * (self.recipe.selection.rows - rows)))
+        if self.recipe.selection.rows is not None:
+            self.most = max(1, min(self.most, WINDOW_PER_ROW * (self.recipe.selection.rows - rows)))
+            self.window = min(self.window, self.most)
 
     async def _finish(self, samples: AsyncIterator[Sample]) -> None:
         wanted = self.recipe.selection.rows is not None
@@ -377,8 +392,8 @@ def _times_anew(ask: UnitAsk) -> int:
     return ask.number % TURN_DRAWS // ANEW_DRAWS
 
 
-def _score_unit(index: int, stage: Stage, work: Work) -> Unit:
-    return Unit(f"{stage.name}:score", work.id, -2 * index - 1, work.draw)
+def _score_unit(index: int, stage: Stage, work: Work, wait_s: float) -> Unit:
+    return Unit(f"{stage.name}:score", work.id, -2 * index - 1, work.draw, wait_s=wait_s)
 
 
 def _drawn_as(work: Work, number: int) -> Work:

@@ -216,6 +216,16 @@ class Manifest(Value):
         return sum(line.usage_unknown for line in self.ledger if line.failure != "lost")
 
     @property
+    def batched(self) -> int:
+        """Attempts that went by batch."""
+        return sum(line.batched for line in self.ledger)
+
+    @property
+    def batched_microusd(self) -> int:
+        """What those cost."""
+        return sum(line.batched_microusd for line in self.ledger)
+
+    @property
     def unpriced(self) -> tuple[str, ...]:
         """Teachers whose price is unknown: their cost is in no sum here."""
         return tuple(teacher.name for teacher in self.teachers if teacher.price is None)

@@ -7,25 +7,30 @@ import gc
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from synth import outputs, seeds, up_to_date
 from synth.account import Account
 from synth.backends import Backend
+from synth.backends.batch import Orders
 from synth.backends.descriptors import usable_in_flight
 from synth.backends.online import online
 from synth.backends.practice.faults import faults_of
 from synth.backends.replay import ReplayRun, replay
+from synth.batch import Desk, batches
+from synth.batch_journal import has_open
 from synth.budget import Budget, Caps
 from synth.datasets.card import write_card
 from synth.datasets.export import load_parquet
 from synth.endpoint import LOCAL, REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.fingerprint import fingerprint, hold_to, marked, note_acceptance, salt_of
+from synth.gauges import watch
 from synth.halt import Halt
 from synth.line import Enough, Line
 from synth.manifest import (
@@ -35,12 +40,14 @@ from synth.manifest import (
     write_manifest,
 )
 from synth.outcomes import Outcomes
+from synth.outgoing import Translate, translation
+from synth.prices import UNKNOWN
 from synth.progress import Progress, StageCount
 from synth.recipe import LoadedRecipe, Stage
 from synth.report.clusters import clusters
 from synth.report.notebook import in_a_notebook, in_words
 from synth.report.page import load_template, write_report
-from synth.scheduler import watched
+from synth.scheduler import beside, watched
 from synth.screen import Screen
 from synth.seed_spool import SeedSpool
 from synth.selection import select
@@ -52,6 +59,8 @@ from synth.up_to_date import Whole
 from synth.validators.repetition import looping
 
 WINDOW_PER_SLOT = 2
+WAITING_WINDOW = 50_000
+"""Of a stage that can wait: as much as the largest batch takes."""
 GARBAGE_OBJECTS = 50_000
 PREPARE_AFTER_S = 0.1
 """When the first requests are on their way."""
@@ -190,7 +199,9 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
         async with (
             _collecting_seldom(),
             budgeted(loaded.recipe.budget, store, halt, offline=options.offline) as budget,
-            opened(loaded.recipe.teachers, loaded.folder, store, budget, halt, options) as teachers,
+            opened(
+                loaded.recipe.teachers, loaded.folder, store, budget, halt, options, loaded.recipe.waited_for()
+            ) as teachers,
         ):
             stages = {stage.name: StageCount(_most_draws(stage)) for stage in loaded.recipe.stages}
             progress = Progress(stages, teachers, budget, spool.unique, warning=fit_descriptors(teachers))
@@ -201,7 +212,8 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
             }
             outcomes = Outcomes(folder / "outcomes.db", models, halt.throw)
             try:
-                line = _line(loaded, store, outcomes, progress, halt, screen)
+                waits = loaded.recipe.waits() if options.write else {}  # who looks at a few rows does so now
+                line = _line(loaded, store, outcomes, progress, halt, screen, waits)
                 whole = options.limit is None
                 _prepare_while_asking()
                 going = in_turns(line, lambda: screen.seeds(spool), whole=whole)
@@ -242,7 +254,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
     if whole and wanted is not None and manifest.row_count < wanted and not message:
         message = _too_few(manifest, wanted, offline=options.offline)
     unreturned = "" if isinstance(halt.error, AccountStopped) else budget.unreturned
-    message = " ".join(said for said in (message, kept, unreturned) if said)
+    message = " ".join(said for said in (message, _waiting(progress), kept, unreturned) if said)
     return Result(folder, manifest, exit_code, message, written.examples, written.rejections)
 
 
@@ -278,7 +290,13 @@ def _would_lose(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, state: S
 
 
 def _line(
-    loaded: LoadedRecipe, store: Store, outcomes: Outcomes, progress: Progress, halt: Halt, screen: Screen
+    loaded: LoadedRecipe,
+    store: Store,
+    outcomes: Outcomes,
+    progress: Progress,
+    halt: Halt,
+    screen: Screen,
+    waits: Mapping[str, float],
 ) -> Line:
     teachers = loaded.recipe.teachers.values()
     window = WINDOW_PER_SLOT * max(each.limits.max_in_flight * len(each.members()) for each in teachers)
@@ -292,6 +310,8 @@ def _line(
         halt=halt,
         screen=screen,
         window=window,
+        waits=waits,
+        windows=dict.fromkeys(waits, max(window, WAITING_WINDOW)),
         journal=halt.error is None,
         resumed=store.resumed,
     )
@@ -372,17 +392,28 @@ async def budgeted(caps: Caps, store: Store, halt: Halt, *, offline: bool = Fals
 
 @asynccontextmanager
 async def opened(
-    endpoints: Mapping[str, Endpoint], folder: Path, store: Store, budget: Budget, halt: Halt, options: Options
+    endpoints: Mapping[str, Endpoint],
+    folder: Path,
+    store: Store,
+    budget: Budget,
+    halt: Halt,
+    options: Options,
+    waited_for: Collection[str] = (),
 ) -> AsyncGenerator[Mapping[str, Teacher]]:
-    """Every teacher by its name, ready to be asked; paths count from `folder`."""
+    """Every teacher by its name, ready to be asked; paths count from `folder`. Some can be `waited_for`."""
     async with AsyncExitStack() as stack:
         earlier = [ReplayRun(path) for path in options.reuse]
         for run in earlier:
             stack.callback(run.close)
         teachers: dict[str, Teacher] = {}
         for name, endpoint in endpoints.items():
-            backends = [await _backend(member, folder, stack, offline=options.offline) for member in endpoint.members()]
-            teachers[name] = Teacher(
+            members = endpoint.members()
+            urls = [await _base_url(member, stack, offline=options.offline) for member in members]
+            backends = [
+                await _backend(member, url, folder, stack, offline=options.offline)
+                for member, url in zip(members, urls, strict=True)
+            ]
+            teachers[name] = teacher = Teacher(
                 name,
                 endpoint,
                 backends=backends,
@@ -392,8 +423,45 @@ async def opened(
                 salt=options.salt,
                 earlier=earlier,
             )
-            teachers[name].settle_leftovers()
+            teacher.settle_leftovers()
+            if not options.offline:
+                for member, lane in zip(members, teacher.admission.lanes, strict=True):
+                    await stack.enter_async_context(beside(watch(member, lane, halt.sleep)))
+            waits = name in waited_for or has_open(store.folder / "run.db", name)
+            if waits and endpoint.known.batch is not None and not options.offline:
+                desk = Desk(
+                    name=name,
+                    host=endpoint.host,
+                    orders=await _orders(endpoint, urls[0], stack),
+                    terms=endpoint.known.batch,
+                    price=endpoint.known_price() or UNKNOWN,
+                    store=store,
+                    budget=budget,
+                    halt=halt,
+                    settle=teacher.settle,
+                    moving=lambda: (
+                        sum(each.admission.in_flight for each in teachers.values()),
+                        sum(each.landed for each in teachers.values()),
+                    ),
+                    wording=partial(_worded, translation(endpoint.known)),
+                    patient=bool(waited_for),
+                )
+                teacher.batches = await stack.enter_async_context(batches(desk))
         yield teachers
+
+
+def _worded(translate: Translate | None, path: str, body: bytes) -> bytes:
+    """A request's body in its host's own words."""
+    if translate is None:
+        return body
+    return translate(Request(b"", "", "", body, 0, 0, 0, path=path)).body
+
+
+async def _orders(endpoint: Endpoint, base_url: str, stack: AsyncExitStack) -> Orders:
+    from synth.backends.batch.control import control  # brings a whole HTTP client
+    from synth.backends.batch.openai import OpenAIOrders
+
+    return OpenAIOrders(await stack.enter_async_context(control(endpoint, base_url)))
 
 
 def _patience_s(loaded: LoadedRecipe) -> float:
@@ -414,7 +482,16 @@ def fit_descriptors(teachers: Mapping[str, Teacher]) -> str:
     return warning
 
 
-async def _backend(endpoint: Endpoint, folder: Path, stack: AsyncExitStack, *, offline: bool) -> Backend:
+async def _base_url(endpoint: Endpoint, stack: AsyncExitStack, *, offline: bool) -> str:
+    """Where an endpoint answers: for the embedded practice teacher a server that is started here."""
+    if offline or not endpoint.is_practice:
+        return endpoint.base_url
+    from synth.backends.practice.server import practice_server  # brings a whole web server
+
+    return await stack.enter_async_context(practice_server(faults_of(endpoint.base_url)))
+
+
+async def _backend(endpoint: Endpoint, url: str, folder: Path, stack: AsyncExitStack, *, offline: bool) -> Backend:
     if offline:
         return Nobody()
     if endpoint.base_url.startswith(REPLAY):
@@ -423,12 +500,7 @@ async def _backend(endpoint: Endpoint, folder: Path, stack: AsyncExitStack, *, o
         from synth.backends.local import LocalModel
 
         return await asyncio.to_thread(LocalModel, folder / endpoint.base_url.removeprefix(LOCAL))
-    base_url = endpoint.base_url
-    if endpoint.is_practice:
-        from synth.backends.practice.server import practice_server  # brings a whole web server
-
-        base_url = await stack.enter_async_context(practice_server(faults_of(endpoint.base_url)))
-    return await stack.enter_async_context(online(endpoint, base_url, looping))
+    return await stack.enter_async_context(online(endpoint, url, looping))
 
 
 class Nobody:
@@ -470,6 +542,14 @@ def _ending(halt: Halt, line: Line) -> tuple[int, str]:
         reasons = ", ".join(f"{reason} {count}" for reason, count in progress.rejected().most_common(3))
         return 0, f"No row was made; everything was refused ({reasons}): see rejected.jsonl or `synth show --rejected`."
     return 0, ""
+
+
+def _waiting(progress: Progress) -> str:
+    """What was left at hosts for the next run to collect; a sentence, or empty."""
+    left = [one.batches.left for one in progress.teachers.values() if one.batches is not None and one.batches.left]
+    if not left:
+        return ""
+    return f"{'; '.join(left)}: run again to collect what they bring, or with --online to wait no longer."
 
 
 def _too_few(manifest: Manifest, wanted: int, *, offline: bool) -> str:

@@ -60,6 +60,20 @@ class Price(Rates):
     """Where it was read."""
 
 
+def by_batch(price: Price, factor: float) -> Price:
+    """The price of requests that go by batch: as the price list has it, else the usual one times `factor`."""
+    factor = price.service_tiers.get("batch", factor)
+    tiers = [tier.model_copy(update=_times(tier, factor)) for tier in price.tiers]
+    request_usd = price.request_usd * factor
+    return price.model_copy(
+        update={**_times(price, factor), "tiers": tiers, "request_usd": request_usd, "service_tiers": {}}
+    )
+
+
+def _times(rates: Rates, factor: float) -> dict[str, float]:
+    return {name: rate * factor for name in Rates.model_fields if (rate := getattr(rates, name)) is not None}
+
+
 FREE = Price(input_usd=0, output_usd=0)
 UNKNOWN = Price(input_usd=0, output_usd=0, source="unknown")
 """Stands in where there is no price and no money cap, or where the user said so."""

@@ -12,10 +12,11 @@ from pydantic import JsonValue
 
 from synth import explain
 from synth.backends import Backend
-from synth.backends.control import fetched
+from synth.backends.fetch import fetched
 from synth.backends.online import online
 from synth.endpoint import Endpoint
 from synth.errors import Fatal, Rejected, Transient
+from synth.gauges import look, may_tell
 from synth.rate_headers import allowances
 from synth.replies import read, usage_of
 from synth.types import CHAT, COMPLETIONS, Completion, Outcome, Request
@@ -74,6 +75,7 @@ class Probe:
             await self._seed(),
             await self._prompt_log_probabilities(),
             await self._prefix(),
+            *await self._load(),
         ]
 
     async def _chat(self) -> Finding:
@@ -150,10 +152,20 @@ class Probe:
         found = f"{cached:,} tokens of a repeated prompt came from its cache" if cached else "no cached tokens are told"
         return Finding("prefix caching", found, "put what all prompts share first" if cached else "")
 
+    async def _load(self) -> list[Finding]:
+        if not (among := may_tell(self.endpoint)):
+            return []
+        told = await asyncio.to_thread(look, self.endpoint, among)
+        if told is None:
+            so = "how many it takes at once is found from how fast it answers"
+            return [Finding("load", "not told at /metrics", so)]
+        title, load = told
+        found = f"{load.running:,.0f} running, {load.waiting:,.0f} waiting, told at /metrics as {title} does"
+        return [Finding("load", found, "as many are sent at once as it runs, and a few more")]
+
     async def _send(self, fields: Mapping[str, Any], path: str = CHAT) -> Outcome:
         body: dict[str, Any] = {"model": self.endpoint.model, "max_tokens": 64, **fields}
-        renamed = self.endpoint.known.renamed if path == CHAT else {}
-        sent = orjson.dumps({renamed.get(name, name): value for name, value in body.items()})
+        sent = orjson.dumps(body)
         request = Request(b"", "probe", self.endpoint.model, sent, 0, len(sent), 64, path=path)
         outcome = await self.backend.send(request)
         told = usage_of(outcome)

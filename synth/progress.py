@@ -108,6 +108,10 @@ class Progress:
         """Requests on the wire."""
         return sum(teacher.admission.in_flight for teacher in self.teachers.values())
 
+    def batched(self) -> int:
+        """Requests that wait for a batch."""
+        return sum(teacher.batches.waiting for teacher in self.teachers.values() if teacher.batches is not None)
+
     def pulse(self) -> int | None:
         """A number that moves whenever a send ends; None while nothing is on the wire."""
         return sum(teacher.landed for teacher in self.teachers.values()) if self.in_flight() else None

@@ -65,6 +65,14 @@ class Stage(Value):
     """Data that exists already and that `dedupe` compares with too: paths from the recipe's folder of files or run
     folders, or `hub:OWNER/NAME[/CONFIGURATION][@SPLIT]`."""
     scorers: list[Scorer] = []
+    can_wait_h: float = Field(default=0, ge=0, le=24 * 30)
+    """How many hours its requests can wait for a cheaper batch, from when that is ordered: what has not come by then is
+    asked online, as is what the host takes no batches of. 0: everything is asked online."""
+
+    def asks(self) -> list[str]:
+        """The teachers that its generator and its scorers ask."""
+        every = [getattr(plugin, "teacher", "") for plugin in (self.generator, *self.scorers)]
+        return [name for name in dict.fromkeys(every) if name]
 
 
 class Output(Value):
@@ -96,6 +104,16 @@ class Recipe(Value):
     output: Output = Output()
     budget: Caps = Caps()
     """What the run may use at most."""
+
+    def waits(self) -> dict[str, float]:
+        """How many seconds each stage can wait that can."""
+        return {stage.name: 3600 * stage.can_wait_h for stage in self.stages if stage.can_wait_h}
+
+    def waited_for(self) -> set[str]:
+        """The teachers that stages ask which can wait, and those that stand in for them."""
+        asked = {name for stage in self.stages if stage.can_wait_h for name in stage.asks()}
+        others = {other for name in asked for other in (self.teachers[name].fallback, self.teachers[name].extractor)}
+        return asked | (others - {""})
 
     def cap_microusd(self) -> int | None:
         """The run's own money cap in micro-dollars; None when there is none."""
@@ -134,6 +152,8 @@ class Overrides:
     """Names of terms, beside the recipe's own."""
     selection: Mapping[str, Any] | None = None
     """Fields of `selection` by name, such as `{"require": {"judge": 4}}`; a mapping adds to the recipe's own."""
+    online: bool = False
+    """Let no stage wait for a batch."""
     makes: bool = True
     """Whether a dataset is to be made. Where only the recipe's plug-ins are used on files that exist, neither the terms
     of its teachers nor their prices are in question."""
@@ -290,6 +310,8 @@ def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recip
         update["seeds"] = seeds.source_from_path(str(Path(overrides.seeds).absolute()))
     if overrides.budget:
         update["budget"] = caps_of({**recipe.budget.model_dump(), **overrides.budget})
+    if overrides.online:
+        update["stages"] = [stage.model_copy(update={"can_wait_h": 0.0}) for stage in recipe.stages]
     if overrides.accept_terms:
         update["accept_terms"] = [*recipe.accept_terms, *overrides.accept_terms]
     selection: dict[str, Any] = dict(overrides.selection or {})
@@ -325,7 +347,7 @@ def endpoint_of(text: str, option: str, like: Endpoint | None = None) -> Endpoin
 def _elsewhere(endpoint: Endpoint) -> dict[str, Any]:
     """What stays of an endpoint that moves: without what its first host called for, and no replica."""
     given = endpoint.model_dump(exclude_unset=True, exclude={"profile", "replicas"})
-    if endpoint.structured == endpoint.known.structured[0]:
+    if endpoint.structured == endpoint.known.ways(endpoint.model)[0]:
         given.pop("structured", None)
     return given
 

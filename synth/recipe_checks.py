@@ -36,7 +36,7 @@ def beyond_form(recipe: Recipe, folder: Path, templates: Templates, *, makes: bo
 
     `makes` says whether a dataset is to be made of it.
     """
-    found = [*_names(recipe), *_wasted_draws(recipe), *_hosts(recipe)]
+    found = [*_names(recipe), *_wasted_draws(recipe), *_unheeded(recipe), *_hosts(recipe), *_waits(recipe)]
     if makes:
         found += [*_terms(recipe), *_prices(recipe)]
     return found + _templates(recipe, folder, templates)
@@ -160,21 +160,64 @@ def _hosts(recipe: Recipe) -> list[At]:
     return found
 
 
+def _unheeded(recipe: Recipe) -> list[At]:
+    """What is told of teachers that write nothing, as they only measure or embed, and concerns writing."""
+    asked = [plugin for stage in recipe.stages for _, plugin in _plugins(stage)]
+    writing = {getattr(plugin, "teacher", "") for plugin in asked if not isinstance(plugin, Likelihood | Reward)}
+    near = None if recipe.decontaminate is None else recipe.decontaminate.semantic
+    writing.add("" if near is None else near.judge)
+    for name in [*writing & recipe.teachers.keys()]:
+        writing |= {recipe.teachers[name].fallback, recipe.teachers[name].extractor}
+    found: list[At] = []
+    for name, endpoint in recipe.teachers.items():
+        if name in writing or name not in _measuring(recipe):
+            continue
+        given = [("fallback",), ("extractor",), ("stream",)]
+        ways = [way for way in given if way[0] in endpoint.model_fields_set]
+        ways += [("sampling", field) for field in endpoint.sampling.model_fields_set - {"extra"}]
+        message = f"{name!r} writes no text here, so this has no effect; leave it out"
+        found += [(("teachers", name, *way), Problem(message)) for way in sorted(ways)]
+    return found
+
+
+def _measuring(recipe: Recipe) -> set[str]:
+    """The teachers that are asked for numbers: log-probabilities, rewards, vectors."""
+    scorers = (scorer for stage in recipe.stages for scorer in stage.scorers)
+    names = {scorer.teacher for scorer in scorers if isinstance(scorer, Likelihood | Reward)}
+    meanings = [stage.dedupe.semantic for stage in recipe.stages if stage.dedupe is not None]
+    meanings += [] if recipe.decontaminate is None else [recipe.decontaminate.semantic]
+    return names | {one.embedder for one in meanings if one is not None}
+
+
 def _host(way: tuple[str | int, ...], place: tuple[str | int, ...], member: Endpoint) -> Iterator[At]:
     """The same of one member of a pool, whose own fields are at `place` in it."""
     known, sampling, parts = member.known, member.sampling, urlsplit(member.base_url)
     for field, reason in known.objections(member.model, sampling.wire()):
         inside = ("extra", field) if field in sampling.extra else (field,)
         yield (*way, "sampling", *inside), Problem(f"{reason}; leave {field} out")
-    if member.structured not in known.structured:
-        message = f"{known.title} does not heed {member.structured}; write {' or '.join(known.structured)}"
+    ways = known.ways(member.model)
+    if member.structured not in ways:
+        message = f"{known.title} does not heed {member.structured}; write {' or '.join(ways)}"
         yield (*way, "structured"), Problem(message)
+    if member.stream and known.protocol != "chat":
+        yield (*way, "stream"), Problem(f"replies of {known.title} are not read as a stream; leave stream out")
     if known.key_variable and member.key_variable is None:
         message = f"{known.title} asks for a key; name its environment variable, such as {known.key_variable}"
         yield (*way, *place, "key_variable"), Problem(message)
     if known.base_path and not member.profile and parts.path != known.base_path:
         message = f"{known.title} answers at {parts.scheme}://{parts.netloc}{known.base_path}; write that"
         yield (*way, *place, "base_url"), Problem(message)
+
+
+def _waits(recipe: Recipe) -> Iterator[At]:
+    """Stages that can wait, and whose hosts take no batches."""
+    for index, stage in enumerate(recipe.stages):
+        asked = [recipe.teachers[name] for name in stage.asks() if name in recipe.teachers]
+        if not stage.can_wait_h or any(endpoint.known.batch is not None for endpoint in asked):
+            continue
+        hosts = ", ".join(dict.fromkeys(endpoint.known.title for endpoint in asked))
+        message = f"no batches are known at {hosts}, so waiting makes nothing cheaper; leave can_wait_h out"
+        yield ("stages", index, "can_wait_h"), Problem(message)
 
 
 def _terms(recipe: Recipe) -> list[At]:

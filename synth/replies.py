@@ -15,11 +15,11 @@ from typing import Any, Literal, NamedTuple, cast
 
 import orjson
 
-from synth import measures
+from synth import measures, messages, thoughts
 from synth.errors import Fatal, Rejected, TeacherError, Transient
 from synth.rate_headers import retry_after_s
 from synth.streams import ENDED, added_up, whole
-from synth.types import CHAT, CLASSIFY, COMPLETIONS, EMBEDDINGS, POOLING, SCORE, Completion, Outcome, Usage
+from synth.types import CHAT, CLASSIFY, COMPLETIONS, EMBEDDINGS, POOLING, SCORE, UNSERVED, Completion, Outcome, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ FATES: Mapping[str, Fate] = {
     "ambiguous": Fate(Transient, resends=2, paid=True),
     "malformed": Fate(Transient, resends=1, paid=True),
     "poison": Fate(Transient),
+    "unserved": Fate(Transient),
     "teacher_refused": Fate(Rejected),
     "truncated_empty": Fate(Rejected, paid=True),
     "repetition": Fate(Rejected, paid=True),
@@ -58,10 +59,12 @@ RATE = re.compile(r"rate_limit_exceeded|retryDelay|retry (in|after)\b|per (minut
 """What some hosts say of a passing limit in one breath with the plan and its billing."""
 FILTERED = re.compile(r"content_filter|content_policy|moderation|invalid_prompt|bio_policy|policy_violation", re.I)
 BUSY = re.compile(r"overloaded|UNAVAILABLE|capacity|temporarily|loading model", re.IGNORECASE)
+SPENT = re.compile(r"credit balance is too low|specified (workspace )?API usage limits", re.IGNORECASE)
+"""How Anthropic says, as of a request that is no good, that the money or the limit on it is at its end."""
 IN_FLIGHT = re.compile(r"in_flight_budget", re.IGNORECASE)
 MODEL = re.compile(
     r"model_not_found|NotFoundError.{0,200}model|(invalid|unknown|no such)[_ ]model|not a valid model|"
-    r"\bmodels?\b\S{0,120}( +\S{1,120})? +((is|was) )?(does not exist|not found|not exist)",
+    r"^HTTP 404: model: |\bmodels?\b\S{0,120}( +\S{1,120})? +((is|was) )?(does not exist|not found|not exist)",
     re.IGNORECASE | re.DOTALL,
 )
 KEY = re.compile(
@@ -80,7 +83,6 @@ EVENT = re.compile(rb"data:|event:|id:|:")
 """How an event stream begins; some proxies send one that was not asked for."""
 SAID = 300
 """How far into an error its cause is looked for: what follows may quote the prompt."""
-THINK, THOUGHT = "<think>", "</think>"
 MOST_TOKENS = 10_000_000
 """More tokens than any model reads or writes in one request; a larger count is a mistake."""
 MOST_USD = 10_000
@@ -101,7 +103,7 @@ def classify(status: int, text: str) -> str:
         return "teacher_refused"
     if status in (401, 402, 403, 404, 405, 429, 501, 505) or (300 <= status < 400):
         return "fatal"
-    if status in (400, 422) and any(pattern.search(text[:SAID]) for pattern in (MODEL, KEY, LOGPROBS, SCHEME)):
+    if status in (400, 422) and any(pattern.search(text[:SAID]) for pattern in (MODEL, KEY, LOGPROBS, SCHEME, SPENT)):
         return "fatal"
     if status == 498:
         return "rate"
@@ -118,6 +120,8 @@ def read(outcome: Outcome, path: str | None = CHAT) -> Completion:
     Raises Transient, Rejected or Fatal by the tables above; each carries its class as `failure` or `reason`.
     """
     if outcome.error:
+        if outcome.error == UNSERVED:
+            raise _failure(UNSERVED, outcome, outcome.detail)
         raise _failure("ambiguous" if outcome.written else "unreachable", outcome, outcome.detail or outcome.error)
     try:
         document: Any = orjson.loads(outcome.body)
@@ -223,7 +227,8 @@ def _code(error: Any) -> str:
     if not isinstance(error, dict):
         return ""
     known = cast("dict[str, Any]", error)
-    return " ".join(str(known.get(name) or "") for name in ("code", "type", "status", "param"))
+    inside = _object(known.get("details")).get("error_code") or ""  # Anthropic's word for which limit it is
+    return " ".join([*(str(known.get(name) or "") for name in ("code", "type", "status", "param")), str(inside)])
 
 
 def _inner_status(error: Any) -> int:
@@ -236,6 +241,8 @@ def _inner_status(error: Any) -> int:
 
 
 def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
+    if "choices" not in document and messages.is_reply(document):
+        document = messages.as_chat(document)
     choices = document.get("choices")
     choice = cast("list[Any]", choices)[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):
@@ -249,20 +256,17 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
     refusal = said.get("refusal")
     if isinstance(refusal, str) and refusal:
         raise _failure("teacher_refused", outcome, refusal)
-    content = said.get("content")
-    text = content if isinstance(content, str) else _text(content)
+    text, reasoning = said.get("content"), ""
+    if not isinstance(text, str) or any(map(said.get, thoughts.FIELDS)):
+        text, reasoning = thoughts.apart(said)
     if document.get(ENDED):
         raise _failure("repetition", outcome, f"ended while it streamed, in a loop of {str(document[ENDED])[:80]!r}")
     if finish.lower() in CUT_REASONS or parts.get("error"):
         raise _failure("malformed", outcome, f"finish_reason {finish}: {str(parts.get('error') or text)[:200]}")
     if finish.lower() in REFUSING_REASONS:
         raise _failure("teacher_refused", outcome, f"finish_reason {finish}: {text[:200]}")
-    told = said.get("reasoning") or said.get("reasoning_content")
-    reasoning = told if isinstance(told, str) else _text(told) if told else ""
-    if not reasoning and text.lstrip().startswith(THINK):
-        # what a server without a reasoning parser leaves in the content; unclosed, all of it is reasoning
-        reasoning, _, text = text.lstrip().removeprefix(THINK).partition(THOUGHT)
-        reasoning, text = reasoning.strip(), text.lstrip()
+    if not reasoning and thoughts.MARKED.search(text):  # what a server without a reasoning parser leaves in the text
+        text, reasoning = thoughts.unmixed(text)
     if not text.strip():
         if finish in ("length", "max_tokens"):
             raise _failure("truncated_empty", outcome, "all of max_tokens was used before the answer began")
@@ -312,14 +316,6 @@ def _found(document: dict[str, Any], found: Any) -> Completion:
     return Completion("", "stop", _usage(document), str(document.get("model") or ""), found=found)
 
 
-def _text(content: Any) -> str:
-    """The text of a content field, which some servers send as a list of parts."""
-    if not isinstance(content, list):
-        return ""
-    parts = [cast("dict[str, Any]", part) for part in cast("list[Any]", content) if isinstance(part, dict)]
-    return "".join(str(part.get("text") or "") for part in parts if part.get("type", "text") == "text")
-
-
 def _usage(document: dict[str, Any]) -> Usage:
     """What a reply says it used, in any of the families' words; what is not believable counts as not said.
 
@@ -336,6 +332,7 @@ def _usage(document: dict[str, Any]) -> Usage:
     inside = _object(inside) if inside else {}
     thought = counts.get("completion_tokens_details" if own else "output_tokens_details")
     thought = _object(thought) if thought else {}
+    thinking = _count(thought.get("reasoning_tokens")) or _count(thought.get("thinking_tokens")) or 0
     written = _count(inside.get("cache_write_tokens")) or _count(counts.get("cache_creation_input_tokens")) or 0
     cached = _count(inside.get("cached_tokens")) or _count(counts.get("prompt_cache_hit_tokens")) or 0
     cached = cached or _count(counts.get("cache_read_input_tokens")) or 0
@@ -352,7 +349,7 @@ def _usage(document: dict[str, Any]) -> Usage:
         prompt_tokens=prompt,
         completion_tokens=completion,
         cached_tokens=cached,
-        reasoning_tokens=min(_count(thought.get("reasoning_tokens")) or 0, completion or 0),
+        reasoning_tokens=min(thinking, completion or 0),
         cache_write_tokens=min(written, (prompt or 0) - cached),
         cost_microusd=_cost_microusd(counts) if "cost" in counts else None,
         service_tier=str(counts.get("service_tier") or document.get("service_tier") or ""),

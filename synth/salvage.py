@@ -32,6 +32,8 @@ TYPES: dict[str, tuple[Any, ...]] = {
     "settled": (int, str, int, COUNT, COUNT, int, int, int, int),
     "passed_over": (str, str, int, str, str),
     "meta": (str, str),
+    "batched": (int, int, int),
+    "batch_step": (int, int, str, str, int, str),
 }
 TABLES = {len(types): table for table, types in TYPES.items()}
 Row = tuple[Any, ...]
@@ -115,7 +117,8 @@ def _fill_from(fresh: Path, source: Path, lock: Lock) -> bool:
         connection.close()
         fresh.unlink()
         raise FolderError(f"Nothing in {source} can be read as a run of synth; it is left as it was.")
-    connection.execute("DELETE FROM reply WHERE attempt NOT IN (SELECT id FROM attempt)")
+    for table in ("reply", "batched"):
+        connection.execute(f"DELETE FROM {table} WHERE attempt NOT IN (SELECT id FROM attempt)")  # noqa: S608 (ours)
     connection.execute("DELETE FROM meta WHERE name = 'whole'")  # what is missing is to be asked again
     meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
     known, commits = lock.store()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
-from synth.errors import Stalled
+from synth.errors import Fatal, Stalled
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -15,6 +16,8 @@ LOOKS = 20
 """How often it is looked whether anything still moves, before patience ends."""
 HELD = 16
 """Windows of finished results that may wait for a straggler, as one that was told to come back in a second is."""
+MOST_HELD = 65_536
+"""The most results, finished or not, that wait so, unless the window is wider: of a batch's width that is enough."""
 
 
 class Channel(asyncio.Queue[T | None]):
@@ -33,9 +36,10 @@ async def in_order(
 ) -> None:
     """Do the work of up to `window` values at once and emit the results in the order of the source.
 
-    A straggler holds back what follows it, never what is being worked on, until HELD windows of results wait for it.
+    A straggler holds back what follows it, never what is being worked on, until HELD windows of results, or MOST_HELD,
+    wait for it.
     """
-    started: Channel[tuple[T, asyncio.Task[R]]] = Channel(HELD * window)
+    started: Channel[tuple[T, asyncio.Task[R]]] = Channel(max(window, min(HELD * window, MOST_HELD)))
     async with asyncio.TaskGroup() as group:
         group.create_task(_start(group, source, work, started, asyncio.Semaphore(window)))
         async for value, task in started:
@@ -72,6 +76,20 @@ async def together(*parts: Coroutine[None, None, None]) -> None:
                 group.create_task(part)
     except BaseExceptionGroup as errors:
         raise first_of(errors) from None
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """Do what goes on for as long as something else does, and is given up with it, or when the run stops sending."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        done, _ = await asyncio.wait([task])
+        for each in done:
+            if not each.cancelled() and not isinstance(error := each.exception(), Fatal | None):
+                raise error
 
 
 async def watched(work: Coroutine[Any, Any, None], pulse: Callable[[], object], patience_s: float) -> None:

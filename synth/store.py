@@ -13,7 +13,7 @@ import contextlib
 import sqlite3
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -62,6 +62,23 @@ FINDING = (
 )
 
 
+OPEN = (
+    "SELECT id, reserved_microusd FROM attempt WHERE id NOT IN (SELECT attempt FROM reply) "
+    "AND id NOT IN (SELECT attempt FROM settled) AND id NOT IN (SELECT attempt FROM batched WHERE batch IN "
+    "(SELECT batch FROM batch_step GROUP BY batch HAVING max(step = 'planned') AND NOT max(step = 'done')))"
+)
+"""Attempts that were sent, or were about to be, and that no batch will bring."""
+
+
+class Planned(NamedTuple):
+    """A request that is to be sent in a batch, for whom, and what was set aside for it."""
+
+    request: Request
+    stage: str
+    unit: str
+    reserved_microusd: int
+
+
 class Stored(NamedTuple):
     """A kept reply and the attempt that brought it."""
 
@@ -101,6 +118,8 @@ class Store:
                 identity, commits = self._complete()
                 take_in(self._path, identity)
                 self._next_attempt = self._one("SELECT coalesce(max(id), 0) FROM attempt") + 1
+                self._next_batch = self._one("SELECT coalesce(max(batch), 0) FROM batch_step") + 1
+                self._next_step = self._one("SELECT coalesce(max(id), 0) FROM batch_step") + 1
                 self.resumed = self._next_attempt > 1
                 """Whether an earlier run left something here."""
                 self._seen = _Seen(key for (key,) in self._reader.execute("SELECT key FROM attempt"))
@@ -204,6 +223,35 @@ class Store:
             ),
         )
 
+    async def plan(self, teacher: str, said: str, requests: Sequence[Planned], price: str) -> tuple[int, int, int]:
+        """Journal a batch and its attempts, all of them in one commit; return its number, the time, and the first
+        attempt, which the others follow.
+
+        Raises StoreStopped as `begin` does.
+        """
+        if self._writer.trouble is not None:
+            raise self._writer.trouble.with_traceback(None)
+        if price not in self._prices:
+            self._prices[price] = len(self._prices) + 1
+            self._writer.add("meta", (f"price {self._prices[price]}", price))
+        batch, first, now = self._next_batch, self._next_attempt, time.time_ns()
+        self._next_batch += 1
+        self._next_attempt += len(requests)
+        for place, (request, stage, unit, reserved) in enumerate(requests):
+            self._seen.add(request.key)
+            tokens = request.prompt_tokens + request.max_tokens
+            named = (first + place, request.key, stage, unit, request.teacher, request.model, request.draw)
+            self._writer.add("attempt", (*named, now, reserved, tokens, self._prices[price], request.body))
+            self._writer.add("batched", (first + place, batch, place))
+        await self.note_step(batch, teacher, "planned", said)
+        return batch, now, first
+
+    async def note_step(self, batch: int, teacher: str, step: str, said: str = "") -> None:
+        """Write down how far a batch is; return once that is on disk."""
+        number = self._next_step
+        self._next_step += 1
+        await self._writer.durable("batch_step", (number, batch, teacher, step, time.time_ns(), said))
+
     def release(self, attempt: int) -> None:
         """Close an attempt that was journalled and never sent."""
         self.settle(attempt, "unsent", Usage(), 0)
@@ -234,15 +282,13 @@ class Store:
         await self.note("forgiven", str(self.forgiven))
 
     async def open_run(self) -> int:
-        """Count this run and mark attempts that an earlier one left open as `lost`: they may have been paid.
+        """Count this run and mark attempts that an earlier one left open as `lost`, as they may have been paid; but not
+        those that a batch is to bring.
 
         Returns how many were lost.
         """
         with readable(self._path):
-            lost = self._reader.execute(
-                "SELECT id, reserved_microusd FROM attempt WHERE id NOT IN (SELECT attempt FROM reply) "
-                "AND id NOT IN (SELECT attempt FROM settled)"
-            ).fetchall()
+            lost = self._reader.execute(OPEN).fetchall()
         for attempt, reserved in lost:
             self.settle(attempt, "lost", Usage(), reserved, usage_unknown=True)
         await self.note("runs", str(int(self.meta("runs") or 0) + 1))

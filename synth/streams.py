@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 
 import orjson
 
+from synth.thoughts import apart
 from synth.types import Request
 
 STREAMED = b',"stream":true,"stream_options":{"include_usage":true}}'
@@ -95,9 +96,11 @@ def added_up(body: bytes, damaged: Literal["strict", "replace"] = "strict") -> d
             finish = choice.get("finish_reason") or finish
             delta = choice.get("delta")
             told = cast("dict[str, Any]", delta) if isinstance(delta, dict) else {}
-            told = {**told, "reasoning_content": told.get("reasoning_content") or told.get("reasoning")}
-            for name, pieces in parts.items():
-                pieces.append(_text(told, name))
+            text, thought = apart(told)
+            parts["content"].append(text)
+            parts["reasoning_content"].append(thought)
+            refusal = told.get("refusal")
+            parts["refusal"].append(refusal if isinstance(refusal, str) else "")
     if ENDED not in document and (not (finish or done) or (broken and damaged == "strict")):
         return None
     message = {name: "".join(pieces) for name, pieces in parts.items()}
@@ -131,15 +134,10 @@ def _told(event: dict[str, Any]) -> str:
     text = ""
     for choice in _list(event.get("choices"))[:1]:
         delta = choice.get("delta")
-        told = cast("dict[str, Any]", delta) if isinstance(delta, dict) else {}
-        for name in ("reasoning_content", "reasoning", "content"):
-            text += _text(told, name)
+        if isinstance(delta, dict):
+            said, thought = apart(cast("dict[str, Any]", delta))
+            text += thought + said
     return text
-
-
-def _text(told: dict[str, Any], name: str) -> str:
-    value = told.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def _list(value: Any) -> list[dict[str, Any]]:

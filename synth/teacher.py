@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import re
 import time
 import zlib
 from collections import Counter
@@ -18,6 +19,7 @@ from pydantic import JsonValue
 from synth import explain
 from synth.backends import Backend
 from synth.backends.replay import ReplayRun
+from synth.batch import Batches
 from synth.budget import Budget
 from synth.endpoint import Endpoint
 from synth.errors import Fatal, Rejected, Transient
@@ -46,6 +48,8 @@ POISON_SUCCESSES = 50
 POISON_CHANCE = 0.01
 """A request that failed so often in one way while so many others succeeded is at fault itself, unless as many such
 requests, or more, are to be expected by chance, as with an endpoint that fails now and then whatever it is asked."""
+SPEECH = re.compile(rb'"choices"|"stop_reason"')
+"""What stands in every reply of a model, also in one that is of no use."""
 SPOKEN = ("ok", "teacher_refused", "truncated_empty", "repetition")
 FRUITLESS_SENDS = 8
 PROVING_S = 60.0
@@ -73,6 +77,8 @@ class Unit:
     """What it took to get objects that fit, by name."""
     rungs: list[tuple[str, bool, int]] = field(default_factory=list[tuple[str, bool, int]])
     """Each time an object was asked for: how, whether it fitted, and what it cost."""
+    wait_s: float = 0.0
+    """How long a batch may take to bring what it asks for; 0: nothing is asked for by batch."""
 
 
 @dataclass(slots=True)
@@ -119,6 +125,8 @@ class Teacher:
         """The models the provider said it served."""
         self.tokens = 0
         """Tokens that the replies of this process used, in and out."""
+        self.batches: Batches | None = None
+        """What brings the replies that can wait, where anything is to go that way."""
         self._backends = backends
         self._store = store
         self._budget = budget
@@ -132,7 +140,6 @@ class Teacher:
         )
         self._price = price.model_dump_json()
         self._tariff = recorded(self._price, endpoint.service_tier)
-        self._renamed = endpoint.known.renamed
         self._jitter = jitter or random.Random()  # noqa: S311 (spreads retries, guards nothing)
         self._flying: dict[bytes, asyncio.Event] = {}
         self._parked: dict[bytes, tuple[str, str]] = {}
@@ -176,8 +183,6 @@ class Teacher:
         body.update(sampling.extra)
         sent = bytes(memoryview(orjson.dumps(body)))  # the copy is as long as it looks, orjson's own 4 KB at least
         key = hashlib.sha256(b"\0".join([self.name.encode(), str(draw).encode(), self._salt.encode(), sent])).digest()
-        if self._renamed:  # after the key was made: a moved server buys nothing twice
-            sent = orjson.dumps({self._renamed.get(name, name): value for name, value in body.items()})
         # a token is at least one byte, so the length of the body is a worst case that needs no tokeniser
         prefix = 0 if len(self._backends) == 1 else zlib.crc32(wire[0]["content"].encode("utf-8", "surrogatepass"))
         return Request(key, self.name, endpoint.model, sent, draw, len(sent) + FRAMING_TOKENS, max_tokens, prefix)
@@ -210,6 +215,8 @@ class Teacher:
             done = self._flying[request.key] = asyncio.Event()
             try:
                 completion = await self._reused(request, unit) if self._earlier else None
+                if completion is None and self.batches is not None:
+                    completion, tariff = await self._brought(self.batches, request, unit)
                 completion = completion or await self._obtain(request, unit)
             except Transient as error:
                 self._parked[request.key] = error.failure, error.detail
@@ -233,6 +240,18 @@ class Teacher:
                 completion = read(outcome, request.path)
                 return completion if self.endpoint.pin_model in ("", completion.model) else None
         return None
+
+    async def _brought(self, batches: Batches, request: Request, unit: Unit) -> tuple[Completion | None, Tariff]:
+        """The completion that a batch brings, at its price; None when none does, and the request is to be asked online.
+
+        Raises as `complete` does.
+        """
+        if not batches.takes(request, unit.wait_s):
+            return None, self._tariff
+        await batches.bring(request, unit.stage, unit.id, unit.priority, unit.wait_s)
+        completion, tariff = self._stored(request)
+        unit.bought += completion is not None
+        return completion, tariff
 
     def charge(self, request: Request, unit: Unit) -> None:
         """Put the newest reply to a request on a unit's account though it brought no completion."""
@@ -261,15 +280,22 @@ class Teacher:
         """Work out the cost of replies that were kept just before an earlier run was killed."""
         for name, stored in self._store.unsettled():
             if name == self.name:
-                try:
-                    failure, usage = "ok", read(stored.outcome, None).usage
-                except (Transient, Rejected, Fatal) as error:
-                    failure, usage = _named(error), usage_of(stored.outcome)
-                worst = Spend(stored.reserved_microusd, stored.reserved_tokens, 1)
-                paid = failure == "ok" or FATES[failure].paid
-                cost = self._tariff_of(stored).charge(worst, usage, paid=paid)
-                self._store.settle(stored.attempt, failure, usage, cost.microusd, usage_unknown=cost.assumed)
-                self._budget.correct(worst, cost)
+                self._budget.correct(*self.settle(stored, None))
+
+    def settle(self, stored: Stored, path: str | None) -> tuple[Spend, Spend]:
+        """Write down what a kept reply to a request for `path` is and cost; None reads it as what it looks like.
+
+        Returns what had been set aside, and what it cost.
+        """
+        try:
+            failure, usage = "ok", read(stored.outcome, path).usage
+        except (Transient, Rejected, Fatal) as error:
+            failure, usage = _named(error), usage_of(stored.outcome)
+        worst = Spend(stored.reserved_microusd, stored.reserved_tokens, 1)
+        cost = self._tariff_of(stored).charge(worst, usage, paid=failure == "ok" or FATES[failure].paid)
+        self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
+        self._store.settle(stored.attempt, failure, usage, cost.microusd, usage_unknown=cost.assumed)
+        return worst, cost
 
     def _tariff_of(self, stored: Stored) -> Tariff:
         """The price that was in force when a reply was bought."""
@@ -393,7 +419,7 @@ class Teacher:
             again = failure != "unreachable" and bool(tries.failures)
             place.lane.failed(place.sent_at, result.retry_after_s, again=again)
         self._answered = self._answered or outcome.status > 0
-        self._spoken = self._spoken or failure in SPOKEN or (tries.path == CHAT and b'"choices"' in outcome.body)
+        self._spoken = self._spoken or failure in SPOKEN or (tries.path == CHAT and bool(SPEECH.search(outcome.body)))
 
     async def _judged(
         self, failure: str, error: Transient | Rejected | Fatal, outcome: Outcome, place: Place, tries: Tries

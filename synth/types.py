@@ -9,9 +9,13 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-CHAT, EMBEDDINGS, COMPLETIONS = "/chat/completions", "/embeddings", "/completions"
+CHAT, MESSAGES = "/chat/completions", "/messages"
+EMBEDDINGS, COMPLETIONS = "/embeddings", "/completions"
 POOLING, CLASSIFY, SCORE = "/pooling", "/classify", "/score"
 """Where requests go below an endpoint's base URL, by what they ask for."""
+
+UNSERVED = "unserved"
+"""The error of a request in a batch that ended before its turn had come: nothing was paid for it."""
 
 TemplateFile = Annotated[str, "template"]
 """The name of a Jinja template beside the recipe, in `../shared`, or of synth's own."""
@@ -189,7 +193,7 @@ class Request(NamedTuple):
     teacher: str
     model: str
     body: bytes
-    """The JSON that is sent."""
+    """The JSON that is sent, as OpenAI's protocol has it; some hosts are sent the same in their own words."""
     draw: int
     prompt_tokens: int
     """Estimated."""

@@ -15,7 +15,7 @@ import synth as package
 from synth.backends.practice.faults import NO_FAULTS
 from synth.backends.practice.server import practice_server
 from synth.budget import Budget
-from synth.console import _line, _panel
+from synth.console.live import progress_line, progress_panel
 from synth.datasets import export
 from synth.manifest import read_manifest
 from synth.progress import Progress, StageCount
@@ -138,21 +138,21 @@ def test_another_teachers_data_is_not_called_practice(hostile, synth):
 
 
 def test_a_run_without_pyarrow_says_that_parquet_was_left_out(hostile, tmp_path, monkeypatch, capsys):
-    from synth import console
+    from synth.console import running
     from synth.pipeline import Options
     from synth.recipe import load
 
     monkeypatch.setattr(export, "find_spec", lambda name: None)
-    assert console.run(load(hostile(said("答え"))), Options(tmp_path / "run")) == 0
+    assert running.run(load(hostile(said("答え"))), Options(tmp_path / "run")) == 0
     assert "pip install 'synth[parquet]'" in " ".join(capsys.readouterr().out.split())
     assert read_manifest(tmp_path / "run" / "manifest.json").notice == export.NO_PYARROW
 
 
 def test_the_live_counts_call_a_sample_accepted_until_it_is_selected():
     progress = Progress({"answer": StageCount()}, {}, Budget(None), total_seeds=3, rows=188)
-    assert "188 accepted" in _line("x", progress)
-    assert "rows" not in _line("x", progress)
-    assert "188 accepted" in str(_panel("x", progress).renderables[2])
+    assert "188 accepted" in progress_line("x", progress)
+    assert "rows" not in progress_line("x", progress)
+    assert "188 accepted" in str(progress_panel("x", progress).renderables[2])
 
 
 def records(path: Path) -> list[dict]:

@@ -234,6 +234,12 @@ def test_rows_are_dealt_with_their_twins_and_every_row_is_somewhere(tmp_path, na
             '{"質問": "x", "答え": "y"}\n',
             "a.jsonl:1: its columns are 質問, 答え; one of these shapes is expected: messages",
         ),
+        (
+            "a.jsonl",
+            '{"prompt": "x"}\n{"prompt": "消費税"}\n'.encode("cp932"),
+            "a.jsonl:2: byte 13 of the line is not UTF-8; save it as UTF-8",
+        ),
+        ("a.jsonl", '{"prompt": "消費税"}\n'.encode("utf-16"), "a.jsonl:1: it is UTF-16; save it as UTF-8"),
         ("a.csv", "x", r"a.csv cannot be read: it should end in .jsonl"),
         ("a.json", "[]", "jq -c"),
         ("a.parquet", "x", r"a.parquet cannot be read \(Parquet"),
@@ -243,7 +249,7 @@ def test_rows_are_dealt_with_their_twins_and_every_row_is_somewhere(tmp_path, na
 )
 def test_what_cannot_be_read_is_one_sentence_with_its_place_and_nothing_is_written(tmp_path, name, content, words):
     if content is not None:
-        (tmp_path / name).write_text(content, encoding="utf-8")
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(RecipeError, match=words) as error:
         parts.sift([tmp_path / name], tmp_path / "out", parts.deduping(Dedupe(by="messages")))
     assert "\n" not in str(error.value)

@@ -18,9 +18,10 @@ import pytest
 from aiohttp import web
 
 import synth
-from synth import console, pipeline, teacher
+from synth import pipeline, teacher
 from synth.backends.practice.faults import NO_FAULTS, USUAL
 from synth.backends.practice.server import PracticeTeacher, practice_server
+from synth.console import status
 from synth.errors import Stalled
 from synth.generators.answer import Answer
 from synth.pipeline import Options
@@ -269,7 +270,7 @@ def test_a_parked_sample_is_asked_again_and_a_poisonous_one_only_on_request(
     assert again.exit_code == (3 if poisonous else 0)
     assert (again.manifest.row_count > first.manifest.row_count) is not poisonous
     assert retried.exit_code == 0
-    console.status(tmp_path / "run", as_json=True)
+    status.status(tmp_path / "run", as_json=True)
     assert json.loads(capsys.readouterr().out)["parked"] == 0
     assert retried.manifest.row_count > first.manifest.row_count
 

@@ -73,7 +73,7 @@ def test_what_a_host_does_not_take_are_fields_of_the_protocol():
         for rule in (profile, *profile.models):
             told |= {*rule.refused, *rule.ignored}
         told |= set(profile.renamed)
-    assert told - fields - ENDED == set()
+    assert told - fields - ENDED - {"top_k"} == set()
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,11 @@ def test_a_host_is_known_by_its_whole_name(url, title):
         (f"model: gpt-4o, {OPENAI}, sampling: {{temperature: 2.5}}", "sampling.temperature"),
         (f"model: c, {ANTHROPIC}, sampling: {{seed: 1}}", "sampling.seed"),
         (f"model: c, {ANTHROPIC}, sampling: {{extra: {{reasoning_effort: low}}}}", "sampling.extra.reasoning_effort"),
-        (f"model: c, {ANTHROPIC}, structured: json_schema", "structured"),
+        (f"model: c, {ANTHROPIC}, structured: json_object", "structured"),
+        (f"model: claude-3-5-haiku-latest, {ANTHROPIC}, structured: json_schema", "structured"),
+        (f"model: claude-opus-5, {ANTHROPIC}, sampling: {{temperature: 0.7}}", "sampling.temperature"),
+        (f"model: claude-opus-4-8, {ANTHROPIC}, sampling: {{extra: {{top_k: 5}}}}", "sampling.extra.top_k"),
+        (f"model: c, {ANTHROPIC}, stream: true", "stream"),
         (f"model: deepseek-flash, {DEEPSEEK}, sampling: {{top_p: 0.9}}", "sampling.top_p"),
         ('model: m, base_url: "https://api.openai.com/v1"', ""),
         ('model: m, base_url: "https://api.groq.com/v1", key_variable: GROQ_API_KEY', "base_url"),
@@ -140,7 +144,9 @@ def test_objects_are_asked_for_in_the_best_way_that_the_host_takes(tmp_path):
         return loaded(tmp_path, main).recipe.teachers["main"].structured
 
     assert way('model: m, base_url: "http://localhost:8000/v1"') == "json_schema"
-    assert way(f"model: c, {ANTHROPIC}") == "prompt"
+    assert way(f"model: claude-sonnet-4-5, {ANTHROPIC}") == "json_schema"
+    assert way(f"model: claude-3-5-haiku-latest, {ANTHROPIC}") == "prompt"
+    assert way(f"model: claude-sonnet-4-20250514, {ANTHROPIC}") == "prompt"
     assert way(f"model: d, {DEEPSEEK}") == "json_object"
     assert way(f"model: d, {DEEPSEEK}, structured: prompt") == "prompt"
 
@@ -161,18 +167,25 @@ def test_with_another_teacher_what_its_host_does_not_take_is_left_out_and_said(t
     teacher = "main=https://api.anthropic.com/v1,claude,ANTHROPIC_API_KEY"
     moved = loaded(tmp_path, LOCAL, Overrides(teachers=[teacher]))
     endpoint = moved.recipe.teachers["main"]
-    assert (endpoint.sampling.seed, endpoint.sampling.temperature, endpoint.structured) == (None, 0.7, "prompt")
-    assert moved.notes == ("--teacher main: seed is left out: Anthropic (OpenAI layer) passes it over in silence.",)
+    assert (endpoint.sampling.seed, endpoint.sampling.temperature, endpoint.structured) == (None, 0.7, "json_schema")
+    assert moved.notes == ("--teacher main: seed is left out: Anthropic refuses it.",)
+
+
+def test_streaming_that_the_other_host_has_in_other_words_is_left_out_and_said(tmp_path):
+    teacher = "main=https://api.anthropic.com/v1,claude,ANTHROPIC_API_KEY"
+    moved = loaded(
+        tmp_path, 'model: m, base_url: "http://localhost:8000/v1", stream: true', Overrides(teachers=[teacher])
+    )
+    assert not moved.recipe.teachers["main"].stream
+    assert moved.notes == ("--teacher main: stream is left out: replies of Anthropic are not read as a stream.",)
 
 
 def test_a_way_of_asking_for_objects_that_the_other_host_does_not_heed_is_left_out_too(tmp_path):
     teacher = "main=https://api.anthropic.com/v1,claude,ANTHROPIC_API_KEY"
     local = 'model: m, base_url: "http://localhost:8000/v1", structured: json_object'
     moved = loaded(tmp_path, local, Overrides(teachers=[teacher]))
-    assert moved.recipe.teachers["main"].structured == "prompt"
-    assert moved.notes == (
-        "--teacher main: structured is left out: Anthropic (OpenAI layer) does not heed json_object.",
-    )
+    assert moved.recipe.teachers["main"].structured == "json_schema"
+    assert moved.notes == ("--teacher main: structured is left out: Anthropic does not heed json_object.",)
     kept = loaded(tmp_path, local, Overrides(teachers=["main=https://api.deepseek.com,d,DEEPSEEK_API_KEY"]))
     assert (kept.recipe.teachers["main"].structured, kept.notes) == ("json_object", ())
 
@@ -180,7 +193,7 @@ def test_a_way_of_asking_for_objects_that_the_other_host_does_not_heed_is_left_o
 def test_an_endpoint_named_on_the_command_line_is_asked_as_its_host_is_known_to_take_it():
     judge = endpoint_of("https://api.deepseek.com,d,DEEPSEEK_API_KEY", "--judge ")
     assert (judge.structured, judge.limits.deadline_s) == ("json_object", 1800)
-    assert teachers_of(["m=https://api.anthropic.com/v1,c,ANTHROPIC_API_KEY"])["m"].structured == "prompt"
+    assert teachers_of(["m=https://api.anthropic.com/v1,claude-2.1,ANTHROPIC_API_KEY"])["m"].structured == "prompt"
 
 
 def test_a_teacher_that_moves_on_takes_nothing_of_its_first_host_along(tmp_path):

@@ -377,3 +377,21 @@ def test_what_synth_sets_itself_cannot_be_set_in_extra(name):
 
 def test_the_order_of_extra_fields_makes_no_other_request():
     assert list(Sampling(extra={"b": 1, "a": 2}).extra) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "options", ["fallback: main", "extractor: main", "stream: true", "sampling: {temperature: 0.2}"]
+)
+def test_what_concerns_writing_is_refused_of_a_teacher_that_only_measures(tmp_path, options):
+    measuring = FINE.replace(
+        "stages:", f'  student: {{model: s, base_url: "http://localhost:8001/v1", {options}}}\nstages:'
+    )
+    measuring += "    scorers: [{kind: likelihood, teacher: student}]\n"
+    (found,) = problems(tmp_path, measuring)
+    assert "'student' writes no text here, so this has no effect" in found.message
+    assert found.field.startswith("teachers.student.")
+    assert found.line == 6
+    good(
+        tmp_path, measuring.replace("likelihood", "judge").replace(", teacher: student", ", name: a, teacher: student")
+    )
+    good(tmp_path, measuring.replace(options, "sampling: {extra: {add_special_tokens: true}}"))

@@ -9,6 +9,7 @@ import pytest
 from synth.errors import Fatal, Rejected, Transient
 from synth.rate_headers import duration_s, retry_after_s
 from synth.replies import FATES, read, usage_of
+from synth.thoughts import MARKS
 from synth.types import Outcome
 
 
@@ -124,6 +125,63 @@ def test_content_stays_whole_where_the_server_tells_the_reasoning_apart():
 def test_reasoning_that_never_ends_is_no_answer(finish, name):
     assert name_of(Outcome(200, said(f"<think>{THOUGHT}", finish))) == name
     assert name_of(Outcome(200, said(f"<think>{THOUGHT}</think>\n", finish))) == name
+
+
+PARTS = [
+    ([{"type": "thinking", "thinking": [{"type": "text", "text": "考"}, {"type": "text", "text": "え"}]}], "考え"),
+    ([{"type": "thinking", "thinking": "考え", "signature": "c2ln"}], "考え"),
+    ([{"type": "text", "text": "考え", "thought": True}], "考え"),
+    ([{"text": "考え", "thought": True}], "考え"),
+    ([{"type": "redacted_thinking", "data": "c2ln"}], None),
+]
+
+
+@pytest.mark.parametrize(("parts", "reasoning"), PARTS)
+def test_thoughts_among_the_parts_of_the_content_are_no_part_of_the_answer(parts, reasoning):
+    completion = read(Outcome(200, said([*parts, {"type": "text", "text": "答え"}, {"text": "です。"}])))
+    assert (completion.text, completion.reasoning) == ("答えです。", reasoning)
+    assert "c2ln" not in repr(completion)
+
+
+@pytest.mark.parametrize(
+    ("details", "reasoning"),
+    [
+        ([{"type": "reasoning.text", "text": "考え", "signature": "c2ln"}, {"type": "reasoning.text", "text": "中"}], "考え中"),
+        ([{"type": "reasoning.summary", "summary": "要約"}], "要約"),
+        ([{"type": "reasoning.encrypted", "data": "c2ln"}], None),
+    ],
+)  # fmt: skip
+def test_details_of_the_reasoning_are_read_but_for_what_is_encrypted(details, reasoning):
+    completion = read(Outcome(200, said("答え", reasoning_details=details)))
+    assert (completion.text, completion.reasoning) == ("答え", reasoning)
+
+
+@pytest.mark.parametrize("mark", [*MARKS])
+def test_each_family_has_marks_of_its_own(mark):
+    completion = read(Outcome(200, said(f"{mark}\n{THOUGHT}\n{MARKS[mark]}答え: 2")))
+    assert (completion.text, completion.reasoning) == ("答え: 2", THOUGHT)
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "reasoning"),
+    [
+        ("Provide it briefly.</think>391", "391", "Provide it briefly."),
+        ("足して二になる。</think>\n\n答え: 2", "答え: 2", "足して二になる。"),
+        ("1 + 1 = 2\n</think>\n\n答え: 2", "答え: 2", "1 + 1 = 2"),
+        ("The tag </think> ends it.", "The tag </think> ends it.", None),
+        ("終わりには</think>と書きます。", "終わりには</think>と書きます。", None),
+        ("First `<think>`. Then </think>.", "First `<think>`. Then </think>.", None),
+    ],
+)
+def test_reasoning_whose_opening_stood_in_the_prompt_ends_behind_a_sentence(content, text, reasoning):
+    completion = read(Outcome(200, said(content)))
+    assert (completion.text, completion.reasoning) == (text, reasoning)
+
+
+@pytest.mark.parametrize(("finish", "name"), [("length", "truncated_empty"), ("stop", "malformed")])
+def test_thoughts_without_an_answer_are_none(finish, name):
+    assert name_of(Outcome(200, said([{"type": "thinking", "thinking": "考え"}], finish))) == name
+    assert name_of(Outcome(200, said(None, finish, reasoning="考え"))) == name
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def test_likelihoods_and_rewards_of_a_file_are_bought_once_and_written_in_its_or
     assert (removed["row"], removed["reason"]) == (4, "below_threshold")
     again = synth("score", "data.jsonl", *MEASURING, "--out", "again")
     assert "bought 0 requests" in again.stdout
+    assert "replies to commands on files" in synth("status", "runs/scores").stdout
     assert (data / "again" / "scores.jsonl").read_bytes() == (data / "scored" / "scores.jsonl").read_bytes()
 
 

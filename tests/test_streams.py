@@ -54,6 +54,9 @@ def test_events_are_read_as_the_reply_they_add_up_to():
 def test_reasoning_and_refusals_arrive_too():
     thought = event(choices=[{"delta": {"reasoning": "考え"}}]) + event(choices=[{"delta": {"reasoning": "中"}}])
     assert read(Outcome(200, thought + WHOLE)).reasoning == "考え中"
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "考え"}]}, {"type": "text", "text": "まず。"}]
+    completion = read(Outcome(200, event(choices=[{"delta": {"content": parts}}]) + WHOLE))
+    assert (completion.text, completion.reasoning) == (f"まず。{SAID}", "考え")
     refused = event(choices=[{"delta": {"refusal": "お断りします"}}]) + piece("", "stop")
     with pytest.raises(Rejected) as caught:
         read(Outcome(200, refused))

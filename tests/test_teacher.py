@@ -177,19 +177,6 @@ def test_draw_model_sampling_and_salt_are_part_of_the_key_and_host_is_not():
     assert len({key(), key(draw=1), key(salt="x"), key(model="n"), key(sampling=Sampling(max_tokens=101, seed=5))}) == 5
 
 
-def test_a_host_gets_its_own_names_of_fields():
-    def body(url):
-        endpoint = COSTLY.model_copy(update={"base_url": url})
-        asked = Teacher("main", endpoint, backends=[None], store=None, budget=Budget(None), halt=Halt())
-        return json.loads(asked.request(PROMPT, 2).body)
-
-    assert body("https://api.openai.com/v1")["max_completion_tokens"] == 100
-    assert body("http://localhost/v1")["max_tokens"] == 100
-    assert body("http://localhost/v1")["seed"] == 7
-    assert "seed" not in body("https://api.mistral.ai/v1")
-    assert body("https://api.mistral.ai/v1")["random_seed"] == 7
-
-
 @pytest.mark.parametrize(
     ("failure", "sends"),
     [

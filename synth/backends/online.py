@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
+from synth.backends import Backend
 from synth.backends.dial import origin_of, tls_context
 from synth.backends.wire import Wire
 from synth.endpoint import Endpoint
 from synth.errors import Fatal
+from synth.outgoing import Translate, translation
 from synth.streams import Loop
 from synth.types import Outcome, Request
 
@@ -40,13 +42,25 @@ class Discreet:
         )
 
 
-def _written(key: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A backend whose host is asked in its own words."""
+
+    backend: Wire | Discreet
+    translate: Translate
+
+    async def send(self, request: Request) -> Outcome:
+        """Send one request."""
+        return await self.backend.send(self.translate(request))
+
+
+def written(key: str) -> str:
     """A pattern of all the ways JSON may write a key, inside of other JSON too: `/`, `\\/`, `\\u002f`, `\\\\/`."""
     return "".join(one if one.isalnum() else rf"(?:\\*{re.escape(one)}|\\+u00(?i:{ord(one):02x}))" for one in key)
 
 
 @asynccontextmanager
-async def online(endpoint: Endpoint, base_url: str, is_loop: Loop | None = None) -> AsyncGenerator[Wire | Discreet]:
+async def online(endpoint: Endpoint, base_url: str, is_loop: Loop | None = None) -> AsyncGenerator[Backend]:
     """A backend that asks the server at `base_url` (an endpoint's own, or where its practice teacher listens).
 
     `is_loop` tells of a text whether it has begun to run in a loop, for an endpoint whose replies are streamed.
@@ -61,17 +75,17 @@ async def online(endpoint: Endpoint, base_url: str, is_loop: Loop | None = None)
         "Accept": "text/event-stream, application/json" if endpoint.stream else "application/json",
         "Accept-Encoding": "identity",
     }
-    if key is not None:
-        if not (key.isascii() and key.isprintable()):
-            raise Fatal(f"The environment variable {endpoint.key_variable} holds characters that no key can have.")
-        headers |= endpoint.known.with_key(key)
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise Fatal(f"The environment variable {endpoint.key_variable} holds characters that no key can have.")
+    headers |= endpoint.known.with_key(key)
     origin = origin_of(base_url)
     tls = await asyncio.to_thread(tls_context) if origin.scheme == "https" else None
     wire = Wire(origin, headers, endpoint.limits.deadline_s, tls, is_loop if endpoint.stream else None)
     try:
-        if key is None:
-            yield wire
-        else:
-            yield Discreet(wire, re.compile(_written(key).encode()), re.compile(_written(key)))
+        backend = wire
+        if key is not None:
+            backend = Discreet(wire, re.compile(written(key).encode()), re.compile(written(key)))
+        translate = translation(endpoint.known)
+        yield backend if translate is None else Translated(backend, translate)
     finally:
         await wire.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -97,6 +98,8 @@ def _object(raw: bytes, path: Path, number: int) -> Fields:
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
+        if encoding := _not_utf8(raw):
+            raise RecipeError(Problem(f"{encoding}; save it as UTF-8", str(path), number)) from None
         more = f"; a line may have {LONGEST_LINE:,} bytes" if len(raw) == LONGEST_LINE else ""
         message = f"not JSON: {error.msg}; one whole object per line is expected{more}"
         raise RecipeError(Problem(message, str(path), number, error.colno)) from None
@@ -105,6 +108,16 @@ def _object(raw: bytes, path: Path, number: int) -> Fields:
             Problem(f"a JSON object is expected, not {orjson.dumps(value)[:40].decode()}", str(path), number)
         )
     return cast("Fields", value)
+
+
+def _not_utf8(raw: bytes) -> str:
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "it is UTF-16"
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"byte {error.start + 1} of the line is not UTF-8"
+    return ""
 
 
 def _read_table(path: Path) -> Iterator[Piece]:

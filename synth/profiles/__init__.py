@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import Field, JsonValue
 
-from synth.types import Value
+from synth.types import CHAT, MESSAGES, Value
 
 Structured = Literal["json_schema", "json_object", "prompt"]
 """How an object can be asked for: by a schema that the server enforces, in JSON mode, or by words in the prompt."""
@@ -33,6 +33,32 @@ class Rule(Value):
     """Fields of the request by which it does not hold."""
     refused: list[str] = []
     ignored: list[str] = []
+    structured: list[Structured] = []
+    """The ways in which an object can be asked of them, where they are others than the host's."""
+
+    def holds(self, model: str) -> bool:
+        """Whether a model is one of those."""
+        return re.fullmatch(self.names, model.rpartition("/")[2], re.IGNORECASE) is not None
+
+
+class BatchTerms(Value):
+    """How a host is asked by batch: for less money, by whoever can wait."""
+
+    protocol: Literal["openai"]
+    """Whose way of uploading, ordering and collecting it is."""
+    paths: list[str]
+    """What can be asked for so."""
+    requests: int
+    """The most in one batch, all of one model."""
+    megabytes: int
+    """The most of one file."""
+    factor: float
+    """What it takes of the usual price, where the price list does not say."""
+    hours: float = 24
+    """When it gives a batch up."""
+    poll_s: float = 60
+    """How often at most it is asked how far a batch is, and how long a new one may be missing from its list."""
+    source: str = ""
 
 
 class Gauges(Value):
@@ -59,6 +85,10 @@ class Profile(Value):
     """The environment variable in which its users keep their key."""
     key_header: str = "authorization"
     """The header that carries the key: `authorization` as a bearer's token, any other as it is."""
+    headers: dict[str, str] = {}
+    """What else every request to it carries."""
+    protocol: Literal["chat", "messages"] = "chat"
+    """OpenAI's chat completions, or Anthropic's messages."""
     base_path: str = ""
     """How its base URLs end; empty when they end in more than one way."""
     renamed: dict[str, str] = {}
@@ -74,12 +104,25 @@ class Profile(Value):
     """How long one of its replies may take, where that is longer than elsewhere."""
     models: list[Rule] = []
     gauges: Gauges | None = None
+    batch: BatchTerms | None = None
+    """None where there are no batches, or nothing is known of them."""
 
-    def with_key(self, key: str) -> dict[str, str]:
-        """The header of a request that carries the key."""
+    @property
+    def chat_path(self) -> str:
+        """Where chats are asked for, below the base URL."""
+        return MESSAGES if self.protocol == "messages" else CHAT
+
+    def with_key(self, key: str | None) -> dict[str, str]:
+        """What the header of a request to it has to have, with the key when there is one."""
+        if key is None:
+            return self.headers
         if self.key_header == "authorization":
-            return {"Authorization": f"Bearer {key}"}
-        return {self.key_header: key}
+            return {**self.headers, "Authorization": f"Bearer {key}"}
+        return {**self.headers, self.key_header: key}
+
+    def ways(self, model: str) -> list[Structured]:
+        """The ways in which an object can be asked of a model, the best first."""
+        return next((rule.structured for rule in self.models if rule.structured and rule.holds(model)), self.structured)
 
     def objections(self, model: str, body: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:
         """The fields of a request to a model that have no effect or a bad one, each with the reason."""
@@ -89,8 +132,7 @@ class Profile(Value):
             yield "temperature", f"{self.title} takes at most {most:g}"
         rules = [Rule(names=".*", refused=self.refused, ignored=self.ignored), *self.models]
         for rule in rules:
-            held = not any(body.get(name) == value for name, value in rule.unless.items())
-            if not held or not re.fullmatch(rule.names, model.rpartition("/")[2], re.IGNORECASE):
+            if any(body.get(name) == value for name, value in rule.unless.items()) or not rule.holds(model):
                 continue
             unless = "".join(f", unless {name} is {_plain(value)}" for name, value in rule.unless.items())
             for does, names in (("refuses it", rule.refused), ("passes it over in silence", rule.ignored)):
@@ -101,6 +143,19 @@ class Profile(Value):
 
 UNKNOWN = Profile(title="an OpenAI-compatible server")
 """Nothing is known of it: what the OpenAI protocol has is taken to be there, and the run watches whether it is."""
+
+PRACTICE = Profile(
+    title="the practice teacher",
+    batch=BatchTerms(
+        protocol="openai",
+        paths=["/chat/completions", "/embeddings"],
+        requests=50_000,
+        megabytes=200,
+        factor=0.5,
+        poll_s=0.1,
+    ),
+)
+"""For rehearsals: a batch of it ends in the run that orders it."""
 
 
 @cache

@@ -16,6 +16,7 @@ class Words:
     drafts: str
     accepted: str
     cost: str
+    by_batch: str
     duration: str
     per_row: str
     tokens: str
@@ -129,6 +130,7 @@ ENGLISH = Words(
     drafts="drafts",
     accepted="accepted",
     cost="Cost",
+    by_batch="{attempts} requests by batch, {cost}",
     duration="Duration",
     per_row="per row",
     tokens="Tokens",
@@ -315,6 +317,7 @@ ENGLISH = Words(
         "open": "still open",
         "unsent": "never sent",
         "reused": "from an earlier run",
+        "unserved": "not reached in its batch",
     },
 )
 
@@ -326,6 +329,7 @@ JAPANESE = Words(
     drafts="下書き",
     accepted="採用",
     cost="費用",
+    by_batch="うちバッチ {attempts} 件、{cost}",
     duration="所要時間",
     per_row="1 行あたり",
     tokens="トークン",
@@ -512,6 +516,7 @@ JAPANESE = Words(
         "open": "応答待ち",
         "unsent": "未送信",
         "reused": "以前の実行から",
+        "unserved": "バッチで未処理",
     },
 )
 

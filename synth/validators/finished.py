@@ -38,7 +38,7 @@ POLITE_END = re.compile(
 STEM_JA = re.compile(r"[、はがをにでとも][^、。]*[ぁ-ん]\Z")
 ITEM = re.compile(r"\A\s*(?:[-*+・●○■◆※>#]|\d{1,2}[.)．）、]|[（(]\d|[①-⑳])")
 MAY_END_JA = re.compile(
-    r"(?:こと|もの|ひと|[ういくすつぬふむるた]と|など|ので|のに|ですが|ますが|けど|でも|かも|とも|までに|ように|[うくいたるなん]の|あと|まま|だけ|以上|予定|次第)\Z"
+    r"(?:こと|もの|ひと|[ういくすつぬふむるた]と|など|ので|のに|ですが|ますが|けど|でも|かも|とも|までに|ように|[うくいたるなん]の|あと|まま|だけ|以上|予定|次第|同じ|感じ)\Z"
 )
 """Endings of those letters that people do leave without a full stop."""
 STRAIGHT_QUOTE = re.compile(r"(?<!\d)\"")

@@ -26,7 +26,7 @@ SEAM = re.compile(
     r"|(?:another|next|second|one\s+more|new|final|last|different|separate|other)\s+(?:question|task|thing|request|instruction|problem)\s*[:.,]|P\.?S\.?[ :,]|also,\s+(?:can|could|would|please|write|tell|give|what|who|how)|(?:and|plus|oh|now|then),?\s+(?:also\s+)?(?:something\s+(?:completely\s+|totally\s+)?different|unrelated))"
     r"|(?:全く|まったく)?別の(?:課題|質問|問題|指示|タスク|話題|お願い|件|話|依頼)(?:として|です|で|：|:|も|が|に)|それとは(?:別|関係なく|全く)|これとは(?:別|関係なく)|話(?:題)?は?を?(?:変わ|変え|かわ)|(?:もう[一1１]つ|もう一点|さらに一つ|別に)[、]?(?:質問|お願い|課題|教えて|聞き)|ところで、|ついでに|それから全然|全然関係(?:ない|あり)|関係ないですが|余談ですが|追伸|別件"
     r"|(?:次の|続いて(?:の)?)(?:タスク|課題|質問|指示|お願い)(?:です|は)?[:：、。]"
-    r"|(?:\n|(?<=[.?!。？！]))[ \t]*(?:-{3,}|\*{3,}|[＊*]\s?[＊*]\s?[＊*]|#{3,}|={3,}|～{3,}|[・●◆■※]{3,}|－{3,})[ \t]*(?:\n|(?=[A-Z]))|\|\|\||\s//\s",
+    r"|(?:\n|(?<=[.?!。？！]))[ \t]*(?:-{3,}|\*{3,}|[＊*]\s?[＊*]\s?[＊*]|#{3,}|={3,}|～{3,}|[・●◆■※]{3,}|－{3,})[ \t]*(?:\n|(?=[A-Z]))|\|\|\||\s//\s(?!\d)",
     re.IGNORECASE,
 )
 ASKS = re.compile(
@@ -54,7 +54,7 @@ TASK = re.compile(
 LONGEST_TASK = 200
 POINTING = re.compile(
     r"[:：]|\b(?:this|that|it|its|these|those|they|them|their|he|she|his|her|following|above|below|given|text|passage|sentence|answer|input|output|one|also|then)\b"
-    r"|次の|以下|上の|下の|この|その|それ|これ|また|文章|本文|答え|例",
+    r"|次の|つぎの|以下|上の|下の|この|その|それ|これ|また|文章|本文|答え|例",
     re.IGNORECASE,
 )
 """With which one paragraph speaks of the other."""

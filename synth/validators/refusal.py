@@ -96,7 +96,7 @@ JAPANESE_MARKS = (
     *("抵触", "反し", "範囲", "別の話", "見送らせ", "を超え", "外です"),
 )
 LETTER = re.compile(
-    r"\A\s*(?:(?:dear|hi|hello|hey)\b[^\n,]{1,30},\s|subject:|件名|拝啓|[^\n。]{1,24}(?:様|さん|先生|さま)[、,]?\n)",
+    r"\A\s*(?:(?:dear|hi|hello|hey)\b[^\n,]{1,30},\s|subject:|件名|拝啓|(?:いつも|平素)[^。\n]{0,16}(?:お世話に|お引き立て|ご愛顧|ご高配)|[^\n。]{1,24}(?:様|さん|先生|さま)[、,]?\n)",
     re.IGNORECASE,
 )
 """A letter's writer declines for itself."""

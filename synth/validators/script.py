@@ -54,6 +54,7 @@ TALK_OF_LANGUAGES = re.compile(
     r"\blanguages?\b|translat|transliterat|alphabet|unicode|\bword for\b|pronounc|言語|外国語|翻訳|[和英]訳|訳し|発音|[語文]で|文字",
     re.IGNORECASE,
 )
+TALK_OF_DAMAGE = re.compile(r"mojibake|garbled|character encoding|文字化け|文字コード", re.IGNORECASE)
 ABOUT_CHINESE = re.compile(r"chin(?:a|ese)|中国|中文|漢[文詩]|簡体|繁体|台湾|北京|上海", re.IGNORECASE)
 CERTAIN = frozenset("这们吗么说还让给谁为")
 """Chinese letters so common and so foreign to Japanese that one is enough."""
@@ -74,15 +75,20 @@ class Script(Value):
     def check(self, sample: Sample) -> None:
         """Raise Rejected(`damaged_text`) or Rejected(`mixed_script`)."""
         text = subject(sample)
-        if detail := find_damage(text):
+        if detail := find_damage(text, sample.question()):
             raise Rejected("damaged_text", detail)
         if detail := find_mixed_script(text, sample.question()):
             raise Rejected("mixed_script", detail)
 
 
-def find_damage(text: str) -> str | None:
-    """Characters that show a text was decoded wrongly, with their surroundings; None when there are none."""
-    found = DAMAGED.search(text) or (MOJIBAKE.search(prose(text)))
+def find_damage(text: str, question: str = "") -> str | None:
+    """Characters that show a text was decoded wrongly, with their surroundings; None when there are none.
+
+    Where question or text speak of such damage its signs may be examples.
+    """
+    found = DAMAGED.search(text) or MOJIBAKE.search(prose(text))
+    if found and found.re is MOJIBAKE and (TALK_OF_DAMAGE.search(text) or TALK_OF_DAMAGE.search(question)):
+        return None
     return None if found is None else f"{found[0]!a} in {text[max(0, found.start() - 20) : found.end() + 20]!r}"
 
 

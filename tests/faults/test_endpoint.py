@@ -21,9 +21,10 @@ from pathlib import Path
 import pytest
 
 import synth
-from synth import concurrency, console
+from synth import concurrency
 from synth import teacher as module
 from synth.budget import Budget
+from synth.console.live import progress_line
 from synth.errors import Stalled
 from synth.limits import STREAK, Place
 from synth.pipeline import Options
@@ -90,9 +91,9 @@ def test_fault_02_the_status_line_says_when_a_teacher_that_is_gone_is_asked_agai
         asking = asyncio.create_task(played.ask_all(4000))
         await asyncio.sleep(20)
         progress = Progress({"answer": StageCount()}, {"main": played.teacher}, Budget(), total_seeds=4000)
-        down = console._line("played", progress)
+        down = progress_line("played", progress)
         await asking
-        return down, console._line("played", progress)
+        return down, progress_line("played", progress)
 
     down, later = in_virtual_time(monkeypatch, main)
     assert "main is asked again in 1" in down or "main is asked again in 2" in down, "some of its 30 seconds"
@@ -237,7 +238,7 @@ def test_fault_31_a_long_wait_is_shown(monkeypatch):
             lane = played.teacher.admission.lanes[0]
             lane.refused(Place(lane, 1, {}, loop.now, 0), 1e9)
         progress = Progress({"answer": StageCount()}, {"main": played.teacher}, Budget(), total_seeds=1)
-        return console._line("played", progress)
+        return progress_line("played", progress)
 
     assert "main is asked again in 1 h 0 min" in in_virtual_time(monkeypatch, main)
 

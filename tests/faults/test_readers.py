@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from synth import console, database, writer
+from synth import database, writer
+from synth.console import status
 from synth.store import Store, connect
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -82,7 +83,7 @@ def test_fault_52_a_reader_blocks_nobody_and_the_log_is_emptied_when_it_ends(tmp
             assert count(notebook) == 40, "a reader sees what it saw at first"
             held = log_bytes(store.folder)
             assert held > 3 * LOG_BYTES, "the reader stood in nobody's way, so nothing is tested"
-            await asyncio.to_thread(console.status, store.folder, as_json=True)
+            await asyncio.to_thread(status.status, store.folder, as_json=True)
             ledger = json.loads(capsys.readouterr().out)["ledger"]
             assert sum(line["attempts"] for line in ledger) == 400, "another reader sees what is new"
             notebook.close()

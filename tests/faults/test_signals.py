@@ -111,7 +111,7 @@ def test_fault_45_a_third_ctrl_c_ends_the_process_even_when_the_disk_hangs(write
 
 def test_fault_45_what_is_in_flight_has_a_minute_to_end(write_recipe, server, start, tmp_path):
     recipe = write_recipe(server.url("slow9-drain"))
-    process = start(recipe, f"from synth import console; console.DRAIN_S = 0.2; {MAIN}")
+    process = start(recipe, f"from synth.console import live; live.DRAIN_S = 0.2; {MAIN}")
     until(lambda: server.arrived("slow9-drain") >= 6, process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 130
@@ -121,7 +121,7 @@ def test_fault_45_what_is_in_flight_has_a_minute_to_end(write_recipe, server, st
 
 def test_fault_45_a_run_goes_on_when_nobody_reads_what_it_says(write_recipe, server, start, tmp_path):
     recipe = write_recipe(server.url("pipe"))
-    code = f"from synth import console; console.PLAIN_EVERY_S = 0.01; {MAIN}"
+    code = f"from synth.console import live; live.PLAIN_EVERY_S = 0.01; {MAIN}"
     process = start(recipe, code, stdout=subprocess.PIPE)
     process.stdout.close()
     process.stderr.close()

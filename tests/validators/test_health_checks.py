@@ -48,6 +48,7 @@ WHOLE = [
     "詳しく調べました。結果は次のとおり",
     "行きましょう。さあ、早く早く",
     "そんなことは言っていません。私が言ったのは昨日のこと",
+    "後の人が当たる確率を求めました。答え：2/5。どちらの人も同じ",
 ]
 CUT = [
     "The three main causes of the war were the alliances, the arms race and the",
@@ -104,6 +105,7 @@ def test_an_answer_that_mentions_limits_or_help_is_no_soft_refusal(text, questio
         "The sushi place is called 寿司 in Japanese.",
         "São Paulo and NÃO are written with a tilde.",
         "髙橋さんと﨑山さんは彁という字を知っています。",
+        "文字化けすると、日本語が「繧」「縺」のような字の並びになります。",
     ],
 )
 def test_foreign_words_signs_and_faces_in_their_place_are_kept(text):
@@ -247,6 +249,8 @@ def test_things_that_are_there_or_were_spoken_of_are_not_missing(text, question)
         "俳句を一つ作り、その意味を説明してください。",
         "問1を解くのに5分かかりました。問2には何分かかりますか。",
         "以下の文を要約してください。\n---\n昔々、あるところに人が住んでいました。",
+        "Find the fault and give the corrected loop.\n\nmiddle = (low + high) // 2\nif not found: return low  # which one?",
+        "つぎの ぶんを みじかく して ください。\n\n来院前に必ずお電話にてご連絡の上、東側の入口をご利用ください。",
     ],
 )
 def test_one_task_with_its_steps_or_choices_is_no_merger(text):

@@ -49,6 +49,14 @@ class Faults(Value):
     server_error: float = Rate
     dropped: float = Rate
     slow: float = Rate
+    batch_missing: float = Rate
+    """Of the requests of a batch, how many are answered and nowhere in what it brings."""
+    batch_no_status: float = Rate
+    batch_repeated: float = Rate
+    batch_expiry: float = Rate
+    """Of the batches, how many end before all of their requests were answered."""
+    batch_s: float = Field(default=0.4, ge=0)
+    """How long a batch takes."""
     seed: int = 0
     templates: Literal["tuning", "held_out"] = "tuning"
     """Which of two disjoint sets of faulty wordings is used."""
@@ -69,6 +77,10 @@ USUAL = Faults(
     server_error=0.01,
     dropped=0.005,
     slow=0.01,
+    batch_missing=0.005,
+    batch_no_status=0.005,
+    batch_repeated=0.01,
+    batch_expiry=0.2,
     latency_s=0.02,
 )
 NO_FAULTS = Faults()

@@ -16,10 +16,12 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from synth.backends.practice.answering import Said, say
+from synth.backends.practice.batches import Batches
 from synth.backends.practice.characters import tokens
 from synth.backends.practice.faults import Faults
 from synth.backends.practice.forms import EMBEDDER, MODEL, REWARDER, checked, error, missing, no_model, reply
 from synth.backends.practice.measuring import WAYS, Way
+from synth.types import CHAT, EMBEDDINGS
 
 PIECE_CHARS = 4
 CREATED = 1_700_000_000
@@ -65,10 +67,13 @@ class PracticeTeacher:
         self._faults = faults
         self._api_key = api_key
         self._arrivals: Counter[bytes] = Counter()
+        self.batches = Batches(faults, {CHAT: self._answered, EMBEDDINGS: partial(_measured, WAYS[f"/v1{EMBEDDINGS}"])})
 
     def application(self) -> web.Application:
         """The routes."""
-        application = web.Application(client_max_size=64 * 1024 * 1024, middlewares=[_unknown_path])
+        application = web.Application(client_max_size=256 * 1024 * 1024, middlewares=[_unknown_path, self._guarded])
+        application.on_cleanup.append(self.batches.stop)
+        application.router.add_routes(self.batches.routes())
         application.router.add_post("/v1/chat/completions", self._chat)
         for path, way in WAYS.items():
             application.router.add_post(path, partial(self._measured, way))
@@ -76,17 +81,14 @@ class PracticeTeacher:
         application.router.add_get("/v1/models/{model}", self._model)
         return application
 
-    async def _models(self, request: web.Request) -> web.StreamResponse:
-        return self._denied(request) or reply({"object": "list", "data": [_model(name) for name in MODELS]})
+    async def _models(self, _request: web.Request) -> web.StreamResponse:
+        return reply({"object": "list", "data": [_model(name) for name in MODELS]})
 
     async def _model(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["model"]
-        return self._denied(request) or (reply(_model(name)) if name in MODELS else no_model(name, MODEL))
+        return reply(_model(name)) if name in MODELS else no_model(name, MODEL)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        denied = self._denied(request)
-        if denied is not None:
-            return denied
         raw = await request.read()
         body, problem = checked(raw, _ChatRequest, _unfit)
         problem = problem or await self._met(request, raw)
@@ -99,9 +101,6 @@ class PracticeTeacher:
 
     async def _measured(self, way: Way[Any], request: web.Request) -> web.StreamResponse:
         """What another path than the chat's answers."""
-        denied = self._denied(request)
-        if denied is not None:
-            return denied
         raw = await request.read()
         body, problem = checked(raw, way.kind, way.unfit)
         return problem or await self._met(request, raw) or reply(way.answer(body))
@@ -135,10 +134,26 @@ class PracticeTeacher:
                 return name
         return ""
 
-    def _denied(self, request: web.Request) -> web.Response | None:
+    def _answered(self, raw: bytes) -> tuple[int, dict[str, Any]]:
+        """What a chat in a batch is answered with."""
+        body, problem = checked(raw, _ChatRequest, _unfit)
+        return _refused(problem) if problem is not None else (200, _completion(body, say(body, self._faults))[0])
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Any) -> web.StreamResponse:
         if self._api_key is None or request.headers.get("Authorization") == f"Bearer {self._api_key}":
-            return None
+            return await handler(request)
         return error(401, "Incorrect API key provided.", "invalid_api_key")
+
+
+def _measured(way: Way[Any], raw: bytes) -> tuple[int, dict[str, Any]]:
+    """What a request of another kind in a batch is answered with."""
+    body, problem = checked(raw, way.kind, way.unfit)
+    return _refused(problem) if problem is not None else (200, way.answer(body))
+
+
+def _refused(problem: web.Response) -> tuple[int, dict[str, Any]]:
+    return problem.status, orjson.loads(cast("bytes", problem.body))
 
 
 @web.middleware

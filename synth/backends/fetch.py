@@ -17,8 +17,7 @@ def fetched(endpoint: Endpoint, url: str, timeout_s: float) -> Outcome:
 
     Raises Fatal when the endpoint's key variable is not set or holds no key.
     """
-    key = endpoint.key()
-    headers = {} if key is None else endpoint.known.with_key(key)
+    headers = endpoint.known.with_key(endpoint.key())
     proxy = proxy_for(url)
     opener = urllib.request.OpenerDirector()  # one that follows no redirect, which would carry the key elsewhere
     for handler in (

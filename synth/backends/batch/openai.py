@@ -1,0 +1,147 @@
+"""OpenAI's files and batches, https://platform.openai.com/docs/api-reference/batch, and whoever speaks alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import aiohttp
+import orjson
+
+from synth.backends.batch import Look, Row, Unanswered
+from synth.backends.batch.control import Control
+from synth.types import UNSERVED, Outcome
+
+ENDED = ("completed", "failed", "expired", "cancelled")
+UNWORKED = ("batch_expired", "batch_cancelled")
+"""How a line says that its request never had its turn."""
+PAGE = 100
+CLOCKS_S = 300
+"""How far the host's clock may be from ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAIOrders:
+    """Batches over a host's `/files` and `/batches`."""
+
+    control: Control
+
+    def line(self, name: str, path: str, body: bytes) -> bytes:
+        """The line of a batch's file for a request."""
+        return b'{"custom_id":"%b","method":"POST","url":"/v1%b","body":%b}\n' % (name.encode(), path.encode(), body)
+
+    async def uploaded(self, name: str, size: int) -> str | None:
+        """The id of a file of this name and size."""
+        async for file in self._listed("/files", 0, purpose="batch"):
+            if file.get("filename") == f"{name}.jsonl" and file.get("bytes") == size:
+                return str(file["id"])
+        return None
+
+    async def upload(self, name: str, file: Path) -> str:
+        """Bring a file to the host; its id."""
+        with file.open("rb") as content:
+            form = aiohttp.FormData()
+            form.add_field("purpose", "batch")
+            form.add_field("file", content, filename=f"{name}.jsonl", content_type="application/jsonl")
+            return str((await self.control.ask("POST", "/files", data=form)).get("id"))
+
+    async def order(self, name: str, path: str, file: Path, place: str) -> str:  # noqa: ARG002 (the host has it)
+        """Have an uploaded file worked on; the id of the batch."""
+        asked = {
+            "input_file_id": place,
+            "endpoint": f"/v1{path}",
+            "completion_window": "24h",
+            "metadata": {"synth": name},
+        }
+        return str((await self.control.ask("POST", "/batches", json=asked)).get("id"))
+
+    async def find(self, name: str, place: str, since_s: float, requests: int) -> str | None:  # noqa: ARG002
+        """The id of the batch that carries a name, or works on its file."""
+        async for batch in self._listed("/batches", since_s):
+            told = batch.get("metadata")
+            is_named = isinstance(told, dict) and cast("dict[str, Any]", told).get("synth") == name
+            if is_named or batch.get("input_file_id") == place:
+                return str(batch["id"])
+        return None
+
+    async def look(self, batch: str) -> Look:
+        """How far a batch is."""
+        told = await self.control.ask("GET", f"/batches/{batch}")
+        said = str(told.get("status"))
+        places = [str(told[name]) for name in ("output_file_id", "error_file_id") if told.get(name)]
+        refused = _problems(told.get("errors")) if said == "failed" else ""
+        return Look(said, said in ENDED, said == "completed", refused, places)
+
+    async def cancel(self, batch: str) -> None:
+        """Ask for the end of a batch."""
+        try:
+            await self.control.ask("POST", f"/batches/{batch}/cancel")
+        except Unanswered as error:
+            if error.status not in (400, 409):  # it has ended
+                raise
+
+    async def lines(self, place: str) -> AsyncIterator[bytes]:
+        """What a file of results holds."""
+        async for line in self.control.lines(f"/files/{place}/content"):
+            yield line
+
+    def row(self, line: bytes) -> Row | None:
+        """What a line says. Some servers put the reply into a text."""
+        told = _loaded(line)
+        if told is None or not isinstance(told.get("custom_id"), str):
+            return None
+        name, response, error = str(told["custom_id"]), told.get("response"), told.get("error")
+        response = cast("dict[str, Any]", response) if isinstance(response, dict) else {}
+        error = cast("dict[str, Any]", error) if isinstance(error, dict) else {}
+        status, body = response.get("status_code"), response.get("body")
+        if type(status) is int and status > 0:
+            content = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else _dumped(body)
+            identity = response.get("request_id")
+            return Row(name, Outcome(status, content, {"x-request-id": identity} if isinstance(identity, str) else {}))
+        code, message = str(error.get("code")), str(error.get("message") or "the batch has no reply to it")
+        if code in UNWORKED:
+            return Row(name, Outcome(0, line, error=UNSERVED, detail=message, written=False))
+        return Row(name, Outcome(0, line, error="batch", detail=message))
+
+    async def _listed(self, path: str, since_s: float, **query: str) -> AsyncIterator[dict[str, Any]]:
+        """Every entry of a listing that is newer than a time, the newest first."""
+        asked: dict[str, Any] = {**query, "limit": PAGE}
+        while True:
+            page = await self.control.ask("GET", path, params=asked)
+            entries = cast("list[dict[str, Any]]", page.get("data") or [])
+            for entry in entries:
+                if float(entry.get("created_at") or since_s) < since_s - CLOCKS_S:
+                    return
+                yield entry
+            if not entries or not page.get("has_more"):
+                return
+            asked["after"] = entries[-1]["id"]
+
+
+def _problems(errors: Any) -> str:
+    """What a host found wrong with a batch as a whole."""
+    listed: Any = cast("dict[str, Any]", errors).get("data") if isinstance(errors, dict) else None
+    problems = [cast("dict[str, Any]", one) for one in cast("list[Any]", listed or []) if isinstance(one, dict)]
+    told = [f"{one.get('message')} ({one.get('code')})" for one in problems[:3]]
+    return "; ".join(told) or "it did not say why"
+
+
+def _loaded(line: bytes) -> dict[str, Any] | None:
+    document: Any = None
+    try:
+        document = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        with suppress(ValueError, RecursionError):
+            document = json.loads(line)  # which takes half surrogate pairs and NaN
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else None
+
+
+def _dumped(body: Any) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # what only json reads, only json writes
+        return json.dumps(body).encode()

@@ -1,0 +1,77 @@
+"""`synth check`: that a recipe is sound, and what it would do."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich.markup import escape
+
+from synth.budget import Caps
+from synth.console.screen import OUT, noted, write_json
+from synth.endpoint import Endpoint
+from synth.prices import tariff
+from synth.recipe import LoadedRecipe
+from synth.terms import sentence, terms_of
+from synth.types import Request
+
+
+def checked(loaded: LoadedRecipe, count: int, refused: Counter[str], *, as_json: bool) -> None:
+    """Say that a recipe is sound and what it would do."""
+    recipe = loaded.recipe
+    noted(loaded)
+    if as_json:
+        repeated = refused.pop("repeated_seed", 0)
+        said = {"recipe": recipe.name, "seeds": count, "repeated": repeated, "refused": refused}
+        write_json({**said, "sha256": loaded.sha256})
+        return
+    words = {"repeated_seed": "repeated", "not_novel": "not novel"}
+    dropped = "".join(f", {number:,} {words.get(reason, reason)}" for reason, number in refused.items())
+    OUT.print(f"[green]ok[/]  {recipe.name}: {count:,} seeds{dropped}")
+    for name, endpoint in recipe.teachers.items():
+        OUT.print(f"    teacher {name}: {escape(endpoint.model)} at {escape(endpoint.base_url)}{_priced(endpoint)}")
+        if (most := _held_at_once(endpoint, recipe.budget)) < endpoint.limits.max_in_flight:
+            OUT.print(
+                f"        the money budget reserves for at most {most:,} of its requests at once: that limits the run, "
+                f"not max_in_flight {endpoint.limits.max_in_flight:,}",
+                soft_wrap=True,
+            )
+        for one in terms_of(endpoint):
+            OUT.print(f"        terms: {one.verdict.replace('_', ' ')}: {sentence(one)}", soft_wrap=True, markup=False)
+    for stage in recipe.stages:
+        checks = ", ".join(validator.kind for validator in stage.validators) or "none"
+        scores = ", ".join(scorer.name for scorer in stage.scorers) or "none"
+        most = stage.draws if isinstance(stage.draws, int) else stage.draws.most
+        draws = "" if most == 1 else f" x {most} draws" if most == stage.draws else f" x at most {most} draws"
+        OUT.print(f"    stage {stage.name}: {stage.generator.kind}{draws}; checks {checks}; scores {scores}")
+        for name in stage.asks() if stage.can_wait_h else ():
+            OUT.print(f"        {_waited_for(name, recipe.teachers[name], stage.can_wait_h)}", markup=False)
+    if recipe.license is None:
+        OUT.print("    no licence is given, so the result cannot be published")
+
+
+def _waited_for(name: str, endpoint: Endpoint, hours: float) -> str:
+    """How a teacher is asked by a stage that can wait."""
+    terms, price = endpoint.known.batch, endpoint.known_price()
+    if terms is None:
+        return f"{name} is asked online: no batches are known there"
+    factor = terms.factor if price is None else price.service_tiers.get("batch", terms.factor)
+    return f"{name} is asked by batch, for {factor:.0%} of the price; what has not come {hours:g} h later, online"
+
+
+def _priced(endpoint: Endpoint) -> str:
+    price = endpoint.known_price()
+    if price is None:
+        return "; price unknown"
+    dated = f" as of {price.as_of}" if price.as_of else ""
+    source = f" ({escape(price.source)}{dated})" if price.source else dated
+    return f"; ${price.input_usd:g} / ${price.output_usd:g} per million tokens{source}"
+
+
+def _held_at_once(endpoint: Endpoint, caps: Caps) -> int:
+    """How many requests of full output the money cap can reserve for at the same time, prompts left out."""
+    price, most = endpoint.known_price(), endpoint.limits.max_in_flight
+    if caps.microusd is None or price is None:
+        return most
+    empty = Request(b"", "", endpoint.model, b"", 0, 0, endpoint.sampling.max_tokens)
+    worst = tariff(price, endpoint.service_tier).worst(empty).microusd
+    return min(most, caps.microusd // worst) if worst else most

@@ -1,0 +1,41 @@
+"""`synth lint`: what would fail or spoil a training."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from rich.padding import Padding
+from rich.text import Text
+
+from synth.console.screen import OUT, write_json
+from synth.lint import Linted, quantiles
+from synth.lint.table import TRAPS
+from synth.text import visible
+
+UNSOUND_EXIT = 1
+SHARES = {"median": 0.5, "95 %": 0.95, "99 %": 0.99}
+
+
+def linted(found: Linted, *, as_json: bool) -> int:
+    """Say what was found, errors first; gives the exit code, 1 when there are errors."""
+    names = sorted(found.traps, key=lambda name: (TRAPS[name].severity, -found.traps[name].rows, name))
+    spread = dict(zip(SHARES, quantiles(found.tokens, [*SHARES.values()]), strict=True)) if found.tokens else {}
+    if as_json:
+        traps = [{"trap": name, **TRAPS[name]._asdict(), **asdict(found.traps[name])} for name in names]
+        counted = {"tokens": sum(found.tokens), "longest": max(found.tokens, default=0), **spread}
+        write_json({"rows": found.rows, "formats": found.formats, "traps": traps, "tokens": counted})
+        return 0 if found.is_sound else UNSOUND_EXIT
+    formats = ", ".join(f"{form} {count:,}" for form, count in found.formats.most_common())
+    OUT.print(f"{found.rows:,} rows ({formats or 'none'})", markup=False)
+    if found.tokens:
+        told = "  ".join(f"{name} {count:,}" for name, count in spread.items())
+        OUT.print(f"{sum(found.tokens):,} tokens; of a text: {told}  longest {max(found.tokens):,}", markup=False)
+    for name in names:
+        trap, trapped = TRAPS[name], found.traps[name]
+        colour = "red" if trap.severity == "error" else "yellow"
+        OUT.print(f"\n[{colour}]{trap.severity}[/]  [bold]{name}[/]  {trapped.rows:,}")
+        OUT.print(Padding(Text(trap.says), (0, 0, 0, 2)))
+        OUT.print(f"  {visible(', '.join(trapped.places))}", markup=False, style="dim", soft_wrap=True)
+    if not names:
+        OUT.print("[green]nothing that is known to fail or to spoil a training[/]")
+    return 0 if found.is_sound else UNSOUND_EXIT

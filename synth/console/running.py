@@ -1,0 +1,114 @@
+"""`synth run` and `synth preview`: what came of a run."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from dataclasses import asdict
+
+from rich.markup import escape
+from rich.table import Table
+
+from synth import pipeline
+from synth.api import run_loop
+from synth.backends.practice.faults import faults_of
+from synth.backends.practice.scoreboard import Scoreboard, scoreboard
+from synth.console.live import heeding_signals, watch
+from synth.console.screen import ERR, OUT, conversation, noted, plain_table, write_json
+from synth.console.status import summary
+from synth.errors import Interrupted
+from synth.halt import Halt
+from synth.pipeline import Options, Result
+from synth.progress import Progress
+from synth.recipe import LoadedRecipe
+from synth.text import visible
+
+
+def run(loaded: LoadedRecipe, options: Options) -> int:
+    """Run (or export) with live progress, and say what came of it."""
+    noted(loaded)
+    result = _watched(loaded, options)
+    manifest = result.manifest
+    summary(manifest)
+    faults = {
+        endpoint.model: faults_of(endpoint.base_url)
+        for endpoint in loaded.recipe.teachers.values()
+        if endpoint.is_practice
+    }
+    if faults and not options.offline:
+        OUT.print(_board(scoreboard(result.folder, faults)))
+    for said in (*manifest.declared, *[manifest.notice] * bool(manifest.notice)):
+        OUT.print(visible(said), style="yellow", markup=False, soft_wrap=True)
+    OUT.print(f"dataset  {result.dataset}", soft_wrap=True, markup=False)
+    OUT.print(f"report   {result.report}", soft_wrap=True, markup=False)
+    return ended(result)
+
+
+def preview(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
+    """Run on a few seeds and show rows and rejections."""
+    noted(loaded)
+    result = _watched(loaded, options)
+    if as_json:
+        write_json(
+            {
+                "rows": [asdict(sample) for sample in result.examples],
+                "rejected": [asdict(rejection) for rejection in result.rejections],
+                "practice": result.manifest.practice,
+            }
+        )
+        return result.exit_code
+    for sample in result.examples:
+        scores = "  ".join(f"{score.name} {score.value:g}" for score in sample.scores)
+        conversation(f"{sample.id}  {scores}", sample.messages)
+    for rejection in result.rejections:
+        detail = escape(visible(" ".join(rejection.detail.split())[:200]))
+        OUT.print(f"[yellow]refused[/] {rejection.id}  {rejection.reason}  [dim]{detail}[/]")
+    summary(result.manifest)
+    return ended(result)
+
+
+def ended(result: Result) -> int:
+    """Say why a run ended early; gives its exit code."""
+    if result.message:
+        ERR.print(visible(result.message), style="yellow", markup=False, soft_wrap=True)
+    return result.exit_code
+
+
+def _watched(loaded: LoadedRecipe, options: Options) -> Result:
+    """Run with progress on stderr, heeding signals. What came is kept in every case."""
+    name = loaded.recipe.name
+
+    async def watched() -> Result:
+        loop = asyncio.get_running_loop()
+        watching: list[asyncio.Task[None]] = []
+        with ExitStack() as heeding:
+
+            def observe(progress: Progress, halt: Halt) -> None:
+                if progress.warning:
+                    ERR.print(progress.warning, style="yellow", markup=False, soft_wrap=True)
+                heeding.enter_context(heeding_signals(loop, halt))
+                watching.append(loop.create_task(watch(name, progress)))
+
+            try:
+                return await pipeline.run(loaded, options, observe)
+            finally:
+                for one in watching:
+                    one.cancel()
+                await asyncio.gather(*watching, return_exceptions=True)
+
+    try:
+        return run_loop(watched())
+    except asyncio.CancelledError:
+        raise Interrupted("Stopped by Ctrl-C; what had come is kept. Run again to go on.") from None
+
+
+def _board(board: Scoreboard) -> Table:
+    table = plain_table("planted fault", "planted", "caught", "", right=1)
+    for fault in sorted(board.planted):
+        planted, caught = board.planted[fault], board.caught[fault]
+        table.add_row(fault, f"{planted:,}", f"{caught:,}", f"{caught / planted:.0%}")
+    table.add_row("all", f"{sum(board.planted.values()):,}", f"{sum(board.caught.values()):,}", f"{board.recall():.1%}")
+    table.add_row("good rows lost", f"{board.good:,}", f"{board.lost:,}", f"{board.false_rejections():.1%}")
+    for failure, count in board.resent.items():
+        table.add_row(failure, f"{count:,}", "sent again", "")
+    return table

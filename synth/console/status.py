@@ -1,0 +1,131 @@
+"""`synth status`: what a run folder holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synth.asking import OWNER
+from synth.backends.practice import PRACTICE_MODELS
+from synth.budget import Caps, standing, usd
+from synth.console.live import WAITING
+from synth.console.screen import OUT, PRACTICE, clock_time, plain_table, write_json
+from synth.lock import holder
+from synth.manifest import Manifest, read_manifest
+from synth.store import connect, read_ledger, read_spent, readable
+from synth.types import Spend
+
+
+def status(folder: Path, *, as_json: bool) -> None:
+    """What a run folder holds. Raises FolderError when it holds no run."""
+    with readable(folder / "run.db"):
+        connection = connect(folder / "run.db")
+        ledger = read_ledger(connection)
+        meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
+        parked = connection.execute("SELECT count(*) FROM passed_over").fetchone()[0]
+        asked = connection.execute("SELECT DISTINCT model FROM (SELECT model FROM attempt ORDER BY id DESC LIMIT 1000)")
+        practice = any(model.startswith(PRACTICE_MODELS) for (model,) in asked.fetchall())
+        spent = read_spent(connection)
+        largest = connection.execute(
+            "SELECT coalesce(max(reserved_microusd), 0) FROM attempt WHERE id NOT IN (SELECT attempt FROM settled)"
+        ).fetchone()[0]
+        connection.close()
+    manifest = read_manifest(folder / "manifest.json") if (folder / "manifest.json").exists() else None
+    practice = practice or (manifest is not None and manifest.practice)
+    running = holder(folder)
+    if manifest is not None and not running:  # the journal keeps also those that a later run asked again
+        parked = sum(stage.parked for stage in manifest.stages)
+    unwritten = "replies to commands on files" if meta.get("recipe") == OWNER else "stopped before its first export"
+    state = f"running ({running})" if running else manifest.state if manifest else unwritten
+    cost = sum(line.cost_microusd for line in ledger)
+    caps = Caps.model_validate_json(meta.get("caps") or "{}")
+    reserved = Spend(sum(line.cost_microusd for line in ledger if line.failure == "open"))
+    charged = spent._replace(microusd=spent.microusd - reserved.microusd)
+    free = (caps.microusd or 0) - spent.microusd
+    held_back = bool(running) and caps.microusd is not None and 0 <= free < largest
+    money = standing(
+        caps,
+        charged,
+        reserved,
+        overshoot_microusd=sum(line.overshoot_microusd for line in ledger),
+        usage_unknown=sum(line.usage_unknown for line in ledger if line.failure != "lost"),
+        lost=sum(line.attempts for line in ledger if line.failure == "lost"),
+    )
+    if as_json:
+        write_json(
+            {
+                "recipe": meta.get("recipe"),
+                "state": "running" if running else state,
+                "rows": manifest.rows if manifest else {},
+                "rejected": manifest.rejected if manifest else {},
+                "parked": parked,
+                "practice": practice,
+                "cost_microusd": cost,
+                "reserved_microusd": reserved.microusd,
+                "overshoot_microusd": sum(line.overshoot_microusd for line in ledger),
+                "usage_unknown": sum(line.usage_unknown for line in ledger if line.failure != "lost"),
+                "tokens": spent.tokens,
+                "requests": spent.requests,
+                "caps": caps.model_dump(),
+                "limited_by_reservation": held_back,
+                "ledger": ledger,
+            }
+        )
+        return
+    OUT.print(f"[bold]{meta.get('recipe')}[/]  {state}")
+    OUT.print(", ".join(money), soft_wrap=True, markup=False)
+    if held_back:
+        OUT.print(WAITING, markup=False)
+    if manifest is not None:
+        summary(manifest)
+    elif practice:
+        OUT.print(PRACTICE)
+    table = plain_table("stage", "teacher", "class", "attempts", "tokens in", "tokens out", "cost", right=4)
+    for line in ledger:
+        table.add_row(
+            *(line.stage, line.teacher, line.failure, f"{line.attempts:,}", f"{line.prompt_tokens:,}"),
+            *(f"{line.completion_tokens:,}", usd(line.cost_microusd)),
+        )
+    OUT.print(table)
+
+
+def summary(manifest: Manifest) -> None:
+    """Rows, reasons and money of a run."""
+    splits = ", ".join(f"{name} {count:,}" for name, count in manifest.rows.items())
+    OUT.print(f"\n[bold]{manifest.recipe.name}[/]  {manifest.state}  {clock_time(manifest.seconds)}")
+    OUT.print(
+        f"[green]{manifest.row_count:,} rows[/] ({splits})  {', '.join(manifest.standing)}", markup=True, soft_wrap=True
+    )
+    if manifest.practice:
+        OUT.print(PRACTICE)
+    if manifest.unpriced:
+        names = ", ".join(manifest.unpriced)
+        OUT.print(f"the price of {names} is not known: what it costs is in no sum here", markup=False)
+    if manifest.limited_by_reservation_s >= 1:
+        OUT.print(
+            f"for {clock_time(manifest.limited_by_reservation_s)} the budget's reservations held requests back, "
+            "not the provider"
+        )
+    if manifest.batched:
+        OUT.print(f"{manifest.batched:,} requests went by batch, for {usd(manifest.batched_microusd)}")
+    if manifest.saved is not None and manifest.saved.prompts:
+        saved = manifest.saved
+        OUT.print(
+            f"up to {saved.replies:,} replies{f' ({usd(saved.cost_microusd)})' if saved.cost_microusd else ''} "
+            f"were not bought, as {saved.prompts:,} prompts had been dropped as duplicates (an estimate)",
+            markup=False,
+            soft_wrap=True,
+        )
+    table = plain_table("stage", "asked", "drafts", "kept", "refused", right=1)
+    if manifest.seeds.refused:
+        reasons = "  ".join(f"{reason} {count:,}" for reason, count in manifest.seeds.refused.items())
+        table.add_row("seeds", "", "", f"{manifest.seeds.count:,}", reasons)
+    for stage in manifest.stages:
+        reasons = "  ".join(f"{reason} {count:,}" for reason, count in stage.rejected.items())
+        parked = f"  parked {stage.parked:,}" if stage.parked else ""
+        table.add_row(stage.name, f"{stage.units:,}", f"{stage.drafts:,}", f"{stage.accepted:,}", reasons + parked)
+    if manifest.not_selected:
+        reasons = "  ".join(f"{reason} {count:,}" for reason, count in manifest.not_selected.items())
+        table.add_row("selection", "", "", f"{manifest.row_count:,}", reasons)
+    OUT.print(table)
+    for benchmark in manifest.decontamination:
+        OUT.print(f"{benchmark.name}: {benchmark}", markup=False, soft_wrap=True)

@@ -1,0 +1,73 @@
+"""A model's reasoning told apart from its answer, in whichever of the usual ways a server gives it.
+
+    reasoning_content, reasoning    a text or parts      DeepSeek, SGLang, llama.cpp; vLLM, OpenRouter, Groq, Ollama
+    reasoning_details               parts                OpenRouter
+    content                         parts of kinds       Mistral: `thinking` beside `text`; Google: `thought: true`
+    <think> .. </think>             in the text          servers without a reasoning parser; `<thought>` Google
+
+Signatures and what is encrypted stay in the raw reply alone: nobody but the model's host can read them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, cast
+
+FIELDS = ("reasoning_content", "reasoning", "reasoning_details")
+MARKS = {
+    "<think>": "</think>",
+    "<thought>": "</thought>",
+    "<seed:think>": "</seed:think>",
+    "[THINK]": "[/THINK]",
+}
+"""How models write where their reasoning begins, and where it ends."""
+MARKED = re.compile("|".join(map(re.escape, [*MARKS, *MARKS.values()])))
+OPENED = re.compile(rf"\s*({'|'.join(map(re.escape, MARKS))})")
+CLOSED = re.compile(rf"(?:(?<=[.!?。！？…」』)）}}`\]\n])|(?<=\n )) *({'|'.join(map(re.escape, MARKS.values()))})")
+"""The end of reasoning whose beginning stood in the prompt: behind a whole sentence, not in the midst of one that is
+about such signs."""
+
+
+def apart(message: dict[str, Any]) -> tuple[str, str]:
+    """The answer and the reasoning of a message, or of a piece of one that is streamed."""
+    content = message.get("content")
+    text = content if isinstance(content, str) else _parts(content, thoughts=False)
+    told = next((message[name] for name in FIELDS if message.get(name)), None)
+    reasoning = told if isinstance(told, str) else _parts(told, thoughts=True) + _parts(told, thoughts=False)
+    return text, reasoning or _parts(content, thoughts=True)
+
+
+def unmixed(text: str) -> tuple[str, str]:
+    """The answer and the reasoning of a text that holds both; reasoning that never ends is all of it."""
+    opened = OPENED.match(text)
+    if opened:
+        reasoning, _, answer = text[opened.end() :].partition(MARKS[opened[1]])
+        return answer.lstrip(), reasoning.strip()
+    closed = CLOSED.search(text)
+    if closed is None or any(mark in text[: closed.start()] for mark in MARKS):
+        return text, ""
+    return text[closed.end() :].lstrip(), text[: closed.start()].strip()
+
+
+def _parts(content: Any, *, thoughts: bool) -> str:
+    """The texts of a list's parts that are thoughts, or of those that are not."""
+    if not isinstance(content, list):
+        return ""
+    parts = [cast("dict[str, Any]", part) for part in cast("list[Any]", content) if isinstance(part, dict)]
+    return "".join(_thought(part) if thoughts else _said(part) for part in parts)
+
+
+def _said(part: dict[str, Any]) -> str:
+    return str(part.get("text") or "") if part.get("type", "text") == "text" and not part.get("thought") else ""
+
+
+def _thought(part: dict[str, Any]) -> str:
+    kind = str(part.get("type", "text"))
+    if kind == "text":
+        return str(part.get("text") or "") if part.get("thought") else ""
+    if kind == "thinking":
+        inner = part.get("thinking")
+        return inner if isinstance(inner, str) else _parts(inner, thoughts=False)
+    if kind in ("reasoning", "reasoning.text"):
+        return str(part.get("text") or "")
+    return str(part.get("summary") or "") if kind == "reasoning.summary" else ""

@@ -1,0 +1,181 @@
+"""The whole way of one row, or of one refused sample, back to the raw replies that it was made of."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+import zstandard
+
+from synth.database import connect, readable
+from synth.errors import FolderError, TeacherError
+from synth.replies import read
+from synth.types import Fields, Outcome
+
+OUTPUTS = ("rows.jsonl", "rejected.jsonl")
+ATTEMPTS = (
+    "SELECT attempt.id, stage, unit, teacher, model, draw, started_ns, body, failure, cost_microusd, prompt_tokens, "
+    "completion_tokens, cached_tokens, reasoning_tokens, status, headers, error, detail, written, seconds, raw "
+    "FROM attempt LEFT JOIN reply ON reply.attempt = attempt.id LEFT JOIN settled ON settled.attempt = attempt.id "
+    "WHERE key = ? ORDER BY attempt.id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One send of a request."""
+
+    number: int
+    """In the run's store."""
+    started: str
+    """ISO 8601 in UTC."""
+    found: str
+    """`ok`, `reused` from an earlier run, or the class of its failure; `open` while it is not known."""
+    status: int | None
+    """Of HTTP; 0 where no answer came, None where nothing is kept."""
+    seconds: float | None
+    cost_microusd: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    headers: Fields
+    raw: str
+    """The reply's body, as it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One request on the way, with all that was sent of it."""
+
+    request: str
+    """Its key, as the row's `requests` has it."""
+    stage: str
+    unit: str
+    teacher: str
+    model: str
+    served: str
+    """The model that the reply says it came from."""
+    draw: int
+    asked: Fields
+    """The body: messages, model and sampling."""
+    text: str
+    """What was read from the reply that counts: the newest that can be read; empty where none can."""
+    reasoning: str
+    attempts: Sequence[Attempt]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A row, or a refused sample, and the requests that made it, in their order."""
+
+    record: Fields
+    """As its file has it."""
+    is_row: bool
+    steps: Sequence[Step]
+    twins: Sequence[str]
+    """What was refused as a twin of it, or of what it is made from, by id."""
+
+
+def trace(folder: Path, row_id: str) -> Trace:
+    """The way of a row of a run, or of what it refused, by the `id` in rows.jsonl or rejected.jsonl.
+
+    Raises FolderError when there is no such run, or no such row in it.
+    """
+    record, name = _found(folder, row_id)
+    if record is None:
+        raise FolderError(f"There is no {row_id!r} in {folder}; `synth show {folder}` shows ids.")
+    with readable(folder / "run.db"):
+        connection = connect(folder / "run.db")
+        keys = cast("list[str]", record.get("requests") or _keys_of(connection, record))
+        steps = [step for step in (_step(connection, key) for key in keys) if step is not None]
+        connection.close()
+    own = str(record["id"])
+    twins = [
+        str(one["id"])
+        for one in _lines(folder / "rejected.jsonl", b'"twin_id":"')
+        if f"{own}/".startswith(f"{one['twin_id']}/")
+    ]
+    return Trace(record, name == "rows.jsonl", steps, twins)
+
+
+def _found(folder: Path, row_id: str) -> tuple[Fields | None, str]:
+    for name in OUTPUTS:
+        path = folder / name
+        if not path.exists():
+            raise FolderError(f"There is no {name} in {folder}; run or export the recipe first.")
+        needle = orjson.dumps(row_id)
+        for one in _lines(path, needle):
+            if one.get("id") == row_id:
+                return one, name
+    return None, ""
+
+
+def _lines(path: Path, needle: bytes = b"") -> Iterator[Fields]:
+    """The objects of a file's lines that hold certain bytes."""
+    with path.open("rb") as file:
+        for line in file:
+            if needle in line:
+                yield orjson.loads(line)
+
+
+def _keys_of(connection: sqlite3.Connection, record: Fields) -> list[str]:
+    """The requests of a refused sample, whose line does not list them: those of its unit and of the units it is from.
+
+    A sample's id begins with its unit's, and a unit's with that of the sample before it.
+    """
+    own = str(record["id"])
+    units = [own[:end] for end in range(1, len(own) + 1) if end == len(own) or own[end] == "/"]
+    marks = ", ".join("?" * len(units))
+    sql = f"SELECT hex(key), min(id) FROM attempt WHERE unit IN ({marks}) GROUP BY key ORDER BY min(id)"  # noqa: S608 (marks alone)
+    return [key.lower() for key, _ in connection.execute(sql, units)]
+
+
+def _step(connection: sqlite3.Connection, key: str) -> Step | None:
+    rows = connection.execute(ATTEMPTS, (bytes.fromhex(key),)).fetchall()
+    if not rows:
+        return None
+    unpack = zstandard.ZstdDecompressor().decompress
+    attempts: list[Attempt] = []
+    text = reasoning = served = ""
+    for row in rows:
+        outcome = _outcome(row, unpack)
+        attempts.append(_attempt(row, outcome))
+        try:
+            completion = None if outcome is None else read(outcome, None)
+        except TeacherError:
+            continue
+        if completion is not None:
+            text, reasoning, served = completion.text, completion.reasoning or "", completion.model
+    _, stage, unit, teacher, model, draw, _, body, *_ = rows[-1]
+    return Step(key, stage, unit, teacher, model, served, draw, orjson.loads(unpack(body)), text, reasoning, attempts)
+
+
+def _outcome(row: Sequence[Any], unpack: Any) -> Outcome | None:
+    status, headers, error, detail, written, seconds, raw = row[-7:]
+    if status is None:
+        return None
+    return Outcome(status, unpack(raw), orjson.loads(headers), error, detail, bool(written), seconds)
+
+
+def _attempt(row: Sequence[Any], outcome: Outcome | None) -> Attempt:
+    number, started_ns, failure, cost, prompt, completion, cached, reasoning = row[0], row[6], *row[8:14]
+    return Attempt(
+        number=number,
+        started=datetime.fromtimestamp(started_ns / 1e9, UTC).isoformat(timespec="milliseconds"),
+        found=failure or "open",
+        status=None if outcome is None else outcome.status,
+        seconds=None if outcome is None else round(outcome.seconds, 3),
+        cost_microusd=cost or 0,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cached_tokens=cached,
+        reasoning_tokens=reasoning,
+        headers={} if outcome is None else dict(outcome.headers),
+        raw="" if outcome is None else outcome.body.decode("utf-8", "replace"),
+    )
