@@ -18,12 +18,13 @@ def fetched(endpoint: Endpoint, url: str, timeout_s: float) -> Outcome:
     Raises Fatal when the endpoint's key variable is not set or holds no key.
     """
     headers = endpoint.known.with_key(endpoint.key())
-    proxy = proxy_for(url)
+    proxy, scheme = proxy_for(url), urlsplit(url).scheme
+    secure = [urllib.request.HTTPSHandler(context=tls_context())] if scheme == "https" else []
     opener = urllib.request.OpenerDirector()  # one that follows no redirect, which would carry the key elsewhere
     for handler in (
-        urllib.request.ProxyHandler({urlsplit(url).scheme: proxy} if proxy else {}),
+        urllib.request.ProxyHandler({scheme: proxy} if proxy else {}),
         urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=tls_context()),
+        *secure,
         urllib.request.HTTPErrorProcessor(),
         urllib.request.HTTPDefaultErrorHandler(),
     ):
