@@ -58,13 +58,17 @@ def may_tell(endpoint: Endpoint) -> Mapping[str, Gauges]:
     return {each.title: each.gauges for each in named().values() if each.gauges is not None}
 
 
-def look(endpoint: Endpoint, among: Mapping[str, Gauges]) -> tuple[str, Load] | None:
-    """Whose names a server uses, and its load; None when it tells nothing. Blocks."""
+def page(endpoint: Endpoint) -> str | None:
+    """What a server has at /metrics, empty when it has nothing there; None when it does not answer. Blocks."""
     parts = urlsplit(endpoint.base_url)
     outcome = fetched(endpoint, f"{parts.scheme}://{parts.netloc}/metrics", TIMEOUT_S)
-    if outcome.status != 200:
+    if outcome.status == 0:
         return None
-    text = outcome.body.decode("utf-8", "replace")
+    return outcome.body.decode("utf-8", "replace") if outcome.status == 200 else ""
+
+
+def told_in(text: str, among: Mapping[str, Gauges]) -> tuple[str, Load] | None:
+    """Whose names a page uses, and the load that it tells; None when it tells none."""
     for title, gauges in among.items():
         if (load := load_of(text, gauges)) is not None:
             return title, load
@@ -73,12 +77,13 @@ def look(endpoint: Endpoint, among: Mapping[str, Gauges]) -> tuple[str, Load] | 
 
 async def watch(endpoint: Endpoint, lane: Lane, sleep: Callable[[float], Awaitable[None]]) -> None:
     """Let the lane know the server's load every second; ends at once where a server that answers tells none."""
-    among = may_tell(endpoint)
+    among, tells = may_tell(endpoint), False
     while among:
         await sleep(LOOK_EVERY_S)
-        found = await asyncio.to_thread(look, endpoint, among)
+        text = await asyncio.to_thread(page, endpoint)
+        found = None if text is None else told_in(text, among)
         lane.told(None if found is None else found[1])
         if found is not None:
-            among = {found[0]: among[found[0]]}
-        elif len(among) > 1:
+            among, tells = {found[0]: among[found[0]]}, True
+        elif text is not None and not tells:
             return

@@ -16,7 +16,7 @@ from synth.backends.fetch import fetched
 from synth.backends.online import online
 from synth.endpoint import Endpoint
 from synth.errors import Fatal, Rejected, Transient
-from synth.gauges import look, may_tell
+from synth.gauges import may_tell, page, told_in
 from synth.rate_headers import allowances
 from synth.replies import read, usage_of
 from synth.types import CHAT, COMPLETIONS, Completion, Outcome, Request
@@ -155,7 +155,7 @@ class Probe:
     async def _load(self) -> list[Finding]:
         if not (among := may_tell(self.endpoint)):
             return []
-        told = await asyncio.to_thread(look, self.endpoint, among)
+        told = told_in(await asyncio.to_thread(page, self.endpoint) or "", among)
         if told is None:
             so = "how many it takes at once is found from how fast it answers"
             return [Finding("load", "not told at /metrics", so)]

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from synth.endpoint import Endpoint, Limits
-from synth.gauges import figures, load_of, look, may_tell, watch
+from synth.gauges import figures, load_of, may_tell, page, watch
 from synth.limits import Lane
 from synth.profiles import named
 from synth.queueing import QUEUED, STEADY, Load, Told
@@ -52,8 +52,8 @@ def test_each_server_s_own_names_for_its_load_are_read_and_its_engines_added_up(
 def test_a_page_without_such_figures_tells_no_load():
     gauges = named()["vllm"].gauges
     assert gauges is not None
-    for page in (SGLANG, "", "<html>vllm:num_requests_running</html>", "vllm:num_requests_running{} 3", "a NaN\nb x"):
-        assert load_of(page, gauges) is None
+    for text in (SGLANG, "", "<html>vllm:num_requests_running</html>", "vllm:num_requests_running{} 3", "a NaN\nb x"):
+        assert load_of(text, gauges) is None
 
 
 def test_figures_that_are_no_numbers_are_passed_over():
@@ -140,9 +140,24 @@ def test_a_server_that_died_is_looked_at_until_it_is_back():
     assert [load and load.running for load in loads] == [128, None, 128, None]
 
 
+def test_a_server_that_does_not_answer_yet_is_looked_at_again(monkeypatch):
+    pages: list[str | None] = [None, None, VLLM, ""]
+    monkeypatch.setattr("synth.gauges.page", lambda _: pages.pop(0))
+    lane = Lane(0, Limits(), lambda: 0.0, queues_silently=True)
+    loads: list[Load | None] = []
+
+    async def sleep(_: float) -> None:
+        loads.append(lane.load)
+        if not pages:
+            raise EOFError
+
+    with contextlib.suppress(EOFError):
+        asyncio.run(watch(Endpoint(model="m", base_url="http://127.0.0.1:9/v1"), lane, sleep))
+    assert [load and load.running for load in loads] == [None, None, None, 128, None]
+
+
 def test_nobody_who_listens_is_no_mishap():
-    endpoint = Endpoint(model="m", base_url="http://127.0.0.1:9/v1")
-    assert look(endpoint, may_tell(endpoint)) is None
+    assert page(Endpoint(model="m", base_url="http://127.0.0.1:9/v1")) is None
 
 
 def grown(most: int = 512) -> Told:
