@@ -15,7 +15,7 @@ from math import inf, log
 from typing import NamedTuple
 
 from synth.meter import Meter
-from synth.queueing import FASTEST_GROWTH, START, Search
+from synth.queueing import FASTEST_GROWTH, START, Load, Search, Told
 
 SATURATED = 0.8
 """A limit grows only when so much of it was used at once."""
@@ -74,7 +74,8 @@ class Concurrency:
         self._cuts = self._cost = 0
         """Cuts of which each followed before a round had passed, and the refusals that led to them."""
         self._refusals = _Refusals()
-        self._search = Search(self.limit, most) if queues_silently else None
+        self._search: Search | Told | None = Search(self.limit, most) if queues_silently else None
+        self._refuses = False
         self._breaker = _Breaker()
         self._meter = Meter()
 
@@ -93,6 +94,14 @@ class Concurrency:
         self.limit = min(self.limit, float(most))
         if self._search is not None:
             self._search.most = most
+
+    def told(self, load: Load) -> None:
+        """The server told its load: a better sign than what its answers show."""
+        if self._refuses or self._breaker.pause_s:
+            return
+        if not isinstance(self._search, Told):
+            self._search = Told(self.limit, self.most)
+        self.limit = self._search.look(load, self._on_wire)
 
     def closed_s(self, now: float) -> float:
         """Seconds for which nothing may start, by the breaker or by the rate that was found; 0 when it may."""
@@ -135,7 +144,7 @@ class Concurrency:
 
     def refused(self, now: float, sent_at: float, number: int) -> None:
         """The `number`th request, sent at `sent_at`, met a rate limit."""
-        self._search = None  # it does say when it is too much
+        self._search, self._refuses = None, True  # it does say when it is too much
         if self._breaker.recent:
             self._breaker.worked(now, sent_at)
         self._on_wire -= 1

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from synth.concurrency import Concurrency
 from synth.endpoint import Limits
+from synth.queueing import Load
 
 BURST_S = 5.0
 HEADROOM = 0.95
@@ -104,6 +105,8 @@ class Lane:
         self.outstanding_tokens = 0
         self.streak = 0
         """Failures and refusals since the last success."""
+        self.load: Load | None = None
+        """What its server last told of itself."""
         self._clock = clock
         self.probed_until = 0.0
         """Until when nothing follows a canary."""
@@ -148,6 +151,12 @@ class Lane:
         if not again or self.concurrency.half_open:
             self.concurrency.failed(self._clock(), sent_at)
         self._hold(retry_after_s)
+
+    def told(self, load: Load | None) -> None:
+        """The server told its load, or nothing."""
+        self.load = load
+        if load is not None:
+            self.concurrency.told(load)
 
     def learn(self, allowances: Sequence[Allowance], taken: dict[str, float], since_s: float) -> None:
         """Heed what a reply says is left, before a refusal comes; what the recipe sets goes before what is learned."""

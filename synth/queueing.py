@@ -1,11 +1,12 @@
-"""The limit of a server that queues what is too much and never says so.
+"""The limit of a server that queues what is too much: told by its own figures, or found where it tells nothing.
 
-Such a server is given as many requests as Little's law (1961) says it works on.
+In the latter case it is given as many requests as Little's law (1961) says it works on.
 """
 
 from __future__ import annotations
 
 from math import inf
+from typing import NamedTuple
 
 START = 16
 FASTEST_GROWTH = 2.0
@@ -25,6 +26,64 @@ MOST_GAIN = 4.0
 MEASURED = 128
 """Answers that show a throughput well enough to compare it with another."""
 TRIAL_EVERY_S = 180.0
+
+
+QUEUED = 0.1
+"""What may wait in a server's line, as a share of what it runs, so that no place of it is ever empty."""
+STEADY = 2
+"""Looks in a row at which more waited: a heap that came at once is no line."""
+FULL = 0.95
+"""A cache so full has no room for more at once."""
+RAISE = 1.05
+LOWER = 0.9
+
+
+class Load(NamedTuple):
+    """What a server tells of itself."""
+
+    running: float
+    waiting: float
+    cache: float = 0.0
+    """The share of its cache of tokens that is taken."""
+    preempted: float = 0.0
+    """Requests it ever put back for want of room."""
+
+
+class Told:
+    """The limit of a server that tells what it runs and what waits: what it runs, and a little more."""
+
+    def __init__(self, limit: float, most: int) -> None:
+        self._limit = limit
+        self.most = most
+        self._ramp = True
+        self._too_many = 0
+        self._preempted: float | None = None
+        self._used = False
+        """Whether the limit was used since the last look."""
+
+    def accepted(self, now: float, sent_at: float, tokens: int, *, busy: bool) -> float:
+        """The limit, after an answer."""
+        del now, sent_at, tokens
+        self._used = self._used or busy
+        if self._ramp and busy:
+            self._limit = min(self.most, self._limit + FASTEST_GROWTH)
+        return self._limit
+
+    def look(self, load: Load, on_wire: int) -> float:
+        """The limit, after a look at the server while so many of our requests were on the wire."""
+        queue = max(1.0, QUEUED * load.running)
+        put_back = self._preempted is not None and load.preempted > self._preempted
+        self._preempted = load.preempted
+        self._too_many = self._too_many + 1 if load.waiting > queue else 0
+        if put_back or self._too_many >= STEADY:
+            self._ramp = False
+            ours = min(1.0, on_wire / max(1.0, load.running + load.waiting))
+            fits = on_wire - ours * (load.waiting - queue)
+            self._limit = max(1.0, min(self._limit, fits, LOWER * self._limit if put_back else self.most))
+        elif self._used and load.waiting <= queue / 2 and load.cache < FULL:
+            self._limit = min(self.most, max(self._limit + 1, self._limit * RAISE))
+        self._used = False
+        return self._limit
 
 
 class Search:

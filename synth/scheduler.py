@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
-from synth.errors import Stalled
+from synth.errors import Fatal, Stalled
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -75,6 +76,20 @@ async def together(*parts: Coroutine[None, None, None]) -> None:
                 group.create_task(part)
     except BaseExceptionGroup as errors:
         raise first_of(errors) from None
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """Do what goes on for as long as something else does, and is given up with it, or when the run stops sending."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        done, _ = await asyncio.wait([task])
+        for each in done:
+            if not each.cancelled() and not isinstance(error := each.exception(), Fatal | None):
+                raise error
 
 
 async def watched(work: Coroutine[Any, Any, None], pulse: Callable[[], object], patience_s: float) -> None:

@@ -72,7 +72,7 @@ LAYERS = (
     {"agreement"},
     {"selection"},
     {"backends"},
-    {"hedge", "explain"},
+    {"hedge", "gauges", "explain"},
     {"batch_journal", "batch"},
     {"teacher"},
     {"ask"},

@@ -21,11 +21,13 @@ from dataclasses import dataclass, field
 
 from synth.concurrency import Concurrency
 from synth.limits import STREAK, Allowance, Bucket
+from synth.queueing import Load
 
 MEDIAN_S = 15.0
 SPREAD = 0.5
 TOKENS = 1500
 REFUSAL_S = 0.2
+LOOK_EVERY_S = 1.0
 
 Latency = Callable[[random.Random], float]
 
@@ -73,6 +75,10 @@ class Server:
 
     def oracle(self, seconds: float) -> float:
         raise NotImplementedError
+
+    def load(self, now: float) -> Load | None:
+        """What it tells of itself beside the requests."""
+        return None
 
     def allowances(self, now: float) -> tuple[Allowance, ...]:
         return ()
@@ -138,7 +144,12 @@ class Queueing(Server):
     slots: int = 256
     slowdown: float = 0.0
     latency: Latency = lognormal
+    tells: bool = False
     free_at: list[float] = field(default_factory=list[float])
+
+    def load(self, now: float) -> Load | None:
+        running = min(self.busy, self.slots)
+        return Load(running, self.busy - running) if self.tells else None
 
     def arrive(self, now: float) -> tuple[str, float]:
         begin = now
@@ -200,7 +211,12 @@ def simulate(
     latencies: list[float] = []
     by_minute = [0] * (int(seconds / 60) + 1)
     blocked_until = 0.0
+    looked = 0.0
     while now < seconds and done < wanted:
+        if now - looked >= LOOK_EVERY_S:
+            looked = now
+            if (load := server.load(now)) is not None:
+                control.told(load)
         while in_flight < min(control.allowed(), wanted - done) and control.closed_s(now) <= 0 and now >= blocked_until:
             if bucket is not None and (pause := bucket.wait_s(TOKENS)) > 0:
                 blocked_until = now + pause
@@ -266,9 +282,11 @@ def capped(cap: int, **more: float | Latency) -> Scenario:
     return Scenario(lambda rng: Capped(rng, cap=lambda _: cap, **more))  # pyright: ignore[reportArgumentType]
 
 
-def queue(slots: int, slowdown: float = 0.0, latency: Latency = lognormal) -> Scenario:
-    """An endpoint that queues in silence."""
-    return Scenario(lambda rng: Queueing(rng, slots=slots, slowdown=slowdown, latency=latency), queues_silently=True)
+def queue(slots: int, slowdown: float = 0.0, latency: Latency = lognormal, *, tells: bool = False) -> Scenario:
+    """An endpoint that queues and answers nothing but answers; it may tell what runs and what waits beside them."""
+    return Scenario(
+        lambda rng: Queueing(rng, slots=slots, slowdown=slowdown, latency=latency, tells=tells), queues_silently=True
+    )
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -296,6 +314,11 @@ SCENARIOS: dict[str, Scenario] = {
     "queue of 1,000 slots": queue(1000),
     "queue of 256, full batch half as fast": queue(256, slowdown=1.0),
     "queue of 256, log-normal sigma 1.2": queue(256, latency=wide_lognormal),
+    "queue of 32 slots that tells": queue(32, tells=True),
+    "queue of 256 slots that tells": queue(256, tells=True),
+    "queue of 1,000 slots that tells": queue(1000, tells=True),
+    "queue of 256 that tells, slower if full": queue(256, slowdown=1.0, tells=True),
+    "queue of 256 that tells, sigma 1.2": queue(256, latency=wide_lognormal, tells=True),
 }
 
 
