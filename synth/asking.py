@@ -70,7 +70,9 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(folder: Path, endpoints: Mapping[str, Endpoint], caps: Caps, halt: Halt) -> AsyncGenerator[Desk]:
+async def desk(
+    folder: Path, endpoints: Mapping[str, Endpoint], caps: Caps, halt: Halt, options: Options | None = None
+) -> AsyncGenerator[Desk]:
     """Open the store in a folder and the teachers.
 
     Raises RecipeError when money is capped and a price is not known, FolderError when the folder cannot be used.
@@ -88,10 +90,10 @@ async def desk(folder: Path, endpoints: Mapping[str, Endpoint], caps: Caps, halt
             raise FolderError(f"{folder} holds a run of a recipe; choose another folder with --run.")
         await store.note("recipe", OWNER)
         store.watch(halt.throw)
-        await store.open_run()
+        await store.open_run([name for name, endpoint in endpoints.items() if endpoint.recover])
         async with (
             pipeline.budgeted(caps, store, halt) as budget,
-            pipeline.opened(endpoints, Path(), store, budget, halt, Options()) as teachers,
+            pipeline.opened(endpoints, Path(), store, budget, halt, options or Options()) as teachers,
         ):
             pipeline.fit_descriptors(teachers)
             yield Desk(store, teachers, budget, halt)

@@ -41,6 +41,8 @@ POLLS_OF_AGE = 10
 """A batch is asked after ten times while it grows twice as old, more or less."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0
 """Before a step that was not answered is taken again."""
+PATIENCE_S = 3600.0
+"""How long a host may leave a step unanswered; then the run ends, and the next one goes on."""
 AT_ONCE = 256
 """Replies that are kept with one commit."""
 LINE_BYTES = 256
@@ -50,6 +52,10 @@ LOST = "batch"
 
 Settle = Callable[[Stored, str], tuple[Spend, Spend]]
 """Works out what a reply was and cost: what had been set aside for it, and what it did cost."""
+
+
+class _Left(Exception):
+    """A batch is left to the next run."""
 
 
 class Waiting(NamedTuple):
@@ -87,6 +93,7 @@ async def batches(desk: Desk) -> AsyncGenerator[Batches]:
     try:
         async with asyncio.TaskGroup() as group:
             made = Batches(desk, group)
+            await made.resume()
             try:
                 yield made
             finally:
@@ -114,9 +121,21 @@ class Batches:
         self._comes: dict[bytes, asyncio.Future[None]] = {}
         """Who waits, by the key of the request."""
         self._some = asyncio.Event()
+        self._last = asyncio.Event()
+        """Set when each batch is looked at once more, and no longer waited for."""
         desk.halt.tell(self._give_up)
-        self._tasks = [group.create_task(self._order_in_lulls())]
+        self._ordering = group.create_task(self._order_in_lulls())
+
+    async def resume(self) -> None:
+        """Go on with the batches of earlier runs, but for what was not ordered: who wants that asks for it anew.
+
+        Raises Fatal when one is at another host.
+        """
+        desk = self._desk
         for one in journal.open_batches(desk.store.folder / "run.db", desk.name):
+            if not one.ordering_ns:
+                await self._release(one)
+                continue
             if one.plan.host != desk.host:
                 raise Fatal(
                     f"A batch of {len(one.members):,} requests of the teacher {desk.name!r} is at {one.plan.host}, and "
@@ -124,7 +143,7 @@ class Batches:
                     "for, or choose another folder with --out."
                 )
             self._open |= dict.fromkeys((member.key for member in one.members.values()), one)
-            self._tasks.append(group.create_task(self._seen_through(one)))
+            self._group.create_task(self._seen_through(one))
 
     @property
     def waiting(self) -> int:
@@ -167,9 +186,9 @@ class Batches:
         await comes
 
     def leave(self) -> None:
-        """Watch no longer."""
-        for task in self._tasks:
-            task.cancel()
+        """Look at each batch once more, and watch no longer."""
+        self._last.set()
+        self._ordering.cancel()
 
     @property
     def _most_bytes(self) -> int:
@@ -206,9 +225,7 @@ class Batches:
     def _order_all(self) -> None:
         gathered, self._gathered, self._bytes = self._gathered, {}, 0
         for (path, wait_s), some in gathered.items():
-            self._tasks.append(
-                self._group.create_task(self._planned(Plan(host=self._desk.host, path=path, wait_s=wait_s), some))
-            )
+            self._group.create_task(self._planned(Plan(host=self._desk.host, path=path, wait_s=wait_s), some))
 
     async def _planned(self, plan: Plan, some: Sequence[Waiting]) -> None:
         """Journal a batch and see it through."""
@@ -216,9 +233,10 @@ class Batches:
         try:
             number, now_ns, first = await self._desk.store.plan(self._desk.name, said, requests, self._price)
         except Fatal as error:
+            self._desk.halt.throw(error)
             for one in some:
                 self._desk.budget.settle(one.worst, Spend())
-            self._desk.halt.throw(error)
+                self._send_away(one.planned.request.key, error)
             return
         batch = Batch(number, plan, now_ns, {}, len(some))
         for attempt, (request, worst) in enumerate(((one.planned.request, one.worst) for one in some), first):
@@ -229,18 +247,22 @@ class Batches:
         await self._seen_through(batch)
 
     def _give_up(self, reason: Fatal) -> None:
-        """Send everybody away: what was gathered is not ordered, what was ordered is for the next run to collect."""
-        for some in self._gathered.values():
-            for one in some:
-                self._desk.budget.settle(one.worst, Spend())
-        self._gathered = {}
-        for comes in self._comes.values():
-            if not comes.done():
-                comes.set_exception(reason.with_traceback(None))
-        self._comes.clear()
+        """Send everybody away: what was gathered is not ordered, and what has not come at a last look is for the next
+        run to collect."""
+        self._last.set()
+        gathered, self._gathered = self._gathered, {}
+        for one in [one for some in gathered.values() for one in some]:
+            self._desk.budget.settle(one.worst, Spend())
+            self._send_away(one.planned.request.key, reason)
+
+    def _send_away(self, key: bytes, reason: Fatal) -> None:
+        comes = self._comes.pop(key, None)
+        if comes is not None and not comes.done():
+            comes.set_exception(reason.with_traceback(None))
 
     async def _seen_through(self, batch: Batch) -> None:
         """From its plan to the last of its replies."""
+        keys = [member.key for member in batch.members.values()]
         try:
             if not batch.id and batch.members:
                 await self._order(batch)
@@ -248,21 +270,30 @@ class Batches:
                 await self._collect(batch, await self._ended(batch))
             else:
                 await self._note(batch, journal.DONE)
+        except _Left:
+            pass
         except Fatal as error:
             self._desk.halt.throw(error)
         except Unanswered as error:
             self._desk.halt.throw(self._refusal(str(error)))
         except FolderError as error:
             self._desk.halt.throw(StoreStopped(str(error)))
+        except OSError as error:
+            why = f"A batch could not be written in {self._desk.store.folder} ({error})"
+            self._desk.halt.throw(StoreStopped(f"{why}; nothing of it was sent. Mend that and run again."))
+        if self._desk.halt.error is not None:
+            for key in keys:
+                self._send_away(key, self._desk.halt.error)
 
     async def _order(self, batch: Batch) -> None:
         """Have the host work on a batch, exactly once whatever happens on the way."""
         name = self._name(batch)
         file = self._desk.store.folder / f"batch-{batch.number}.jsonl"
         try:
-            size = await asyncio.to_thread(self._write, file, batch)
-            if batch.place is None and self._desk.patient:
-                await self._upload(batch, name, file, size)
+            await asyncio.to_thread(self._write, file, batch)
+            if batch.place is None:
+                batch.place = await self._patiently(lambda: self._desk.orders.upload(name, file))
+                await self._note(batch, journal.UPLOADED, batch.place)
             while not batch.id:
                 if batch.ordering_ns:  # whether that came to the host is not known
                     batch.id = await self._found(batch, name)
@@ -278,19 +309,12 @@ class Batches:
         finally:
             file.unlink(missing_ok=True)
 
-    def _write(self, file: Path, batch: Batch) -> int:
-        """Write a batch's file; how many bytes it has. Runs in a thread."""
+    def _write(self, file: Path, batch: Batch) -> None:
+        """Write a batch's file. Runs in a thread."""
         line, worded, path = self._desk.orders.line, self._desk.wording, batch.plan.path
         with file.open("wb") as lines:
             for attempt, body in journal.requests_of(self._desk.store.folder / "run.db", batch.number):
                 lines.write(line(self._member_name(attempt), path, worded(path, body)))
-        return file.stat().st_size
-
-    async def _upload(self, batch: Batch, name: str, file: Path, size: int) -> None:
-        orders = self._desk.orders
-        found = await self._patiently(lambda: orders.uploaded(name, size)) if batch.resumed else None
-        batch.place = await self._patiently(lambda: orders.upload(name, file)) if found is None else found
-        await self._note(batch, journal.UPLOADED, batch.place)
 
     async def _found(self, batch: Batch, name: str) -> str:
         """The host's name for a batch that it may have; empty when it has none, even after the time its list takes."""
@@ -300,10 +324,15 @@ class Batches:
             left_s = since_s + self._terms.poll_s - time.time()
             if found is not None or left_s <= 0:
                 return found or ""
-            await asyncio.sleep(min(left_s, self._terms.poll_s))  # however the clock was set meanwhile
+            await self._pause(min(left_s, self._terms.poll_s))  # however the clock was set meanwhile
 
     async def _ordered(self, batch: Batch, name: str, file: Path) -> str:
-        """Order a batch once; empty when it is not known what came of that."""
+        """Order a batch once; empty when it is not known what came of that. What was not yet ordered never is at the
+        end."""
+        if self._last.is_set():
+            if not batch.ordering_ns:
+                await self._release(batch)
+            raise _Left
         batch.ordering_ns = time.time_ns()
         await self._note(batch, journal.ORDERING)
         try:
@@ -314,7 +343,7 @@ class Batches:
                 raise self._refusal(str(error)) from None
             if kind == "permanent":
                 await self._void(batch, str(error))
-            await asyncio.sleep(error.retry_after_s or self._terms.poll_s)
+            await self._pause(error.retry_after_s or self._terms.poll_s)
             return ""
 
     async def _ended(self, batch: Batch) -> Look:
@@ -334,7 +363,15 @@ class Batches:
                 batch.cancelling = True
                 with suppress(Unanswered):  # then it ends by itself, or has
                     await self._patiently(lambda: self._desk.orders.cancel(batch.id))
-            await asyncio.sleep(self._pause_s(batch, now_s, due_s))
+            await self._pause(self._pause_s(batch, now_s, due_s))
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, at the end no longer. Raises _Left when that has come already."""
+        if self._last.is_set():
+            raise _Left
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._last.wait()
 
     def _pause_s(self, batch: Batch, now_s: float, due_s: float) -> float:
         """How long not to ask how far a batch is: longer while it grows older, but not beyond the end of patience."""
@@ -404,6 +441,16 @@ class Batches:
         await self._kept(batch, [(member, unserved) for member in batch.members.values()])
         await self._note(batch, journal.DONE, why)
 
+    async def _release(self, batch: Batch) -> None:
+        """End a batch that was never ordered."""
+        for member in batch.members.values():
+            self._desk.store.release(member.attempt)
+            worst = Spend(member.reserved_microusd, member.reserved_tokens, 1)
+            (self._desk.budget.correct if member.counted else self._desk.budget.settle)(worst, Spend())
+            self._open.pop(member.key, None)
+        batch.members.clear()
+        await self._note(batch, journal.DONE, "not ordered")
+
     def _refusal(self, why: str) -> Fatal:
         return Fatal(
             f"{self._desk.host} does not take a batch of {self._desk.name!r}: {why[:300].strip()}. Mend that, or ask "
@@ -413,8 +460,10 @@ class Batches:
     async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
         """Take a step that may be repeated, until it is answered.
 
-        Raises Unanswered when what it asks for is wrong or is not there, Fatal when nothing can be asked for.
+        Raises Unanswered when what it asks for is wrong or is not there, Fatal when nothing can be asked for, or when
+        patience has ended.
         """
+        ends = time.monotonic() + PATIENCE_S
         wait_s = min(FIRST_WAIT_S, self._terms.poll_s)
         while True:
             try:
@@ -425,7 +474,12 @@ class Batches:
                     raise
                 if kind == "fatal":
                     raise self._refusal(str(error)) from None
-                await asyncio.sleep(error.retry_after_s or wait_s * self._jitter.uniform(0.5, 1))
+                if time.monotonic() >= ends:
+                    raise Fatal(
+                        f"{self._desk.host} no longer answers about a batch of {self._desk.name!r}, last with "
+                        f"{str(error)[:300].strip()!r}; run again to go on with it."
+                    ) from None
+                await self._pause(error.retry_after_s or wait_s * self._jitter.uniform(0.5, 1))
                 wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
 
     async def _note(self, batch: Batch, step: str, said: str = "") -> None:
@@ -446,4 +500,5 @@ class Batches:
 
 def _kind(error: Unanswered) -> str:
     """The failure class of a step that was not answered well."""
-    return classify(error.status, str(error)) if error.status else "transient"
+    kind = classify(error.status, str(error)) if error.status else "transient"
+    return "permanent" if kind == "teacher_refused" else kind  # no prompt was asked here

@@ -53,7 +53,6 @@ class Batch:
     """By attempt."""
     size: int
     """How many requests it was planned with."""
-    resumed: bool = False
     place: str | None = None
     """Where its file lies at the host."""
     ordering_ns: int = 0
@@ -116,7 +115,6 @@ def _batch(number: int, said: dict[str, tuple[int, str]], left: dict[int, Member
         planned_ns,
         left,
         size,
-        resumed=True,
         place=said[UPLOADED][1] if UPLOADED in said else None,
         ordering_ns=said.get(ORDERING, (0, ""))[0],
         id=identity,

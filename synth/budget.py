@@ -171,7 +171,10 @@ class Budget:
         self.spent_microusd -= before.microusd
         self.spent_tokens -= before.tokens
         self.spent_requests -= before.requests
-        self.settle(Spend(), after)
+        self.reserved_microusd += before.microusd
+        self.reserved_tokens += before.tokens
+        self.reserved_requests += before.requests
+        self.settle(before, after)
 
     def give_up(self, reason: Fatal) -> None:
         """Send everybody in line away: the run has stopped sending."""

@@ -50,6 +50,9 @@ def _overriding(function: Callable[..., Any]) -> Callable[..., Any]:
         click.argument("recipe", type=click.Path(path_type=Path)),
         click.option("--teacher", "teachers", multiple=True, metavar="NAME=URL,MODEL[,KEY_VARIABLE]",
                      help="Ask this endpoint as the named teacher."),
+        click.option("--serve", default="", metavar="[NAME=]MODEL",
+                     help="Have vLLM serve this model (a folder, or a name on the Hub) for the run; options of "
+                          "`vllm serve` may follow: 'MODEL --max-model-len 8192'."),
         click.option("--seeds", default="", metavar="PATH", help="Read the seeds from this file."),
         click.option("--budget", "caps", multiple=True, metavar="USD|NAME=VALUE",
                      help="Never use more: 20 (dollars), tokens=1e6, requests=500, hours=8, account=FILE."),
@@ -67,6 +70,7 @@ def _overriding(function: Callable[..., Any]) -> Callable[..., Any]:
 def _load(
     recipe: Path,
     teachers: tuple[str, ...],
+    serve: str,
     seeds: str,
     caps: tuple[str, ...],
     allow_unknown_price: bool,
@@ -78,7 +82,7 @@ def _load(
     from synth.recipe import Overrides, load
 
     budget = commands.cap_fields(caps, allow_unknown_price=allow_unknown_price)
-    overrides: Overrides = Overrides(teachers, seeds, budget, rows, accept_terms, selection, online)
+    overrides: Overrides = Overrides(teachers, seeds, budget, rows, accept_terms, selection, online, serve)
     return load(recipe, overrides)
 
 

@@ -142,12 +142,13 @@ def _asked(
     """What comes of work that asks; `own` are a recipe's caps."""
     from synth.asking import desk
     from synth.console import live
+    from synth.pipeline import Options
     from synth.recipe import caps_of
 
     most = caps_of({**(own or {}), **cap_fields(caps, allow_unknown_price=allow_unknown_price)})
 
     async def asked(halt: Halt) -> Report:
-        async with desk(folder, endpoints, most, halt) as opened:
+        async with desk(folder, endpoints, most, halt, Options(say=live.tell)) as opened:
             return await work(opened)
 
     return live.heeding(asked)

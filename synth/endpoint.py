@@ -21,7 +21,10 @@ from synth.types import Value
 PRACTICE = "practice:"
 REPLAY = "replay:"
 LOCAL = "local:"
-HERE = (PRACTICE, REPLAY, LOCAL)
+SERVE, PIPED = "serve:", "vllm:"
+OWN = (SERVE, PIPED)
+"""vLLM that runs for the run: as a server, or asked over a pipe."""
+HERE = (PRACTICE, REPLAY, LOCAL, *OWN)
 """What is answered in this process, or by a server that it starts."""
 PRACTICE_KINDS = ("", "usual", "faultless", "held_out", "unhealthy")
 
@@ -120,6 +123,8 @@ class Limits(Value):
     """One absolute deadline for a send, from connecting to the last byte."""
 
 
+OUR_VLLM_ARGS = frozenset(["--host", "--port", "--uds", "--served-model-name", "--api-key", "--root-path"])
+
 METADATA = ("fd00:ec2::254", "fd20:ce::254")
 """Where AWS and Google serve credentials over IPv6; over IPv4 and elsewhere it is a link-local address."""
 
@@ -137,9 +142,13 @@ class Endpoint(Value):
     model: str = Field(min_length=1)
     base_url: BaseUrl
     """`https://host/v1`; `practice:` for the embedded practice teacher; `replay:PATH` for recorded replies;
-    `local:PATH` for a static embedding model in a folder, which needs `synth[embed]`."""
+    `local:PATH` for a static embedding model in a folder, which needs `synth[embed]`; `serve:MODEL` for a model, by its
+    folder or its name on the Hub, that vLLM serves for the length of the run, and `vllm:MODEL` for one that vLLM runs
+    without a server. Without MODEL it is `model`."""
     key_variable: KeyVariable = None
     """The NAME of the environment variable that holds the API key."""
+    vllm_args: list[str | int | float] = []
+    """Further options of `vllm serve` for `serve:` and `vllm:`, such as [--max-model-len, 8192]."""
     profile: str = ""
     """What the host is, such as `azure` or `vllm`, when its address does not tell; `synth hosts` lists them."""
     structured: Structured = "json_schema"
@@ -159,6 +168,9 @@ class Endpoint(Value):
     identity, and charged by what the reply says it was."""
     standard_after_s: float | None = Field(default=None, ge=0)
     """After so long without room in the tier a request is sent without it. Unless given, it waits, and is parked."""
+    recover: bool = False
+    """Have the host keep each reply, under the request's key in its metadata, and fetch what a crash lost from there
+    in place of paying for it again. What is kept so stands in the account's own list of stored completions."""
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
     price: Price | None = None
@@ -172,7 +184,7 @@ class Endpoint(Value):
     @property
     def queues_silently(self) -> bool:
         """Whether more requests than it can serve wait in its own queue: true of servers one runs oneself."""
-        return not self.base_url.startswith(HERE) and is_private(self.base_url)
+        return self.is_own or (not self.base_url.startswith(HERE) and is_private(self.base_url))
 
     @field_validator("profile")
     @classmethod
@@ -198,6 +210,26 @@ class Endpoint(Value):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _own_vllm(self) -> Endpoint:
+        """What has an effect only with vLLM of one's own, or none there."""
+        if self.vllm_args and not any(member.is_own for member in self.members()):
+            raise ValueError('vllm_args are for base_url: "serve:MODEL" or "vllm:MODEL"; leave them out')
+        for given in self.vllm_args:
+            if str(given).partition("=")[0] in OUR_VLLM_ARGS:
+                raise ValueError(f"{given!r} is not for vllm_args: synth sets it")
+        for member in self.members():
+            if member.is_own and member.key_variable is not None:
+                raise ValueError(f"{member.base_url!r} asks for no key; leave key_variable out")
+            if self.stream and member.base_url.startswith(PIPED):
+                raise ValueError(f"{member.base_url!r} does not stream; leave stream out, or write {SERVE}MODEL")
+        return self
+
+    @property
+    def is_own(self) -> bool:
+        """Whether vLLM is started to answer, and ended with the run."""
+        return self.base_url.startswith(OWN)
+
     @property
     def is_practice(self) -> bool:
         """Whether the embedded practice teacher answers."""
@@ -205,7 +237,7 @@ class Endpoint(Value):
 
     @property
     def host(self) -> str:
-        """The host, or `practice`, `replay` or `local`."""
+        """The host, or `practice`, `replay`, `local`, `serve` or `vllm`."""
         if self.base_url.startswith(HERE):
             return self.base_url.split(":", 1)[0]
         return urlsplit(self.base_url).netloc
@@ -215,6 +247,8 @@ class Endpoint(Value):
         """What is known of the host."""
         if self.profile:
             return named()[self.profile]
+        if self.is_own:
+            return named()["vllm"]
         if self.is_practice:
             return profiles.PRACTICE
         return UNKNOWN if self.base_url.startswith(REPLAY) else profile_of(self.base_url)
@@ -247,6 +281,9 @@ class Endpoint(Value):
         if self.service_tier and (why := self.known.tier_objection(self.service_tier)):
             changes |= {"service_tier": "", "standard_after_s": None}
             objections.append(("service_tier", why))
+        if self.recover and not self.known.keeps_replies:
+            changes["recover"] = False
+            objections.append(("recover", f"{self.known.title} keeps no replies that can be looked up"))
         return self.model_copy(update=changes), [f"{name} is left out: {why}" for name, why in objections]
 
     def known_price(self) -> Price | None:

@@ -10,6 +10,7 @@
         └── Fatal          every later request too
             ├── BudgetReached
             ├── AccountStopped  the account that runs share takes no more leases
+            ├── EngineStopped   the vLLM that synth runs itself does not come to serve, or serves no more
             └── StoreStopped  nothing more can be kept or read: a full or failing disk, a damaged store
 
 Anything else that is raised is a bug and keeps its traceback.
@@ -131,3 +132,9 @@ class StoreStopped(Fatal):
     """The run folder takes nothing more, or cannot be read: a full or failing disk, a damaged store."""
 
     exit_code = 5
+
+
+class EngineStopped(Fatal):
+    """The vLLM that synth runs itself does not come to serve, or serves no more."""
+
+    exit_code = 7

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from synth.backends.fetch import fetched
 from synth.endpoint import Endpoint
+from synth.errors import Fatal
 from synth.limits import Lane
 from synth.profiles import Gauges, named
 from synth.queueing import Load
@@ -79,7 +80,10 @@ async def watch(endpoint: Endpoint, lane: Lane, sleep: Callable[[float], Awaitab
     """Let the lane know the server's load every second; ends at once where a server that answers tells none."""
     among, tells = may_tell(endpoint), False
     while among:
-        await sleep(LOOK_EVERY_S)
+        try:
+            await sleep(LOOK_EVERY_S)
+        except Fatal:  # the run stops sending
+            return
         text = await asyncio.to_thread(page, endpoint)
         found = None if text is None else told_in(text, among)
         lane.told(None if found is None else found[1])

@@ -12,13 +12,16 @@ from synth.endpoint import Endpoint
 from synth.profiles import Profile
 from synth.types import CHAT, Request
 
+KEY = "synth"
+"""The member of a request's metadata that holds its key, where the host is to keep what comes of it."""
+
 Translate = Callable[[Request], Request]
 
 
 def translation(endpoint: Endpoint) -> Translate | None:
     """What makes of a request the one that a host is sent; None when every host's own will do."""
     known, tier = endpoint.known, endpoint.service_tier
-    if not known.renamed and not known.added and known.protocol == "chat" and not tier:
+    if not (known.renamed or known.added or tier or endpoint.recover) and known.protocol == "chat":
         return None
 
     def translated(request: Request) -> Request:
@@ -27,6 +30,8 @@ def translation(endpoint: Endpoint) -> Translate | None:
         body: dict[str, Any] = orjson.loads(request.body)
         if tier and not request.is_standard:
             body["service_tier"] = tier
+        if endpoint.recover and request.key:
+            body |= {"store": True, "metadata": {**body.get("metadata", {}), KEY: request.key.hex()}}
         return request._replace(body=orjson.dumps(wording(known, body)), path=known.chat_path)
 
     return translated

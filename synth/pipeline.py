@@ -96,6 +96,8 @@ class Options:
     """Whether to write the dataset; a preview only looks at it."""
     into: Path | None = None
     """Where a preview leaves what it looked at; nowhere when None."""
+    say: Callable[[str], None] = lambda _: None
+    """Told what the run waits for before its first request, and when vLLM of its own is started again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
         if options.offline:
             halt.throw(Offline("Only stored replies are used."))
         else:
-            await store.open_run()
+            await store.open_run([name for name, endpoint in loaded.recipe.teachers.items() if endpoint.recover])
         if options.retry:
             await store.forgive()
         async with (
@@ -413,9 +415,11 @@ async def opened(
         for name, endpoint in endpoints.items():
             members = endpoint.members()
             urls = [await _base_url(member, stack, offline=options.offline) for member in members]
+            # one after the other: each vLLM takes what the ones before have left of a GPU
+            logs = [store.folder / f"vllm-{name}{place or ''}.log" for place in range(len(members))]
             backends = [
-                await _backend(member, url, folder, stack, offline=options.offline)
-                for member, url in zip(members, urls, strict=True)
+                await _backend(member, url, folder, log, stack, halt, options)
+                for member, url, log in zip(members, urls, logs, strict=True)
             ]
             teachers[name] = teacher = Teacher(
                 name,
@@ -427,6 +431,10 @@ async def opened(
                 salt=options.salt,
                 earlier=earlier,
             )
+            if endpoint.recover and not options.offline:
+                from synth.recovery import recover  # brings a whole HTTP client
+
+                await recover(name, zip(members, urls, strict=True), store)
             teacher.settle_leftovers()
             if not options.offline:
                 for member, lane in zip(members, teacher.admission.lanes, strict=True):
@@ -495,8 +503,10 @@ async def _base_url(endpoint: Endpoint, stack: AsyncExitStack, *, offline: bool)
     return await stack.enter_async_context(practice_server(faults_of(endpoint.base_url)))
 
 
-async def _backend(endpoint: Endpoint, url: str, folder: Path, stack: AsyncExitStack, *, offline: bool) -> Backend:
-    if offline:
+async def _backend(
+    endpoint: Endpoint, url: str, folder: Path, log: Path, stack: AsyncExitStack, halt: Halt, options: Options
+) -> Backend:
+    if options.offline:
         return Nobody()
     if endpoint.base_url.startswith(REPLAY):
         return replay(endpoint.base_url, folder)
@@ -504,6 +514,10 @@ async def _backend(endpoint: Endpoint, url: str, folder: Path, stack: AsyncExitS
         from synth.backends.local import LocalModel
 
         return await asyncio.to_thread(LocalModel, folder / endpoint.base_url.removeprefix(LOCAL))
+    if endpoint.is_own:
+        from synth.backends.own_vllm import own_vllm
+
+        return await stack.enter_async_context(own_vllm(endpoint, folder, log, halt, options.say, looping))
     return await stack.enter_async_context(online(endpoint, url, looping))
 
 

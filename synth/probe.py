@@ -196,9 +196,9 @@ def models(endpoint: Endpoint) -> dict[str, int | None]:
     found = _listed(outcome)
     if not found:
         said = outcome.body[:200].decode("utf-8", "replace")
-        if outcome.status != 200:
+        if outcome.status in (401, 403) or 300 <= outcome.status < 400:
             raise Fatal(explain.unusable("probe", endpoint, outcome, f"HTTP {outcome.status} at /models: {said}"))
-        raise Fatal(f"{url} lists no models ({said}); name one after the URL.")
+        raise Fatal(f"{url} lists no models (HTTP {outcome.status}: {said}); name one after the URL.")
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from synth.agreement import Adaptive
 from synth.budget import Caps
 from synth.dedupe import Dedupe
 from synth.dedupe.decontaminate import Decontaminate
-from synth.endpoint import Endpoint
+from synth.endpoint import OWN, SERVE, Endpoint
 from synth.errors import Problem, RecipeError
 from synth.generators import Generator
 from synth.recipe_checks import At, beyond_form, verifiers
@@ -154,6 +155,8 @@ class Overrides:
     """Fields of `selection` by name, such as `{"require": {"judge": 4}}`; a mapping adds to the recipe's own."""
     online: bool = False
     """Let no stage wait for a batch."""
+    serve: str = ""
+    """`[NAME=]MODEL [OPTIONS]`: what vLLM is to serve for the run, and the options of `vllm serve` for it."""
     makes: bool = True
     """Whether a dataset is to be made. Where only the recipe's plug-ins are used on files that exist, neither the terms
     of its teachers nor their prices are in question."""
@@ -304,7 +307,11 @@ def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recip
         moved = endpoint_of(rest, f"--teacher {name}=", teachers[name])
         teachers[name], left_out = moved.fitted()
         notes += [f"--teacher {name}: {one}." for one in left_out]
-    if overrides.teachers:
+    if overrides.serve:
+        name, moved = _served(overrides.serve, teachers)
+        teachers[name], left_out = moved.fitted()
+        notes += [f"--serve {name}: {one}." for one in left_out]
+    if teachers != recipe.teachers:
         update["teachers"] = teachers
     if overrides.seeds:
         update["seeds"] = seeds.source_from_path(str(Path(overrides.seeds).absolute()))
@@ -336,12 +343,40 @@ def endpoint_of(text: str, option: str, like: Endpoint | None = None) -> Endpoin
             f"{option}...: write BASE_URL,MODEL[,KEY_VARIABLE], such as http://localhost:8000/v1,my-model."
         )
     changed = {"base_url": parts[0], "model": parts[1], "key_variable": parts[2] if len(parts) == 3 else None}
+    return _moved(like, changed, option)
+
+
+def _moved(like: Endpoint | None, changed: Mapping[str, Any], option: str) -> Endpoint:
+    fields = {**(_elsewhere(like) if like else {}), **changed}
+    if not fields["base_url"].startswith(OWN):
+        fields.pop("vllm_args", None)
     try:
-        return Endpoint.model_validate({**(_elsewhere(like) if like else {}), **changed}).filled()
+        return Endpoint.model_validate(fields).filled()
     except ValidationError as error:
         reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         # the rest of the option stays unsaid: a key may have been typed where its variable's name belongs
         raise RecipeError(f"{option}...: {reason}") from None
+
+
+def _served(text: str, teachers: Mapping[str, Endpoint]) -> tuple[str, Endpoint]:
+    """The teacher that `[NAME=]MODEL [OPTIONS]` names, or the only one, as vLLM is to serve it."""
+    try:
+        first, *options = shlex.split(text)
+    except ValueError as error:
+        raise RecipeError(f"--serve {text}: {error}; write [NAME=]MODEL [OPTIONS of vllm serve].") from None
+    name, _, model = first.partition("=") if first.partition("=")[0] in teachers else ("", "", first)
+    if not name and len(teachers) > 1:
+        names = ", ".join(teachers)
+        raise RecipeError(f"--serve {first}: the recipe names several teachers ({names}); write NAME={first}.")
+    name = name or next(iter(teachers))
+    path = Path(model).expanduser()
+    changed: dict[str, Any] = {
+        "base_url": f"{SERVE}{path.absolute()}" if path.is_dir() else f"{SERVE}{model}",
+        "model": model,
+        "key_variable": None,
+        "vllm_args": options or teachers[name].vllm_args,
+    }
+    return name, _moved(teachers[name], changed, f"--serve {name}=")
 
 
 def _elsewhere(endpoint: Endpoint) -> dict[str, Any]:

@@ -201,6 +201,8 @@ def _host(way: tuple[str | int, ...], place: tuple[str | int, ...], member: Endp
         yield (*way, "structured"), Problem(message)
     if member.service_tier and (why := known.tier_objection(member.service_tier)):
         yield (*way, "service_tier"), Problem(f"{why}; leave service_tier out")
+    if member.recover and not known.keeps_replies:
+        yield (*way, "recover"), Problem(f"{known.title} keeps no replies that can be looked up; leave recover out")
     if member.stream and known.protocol != "chat":
         yield (*way, "stream"), Problem(f"replies of {known.title} are not read as a stream; leave stream out")
     if known.key_variable and member.key_variable is None:

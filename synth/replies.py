@@ -60,9 +60,11 @@ RATE = re.compile(r"rate_limit_exceeded|retryDelay|retry (in|after)\b|per (minut
 FILTERED = re.compile(r"content_filter|content_policy|moderation|invalid_prompt|bio_policy|policy_violation", re.I)
 BUSY = re.compile(r"overloaded|UNAVAILABLE|capacity|temporarily|loading model", re.IGNORECASE)
 SPENT = re.compile(
-    r"credit balance is too low|specified (workspace )?API usage limits|budget limit exceeded", re.IGNORECASE
+    r"credit balance is too low|specified (workspace )?API usage limits|budget limit exceeded|"
+    r"account \S+ is suspended",
+    re.IGNORECASE,
 )
-"""How Anthropic and OpenRouter say, as of a request that is no good, that the money or a limit on it is at its end."""
+"""How Anthropic, OpenRouter and Fireworks say, as of a request that is no good, that money or a limit is at its end."""
 ROOMLESS = re.compile(r"resource_unavailable", re.IGNORECASE)
 """How OpenAI says that its flex tier has no room: nobody's limit, and not charged."""
 IN_FLIGHT = re.compile(r"in_flight_budget", re.IGNORECASE)
@@ -75,10 +77,11 @@ MODEL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 KEY = re.compile(
-    r"API_KEY_INVALID|\b(invalid|incorrect|missing|expired|no)[_ ]api[_ -]?key|"
+    r"API_KEY_INVALID|No connected db|\b(invalid|incorrect|missing|expired|no)[_ ]api[_ -]?key|"
     r"\bapi[_ -]?key (is |was |has )?(not valid|invalid|incorrect|missing|expired|required|not found|not provided)",
     re.IGNORECASE,
 )
+"""How a key is refused; the database is where LiteLLM would look for one that it does not know."""
 LOGPROBS = re.compile(
     r"\blogprobs\b.{0,80}\bnot (supported|available|allowed|permitted)|"
     r"(unsupported|unknown|unrecognized|not (support|allow|permit)\w*).{0,80}\blogprobs\b",
@@ -86,6 +89,8 @@ LOGPROBS = re.compile(
 )
 """How an endpoint refuses requests for log-probabilities that gives none."""
 SCHEME = re.compile(r"HTTP request.{0,20} HTTPS (port|server)", re.IGNORECASE)
+OF_ALL = (MODEL, KEY, LOGPROBS, SCHEME, SPENT)
+"""What is said as of one request, and is true of every one."""
 EVENT = re.compile(rb"data:|event:|id:|:")
 """How an event stream begins; some proxies send one that was not asked for."""
 SAID = 300
@@ -114,7 +119,9 @@ def classify(status: int, text: str) -> str:
         return "teacher_refused"
     if status in (401, 402, 403, 404, 405, 429, 501, 505) or (300 <= status < 400):
         return "fatal"
-    if status in (400, 422) and any(pattern.search(text[:SAID]) for pattern in (MODEL, KEY, LOGPROBS, SCHEME, SPENT)):
+    if status in (400, 412, 422) and any(
+        pattern.search(text[:SAID]) for pattern in (MODEL, KEY, LOGPROBS, SCHEME, SPENT)
+    ):
         return "fatal"
     if status == 498:
         return "rate"

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
-from synth.errors import Fatal, Stalled
+from synth.errors import Stalled
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -80,16 +80,15 @@ async def together(*parts: Coroutine[None, None, None]) -> None:
 
 @asynccontextmanager
 async def beside(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
-    """Do what goes on for as long as something else does, and is given up with it, or when the run stops sending."""
+    """Have work done beside the body; it ends with the body, if not before."""
     task = asyncio.create_task(work)
     try:
         yield
     finally:
         task.cancel()
-        done, _ = await asyncio.wait([task])
-        for each in done:
-            if not each.cancelled() and not isinstance(error := each.exception(), Fatal | None):
-                raise error
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
 
 
 async def watched(work: Coroutine[Any, Any, None], pulse: Callable[[], object], patience_s: float) -> None:

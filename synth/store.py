@@ -13,7 +13,7 @@ import contextlib
 import sqlite3
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -65,7 +65,7 @@ FINDING = (
 
 
 OPEN = (
-    "SELECT id, reserved_microusd FROM attempt WHERE id NOT IN (SELECT attempt FROM reply) "
+    "SELECT id, reserved_microusd, teacher, key FROM attempt WHERE id NOT IN (SELECT attempt FROM reply) "
     "AND id NOT IN (SELECT attempt FROM settled) AND id NOT IN (SELECT attempt FROM batched WHERE batch IN "
     "(SELECT batch FROM batch_step GROUP BY batch HAVING max(step = 'planned') AND NOT max(step = 'done')))"
 )
@@ -124,6 +124,7 @@ class Store:
                 self._next_step = self._one("SELECT coalesce(max(id), 0) FROM batch_step") + 1
                 self.resumed = self._next_attempt > 1
                 """Whether an earlier run left something here."""
+                self._open: dict[int, tuple[int, str, bytes]] = {}
                 self._seen = _Seen(key for (key,) in self._reader.execute("SELECT key FROM attempt"))
                 prices = self._reader.execute("SELECT name, value FROM meta WHERE name LIKE 'price %'")
                 self._prices = {document: int(name.split()[1]) for name, document in prices}
@@ -283,18 +284,28 @@ class Store:
         self.forgiven = self._next_attempt - 1
         await self.note("forgiven", str(self.forgiven))
 
-    async def open_run(self) -> int:
+    async def open_run(self, recoverable: Collection[str] = ()) -> int:
         """Count this run and mark attempts that an earlier one left open as `lost`, as they may have been paid; but not
-        those that a batch is to bring.
+        those that a batch is to bring, nor those at teachers whose replies can be looked up.
 
         Returns how many were lost.
         """
         with readable(self._path):
-            lost = self._reader.execute(OPEN).fetchall()
-        for attempt, reserved in lost:
-            self.settle(attempt, "lost", Usage(), reserved, usage_unknown=True)
+            rows = self._reader.execute(OPEN).fetchall()
+        lost = [attempt for attempt, _, teacher, _ in rows if teacher not in recoverable]
+        self._open = {attempt: (reserved, teacher, key) for attempt, reserved, teacher, key in rows}
+        for attempt in lost:
+            self.lose(attempt)
         await self.note("runs", str(int(self.meta("runs") or 0) + 1))
         return len(lost)
+
+    def unanswered(self, teacher: str) -> dict[int, str]:
+        """The attempts at a teacher, with their keys in hex, that were open when this run began."""
+        return {attempt: key.hex() for attempt, (_, name, key) in self._open.items() if name == teacher}
+
+    def lose(self, attempt: int) -> None:
+        """Mark an attempt that was open when this run began as lost: it stays charged in full."""
+        self.settle(attempt, "lost", Usage(), self._open[attempt][0], usage_unknown=True)
 
     def spent(self) -> Spend:
         """Everything charged so far; what is not settled, or was without known usage, counts with its reservation."""

@@ -10,6 +10,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -256,8 +257,21 @@ class Teacher:
             return None, self._tariff
         await batches.bring(request, unit.stage, unit.id, unit.priority, unit.wait_s)
         completion, tariff = self._stored(request)
+        if completion is None and self.endpoint.pin_model:
+            self._refuse_substitute(request)
         unit.bought += completion is not None
         return completion, tariff
+
+    def _refuse_substitute(self, request: Request) -> None:
+        """Stop the run when the newest reply is good, and so for its model alone not the wanted one: every other that a
+        batch brought would be bought once more online."""
+        for stored in self._store.find(request.key):
+            with suppress(Transient, Rejected, Fatal):
+                model = read(stored.outcome, request.path).model
+                error = Fatal(explain.substituted(self.name, self.endpoint, model))
+                self._halt.throw(error)
+            break
+        self._halt.check()
 
     def charge(self, request: Request, unit: Unit) -> None:
         """Put the newest reply to a request on a unit's account though it brought no completion."""

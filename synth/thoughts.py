@@ -22,10 +22,15 @@ MARKS = {
 }
 """How models write where their reasoning begins, and where it ends."""
 MARKED = re.compile("|".join(map(re.escape, [*MARKS, *MARKS.values()])))
-OPENED = re.compile(rf"\s*({'|'.join(map(re.escape, MARKS))})")
-CLOSED = re.compile(rf"(?:(?<=[.!?。！？…」』)）}}`\]\n])|(?<=\n )) *({'|'.join(map(re.escape, MARKS.values()))})")
+_EMPTY = "|".join(rf"{re.escape(begin)}\s*{re.escape(end)}" for begin, end in MARKS.items())
+_BEGIN = "|".join(map(re.escape, MARKS))
+OPENED = re.compile(rf"\s*(?:(?:{_EMPTY})\s*(?={_BEGIN}))*({_BEGIN})")
+"""The beginning, behind empty reasoning that a template wrote."""
+CLOSED = re.compile(rf"(?:(?<=[.!?。！？…」』)）}}`\]\n])|(?<=\n )) *({'|'.join(map(re.escape, MARKS.values()))})(?!`)")
 """The end of reasoning whose beginning stood in the prompt: behind a whole sentence, not in the midst of one that is
-about such signs."""
+about such signs, nor in code."""
+JSON = re.compile(r"\s*\{.*\}\s*", re.DOTALL)
+"""An object, whose texts may be about anything."""
 
 
 def apart(message: dict[str, Any]) -> tuple[str, str]:
@@ -39,14 +44,16 @@ def apart(message: dict[str, Any]) -> tuple[str, str]:
 
 def unmixed(text: str) -> tuple[str, str]:
     """The answer and the reasoning of a text that holds both; reasoning that never ends is all of it."""
-    opened = OPENED.match(text)
-    if opened:
+    if opened := OPENED.match(text):
         reasoning, _, answer = text[opened.end() :].partition(MARKS[opened[1]])
         return answer.lstrip(), reasoning.strip()
     closed = CLOSED.search(text)
-    if closed is None or any(mark in text[: closed.start()] for mark in MARKS):
+    if closed is None or JSON.fullmatch(text):
         return text, ""
-    return text[closed.end() :].lstrip(), text[: closed.start()].strip()
+    before = text[: closed.start()]
+    if before.count("```") % 2 or any(mark in before for mark in MARKS):
+        return text, ""
+    return text[closed.end() :].lstrip(), before.strip()
 
 
 def _parts(content: Any, *, thoughts: bool) -> str:

@@ -82,7 +82,7 @@ LAYERS = (
     {"judges"},
     {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "outcomes", "report", "bakeoff"},
     {"line", "gate", "nearness"},
-    {"turns", "outputs"},
+    {"turns", "outputs", "recovery"},
     {"pipeline"},
     {"probe", "lint", "trace", "parts", "plugin_texts", "scoring", "asking", "file_vectors", "parts_by_meaning"},
     {"api", "console"},

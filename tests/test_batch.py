@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import json
 import sqlite3
@@ -14,7 +15,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from synth import pipeline
+from synth import batch, pipeline
 from synth.backends.batch import Unanswered
 from synth.backends.batch.control import Control
 from synth.backends.batch.openai import OpenAIOrders
@@ -22,8 +23,8 @@ from synth.backends.practice import batches as practised
 from synth.backends.practice import server
 from synth.backends.practice.faults import NO_FAULTS, Faults
 from synth.backends.practice.server import practice_server
-from synth.budget import Caps
-from synth.errors import Fatal, Interrupted, RecipeError
+from synth.budget import Budget, Caps
+from synth.errors import Fatal, Interrupted, RecipeError, StoreStopped
 from synth.pipeline import Options
 from synth.prices import Price, Tier, by_batch
 from synth.profiles import named
@@ -174,8 +175,6 @@ def test_a_batch_is_split_at_the_hosts_limits(tmp_path, monkeypatch):
 
 
 def test_a_file_holds_no_more_bytes_than_the_host_takes(tmp_path, monkeypatch):
-    from synth import batch
-
     monkeypatch.setattr(batch.Batches, "_most_bytes", 2000)
     sizes: list[int] = []
     lines = practised._lines
@@ -228,10 +227,12 @@ def test_a_run_that_is_stopped_leaves_its_batch_and_the_next_one_collects_it(tmp
         assert f"{SEEDS} requests in 1 batch at 127.0.0.1" in stopped.message
         assert "run again" in stopped.message
         assert (Found(out).open, Found(out).settled) == (SEEDS, {})
-        return run(folder, out)
+        return run(folder, out, observe=lambda progress, _: seen.append(progress.budget))
 
+    seen: list[Budget] = []
     result = elsewhere(work, Faults(batch_s=1.0))
     assert (result.manifest.row_count, result.exit_code) == (SEEDS, 0)
+    assert (seen[0].overshoot_microusd, seen[0].spent_microusd) == (0, Found(out).cost)
     assert set(paid.values()) == {1}
     assert Found(out).settled == {"ok": 2 * SEEDS}
     assert result.manifest.lost_attempts == 0
@@ -289,6 +290,141 @@ def test_an_order_whose_answer_is_lost_is_found_by_its_name_and_not_repeated(tmp
     assert result.manifest.row_count == SEEDS
     assert set(paid.values()) == {1}
     assert Found(out).steps.count("ordering") == 2  # of the answers and of their scores
+
+
+def test_an_order_is_found_at_a_host_whose_clock_is_hours_behind(tmp_path, paid, monkeypatch):
+    page, out = practised._page, tmp_path / "out"
+
+    def behind(request: web.Request, entries, usual: int, most: int) -> web.Response:
+        return page(request, [{**one, "created_at": one["created_at"] - 5 * 3600} for one in entries], usual, most)
+
+    monkeypatch.setattr(practised, "_page", behind)
+    result = elsewhere(lambda base_url: run(recipe(tmp_path / "recipe", base_url), out), teacher=Forgetful)
+    assert result.manifest.row_count == SEEDS
+    assert set(paid.values()) == {1}
+
+
+def test_when_enough_rows_are_there_what_was_ordered_is_collected_and_nothing_more_is_ordered(
+    tmp_path, paid, monkeypatch
+):
+    known, out = named()["openai"], tmp_path / "out"
+    assert known.batch is not None
+    few = known.model_copy(update={"batch": known.batch.model_copy(update={"requests": 10})})
+    monkeypatch.setitem(named(), "openai", few)
+
+    def work(base_url):
+        folder = recipe(tmp_path / "recipe", base_url, seeds=400)
+        text = (folder / "recipe.yaml").read_text()
+        text = text.replace("    scorers: [{kind: judge, rubric: judge.md.j2}]\n", "selection: {rows: 30}\n")
+        (folder / "recipe.yaml").write_text(text)
+        assert run(folder, out).manifest.row_count == 30
+        ordered = Found(out).steps.count("ordering")
+        for _ in range(20):
+            if Found(out).open:
+                run(folder, out)
+        assert Found(out).steps.count("ordering") == ordered
+
+    elsewhere(work, Faults(batch_s=0.5))
+    assert Found(out).open == 0
+    assert Found(out).settled.keys() <= {"ok", "unsent"}
+    assert paid.total() == Found(out).settled["ok"]
+
+
+def stop_before_the_order(monkeypatch, how) -> None:
+    """Have `how()` happen when the file of the first batch is at the host."""
+    upload, first = OpenAIOrders.upload, iter([True])
+
+    async def stopping(self, name, file):
+        place = await upload(self, name, file)
+        if next(first, False):
+            await how()
+        return place
+
+    monkeypatch.setattr(OpenAIOrders, "upload", stopping)
+
+
+def test_what_was_not_ordered_when_a_run_is_stopped_never_is_and_is_not_charged(tmp_path, paid, monkeypatch):
+    halts = []
+
+    async def interrupt():
+        halts[0].throw(Interrupted("Stopped by Ctrl-C; run again to go on."))
+
+    stop_before_the_order(monkeypatch, interrupt)
+    result = run(recipe(tmp_path / "recipe"), tmp_path / "out", observe=lambda _, halt: halts.append(halt))
+    found = Found(tmp_path / "out")
+    assert (result.exit_code, result.message) == (130, "Stopped by Ctrl-C; run again to go on.")
+    assert (found.settled, found.open, found.cost, paid) == ({"unsent": SEEDS}, 0, 0, {})
+    assert "ordering" not in found.steps
+
+
+def test_what_was_not_ordered_when_a_run_died_is_ordered_only_for_who_asks_again(tmp_path, paid, monkeypatch):
+    folder, out = recipe(tmp_path / "recipe"), tmp_path / "out"
+
+    async def die():
+        for task in asyncio.all_tasks():
+            task.cancel()
+        await asyncio.sleep(60)
+
+    stop_before_the_order(monkeypatch, die)
+    with pytest.raises(asyncio.CancelledError):
+        run(folder, out)
+    assert Found(out).open == SEEDS
+    assert asyncio.run(pipeline.run(load(folder), Options(out, limit=2))).manifest.row_count == 2
+    assert Found(out).settled == {"unsent": SEEDS, "ok": 4}
+    assert paid.total() == 4
+
+
+def test_a_disk_that_takes_no_file_of_a_batch_stops_the_run_with_a_sentence(tmp_path, monkeypatch):
+    def full(_self, file, _batch):
+        raise OSError(errno.ENOSPC, "No space left on device", str(file))
+
+    monkeypatch.setattr(batch.Batches, "_write", full)
+    with pytest.raises(StoreStopped, match=r"could not be written .*No space left on device.*run again"):
+        run(recipe(tmp_path / "recipe"), tmp_path / "out")
+    monkeypatch.undo()
+    assert run(recipe(tmp_path / "recipe"), tmp_path / "out").manifest.row_count == SEEDS
+    assert Found(tmp_path / "out").open == 0
+
+
+def test_replies_of_another_model_than_the_wanted_one_are_not_bought_again_online(tmp_path, paid):
+    folder = recipe(tmp_path / "recipe")
+    text = (folder / "recipe.yaml").read_text()
+    (folder / "recipe.yaml").write_text(text.replace("model: practice-1\n", "model: practice-1\n    pin_model: 別物\n"))
+    result = run(folder, tmp_path / "out")
+    assert result.exit_code == 4
+    assert "'practice-1', and pin_model asks for '別物'" in result.message
+    assert paid.total() == SEEDS
+
+
+def test_a_host_that_no_longer_answers_ends_the_run_and_the_next_one_collects(tmp_path, paid, monkeypatch):
+    out = tmp_path / "out"
+
+    async def down(_self, _batch):
+        raise Unanswered(503, "保守中です")
+
+    def work(base_url):
+        folder = recipe(tmp_path / "recipe", base_url)
+        with monkeypatch.context() as patched:
+            patched.setattr(OpenAIOrders, "look", down)
+            patched.setattr(batch, "PATIENCE_S", 0.2)
+            result = run(folder, out)
+        assert result.exit_code == 4
+        assert "no longer answers about a batch of 'main', last with '保守中です'; run again" in result.message
+        return run(folder, out)
+
+    assert elsewhere(work).manifest.row_count == SEEDS
+    assert set(paid.values()) == {1}
+
+
+def test_an_order_that_a_filter_refuses_stops_the_run_with_its_reason(tmp_path, paid, monkeypatch):
+    async def refused(*_):
+        raise Unanswered(400, '{"error":{"code":"policy_violation","message":"規約違反"}}')
+
+    monkeypatch.setattr(OpenAIOrders, "order", refused)
+    result = run(recipe(tmp_path / "recipe"), tmp_path / "out")
+    assert result.exit_code == 4
+    assert "規約違反" in result.message
+    assert (Found(tmp_path / "out").settled, paid) == ({"unserved": SEEDS}, {})
 
 
 def refuse(monkeypatch, code: str) -> None:

@@ -86,6 +86,18 @@ class Persona(Row):
     region: str = Field(min_length=1)
 
 
+class Plan(Row):
+    domain: str
+    topic: str
+    type: Literal[*TYPES]
+    difficulty: str
+    length: str
+    format: str
+    register_: Literal[*REGISTERS] | None = Field(default=None, alias="register")
+    persona: str
+    shown: list[str] = Field(min_length=2, max_length=2)
+
+
 class Question(Row):
     instruction: str = Field(min_length=10, max_length=300)
     about: str = Field(min_length=1)
@@ -130,6 +142,8 @@ SETS: dict[str, tuple[type[Row], int, str]] = {
     "topics-ja": (Topic, 500, "topic"),
     "personas-en": (Persona, 200, "persona"),
     "personas-ja": (Persona, 200, "persona"),
+    "self-instruct-en": (Plan, 500, "topic"),
+    "self-instruct-ja": (Plan, 500, "topic"),
     "consumption-tax-ja": (Legal, 73, "instruction"),
     "labour-law-ja": (Legal, 76, "instruction"),
     "medical-en": (Medical, 60, "instruction"),
@@ -214,6 +228,24 @@ def test_an_answer_passes_its_own_tests(task):
     names: dict[str, object] = {"SQL": next((text for kind, text in blocks if kind == "sql"), "")}
     code = "\n".join(text for kind, text in blocks if kind == "python")
     exec(compile(f"{code}\n{task['tests']}", str(task["id"]), "exec"), names)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_plan_joins_every_topic_with_the_other_axes_in_turn(language):
+    plan, topics = rows(f"self-instruct-{language}"), rows(f"topics-{language}")
+    personas, tasks = rows(f"personas-{language}"), rows(f"tasks-{language}")
+    for n, (row, topic) in enumerate(zip(plan, topics, strict=True)):
+        domain, place = divmod(n, 20)
+        kind = TYPES[(place + domain) % 20]
+        own = [task["instruction"] for task in tasks if task["type"] == kind]
+        first = 2 * domain % 10
+        shown = [own[first], own[first + 1]]
+        told = (row["domain"], row["topic"], row["type"], row["persona"], row["shown"])
+        assert told == (topic["domain"], topic["topic"], kind, personas[n * 77 % 200]["persona"], shown)
+    assert sorted(Counter(row["difficulty"] for row in plan).values()) == [166, 167, 167]
+    assert set(Counter(row["length"] for row in plan).values()) == {125}
+    assert max(Counter((row["type"], row["difficulty"]) for row in plan).values()) <= 10
+    assert all(("register" in row) == (language == "ja") for row in plan)
 
 
 @pytest.mark.parametrize("name", ["consumption-tax-ja", "labour-law-ja"])

@@ -14,6 +14,7 @@ from aiohttp import web
 from synth import probe
 from synth.endpoint import Endpoint
 from synth.errors import Fatal
+from tests.faults.scripted import Scripted, reply
 
 ENFORCED = json.dumps({"code": probe.WORD})
 
@@ -153,6 +154,13 @@ def test_a_server_that_answers_nothing_is_one_sentence():
 def test_the_models_and_their_contexts_are_listed():
     with Server(able).running() as url:
         assert probe.models(Endpoint(model="-", base_url=url)) == {"大きなモデル": 4096}
+
+
+def test_a_server_whose_list_is_broken_may_still_be_asked_about_a_named_model():
+    broken = reply("壊れています".encode(), status="500 Internal Server Error")
+    wanted = "HTTP 500: 壊れています.*name one after the URL"
+    with Scripted([lambda one: one.recv(9999), broken]) as server, pytest.raises(Fatal, match=wanted):
+        probe.models(Endpoint(model="-", base_url=server.url))
 
 
 def test_the_key_goes_nowhere_else(monkeypatch):

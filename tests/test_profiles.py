@@ -106,6 +106,7 @@ def test_a_host_is_known_by_its_whole_name(url, title):
         (f"model: c, {ANTHROPIC}, service_tier: フレックス", "service_tier"),
         (f"model: d, {DEEPSEEK}, service_tier: flex", "service_tier"),
         (f"model: m, {OPENAI}, standard_after_s: 60", ""),
+        (f"model: d, {DEEPSEEK}, recover: true", "recover"),
         (f"model: deepseek-flash, {DEEPSEEK}, sampling: {{top_p: 0.9}}", "sampling.top_p"),
         ('model: m, base_url: "https://api.openai.com/v1"', ""),
         ('model: m, base_url: "https://api.groq.com/v1", key_variable: GROQ_API_KEY', "base_url"),

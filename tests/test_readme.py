@@ -49,7 +49,18 @@ def test_its_commands_and_options_exist():
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - known - OTHERS == set()
 
 
-OTHERS = {"--help", "--profile", "--rows", "--kills", "--in-flight", "--latency-ms", "--minutes", "--language"}
+OTHERS = {
+    "--max-model-len",
+    "--reasoning-parser",
+    "--help",
+    "--profile",
+    "--rows",
+    "--kills",
+    "--in-flight",
+    "--latency-ms",
+    "--minutes",
+    "--language",
+}
 """Of synth itself, of pytest and of the benchmarks."""
 
 

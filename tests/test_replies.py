@@ -63,6 +63,7 @@ def name_of(outcome: Outcome) -> str:
         (422, error("unknown model nope"), "fatal"),
         (400, error("API key not valid. Please pass a valid API key."), "fatal"),
         (400, error("Incorrect API key provided: xa***. You can obtain one from the console."), "fatal"),
+        (400, error("No connected db.", "400", "no_db_connection"), "fatal"),
         (405, b"Method Not Allowed", "fatal"),
         (501, b"<html>Unsupported method ('POST')</html>", "fatal"),
         (400, b"The plain HTTP request was sent to HTTPS port", "fatal"),
@@ -115,6 +116,8 @@ THOUGHT = "まず足す。\n1 + 1 = 2"
         (f"\n <think>{THOUGHT}</think>答え: 2", "答え: 2", THOUGHT),
         ("<think>\n\n</think>\n\n答え: 2", "答え: 2", None),
         ("<think>a</think>b</think>c", "b</think>c", "a"),
+        (f"<think>\n\n</think>\n\n<think>{THOUGHT}</think>答え: 2", "答え: 2", THOUGHT),
+        ("<think></think>" * 3 + "答え: 2", "答え: 2", None),
         ("Write `<think>` before you think, then </think>.", "Write `<think>` before you think, then </think>.", None),
         ("<thinking>a</thinking>b", "<thinking>a</thinking>b", None),
     ],
@@ -178,6 +181,15 @@ def test_each_family_has_marks_of_its_own(mark):
         ("足して二になる。</think>\n\n答え: 2", "答え: 2", "足して二になる。"),
         ("1 + 1 = 2\n</think>\n\n答え: 2", "答え: 2", "1 + 1 = 2"),
         ("The tag </think> ends it.", "The tag </think> ends it.", None),
+        *(
+            (about, about, None)
+            for about in (
+                "The tag `</think>` ends it.",
+                "推論の終わりは`</think>`で示します。",
+                "```html\n</think>\n```\nこの行が終わりの印です。",
+                '{"answer": "2+2=4.</think>4"}',
+            )
+        ),
         ("終わりには</think>と書きます。", "終わりには</think>と書きます。", None),
         ("First `<think>`. Then </think>.", "First `<think>`. Then </think>.", None),
     ],

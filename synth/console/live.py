@@ -21,6 +21,7 @@ from synth.console.screen import ERR, OUT, clock_time, plain_table
 from synth.errors import Interrupted
 from synth.halt import Halt
 from synth.progress import Progress
+from synth.text import visible
 from synth.types import Spend
 
 T = TypeVar("T")
@@ -44,6 +45,11 @@ def heeding(work: Callable[[Halt], Coroutine[Any, Any, T]]) -> T:
         return run_loop(heeded())
     except asyncio.CancelledError:
         raise Interrupted("Stopped by Ctrl-C; what had come is kept. Run again to go on.") from None
+
+
+def tell(text: str) -> None:
+    """Say what a run waits for."""
+    ERR.print(visible(text), markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from rich.markup import escape
 from rich.table import Table
@@ -13,7 +13,7 @@ from synth import pipeline
 from synth.api import run_loop
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
-from synth.console.live import heeding_signals, watch
+from synth.console.live import heeding_signals, tell, watch
 from synth.console.screen import ERR, OUT, conversation, noted, plain_table, write_json
 from synth.console.status import summary
 from synth.errors import Interrupted
@@ -90,7 +90,7 @@ def watched_run(loaded: LoadedRecipe, options: Options, name: str = "") -> Resul
                 watching.append(loop.create_task(watch(name, progress)))
 
             try:
-                return await pipeline.run(loaded, options, observe)
+                return await pipeline.run(loaded, replace(options, say=tell), observe)
             finally:
                 for one in watching:
                     one.cancel()

@@ -113,6 +113,8 @@ class Profile(Value):
     """Fields of the request that it passes over in silence."""
     deadline_s: float | None = None
     """How long one of its replies may take, where that is longer than elsewhere."""
+    keeps_replies: bool = False
+    """Whether it stores chat completions when asked to, and lists them by their metadata."""
     service_tiers: dict[str, Tier] = {}
     """Its ways of serving, by the name that asks for them."""
     models: list[Rule] = []

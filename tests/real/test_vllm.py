@@ -41,6 +41,7 @@ from synth.types import Message, Sample
 VLLM = os.environ.get("SYNTH_VLLM") or shutil.which("vllm")
 START_S = 900
 pytestmark = [
+    pytest.mark.vllm,
     pytest.mark.skipif(VLLM is None, reason="no vLLM: set SYNTH_VLLM to its command, or put it on the path"),
     pytest.mark.timeout(START_S + 120),
 ]

@@ -1,12 +1,17 @@
-"""Builds two tiny random models, or measures texts with them: run by the Python that has torch and transformers.
+"""Builds tiny models, or measures texts with them: run by the Python that has torch and transformers.
 
-`tiny_models.py build FOLDER` saves a language model as FOLDER/lm and a reward model as FOLDER/reward.
+`tiny_models.py build FOLDER` saves a random language model as FOLDER/lm and a random reward model as FOLDER/reward.
+`tiny_models.py train FOLDER` saves one as FOLDER/teacher that writes dates as ISO 8601 and sentences as JSON, and is right;
+it learns from exercises made on the spot, in English and Japanese, for about 40 CPU seconds.
+`tiny_models.py exercises COUNT SEED` writes such exercises as JSON lines of `q` and `expected`.
 `tiny_models.py measure FOLDER` reads `[[prompt, answer], ...]` from stdin and writes for each the log-probabilities of
 the answer's tokens and the reward of the whole text.
 """
 
 import json
+import random
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -27,39 +32,135 @@ TALK = (
 )
 
 
-def build(folder: Path) -> None:
-    """Random weights, large enough that texts differ, and a tokeniser of bytes that knows a little of two languages."""
+MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+          "December"]  # fmt: skip
+NAMES = [("Aiko", "愛子"), ("Ken", "健"), ("Mary", "メアリー"), ("Hiro", "浩"), ("Anna", "アンナ"), ("Taro", "太郎")]
+CITIES = [
+    ("Kyoto", "京都"),
+    ("Osaka", "大阪"),
+    ("London", "ロンドン"),
+    ("Paris", "パリ"),
+    ("Nara", "奈良"),
+    ("Oslo", "オスロ"),
+]
+BATCH, LONGEST_CPU_S, LEAST_LOSS = 64, 150.0, 0.002
+
+
+def exercise(dice: random.Random) -> tuple[str, str]:
+    """A question and its only right answer."""
+    if dice.random() < 0.5:
+        year, month, day = dice.randint(1900, 2099), dice.randint(1, 12), dice.randint(1, 28)
+        iso = f"{year}-{month:02}-{day:02}"
+        return dice.choice([f"{MONTHS[month - 1]} {day}, {year}", f"{year}年{month}月{day}日"]), iso
+    (name, name_ja), (city, city_ja), age = dice.choice(NAMES), dice.choice(CITIES), dice.randint(10, 99)
+    if dice.random() < 0.5:
+        return f"{name}, {age}, lives in {city}.", json.dumps({"name": name, "age": age, "city": city})
+    said = {"name": name_ja, "age": age, "city": city_ja}
+    return f"{name_ja}は{age}歳で、{city_ja}に住んでいます。", json.dumps(said, ensure_ascii=False)
+
+
+def tokenizer_of(texts: list[str], size: int) -> PreTrainedTokenizerFast:
+    """A tokeniser of bytes that knows a little of these texts."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, special_tokens=special)
-    tokenizer.train_from_iterator(TEXTS, trainer)
+    trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, special_tokens=special)
+    tokenizer.train_from_iterator(texts, trainer)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=special[2], pad_token=special[0])
     fast.chat_template = TALK
+    return fast
+
+
+def model_of(kind: type, fast: PreTrainedTokenizerFast, **more):
+    """A small model with random weights."""
+    config = Qwen2Config(
+        vocab_size=len(fast),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=fast.eos_token_id,
+        pad_token_id=fast.pad_token_id,
+        **more,
+    )
+    return kind(config).float()
+
+
+def build(folder: Path) -> None:
+    """Random weights, large enough that texts differ."""
+    fast = tokenizer_of(TEXTS, 400)
     torch.manual_seed(1)
     for name, kind, more in (
         ("lm", Qwen2ForCausalLM, {}),
         ("reward", Qwen2ForSequenceClassification, {"num_labels": 1}),
     ):
-        config = Qwen2Config(
-            vocab_size=len(fast),
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=2,
-            max_position_embeddings=1024,
-            initializer_range=0.2,
-            tie_word_embeddings=False,
-            bos_token_id=None,
-            eos_token_id=fast.eos_token_id,
-            pad_token_id=fast.pad_token_id,
-            **more,
-        )
-        kind(config).float().save_pretrained(folder / name)
+        model_of(kind, fast, initializer_range=0.2, **more).save_pretrained(folder / name)
         fast.save_pretrained(folder / name)
+
+
+def train(folder: Path) -> None:
+    """Learn until exercises are answered as good as surely, or time is over."""
+    torch.manual_seed(1)
+    torch.set_num_threads(1)
+    dice = random.Random(1)
+    # digits stay single: a number in one token would have to be learnt by heart
+    words = [
+        *MONTHS,
+        *(one for pair in NAMES + CITIES for one in pair),
+        "lives in",
+        "歳で、",
+        "に住んでいます。",
+        '"name": "',
+        '", "city": "',
+    ]
+    fast = tokenizer_of(words * 9, 400)
+    model = model_of(Qwen2ForCausalLM, fast)
+    steps, began = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01), time.process_time()
+    mean, number = 9.0, 0
+    while mean > LEAST_LOSS and time.process_time() - began < LONGEST_CPU_S:
+        number += 1
+        for group in steps.param_groups:
+            group["lr"] = 3e-3 * min(1, number / 50) * max(0.05, 1 - number / 2500)
+        loss = learnt(model, fast, [exercise(dice) for _ in range(BATCH)])
+        steps.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        steps.step()
+        mean = 0.95 * mean + 0.05 * loss.item()
+    model.save_pretrained(folder / "teacher")
+    fast.save_pretrained(folder / "teacher")
+    print(f"{number} steps, loss {mean:.4f}, {time.process_time() - began:.0f} CPU s")
+
+
+def learnt(model, fast: PreTrainedTokenizerFast, batch: list[tuple[str, str]]):
+    """The loss of the answers of a batch."""
+    rows, marks = [], []
+    for question, answer in batch:
+        asked = fast.apply_chat_template(
+            [{"role": "user", "content": question}], add_generation_prompt=True, tokenize=False
+        )
+        before, after = fast(asked)["input_ids"], fast(answer + fast.eos_token)["input_ids"]
+        rows.append(before + after)
+        marks.append([-100] * len(before) + after)
+    longest = max(map(len, rows))
+    ids = torch.tensor([row + [fast.pad_token_id] * (longest - len(row)) for row in rows])
+    labels = torch.tensor([mark + [-100] * (longest - len(mark)) for mark in marks])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+    return model(input_ids=ids, attention_mask=mask, labels=labels).loss
+
+
+def exercises(count: int, seed: int) -> None:
+    """Different exercises, those of another seed than the teacher's."""
+    dice = random.Random(seed)
+    found = dict(exercise(dice) for _ in range(count))
+    for question, answer in found.items():
+        print(json.dumps({"q": question, "expected": answer}, ensure_ascii=False))
 
 
 def measure(folder: Path) -> None:
@@ -82,4 +183,8 @@ def measure(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"build": build, "measure": measure}[sys.argv[1]](Path(sys.argv[2]))
+    what, *rest = sys.argv[1:]
+    if what == "exercises":
+        exercises(int(rest[0]), int(rest[1]))
+    else:
+        {"build": build, "train": train, "measure": measure}[what](Path(rest[0]))

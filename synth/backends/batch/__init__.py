@@ -50,10 +50,6 @@ class Orders(Protocol):
         """The line of a batch's file for a request."""
         ...
 
-    async def uploaded(self, name: str, size: int) -> str | None:
-        """Where a file of this name and size lies at the host; None when it lies nowhere, or files are not kept."""
-        ...
-
     async def upload(self, name: str, file: Path) -> str:
         """Bring a file to the host; where it lies there."""
         ...

@@ -20,8 +20,8 @@ ENDED = ("completed", "failed", "expired", "cancelled")
 UNWORKED = ("batch_expired", "batch_cancelled")
 """How a line says that its request never had its turn."""
 PAGE = 100
-CLOCKS_S = 300
-"""How far the host's clock may be from ours."""
+CLOCKS_S = 24 * 3600
+"""How far the host's clock may be from ours: hours, where one of them takes local time for universal time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,6 @@ class OpenAIOrders:
     def line(self, name: str, path: str, body: bytes) -> bytes:
         """The line of a batch's file for a request."""
         return b'{"custom_id":"%b","method":"POST","url":"/v1%b","body":%b}\n' % (name.encode(), path.encode(), body)
-
-    async def uploaded(self, name: str, size: int) -> str | None:
-        """The id of a file of this name and size."""
-        async for file in self._listed("/files", 0, purpose="batch"):
-            if file.get("filename") == f"{name}.jsonl" and file.get("bytes") == size:
-                return str(file["id"])
-        return None
 
     async def upload(self, name: str, file: Path) -> str:
         """Bring a file to the host; its id."""
@@ -61,7 +54,7 @@ class OpenAIOrders:
 
     async def find(self, name: str, place: str, since_s: float, requests: int) -> str | None:  # noqa: ARG002
         """The id of the batch that carries a name, or works on its file."""
-        async for batch in self._listed("/batches", since_s):
+        async for batch in self._listed(since_s):
             told = batch.get("metadata")
             is_named = isinstance(told, dict) and cast("dict[str, Any]", told).get("synth") == name
             if is_named or batch.get("input_file_id") == place:
@@ -107,11 +100,11 @@ class OpenAIOrders:
             return Row(name, Outcome(0, line, error=UNSERVED, detail=message, written=False))
         return Row(name, Outcome(0, line, error="batch", detail=message))
 
-    async def _listed(self, path: str, since_s: float, **query: str) -> AsyncIterator[dict[str, Any]]:
-        """Every entry of a listing that is newer than a time, the newest first."""
-        asked: dict[str, Any] = {**query, "limit": PAGE}
+    async def _listed(self, since_s: float) -> AsyncIterator[dict[str, Any]]:
+        """Every batch that is newer than a time, the newest first."""
+        asked: dict[str, Any] = {"limit": PAGE}
         while True:
-            page = await self.control.ask("GET", path, params=asked)
+            page = await self.control.ask("GET", "/batches", params=asked)
             entries = cast("list[dict[str, Any]]", page.get("data") or [])
             for entry in entries:
                 if float(entry.get("created_at") or since_s) < since_s - CLOCKS_S:

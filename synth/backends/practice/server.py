@@ -67,6 +67,8 @@ class PracticeTeacher:
         self._faults = faults
         self._api_key = api_key
         self._arrivals: Counter[bytes] = Counter()
+        self.stored: list[dict[str, Any]] = []
+        """The completions that were to be kept, the oldest first."""
         self.batches = Batches(faults, {CHAT: self._answered, EMBEDDINGS: partial(_measured, WAYS[f"/v1{EMBEDDINGS}"])})
 
     def application(self) -> web.Application:
@@ -75,6 +77,7 @@ class PracticeTeacher:
         application.on_cleanup.append(self.batches.stop)
         application.router.add_routes(self.batches.routes())
         application.router.add_post("/v1/chat/completions", self._chat)
+        application.router.add_get("/v1/chat/completions", self._listed)
         for path, way in WAYS.items():
             application.router.add_post(path, partial(self._measured, way))
         application.router.add_get("/v1/models", self._models)
@@ -96,8 +99,18 @@ class PracticeTeacher:
             return problem
         options = body.pop("stream_options", None)
         if not body.pop("stream", False):
-            return reply(*_completion(body, say(body, self._faults)))
+            document, status, headers = _completion(body, say(body, self._faults))
+            if body.get("store"):
+                self.stored.append({**document, "metadata": body.get("metadata") or {}})
+            return reply(document, status, headers)
         return await _stream(request, *_completion(body, say(body, self._faults)), options)
+
+    async def _listed(self, request: web.Request) -> web.StreamResponse:
+        """The stored completions whose metadata holds what is asked for."""
+        asked = {name[9:-1]: value for name, value in request.query.items() if name.startswith("metadata[")}
+        found = [one for one in self.stored if asked.items() <= one["metadata"].items()]
+        most = int(request.query.get("limit", "20"))
+        return reply({"object": "list", "data": found[:most], "has_more": len(found) > most})
 
     async def _measured(self, way: Way[Any], request: web.Request) -> web.StreamResponse:
         """What another path than the chat's answers."""

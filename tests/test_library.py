@@ -1,0 +1,48 @@
+"""The recipes in prompts/: each is a sound recipe that says what it makes, and runs on the practice teacher."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import synth
+
+PROMPTS = Path(__file__).parent.parent / "prompts"
+LIBRARY = sorted(path.name for path in PROMPTS.glob("*-*") if (path / "README.md").is_file())
+SEEDS = 12
+
+
+def test_every_recipe_of_the_library_is_there_in_both_languages():
+    assert {name.rpartition("-")[0] for name in LIBRARY} == {"self-instruct", "rewrite"}
+    assert len(LIBRARY) == 4
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_its_readme_names_its_source_its_cost_and_its_limits(name):
+    readme = (PROMPTS / name / "README.md").read_text(encoding="utf-8")
+    assert readme.startswith(f"# {name}\n")
+    assert re.search(r"arXiv:\d{4}\.\d{5}", readme)
+    assert "1,000" in readme
+    assert re.search("Known limits:|限界：", readme)
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_its_templates_are_written_in_its_language(name):
+    loaded = synth.load(PROMPTS / name)
+    assert loaded.recipe.language == name[-2:]
+    for template in (PROMPTS / name).glob("*.j2"):
+        assert bool(re.search("[ぁ-ん]{4}", template.read_text(encoding="utf-8"))) == name.endswith("-ja"), template
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_it_runs_to_twenty_rows_on_the_practice_teacher(name, tmp_path):
+    limit = SEEDS if name.startswith("self-instruct") else None
+    result = synth.run(PROMPTS / name, folder=tmp_path / "run", limit=limit)
+    assert result.exit_code == 0, result.message
+    rows = [json.loads(line) for line in (tmp_path / "run" / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(rows) >= 20
+    assert all([turn["role"] for turn in row["messages"]] == ["user", "assistant"] for row in rows)
+    assert not any("<draft>" in row["messages"][0]["content"] for row in rows)
