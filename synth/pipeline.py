@@ -27,6 +27,7 @@ from synth.batch_journal import has_open
 from synth.budget import Budget, Caps
 from synth.datasets.card import write_card
 from synth.datasets.export import load_parquet
+from synth.datasets.tokens import write_tokens
 from synth.endpoint import LOCAL, REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.fingerprint import fingerprint, hold_to, marked, note_acceptance, salt_of
@@ -232,6 +233,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                     written = outputs.write(loaded, target, outcomes, screen)
                     if not options.write:
                         written = replace(written, notice="")  # a preview deals nothing out
+                    tokens = write_tokens(loaded.recipe, store, target)
                     seconds = time.monotonic() - began
                     manifest = outputs.record(
                         loaded,
@@ -244,6 +246,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                         finished=_now(),
                         seconds=seconds,
                     )
+                    manifest = manifest.model_copy(update={"tokens": tokens})
                     write_manifest(target / "manifest.json", manifest)
                     write_card(target, manifest, written.written)
                     told = clusters(manifest, loaded.recipe, outcomes)

@@ -183,6 +183,8 @@ class Teacher:
             body["seed"] = sampling.seed + draw
         if sampling.stop:
             body["stop"] = sampling.stop
+        if sampling.logprobs is not None:
+            body["logprobs"], body["top_logprobs"] = True, sampling.logprobs
         if response_format is not None:
             body["response_format"] = response_format
         body.update(sampling.extra)
