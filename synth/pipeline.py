@@ -31,6 +31,7 @@ from synth.datasets.tokens import write_tokens
 from synth.endpoint import LOCAL, REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.fingerprint import fingerprint, hold_to, marked, note_acceptance, salt_of
+from synth.gauges import watch
 from synth.halt import Halt
 from synth.line import Enough, Line
 from synth.manifest import (
@@ -47,7 +48,7 @@ from synth.recipe import LoadedRecipe, Stage
 from synth.report.clusters import clusters
 from synth.report.notebook import in_a_notebook, in_words
 from synth.report.page import load_template, write_report
-from synth.scheduler import watched
+from synth.scheduler import beside, watched
 from synth.screen import Screen
 from synth.seed_spool import SeedSpool
 from synth.selection import select
@@ -438,6 +439,9 @@ async def opened(
 
                 await recover(name, zip(members, urls, strict=True), store)
             teacher.settle_leftovers()
+            if not options.offline:
+                for member, lane in zip(members, teacher.admission.lanes, strict=True):
+                    await stack.enter_async_context(beside(watch(member, lane, halt.sleep)))
             waits = name in waited_for or has_open(store.folder / "run.db", name)
             if waits and endpoint.known.batch is not None and not options.offline:
                 desk = Desk(

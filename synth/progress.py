@@ -139,6 +139,18 @@ class Progress:
         pauses = {name: min(lane.pause_s(1) for lane in each.admission.lanes) for name, each in self.teachers.items()}
         return {name: pause_s for name, pause_s in pauses.items() if pause_s >= SHOWN_PAUSE_S}
 
+    def loads(self) -> dict[str, tuple[float, float]]:
+        """How many requests the servers of each teacher run, and how many wait there, of those that tell."""
+        told = {
+            name: [lane.load for lane in each.admission.lanes if lane.load is not None]
+            for name, each in self.teachers.items()
+        }
+        return {
+            name: (sum(load.running for load in loads), sum(load.waiting for load in loads))
+            for name, loads in told.items()
+            if loads
+        }
+
     def parked(self) -> int:
         """Units whose patience ended."""
         return sum(count.parked for count in self.stages.values())

@@ -437,7 +437,7 @@ class Teacher:
             self._successes += 1
             self.admission.accepted(place, usage.completion_tokens or 1)
         elif failure == "rate":
-            place.lane.refused(place.sent_at, result.retry_after_s)
+            place.lane.refused(place, result.retry_after_s)
         elif failure != "malformed":
             # no connection is never the fault of one request, however often it is sent
             again = failure != "unreachable" and bool(tries.failures)

@@ -70,6 +70,17 @@ class BatchTerms(Value):
     source: str = ""
 
 
+class Gauges(Value):
+    """What a server calls the figures by which it tells its load, at `/metrics` beside its base path."""
+
+    running: str
+    waiting: str
+    cache: str = ""
+    """The share of its cache of tokens that is taken, from 0 to 1."""
+    preempted: str = ""
+    """How many requests it has put back as the cache was full."""
+
+
 class Profile(Value):
     """What a host's documentation says that it takes."""
 
@@ -107,6 +118,7 @@ class Profile(Value):
     service_tiers: dict[str, Tier] = {}
     """Its ways of serving, by the name that asks for them."""
     models: list[Rule] = []
+    gauges: Gauges | None = None
     batch: BatchTerms | None = None
     """None where there are no batches, or nothing is known of them."""
 
