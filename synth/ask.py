@@ -92,8 +92,10 @@ class UnitAsk:
     """The draw, or beyond all draws when the unit is asked anew."""
     raised: int = 1
     """What max_tokens is multiplied by."""
-    last: bool = False
-    """Whether the teachers that stand in for others are to be asked."""
+    instead: str = ""
+    """The teacher that is asked in place of the one that is named, where one is."""
+    after: tuple[str, ...] = ()
+    """The teachers that are to be asked, in turn, when what that one gives is of no use."""
 
     @property
     def draw(self) -> int:
@@ -106,7 +108,7 @@ class UnitAsk:
 
     async def text(self, messages: Sequence[Message], *, teacher: str) -> Completion:
         """Ask the named teacher and return its text."""
-        asked = self._stand_in(teacher) if self.last else self.teachers[teacher]
+        asked = self._stand_in(teacher) if self.instead else self.teachers[teacher]
         try:
             return await asked.complete(asked.request(messages, self.number, raised=self.raised), self.unit)
         except Rejected as error:
@@ -123,7 +125,7 @@ class UnitAsk:
 
     async def schema(self, model: type[M], messages: Sequence[Message], *, teacher: str) -> M:
         """Ask the named teacher for an object of `model`, validated; up the ladder while none fits."""
-        asked = self._stand_in(teacher) if self.last else self.teachers[teacher]
+        asked = self._stand_in(teacher) if self.instead else self.teachers[teacher]
         if asked.endpoint.extractor:
             free = await self._reply(asked, schema.Step("free", messages, model), None)
             messages = schema.extraction(free.text, self.language)
@@ -181,8 +183,8 @@ class UnitAsk:
         return completion
 
     def _stand_in(self, name: str) -> Teacher:
-        """The teacher that stands in for the named one, if there is such."""
-        other = self.teachers.get(self.teachers[name].endpoint.fallback, self.teachers[name])
+        """The teacher that stands in for the named one."""
+        other = self.teachers[self.instead]
         self.unit.model = other.endpoint.model if other.name != name else ""
         return other
 

@@ -15,8 +15,7 @@ from synth.chance import CHANCE, corrected, difference
 from synth.errors import RecipeError
 from synth.manifest import Manifest
 from synth.recipe import LoadedRecipe, Recipe
-from synth.scorers.likelihood import Likelihood
-from synth.scorers.reward import Reward
+from synth.recipe_checks import measuring
 from synth.selection import Selection
 from synth.split import Split
 from synth.store import connect, read_units, readable
@@ -121,7 +120,7 @@ def contenders(recipe: Recipe, stage: str, named: Sequence[str]) -> tuple[str, l
     unknown = [name for name in named if name not in recipe.teachers]
     if unknown:
         raise RecipeError(f"There is no teacher {unknown[0]!r}; the recipe names {', '.join(recipe.teachers)}.")
-    other = set(_measuring(recipe))
+    other = measuring(recipe)
     names = list(dict.fromkeys(named)) or [name for name in recipe.teachers if name not in other]
     own = recipe.stages[stages.index(chosen)].generator.teacher
     if own in names:
@@ -134,16 +133,6 @@ def contenders(recipe: Recipe, stage: str, named: Sequence[str]) -> tuple[str, l
     return chosen, names
 
 
-def _measuring(recipe: Recipe) -> Iterator[str]:
-    """The teachers that are asked for numbers and vectors, not for answers."""
-    for stage in recipe.stages:
-        yield from (one.teacher for one in stage.scorers if isinstance(one, Likelihood | Reward))
-        if stage.dedupe is not None and stage.dedupe.semantic is not None:
-            yield stage.dedupe.semantic.embedder
-    if recipe.decontaminate is not None and recipe.decontaminate.semantic is not None:
-        yield recipe.decontaminate.semantic.embedder
-
-
 def with_teacher(loaded: LoadedRecipe, stage: str, teacher: str) -> LoadedRecipe:
     """The recipe up to a stage in which one teacher answers, alone: no other one stands in for it.
 
@@ -152,7 +141,8 @@ def with_teacher(loaded: LoadedRecipe, stage: str, teacher: str) -> LoadedRecipe
     recipe = loaded.recipe
     at = next(place for place, one in enumerate(recipe.stages) if one.name == stage)
     last = recipe.stages[at]
-    answering = last.model_copy(update={"generator": last.generator.model_copy(update={"teacher": teacher})})
+    own = {"generator": last.generator.model_copy(update={"teacher": teacher})}
+    answering = last.model_copy(update={**own, "teachers": [], "route": None, "escalate_below": {}})
     stages = [*recipe.stages[:at], answering]
     later = {scorer.name for one in recipe.stages[at + 1 :] for scorer in one.scorers}
     given = recipe.selection

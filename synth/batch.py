@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
+import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from synth import batch_journal as journal
-from synth.backends.batch import Look, Orders, Unanswered
+from synth.backends.batch import Look, Orders, Sought, Unanswered
 from synth.batch_journal import Batch, Member, Plan
 from synth.budget import Budget
 from synth.errors import Fatal, FolderError, StoreStopped
@@ -50,6 +52,9 @@ LINE_BYTES = 256
 LOST = "batch"
 """The error of a request that the batch says nothing of though it was worked on to the end."""
 
+CROWDED = re.compile(r"token_limit_exceeded|enqueued", re.IGNORECASE)
+"""How a host refuses a batch that is more than may stand in line (OpenAI's enqueued tokens of a model)."""
+
 Settle = Callable[[Stored, str], tuple[Spend, Spend]]
 """Works out what a reply was and cost: what had been set aside for it, and what it did cost."""
 
@@ -63,6 +68,11 @@ class Waiting(NamedTuple):
 
     planned: Planned
     worst: Spend
+
+    @property
+    def bytes(self) -> int:
+        """Of its line in a batch's file, at most."""
+        return len(self.planned.request.body) + LINE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +130,11 @@ class Batches:
         """The batch of each request that is in one, by key."""
         self._comes: dict[bytes, asyncio.Future[None]] = {}
         """Who waits, by the key of the request."""
+        self._again: set[bytes] = set()
+        """Of those the requests that are to be gathered once more."""
+        self._most = desk.terms.requests
+        self._alone = False
+        """Whether one batch is ordered only when there is no other, as the host lets no more stand in line."""
         self._some = asyncio.Event()
         self._last = asyncio.Event()
         """Set when each batch is looked at once more, and no longer waited for."""
@@ -169,21 +184,29 @@ class Batches:
 
         Raises the reason of a halt: then it is not ordered, or left at the host for the next run.
         """
-        if request.key not in self._open:
+        while True:
+            if request.key not in self._open:
+                await self._set_aside(request, stage, unit, priority, wait_s)
             self._desk.halt.check()
-            worst = self._tariff.worst(request)
-            try:
-                await self._desk.budget.reserve(worst, priority)
-            except Fatal as error:
-                self._desk.halt.throw(error)
-                raise
-            if self._desk.halt.error is not None:
-                self._desk.budget.settle(worst, Spend())
-                self._desk.halt.check()
-            self._gather(Waiting(Planned(request, stage, unit, worst.microusd), worst), wait_s)
+            comes = self._comes[request.key] = asyncio.get_running_loop().create_future()
+            await comes
+            if request.key not in self._again:
+                return
+            self._again.remove(request.key)
+
+    async def _set_aside(self, request: Request, stage: str, unit: str, priority: int, wait_s: float) -> None:
+        """Reserve what a request may cost, and gather it."""
         self._desk.halt.check()
-        comes = self._comes[request.key] = asyncio.get_running_loop().create_future()
-        await comes
+        worst = self._tariff.worst(request)
+        try:
+            await self._desk.budget.reserve(worst, priority)
+        except Fatal as error:
+            self._desk.halt.throw(error)
+            raise
+        if self._desk.halt.error is not None:
+            self._desk.budget.settle(worst, Spend())
+            self._desk.halt.check()
+        self._gather(Waiting(Planned(request, stage, unit, worst.microusd), worst), wait_s)
 
     def leave(self) -> None:
         """Look at each batch once more, and watch no longer."""
@@ -195,15 +218,13 @@ class Batches:
         return self._terms.megabytes * 1024 * 1024
 
     def _gather(self, waiting: Waiting, wait_s: float) -> None:
-        some = self._gathered.setdefault((waiting.planned.request.path, wait_s), [])
-        size = len(waiting.planned.request.body) + LINE_BYTES
-        if self._bytes + size > self._most_bytes:
+        if not self._alone and self._bytes + waiting.bytes > self._most_bytes:
             self._order_all()
-            some = self._gathered.setdefault((waiting.planned.request.path, wait_s), [])
+        some = self._gathered.setdefault((waiting.planned.request.path, wait_s), [])
         some.append(waiting)
         self.arrived += 1
-        self._bytes += size
-        if len(some) >= self._terms.requests:
+        self._bytes += waiting.bytes
+        if not self._alone and len(some) >= self._most:
             self._order_all()
         self._some.set()
 
@@ -216,7 +237,7 @@ class Batches:
             while self._gathered:
                 on_wire, landed = self._desk.moving()
                 now = (on_wire, landed, self.arrived)
-                if not on_wire and now == before:
+                if not on_wire and now == before and not (self._alone and self._open):
                     self._order_all()
                 before = now
                 await asyncio.sleep(lull_s)
@@ -224,27 +245,39 @@ class Batches:
 
     def _order_all(self) -> None:
         gathered, self._gathered, self._bytes = self._gathered, {}, 0
+        if self._alone:  # one batch, and the rest when it has come
+            (first, some), *others = gathered.items()
+            self._gathered = {key: left for key, left in [(first, some[self._most :]), *others] if left}
+            gathered = {first: some[: self._most]}
         for (path, wait_s), some in gathered.items():
-            self._group.create_task(self._planned(Plan(host=self._desk.host, path=path, wait_s=wait_s), some))
+            plan = Plan(host=self._desk.host, path=path, wait_s=wait_s, token=secrets.token_hex(4))
+            self._group.create_task(self._sent(plan, some))
 
-    async def _planned(self, plan: Plan, some: Sequence[Waiting]) -> None:
+    async def _sent(self, plan: Plan, some: list[Waiting]) -> None:
         """Journal a batch and see it through."""
+        batch = await self._planned(plan, some)
+        some.clear()  # the requests lie in the store now
+        if batch is not None:
+            await self._seen_through(batch)
+
+    async def _planned(self, plan: Plan, some: Sequence[Waiting]) -> Batch | None:
+        """Journal a batch; None when the disk refuses."""
         requests, said = [one.planned for one in some], plan.model_dump_json()
         try:
-            number, now_ns, first = await self._desk.store.plan(self._desk.name, said, requests, self._price)
+            number, first = await self._desk.store.plan(self._desk.name, said, requests, self._price)
         except Fatal as error:
             self._desk.halt.throw(error)
             for one in some:
                 self._desk.budget.settle(one.worst, Spend())
                 self._send_away(one.planned.request.key, error)
-            return
-        batch = Batch(number, plan, now_ns, {}, len(some))
+            return None
+        batch = Batch(number, plan, {}, len(some))
         for attempt, (request, worst) in enumerate(((one.planned.request, one.worst) for one in some), first):
             batch.members[attempt] = Member(
                 attempt, request.key, worst.microusd, worst.tokens, self._price, counted=False
             )
             self._open[request.key] = batch
-        await self._seen_through(batch)
+        return batch
 
     def _give_up(self, reason: Fatal) -> None:
         """Send everybody away: what was gathered is not ordered, and what has not come at a last look is for the next
@@ -318,9 +351,12 @@ class Batches:
 
     async def _found(self, batch: Batch, name: str) -> str:
         """The host's name for a batch that it may have; empty when it has none, even after the time its list takes."""
-        since_s, place = batch.ordering_ns / 1e9, batch.place or ""
+        since_s, run_db = batch.ordering_ns / 1e9, self._desk.store.folder / "run.db"
+        known = await asyncio.to_thread(journal.ids, run_db)
+        own = {self._member_name(attempt) for attempt, _ in journal.requests_of(run_db, batch.number)}
+        sought = Sought(name, batch.place or "", since_s, batch.size, own.__contains__, known)
         while True:
-            found = await self._patiently(lambda: self._desk.orders.find(name, place, since_s, batch.size))
+            found = await self._patiently(lambda: self._desk.orders.find(sought))
             left_s = since_s + self._terms.poll_s - time.time()
             if found is not None or left_s <= 0:
                 return found or ""
@@ -381,6 +417,9 @@ class Batches:
 
     async def _collect(self, batch: Batch, look: Look) -> None:
         """Keep what a batch brought, and tell those who wait; what it did not bring is known for that then."""
+        if look.refused and CROWDED.search(look.refused) and (batch.size > 1 or not self._alone):
+            await self._order_in_parts(batch, look.refused)
+            return
         if look.refused:
             await self._void(batch, look.refused)
         for place in look.places:
@@ -441,6 +480,14 @@ class Batches:
         await self._kept(batch, [(member, unserved) for member in batch.members.values()])
         await self._note(batch, journal.DONE, why)
 
+    async def _order_in_parts(self, batch: Batch, why: str) -> None:
+        """Gather anew what is more than the host lets stand in line: half as much goes at once, and one at a time."""
+        self._alone, self._most = True, max(1, min(self._most, batch.size // 2))
+        members = list(batch.members.values())
+        await self._hand_back(batch, why)
+        self._again |= {member.key for member in members if member.key in self._comes}
+        self._tell(members)
+
     async def _release(self, batch: Batch) -> None:
         """End a batch that was never ordered."""
         for member in batch.members.values():
@@ -487,7 +534,7 @@ class Batches:
 
     def _name(self, batch: Batch) -> str:
         """A batch's name at the host: no other batch of any run, or of a copy of this one, has it."""
-        return f"synth-{self._identity}-{batch.number}-{batch.planned_ns:x}"
+        return f"synth-{self._identity}-{batch.number}-{batch.plan.token}"
 
     def _member_name(self, attempt: int) -> str:
         return f"{self._identity}-{attempt}"

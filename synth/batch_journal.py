@@ -28,6 +28,8 @@ class Plan(Value):
     """What its requests are for."""
     wait_s: float
     """How long it may take once it is ordered."""
+    token: str
+    """Drawn for it alone, so that no batch of a copy of this run has its name at the host."""
 
 
 class Member(NamedTuple):
@@ -48,7 +50,6 @@ class Batch:
 
     number: int
     plan: Plan
-    planned_ns: int
     members: dict[int, Member]
     """By attempt."""
     size: int
@@ -107,12 +108,11 @@ def open_batches(path: Path, teacher: str) -> list[Batch]:
 
 
 def _batch(number: int, said: dict[str, tuple[int, str]], left: dict[int, Member], size: int) -> Batch:
-    planned_ns, plan = said[PLANNED]
+    _, plan = said[PLANNED]
     ordered_ns, identity = said.get(ORDERED, (0, ""))
     return Batch(
         number,
         Plan.model_validate(orjson.loads(plan)),
-        planned_ns,
         left,
         size,
         place=said[UPLOADED][1] if UPLOADED in said else None,
@@ -134,3 +134,9 @@ def requests_of(path: Path, batch: int) -> Iterator[tuple[int, bytes]]:
         )
         for attempt, body in rows:
             yield attempt, unpack(body)
+
+
+def ids(path: Path) -> set[str]:
+    """The names that hosts gave to the run's batches."""
+    with readable(path), closing(connect(path)) as connection:
+        return {said for (said,) in connection.execute("SELECT said FROM batch_step WHERE step = 'ordered'")}

@@ -1,4 +1,4 @@
-"""The commands that work on any dataset file: dedupe, validate, decontaminate, split, score, lint."""
+"""The commands that work on any dataset file: dedupe, validate, decontaminate, split, score, lint, convert."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from synth.asking import Desk
     from synth.endpoint import Endpoint
+    from synth.formats.conversation import Style
     from synth.halt import Halt
     from synth.parts import Report
 
@@ -311,4 +312,45 @@ def lint(paths: tuple[Path, ...], tokenizer: str | None, max_length: int | None,
     return linted(linting.lint(paths, tokens, max_length), as_json=as_json)
 
 
-ALL = (dedupe, validate, decontaminate, split, score, lint)
+@click.command(short_help="Write rows in the shape of another trainer.")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--to", "name", required=True, metavar="FORMAT", help="Such as prompt-completion, openai, llama-factory.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE|FOLDER",
+              help="A .jsonl or .parquet file, or a folder that gets one for each.")  # fmt: skip
+@click.option("--reasoning", type=click.Choice(["field", "inline", "drop"]),
+              help="As reasoning_content, as <think> before the answer, or nowhere; by default by format.")  # fmt: skip
+@click.option("--tokenizer", metavar="FOLDER|NAME", help="The student's, whose chat template writes the format text.")
+@click.option("--keep", multiple=True, metavar="COLUMN", help="Keep this column too, beside the id.")
+@click.option("--shuffle", type=int, metavar="SEED", help="Shuffle the rows; the same seed gives the same order.")
+@click.option("--shards", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Files to write of each.")
+@click.option("--parquet", is_flag=True, help="Write Parquet into a folder, not JSONL.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def convert(
+    paths: tuple[Path, ...],
+    name: str,
+    out: Path,
+    reasoning: Style | None,
+    tokenizer: str | None,
+    keep: tuple[str, ...],
+    shuffle: int | None,
+    shards: int,
+    parquet: bool,
+    as_json: bool,
+) -> int:
+    """Write the rows of PATHS, which are runs, files or folders of them, as FORMAT. Nothing is cut to fit it."""
+    from synth.console.converting import converted
+    from synth.formats import FORMATS
+    from synth.formats.convert import Wanted
+    from synth.formats.convert import convert as work
+    from synth.lint.tokens import Tokens
+
+    if name not in FORMATS:
+        raise click.BadParameter(f"{name!r} is none of {', '.join(FORMATS)}", param_hint="--to")
+    if (tokenizer is None) == (FORMATS[name].make is None):
+        raise click.UsageError("--to text needs the student's --tokenizer, and the other formats take none.")
+    render = None if tokenizer is None else Tokens(tokenizer).text
+    wanted = Wanted(name, reasoning, keep, shuffle, shards, parquet, render)
+    return converted(work(paths, out, wanted), as_json=as_json)
+
+
+ALL = (dedupe, validate, decontaminate, split, score, lint, convert)

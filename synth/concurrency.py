@@ -4,8 +4,8 @@ Additive increase, multiplicative decrease (Chiu and Jain, 1989) on rate signals
 differs with the length of answers. Each answer raises the limit a little: by two in slow start (Jacobson, 1988), by
 nothing for a while after a cut, then faster and faster (after CUBIC, Ha, Rhee and Xu, 2008). What calls for a cut is
 not one refusal but more than come at any load, by Page's cumulative sum test (1954). A circuit breaker (Nygard,
-Release It!, 2007) stands before an endpoint that fails. Servers that queue in silence are given as many requests as
-Little's law (1961) says they work on.
+Release It!, 2007) stands before an endpoint that fails. What queues in silence is left to `queueing`, what counts by
+the minute to `meter`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from collections import deque
 from math import inf, log
 from typing import NamedTuple
 
-START = 16
+from synth.meter import Meter
+from synth.queueing import FASTEST_GROWTH, START, Load, Search, Told
+
 SATURATED = 0.8
 """A limit grows only when so much of it was used at once."""
 HOLD = 200
 """Answers to wait for, for each refusal that led to a cut, before probing again: it keeps refusals rare."""
 SLOWEST_GROWTH = 0.02
-FASTEST_GROWTH = 2.0
 """Growth per answer when probing begins; it quickens every round up to that of slow start, which is tripling."""
 ALARM = 11.0
 """The sum of log likelihood ratios that calls for a cut."""
@@ -56,6 +57,8 @@ class Concurrency:
     def __init__(self, most: int, *, queues_silently: bool = False) -> None:
         self.most = most
         self.limit = float(min(START, most))
+        self.sent = 0
+        """Requests so far."""
         self._on_wire = 0
         self._full = self._was_full = False
         """Whether the limit was used in this round of answers or in the one before, as they come in bursts."""
@@ -71,8 +74,10 @@ class Concurrency:
         self._cuts = self._cost = 0
         """Cuts of which each followed before a round had passed, and the refusals that led to them."""
         self._refusals = _Refusals()
-        self._search = _Search(self.limit, most) if queues_silently else None
+        self._search: Search | Told | None = Search(self.limit, most) if queues_silently else None
+        self._refuses = False
         self._breaker = _Breaker()
+        self._meter = Meter()
 
     def allowed(self) -> int:
         """The most requests that may be on the wire: one canary more than before while the breaker is half open."""
@@ -90,19 +95,30 @@ class Concurrency:
         if self._search is not None:
             self._search.most = most
 
+    def told(self, load: Load) -> None:
+        """The server told its load: a better sign than what its answers show."""
+        if self._refuses or self._breaker.pause_s:
+            return
+        if not isinstance(self._search, Told):
+            self._search = Told(self.limit, self.most)
+        self.limit = self._search.look(load, self._on_wire)
+
     def closed_s(self, now: float) -> float:
-        """Seconds for which the breaker lets nothing through; 0 when it does."""
-        return max(0.0, self._breaker.until - now)
+        """Seconds for which nothing may start, by the breaker or by the rate that was found; 0 when it may."""
+        closed_s = max(0.0, self._breaker.until - now)
+        return closed_s if self._meter.per_s is None else max(closed_s, self._meter.wait_s(now, self.sent))
 
     def sending(self, in_flight: int) -> bool:
         """A request goes out, the `in_flight`th on the wire. Whether it is the breaker's canary."""
         self._on_wire = in_flight
+        self.sent += 1
+        meter = self._meter
+        if in_flight > meter.peak:
+            meter.peak = in_flight
+        if meter.per_s is not None:
+            meter.take()
         if in_flight >= SATURATED * self.limit:
             self._full = True
-        if self._refusals.suspicious:
-            self._refusals.count_sent()
-        else:
-            self._refusals.sent += 1
         self._breaker.old = min(self._breaker.old, in_flight - 1)
         return self._breaker.pause_s > 0
 
@@ -126,16 +142,18 @@ class Concurrency:
             self.limit = min(self.most, self.limit + self._growth)
             self._growth = min(FASTEST_GROWTH, self._growth * self._quickens ** (1 / self.limit))
 
-    def refused(self, now: float, sent_at: float) -> None:
-        """A request sent at `sent_at` met a rate limit."""
-        self._search = None  # it does say when it is too much
+    def refused(self, now: float, sent_at: float, number: int) -> None:
+        """The `number`th request, sent at `sent_at`, met a rate limit."""
+        self._search, self._refuses = None, True  # it does say when it is too much
         if self._breaker.recent:
             self._breaker.worked(now, sent_at)
         self._on_wire -= 1
+        self._meter.refused()
         if sent_at <= self._last_cut:  # on its way before the cut: it calls for no other one, but for a deeper one
             self._excess += 1
-            self._shrink(self.limit)
-        elif self._refusals.refused(now, sent_at):
+            if self._meter.per_s is None:
+                self._shrink(self.limit)
+        elif self._refusals.refused(now, sent_at, number):
             self._cut(now)
 
     def failed(self, now: float, sent_at: float = inf) -> None:
@@ -144,12 +162,17 @@ class Concurrency:
         self._breaker.failed(now, sent_at, self._on_wire)
 
     def _cut(self, now: float) -> None:
+        if self._meter.nothing_left(now, self.sent, self._on_wire, self._refusals.run):
+            self._refusals.forget(self.sent)
+            self._last_cut = now
+            self._hold, self._growth = 0.0, FASTEST_GROWTH
+            return
         if self._since_cut >= self.limit:
             self._cuts = self._cost = 0
         cut = CUTS[min(self._cuts, len(CUTS) - 1)]
         self._excess = self._refusals.at_once
         self._cuts += 1
-        self._cost += self._refusals.forget()
+        self._cost += self._refusals.forget(self.sent)
         self._hold = HOLD * min(self._cost, cut.costliest)
         self._last_cut, self._before_cut, self._since_cut = now, self.limit, 0
         self._growth, self._quickens = SLOWEST_GROWTH, cut.quickens
@@ -164,60 +187,59 @@ class Concurrency:
 class _Refusals:
     """Tells refusals that come at any load from those that show too much of it: Page's cumulative sum of evidence.
 
-    Answers come much later than refusals, so refusals are compared with what was sent, not with what was answered.
+    Answers come much later than refusals, and both in heaps, so requests are looked at in the order they were sent in.
     """
 
     def __init__(self) -> None:
-        self.sent = 100.0
-        self._refused = 10.0
+        self._sent, self._refused = 100.0, 10.0
         """What is known of the ambient share; at first as if there had been ten in a hundred."""
-        self.suspicious = False
-        """Whether there is evidence of too much load."""
+        self._known = self._last = 0
+        """The number of the last request that is part of it, and of the last one looked at."""
         self._evidence = 0.0
-        self._run = 0
-        """Refusals since there is evidence, and how many were sent."""
-        self._run_sent = 0
+        self.run = 0
+        """Refusals since there is evidence of too much load."""
         self._began = -inf
         self.at_once = 0
         """How many of them were on the wire together."""
         self._weights = (0.0, 0.0)
 
-    def count_sent(self) -> None:
-        """A request went out while there is evidence."""
-        self._evidence += self._weights[0]
-        self._run_sent += 1
-        if self._evidence <= 0:
-            self.sent += self._run_sent
-            self._refused += self._run
-            self._start(0.0)
-
-    def refused(self, now: float, sent_at: float) -> bool:
-        """One was refused; whether there are too many."""
-        if not self._run:
+    def refused(self, now: float, sent_at: float, number: int) -> bool:
+        """The `number`th request was refused; whether there are too many."""
+        passed = max(0, number - self._last - 1)
+        self._last += passed + (number > self._last)
+        self._evidence = max(0.0, self._evidence + passed * self._weights[0])
+        if self._evidence == 0:
+            self._learn(number - 1, self.run)
+            self.run = self.at_once = 0
+        if not self.run:
             self._weigh()
             self._began = now
-        self.suspicious = True
         self._evidence += self._weights[1]
-        self._run += 1
+        self.run += 1
         self.at_once += sent_at < self._began
         return self._evidence > ALARM
 
-    def forget(self) -> int:
-        """Begin again after a cut; how many refusals led to it. It takes less to find that the cut was too small."""
-        refused = self._run
-        self._start(ALARM / 2)
+    def forget(self, number: int) -> int:
+        """Begin again after a cut, with what follows the `number`th request; how many refusals led to it.
+
+        It takes less to find that the cut was too small.
+        """
+        refused = self.run
+        self._known = self._last = number
+        self._evidence, self.run, self.at_once = ALARM / 2, 0, 0
         return refused
 
+    def _learn(self, number: int, refused: int) -> None:
+        self._sent += max(0, number - self._known)
+        self._refused += refused
+        self._known = max(self._known, number)
+
     def _weigh(self) -> None:
-        if self.sent > MEMORY:
-            self._refused, self.sent = self._refused * MEMORY / self.sent, MEMORY
-        ambient = max(LEAST_AMBIENT, self._refused / self.sent)
+        if self._sent > MEMORY:
+            self._refused, self._sent = self._refused * MEMORY / self._sent, MEMORY
+        ambient = max(LEAST_AMBIENT, self._refused / self._sent)
         overload = max(LEAST_OVERLOAD, min(0.5, 4 * ambient))
         self._weights = log((1 - overload) / (1 - ambient)), log(overload / ambient)
-
-    def _start(self, evidence: float) -> None:
-        self._evidence, self.suspicious = evidence, evidence > 0
-        self._run = self._run_sent = self.at_once = 0
 
 
 class _Breaker:
@@ -258,100 +280,3 @@ class _Breaker:
     def _open(self, now: float, pause_s: float) -> None:
         self.pause_s = min(BREAKER_LONGEST_S, pause_s)
         self._opened, self.until = now, now + self.pause_s
-
-
-GAIN = 1.15
-"""How many more requests than it works on a server that queues is given, at least."""
-FIRST_GAIN = 2.0
-WORTH = 0.4
-"""A raise must bring this share of itself in throughput."""
-STEP = 1.25
-RAMP_WORTH = 1.5
-"""Growth of throughput from round to round that shows the server is not full."""
-FORGETS = 0.99
-LOST = 0.8
-"""Less of the best throughput lately shows that the limit has become too small."""
-MOST_GAIN = 4.0
-MEASURED = 128
-"""Answers that show a throughput well enough to compare it with another."""
-TRIAL_EVERY_S = 180.0
-
-
-class _Search:
-    """The smallest limit with the full throughput of a server that queues what is too much.
-
-    It doubles while that pays. Then the limit is what Little's law says is worked on, throughput times the time a token
-    took at the start, times a gain; every three minutes it is tried whether more of it pays, or less costs nothing, for
-    batches may slow each other down long before they are too large.
-    """
-
-    def __init__(self, limit: float, most: int) -> None:
-        self._limit = limit
-        self.most = most
-        self._ramp = True
-        self._best = 0.0
-        self._gain = FIRST_GAIN
-        self._unloaded_until = inf
-        self._unloaded = (0.0, 0)
-        """Seconds and tokens of the requests sent before the limit was three times the first."""
-        self._done = 0
-        self._round_ends = 2.0 * START
-        self._tokens = 0
-        self._began: float | None = None
-        self._until = 0.0
-        self._settled = False
-        self._before: tuple[float, float] | None = None
-        """The gain and the throughput before the trial under way."""
-        self._up = False
-
-    def accepted(self, now: float, sent_at: float, tokens: int, *, busy: bool) -> float:
-        """The limit, after an answer of so many tokens."""
-        if sent_at <= self._unloaded_until:
-            self._unloaded = (self._unloaded[0] + now - sent_at, self._unloaded[1] + tokens)
-        if self._began is None:
-            self._began = sent_at
-        self._done += 1
-        self._tokens += tokens
-        if self._ramp and busy:
-            self._limit = min(self.most, self._limit + FASTEST_GROWTH)
-            if self._limit >= 3 * START:
-                self._unloaded_until = min(self._unloaded_until, now)
-        if self._done >= self._round_ends:
-            rate = self._tokens / max(1e-9, now - self._began)
-            self._done, self._tokens, self._began = 0, 0, now
-            if busy:
-                self._round(now, rate)
-            self._round_ends = max(self._limit, 2 * START if self._ramp else MEASURED)
-        return self._limit
-
-    def _round(self, now: float, rate: float) -> None:
-        if not self._ramp:
-            self._refine(now, rate)
-        elif rate < self._best * RAMP_WORTH:
-            self._ramp = False
-        self._best = max(self._best * FORGETS, rate)
-        if not self._ramp:
-            seconds, tokens = self._unloaded
-            self._limit = max(1.0, min(self.most, self._gain * rate * seconds / tokens))
-
-    def _refine(self, now: float, rate: float) -> None:
-        """Measure, change the gain, measure again, keep it or go back."""
-        if rate < LOST * self._best:  # too little is given: the time a token took at the start was too short a sample
-            self._gain, self._before = min(MOST_GAIN, self._gain * STEP), None
-        elif self._before is None:
-            if now >= self._until:
-                self._up = self._up or self._gain == GAIN
-                self._before = (self._gain, rate)
-                self._gain = max(GAIN, self._gain * STEP if self._up else self._gain / STEP)
-                self._settled = False
-        elif not self._settled:
-            self._settled = True
-        else:
-            gain, before = self._before
-            if self._up:
-                better = rate >= before * (1 + WORTH * (self._gain / gain - 1))
-            else:
-                better = before < rate * (1 + WORTH * (gain / self._gain - 1))
-            if not better:
-                self._gain, self._up, self._until = gain, not self._up, now + TRIAL_EVERY_S
-            self._before = None

@@ -90,6 +90,9 @@ class Sampling(Value):
     seed: int | None = None
     """Draw k sends `seed + k`; without it no seed is sent."""
     stop: list[str] = []
+    logprobs: int | None = Field(default=None, ge=0, le=100)
+    """Have the log-probability of each token told, with so many of the most likely ones in its place: they are kept
+    beside the dataset."""
     extra: dict[str, JsonValue] = {}
     """Fields of the request body that only this server knows, such as `chat_template_kwargs`."""
 
@@ -100,6 +103,7 @@ class Sampling(Value):
             "top_p": self.top_p,
             "seed": self.seed,
             "stop": list[JsonValue](self.stop) or None,
+            "logprobs": None if self.logprobs is None else True,
         }
         return {**{name: value for name, value in own.items() if value is not None}, **self.extra}
 

@@ -154,7 +154,8 @@ def _asked(endpoint: Endpoint) -> JsonValue:
 
 def _asking(stage: Stage) -> JsonValue:
     scorers = [scorer.model_dump(mode="json") for scorer in stage.scorers if isinstance(scorer, ASKING)]
-    return {"generator": stage.generator.model_dump(mode="json"), "scorers": cast("list[JsonValue]", scorers)}
+    shared = stage.model_dump(mode="json", include={"teachers", "route", "escalate_below"}, exclude_defaults=True)
+    return {"generator": stage.generator.model_dump(mode="json"), "scorers": cast("list[JsonValue]", scorers), **shared}
 
 
 def _schemas(recipe: Recipe) -> Iterator[tuple[str, JsonValue]]:

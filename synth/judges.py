@@ -86,7 +86,7 @@ class Judges:
                 teacher=scorer.teacher,
                 model=teachers[scorer.teacher].model,
                 own_answers=not _models(scorer.teacher, teachers, served).isdisjoint(
-                    _models(stage.generator.teacher, teachers, served)
+                    name for one in stage.answering() for name in _models(one, teachers, served)
                 ),
                 rows=self._rows[scorer.name] if scorer.name in self._names else None,
                 position_bias=self._biased[scorer.name]

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from synth.concurrency import Concurrency
 from synth.endpoint import Limits
+from synth.queueing import Load
 
 BURST_S = 5.0
 HEADROOM = 0.95
@@ -104,6 +105,8 @@ class Lane:
         self.outstanding_tokens = 0
         self.streak = 0
         """Failures and refusals since the last success."""
+        self.load: Load | None = None
+        """What its server last told of itself."""
         self._clock = clock
         self.probed_until = 0.0
         """Until when nothing follows a canary."""
@@ -135,9 +138,9 @@ class Lane:
             self.probed_until = self._clock() + CANARY_S
         return {kind: bucket.taken for kind, bucket in self._buckets.items()}
 
-    def refused(self, sent_at: float, retry_after_s: float | None) -> None:
-        """A request sent at `sent_at` met a rate limit."""
-        self.concurrency.refused(self._clock(), sent_at)
+    def refused(self, place: Place, retry_after_s: float | None) -> None:
+        """A request met a rate limit."""
+        self.concurrency.refused(self._clock(), place.sent_at, place.number)
         self._hold(retry_after_s)
 
     def failed(self, sent_at: float, retry_after_s: float | None, *, again: bool = False) -> None:
@@ -148,6 +151,12 @@ class Lane:
         if not again or self.concurrency.half_open:
             self.concurrency.failed(self._clock(), sent_at)
         self._hold(retry_after_s)
+
+    def told(self, load: Load | None) -> None:
+        """The server told its load, or nothing."""
+        self.load = load
+        if load is not None:
+            self.concurrency.told(load)
 
     def learn(self, allowances: Sequence[Allowance], taken: dict[str, float], since_s: float) -> None:
         """Heed what a reply says is left, before a refusal comes; what the recipe sets goes before what is learned."""
@@ -178,6 +187,8 @@ class Place(NamedTuple):
     taken: dict[str, float]
     """How much had been taken of each limit."""
     sent_at: float
+    number: int
+    """How many had been sent on the lane, with this one."""
 
 
 class Admission:
@@ -247,7 +258,7 @@ class Admission:
             finally:
                 self._at_gate = False
             lane = self._lane(tokens, prefix) or lane
-        place = Place(lane, tokens, lane.board(tokens), self._clock())
+        place = Place(lane, tokens, lane.board(tokens), self._clock(), lane.concurrency.sent)
         if self._waiting_place and self._lane(tokens, prefix) is not None:
             _wake(self._waiting_place)
         return place
@@ -262,7 +273,7 @@ class Admission:
         if not free or self._waiting_place:
             return None
         lane = min(free, key=lambda lane: lane.outstanding_tokens)
-        return Place(lane, tokens, lane.board(tokens), self._clock())
+        return Place(lane, tokens, lane.board(tokens), self._clock(), lane.concurrency.sent)
 
     def land(self, place: Place) -> None:
         """Give the place back."""

@@ -38,8 +38,10 @@ W = TypeVar("W", Work, Group)
 SEED_BATCH = 256
 WINDOW_PER_ROW = 2
 MOST_PLUGIN_ERRORS = 5
-BEYOND_ASKING = ("plugin_error", "permanent", "empty_question", "invalid_output")
-"""Reasons that asking anew does not change, or that were asked about already."""
+BEYOND_ANY = ("plugin_error", "empty_question", "no_reference")
+"""Reasons that no teacher's answer would change."""
+BEYOND_ASKING = ("permanent", "invalid_output")
+"""Reasons that asking the same teacher anew does not change, or that it was asked about already."""
 CUT_SHORT = {"truncated", "truncated_empty"}
 UNVERIFIABLE = "no_reference"
 """Why a verifier refuses whatever answers a prompt: the seed lacks what it compares with."""
@@ -187,11 +189,16 @@ class Line:
         number = work.draw + TURN_DRAWS * seed.turn
         ask = UnitAsk(unit, self.teachers, self.templates, self.recipe.language, number)
         refused: Results = []
+        times = 0
         if index == 0 and self.screen.neighbours is not None:
             near = await self._outcome(stage, work, self.screen.refuse_seed(work.id, seed, ask))
             if near is not None:
                 return near if isinstance(near, TeacherError) else [near]
+        if shared := bool(stage.teachers) or stage.route is not None:
+            first, *after = stage.answering_for(seed.fields)
+            ask = replace(ask, instead=first, after=tuple(after))
         while True:
+            before = unit.cost_microusd
             drafts = await self._outcome(stage, work, stage.generator.generate(seed, ask))
             if unit.rungs:
                 self.progress.stages[stage.name].climbed(unit.rungs)
@@ -202,11 +209,33 @@ class Line:
             else:
                 samples = [_sample(stage, work, unit, place, draft, len(drafts)) for place, draft in enumerate(drafts)]
                 made = [self._validated(stage, sample) for sample in samples]
-            anew = _anew(stage, ask, made) if stage.ask_again else None
+            if shared:
+                held = await self._held(index, stage, work, ask, made, unit.cost_microusd - before)
+                if isinstance(held, TeacherError):
+                    return held
+                made = held
+            anew = _anew(stage, ask, made) if stage.ask_again or ask.after else None
             if anew is None:
                 return [*refused, *made]
-            refused += [replace(result, id=f"{result.id}~{_times_anew(anew)}") for result in made]
+            times += 1
+            refused += [replace(result, id=f"{result.id}~{times}") for result in made]
             ask = anew
+
+    async def _held(
+        self, index: int, stage: Stage, work: Work, ask: UnitAsk, made: Results, cost_microusd: int
+    ) -> Results | TeacherError:
+        """What one of several teachers gave, counted; that of one before the last is also held to what scorers say of
+        it, and refused when all of it is below what they must give."""
+        least = stage.escalate_below
+        if ask.after and least:
+            by = [scorer for scorer in stage.scorers if scorer.name in least]
+            scored = await self._scored_by(by, index, stage, work, made)
+            if isinstance(scored, TeacherError):
+                return scored
+            judged = [_held_to(least, result) if isinstance(result, Sample) else result for result in scored]
+            made = scored if _of_use(judged) else judged
+        self.progress.stages[stage.name].answered(ask.instead, cost_microusd, of_use=_of_use(made))
+        return made
 
     async def _draw(self, index: int, stage: Stage, rule: Adaptive, first: Work, *, parted: bool) -> Drawn:
         """Draw for one parent until there is enough, then tell how many of the draws were good.
@@ -239,20 +268,24 @@ class Line:
         results = await self._generate(index, stage, work)
         if verifier is None or isinstance(results, TeacherError):
             return results
-        ask = UnitAsk(
-            _score_unit(index, stage, work, self.waits.get(stage.name, 0.0)),
-            self.teachers,
-            self.templates,
-            self.recipe.language,
-            work.draw,
-        )
-        verified: Results = []
+        return await self._scored_by([verifier], index, stage, work, results)
+
+    async def _scored_by(
+        self, scorers: Sequence[Scorer], index: int, stage: Stage, work: Work, results: Results
+    ) -> Results | TeacherError:
+        """The same with scores of some scorers, before the gate; a sample has each score once."""
+        scored: Results = []
         for result in results:
-            scored = result if isinstance(result, Rejection) else await self._scored(stage, work, verifier, result, ask)
-            if isinstance(scored, TeacherError):
-                return scored
-            verified.append(scored)
-        return verified
+            unit = _score_unit(index, stage, work, self.waits.get(stage.name, 0.0))
+            ask = UnitAsk(unit, self.teachers, self.templates, self.recipe.language, work.draw)
+            last: Sample | Rejection | TeacherError = result
+            for scorer in scorers:
+                if isinstance(last, Sample) and last.score(scorer.name) is None:
+                    last = await self._scored(stage, work, scorer, last, ask)
+            if isinstance(last, TeacherError):
+                return last
+            scored.append(_charged(last, unit) if isinstance(last, Sample) else last)
+        return scored
 
     def _validated(self, stage: Stage, sample: Sample) -> Sample | Rejection:
         for validator in stage.validators:
@@ -279,12 +312,9 @@ class Line:
             if isinstance(scored, TeacherError):
                 return scored
             sample = scored
-        cost = sample.cost_microusd + unit.cost_microusd
         if unit.rungs:
             self.progress.stages[stage.name].climbed(unit.rungs)
-        requests, repairs = (*sample.requests, *unit.requests), (*sample.repairs, *unit.repairs)
-        served_by = (*sample.served_by, *unit.served_by)
-        return [replace(sample, requests=requests, repairs=repairs, served_by=served_by, cost_microusd=cost)]
+        return [_charged(sample, unit)]
 
     async def _scored(
         self, stage: Stage, work: Work, scorer: Scorer, sample: Sample, ask: UnitAsk
@@ -378,15 +408,49 @@ class Line:
 def _anew(stage: Stage, ask: UnitAsk, made: Results) -> UnitAsk | None:
     """How to ask once more when nothing that came is of use; None when something is, or it was asked often enough.
 
-    What was cut gets more room; the last time the teacher's stand-in is asked.
+    What was cut gets more room; the last time the teacher's stand-in is asked. Then it is the next teacher's turn.
     """
     times = _times_anew(ask) + 1
     reasons = {result.reason if isinstance(result, Rejection) else "" for result in made}
-    if times > stage.ask_again or reasons & {"", *BEYOND_ASKING}:
+    if reasons & {"", *BEYOND_ANY}:
         return None
+    if times > stage.ask_again or reasons & {*BEYOND_ASKING}:
+        return _next_teacher(ask)
     raised = RAISED_CAP if reasons & CUT_SHORT else 1
     ask.unit.repairs.append("anew")
-    return replace(ask, number=ask.number + ANEW_DRAWS, raised=raised, last=times == stage.ask_again)
+    anew = replace(ask, number=ask.number + ANEW_DRAWS, raised=raised)
+    other = ask.teachers[ask.instead or stage.generator.teacher].endpoint.fallback
+    return replace(anew, instead=other) if other and times == stage.ask_again else anew
+
+
+def _next_teacher(ask: UnitAsk) -> UnitAsk | None:
+    """How the next teacher is asked, as if it were the first; None when there is none."""
+    if not ask.after:
+        return None
+    ask.unit.repairs.append("escalated")
+    number = ask.number - ANEW_DRAWS * _times_anew(ask)
+    return replace(ask, number=number, raised=1, instead=ask.after[0], after=ask.after[1:])
+
+
+def _of_use(made: Results) -> bool:
+    return any(isinstance(result, Sample) for result in made)
+
+
+def _held_to(least: Mapping[str, float], sample: Sample) -> Sample | Rejection:
+    """The sample, refused when a score is too low."""
+    low = Selection(require=dict(least)).shortfall(sample)
+    return sample.refused("below_threshold", low) if low else sample
+
+
+def _charged(sample: Sample, unit: Unit) -> Sample:
+    """A sample with what its scoring took."""
+    return replace(
+        sample,
+        requests=(*sample.requests, *unit.requests),
+        repairs=(*sample.repairs, *unit.repairs),
+        served_by=(*sample.served_by, *unit.served_by),
+        cost_microusd=sample.cost_microusd + unit.cost_microusd,
+    )
 
 
 def _times_anew(ask: UnitAsk) -> int:

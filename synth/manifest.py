@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from synth.backends.practice import PRACTICE_MODELS
 from synth.budget import Caps, standing
 from synth.datasets.files import write_whole
+from synth.datasets.tokens import TokensRecord
 from synth.dedupe import SemanticSummary, Summary
 from synth.dedupe.decontaminate import BenchmarkRecord, NeighboursRecord
 from synth.diversity import Diversity
@@ -104,6 +105,16 @@ class RungRecord(Value):
     cost_microusd: int
 
 
+class ShareRecord(Value):
+    """One teacher's part in a stage that several answer in."""
+
+    model: str
+    asked: int
+    of_use: int
+    """How often something that it gave passed the validators, and the thresholds of `escalate_below`."""
+    cost_microusd: int
+
+
 class DrawsRecord(Value):
     """How the draws of a stage's prompts came out, where their number adapts."""
 
@@ -135,6 +146,8 @@ class StageRecord(Value):
     """Twins that took the place of what they were twins of, as that was refused later; not among the rejected."""
     rungs: dict[str, RungRecord] = {}
     """How objects were asked for, where a schema was: read as they were, mended, or asked for again."""
+    shares: dict[str, ShareRecord] = {}
+    """Where several teachers answer, what each of them was asked and gave."""
     twins: Summary | None = None
     """What its `dedupe` compared."""
     semantic: SemanticSummary | None = None
@@ -165,6 +178,10 @@ class Manifest(Value):
     """Samples that passed every stage and were not chosen as rows, by reason."""
     rows: dict[str, int]
     """Rows by split."""
+    tokens: TokensRecord | None = None
+    """What is told of the tokens of the rows' answers, where the recipe asks for it."""
+    mixture: dict[str, int] = {}
+    """Rows by the model that answered, where several teachers answer in the last stage."""
     scores: dict[str, dict[float, int]] = {}
     """How many rows have which value, to three digits, by score."""
     judges: tuple[JudgeRecord, ...] = ()

@@ -19,6 +19,7 @@ from synth.manifest import (
     RecipeRecord,
     RungRecord,
     SeedsRecord,
+    ShareRecord,
     StageRecord,
     State,
     teacher_record,
@@ -50,6 +51,8 @@ class Outputs:
     scores: dict[str, dict[float, int]]
     """How many rows have which value, to three digits, by score."""
     not_selected: Mapping[str, int]
+    mixture: dict[str, int]
+    """Rows by the model that answered, where several may."""
     examples: list[Sample]
     rejections: list[Rejection]
     twins: dict[str, Sample]
@@ -77,6 +80,7 @@ def write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, screen: Screen
             for name in sorted({name for name, _ in passing.scores})
         },
         not_selected=passing.not_selected,
+        mixture=dict(sorted(passing.mixture.items())),
         examples=[passing.examples[place * len(passing.examples) // few] for place in range(few)],
         rejections=shown,
         twins={name: sample for name, sample in twins.items() if sample is not None},
@@ -95,10 +99,13 @@ class _Passing:
         self._only_split = next(iter(recipe.split.fractions))
         last = recipe.stages[-1]
         self._are_scored = bool(last.scorers or isinstance(last.draws, Adaptive)) or self._selection != Selection()
+        self._model = recipe.teachers[last.generator.teacher].model if last.is_shared else ""
+        """That of the last stage's first teacher, where several answer."""
         self._last, self._end = "", LAST_ID
         self.judges = Judges(recipe)
         self.scores: Counter[tuple[str, float]] = Counter()
         self.not_selected: Counter[str] = Counter()
+        self.mixture: Counter[str] = Counter()
         self.examples: list[Sample] = []
         self.texts: list[tuple[str, str]] = []
         self.rejections: list[Rejection] = []
@@ -112,8 +119,10 @@ class _Passing:
                 self.not_selected[chosen.reason] += 1
                 self._outcomes.reject(chosen)
                 continue
-            if self._are_scored or made % min(stride, wide) == 0:
+            if self._are_scored or self._model or made % min(stride, wide) == 0:
                 sample = chosen.sample()
+                if self._model:
+                    self.mixture[sample.model or self._model] += 1
                 if self._are_scored:
                     self.judges.see(sample)
                     self.scores.update((score.name, score.counted()) for score in sample.scores)
@@ -214,6 +223,10 @@ def record(
                 twins=screen.twins[name].summary() if name in screen.twins else None,
                 semantic=screen.meanings[name].summary() if name in screen.meanings else None,
                 draws=_draws_record(count) if count.pass_rates else None,
+                shares={
+                    teacher: ShareRecord(model=recipe.teachers[teacher].model, **asdict(share))
+                    for teacher, share in sorted(count.shares.items())
+                },
                 rungs={rung: RungRecord(**asdict(count.rungs[rung])) for rung in sorted(count.rungs)},
             )
             for name, count in progress.stages.items()
@@ -223,6 +236,7 @@ def record(
         neighbours=None if screen.neighbours is None else screen.neighbours.record(),
         not_selected=dict(written.not_selected),
         rows=written.written.rows,
+        mixture=written.mixture,
         scores=written.scores,
         judges=written.judges.records({name: teacher.served for name, teacher in progress.teachers.items()}),
         diversity=written.diversity,

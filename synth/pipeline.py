@@ -31,9 +31,11 @@ from synth.batch_journal import has_open
 from synth.budget import Budget, Caps
 from synth.datasets.card import write_card
 from synth.datasets.export import load_parquet
+from synth.datasets.tokens import write_tokens
 from synth.endpoint import LOCAL, REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.fingerprint import fingerprint, hold_to, marked, note_acceptance, salt_of
+from synth.gauges import watch
 from synth.halt import Halt
 from synth.line import Enough, Line
 from synth.manifest import (
@@ -50,7 +52,7 @@ from synth.recipe import LoadedRecipe, Stage
 from synth.report.clusters import clusters
 from synth.report.notebook import in_a_notebook, in_words
 from synth.report.page import load_template, write_report
-from synth.scheduler import watched
+from synth.scheduler import beside, watched
 from synth.screen import Screen
 from synth.seed_spool import SeedSpool
 from synth.selection import select
@@ -263,6 +265,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                         twins += _twins_across(target / "rejected.jsonl")
                     if not options.write:
                         written = replace(written, notice="")  # a preview deals nothing out
+                    tokens = write_tokens(loaded.recipe, store, target)
                     seconds = time.monotonic() - began
                     manifest = outputs.record(
                         loaded,
@@ -275,6 +278,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                         finished=_now(),
                         seconds=seconds,
                     )
+                    manifest = manifest.model_copy(update={"tokens": tokens})
                     write_manifest(target / "manifest.json", manifest)
                     write_card(target, manifest, written.written)
                     told = clusters(manifest, loaded.recipe, outcomes)
@@ -499,6 +503,9 @@ async def opened(
 
                 await recover(name, zip(members, urls, strict=True), store)
             teacher.settle_leftovers()
+            if not options.offline:
+                for member, lane in zip(members, teacher.admission.lanes, strict=True):
+                    await stack.enter_async_context(beside(watch(member, lane, halt.sleep)))
             waits = name in waited_for or has_open(store.folder / "run.db", name)
             if waits and endpoint.known.batch is not None and not options.offline:
                 desk = Desk(
@@ -530,10 +537,9 @@ def _worded(translate: Translate | None, path: str, body: bytes) -> bytes:
 
 
 async def _orders(endpoint: Endpoint, base_url: str, stack: AsyncExitStack) -> Orders:
-    from synth.backends.batch.control import control  # brings a whole HTTP client
-    from synth.backends.batch.openai import OpenAIOrders
+    from synth.backends.batch.hosts import orders  # brings a whole HTTP client
 
-    return OpenAIOrders(await stack.enter_async_context(control(endpoint, base_url)))
+    return await stack.enter_async_context(orders(endpoint, base_url))
 
 
 def _patience_s(loaded: LoadedRecipe) -> float:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
-from urllib.parse import urlsplit
 
 import orjson
 from pydantic import JsonValue
 
 from synth import explain
 from synth.backends import Backend
-from synth.backends.dial import proxy_for, tls_context
+from synth.backends.fetch import fetched
 from synth.backends.online import online
 from synth.endpoint import Endpoint
 from synth.errors import Fatal, Rejected, Transient
+from synth.gauges import may_tell, page, told_in
 from synth.rate_headers import allowances
 from synth.replies import read, usage_of
 from synth.types import CHAT, COMPLETIONS, Completion, Outcome, Request
@@ -77,6 +75,7 @@ class Probe:
             await self._seed(),
             await self._prompt_log_probabilities(),
             await self._prefix(),
+            *await self._load(),
         ]
 
     async def _chat(self) -> Finding:
@@ -153,6 +152,17 @@ class Probe:
         found = f"{cached:,} tokens of a repeated prompt came from its cache" if cached else "no cached tokens are told"
         return Finding("prefix caching", found, "put what all prompts share first" if cached else "")
 
+    async def _load(self) -> list[Finding]:
+        if not (among := may_tell(self.endpoint)):
+            return []
+        told = told_in(await asyncio.to_thread(page, self.endpoint) or "", among)
+        if told is None:
+            so = "how many it takes at once is found from how fast it answers"
+            return [Finding("load", "not told at /metrics", so)]
+        title, load = told
+        found = f"{load.running:,.0f} running, {load.waiting:,.0f} waiting, told at /metrics as {title} does"
+        return [Finding("load", found, "as many are sent at once as it runs, and a few more")]
+
     async def _send(self, fields: Mapping[str, Any], path: str = CHAT) -> Outcome:
         body: dict[str, Any] = {"model": self.endpoint.model, "max_tokens": 64, **fields}
         sent = orjson.dumps(body)
@@ -179,27 +189,10 @@ def models(endpoint: Endpoint) -> dict[str, int | None]:
 
     Raises Fatal, with one sentence, when there is no list to be had.
     """
-    key = endpoint.key()
-    headers = endpoint.known.with_key(key)
     url = f"{endpoint.base_url}/models"
-    proxy = proxy_for(url)
-    opener = urllib.request.OpenerDirector()  # one that follows no redirect, which would carry the key elsewhere
-    for handler in (
-        urllib.request.ProxyHandler({urlsplit(url).scheme: proxy} if proxy else {}),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=tls_context()),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.HTTPDefaultErrorHandler(),
-    ):
-        opener.add_handler(handler)
-    try:
-        with opener.open(urllib.request.Request(url, headers=headers), timeout=MODELS_TIMEOUT_S) as reply:  # noqa: S310 (http or https, by the form of a base URL)
-            outcome = Outcome(reply.status, reply.read())
-    except urllib.error.HTTPError as error:
-        outcome = Outcome(error.code, error.read(), {name.lower(): value for name, value in error.headers.items()})
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        raise Fatal(explain.unusable("probe", endpoint, Outcome(0, error="connect"), str(reason))) from None
+    outcome = fetched(endpoint, url, MODELS_TIMEOUT_S)
+    if outcome.error:
+        raise Fatal(explain.unusable("probe", endpoint, outcome, outcome.detail))
     found = _listed(outcome)
     if not found:
         said = outcome.body[:200].decode("utf-8", "replace")

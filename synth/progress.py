@@ -26,6 +26,15 @@ class Rung:
 
 
 @dataclass(slots=True)
+class Share:
+    """One teacher's part in a stage that several answer in: how often it was asked, with what use, at what cost."""
+
+    asked: int = 0
+    of_use: int = 0
+    cost_microusd: int = 0
+
+
+@dataclass(slots=True)
 class StageCount:
     """One stage's counters."""
 
@@ -42,6 +51,8 @@ class StageCount:
     """Twins that took the place of what they were twins of, as that was refused later."""
     rungs: dict[str, Rung] = field(default_factory=dict[str, "Rung"])
     """How objects were asked for."""
+    shares: dict[str, Share] = field(default_factory=dict[str, "Share"])
+    """By teacher, where several answer."""
     pass_rates: Counter[int] = field(default_factory=Counter[int])
     """Of the prompts whose draws adapt, how many had a pass rate of so many tenths, rounded down."""
     drawn: int = 0
@@ -57,6 +68,13 @@ class StageCount:
         self.pass_rates[int(10 * rate)] += 1
         self.hard += rate < HARD
         self.empty += rate < HARD and empty
+
+    def answered(self, teacher: str, cost_microusd: int, *, of_use: bool) -> None:
+        """Count what a teacher gave for a unit, and whether something of it passed."""
+        share = self.shares.setdefault(teacher, Share())
+        share.asked += 1
+        share.of_use += of_use
+        share.cost_microusd += cost_microusd
 
     def take_back(self, reason: str) -> None:
         """A sample that was refused as a twin went on after all."""
@@ -120,6 +138,18 @@ class Progress:
         """Seconds until each teacher is asked again that lets nothing through: it asked for a pause, or is down."""
         pauses = {name: min(lane.pause_s(1) for lane in each.admission.lanes) for name, each in self.teachers.items()}
         return {name: pause_s for name, pause_s in pauses.items() if pause_s >= SHOWN_PAUSE_S}
+
+    def loads(self) -> dict[str, tuple[float, float]]:
+        """How many requests the servers of each teacher run, and how many wait there, of those that tell."""
+        told = {
+            name: [lane.load for lane in each.admission.lanes if lane.load is not None]
+            for name, each in self.teachers.items()
+        }
+        return {
+            name: (sum(load.running for load in loads), sum(load.waiting for load in loads))
+            for name, loads in told.items()
+            if loads
+        }
 
     def parked(self) -> int:
         """Units whose patience ended."""

@@ -22,12 +22,13 @@ from synth.endpoint import OWN, SERVE, Endpoint
 from synth.errors import Problem, RecipeError
 from synth.generators import Generator
 from synth.recipe_checks import At, beyond_form, verifiers
+from synth.routing import Route
 from synth.scorers import Scorer
 from synth.seeds import SeedSource
-from synth.selection import Selection
+from synth.selection import Selection, Threshold
 from synth.split import Split
 from synth.templates import Templates
-from synth.types import Value
+from synth.types import Fields, Value
 from synth.validators import Validator
 from synth.validators.finished import Finished
 from synth.validators.refusal import Refusal
@@ -61,6 +62,13 @@ class Stage(Value):
     ask_again: int = Field(default=0, ge=0, le=5)
     """How often to ask anew when the teacher refuses or nothing of its reply passes the validators: with twice
     max_tokens after a reply that was cut, and the last time the teacher's `fallback`, if it has one."""
+    teachers: list[Name] = []
+    """Who answers in place of the generator's `teacher`, the cheapest first: the next one is asked when nothing that
+    one gave passes the validators, or all of it is below `escalate_below`."""
+    route: Route | None = None
+    """Who else answers for some of the seeds."""
+    escalate_below: dict[str, Threshold] = {}
+    """The least that scorers of this stage must give, by their names, for what the teachers before the last gave."""
     dedupe: Dedupe | None = None
     novel_against: list[str] = []
     """Data that exists already and that `dedupe` compares with too: paths from the recipe's folder of files or run
@@ -70,9 +78,25 @@ class Stage(Value):
     """How many hours its requests can wait for a cheaper batch, from when that is ordered: what has not come by then is
     asked online, as is what the host takes no batches of. 0: everything is asked online."""
 
+    def answering(self) -> list[str]:
+        """The teachers that answer in it."""
+        routed = [] if self.route is None else [name for _, name in self.route.named()]
+        return list(dict.fromkeys([*(self.teachers or [self.generator.teacher]), *routed]))
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether more than one teacher may answer in it."""
+        return bool(self.teachers) or self.route is not None
+
+    def answering_for(self, fields: Fields) -> Sequence[str]:
+        """The teachers that answer for what has these fields, from the cheapest on."""
+        routed = None if self.route is None else self.route.teachers(fields)
+        return routed or self.teachers or [self.generator.teacher]
+
     def asks(self) -> list[str]:
         """The teachers that its generator and its scorers ask."""
         every = [getattr(plugin, "teacher", "") for plugin in (self.generator, *self.scorers)]
+        every += self.answering()
         return [name for name in dict.fromkeys(every) if name]
 
 
@@ -415,7 +439,7 @@ def _filled(recipe: Recipe) -> Recipe:
     stages = [
         stage.model_copy(
             update={
-                "generator": fill(stage.generator),
+                "generator": fill(_first(stage)),
                 "validators": [fill(validator) for validator in stage.validators],
                 "dedupe": None if stage.dedupe is None else fill(stage.dedupe),
                 "scorers": [fill(scorer) for scorer in stage.scorers],
@@ -426,6 +450,13 @@ def _filled(recipe: Recipe) -> Recipe:
     ]
     teachers = {name: endpoint.filled() for name, endpoint in recipe.teachers.items()}
     return recipe.model_copy(update={"stages": stages, "teachers": teachers})
+
+
+def _first(stage: Stage) -> Generator:
+    """The generator with the first of the stage's teachers where it names none."""
+    if stage.generator.teacher or not stage.teachers:
+        return stage.generator
+    return stage.generator.model_copy(update={"teacher": stage.teachers[0]})
 
 
 def _verified_by(stage: Stage) -> int | Adaptive:

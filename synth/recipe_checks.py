@@ -37,6 +37,7 @@ def beyond_form(recipe: Recipe, folder: Path, templates: Templates, *, makes: bo
     `makes` says whether a dataset is to be made of it.
     """
     found = [*_names(recipe), *_wasted_draws(recipe), *_unheeded(recipe), *_hosts(recipe), *_waits(recipe)]
+    found += _sharing(recipe)
     if makes:
         found += [*_terms(recipe), *_prices(recipe)]
     return found + _templates(recipe, folder, templates)
@@ -105,6 +106,36 @@ def _names(recipe: Recipe) -> list[At]:
     return found + _products(recipe)
 
 
+def _sharing(recipe: Recipe) -> Iterator[At]:
+    """Teachers that share a stage and are not there, twice there, or never asked, and scores that decide among them."""
+    for index, stage in enumerate(recipe.stages):
+        way = ("stages", index)
+        routed = [] if stage.route is None else [*stage.route.named()]
+        named = [("teachers", name) for name in stage.teachers] + [("route", name) for _, name in routed]
+        for field, name in named:
+            yield from _unknown_teacher(recipe, name, (*way, field))
+        if stage.teachers and stage.generator.teacher != stage.teachers[0]:
+            message = "`teachers` says who answers, the cheapest first; leave the generator's own teacher out"
+            yield (*way, "generator", "teacher"), Problem(message)
+        for field, names in (("teachers", stage.teachers), *_routed_lists(stage)):
+            if len(set(names)) < len(names):
+                yield (*way, field), Problem("a teacher stands in it twice; asked again it would be with `ask_again`")
+        lists = [stage.teachers, *(names for _, names in _routed_lists(stage))]
+        if stage.escalate_below and not any(len(names) > 1 for names in lists):
+            message = "there is no second teacher to go to; list the cheap one and a stronger one in `teachers`"
+            yield (*way, "escalate_below"), Problem(message)
+        known = [scorer.name for scorer in stage.scorers]
+        for name in stage.escalate_below:
+            if name not in known:
+                message = f"this stage has no scorer {name!r}; it has {', '.join(known) or 'none'}"
+                yield (*way, "escalate_below", name), Problem(message)
+
+
+def _routed_lists(stage: Stage) -> Iterator[tuple[str, list[str]]]:
+    for names in stage.route.to.values() if stage.route is not None else ():
+        yield "route", [names] if isinstance(names, str) else names
+
+
 def _products(recipe: Recipe) -> list[At]:
     """Scores whose product is to decide, and that may be below 0."""
     order = recipe.selection.diverse.order if recipe.selection.diverse else []
@@ -164,13 +195,14 @@ def _unheeded(recipe: Recipe) -> list[At]:
     """What is told of teachers that write nothing, as they only measure or embed, and concerns writing."""
     asked = [plugin for stage in recipe.stages for _, plugin in _plugins(stage)]
     writing = {getattr(plugin, "teacher", "") for plugin in asked if not isinstance(plugin, Likelihood | Reward)}
+    writing |= {name for stage in recipe.stages for name in stage.answering()}
     near = None if recipe.decontaminate is None else recipe.decontaminate.semantic
     writing.add("" if near is None else near.judge)
     for name in [*writing & recipe.teachers.keys()]:
         writing |= {recipe.teachers[name].fallback, recipe.teachers[name].extractor}
     found: list[At] = []
     for name, endpoint in recipe.teachers.items():
-        if name in writing or name not in _measuring(recipe):
+        if name in writing or name not in measuring(recipe):
             continue
         given = [("fallback",), ("extractor",), ("stream",)]
         ways = [way for way in given if way[0] in endpoint.model_fields_set]
@@ -180,7 +212,7 @@ def _unheeded(recipe: Recipe) -> list[At]:
     return found
 
 
-def _measuring(recipe: Recipe) -> set[str]:
+def measuring(recipe: Recipe) -> set[str]:
     """The teachers that are asked for numbers: log-probabilities, rewards, vectors."""
     scorers = (scorer for stage in recipe.stages for scorer in stage.scorers)
     names = {scorer.teacher for scorer in scorers if isinstance(scorer, Likelihood | Reward)}
@@ -199,6 +231,11 @@ def _host(way: tuple[str | int, ...], place: tuple[str | int, ...], member: Endp
     if member.structured not in ways:
         message = f"{known.title} does not heed {member.structured}; write {' or '.join(ways)}"
         yield (*way, "structured"), Problem(message)
+    if member.stream and sampling.logprobs is not None:
+        yield (
+            (*way, "stream"),
+            Problem("a reply that is read as a stream keeps no log-probabilities; leave one of them out"),
+        )
     if member.service_tier and (why := known.tier_objection(member.service_tier)):
         yield (*way, "service_tier"), Problem(f"{why}; leave service_tier out")
     if member.recover and not known.keeps_replies:
@@ -271,6 +308,9 @@ def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[At]:
             for name in plugin.template_files():
                 option = [field for field in type(plugin).model_fields if getattr(plugin, field) == name][:1]
                 found += [(("stages", index, *way, *option), problem) for problem in templates.check(name, values)]
+            if way == ("generator",) and stage.route is not None and stage.route.by not in fields:
+                message = f"there is no field {stage.route.by!r}; the fields here are {', '.join(fields)}"
+                found.append((("stages", index, "route", "by"), Problem(message)))
             for option in FIELD_OPTIONS:
                 named = getattr(plugin, option, "")
                 for field in (named,) if isinstance(named, str) else named:

@@ -226,9 +226,9 @@ class Store:
             ),
         )
 
-    async def plan(self, teacher: str, said: str, requests: Sequence[Planned], price: str) -> tuple[int, int, int]:
-        """Journal a batch and its attempts, all of them in one commit; return its number, the time, and the first
-        attempt, which the others follow.
+    async def plan(self, teacher: str, said: str, requests: Sequence[Planned], price: str) -> tuple[int, int]:
+        """Journal a batch and its attempts, all of them in one commit; return its number, and the first attempt,
+        which the others follow.
 
         Raises StoreStopped as `begin` does.
         """
@@ -247,7 +247,7 @@ class Store:
             self._writer.add("attempt", (*named, now, reserved, tokens, self._prices[price], request.body))
             self._writer.add("batched", (first + place, batch, place))
         await self.note_step(batch, teacher, "planned", said)
-        return batch, now, first
+        return batch, first
 
     async def note_step(self, batch: int, teacher: str, step: str, said: str = "") -> None:
         """Write down how far a batch is; return once that is on disk."""

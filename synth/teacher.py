@@ -185,6 +185,8 @@ class Teacher:
             body["seed"] = sampling.seed + draw
         if sampling.stop:
             body["stop"] = sampling.stop
+        if sampling.logprobs is not None:
+            body["logprobs"], body["top_logprobs"] = True, sampling.logprobs
         if response_format is not None:
             body["response_format"] = response_format
         body.update(sampling.extra)
@@ -439,7 +441,7 @@ class Teacher:
             self._successes += 1
             self.admission.accepted(place, usage.completion_tokens or 1)
         elif failure == "rate":
-            place.lane.refused(place.sent_at, result.retry_after_s)
+            place.lane.refused(place, result.retry_after_s)
         elif failure != "malformed":
             # no connection is never the fault of one request, however often it is sent
             again = failure != "unreachable" and bool(tries.failures)

@@ -163,6 +163,15 @@ def test_what_expires_is_lost_on_the_way_or_comes_twice_is_asked_online_and_ends
     assert charged["ambiguous"] > 0
 
 
+def test_a_preview_asks_online_and_the_run_asks_for_the_rest_by_batch(tmp_path, paid):
+    folder, out = recipe(tmp_path / "recipe"), tmp_path / "out"
+    assert len(asyncio.run(pipeline.run(load(folder), Options(out, limit=2, write=False))).examples) == 2
+    assert Found(out).sizes == []
+    assert run(folder, out).manifest.row_count == SEEDS
+    assert sum(Found(out).sizes) == 2 * (SEEDS - 2)
+    assert set(paid.values()) == {1}
+
+
 def test_a_batch_is_split_at_the_hosts_limits(tmp_path, monkeypatch):
     from synth import profiles
 
@@ -440,6 +449,32 @@ def test_a_batch_that_the_host_refuses_stops_the_run_with_a_sentence_and_costs_n
     assert "--online" in result.message
     assert (Found(tmp_path / "out").settled, paid) == ({"unserved": SEEDS}, {})
     assert run(recipe(tmp_path / "recipe"), tmp_path / "out", online=True).manifest.row_count == SEEDS
+
+
+def test_what_is_more_than_may_stand_in_line_is_ordered_in_parts_one_after_the_other(tmp_path, paid, monkeypatch):
+    lines, in_line, most = practised._lines, [], []
+
+    def crowded(content, path):
+        found, problems = lines(content, path)
+        if len(found) > 4:
+            return [], [practised._problem("token_limit_exceeded", "Enqueued token limit reached.", None)]
+        return found, problems
+
+    async def standing(self, batch, *rest):
+        in_line.append(batch)
+        most.append(len(in_line))
+        await answered(self, batch, *rest)
+        in_line.remove(batch)
+
+    answered = practised.Batches._answered
+    monkeypatch.setattr(practised, "_lines", crowded)
+    monkeypatch.setattr(practised.Batches, "_answered", standing)
+    result = run(recipe(tmp_path / "recipe"), tmp_path / "out")
+    found = Found(tmp_path / "out")
+    assert (result.manifest.row_count, result.exit_code) == (SEEDS, 0)
+    assert found.sizes[:6] == [12, 6, 3, 3, 3, 3]
+    assert (max(most), set(paid.values())) == (1, {1})
+    assert found.settled == found.by_batch == {"unserved": 18, "ok": 2 * SEEDS}
 
 
 def test_the_budget_holds_over_batches_and_a_run_with_more_goes_on(tmp_path):

@@ -77,7 +77,7 @@ def test_a_run_that_stops_while_all_wait_for_a_retry_after_lets_go_of_every_one_
         halt = Halt()
         admission = Admission(Limits(max_in_flight=1), lambda: 0.0, halt.sleep)
         for _ in range(STREAK):
-            admission.lanes[0].refused(0.0, 3000)
+            admission.lanes[0].refused(Place(admission.lanes[0], 1, {}, 0.0, 0), 3000)
 
         async def one() -> int:
             try:
@@ -160,11 +160,11 @@ def test_a_few_refusals_among_successes_hold_nobody_back_and_a_streak_holds_all(
     only = admission.lanes[0]
     place = asyncio.run(admission.board(1, 0))
     for _ in range(3 * STREAK):
-        only.refused(clock.now, 60)
+        only.refused(place, 60)
         admission.accepted(place, 1)
     assert only.pause_s(1) == 0
     for _ in range(STREAK):
-        only.refused(clock.now, 60)
+        only.refused(place, 60)
     assert 60 <= only.pause_s(1) <= 66
 
 
@@ -173,7 +173,7 @@ def test_after_a_hold_the_places_are_filled_again_at_once():
         clock = Clock()
         admission = Admission(Limits(max_in_flight=16), clock, clock.sleep)
         for _ in range(STREAK):
-            admission.lanes[0].refused(0.0, 30)
+            admission.lanes[0].refused(Place(admission.lanes[0], 1, {}, 0.0, 0), 30)
         release = asyncio.Event()
 
         async def one() -> None:
@@ -218,7 +218,7 @@ def test_the_same_beginning_goes_to_the_same_replica_while_balanced():
             seen.append(place.lane.place)
             if number % 2:
                 for lane in admission.lanes:
-                    admission.land(Place(lane, 100, {}, clock.now))
+                    admission.land(Place(lane, 100, {}, clock.now, 0))
         return seen
 
     assert asyncio.run(main()) == [0, 1] * 10

@@ -26,6 +26,7 @@ class Server:
         self.says, self.models, self.headers = says, models, headers or {}
         self.asked = Counter()
         self.keys = set()
+        self.load = None
 
     async def chat(self, request):
         self.asked[request.path] += 1
@@ -40,6 +41,9 @@ class Server:
         if self.asked[request.path] > 1 and "synth asks" in (await request.text()):
             usage |= {"prompt_tokens": 1200, "prompt_tokens_details": {"cached_tokens": 1024}}
         return web.json_response({"model": "m", "choices": choices, "usage": usage}, headers=self.headers)
+
+    async def metrics(self, request):
+        return web.Response(status=404) if self.load is None else web.Response(text=self.load)
 
     async def listed(self, request):
         self.keys.add(request.headers.get("Authorization"))
@@ -56,6 +60,7 @@ class Server:
             application = web.Application()
             application.router.add_post("/v1/chat/completions", self.chat)
             application.router.add_get("/v1/models", self.listed)
+            application.router.add_get("/metrics", self.metrics)
             runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -123,6 +128,15 @@ def test_what_an_able_server_heeds_is_found():
 def test_a_schema_counts_as_heeded_only_when_the_reply_holds_what_it_alone_asks_for(says, found, so):
     objects = findings(Server(says))[0]["objects"]
     assert (objects.found, objects.so) == (found, so)
+
+
+def test_a_server_that_tells_its_load_is_found():
+    server = Server(able)
+    assert findings(server)[0]["load"].found == "not told at /metrics"
+    server.load = 'vllm:num_requests_running{engine="0"} 3\nvllm:num_requests_waiting{engine="0"} 1\n'
+    found, _ = findings(server)
+    assert found["load"].found == "3 running, 1 waiting, told at /metrics as vLLM does"
+    assert "as many are sent at once as it runs" in found["load"].so
 
 
 def test_a_seed_that_is_refused_is_told_from_one_that_does_nothing():

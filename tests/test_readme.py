@@ -11,6 +11,7 @@ import synth
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import scoreboard
 from synth.cli import command
+from synth.formats import FORMATS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,6 +57,7 @@ OTHERS = {
     "--profile",
     "--rows",
     "--kills",
+    "--batch-kills",
     "--in-flight",
     "--latency-ms",
     "--minutes",
@@ -85,3 +87,14 @@ def test_its_practice_figures_are_those_of_the_practice_runs(language, column, t
     }
     assert board.recall() >= 0.95
     assert board.false_rejections() <= 0.01
+
+
+def test_its_table_of_formats_is_that_of_the_command():
+    told = {
+        name: row[2].strip("`")
+        for row in table("| `--to` | for | reasoning |")
+        for name in row[0].replace("`", "").split(", ")
+    }
+    words = {"field": "reasoning_content", "inline": "inline", "drop": "dropped"}
+    assert told.pop("text") == "as the template has it"
+    assert told == {name: words[form.styles[0]] for name, form in FORMATS.items() if form.make}

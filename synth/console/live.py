@@ -122,6 +122,7 @@ def _standing(progress: Progress) -> list[str]:
     said = standing(budget.caps, spent, Spend(budget.reserved_microusd), overshoot_microusd=budget.overshoot_microusd)
     said += [f"{budget.waiting:,} {WAITING}"] if budget.waiting else []
     said += [f"{batched:,} wait for a batch"] if (batched := progress.batched()) else []
+    said += [f"{name} runs {runs:,.0f}, {wait:,.0f} wait there" for name, (runs, wait) in progress.loads().items()]
     return said + [f"{name} is asked again in {clock_time(pause_s)}" for name, pause_s in progress.held().items()]
 
 

@@ -127,5 +127,9 @@ def summary(manifest: Manifest) -> None:
         reasons = "  ".join(f"{reason} {count:,}" for reason, count in manifest.not_selected.items())
         table.add_row("selection", "", "", f"{manifest.row_count:,}", reasons)
     OUT.print(table)
+    for stage in manifest.stages:
+        for teacher, share in stage.shares.items():
+            said = f"{teacher} answered {share.asked:,}, of use {share.of_use:,}, {usd(share.cost_microusd)}"
+            OUT.print(f"{stage.name}: {said}", markup=False, soft_wrap=True)
     for benchmark in manifest.decontamination:
         OUT.print(f"{benchmark.name}: {benchmark}", markup=False, soft_wrap=True)

@@ -98,9 +98,19 @@ def _header(manifest: Manifest, written: Written) -> dict[str, object]:
                 # `datasets` keys its cache of a local folder by the folder's name and this entry, not by the files
                 "description": f"rows sha256:{written.sha256}",
                 "data_files": [{"split": name, "path": written.files[name]} for name in splits],
-            }
+            },
+            *_tokens(manifest, splits),
         ],
     }
+
+
+def _tokens(manifest: Manifest, splits: list[str]) -> list[dict[str, object]]:
+    """What else can be loaded: the tokens of the rows, where they are told."""
+    found = manifest.tokens
+    if found is None or not found.files:
+        return []
+    paths = [{"split": name, "path": found.files[name]} for name in splits if name in found.files]
+    return [{"config_name": "tokens", "description": f"tokens sha256:{found.sha256}", "data_files": paths}]
 
 
 def size_category(rows: int) -> str:

@@ -70,15 +70,15 @@ def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path) -> Written:
     parquet = find_spec("pyarrow") is not None
     load_parquet()
     ending = "parquet" if parquet else "jsonl"
-    splits: dict[str, _Split] = {}
+    splits: dict[str, Split] = {}
     content = hashlib.sha256()
     with ExitStack() as files:
 
-        def open_split(name: str) -> _Split:
+        def open_split(name: str) -> Split:
             file = files.enter_context(whole_file(data / f"{_checked(name)}.{ending}"))
-            write, finish = _parquet_sink(file) if parquet else _jsonl_sink(file)
+            write, finish = parquet_sink(file, _schema(import_module("pyarrow"))) if parquet else jsonl_sink(file)
             files.callback(finish)  # also when the export fails; closing twice does nothing
-            return _Split(file, write, finish)
+            return Split(file, write, finish)
 
         together = files.enter_context(whole_file(folder / "rows.jsonl"))
         for name, text in rows:
@@ -112,8 +112,8 @@ def write_rejected(rejections: Iterable[Rejection], path: Path) -> dict[str, int
     return counts
 
 
-class _Split:
-    """One split being written: gathers rows and hands them on in groups."""
+class Split:
+    """One file of rows being written: gathers them and hands them on in groups."""
 
     def __init__(self, file: BinaryIO, write: Callable[[list[bytes]], None], finish: Callable[[], None]) -> None:
         self._file = file
@@ -124,6 +124,7 @@ class _Split:
         self.count = 0
 
     def add(self, line: bytes) -> None:
+        """Take one more row in, as JSON without an end."""
         self._group.append(line)
         self._bytes += len(line)
         self.count += 1
@@ -131,6 +132,7 @@ class _Split:
             self._flush()
 
     def close(self) -> None:
+        """Write what is left."""
         if self._group:
             self._flush()
         self._finish()
@@ -142,14 +144,20 @@ class _Split:
         self._bytes = 0
 
 
-def _jsonl_sink(file: BinaryIO) -> tuple[Callable[[list[bytes]], None], Callable[[], None]]:
+Sink = tuple[Callable[[list[bytes]], None], Callable[[], None]]
+"""What writes a group of rows, and what ends the file."""
+
+
+def jsonl_sink(file: BinaryIO) -> Sink:
+    """Lines of JSON."""
+
     def write(group: list[bytes]) -> None:
         file.write(b"\n".join(group) + b"\n")
 
     return write, lambda: None
 
 
-def _parquet_sink(file: BinaryIO) -> tuple[Callable[[list[bytes]], None], Callable[[], None]]:
+def parquet_sink(file: BinaryIO, schema: Any) -> Sink:
     """Plain structs and no `huggingface` metadata, so that every version of `datasets` reads the file.
 
     Rows go in as JSON: made from Python values, pyarrow would load all of pandas first.
@@ -157,7 +165,6 @@ def _parquet_sink(file: BinaryIO) -> tuple[Callable[[list[bytes]], None], Callab
     pyarrow: Any = import_module("pyarrow")
     json: Any = import_module("pyarrow.json")
     parquet: Any = import_module("pyarrow.parquet")
-    schema = _schema(pyarrow)
     writer = parquet.ParquetWriter(file, schema, compression="zstd", write_page_index=True)
 
     parsing = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import json
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import orjson
 
+from synth.datasets.rows import line
 from synth.errors import Problem, RecipeError
 from synth.types import Fields
 
@@ -80,8 +82,8 @@ def writer(like: Path, file: BinaryIO, stack: ExitStack) -> Write:
 def _read_lines(path: Path) -> Iterator[Piece]:
     piece = Piece([], [], [])
     with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), 1):
-            raw = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        for number, read in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), 1):
+            raw = read.removeprefix(b"\xef\xbb\xbf") if number == 1 else read
             if not raw.strip():
                 continue
             piece.rows.append(_object(raw, path, number))
@@ -98,6 +100,8 @@ def _object(raw: bytes, path: Path, number: int) -> Fields:
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
+        if (mended := _without_surrogates(raw)) is not None:
+            return mended
         if encoding := _not_utf8(raw):
             raise RecipeError(Problem(f"{encoding}; save it as UTF-8", str(path), number)) from None
         more = f"; a line may have {LONGEST_LINE:,} bytes" if len(raw) == LONGEST_LINE else ""
@@ -108,6 +112,17 @@ def _object(raw: bytes, path: Path, number: int) -> Fields:
             Problem(f"a JSON object is expected, not {orjson.dumps(value)[:40].decode()}", str(path), number)
         )
     return cast("Fields", value)
+
+
+def _without_surrogates(raw: bytes) -> Fields | None:
+    """An object in which escapes stand for halves of characters, with U+FFFD in their place; None where it is none."""
+    if b"\\ud" not in raw.lower():
+        return None
+    try:
+        value = json.loads(raw)
+        return orjson.loads(line(cast("Fields", value))) if isinstance(value, dict) else None
+    except ValueError:
+        return None
 
 
 def _not_utf8(raw: bytes) -> str:

@@ -33,6 +33,12 @@ class Trapped:
     places: list[str] = field(default_factory=list[str])
     """`file:row`, the row a line in JSONL and a place in Parquet, from 1."""
 
+    def note(self, place: str, detail: str = "") -> None:
+        """Count a row, or a file, and keep its place if it is one of the first."""
+        self.rows += 1
+        if len(self.places) < MOST_PLACES:
+            self.places.append(f"{place} ({detail})" if detail else place)
+
 
 @dataclass(slots=True)
 class Linted:
@@ -46,10 +52,7 @@ class Linted:
 
     def note(self, name: str, place: str, detail: str = "") -> None:
         """Count a trap that was met at a place."""
-        trapped = self.traps.setdefault(name, Trapped())
-        trapped.rows += 1
-        if len(trapped.places) < MOST_PLACES:
-            trapped.places.append(f"{place} ({detail})" if detail else place)
+        self.traps.setdefault(name, Trapped()).note(place, detail)
 
     @property
     def is_sound(self) -> bool:

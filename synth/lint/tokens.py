@@ -14,7 +14,7 @@ import orjson
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from synth.errors import RecipeError
+from synth.errors import RecipeError, Rejected
 from synth.types import Fields
 
 FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -44,7 +44,7 @@ class Tokens:
         if isinstance(template, list):  # several, each with a name
             named = {one["name"]: one["template"] for one in cast("list[dict[str, str]]", template)}
             template = named.get("default")
-        self._template = _compiled(template, name) if isinstance(template, str) else None
+        self._template: Any = _compiled(template, name) if isinstance(template, str) else None
 
     @property
     def has_template(self) -> bool:
@@ -73,17 +73,34 @@ class Tokens:
             return self._conversation(turns, row)
         return self._number(f"{before or ''}{after or ''}"), ""
 
+    def text(self, row: Fields) -> str:
+        """A row of messages as the chat template writes it, without the sign of a beginning that the tokenizer adds.
+
+        Raises Rejected(`template_refuses`), and RecipeError when there is no template.
+        """
+        if self._template is None:
+            raise RecipeError("The tokenizer has no chat template, so it writes no conversation; name another one.")
+        text = self._rendered(cast("list[Fields]", row["messages"]), row.get("tools"))
+        begins = self._values["bos_token"]
+        is_added = bool(begins) and self._encode("", add_special_tokens=True).tokens[:1] == [begins]
+        return text.removeprefix(begins) if is_added else text
+
     def _conversation(self, turns: list[Fields], row: Fields) -> tuple[int, str]:
         if self._template is None:
             return self._number("\n".join(str(turn.get("content") or "") for turn in turns)), ""
-        tools = row.get("tools")
+        try:
+            return self._number(self._rendered(turns, row.get("tools"))), ""
+        except Rejected as refused:
+            return 0, refused.detail
+
+    def _rendered(self, turns: list[Fields], tools: Any) -> str:
         try:
             tools = orjson.loads(tools) if isinstance(tools, str) and tools else tools or None
             told = [{name: value for name, value in turn.items() if value is not None} for turn in turns]
-            text = self._template.render(**self._values, messages=told, tools=tools, add_generation_prompt=False)
+            return self._template.render(**self._values, messages=told, tools=tools, add_generation_prompt=False)
         except (TemplateError, TypeError, ValueError, KeyError, IndexError) as error:
-            return 0, " ".join(str(error).split())[:120] or type(error).__name__
-        return self._number(text), ""
+            detail = " ".join(str(error).split())[:120] or type(error).__name__
+            raise Rejected("template_refuses", detail) from None
 
     def _number(self, text: str) -> int:
         return len(self._encode(text, add_special_tokens=False).ids)

@@ -53,7 +53,7 @@ class Tier(Value):
 class BatchTerms(Value):
     """How a host is asked by batch: for less money, by whoever can wait."""
 
-    protocol: Literal["openai"]
+    protocol: Literal["openai", "anthropic", "google"]
     """Whose way of uploading, ordering and collecting it is."""
     paths: list[str]
     """What can be asked for so."""
@@ -68,6 +68,17 @@ class BatchTerms(Value):
     poll_s: float = 60
     """How often at most it is asked how far a batch is, and how long a new one may be missing from its list."""
     source: str = ""
+
+
+class Gauges(Value):
+    """What a server calls the figures by which it tells its load, at `/metrics` beside its base path."""
+
+    running: str
+    waiting: str
+    cache: str = ""
+    """The share of its cache of tokens that is taken, from 0 to 1."""
+    preempted: str = ""
+    """How many requests it has put back as the cache was full."""
 
 
 class Profile(Value):
@@ -107,6 +118,7 @@ class Profile(Value):
     service_tiers: dict[str, Tier] = {}
     """Its ways of serving, by the name that asks for them."""
     models: list[Rule] = []
+    gauges: Gauges | None = None
     batch: BatchTerms | None = None
     """None where there are no batches, or nothing is known of them."""
 

@@ -110,6 +110,11 @@ class Words:
     largest_clusters: str
     kept_earlier: str
     more_twins: str
+    shares: str
+    answers: str
+    of_use: str
+    per_use: str
+    rows_by_model: str
     ladder: str
     rung: str
     asked: str
@@ -249,6 +254,11 @@ ENGLISH = Words(
     largest_clusters="The largest clusters",
     kept_earlier="Known from earlier data, or nothing came of it.",
     more_twins="more twins",
+    shares="Who answered",
+    answers="Answers",
+    of_use="Of use",
+    per_use="Cost of one of use",
+    rows_by_model="Rows by model",
     ladder="How objects were asked for",
     rung="Step",
     asked="Replies",
@@ -448,6 +458,11 @@ JAPANESE = Words(
     largest_clusters="大きなまとまり",
     kept_earlier="以前のデータにあるか、何も作られませんでした。",
     more_twins="件の重複をこのページでは省略しました",
+    shares="どの教師モデルが答えたか",
+    answers="回答",
+    of_use="使えた回答",
+    per_use="使えた1件あたりの費用",
+    rows_by_model="モデル別の行数",
     ladder="構造化出力の得かた",
     rung="方法",
     asked="応答",

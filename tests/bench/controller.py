@@ -21,11 +21,13 @@ from dataclasses import dataclass, field
 
 from synth.concurrency import Concurrency
 from synth.limits import STREAK, Allowance, Bucket
+from synth.queueing import Load
 
 MEDIAN_S = 15.0
 SPREAD = 0.5
 TOKENS = 1500
 REFUSAL_S = 0.2
+LOOK_EVERY_S = 1.0
 
 Latency = Callable[[random.Random], float]
 
@@ -73,6 +75,10 @@ class Server:
 
     def oracle(self, seconds: float) -> float:
         raise NotImplementedError
+
+    def load(self, now: float) -> Load | None:
+        """What it tells of itself beside the requests."""
+        return None
 
     def allowances(self, now: float) -> tuple[Allowance, ...]:
         return ()
@@ -138,7 +144,12 @@ class Queueing(Server):
     slots: int = 256
     slowdown: float = 0.0
     latency: Latency = lognormal
+    tells: bool = False
     free_at: list[float] = field(default_factory=list[float])
+
+    def load(self, now: float) -> Load | None:
+        running = min(self.busy, self.slots)
+        return Load(running, self.busy - running) if self.tells else None
 
     def arrive(self, now: float) -> tuple[str, float]:
         begin = now
@@ -195,12 +206,17 @@ def simulate(
     control = Concurrency(most, queues_silently=queues_silently)
     bucket: Bucket | None = None
     order = itertools.count()
-    events: list[tuple[float, int, str, float, tuple[Allowance, ...], float]] = []
+    events: list[tuple[float, int, str, float, tuple[Allowance, ...], float, int]] = []
     in_flight = done = bad = sent = streak = 0
     latencies: list[float] = []
     by_minute = [0] * (int(seconds / 60) + 1)
     blocked_until = 0.0
+    looked = 0.0
     while now < seconds and done < wanted:
+        if now - looked >= LOOK_EVERY_S:
+            looked = now
+            if (load := server.load(now)) is not None:
+                control.told(load)
         while in_flight < min(control.allowed(), wanted - done) and control.closed_s(now) <= 0 and now >= blocked_until:
             if bucket is not None and (pause := bucket.wait_s(TOKENS)) > 0:
                 blocked_until = now + pause
@@ -213,13 +229,13 @@ def simulate(
             sent += 1
             control.sending(in_flight)
             taken = 0.0 if bucket is None else bucket.taken
-            heapq.heappush(events, (now + takes_s, next(order), kind, now, server.allowances(now), taken))
+            heapq.heappush(events, (now + takes_s, next(order), kind, now, server.allowances(now), taken, sent))
         pauses = [when for when in (blocked_until, now + control.closed_s(now)) if when > now]
         wake = min(pauses, default=math.inf)
         if not events or wake < events[0][0]:
             now = wake if wake < math.inf else seconds
             continue
-        now, _, kind, sent_at, allowances, taken = heapq.heappop(events)
+        now, _, kind, sent_at, allowances, taken, number = heapq.heappop(events)
         in_flight -= 1
         server.busy -= kind == "ok"
         if kind == "ok":
@@ -230,7 +246,7 @@ def simulate(
             streak = 0
         elif kind == "rate":
             bad += 1
-            control.refused(now, sent_at)
+            control.refused(now, sent_at, number)
             streak += 1
             if streak >= STREAK:
                 blocked_until = max(blocked_until, now + 1.0)
@@ -266,9 +282,11 @@ def capped(cap: int, **more: float | Latency) -> Scenario:
     return Scenario(lambda rng: Capped(rng, cap=lambda _: cap, **more))  # pyright: ignore[reportArgumentType]
 
 
-def queue(slots: int, slowdown: float = 0.0, latency: Latency = lognormal) -> Scenario:
-    """An endpoint that queues in silence."""
-    return Scenario(lambda rng: Queueing(rng, slots=slots, slowdown=slowdown, latency=latency), queues_silently=True)
+def queue(slots: int, slowdown: float = 0.0, latency: Latency = lognormal, *, tells: bool = False) -> Scenario:
+    """An endpoint that queues and answers nothing but answers; it may tell what runs and what waits beside them."""
+    return Scenario(
+        lambda rng: Queueing(rng, slots=slots, slowdown=slowdown, latency=latency, tells=tells), queues_silently=True
+    )
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -296,6 +314,11 @@ SCENARIOS: dict[str, Scenario] = {
     "queue of 1,000 slots": queue(1000),
     "queue of 256, full batch half as fast": queue(256, slowdown=1.0),
     "queue of 256, log-normal sigma 1.2": queue(256, latency=wide_lognormal),
+    "queue of 32 slots that tells": queue(32, tells=True),
+    "queue of 256 slots that tells": queue(256, tells=True),
+    "queue of 1,000 slots that tells": queue(1000, tells=True),
+    "queue of 256 that tells, slower if full": queue(256, slowdown=1.0, tells=True),
+    "queue of 256 that tells, sigma 1.2": queue(256, latency=wide_lognormal, tells=True),
 }
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
-from synth import concurrency
+from synth import queueing
 from synth.endpoint import Limits
 from synth.limits import Admission
 
@@ -119,7 +119,7 @@ async def play(scenario: Scenario, seconds: float, most: int) -> tuple[int, int,
                 admission.accepted(place, TOKENS)
             else:
                 bad += 1
-                place.lane.refused(sent_at, 0.01)
+                place.lane.refused(place, 0.01)
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         workers = [asyncio.create_task(work(session)) for _ in range(most)]
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=256)
     parser.add_argument("--only", default="")
     asked = parser.parse_args()
-    concurrency.TRIAL_EVERY_S /= FASTER
+    queueing.TRIAL_EVERY_S /= FASTER
     print(f"{asked.seconds:g} s each, at most {asked.most} at once")
     print(f"{'endpoint':<38} {'goodput':>8} {'refused':>8} {'p50':>6} {'limit':>6} {'sent':>7}")
     for name, scenario in SCENARIOS.items():

@@ -71,6 +71,10 @@ class Mock(asyncio.Protocol):
         self.received += data
         while (end := self.received.find(b"\r\n\r\n") + 4) >= 4:
             head = self.received[:end].lower()
+            if head.startswith(b"get "):  # what a server may tell of its load
+                self.received = self.received[end:]
+                self.transport.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                continue
             whole = end + int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
             if len(self.received) < whole:
                 return

@@ -2,8 +2,8 @@
 
     python tests/crash/driver.py
 
-Reads one JSON command a line (`recipe`, `url`, `folder`, `acknowledged`; and `point` with `nth`, or `after_s`, or
-neither) and prints how the child ended: its exit status, or -9 when it was killed. synth itself knows nothing of this:
+Reads one JSON command a line (`recipe`, `folder`, `acknowledged`; `url` where the recipe does not say it; and `point`
+with `nth`, or `after_s`, or neither) and prints how the child ended: its exit status, or -9 when it was killed. synth itself knows nothing of this:
 the points are functions that are wrapped here, in the child.
 """
 
@@ -30,7 +30,9 @@ import uvloop
 
 from synth import outcomes, pipeline, store, writer
 from synth.backends import wire
+from synth.backends.batch.openai import OpenAIOrders
 from synth.datasets import card, export, files
+from synth.profiles import named
 from synth.recipe import Overrides, load
 from synth.report import page
 
@@ -70,6 +72,30 @@ POINTS: dict[str, Point] = {
     "after the report": (pipeline, "write_report", "after", None),
     "before the store is closed": (store.Store, "close", "before", None),
 }
+BATCH_POINTS: dict[str, Point] = {
+    "before a batch is planned": (store.Store, "plan", "before", None),
+    "inside the commit of a plan": (writer, "_insert", "before", lambda table, _rows: table == "batched"),
+    "planned": (store.Store, "plan", "after", None),
+    "before the upload": (OpenAIOrders, "upload", "before", None),
+    "uploaded, and not written down": (OpenAIOrders, "upload", "after", None),
+    "uploaded": (store.Store, "note_step", "after", lambda *step: step[3] == "uploaded"),
+    "before the order": (OpenAIOrders, "order", "before", None),
+    "ordered, and not written down": (OpenAIOrders, "order", "after", None),
+    "ordered": (store.Store, "note_step", "after", lambda *step: step[3] == "ordered"),
+    "while it is looked for": (OpenAIOrders, "find", "after", None),
+    "while it is worked on": (OpenAIOrders, "look", "after", None),
+    "before it is cancelled": (OpenAIOrders, "cancel", "before", None),
+    "cancelled": (OpenAIOrders, "cancel", "after", None),
+    "while results are read": (OpenAIOrders, "row", "before", None),
+    "before results are committed": (writer, "_commit", "before", _of("reply")),
+    "inside the commit of results": (writer, "_insert", "before", lambda table, _rows: table == "reply"),
+    "after results were committed": (writer, "_commit", "after", _of("reply")),
+    "before results are settled": (store.Store, "settle", "before", None),
+    "after results were settled": (writer, "_commit", "after", _of("settled")),
+    "before the batch is done": (store.Store, "note_step", "before", lambda *step: step[3] == "done"),
+    "done": (store.Store, "note_step", "after", lambda *step: step[3] == "done"),
+}
+POINTS_OF = {**BATCH_POINTS, **POINTS}
 ONCE = {name for name in POINTS if any(word in name for word in ("manifest", "card", "report", "closed", "Parquet"))}
 """Points that a run passes once."""
 EXPORTING = ONCE | {name for name in POINTS if "written" in name or "its name" in name}
@@ -81,7 +107,7 @@ def die() -> None:
 
 def arm(point: str, nth: int) -> None:
     """Wrap the function of a point so that its n-th call that counts is the last thing the process does."""
-    owner, name, when, counts = POINTS[point]
+    owner, name, when, counts = POINTS_OF[point]
     function = getattr(owner, name)
     calls = 0
 
@@ -130,7 +156,11 @@ def child(command: dict[str, Any]) -> int:
     note_acknowledged(Path(command["acknowledged"]))
     if command.get("point"):
         arm(command["point"], command["nth"])
-    loaded = load(command["recipe"], Overrides(teachers=(f"main={command['url']},practice-1",)))
+    teachers = (f"main={command['url']},practice-1",) if "url" in command else ()
+    known = named()["openai"]
+    soon = known.batch.model_copy(update={"poll_s": 0.02})  # nobody waits a minute between polls here
+    named()["openai"] = known.model_copy(update={"batch": soon})
+    loaded = load(command["recipe"], Overrides(teachers=teachers))
     return uvloop.run(pipeline.run(loaded, pipeline.Options(Path(command["folder"])))).exit_code
 
 
@@ -148,7 +178,15 @@ def ended(pid: int, after_s: float | None) -> int:
 
 
 def main() -> None:
-    for name in ("jinja2.ext", "synth.dedupe.families", "synth.dedupe.index", "yaml", "zstandard", "encodings.idna"):
+    for name in (
+        "jinja2.ext",
+        "synth.dedupe.families",
+        "synth.dedupe.index",
+        "yaml",
+        "zstandard",
+        "encodings.idna",
+        "synth.backends.batch.control",
+    ):
         import_module(name)
     page.load_template()  # compiled once for all children
     card._environment().get_template("card.md.j2")

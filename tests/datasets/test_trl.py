@@ -1,7 +1,8 @@
-"""An exported dataset is what TRL's SFTTrainer trains on, as it is."""
+"""An exported dataset is what TRL's SFTTrainer trains on, as it is, and so is one that was converted."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from synth.datasets.export import write_dataset
+from synth.formats.convert import Wanted, convert
 from synth.types import Sample
 from tests.datasets.conftest import packed
 
@@ -39,6 +41,41 @@ def tokenizer(texts: list[str]) -> Any:
     return made
 
 
+def student(words: Any) -> Any:
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(0)
+    return Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=len(words),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            head_dim=16,
+            max_position_embeddings=512,
+            pad_token_id=words.pad_token_id,
+            eos_token_id=words.eos_token_id,
+        )
+    )
+
+
+def settings(folder: Path) -> dict[str, Any]:
+    return {
+        "output_dir": str(folder / "student"),
+        "max_steps": 2,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 1e-2,
+        "report_to": "none",
+        "save_strategy": "no",
+        "use_cpu": True,
+        "bf16": False,
+        "disable_tqdm": True,
+    }
+
+
 @pytest.mark.filterwarnings("ignore")  # those of torch and transformers are not ours to mend
 def test_sft_trainer_takes_an_export_as_it_is(
     tmp_path: Path, make_sample: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
@@ -46,7 +83,6 @@ def test_sft_trainer_takes_an_export_as_it_is(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     import datasets
     import torch
-    from transformers import Qwen3Config, Qwen3ForCausalLM
     from trl import SFTConfig, SFTTrainer
 
     pairs = [
@@ -63,38 +99,9 @@ def test_sft_trainer_takes_an_export_as_it_is(
     write_dataset(pairs, tmp_path)
     rows = datasets.load_dataset(str(tmp_path / "dataset"), split="train", cache_dir=str(tmp_path / "cache"))
     words = tokenizer([message["content"] for row in rows for message in row["messages"]])
-    torch.manual_seed(0)
-    model = Qwen3ForCausalLM(
-        Qwen3Config(
-            vocab_size=len(words),
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=2,
-            head_dim=16,
-            max_position_embeddings=512,
-            pad_token_id=words.pad_token_id,
-            eos_token_id=words.eos_token_id,
-        )
-    )
+    model = student(words)
     before = model.lm_head.weight.detach().clone()
-    trainer = SFTTrainer(
-        model=model,
-        args=SFTConfig(
-            output_dir=str(tmp_path / "student"),
-            max_steps=2,
-            per_device_train_batch_size=4,
-            learning_rate=1e-2,
-            report_to="none",
-            save_strategy="no",
-            use_cpu=True,
-            bf16=False,
-            disable_tqdm=True,
-        ),
-        train_dataset=rows,
-        processing_class=words,
-    )
+    trainer = SFTTrainer(model=model, args=SFTConfig(**settings(tmp_path)), train_dataset=rows, processing_class=words)
     result = trainer.train()
     assert result.global_step == 2
     assert not torch.equal(before, model.lm_head.weight)
@@ -102,3 +109,30 @@ def test_sft_trainer_takes_an_export_as_it_is(
     assert seen.startswith(
         "<|user|>りんごが 1 個と 3 個で何個ですか。<|end|><|assistant|><think>足し算</think>4 個です。<|end|>"
     )
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("ending", "reader"), [("jsonl", "json"), ("parquet", "parquet")])
+def test_sft_trains_on_the_last_answer_alone_of_prompt_and_completion(
+    ending: str, reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import datasets
+    from trl import SFTConfig, SFTTrainer
+
+    def turns(i: int) -> list[dict[str, str]]:
+        answer = {"role": "assistant", "content": f"{i + 3} 個です。", "reasoning_content": "足し算"}
+        return [{"role": "user", "content": f"りんごが {i} 個と 3 個で何個ですか。"}, answer]
+
+    source, out = tmp_path / "a.jsonl", tmp_path / f"out.{ending}"
+    source.write_text("\n".join(json.dumps({"messages": turns(i)}) for i in range(8)), encoding="utf-8")
+    convert([source], out, Wanted("prompt-completion"))
+    rows = datasets.load_dataset(reader, data_files=str(out), split="train", cache_dir=str(tmp_path / "cache"))
+    words = tokenizer([turn["content"] for row in rows for turn in row["prompt"] + row["completion"]])
+    words.chat_template = TEMPLATE + "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    trainer = SFTTrainer(
+        model=student(words), args=SFTConfig(**settings(tmp_path)), train_dataset=rows, processing_class=words
+    )
+    assert trainer.train().global_step == 2
+    labels = trainer.data_collator([trainer.train_dataset[1]])["labels"][0].tolist()
+    assert words.decode([one for one in labels if one >= 0]) == "<think>足し算</think>4 個です。<|end|>"

@@ -26,7 +26,7 @@ from synth import teacher as module
 from synth.budget import Budget
 from synth.console.live import progress_line
 from synth.errors import Stalled
-from synth.limits import STREAK
+from synth.limits import STREAK, Place
 from synth.pipeline import Options
 from synth.progress import Progress, StageCount
 from synth.recipe import load
@@ -235,7 +235,8 @@ def test_fault_31_a_long_wait_is_shown(monkeypatch):
     async def main(loop):
         played = Virtual(Server(UP, 0, 0), loop)
         for _ in range(STREAK):
-            played.teacher.admission.lanes[0].refused(loop.now, 1e9)
+            lane = played.teacher.admission.lanes[0]
+            lane.refused(Place(lane, 1, {}, loop.now, 0), 1e9)
         progress = Progress({"answer": StageCount()}, {"main": played.teacher}, Budget(), total_seeds=1)
         return progress_line("played", progress)
 

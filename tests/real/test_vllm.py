@@ -1,7 +1,6 @@
 """Likelihoods and rewards against real vLLM servers of tiny random models, and the practice server beside them.
 
 They run where SYNTH_VLLM names a `vllm` command, or one is on the path; models are built by the Python beside it.
-Starting two servers on two cores takes two to five minutes.
 """
 
 from __future__ import annotations
@@ -9,16 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import os
-import shutil
-import socket
 import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import aiohttp
 import pytest
@@ -37,73 +29,9 @@ from synth.store import Store
 from synth.teacher import Teacher, Unit
 from synth.templates import Templates
 from synth.types import Message, Sample
+from tests.real.started import MODELS, NEEDS_VLLM, python
 
-VLLM = os.environ.get("SYNTH_VLLM") or shutil.which("vllm")
-START_S = 900
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.skipif(VLLM is None, reason="no vLLM: set SYNTH_VLLM to its command, or put it on the path"),
-    pytest.mark.timeout(START_S + 120),
-]
-HERE = Path(__file__).parent
-MODELS = HERE / "tiny_models.py"
-SERVED = {"student": ("lm", ()), "rewards": ("reward", ("--runner", "pooling"))}
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    subprocess.run([python(), MODELS, "build", folder], check=True, capture_output=True, timeout=300)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def servers(models, tmp_path_factory) -> Iterator[dict[str, str]]:
-    """The base URLs of the two servers, by the names of teachers."""
-    logs = tmp_path_factory.mktemp("logs")
-    more = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "HF_HUB_OFFLINE": "1",
-            "VLLM_NO_USAGE_STATS": "1", "PATH": f"{Path(VLLM).parent}:{os.environ['PATH']}"}  # fmt: skip
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | more
-    running, urls = [], {}
-    try:
-        for name, (model, options) in SERVED.items():
-            port = free_port()
-            command = [VLLM, "serve", models / model, "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
-                       "--served-model-name", "tiny", "--max-model-len", "512", "--enforce-eager", *options]  # fmt: skip
-            with (logs / name).open("wb") as log:
-                running.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
-            urls[name] = f"http://127.0.0.1:{port}/v1"
-        for (name, url), process in zip(urls.items(), running, strict=True):
-            wait_for(url.removesuffix("/v1") + "/health", process, logs / name)
-        yield urls
-    finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            process.wait(60)
-
-
-def python() -> str:
-    return str(Path(VLLM).parent / "python")
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
-    until = time.monotonic() + START_S
-    while time.monotonic() < until:
-        if process.poll() is not None:
-            break
-        try:
-            with urlopen(url, timeout=5):
-                return
-        except (URLError, OSError):
-            time.sleep(1)
-    pytest.fail(f"vLLM did not start: {log.read_text(errors='replace')[-2000:]}")
+pytestmark = NEEDS_VLLM
 
 
 def measured(models: Path, pairs) -> list[dict]:

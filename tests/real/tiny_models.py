@@ -3,7 +3,7 @@
 `tiny_models.py build FOLDER` saves a random language model as FOLDER/lm and a random reward model as FOLDER/reward.
 `tiny_models.py train FOLDER` saves one as FOLDER/teacher that writes dates as ISO 8601 and sentences as JSON, and is right;
 it learns from exercises made on the spot, in English and Japanese, for about 40 CPU seconds.
-`tiny_models.py exercises COUNT SEED` writes such exercises as JSON lines of `q` and `expected`.
+`tiny_models.py exercises COUNT SEED` writes such exercises as JSON lines of `q`, `thought` and `expected`.
 `tiny_models.py measure FOLDER` reads `[[prompt, answer], ...]` from stdin and writes for each the log-probabilities of
 the answer's tokens and the reward of the whole text.
 """
@@ -43,20 +43,22 @@ CITIES = [
     ("Nara", "奈良"),
     ("Oslo", "オスロ"),
 ]
+THINK, THOUGHT = "<think>", "</think>"
 BATCH, LONGEST_CPU_S, LEAST_LOSS = 64, 150.0, 0.002
 
 
-def exercise(dice: random.Random) -> tuple[str, str]:
-    """A question and its only right answer."""
+def exercise(dice: random.Random) -> tuple[str, str, str]:
+    """A question, what is thought of it, and its only right answer."""
     if dice.random() < 0.5:
         year, month, day = dice.randint(1900, 2099), dice.randint(1, 12), dice.randint(1, 28)
         iso = f"{year}-{month:02}-{day:02}"
-        return dice.choice([f"{MONTHS[month - 1]} {day}, {year}", f"{year}年{month}月{day}日"]), iso
+        return dice.choice([f"{MONTHS[month - 1]} {day}, {year}", f"{year}年{month}月{day}日"]), f"month {month}", iso
     (name, name_ja), (city, city_ja), age = dice.choice(NAMES), dice.choice(CITIES), dice.randint(10, 99)
     if dice.random() < 0.5:
-        return f"{name}, {age}, lives in {city}.", json.dumps({"name": name, "age": age, "city": city})
+        said = {"name": name, "age": age, "city": city}
+        return f"{name}, {age}, lives in {city}.", "a person", json.dumps(said)
     said = {"name": name_ja, "age": age, "city": city_ja}
-    return f"{name_ja}は{age}歳で、{city_ja}に住んでいます。", json.dumps(said, ensure_ascii=False)
+    return f"{name_ja}は{age}歳で、{city_ja}に住んでいます。", "人のこと", json.dumps(said, ensure_ascii=False)
 
 
 def tokenizer_of(texts: list[str], size: int) -> PreTrainedTokenizerFast:
@@ -70,6 +72,7 @@ def tokenizer_of(texts: list[str], size: int) -> PreTrainedTokenizerFast:
     tokenizer.train_from_iterator(texts, trainer)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=special[2], pad_token=special[0])
     fast.chat_template = TALK
+    fast.add_tokens([THINK, THOUGHT])
     return fast
 
 
@@ -138,14 +141,17 @@ def train(folder: Path) -> None:
     print(f"{number} steps, loss {mean:.4f}, {time.process_time() - began:.0f} CPU s")
 
 
-def learnt(model, fast: PreTrainedTokenizerFast, batch: list[tuple[str, str]]):
+def learnt(model, fast: PreTrainedTokenizerFast, batch: list[tuple[str, str, str]]):
     """The loss of the answers of a batch."""
     rows, marks = [], []
-    for question, answer in batch:
+    for question, thought, answer in batch:
         asked = fast.apply_chat_template(
             [{"role": "user", "content": question}], add_generation_prompt=True, tokenize=False
         )
-        before, after = fast(asked)["input_ids"], fast(answer + fast.eos_token)["input_ids"]
+        before, after = (
+            fast(asked)["input_ids"],
+            fast(f"{THINK}{thought}{THOUGHT}{answer}{fast.eos_token}")["input_ids"],
+        )
         rows.append(before + after)
         marks.append([-100] * len(before) + after)
     longest = max(map(len, rows))
@@ -158,9 +164,8 @@ def learnt(model, fast: PreTrainedTokenizerFast, batch: list[tuple[str, str]]):
 def exercises(count: int, seed: int) -> None:
     """Different exercises, those of another seed than the teacher's."""
     dice = random.Random(seed)
-    found = dict(exercise(dice) for _ in range(count))
-    for question, answer in found.items():
-        print(json.dumps({"q": question, "expected": answer}, ensure_ascii=False))
+    for question, thought, answer in {one[0]: one for one in (exercise(dice) for _ in range(count))}.values():
+        print(json.dumps({"q": question, "thought": thought, "expected": answer}, ensure_ascii=False))
 
 
 def measure(folder: Path) -> None:

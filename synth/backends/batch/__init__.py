@@ -3,10 +3,14 @@ one that orders the work."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
+
+import orjson
 
 from synth.types import Outcome
 
@@ -18,6 +22,21 @@ class Unanswered(Exception):
         self.status = status
         self.retry_after_s = retry_after_s
         super().__init__(text)
+
+
+class Sought(NamedTuple):
+    """A batch that was ordered, whether or not that came to the host."""
+
+    name: str
+    place: str
+    """Where its file lies at the host."""
+    since_s: float
+    """When it was ordered, in seconds of the epoch."""
+    requests: int
+    is_ours: Callable[[str], bool]
+    """Whether a name of a request is one of its own."""
+    known: Collection[str]
+    """The ids of the run's other batches."""
 
 
 class Row(NamedTuple):
@@ -58,8 +77,8 @@ class Orders(Protocol):
         """Have a batch worked on whose requests are for `path`; its id. Never repeated unseen."""
         ...
 
-    async def find(self, name: str, place: str, since_s: float, requests: int) -> str | None:
-        """The id of the batch that was ordered under a name, not before a time; None when the host knows none."""
+    async def find(self, sought: Sought) -> str | None:
+        """The id that the host gave a batch; None when it does not have it."""
         ...
 
     async def look(self, batch: str) -> Look:
@@ -77,3 +96,22 @@ class Orders(Protocol):
     def row(self, line: bytes) -> Row | None:
         """What a line says; None when it is no line of a batch."""
         ...
+
+
+def identified(document: Any, member: str = "id") -> str:
+    """The name that a host gave to what it was brought. Raises Unanswered when it gave none."""
+    name: Any = cast("dict[str, Any]", document).get(member) if isinstance(document, dict) else None
+    if not isinstance(name, str) or not name:
+        raise Unanswered(0, f"the host gave no {member!r} to what it was brought")
+    return name
+
+
+def loaded(line: bytes) -> dict[str, Any] | None:
+    """The object in a line; None when there is none."""
+    document: Any = None
+    try:
+        document = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        with suppress(ValueError, RecursionError):
+            document = json.loads(line)  # which takes half surrogate pairs and NaN
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else None

@@ -18,6 +18,7 @@ from synth.backends.batch import Unanswered
 from synth.backends.dial import tls_context
 from synth.backends.online import HIDDEN, written
 from synth.endpoint import Endpoint
+from synth.profiles import Profile
 from synth.rate_headers import retry_after_s
 from synth.types import Outcome
 
@@ -102,12 +103,11 @@ def _check(response: aiohttp.ClientResponse, body: bytes) -> None:
 
 
 @asynccontextmanager
-async def control(endpoint: Endpoint, base_url: str) -> AsyncGenerator[Control]:
-    """The host of an endpoint, at its base URL or where its practice teacher listens. Raises Fatal without a key."""
+async def control(endpoint: Endpoint, base_url: str, profile: Profile) -> AsyncGenerator[Control]:
+    """The host of an endpoint, at a base URL, with its key as a profile says. Raises Fatal without a key."""
     key = endpoint.key()
     headers = {"User-Agent": f"synth/{version('synth')}", "Accept": "application/json", "Accept-Encoding": "identity"}
-    if key is not None:
-        headers |= endpoint.known.with_key(key)
+    headers |= profile.with_key(key)
     connector = None
     if base_url.startswith("https:"):
         connector = aiohttp.TCPConnector(ssl=await asyncio.to_thread(tls_context))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +11,7 @@ from typing import Any, cast
 import aiohttp
 import orjson
 
-from synth.backends.batch import Look, Row, Unanswered
+from synth.backends.batch import Look, Row, Sought, Unanswered, identified, loaded
 from synth.backends.batch.control import Control
 from synth.types import UNSERVED, Outcome
 
@@ -40,7 +39,7 @@ class OpenAIOrders:
             form = aiohttp.FormData()
             form.add_field("purpose", "batch")
             form.add_field("file", content, filename=f"{name}.jsonl", content_type="application/jsonl")
-            return str((await self.control.ask("POST", "/files", data=form)).get("id"))
+            return identified(await self.control.ask("POST", "/files", data=form))
 
     async def order(self, name: str, path: str, file: Path, place: str) -> str:  # noqa: ARG002 (the host has it)
         """Have an uploaded file worked on; the id of the batch."""
@@ -50,14 +49,14 @@ class OpenAIOrders:
             "completion_window": "24h",
             "metadata": {"synth": name},
         }
-        return str((await self.control.ask("POST", "/batches", json=asked)).get("id"))
+        return identified(await self.control.ask("POST", "/batches", json=asked))
 
-    async def find(self, name: str, place: str, since_s: float, requests: int) -> str | None:  # noqa: ARG002
+    async def find(self, sought: Sought) -> str | None:
         """The id of the batch that carries a name, or works on its file."""
-        async for batch in self._listed(since_s):
+        async for batch in self._listed(sought.since_s):
             told = batch.get("metadata")
-            is_named = isinstance(told, dict) and cast("dict[str, Any]", told).get("synth") == name
-            if is_named or batch.get("input_file_id") == place:
+            is_named = isinstance(told, dict) and cast("dict[str, Any]", told).get("synth") == sought.name
+            if is_named or batch.get("input_file_id") == sought.place:
                 return str(batch["id"])
         return None
 
@@ -84,7 +83,7 @@ class OpenAIOrders:
 
     def row(self, line: bytes) -> Row | None:
         """What a line says. Some servers put the reply into a text."""
-        told = _loaded(line)
+        told = loaded(line)
         if told is None or not isinstance(told.get("custom_id"), str):
             return None
         name, response, error = str(told["custom_id"]), told.get("response"), told.get("error")
@@ -121,16 +120,6 @@ def _problems(errors: Any) -> str:
     problems = [cast("dict[str, Any]", one) for one in cast("list[Any]", listed or []) if isinstance(one, dict)]
     told = [f"{one.get('message')} ({one.get('code')})" for one in problems[:3]]
     return "; ".join(told) or "it did not say why"
-
-
-def _loaded(line: bytes) -> dict[str, Any] | None:
-    document: Any = None
-    try:
-        document = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        with suppress(ValueError, RecursionError):
-            document = json.loads(line)  # which takes half surrogate pairs and NaN
-    return cast("dict[str, Any]", document) if isinstance(document, dict) else None
 
 
 def _dumped(body: Any) -> bytes:

@@ -28,7 +28,7 @@ def command_of(model: str) -> Path:
             raise EngineStopped(f"{VARIABLE} names {named}, which is no command; give the path of `vllm` itself.")
         return Path(found)
     own = (Path(sys.executable).parent / "vllm", Path(sys.prefix).parent / BESIDE)
-    found = next((str(path) for path in own if path.is_file()), None) or shutil.which("vllm")
+    found = next(filter(None, map(shutil.which, (*own, "vllm"))), None)
     if found is None:
         raise EngineStopped(
             f"vLLM is to serve {model} and is not installed: pip install 'synth[vllm]' where there is a GPU, `make "

@@ -21,6 +21,7 @@ from synth.backends.practice.characters import tokens
 from synth.backends.practice.faults import Faults
 from synth.backends.practice.forms import EMBEDDER, MODEL, REWARDER, checked, error, missing, no_model, reply
 from synth.backends.practice.measuring import WAYS, Way
+from synth.backends.practice.told import logprobs_of
 from synth.types import CHAT, EMBEDDINGS
 
 PIECE_CHARS = 4
@@ -270,7 +271,7 @@ def _completion(body: dict[str, Any], said: Said) -> tuple[dict[str, Any], int, 
             {
                 "index": 0,
                 "message": {"role": "assistant", "content": content, "refusal": None},
-                "logprobs": None,
+                "logprobs": logprobs_of(content, body.get("top_logprobs") or 0) if body.get("logprobs") else None,
                 "finish_reason": finish,
             }
         ],

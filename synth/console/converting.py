@@ -1,0 +1,43 @@
+"""`synth convert`: what was written, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from rich.padding import Padding
+from rich.text import Text
+
+from synth.console.screen import ERR, OUT, write_json
+from synth.formats import REFUSALS
+from synth.formats.convert import Converted
+from synth.lint import Trapped
+from synth.lint.table import TRAPS
+from synth.text import visible
+
+LEFT_OUT_EXIT = 3
+
+
+def converted(found: Converted, *, as_json: bool) -> int:
+    """Say what was written and what was not; gives the exit code, 3 when rows were left out."""
+    exit_code = LEFT_OUT_EXIT if found.left_out else 0
+    if as_json:
+        files = {str(path): rows for path, rows in found.files.items()}
+        told = {name: {reason: asdict(one) for reason, one in notes.items()}
+                for name, notes in (("left_out", found.left_out), ("warnings", found.warnings))}  # fmt: skip
+        write_json({"rows": found.rows(), "files": files, **told, "reasoning_dropped": found.thoughtless})
+        return exit_code
+    for path, rows in found.files.items():
+        OUT.print(f"{visible(str(path))}  {rows:,} rows", markup=False, soft_wrap=True)
+    if found.thoughtless:
+        ERR.print(f"The reasoning of {found.thoughtless:,} rows was dropped; see --reasoning.", style="yellow")
+    _told("left out", found.left_out, "red")
+    _told("warning", found.warnings, "yellow")
+    return exit_code
+
+
+def _told(what: str, notes: Mapping[str, Trapped], colour: str) -> None:
+    for name, trapped in sorted(notes.items(), key=lambda item: (-item[1].rows, item[0])):
+        ERR.print(f"\n[{colour}]{what}[/]  [bold]{name}[/]  {trapped.rows:,}")
+        ERR.print(Padding(Text(REFUSALS.get(name) or TRAPS[name].says), (0, 0, 0, 2)))
+        ERR.print(f"  {visible(', '.join(trapped.places))}", markup=False, style="dim", soft_wrap=True)

@@ -1,0 +1,62 @@
+"""Datasets in every trainer's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from synth.formats import makers
+from synth.formats.conversation import Conversation, Style
+from synth.types import Fields
+
+Maker = Callable[[Conversation], Fields]
+
+
+class Format(NamedTuple):
+    """One shape of rows."""
+
+    make: Maker | None
+    """None where the rows are made with a tokenizer's chat template."""
+    styles: tuple[Style, ...]
+    """Where reasoning may go; first where it goes unless something else is wanted."""
+    is_answered: bool = True
+    """Whether rows end with an answer."""
+    is_strict: bool = False
+    """Whether files are refused that hold any other column."""
+    is_lines: bool = False
+    """Whether files are lines of JSON: Parquet would unite the objects of all rows and fill them with nulls."""
+    own_traps: frozenset[str] = frozenset()
+    """What `synth lint` says of such files, as it knows trainers that fail on them."""
+
+
+FIELD: tuple[Style, ...] = ("field", "inline", "drop")
+INLINE: tuple[Style, ...] = ("inline", "drop")
+DROP: tuple[Style, ...] = ("drop", "inline")
+MESSAGES = Format(makers.messages, FIELD)
+FORMATS: Mapping[str, Format] = {
+    "messages": MESSAGES,
+    "prompt-completion": Format(makers.prompt_completion, FIELD),
+    "prompt": Format(makers.prompt, FIELD, is_answered=False),
+    "text": Format(None, FIELD),
+    "axolotl": MESSAGES,
+    "unsloth": MESSAGES,
+    "nemo": Format(makers.openai, FIELD, is_lines=True),
+    "ms-swift": Format(makers.ms_swift, INLINE),
+    "llama-factory": Format(makers.llama_factory, INLINE, own_traps=frozenset({"sharegpt"})),
+    "sharegpt": Format(makers.sharegpt, INLINE, own_traps=frozenset({"sharegpt"})),
+    "alpaca": Format(makers.alpaca, INLINE, own_traps=frozenset({"alpaca"})),
+    "openai": Format(makers.openai, DROP, is_strict=True, is_lines=True),
+    "gemini": Format(
+        makers.gemini, DROP, is_strict=True, is_lines=True, own_traps=frozenset({"unknown_format", "broken_tools"})
+    ),
+}
+
+REFUSALS: Mapping[str, str] = {
+    "not_text": "a content holds something other than text, which these formats have no place for",
+    "tools": "tools and their calls have no place in Alpaca; take messages or llama-factory",
+    "system": "a system turn has no place in Alpaca; take messages or llama-factory",
+    "several_turns": "Alpaca holds one question and its answer; take messages or llama-factory",
+    "text_beside_calls": "the turn that calls a tool says something too, for which ShareGPT has no place",
+    "nameless_result": "a tool's result does not name its tool, as Gemini needs it",
+}
+"""Why a format has no place for a row, beside what `synth lint` calls an error."""

@@ -1,0 +1,239 @@
+"""Files of rows, or a run's, written in a trainer's shape; what a shape cannot hold is left out and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, NamedTuple, cast
+
+import orjson
+
+from synth.datasets.files import write_whole
+from synth.datasets.tables import LINES, pieces
+from synth.errors import Problem, RecipeError, Rejected
+from synth.formats import FORMATS, Format, makers
+from synth.formats.conversation import Conversation, Style, conversation_of
+from synth.formats.writing import Gathered, write
+from synth.lint import Trapped, files_of
+from synth.lint.table import TRAPS
+from synth.lint.traps import ANSWERS, TRAINERS_OWN, traps_of
+from synth.types import Fields
+
+ID = "id"
+"""The column that is kept where there is one, so that a row can be traced."""
+REGISTRY, REGISTERED = "dataset_info.json", "llama-factory"
+"""Where LLaMA-Factory looks for its files, and the format that is written for it."""
+RESERVED = {"messages", "prompt", "completion", "chosen", "rejected", "text", "tools", "label", "conversations",
+            "instruction", "output", *TRAINERS_OWN, *ANSWERS}  # fmt: skip
+UNASKED = {"no_answer", "empty_completion"}
+"""What does not matter where the student answers."""
+
+Render = Callable[[Fields], str]
+"""A row of messages as one text. Raises Rejected."""
+
+
+class Wanted(NamedTuple):
+    """How rows are to be written."""
+
+    format: str
+    style: Style | None = None
+    """Where reasoning goes; None for where the format has it."""
+    keep: Sequence[str] = ()
+    """Further columns."""
+    seed: int | None = None
+    """Shuffles the rows; None keeps their order."""
+    shards: int = 1
+    parquet: bool = False
+    """Whether files that `out` does not name are Parquet."""
+    render: Render | None = None
+    """Needed for `text`."""
+
+
+@dataclass(slots=True)
+class Converted:
+    """What was written, what was left out, and what else is known of the rows."""
+
+    files: dict[Path, int] = field(default_factory=dict[Path, int])
+    """Rows by file."""
+    left_out: dict[str, Trapped] = field(default_factory=dict[str, Trapped])
+    """By reason."""
+    warnings: dict[str, Trapped] = field(default_factory=dict[str, Trapped])
+    """What `synth lint` warns of in the rows that were written."""
+    thoughtless: int = 0
+    """Rows whose reasoning was dropped."""
+
+    def rows(self) -> int:
+        """Rows written."""
+        return sum(self.files.values())
+
+    def leave_out(self, place: str, reason: str, detail: str) -> None:
+        """Count a row that is not written."""
+        _note(self.left_out, reason, place, detail)
+
+
+def convert(paths: Sequence[Path], out: Path, wanted: Wanted) -> Converted:
+    """Write the rows of files, of folders of them, or of runs in a format, into the file `out` or the folder `out`.
+
+    Raises RecipeError when a file cannot be read, or nothing in it can be written so; FolderError when the disk
+    refuses.
+    """
+    form = FORMATS[wanted.format]
+    targets = _targets(paths, out, form, wanted)
+    if wanted.format == REGISTERED:
+        _object(next(iter(targets)).parent / REGISTRY)  # one that cannot be added to is found before anything is made
+    converted = Converted()
+    with ExitStack() as spools:
+        gathered = {target: _gather(sources, form, wanted, converted, spools) for target, sources in targets.items()}
+        if not any(len(rows) for rows in gathered.values()):
+            raise RecipeError(_nothing(converted, wanted.format))
+        with ExitStack() as files:
+            for target, rows in gathered.items():
+                converted.files |= write(rows, target, files, seed=wanted.seed, shards=wanted.shards)
+        if wanted.format == REGISTERED:
+            _register(gathered)
+    return converted
+
+
+def _gather(sources: Sequence[Path], form: Format, wanted: Wanted, converted: Converted, stack: ExitStack) -> Gathered:
+    gathered = Gathered(stack.enter_context(TemporaryFile()))  # noqa: SIM115 (the stack closes it)
+    for place, row in _rows(sources):
+        try:
+            made = made_of(row, form, wanted, converted, place)
+        except Rejected as refused:
+            converted.leave_out(place, refused.reason, refused.detail)
+            continue
+        gathered.add(made | _kept(row, form, wanted.keep, place))
+    return gathered
+
+
+def _rows(sources: Sequence[Path]) -> Iterator[tuple[str, Fields]]:
+    for path in sources:
+        for piece in pieces(path):
+            for row, number in zip(piece.rows, piece.numbers, strict=True):
+                yield f"{path}:{number}", row
+
+
+def made_of(row: Fields, form: Format, wanted: Wanted, converted: Converted, place: str) -> Fields:
+    """A row in a format. Raises Rejected when it has no place for it, or the row would spoil a training."""
+    told = conversation_of(row)
+    style = wanted.style or form.styles[0]
+    styled = told.styled(style)
+    found = traps_of(makers.messages(styled)) - (set() if form.is_answered else UNASKED)
+    errors = sorted(name for name in found if TRAPS[name].severity == "error")
+    if errors:
+        raise Rejected(errors[0])
+    made: Fields = form.make(styled) if form.make else {"text": _rendered(styled, wanted)}
+    for name in sorted(found):
+        _note(converted.warnings, name, place)
+    converted.thoughtless += style == "drop" and any(turn.reasoning for turn in told.turns)
+    return made
+
+
+def _rendered(told: Conversation, wanted: Wanted) -> str:
+    if wanted.render is None:
+        raise RecipeError("The format text is written with a chat template; name the student's --tokenizer.")
+    return wanted.render(makers.openai(told))
+
+
+def _kept(row: Fields, form: Format, keep: Sequence[str], place: str) -> Fields:
+    if form.is_strict:
+        return {}
+    absent = [name for name in keep if name not in row]
+    if absent:
+        raise RecipeError(Problem(f"there is no column {absent[0]!r}; its columns are {', '.join(row)}", place))
+    own = {ID: row[ID]} if isinstance(row.get(ID), str) else {}
+    return own | {name: row[name] for name in keep}
+
+
+def _targets(paths: Sequence[Path], out: Path, form: Format, wanted: Wanted) -> dict[Path, list[Path]]:
+    """What goes into which file. Raises RecipeError where that cannot be told."""
+    _check_columns(form, wanted)
+    is_file = bool(out.suffix) and not out.is_dir()
+    sources = [(path.is_dir(), one) for path in paths for one in files_of([_rows_of_run(path)])]
+    if not is_file:
+        suffix = ".parquet" if wanted.parquet else ".jsonl"
+        targets: dict[Path, list[Path]] = {}
+        for _, source in sources:
+            target = out / f"{source.name.split('.')[0]}{suffix}"
+            targets.setdefault(target, []).append(source)
+        double = next((target for target, of in targets.items() if len(of) > 1), None)
+        if double is not None:
+            raise RecipeError(f"{len(targets[double])} of the files would become {double}; convert them one by one.")
+    else:
+        if out.suffix not in (*LINES, ".parquet"):
+            raise RecipeError(f"{out} should end in .jsonl or .parquet, or be a folder.")
+        names = [one.name for in_folder, one in sources if in_folder]
+        if len(names) > 1:
+            raise RecipeError(
+                f"There are several files in {paths[0]} ({', '.join(names[:4])}), and one file would mix them: name a "
+                f"folder with --out, or one of the files in place of the folder."
+            )
+        targets = {out: [source for _, source in sources]}
+    for target, of in targets.items():
+        if form.is_lines and target.suffix == ".parquet":
+            raise RecipeError(f"The format {wanted.format} is written as lines of JSON; let --out end in .jsonl.")
+        if any(target.resolve() == source.resolve() for source in of):
+            raise RecipeError(f"{target} would be written over; choose another --out.")
+    return targets
+
+
+def _check_columns(form: Format, wanted: Wanted) -> None:
+    if wanted.style is not None and wanted.style not in form.styles:
+        raise RecipeError(
+            f"The format {wanted.format} has no field for reasoning; give --reasoning {' or '.join(form.styles)}."
+        )
+    if wanted.shards > 1 and wanted.format == REGISTERED:
+        raise RecipeError(f"LLaMA-Factory's {REGISTRY} names one file for each dataset; leave --shards out.")
+    if wanted.keep and form.is_strict:
+        raise RecipeError(f"Files in the format {wanted.format} are refused with other columns; leave --keep out.")
+    taken = RESERVED & {*wanted.keep}
+    if taken:
+        raise RecipeError(f"Trainers give a column {min(taken)!r} a meaning of its own; it cannot be kept beside.")
+
+
+def _rows_of_run(path: Path) -> Path:
+    """Of a run, or a dataset with its card, the rows alone, without the views that stand beside them."""
+    inner = path / "dataset" if (path / "run.db").exists() else path
+    return inner / "data" if (inner / "README.md").exists() and (inner / "data").is_dir() else inner
+
+
+def _nothing(converted: Converted, name: str) -> str:
+    if not converted.left_out:
+        return "There are no rows to convert."
+    told = ", ".join(
+        f"{reason} {trapped.rows:,} ({trapped.places[0]})" for reason, trapped in converted.left_out.items()
+    )
+    return f"No row can be written as {name}, so nothing was: {told}."
+
+
+def _note(notes: dict[str, Trapped], name: str, place: str, detail: str = "") -> None:
+    notes.setdefault(name, Trapped()).note(place, detail)
+
+
+def _register(gathered: dict[Path, Gathered]) -> None:
+    """Tell LLaMA-Factory of the files, beside what its register holds already. Raises RecipeError if it is none."""
+    path = next(iter(gathered)).parent / REGISTRY
+    known = _object(path)
+    for target, rows in gathered.items():
+        columns: Fields = {"messages": "conversations"}
+        if "tools" in rows.shape.fields:
+            columns["tools"] = "tools"
+        tags: Fields = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt",
+                        "observation_tag": "observation", "function_tag": "function_call",
+                        "system_tag": "system"}  # fmt: skip
+        known[target.stem] = {"file_name": target.name, "formatting": "sharegpt", "columns": columns, "tags": tags}
+    write_whole(path, orjson.dumps(known, option=orjson.OPT_INDENT_2))
+
+
+def _object(path: Path) -> Fields:
+    known: Any = {}
+    try:
+        known = orjson.loads(path.read_bytes()) if path.exists() else known
+    except orjson.JSONDecodeError:
+        known = None
+    if not isinstance(known, dict):
+        raise RecipeError(Problem("it is no JSON object, so nothing can be added; mend or remove it", str(path)))
+    return cast("Fields", known)

@@ -1,0 +1,166 @@
+"""The limit of a server that queues what is too much: told by its own figures, or found where it tells nothing.
+
+In the latter case it is given as many requests as Little's law (1961) says it works on.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import NamedTuple
+
+START = 16
+FASTEST_GROWTH = 2.0
+"""Growth per answer when it doubles every round."""
+GAIN = 1.15
+"""How many more requests than it works on a server that queues is given, at least."""
+FIRST_GAIN = 2.0
+WORTH = 0.4
+"""A raise must bring this share of itself in throughput."""
+STEP = 1.25
+RAMP_WORTH = 1.5
+"""Growth of throughput from round to round that shows the server is not full."""
+FORGETS = 0.99
+LOST = 0.8
+"""Less of the best throughput lately shows that the limit has become too small."""
+MOST_GAIN = 4.0
+MEASURED = 128
+"""Answers that show a throughput well enough to compare it with another."""
+TRIAL_EVERY_S = 180.0
+
+
+QUEUED = 0.1
+"""What may wait in a server's line, as a share of what it runs, so that no place of it is ever empty."""
+STEADY = 2
+"""Looks in a row at which more waited: a heap that came at once is no line."""
+FULL = 0.95
+"""A cache so full has no room for more at once."""
+RAISE = 1.05
+LOWER = 0.9
+
+
+class Load(NamedTuple):
+    """What a server tells of itself."""
+
+    running: float
+    waiting: float
+    cache: float = 0.0
+    """The share of its cache of tokens that is taken."""
+    preempted: float = 0.0
+    """Requests it ever put back for want of room."""
+
+
+class Told:
+    """The limit of a server that tells what it runs and what waits: what it runs, and a little more."""
+
+    def __init__(self, limit: float, most: int) -> None:
+        self._limit = limit
+        self.most = most
+        self._ramp = True
+        self._too_many = 0
+        self._preempted: float | None = None
+        self._used = False
+        """Whether the limit was used since the last look."""
+
+    def accepted(self, now: float, sent_at: float, tokens: int, *, busy: bool) -> float:
+        """The limit, after an answer."""
+        del now, sent_at, tokens
+        self._used = self._used or busy
+        if self._ramp and busy:
+            self._limit = min(self.most, self._limit + FASTEST_GROWTH)
+        return self._limit
+
+    def look(self, load: Load, on_wire: int) -> float:
+        """The limit, after a look at the server while so many of our requests were on the wire."""
+        queue = max(1.0, QUEUED * load.running)
+        put_back = self._preempted is not None and load.preempted > self._preempted
+        self._preempted = load.preempted
+        self._too_many = self._too_many + 1 if load.waiting > queue else 0
+        if put_back or self._too_many >= STEADY:
+            self._ramp = False
+            ours = min(1.0, on_wire / max(1.0, load.running + load.waiting))
+            fits = on_wire - ours * (load.waiting - queue)
+            self._limit = max(1.0, min(self._limit, fits, LOWER * self._limit if put_back else self.most))
+        elif self._used and load.waiting <= queue / 2 and load.cache < FULL:
+            self._limit = min(self.most, max(self._limit + 1, self._limit * RAISE))
+        self._used = False
+        return self._limit
+
+
+class Search:
+    """The smallest limit with the full throughput of a server that queues what is too much.
+
+    It doubles while that pays. Then the limit is what Little's law says is worked on, throughput times the time a token
+    took at the start, times a gain; every three minutes it is tried whether more of it pays, or less costs nothing, for
+    batches may slow each other down long before they are too large.
+    """
+
+    def __init__(self, limit: float, most: int) -> None:
+        self._limit = limit
+        self.most = most
+        self._ramp = True
+        self._best = 0.0
+        self._gain = FIRST_GAIN
+        self._unloaded_until = inf
+        self._unloaded = (0.0, 0)
+        """Seconds and tokens of the requests sent before the limit was three times the first."""
+        self._done = 0
+        self._round_ends = 2.0 * START
+        self._tokens = 0
+        self._began: float | None = None
+        self._until = 0.0
+        self._settled = False
+        self._before: tuple[float, float] | None = None
+        """The gain and the throughput before the trial under way."""
+        self._up = False
+
+    def accepted(self, now: float, sent_at: float, tokens: int, *, busy: bool) -> float:
+        """The limit, after an answer of so many tokens."""
+        if sent_at <= self._unloaded_until:
+            self._unloaded = (self._unloaded[0] + now - sent_at, self._unloaded[1] + tokens)
+        if self._began is None:
+            self._began = sent_at
+        self._done += 1
+        self._tokens += tokens
+        if self._ramp and busy:
+            self._limit = min(self.most, self._limit + FASTEST_GROWTH)
+            if self._limit >= 3 * START:
+                self._unloaded_until = min(self._unloaded_until, now)
+        if self._done >= self._round_ends:
+            rate = self._tokens / max(1e-9, now - self._began)
+            self._done, self._tokens, self._began = 0, 0, now
+            if busy:
+                self._round(now, rate)
+            self._round_ends = max(self._limit, 2 * START if self._ramp else MEASURED)
+        return self._limit
+
+    def _round(self, now: float, rate: float) -> None:
+        if not self._ramp:
+            self._refine(now, rate)
+        elif rate < self._best * RAMP_WORTH:
+            self._ramp = False
+        self._best = max(self._best * FORGETS, rate)
+        if not self._ramp:
+            seconds, tokens = self._unloaded
+            self._limit = max(1.0, min(self.most, self._gain * rate * seconds / tokens))
+
+    def _refine(self, now: float, rate: float) -> None:
+        """Measure, change the gain, measure again, keep it or go back."""
+        if rate < LOST * self._best:  # too little is given: the time a token took at the start was too short a sample
+            self._gain, self._before = min(MOST_GAIN, self._gain * STEP), None
+        elif self._before is None:
+            if now >= self._until:
+                self._up = self._up or self._gain == GAIN
+                self._before = (self._gain, rate)
+                self._gain = max(GAIN, self._gain * STEP if self._up else self._gain / STEP)
+                self._settled = False
+        elif not self._settled:
+            self._settled = True
+        else:
+            gain, before = self._before
+            if self._up:
+                better = rate >= before * (1 + WORTH * (self._gain / gain - 1))
+            else:
+                better = before < rate * (1 + WORTH * (gain / self._gain - 1))
+            if not better:
+                self._gain, self._up, self._until = gain, not self._up, now + TRIAL_EVERY_S
+            self._before = None

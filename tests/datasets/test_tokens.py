@@ -1,0 +1,188 @@
+"""Tokens as data: what a teacher tells of its tokens is asked for, kept beside the dataset, and loads by row id."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import datasets
+import jsonschema
+import pytest
+
+import synth
+from synth.backends.practice.told import logprobs_of
+from synth.datasets.tokens import told
+from synth.endpoint import Endpoint
+from synth.errors import RecipeError
+from synth.store import connect, stored_requests
+from synth.types import Outcome
+
+RECIPE = """\
+name: told
+language: ja
+license: cc0-1.0
+seeds: {{kind: jsonl, path: seeds.jsonl}}
+teachers:
+  main: {{model: small, base_url: "{base_url}", sampling: {{max_tokens: 500{sampling}}}{more}}}
+stages:
+  - name: answer
+    generator: {{kind: answer, prompt: ask.md.j2, question: q}}
+    validators: [{{kind: refusal}}]
+split: {{fractions: {{train: 1.0}}}}
+"""
+CONTRACT = Path(__file__).parents[3] / "shared" / "contract" / "openai_subset.json"
+ANSWER = "鬱蒼とした森です。"
+REFUSAL = "申し訳ありませんが、そのご質問にはお答えできません。"
+
+
+@pytest.fixture
+def folder(tmp_path: Path):
+    def write(*choices: dict, sampling: str = ", logprobs: 2", more: str = "", base_url: str = "") -> Path:
+        base_url = base_url or "replay:replies.jsonl"
+        text = RECIPE.format(base_url=base_url, sampling=sampling, more=more)
+        (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+        (tmp_path / "ask.md.j2").write_text("{{ q }}")
+        seeds = [json.dumps({"q": f"問い{place}"}) for place in range(max(1, len(choices)))]
+        (tmp_path / "seeds.jsonl").write_text("\n".join(seeds), encoding="utf-8")
+        lines = [json.dumps({"prompt": f"問い{n}", "response": reply(one)}) for n, one in enumerate(choices)]
+        (tmp_path / "replies.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        return tmp_path
+
+    return write
+
+
+def reply(choice: dict) -> dict:
+    beside = {name: choice.pop(name) for name in [*choice] if name in ("prompt_token_ids",)}
+    return {"model": "served-1", "choices": [{"finish_reason": "stop", **choice}], **beside}
+
+
+def choice(text: str, **more) -> dict:
+    return {"message": {"role": "assistant", "content": text}, "logprobs": logprobs_of(text, 2), **more}
+
+
+def entry(token: str, logprob: float, *top: tuple[str, float], **more) -> dict:
+    likely = [{"token": text, "logprob": value, "bytes": None} for text, value in top]
+    return {"token": token, "logprob": logprob, "bytes": None, "top_logprobs": likely, **more}
+
+
+def tokens_of(result: synth.Result) -> list[dict]:
+    return [*datasets.load_dataset(str(result.dataset), "tokens", split="train")]
+
+
+def run(path: Path) -> synth.Result:
+    return synth.run(path, folder=path / "run")
+
+
+def test_tokens_of_each_row_are_kept_by_its_id_and_parts_of_characters_by_their_bytes(folder):
+    result = run(folder(choice(ANSWER), choice(REFUSAL), choice("杉林です。")))
+    rows = [json.loads(line) for line in (result.folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    found = tokens_of(result)
+    assert [one["id"] for one in found] == [one["id"] for one in rows]
+    for row, one in zip(rows, found, strict=True):
+        assert b"".join(one["tokens"]).decode() == row["messages"][-1]["content"]
+        assert len(one["tokens"]) == len(one["logprobs"]) == len(one["top_tokens"]) == len(one["top_logprobs"])
+        assert all(len(top) == 2 for top in one["top_tokens"])
+        assert (one["token_ids"], one["top_ids"], one["model"]) == (None, None, "served-1")
+    assert any("\ufffd" in token.decode("utf-8", "replace") for one in found for token in one["tokens"])
+    record = result.manifest.tokens
+    assert record is not None
+    assert (record.rows, record.without, record.with_ids, record.tokenizers) == (2, 0, 0, {"served-1": 2})
+    assert record.tokens == sum(len(one["tokens"]) for one in found)
+    assert [*datasets.load_dataset(str(result.dataset), split="train")["id"]] == [one["id"] for one in rows]
+
+
+def test_ids_stand_for_tokens_where_a_server_gives_them(folder):
+    content = [
+        entry("token_id:7", -0.5, ("token_id:7", -0.5), ("token_id:9", -1.5), bytes=[*"森".encode()]),
+        entry("token_id:2", 0.0, ("token_id:2", 0.0), ("token_id:3", -9999.0)),
+    ]
+    given = {"message": {"role": "assistant", "content": "森"}, "logprobs": {"content": content}}
+    [one] = tokens_of(run(folder({**given, "token_ids": [7, 2], "prompt_token_ids": [1, 5]})))
+    assert (one["token_ids"], one["top_ids"], one["top_tokens"]) == ([7, 2], [[7, 9], [2, 3]], None)
+    assert (one["tokens"], one["prompt_token_ids"]) == (["森".encode(), None], [1, 5])
+    assert one["top_logprobs"] == [[-0.5, -1.5], [0.0, -9999.0]]
+
+
+def test_ids_beside_a_choice_are_those_of_its_tokens(folder):
+    content = [entry("森", -0.5, ("森", -0.5), ("林", -1.5))]
+    given = {"message": {"role": "assistant", "content": "森"}, "logprobs": {"content": content}, "token_ids": [7]}
+    [one] = tokens_of(run(folder(given)))
+    assert (one["token_ids"], one["top_ids"], one["top_tokens"]) == ([7], None, [["森".encode(), "林".encode()]])
+
+
+def test_the_body_asks_as_openai_describes_and_only_where_the_recipe_wants_it(folder):
+    path = folder(base_url="practice:faultless") / "recipe.yaml"
+    text = path.read_text(encoding="utf-8").replace("model: small", "model: practice-1")
+    path.write_text(text, encoding="utf-8")
+    result = run(path.parent)
+    assert {len(top) for one in tokens_of(result) for top in one["top_logprobs"]} == {2}
+    [(_, _, body)] = stored_requests(connect(result.folder / "run.db"))
+    assert {name: value for name, value in json.loads(body).items() if "logprobs" in name} == {
+        "logprobs": True,
+        "top_logprobs": 2,
+    }
+    path.write_text(text.replace(", logprobs: 2", ""), encoding="utf-8")
+    again = synth.run(path.parent, folder=path.parent / "run", accept_change=True)
+    assert again.manifest.tokens is None
+    assert not (again.dataset / "tokens").exists()
+    assert "tokens" not in datasets.get_dataset_config_names(str(again.dataset))
+
+
+@pytest.mark.skipif(not CONTRACT.exists(), reason=f"OpenAI's description is not at {CONTRACT}")
+def test_the_practice_teachers_log_probabilities_fit_openais_description():
+    contract = json.loads(CONTRACT.read_text(encoding="utf-8"))
+    schema = {"$ref": "#/components/schemas/ChatCompletionTokenLogprob", "components": contract["components"]}
+    for one in logprobs_of(ANSWER, 3)["content"]:
+        jsonschema.validate(one, schema)
+
+
+def test_rows_of_which_nothing_is_told_are_counted_and_the_card_says_what_is_missing(folder):
+    silent = {"message": {"role": "assistant", "content": "杉です。"}, "logprobs": None}
+    result = run(folder(choice(ANSWER), silent))
+    record = result.manifest.tokens
+    assert record is not None
+    assert (record.rows, record.without) == (1, 1)
+    card = (result.dataset / "README.md").read_text(encoding="utf-8")
+    assert "1 行には、トークンについての情報がありません" in card
+    assert "ロジットはありません" in card
+    assert "served-1" in card
+
+
+def test_an_export_writes_the_same_tokens_again(folder):
+    result = run(folder(choice(ANSWER)))
+    file = result.dataset / "tokens/train.parquet"
+    before = file.read_bytes()
+    file.unlink()
+    (result.folder / "rows.jsonl").unlink()
+    assert (run(result.folder.parent).dataset / "tokens/train.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"{}", b'{"choices": []}', b'{"choices": [{"logprobs": {"content": [{"token": "a"}]}}]}',
+     b'{"choices": [{"logprobs": {"content": [{"token": 3, "logprob": 0}]}}]}',
+     b'{"choices": [{"logprobs": {"content": [{"token": "a", "logprob": 0, "bytes": [300]}]}}]}'],
+)  # fmt: skip
+def test_what_is_unusable_tells_nothing(body):
+    assert told(Outcome(200, body)) is None
+
+
+def test_hosts_that_give_no_log_probabilities_and_streams_are_mistakes_before_anything_is_asked(folder):
+    for url in ("https://api.groq.com/openai/v1", "https://api.anthropic.com/v1"):
+        endpoint = Endpoint(model="m", base_url=url)
+        assert "logprobs" in dict(endpoint.known.objections("m", {"logprobs": True}))
+    path = folder(base_url="https://api.groq.com/openai/v1", more=", key_variable: SOME_KEY")
+    with pytest.raises(RecipeError, match=r"sampling.logprobs.*Groq"):
+        synth.load(path)
+    with pytest.raises(RecipeError, match="keeps no log-probabilities"):
+        synth.load(folder(base_url="http://127.0.0.1:1/v1", more=", stream: true"))
+
+
+def test_the_practice_teachers_tokens_are_its_text_and_its_probabilities_are_some():
+    content = logprobs_of(ANSWER, 3)["content"]
+    assert b"".join(bytes(one["bytes"]) for one in content).decode() == ANSWER
+    assert any(one["token"] == "\ufffd" for one in content)
+    for one in content:
+        assert one["top_logprobs"][0]["token"] == one["token"]
+        assert sum(math.exp(top["logprob"]) for top in one["top_logprobs"]) <= 1

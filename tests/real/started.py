@@ -1,0 +1,80 @@
+"""Starts real vLLM servers, and says where vLLM is: what the tests of this folder share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+VLLM = os.environ.get("SYNTH_VLLM") or shutil.which("vllm")
+START_S = 900
+NEEDS_VLLM = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(VLLM is None, reason="no vLLM: set SYNTH_VLLM to its command, or put it on the path"),
+    pytest.mark.timeout(START_S + 120),
+]
+MODELS = Path(__file__).parent / "tiny_models.py"
+SMALL = ("--dtype", "float32", "--max-model-len", "512", "--enforce-eager")
+THINKING = (*SMALL, "--reasoning-parser", "qwen3")
+"""The options of the teacher that thinks."""
+SURROUNDINGS = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+
+
+def python() -> str:
+    """The Python that has vLLM, torch and transformers."""
+    return str(Path(VLLM).parent / "python")
+
+
+class Server:
+    """A `vllm serve` that can be killed and started again at the same port."""
+
+    def __init__(self, model: Path, log: Path, options=SMALL) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            self.port = taken.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+        self._log = log
+        self._command = [VLLM, "serve", model, "--host", "127.0.0.1", "--port", str(self.port),
+                         "--served-model-name", "tiny", "--enable-prompt-tokens-details", *options]  # fmt: skip
+
+    def start(self) -> None:
+        """Start it; it is not ready yet."""
+        more = SURROUNDINGS | {"PATH": f"{Path(VLLM).parent}:{os.environ['PATH']}"}
+        environment = {name: one for name, one in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | more
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def wait(self) -> None:
+        """Wait until it serves."""
+        until = time.monotonic() + START_S
+        while time.monotonic() < until and self._process.poll() is None:
+            try:
+                with urlopen(self.url.removesuffix("/v1") + "/health", timeout=5):
+                    return
+            except (URLError, OSError):
+                time.sleep(1)
+        pytest.fail(f"vLLM did not start: {self._log.read_text(errors='replace')[-2000:]}")
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End it and all that it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+        self._process.wait(60)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
