@@ -27,7 +27,7 @@ async def recover(name: str, places: Iterable[tuple[Endpoint, str]], store: Stor
     """
     left = store.unanswered(name)
     for member, base_url in places if left else ():
-        async with control(member, base_url) as host:
+        async with control(member, base_url, member.known) as host:
             for attempt, key in list(left.items()):
                 try:
                     said = await host.ask("GET", CHAT, params={f"metadata[{KEY}]": key, "limit": "1"})

@@ -422,6 +422,12 @@ RECORDS = {
     ("store.py", "begin"),  # when an attempt began, beside how long it took by the other clock
     ("pipeline.py", "_now"),  # when a run began and ended, beside how long it took
     ("endpoint.py", "_host_price"),  # which of several listed prices is in force today
+    # batches outlive the process, and with it every other clock
+    *(("store.py", name) for name in ("plan", "note_step")),
+    *(("batch.py", name) for name in ("_order", "_found", "_ordered", "_ended")),
+    *(("backends/practice/batches.py", name) for name in ("_added", "_create", "_cancel", "_work", "_answered")),
+    ("backends/own_vllm/life.py", "_start"),  # when vLLM was started, in its log
+    *(("lint/tokens.py", name) for name in ("_compiled", "strftime_now")),  # a chat template may ask for the date
 }
 
 
