@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import synth
+from synth import gauges
 from synth.asking import desk
 from synth.backends.own_vllm import command, life, own_vllm
 from synth.budget import Caps
@@ -301,6 +302,13 @@ def test_a_vllm_whose_application_lies_elsewhere_says_what_to_write(book, tmp_pa
     (book / "site" / "vllm" / "entrypoints" / "launchers" / "app.py").unlink()
     with pytest.raises(EngineStopped, match=r"This vLLM \(0.0\) keeps its application elsewhere.*\n?.*serve:MODEL"):
         asyncio.run(opened("vllm:", tmp_path, tmp_path / "log", work=None))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_that_lasts_beyond_the_first_look_at_its_load_ends_well(way, book, recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(gauges, "LOOK_EVERY_S", 0.0)
+    result = synth.run(recipe(f"{way}some/model"), folder=tmp_path / "run")
+    assert (result.exit_code, result.message) == (0, "")
 
 
 def test_what_is_stored_needs_no_vllm(book, recipe, synth, tmp_path):
