@@ -178,12 +178,12 @@ def _rows(path: Path, store: Store) -> Iterator[tuple[str, str, Told | None]]:
         for line in file:
             row: dict[str, Any] = orjson.loads(line)
             answer = row["messages"][-1]["content"]
-            every = (_told_by(key, answer, store) for key in reversed(row["requests"]))
-            yield row["id"], row["split"], next((one for one in every if one is not None), None)
+            yield row["id"], row["split"], _told_of(answer, row["requests"], store)
 
 
-def _told_by(key: str, answer: str, store: Store) -> Told | None:
-    for stored in store.find(bytes.fromhex(key)):
+def _told_of(answer: str, requests: list[str], store: Store) -> Told | None:
+    """What the newest reply with this text tells: an earlier one with the same may be another teacher's."""
+    for stored in (one for key in reversed(requests) for one in store.find(bytes.fromhex(key))):
         try:
             text = read(stored.outcome, None).text
         except (Transient, Rejected, Fatal):

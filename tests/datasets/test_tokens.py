@@ -186,3 +186,36 @@ def test_the_practice_teachers_tokens_are_its_text_and_its_probabilities_are_som
     for one in content:
         assert one["top_logprobs"][0]["token"] == one["token"]
         assert sum(math.exp(top["logprob"]) for top in one["top_logprobs"]) <= 1
+
+
+SHARED = """\
+name: told
+language: ja
+license: cc0-1.0
+seeds: {kind: jsonl, path: seeds.jsonl}
+teachers:
+  cheap: {model: small, base_url: "replay:cheap.jsonl", sampling: {max_tokens: 500, logprobs: 2}}
+  strong: {model: large, base_url: "replay:strong.jsonl"}
+stages:
+  - name: answer
+    teachers: [cheap, strong]
+    generator: {kind: answer, prompt: ask.md.j2, question: q}
+    validators: [{kind: finished}]
+split: {fractions: {train: 1.0}}
+"""
+
+
+def test_a_row_has_the_tokens_of_no_teacher_but_the_one_that_answered(folder):
+    path = folder(choice(ANSWER))
+    (path / "recipe.yaml").write_text(SHARED, encoding="utf-8")
+    for name, given in (
+        ("cheap", choice(ANSWER, finish_reason="length")),
+        ("strong", {"message": {"role": "assistant", "content": ANSWER}}),
+    ):
+        line = json.dumps({"prompt": "問い0", "response": reply(given)})
+        (path / f"{name}.jsonl").write_text(line, encoding="utf-8")
+    result = run(path)
+    [row] = [json.loads(line) for line in (result.folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert (row["teacher"], len(row["requests"])) == ("large", 2)
+    assert result.manifest.tokens is not None
+    assert (result.manifest.tokens.rows, result.manifest.tokens.without) == (0, 1)
