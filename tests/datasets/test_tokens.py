@@ -188,6 +188,28 @@ def test_the_practice_teachers_tokens_are_its_text_and_its_probabilities_are_som
         assert sum(math.exp(top["logprob"]) for top in one["top_logprobs"]) <= 1
 
 
+def test_tokens_of_reasoning_come_before_those_of_the_answer(folder):
+    whole = f"<think>木が三つ。</think>{ANSWER}"
+    result = run(folder(choice(whole)))
+    [one], [row] = tokens_of(result), (result.folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(row)["messages"][-1]["content"] == ANSWER
+    assert b"".join(one["tokens"]).decode() == whole
+
+
+@pytest.mark.parametrize("ids", ["森", [2**31], [-1], ["森"], [1.5], [None], {"森": 1}])
+def test_what_can_be_no_ids_is_not_told_as_such(folder, ids):
+    [one] = tokens_of(run(folder(choice("森", prompt_token_ids=ids, token_ids=ids))))
+    assert (one["prompt_token_ids"], one["token_ids"]) == (None, None)
+    assert b"".join(one["tokens"]).decode() == "森"
+
+
+def test_a_token_that_looks_like_an_id_no_file_can_hold_is_kept_as_its_text(folder):
+    content = [entry("token_id:99999999999", -0.5)]
+    given = {"message": {"role": "assistant", "content": "森"}, "logprobs": {"content": content}}
+    [one] = tokens_of(run(folder(given)))
+    assert (one["token_ids"], one["tokens"]) == (None, [b"token_id:99999999999"])
+
+
 SHARED = """\
 name: told
 language: ja
