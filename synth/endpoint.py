@@ -127,7 +127,9 @@ class Limits(Value):
     """One absolute deadline for a send, from connecting to the last byte."""
 
 
-OUR_VLLM_ARGS = frozenset(["--host", "--port", "--uds", "--served-model-name", "--api-key", "--root-path"])
+OUR_VLLM_ARGS = frozenset(
+    ["--host", "--port", "--uds", "--served-model-name", "--api-key", "--root-path", "--ssl-keyfile", "--ssl-certfile"]
+)
 
 METADATA = ("fd00:ec2::254", "fd20:ce::254")
 """Where AWS and Google serve credentials over IPv6; over IPv4 and elsewhere it is a link-local address."""
@@ -220,7 +222,7 @@ class Endpoint(Value):
         if self.vllm_args and not any(member.is_own for member in self.members()):
             raise ValueError('vllm_args are for base_url: "serve:MODEL" or "vllm:MODEL"; leave them out')
         for given in self.vllm_args:
-            if str(given).partition("=")[0] in OUR_VLLM_ARGS:
+            if str(given).partition("=")[0].replace("_", "-") in OUR_VLLM_ARGS:
                 raise ValueError(f"{given!r} is not for vllm_args: synth sets it")
         for member in self.members():
             if member.is_own and member.key_variable is not None:

@@ -11,7 +11,7 @@ from math import isfinite
 from urllib.parse import urlsplit
 
 from synth.backends.fetch import fetched
-from synth.endpoint import Endpoint
+from synth.endpoint import HERE, Endpoint
 from synth.errors import Fatal
 from synth.limits import Lane
 from synth.profiles import Gauges, named
@@ -50,8 +50,10 @@ def load_of(text: str, gauges: Gauges) -> Load | None:
 def may_tell(endpoint: Endpoint) -> Mapping[str, Gauges]:
     """By whose names an endpoint may tell its load: its profile's, or any where one on a private network has none.
 
-    Nobody else is asked for what the protocol does not have.
+    Nobody else is asked for what the protocol does not have, and nobody where there is no address.
     """
+    if endpoint.base_url.startswith(HERE):
+        return {}
     if endpoint.known.gauges is not None:
         return {endpoint.known.title: endpoint.known.gauges}
     if endpoint.profile or not endpoint.queues_silently:

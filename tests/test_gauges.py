@@ -70,6 +70,8 @@ def test_figures_that_are_no_numbers_are_passed_over():
         ("https://api.openai.com/v1", "", []),
         ("https://models.example.com/v1", "", []),
         ("practice:", "", []),
+        ("serve:./模型", "", []),
+        ("vllm:some/model", "vllm", []),
     ],
 )
 def test_only_servers_of_one_s_own_and_those_said_to_tell_are_asked_for_their_load(

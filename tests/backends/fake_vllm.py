@@ -77,6 +77,8 @@ class Engine:
         if last is not None and self.answered >= int(last):
             print("EngineDeadError: 動力が止まりました", file=sys.stderr, flush=True)
             os._exit(9)
+        if os.environ.get("VLLM_API_KEY"):
+            return 401, {"error": {"message": "Unauthorized", "type": "AuthenticationError", "code": 401}}
         if body["model"] != self.name:
             message = f"The model `{body['model']}` does not exist."
             return 404, {"error": {"message": message, "type": "NotFoundError", "code": 404}}

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 import synth
+from synth import gauges
 from synth.asking import desk
 from synth.backends.own_vllm import command, life, own_vllm
+from synth.backends.own_vllm.piped import CHILD
 from synth.budget import Caps
 from synth.endpoint import Endpoint
 from synth.errors import EngineStopped, RecipeError
@@ -303,6 +305,34 @@ def test_a_vllm_whose_application_lies_elsewhere_says_what_to_write(book, tmp_pa
         asyncio.run(opened("vllm:", tmp_path, tmp_path / "log", work=None))
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_that_lasts_beyond_the_first_look_at_its_load_ends_well(way, book, recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(gauges, "LOOK_EVERY_S", 0.0)
+    result = synth.run(recipe(f"{way}some/model"), folder=tmp_path / "run")
+    assert (result.exit_code, result.message) == (0, "")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_key_that_vllm_would_ask_for_by_the_environment_is_not_asked_of_the_run(
+    way, book, recipe, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("VLLM_API_KEY", "秘密ではない")
+    result = synth.run(recipe(f"{way}some/model"), folder=tmp_path / "run")
+    assert (result.exit_code, result.message) == (0, "")
+
+
+def test_a_process_that_is_asked_over_a_pipe_ends_when_synth_is_killed_in_the_middle_of_a_line(book):
+    vllm = Path(os.environ["SYNTH_VLLM"])
+    asked = [command.python_of(vllm), CHILD, "m", "--served-model-name", "m"]
+    process = subprocess.Popen(asked, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        process.communicate(b'{"number":1,"path":"/chat', timeout=30)
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert nobody_is_left(book)
+
+
 def test_what_is_stored_needs_no_vllm(book, recipe, synth, tmp_path):
     assert synth("run", recipe("vllm:some/model"), "--out", "run").returncode == 0
     assert synth("run", tmp_path, "--out", "run").returncode == 0
@@ -375,6 +405,8 @@ def test_serve_says_what_is_wrong_with_it(recipe, tmp_path):
     [
         ({"base_url": "http://localhost:8000/v1", "vllm_args": ["--dtype", "half"]}, "vllm_args are for base_url"),
         ({"base_url": "serve:", "vllm_args": ["--served-model-name", "x"]}, "is not for vllm_args"),
+        ({"base_url": "serve:", "vllm_args": ["--served_model_name=x"]}, "is not for vllm_args"),
+        ({"base_url": "serve:", "vllm_args": ["--ssl-certfile", "x"]}, "is not for vllm_args"),
         ({"base_url": "serve:", "key_variable": "SOME_KEY"}, "asks for no key"),
         ({"base_url": "vllm:", "stream": True}, "does not stream"),
     ],

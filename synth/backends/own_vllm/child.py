@@ -54,7 +54,7 @@ class Questions(threading.Thread):
 
     def run(self):
         """Read until the end; then there is a while to end kindly."""
-        while line := self._in.readline():
+        while (line := self._in.readline()).endswith(b"\n"):  # who was killed leaves half a line
             head = json.loads(line)
             assert self._heed is not None  # nobody asks before it is ready
             self._heed(head, self._in.read(head["length"]))

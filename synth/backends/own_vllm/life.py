@@ -241,6 +241,8 @@ class _Process(asyncio.SubprocessProtocol):
 
 
 def _environment(command: Sequence[str]) -> dict[str, str]:
-    """The environment, with the commands beside vLLM on the path: it may build kernels with them."""
+    """The environment, with the commands beside vLLM on the path: it may build kernels with them. A key for vLLM's own
+    door stays out of it, as nobody but synth is let in here."""
     beside_it = [str(Path(one).parent) for one in command if Path(one).is_absolute() and Path(one).name == "vllm"]
-    return {**os.environ, "PATH": os.pathsep.join([*beside_it, os.environ.get("PATH", os.defpath)])}
+    kept = {name: value for name, value in os.environ.items() if name != "VLLM_API_KEY"}
+    return {**kept, "PATH": os.pathsep.join([*beside_it, os.environ.get("PATH", os.defpath)])}
