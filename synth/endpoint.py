@@ -26,6 +26,8 @@ OWN = (SERVE, PIPED)
 """vLLM that runs for the run: as a server, or asked over a pipe."""
 HERE = (PRACTICE, REPLAY, LOCAL, *OWN)
 """What is answered in this process, or by a server that it starts."""
+DEARER = "priority"
+"""The service tier that costs more, wherever there is one."""
 PRACTICE_KINDS = ("", "usual", "faultless", "held_out", "unhealthy")
 
 
@@ -309,7 +311,10 @@ class Endpoint(Value):
         if price is None:
             return None
         factors = {name: tier.factor for name, tier in self.known.service_tiers.items() if tier.factor is not None}
-        return price.model_copy(update={"service_tiers": {**factors, **price.service_tiers}})
+        factors |= price.service_tiers
+        if self.service_tier == DEARER and DEARER not in factors:
+            return None  # more than the usual one, and nobody says how much
+        return price.model_copy(update={"service_tiers": factors})
 
     def key(self) -> str | None:
         """The API key from the environment.

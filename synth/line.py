@@ -198,7 +198,7 @@ class Line:
             first, *after = stage.answering_for(seed.fields)
             ask = replace(ask, instead=first, after=tuple(after))
         while True:
-            before = unit.cost_microusd
+            before, unit.model = unit.cost_microusd, ""
             drafts = await self._outcome(stage, work, stage.generator.generate(seed, ask))
             if unit.rungs:
                 self.progress.stages[stage.name].climbed(unit.rungs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import orjson
 from pydantic import Field, JsonValue
 
 from synth.types import Value
@@ -16,12 +17,12 @@ class Route(Value):
     by: str = Field(min_length=1)
     """The field: a column of the seeds, or what an earlier stage added."""
     to: dict[str, str | list[str]] = Field(min_length=1)
-    """By value, as text."""
+    """By value, as text: `true` and `3` as JSON writes them."""
 
     def teachers(self, fields: Mapping[str, JsonValue]) -> Sequence[str] | None:
         """Who answers for what has these fields; None when the rule does not say."""
         value = fields.get(self.by)
-        found = self.to.get(value if isinstance(value, str) else str(value))
+        found = self.to.get(value if isinstance(value, str) else orjson.dumps(value).decode())
         return [found] if isinstance(found, str) else found
 
     def named(self) -> Iterator[tuple[str, str]]:

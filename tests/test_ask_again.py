@@ -163,6 +163,17 @@ def test_nothing_is_extracted_from_an_answer_that_was_cut(made):
     assert [(body["model"], body["max_tokens"]) for body in server.bodies] == [("small", 100), ("small", 200)]
 
 
+def test_a_stand_in_whose_answer_was_of_no_use_is_not_named_by_the_row(made):
+    def play(body, count):
+        if body["model"] == "large":
+            return json.dumps({"instructions": [" "]}), "stop"
+        return (json.dumps({"instructions": ["鬱の字を書け"]}) if count > 5 else "さあ。"), "stop"
+
+    rows, rejected, _ = made(Server(play), main="fallback: strong", generator=WRITE, times=2)
+    assert [one["reason"] for one in rejected] == ["no_instructions"]
+    assert [(row["teacher"], row["messages"][-1]["content"]) for row in rows] == [("small", "鬱の字を書け")]
+
+
 @pytest.mark.parametrize("field", ["fallback", "extractor"])
 @pytest.mark.parametrize("other", ["main", "誰か"])
 def test_a_teacher_that_is_to_stand_in_has_to_be_another_one_of_the_recipe(made, field, other):

@@ -46,6 +46,13 @@ def test_dropped_reasoning_is_told(synth, source, tmp_path):
     assert "<think>\\n標準税率" in (tmp_path / "b.jsonl").read_text(encoding="utf-8")
 
 
+def test_what_stands_beside_the_conversation_that_is_written_is_warned_of(tmp_path):
+    beside = {"prompt": "問い？", "completion": "答え", "reasoning": "考え"}
+    rows = [beside, {**PLAIN, "prompt": "別の問い", "completion": "別の答え"}]
+    found = convert([saved(tmp_path / "a.jsonl", rows)], tmp_path / "b.jsonl", Wanted("messages"))
+    assert {name: one.rows for name, one in found.warnings.items()} == {"reasoning_column": 1, "two_formats": 1}
+
+
 def test_when_nothing_fits_nothing_is_written(tmp_path):
     with pytest.raises(RecipeError, match=r"No row can be written as alpaca, so nothing was: several_turns 1"):
         convert([saved(tmp_path / "a.jsonl", [LONG])], tmp_path / "b.jsonl", Wanted("alpaca"))
@@ -62,6 +69,7 @@ def test_when_nothing_fits_nothing_is_written(tmp_path):
         (["--to", "openai", "--out", "b.parquet"], "let --out end in .jsonl"),
         (["--to", "openai", "--out", "b.jsonl", "--keep", "topic"], "leave --keep out"),
         (["--to", "messages", "--out", "b.jsonl", "--keep", "prompt"], "a meaning of its own"),
+        (["--to", "alpaca", "--out", "b.jsonl", "--keep", "input"], "a meaning of its own"),
         (["--to", "messages", "--out", "b.jsonl", "--keep", "topic"], "there is no column 'topic'"),
         (["--to", "llama-factory", "--out", "b.jsonl", "--shards", "2"], "leave --shards out"),
     ],

@@ -14,6 +14,7 @@ from synth.formats.conversation import conversation_of
 from synth.formats.convert import Wanted, convert
 from synth.lint import lint
 from synth.lint.table import TRAPS
+from synth.lint.traps import traps_of
 
 HARD = "消費税は？ 😀👨‍👩‍👧 \u2028\u0085 tab\t nul\u0000 \u001b[31m “引用” \\ ｶﾅ"
 SYSTEM = {"role": "system", "content": "簡潔に。"}
@@ -214,3 +215,58 @@ def test_every_file_written_is_sound_and_holds_every_row_that_fits(name, ending,
 def test_a_format_without_a_field_for_reasoning_does_not_get_one(name, tmp_path):
     with pytest.raises(RecipeError, match="has no field for reasoning"):
         convert([saved(tmp_path / "a.jsonl", ROWS)], tmp_path / "out.jsonl", Wanted(name, "field"))
+
+
+Q, A = {"role": "user", "content": "問い"}, {"role": "assistant", "content": "答え"}
+
+
+@pytest.mark.parametrize("form", ["conversations", "messages"])
+def test_a_system_column_beside_the_turns_is_their_first_turn(form):
+    row = {form: [Q, A], "system": "簡潔に。"}
+    assert [turn.content for turn in conversation_of(row).turns] == ["簡潔に。", "問い", "答え"]
+    same = {form: [SYSTEM, Q, A], "system": SYSTEM["content"]}
+    assert len(conversation_of(same).turns) == 3
+
+
+def test_an_empty_system_column_is_no_turn():
+    row = {"instruction": "問い", "input": "", "output": "答え", "system": ""}
+    assert made(row, "alpaca") == {"instruction": "問い", "input": "", "output": "答え"}
+
+
+def test_a_null_content_beside_a_value_hides_no_text():
+    row = {"conversations": [{"from": "human", "value": "問い", "content": None}, {"from": "gpt", "value": "答え"}]}
+    assert [turn.content for turn in conversation_of(row).turns] == ["問い", "答え"]
+
+
+def test_the_single_call_of_older_datasets_is_kept():
+    call = {"name": "lamp", "arguments": '{"room": "居間"}'}
+    [_, turn] = conversation_of(talk(Q, {**A, "function_call": call})).turns
+    assert [(one.name, one.arguments) for one in turn.calls] == [("lamp", '{"room": "居間"}')]
+
+
+def test_a_result_is_named_by_the_newest_call_with_its_id():
+    other = {**CALL, "function": {"name": "fan", "arguments": "{}"}}
+    again = {**CALLING, "tool_calls": [other]}
+    contents = made(talk(Q, CALLING, RESULT, A, Q, again, RESULT, A), "gemini")["contents"]
+    parts = [part for one in contents for part in one["parts"]]
+    assert [part["functionResponse"]["name"] for part in parts if "functionResponse" in part] == ["lamp", "fan"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (talk(), "no_user_turn"),
+        (talk(system="簡潔に。"), "no_user_turn"),
+        (talk(Q, A, images=["猫.png"]), "not_text"),
+        ({"instruction": {"問い": 1}, "output": "答え"}, "not_text"),
+        ({"instruction": "問い", "output": "答え", "history": 3}, "unknown_format"),
+        (talk(Q, {**A, "reasoning": [{"type": "image"}]}), "not_text"),
+        (talk(Q, {**A, "tool_calls": True}), "broken_tool_call"),
+        (talk(Q, {**A, "tool_calls": [{"function": "lamp", "arguments": "{}"}]}), "broken_tool_call"),
+        (talk(Q, A, tools=[{"function": "lamp"}]), "broken_tools"),
+    ],
+)
+def test_odd_rows_are_refused_with_their_reason(row, reason):
+    with pytest.raises(Rejected, match=reason):
+        conversation_of(row)
+    traps_of(row)

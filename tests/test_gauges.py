@@ -8,6 +8,7 @@ import contextlib
 import pytest
 from aiohttp import web
 
+from synth.backends.fetch import fetched
 from synth.endpoint import Endpoint, Limits
 from synth.gauges import figures, load_of, may_tell, page, watch
 from synth.limits import Lane
@@ -129,6 +130,12 @@ def test_a_server_is_looked_at_again_and_again():
     _, loads, asked = watched([VLLM, VLLM.replace("100.0", "50.0")])
     assert [load and load.running for load in loads] == [128, 78, None]
     assert asked == 3
+
+
+def test_hosts_and_paths_beyond_ascii_are_asked_too():
+    assert page(Endpoint(model="m", base_url="http://推論サーバー.localhost:1/v1")) is None
+    endpoint = Endpoint(model="m", base_url="http://127.0.0.1:1/日本語")
+    assert fetched(endpoint, f"{endpoint.base_url}/models", 5).error == "connect"
 
 
 def test_a_server_that_tells_nothing_is_looked_at_once():

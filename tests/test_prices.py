@@ -157,6 +157,15 @@ def test_a_tier_that_the_table_does_not_know_is_priced_as_its_host_says():
     assert given.known_price() == given.price
 
 
+def test_what_a_dearer_tier_costs_is_unknown_where_nobody_says_it_and_never_the_usual_price():
+    pytest.importorskip("genai_prices")
+    gemini = Endpoint(model="gemini-2.5-flash", base_url="https://generativelanguage.googleapis.com/v1beta/openai")
+    dearer = gemini.model_copy(update={"service_tier": "priority"})
+    assert dearer.known_price() is None
+    openai = Endpoint(model="gpt-5", base_url="https://api.openai.com/v1", service_tier="priority")
+    assert openai.known_price().service_tiers["priority"] == 2
+
+
 def test_the_installed_table_gives_prices_by_host_and_model():
     pytest.importorskip("genai_prices")
     day = date(2026, 11, 25)

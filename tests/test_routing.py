@@ -135,6 +135,16 @@ def test_a_rule_reads_numbers_as_their_text(folder):
     assert [one["teacher"] for one in lines(result, "rows.jsonl")] == ["large"]
 
 
+def test_a_rule_reads_yes_and_no_as_json_writes_them(folder):
+    seeds = [{"難問": True}, {"難問": False}, {}]
+    stage = 'route: {by: 難問, to: {"true": strong, "null": third}}'
+    seeds[2] = {"難問": None}
+    result = run(
+        folder(stage, seeds=seeds, cheap=[None, "はい。"], strong=["東京です。"], third=[None, None, "さあ。"])
+    )
+    assert [one["teacher"] for one in lines(result, "rows.jsonl")] == ["large", "small", "huge"]
+
+
 def test_a_verifier_sends_wrong_answers_on_and_the_last_teachers_are_left_to_selection(folder):
     stage = f"{BOTH}\n    escalate_below: {{exact_answer: 1}}"
     result = run(

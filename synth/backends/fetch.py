@@ -5,9 +5,8 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from http.client import HTTPException
-from urllib.parse import urlsplit
 
-from synth.backends.dial import proxy_for, tls_context
+from synth.backends.dial import origin_of, proxy_for, tls_context
 from synth.endpoint import Endpoint
 from synth.types import Outcome
 
@@ -15,10 +14,11 @@ from synth.types import Outcome
 def fetched(endpoint: Endpoint, url: str, timeout_s: float) -> Outcome:
     """What a server of the endpoint's host says at `url`, or why it says nothing. Blocks.
 
-    Raises Fatal when the endpoint's key variable is not set or holds no key.
+    Raises Fatal when the endpoint's key variable is not set or holds no key, and for a host that is no name.
     """
     headers = endpoint.known.with_key(endpoint.key())
-    proxy, scheme = proxy_for(url), urlsplit(url).scheme
+    origin = origin_of(url)
+    proxy, scheme, url = proxy_for(url), origin.scheme, f"{origin.scheme}://{origin.authority}{origin.path}"
     secure = [urllib.request.HTTPSHandler(context=tls_context())] if scheme == "https" else []
     opener = urllib.request.OpenerDirector()  # one that follows no redirect, which would carry the key elsewhere
     for handler in (

@@ -3,7 +3,8 @@
     <run>/dataset/tokens/train.parquet    one file per split; `load_dataset("<run>/dataset", "tokens")` reads them
 
 It is made from the stored replies alone. Tokens are kept as ids where the server gives them, as vLLM does with
-`return_tokens_as_token_ids`, else as their bytes: a token may be a part of a character, which no text can hold.
+`return_tokens_as_token_ids`, else as their bytes: a token may be a part of a character, which no text can hold. They
+are all that the teacher wrote: where it thinks, and its server tells so, the tokens of its reasoning come first.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ FOLDER = "tokens"
 ROWS_AT_ONCE = 500
 TOKEN_ID = re.compile(r"token_id:([0-9]+)")
 """How a token is written by servers that give its id in place of its text."""
+MOST_ID = 2**31 - 1
+"""That the file has room for."""
 
 
 class TokensRecord(Value):
@@ -90,7 +93,7 @@ def told(outcome: Outcome) -> Told | None:
             top_ids=cast("list[list[int]]", top_ids) if has_ids else None,
             top_texts=[] if has_ids else [[_bytes(one) or b"" for one in top] for top in tops],
             top_logprobs=[[float(one["logprob"]) for one in top] for top in tops],
-            prompt_ids=document.get("prompt_token_ids"),
+            prompt_ids=_whole(document.get("prompt_token_ids")),
             model=str(document.get("model") or ""),
         )
     except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, ValueError, AttributeError):
@@ -99,13 +102,19 @@ def told(outcome: Outcome) -> Told | None:
 
 def _id(entry: Mapping[str, Any]) -> int | None:
     found = TOKEN_ID.fullmatch(entry["token"])
-    return int(found[1]) if found else None
+    return int(found[1]) if found and int(found[1]) <= MOST_ID else None
 
 
 def _given_ids(document: dict[str, Any], count: int) -> list[int] | None:
     """The ids that stand beside a choice, where there are as many as tokens."""
-    ids: list[int] | None = document["choices"][0].get("token_ids")
+    ids = _whole(document["choices"][0].get("token_ids"))
     return ids if ids is not None and len(ids) == count else None
+
+
+def _whole(ids: Any) -> list[int] | None:
+    """What a server calls ids, where all of it can be."""
+    listed = cast("list[Any]", ids) if isinstance(ids, list) else [None]
+    return listed if all(type(one) is int and 0 <= one <= MOST_ID for one in listed) else None
 
 
 def _bytes(entry: Mapping[str, Any], *, is_id: bool = False) -> bytes | None:
@@ -178,12 +187,12 @@ def _rows(path: Path, store: Store) -> Iterator[tuple[str, str, Told | None]]:
         for line in file:
             row: dict[str, Any] = orjson.loads(line)
             answer = row["messages"][-1]["content"]
-            every = (_told_by(key, answer, store) for key in reversed(row["requests"]))
-            yield row["id"], row["split"], next((one for one in every if one is not None), None)
+            yield row["id"], row["split"], _told_of(answer, row["requests"], store)
 
 
-def _told_by(key: str, answer: str, store: Store) -> Told | None:
-    for stored in store.find(bytes.fromhex(key)):
+def _told_of(answer: str, requests: list[str], store: Store) -> Told | None:
+    """What the newest reply with this text tells: an earlier one with the same may be another teacher's."""
+    for stored in (one for key in reversed(requests) for one in store.find(bytes.fromhex(key))):
         try:
             text = read(stored.outcome, None).text
         except (Transient, Rejected, Fatal):

@@ -30,6 +30,8 @@ OF_TOOLS: Mapping[str, Role] = {
 }
 CALLING = ("function_call", "tool_call")
 """Turns whose text is a call, in ShareGPT."""
+NO_TEXT = ("images", "videos", "audios")
+"""Columns that belong to a conversation and have no place in these formats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,15 @@ class Conversation:
 
 def conversation_of(row: Fields) -> Conversation:
     """Read a row. Raises Rejected with the reason, such as `unknown_format`, `unknown_role`, `not_text`."""
-    return Conversation(tuple(_turns(row)), _tools(row.get("tools")))
+    if any(row.get(name) for name in NO_TEXT):
+        raise Rejected("not_text", f"a column of {', '.join(name for name in NO_TEXT if row.get(name))}")
+    turns = tuple(_turns(row))
+    apart = tuple(_part(row.get("system") or None, "system"))  # beside the turns, as LLaMA-Factory and others have it
+    if apart != turns[:1]:
+        turns = (*apart, *turns)
+    if all(turn.role == "system" for turn in turns):
+        raise Rejected("no_user_turn")
+    return Conversation(turns, _tools(row.get("tools")))
 
 
 def _turns(row: Fields) -> Iterator[Turn]:
@@ -89,10 +99,12 @@ def _turns(row: Fields) -> Iterator[Turn]:
         yield from _part(row["prompt"], "user")
         yield from _part(row.get("completion"), "assistant")
     elif form == "alpaca":
-        yield from _part(row.get("system"), "system")
-        for before in cast("list[Any]", row.get("history") or []):
+        history = row.get("history") or []
+        if not isinstance(history, list):
+            raise Rejected("unknown_format", "history is no list of pairs")
+        for before in cast("list[Any]", history):
             yield from _pair(before)
-        asked = [str(row[name]) for name in ("instruction", "input") if row.get(name)]
+        asked = [_text(row[name]) for name in ("instruction", "input") if row.get(name)]
         yield Turn(role="user", content="\n\n".join(asked))
         yield from _part(row.get("output") or row.get("response"), "assistant")
     else:
@@ -126,19 +138,28 @@ def _turn(turn: Fields) -> Turn:
     role = OF_TOOLS.get(named.lower()) or ROLES.get(named.lower())
     if role is None:
         raise Rejected("unknown_role", repr(named))
-    text = _text(turn.get("content") if "content" in turn else turn.get("value"))
+    content = turn.get("content")
+    text = _text(turn.get("value") if content is None else content)
     if named.lower() in CALLING:
         return Turn(role=role, content="", calls=tuple(_calls_in(text)))
-    reasoning = next((str(turn[name]) for name in ANSWERS if turn.get(name)), "")
+    reasoning = next((_text(turn[name]) for name in ANSWERS if turn.get(name)), "")
     read = Turn(
         role=role,
         content=text,
         reasoning=reasoning,
-        calls=tuple(_call(one) for one in cast("list[Any]", turn.get("tool_calls") or [])),
+        calls=tuple(_call(one) for one in _called(turn)),
         call_id=str(turn.get("tool_call_id") or ""),
         name=str(turn.get("name") or ""),
     )
     return read if reasoning else _thought(read)
+
+
+def _called(turn: Fields) -> list[Any]:
+    """The calls of a turn; `function_call` is what OpenAI named the only one before there were several."""
+    calls = turn.get("tool_calls") or []
+    if not isinstance(calls, list):
+        raise Rejected("broken_tool_call", "tool_calls is no list")
+    return [*calls, turn["function_call"]] if turn.get("function_call") else cast("list[Any]", calls)
 
 
 def _thought(turn: Turn) -> Turn:
@@ -183,7 +204,8 @@ def _call(call: Any, *, is_text: bool = False) -> Call:
     if not isinstance(call, dict):
         raise Rejected("broken_tool_call", "a call is no object")
     whole = cast("Fields", call)
-    function = cast("Fields", whole.get("function") or whole)
+    inner = whole.get("function")
+    function = cast("Fields", inner) if isinstance(inner, dict) else whole
     name, arguments = function.get("name"), function.get("arguments")
     if isinstance(arguments, dict):
         if not is_text and _has_null(arguments):
@@ -206,7 +228,7 @@ def _tools(tools: Any) -> str:
     if not isinstance(listed, list) or not all(isinstance(one, dict) for one in cast("list[Any]", listed)):
         raise Rejected("broken_tools")
     functions = [one if "function" in one else {"type": "function", "function": one} for one in _objects(listed)]
-    if not all(cast("Fields", one["function"] or {}).get("name") for one in functions):
+    if not all(isinstance(one["function"], dict) and one["function"].get("name") for one in functions):
         raise Rejected("broken_tools")
     return orjson.dumps(functions).decode()
 

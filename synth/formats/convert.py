@@ -27,9 +27,11 @@ ID = "id"
 REGISTRY, REGISTERED = "dataset_info.json", "llama-factory"
 """Where LLaMA-Factory looks for its files, and the format that is written for it."""
 RESERVED = {"messages", "prompt", "completion", "chosen", "rejected", "text", "tools", "label", "conversations",
-            "instruction", "output", *TRAINERS_OWN, *ANSWERS}  # fmt: skip
+            "instruction", "input", "output", *TRAINERS_OWN, *ANSWERS}  # fmt: skip
 UNASKED = {"no_answer", "empty_completion"}
 """What does not matter where the student answers."""
+UNREAD = {"two_formats", "reasoning_column"}
+"""What a row holds beside its conversation, and what is written lacks."""
 
 Render = Callable[[Fields], str]
 """A row of messages as one text. Raises Rejected."""
@@ -61,7 +63,7 @@ class Converted:
     left_out: dict[str, Trapped] = field(default_factory=dict[str, Trapped])
     """By reason."""
     warnings: dict[str, Trapped] = field(default_factory=dict[str, Trapped])
-    """What `synth lint` warns of in the rows that were written."""
+    """What `synth lint` warns of in the rows that were written, and of what in them is not a part of that."""
     thoughtless: int = 0
     """Rows whose reasoning was dropped."""
 
@@ -122,6 +124,7 @@ def made_of(row: Fields, form: Format, wanted: Wanted, converted: Converted, pla
     style = wanted.style or form.styles[0]
     styled = told.styled(style)
     found = traps_of(makers.messages(styled)) - (set() if form.is_answered else UNASKED)
+    found |= traps_of(row) & UNREAD
     errors = sorted(name for name in found if TRAPS[name].severity == "error")
     if errors:
         raise Rejected(errors[0])

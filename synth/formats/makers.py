@@ -57,9 +57,10 @@ def ms_swift(told: Conversation) -> Fields:
 def gemini(told: Conversation) -> Fields:
     """Gemini: the system turn apart, the assistant as `model`, calls and results as parts."""
     system = [turn.content for turn in told.turns if turn.role == "system"]
-    names = {call.id: call.name for turn in told.turns for call in turn.calls if call.id}
+    names: dict[str, str] = {}
     contents: list[Any] = []
     for turn in told.turns:
+        names |= {call.id: call.name for call in turn.calls if call.id}  # a later turn may use an id again
         if turn.role != "system":
             role = "model" if turn.role == "assistant" else "user"
             if contents and contents[-1]["role"] == role and turn.role == "tool":

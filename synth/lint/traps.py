@@ -150,7 +150,7 @@ def _calls(turns: Sequence[Fields], declared: set[str] | None) -> Iterator[str]:
     open_calls: set[str] = set()
     for turn in turns:
         for call in _objects(turn.get("tool_calls")):
-            function = cast("Fields", call.get("function") or call)
+            function = _function(call)
             name, arguments = function.get("name"), function.get("arguments")
             if not name or arguments is None or (isinstance(arguments, str) and not _is_json(arguments)):
                 yield "broken_tool_call"
@@ -177,11 +177,17 @@ def _declared(tools: Any) -> tuple[set[str] | None, set[str]]:
             listed = orjson.loads(tools)
         except orjson.JSONDecodeError:
             return None, {"broken_tools"}
-    functions = [cast("Fields", tool.get("function") or tool) for tool in _objects(listed)]
+    functions = [_function(tool) for tool in _objects(listed)]
     if not functions or not all(one.get("name") for one in functions):
         return None, {"broken_tools"}
     wrong = {"null_polluted" if _has_null(listed) else "arguments_object"} if not isinstance(tools, str) else set[str]()
     return {str(one["name"]) for one in functions}, wrong
+
+
+def _function(called: Fields) -> Fields:
+    """What a call, or a tool, says of its function."""
+    inner = called.get("function")
+    return cast("Fields", inner) if isinstance(inner, dict) else called
 
 
 def _turns(value: Any) -> list[Fields]:

@@ -186,3 +186,58 @@ def test_the_practice_teachers_tokens_are_its_text_and_its_probabilities_are_som
     for one in content:
         assert one["top_logprobs"][0]["token"] == one["token"]
         assert sum(math.exp(top["logprob"]) for top in one["top_logprobs"]) <= 1
+
+
+def test_tokens_of_reasoning_come_before_those_of_the_answer(folder):
+    whole = f"<think>木が三つ。</think>{ANSWER}"
+    result = run(folder(choice(whole)))
+    [one], [row] = tokens_of(result), (result.folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(row)["messages"][-1]["content"] == ANSWER
+    assert b"".join(one["tokens"]).decode() == whole
+
+
+@pytest.mark.parametrize("ids", ["森", [2**31], [-1], ["森"], [1.5], [None], {"森": 1}])
+def test_what_can_be_no_ids_is_not_told_as_such(folder, ids):
+    [one] = tokens_of(run(folder(choice("森", prompt_token_ids=ids, token_ids=ids))))
+    assert (one["prompt_token_ids"], one["token_ids"]) == (None, None)
+    assert b"".join(one["tokens"]).decode() == "森"
+
+
+def test_a_token_that_looks_like_an_id_no_file_can_hold_is_kept_as_its_text(folder):
+    content = [entry("token_id:99999999999", -0.5)]
+    given = {"message": {"role": "assistant", "content": "森"}, "logprobs": {"content": content}}
+    [one] = tokens_of(run(folder(given)))
+    assert (one["token_ids"], one["tokens"]) == (None, [b"token_id:99999999999"])
+
+
+SHARED = """\
+name: told
+language: ja
+license: cc0-1.0
+seeds: {kind: jsonl, path: seeds.jsonl}
+teachers:
+  cheap: {model: small, base_url: "replay:cheap.jsonl", sampling: {max_tokens: 500, logprobs: 2}}
+  strong: {model: large, base_url: "replay:strong.jsonl"}
+stages:
+  - name: answer
+    teachers: [cheap, strong]
+    generator: {kind: answer, prompt: ask.md.j2, question: q}
+    validators: [{kind: finished}]
+split: {fractions: {train: 1.0}}
+"""
+
+
+def test_a_row_has_the_tokens_of_no_teacher_but_the_one_that_answered(folder):
+    path = folder(choice(ANSWER))
+    (path / "recipe.yaml").write_text(SHARED, encoding="utf-8")
+    for name, given in (
+        ("cheap", choice(ANSWER, finish_reason="length")),
+        ("strong", {"message": {"role": "assistant", "content": ANSWER}}),
+    ):
+        line = json.dumps({"prompt": "問い0", "response": reply(given)})
+        (path / f"{name}.jsonl").write_text(line, encoding="utf-8")
+    result = run(path)
+    [row] = [json.loads(line) for line in (result.folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert (row["teacher"], len(row["requests"])) == ("large", 2)
+    assert result.manifest.tokens is not None
+    assert (result.manifest.tokens.rows, result.manifest.tokens.without) == (0, 1)
