@@ -484,14 +484,14 @@ async def opened(
             urls = [await _base_url(member, stack, offline=options.offline) for member in members]
             # one after the other: each vLLM takes what the ones before have left of a GPU
             logs = [store.folder / f"vllm-{name}{place or ''}.log" for place in range(len(members))]
-            backends = [
+            found = [
                 await _backend(member, url, folder, log, stack, halt, options)
                 for member, url, log in zip(members, urls, logs, strict=True)
             ]
             teachers[name] = teacher = Teacher(
                 name,
                 endpoint,
-                backends=backends,
+                backends=[backend for backend, _ in found],
                 store=store,
                 budget=budget,
                 halt=halt,
@@ -504,8 +504,8 @@ async def opened(
                 await recover(name, zip(members, urls, strict=True), store)
             teacher.settle_leftovers()
             if not options.offline:
-                for member, lane in zip(members, teacher.admission.lanes, strict=True):
-                    await stack.enter_async_context(beside(watch(member, lane, halt.sleep)))
+                for (_, there), lane in zip(found, teacher.admission.lanes, strict=True):
+                    await stack.enter_async_context(beside(watch(there, lane, halt.sleep)))
             waits = name in waited_for or has_open(store.folder / "run.db", name)
             if waits and endpoint.known.batch is not None and not options.offline:
                 desk = Desk(
@@ -571,20 +571,22 @@ async def _base_url(endpoint: Endpoint, stack: AsyncExitStack, *, offline: bool)
 
 async def _backend(
     endpoint: Endpoint, url: str, folder: Path, log: Path, stack: AsyncExitStack, halt: Halt, options: Options
-) -> Backend:
+) -> tuple[Backend, Endpoint]:
+    """What answers for an endpoint, and the endpoint as it is reached: vLLM of the run's own has an address by then."""
     if options.offline:
-        return Nobody()
+        return Nobody(), endpoint
     if endpoint.base_url.startswith(REPLAY):
-        return replay(endpoint.base_url, folder)
+        return replay(endpoint.base_url, folder), endpoint
     if endpoint.base_url.startswith(LOCAL):
         from synth.backends.local import LocalModel
 
-        return await asyncio.to_thread(LocalModel, folder / endpoint.base_url.removeprefix(LOCAL))
+        return await asyncio.to_thread(LocalModel, folder / endpoint.base_url.removeprefix(LOCAL)), endpoint
     if endpoint.is_own:
         from synth.backends.own_vllm import own_vllm
 
-        return await stack.enter_async_context(own_vllm(endpoint, folder, log, halt, options.say, looping))
-    return await stack.enter_async_context(online(endpoint, url, looping))
+        life = await stack.enter_async_context(own_vllm(endpoint, folder, log, halt, options.say, looping))
+        return life, life.endpoint
+    return await stack.enter_async_context(online(endpoint, url, looping)), endpoint
 
 
 class Nobody:

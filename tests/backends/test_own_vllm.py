@@ -308,8 +308,17 @@ def test_a_vllm_whose_application_lies_elsewhere_says_what_to_write(book, tmp_pa
 @pytest.mark.parametrize("way", WAYS)
 def test_a_run_that_lasts_beyond_the_first_look_at_its_load_ends_well(way, book, recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(gauges, "LOOK_EVERY_S", 0.0)
+    looked_at, page = [], gauges.page
+
+    def noting(endpoint):
+        looked_at.append(endpoint.host)
+        return page(endpoint)
+
+    monkeypatch.setattr(gauges, "page", noting)
     result = synth.run(recipe(f"{way}some/model"), folder=tmp_path / "run")
     assert (result.exit_code, result.message) == (0, "")
+    ports = {args[args.index("--port") + 1] for args in map(json.loads, noted(book, "args")) if "--port" in args}
+    assert set(looked_at) == {f"127.0.0.1:{port}" for port in ports}
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -15,7 +15,7 @@ from synth.backends.online import online
 from synth.backends.own_vllm.command import command_of, model_at
 from synth.backends.own_vllm.life import Life
 from synth.backends.own_vllm.piped import Piped
-from synth.backends.own_vllm.served import Served, free_port
+from synth.backends.own_vllm.served import HOST, Served, free_port
 from synth.endpoint import SERVE, Endpoint
 from synth.halt import Halt
 from synth.streams import Loop
@@ -41,7 +41,8 @@ async def own_vllm(
             yield life
         return
     port = free_port()
-    async with online(endpoint, f"http://127.0.0.1:{port}/v1", is_loop) as wire:
+    there = endpoint.model_copy(update={"base_url": f"http://{HOST}:{port}/v1", "profile": "vllm"})
+    async with online(endpoint, there.base_url, is_loop) as wire:
         way = Served(vllm, [model, *options], port, wire)
-        async with Life(way, endpoint, log, halt, say).lived() as life:
+        async with Life(way, there, log, halt, say).lived() as life:
             yield life

@@ -66,6 +66,8 @@ class Life:
     """A backend that waits while its process starts again."""
 
     def __init__(self, way: Way, endpoint: Endpoint, log: Path, halt: Halt, say: Callable[[str], None]) -> None:
+        self.endpoint = endpoint
+        """Where it is asked, as far as it has an address."""
         self._way = way
         self._model = endpoint.model
         self._deadline_s = endpoint.limits.deadline_s
