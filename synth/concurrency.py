@@ -14,7 +14,7 @@ from collections import deque
 from math import inf, log
 from typing import NamedTuple
 
-from synth.meter import Meter
+from synth.meter import REFILLED_S, Meter
 from synth.queueing import FASTEST_GROWTH, START, Load, Search, Told
 
 SATURATED = 0.8
@@ -78,6 +78,8 @@ class Concurrency:
         self._refuses = False
         self._breaker = _Breaker()
         self._meter = Meter()
+        self._landed = inf
+        """When the last request ended."""
 
     def allowed(self) -> int:
         """The most requests that may be on the wire: one canary more than before while the breaker is half open."""
@@ -127,6 +129,9 @@ class Concurrency:
         if self._breaker.recent and self._breaker.worked(now, sent_at):
             self.limit = max(min(START, self.limit), self.limit * REOPENED)  # a storm lets some through as well
             self._growth = FASTEST_GROWTH
+        if sent_at - self._landed > REFILLED_S:
+            self._meter.stood_still(sent_at - self._landed)
+        self._landed = now
         busy = self._full or self._was_full
         self._on_wire -= 1
         self._round_left -= 1
@@ -147,6 +152,9 @@ class Concurrency:
         self._search, self._refuses = None, True  # it does say when it is too much
         if self._breaker.recent:
             self._breaker.worked(now, sent_at)
+        if sent_at - self._landed > REFILLED_S:
+            self._meter.stood_still(sent_at - self._landed)
+        self._landed = now
         self._on_wire -= 1
         self._meter.refused()
         if sent_at <= self._last_cut:  # on its way before the cut: it calls for no other one, but for a deeper one

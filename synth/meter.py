@@ -24,6 +24,8 @@ BEYOND = 1.15
 """What is tried, in place of it, once in a while."""
 WAIT_PER_REFUSAL = 200
 """Requests before the next try, for each refusal that the last one cost."""
+REFILLED_S = 60.0
+"""A standstill brings no more than this one: what is counted by the minute is whole again after a minute."""
 IN_HAND_S = 0.5
 """How long a standstill of ours may be made up for at once."""
 
@@ -59,6 +61,11 @@ class Meter:
     def take(self) -> None:
         """One request starts."""
         self._level -= 1.0
+
+    def stood_still(self, for_s: float) -> None:
+        """Nothing was sent for longer than it takes to refill: what would have flowed in was lost."""
+        if self._since is not None:
+            self._since += for_s - REFILLED_S
 
     def refused(self) -> None:
         """One was refused."""

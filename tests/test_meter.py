@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from itertools import pairwise
+from math import inf
 
 import pytest
 
@@ -39,6 +41,54 @@ def shown(*, twice: bool = True) -> Watched:
 
 def test_the_rate_is_what_was_let_through_between_two_moments_at_which_nothing_was_left():
     assert shown().meter.per_s == pytest.approx(BELOW * 10)
+
+
+class Metered:
+    """An endpoint that lets 10 a second through and 300 at once after a standstill, asked in simulated time."""
+
+    def __init__(self) -> None:
+        self.concurrency = Concurrency(256)
+        self.now = self._then = 0.0
+        self._level = 300.0
+        self._numbers = 0
+
+    def burst(self, answers: int) -> float:
+        """The seconds that it takes to get so many answers."""
+        began, left, under_way, one = self.now, answers, list[tuple[float, int, float, bool]](), self.concurrency
+        while left or under_way:
+            while left and len(under_way) < one.allowed() and one.closed_s(self.now) <= 0:
+                left -= 1
+                self._numbers += 1
+                one.sending(len(under_way) + 1)
+                is_let = self._is_let_through()
+                heappush(under_way, (self.now + (1.0 if is_let else 0.05), self._numbers, self.now, is_let))
+            waits = left > 0 and len(under_way) < one.allowed()
+            starts = self.now + max(0.001, one.closed_s(self.now)) if waits else inf
+            if not under_way or under_way[0][0] > starts:
+                self.now = starts
+                continue
+            self.now, number, sent_at, is_let = heappop(under_way)
+            if is_let:
+                one.accepted(self.now, sent_at, 10)
+            else:
+                left += 1
+                one.refused(self.now, sent_at, number)
+        return self.now - began
+
+    def _is_let_through(self) -> bool:
+        self._level = min(300.0, self._level + 10 * (self.now - self._then))
+        self._then = self.now
+        if self._level < 1:
+            return False
+        self._level -= 1
+        return True
+
+
+def test_hours_in_which_nothing_was_sent_do_not_make_the_rate_look_small():
+    metered = Metered()
+    for _ in range(8):
+        assert metered.burst(1500) < 200  # 120 at best
+        metered.now += 3600
 
 
 def test_requests_that_were_refused_are_not_among_what_was_let_through():

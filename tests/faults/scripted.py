@@ -132,7 +132,7 @@ class Scripted:
                 self._over.wait(float(step))
 
     def _read(self, connection: socket.socket) -> bool:
-        """Read one request; False when the client hung up before it was whole."""
+        """Read one request; False when the client hung up before it was whole, or asked for no completion."""
         data = b""
         while b"\r\n\r\n" not in data:
             more = self._some(connection)
@@ -140,6 +140,9 @@ class Scripted:
                 return False
             data += more
         head, _, body = data.partition(b"\r\n\r\n")
+        if head.startswith(b"GET "):  # it tells nothing of its load
+            connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            return False
         length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
         while len(body) < length:
             more = self._some(connection)
