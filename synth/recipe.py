@@ -140,6 +140,12 @@ class Recipe(Value):
         others = {other for name in asked for other in (self.teachers[name].fallback, self.teachers[name].extractor)}
         return asked | (others - {""})
 
+    def row_writers(self) -> set[str]:
+        """The teachers whose replies may become rows: those that answer in the last stage, and their stand-ins."""
+        names = self.stages[-1].answering()
+        others = {self.teachers[name].fallback for name in names if name in self.teachers}
+        return {*names, *others} & self.teachers.keys()
+
     def cap_microusd(self) -> int | None:
         """The run's own money cap in micro-dollars; None when there is none."""
         return self.budget.microusd

@@ -37,7 +37,7 @@ def beyond_form(recipe: Recipe, folder: Path, templates: Templates, *, makes: bo
     `makes` says whether a dataset is to be made of it.
     """
     found = [*_names(recipe), *_wasted_draws(recipe), *_unheeded(recipe), *_hosts(recipe), *_waits(recipe)]
-    found += _sharing(recipe)
+    found += [*_sharing(recipe), *_untold(recipe)]
     if makes:
         found += [*_terms(recipe), *_prices(recipe)]
     return found + _templates(recipe, folder, templates)
@@ -210,6 +210,15 @@ def _unheeded(recipe: Recipe) -> list[At]:
         message = f"{name!r} writes no text here, so this has no effect; leave it out"
         found += [(("teachers", name, *way), Problem(message)) for way in sorted(ways)]
     return found
+
+
+def _untold(recipe: Recipe) -> Iterator[At]:
+    """Log-probabilities of replies that become no rows, which are kept nowhere."""
+    asked = {name for stage in recipe.stages for name in stage.asks()} - measuring(recipe) - recipe.row_writers()
+    for name, endpoint in recipe.teachers.items():
+        if endpoint.sampling.logprobs is not None and name in asked:
+            message = f"no answer of {name!r} becomes a row, so its log-probabilities are kept nowhere; leave it out"
+            yield ("teachers", name, "sampling", "logprobs"), Problem(message)
 
 
 def measuring(recipe: Recipe) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated
 
 import orjson
 from pydantic import Field, JsonValue
@@ -16,7 +17,7 @@ class Route(Value):
 
     by: str = Field(min_length=1)
     """The field: a column of the seeds, or what an earlier stage added."""
-    to: dict[str, str | list[str]] = Field(min_length=1)
+    to: dict[str, str | Annotated[list[str], Field(min_length=1)]] = Field(min_length=1)
     """By value, as text: `true` and `3` as JSON writes them."""
 
     def teachers(self, fields: Mapping[str, JsonValue]) -> Sequence[str] | None:

@@ -226,6 +226,7 @@ def test_another_way_to_share_is_a_change_of_what_was_asked(folder):
         ("teachers: [cheap, cheap]", "", "stands in it twice"),
         ("route: {by: q, to: {a: [cheap, weak]}}", "", "there is no teacher 'weak'"),
         ("route: {by: 分野, to: {a: strong}}", "", "there is no field '分野'"),
+        ("route: {by: q, to: {a: []}}", "", "at least 1 item"),
         ("escalate_below: {exact_answer: 1}", VERIFIED, "no second teacher"),
         (f"{BOTH}\n    escalate_below: {{judge: 4}}", VERIFIED, "no scorer 'judge'; it has exact_answer"),
     ],

@@ -126,7 +126,7 @@ def _bytes(entry: Mapping[str, Any], *, is_id: bool = False) -> bytes | None:
 
 def wanted(recipe: Recipe) -> bool:
     """Whether the rows' tokens are asked for."""
-    return any(recipe.teachers[name].sampling.logprobs is not None for name in recipe.stages[-1].answering())
+    return any(recipe.teachers[name].sampling.logprobs is not None for name in recipe.row_writers())
 
 
 def write_tokens(recipe: Recipe, store: Store, run: Path) -> TokensRecord | None:
@@ -138,7 +138,7 @@ def write_tokens(recipe: Recipe, store: Store, run: Path) -> TokensRecord | None
     if not wanted(recipe):
         shutil.rmtree(folder, ignore_errors=True)
         return None
-    most = max(recipe.teachers[name].sampling.logprobs or 0 for name in recipe.stages[-1].answering())
+    most = max(recipe.teachers[name].sampling.logprobs or 0 for name in recipe.row_writers())
     if find_spec("pyarrow") is None:
         return TokensRecord(rows=0, without=0, tokens=0, most=most, with_ids=0, notice=NO_PYARROW)
     gathered: dict[str, list[tuple[str, Told]]] = {}

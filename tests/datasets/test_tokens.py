@@ -241,3 +241,27 @@ def test_a_row_has_the_tokens_of_no_teacher_but_the_one_that_answered(folder):
     assert (row["teacher"], len(row["requests"])) == ("large", 2)
     assert result.manifest.tokens is not None
     assert (result.manifest.tokens.rows, result.manifest.tokens.without) == (0, 1)
+
+
+JUDGED = SHARED.replace(
+    "teachers: [cheap, strong]", "scorers: [{kind: judge, teacher: cheap, rubric: ask.md.j2}]"
+).replace("question: q}", "question: q, teacher: strong}")
+
+
+def test_probabilities_of_what_becomes_no_row_are_a_mistake_and_those_of_a_stand_in_are_kept(folder):
+    path = folder(choice(ANSWER))
+    (path / "recipe.yaml").write_text(JUDGED, encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"no answer of 'cheap' becomes a row"):
+        synth.load(path)
+    stands_in = (
+        SHARED.replace("teachers: [cheap, strong]", "ask_again: 1")
+        .replace("question: q}", "question: q, teacher: strong}")
+        .replace("strong: {", "strong: {fallback: cheap, ")
+    )
+    (path / "recipe.yaml").write_text(stands_in, encoding="utf-8")
+    refused = reply({"message": {"role": "assistant", "content": "森", "refusal": None}, "finish_reason": "length"})
+    (path / "strong.jsonl").write_text(json.dumps({"prompt": "問い0", "response": refused}), encoding="utf-8")
+    for_it = json.dumps({"prompt": "問い0", "draw": 10_000, "response": reply(choice(ANSWER))})
+    (path / "cheap.jsonl").write_text(for_it, encoding="utf-8")
+    [one] = tokens_of(run(path))
+    assert b"".join(one["tokens"]).decode() == ANSWER
