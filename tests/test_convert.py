@@ -53,6 +53,14 @@ def test_what_stands_beside_the_conversation_that_is_written_is_warned_of(tmp_pa
     assert {name: one.rows for name, one in found.warnings.items()} == {"reasoning_column": 1, "two_formats": 1}
 
 
+def test_a_kept_column_that_json_cannot_hold_is_one_sentence(tmp_path):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = pyarrow.table({"prompt": ["問い？"], "completion": ["答え"], "印": [b"\xff"]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(RecipeError, match=r"a\.parquet:1: .*印.* bytes"):
+        convert([tmp_path / "a.parquet"], tmp_path / "b.jsonl", Wanted("messages", keep=("印",)))
+
+
 def test_when_nothing_fits_nothing_is_written(tmp_path):
     with pytest.raises(RecipeError, match=r"No row can be written as alpaca, so nothing was: several_turns 1"):
         convert([saved(tmp_path / "a.jsonl", [LONG])], tmp_path / "b.jsonl", Wanted("alpaca"))

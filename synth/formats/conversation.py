@@ -159,7 +159,8 @@ def _called(turn: Fields) -> list[Any]:
     calls = turn.get("tool_calls") or []
     if not isinstance(calls, list):
         raise Rejected("broken_tool_call", "tool_calls is no list")
-    return [*calls, turn["function_call"]] if turn.get("function_call") else cast("list[Any]", calls)
+    listed = cast("list[Any]", calls)
+    return [*listed, turn["function_call"]] if turn.get("function_call") else listed
 
 
 def _thought(turn: Turn) -> Turn:
@@ -228,7 +229,8 @@ def _tools(tools: Any) -> str:
     if not isinstance(listed, list) or not all(isinstance(one, dict) for one in cast("list[Any]", listed)):
         raise Rejected("broken_tools")
     functions = [one if "function" in one else {"type": "function", "function": one} for one in _objects(listed)]
-    if not all(isinstance(one["function"], dict) and one["function"].get("name") for one in functions):
+    inner = [cast("Fields", one["function"]) if isinstance(one["function"], dict) else {} for one in functions]
+    if not all(one.get("name") for one in inner):
         raise Rejected("broken_tools")
     return orjson.dumps(functions).decode()
 

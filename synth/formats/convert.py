@@ -147,6 +147,12 @@ def _kept(row: Fields, form: Format, keep: Sequence[str], place: str) -> Fields:
     absent = [name for name in keep if name not in row]
     if absent:
         raise RecipeError(Problem(f"there is no column {absent[0]!r}; its columns are {', '.join(row)}", place))
+    for name in keep:
+        try:
+            orjson.dumps(row[name])
+        except TypeError:
+            kind = type(row[name]).__name__
+            raise RecipeError(Problem(f"the column {name!r} holds {kind}, for which JSON has no word", place)) from None
     own = {ID: row[ID]} if isinstance(row.get(ID), str) else {}
     return own | {name: row[name] for name in keep}
 
