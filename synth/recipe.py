@@ -395,8 +395,12 @@ def _served(text: str, teachers: Mapping[str, Endpoint]) -> tuple[str, Endpoint]
     except ValueError as error:
         raise RecipeError(f"--serve {text}: {error}; write [NAME=]MODEL [OPTIONS of vllm serve].") from None
     name, _, model = first.partition("=") if first.partition("=")[0] in teachers else ("", "", first)
+    names = ", ".join(teachers)
+    if not name and "=" in model and not Path(model).expanduser().is_dir():  # which no name on the Hub has
+        raise RecipeError(
+            f"--serve {first}: the recipe names no teacher {first.partition('=')[0]!r}; there is {names}."
+        )
     if not name and len(teachers) > 1:
-        names = ", ".join(teachers)
         raise RecipeError(f"--serve {first}: the recipe names several teachers ({names}); write NAME={first}.")
     name = name or next(iter(teachers))
     path = Path(model).expanduser()

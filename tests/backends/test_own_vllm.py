@@ -398,6 +398,8 @@ def test_serve_says_what_is_wrong_with_it(recipe, tmp_path):
     two = (folder / "recipe.yaml").read_text().replace("stages:", "  判定: {model: j, base_url: 'practice:'}\nstages:")
     with pytest.raises(RecipeError, match="--serve 'x: No closing quotation; write"):
         load(folder, Overrides(serve="'x"))
+    with pytest.raises(RecipeError, match=r"--serve 教師=./x: the recipe names no teacher '教師'; there is main"):
+        load(folder, Overrides(serve="教師=./x"))
     for options in ("x --port 3", "x --api-key=k"):
         with pytest.raises(RecipeError, match=r"--serve main=...: '--.*' is not for vllm_args: synth sets it"):
             load(folder, Overrides(serve=options))
