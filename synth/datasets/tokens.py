@@ -113,7 +113,9 @@ def _given_ids(document: dict[str, Any], count: int) -> list[int] | None:
 
 def _whole(ids: Any) -> list[int] | None:
     """What a server calls ids, where all of it can be."""
-    listed = cast("list[Any]", ids) if isinstance(ids, list) else [None]
+    if not isinstance(ids, list):
+        return None
+    listed = cast("list[Any]", ids)
     return listed if all(type(one) is int and 0 <= one <= MOST_ID for one in listed) else None
 
 

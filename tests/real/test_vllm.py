@@ -54,7 +54,7 @@ def scores(folder, urls, scorers, samples):
         store = Store(folder)
         try:
             await store.open_run()
-            endpoints = {name: Endpoint(model="tiny", base_url=url) for name, url in urls.items()}
+            endpoints = {name: Endpoint(model="tiny", base_url=urls[name]) for name in ("student", "rewards")}
             async with (
                 online(endpoints["student"], urls["student"]) as one,
                 online(endpoints["rewards"], urls["rewards"]) as other,
