@@ -426,7 +426,6 @@ RECORDS = {
     *(("store.py", name) for name in ("plan", "note_step")),
     *(("batch.py", name) for name in ("_order", "_found", "_ordered", "_ended")),
     *(("backends/practice/batches.py", name) for name in ("_added", "_create", "_cancel", "_work", "_answered")),
-    ("backends/own_vllm/life.py", "_start"),  # when vLLM was started, in its log
     *(("lint/tokens.py", name) for name in ("_compiled", "strftime_now")),  # a chat template may ask for the date
 }
 

@@ -150,12 +150,15 @@ class Life:
             )
         self._process = process
         self._way.began(cast("asyncio.WriteTransport", transport.get_pipe_transport(0)))
-        said = began
+        said = grown = began
+        written = -1
         self._say(f"Waiting for vLLM to load {self._model} (its log: {self._log}) ...")
         while not await self._way.is_ready():
             if process.gone.is_set():
                 raise self._failed(process.ended())
-            if time.time() - self._log.stat().st_mtime > SILENT_S:
+            if (size := self._log.stat().st_size) != written:
+                written, grown = size, time.monotonic()
+            if time.monotonic() - grown > SILENT_S:
                 raise self._failed(f"has said nothing for {SILENT_S / 60:.0f} minutes")
             if time.monotonic() - said > SAY_EVERY_S:
                 said = time.monotonic()
