@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import sqlite3
-import subprocess
 import sys
 import urllib.request
 from collections import Counter
@@ -21,9 +19,9 @@ import pytest
 import zstandard
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE))
 from driver import BATCH_POINTS  # noqa: E402
+from processes import Processes  # noqa: E402
 from test_crash import TEMPLATES, acknowledged, digest  # noqa: E402
 
 RECIPE = """\
@@ -103,29 +101,13 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._server, self._driver = (
-            subprocess.Popen(
-                [sys.executable, HERE / name],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-            )
-            for name in ("batch_server.py", "driver.py")
-        )
-        self._address = f"http://127.0.0.1:{int(self._server.stdout.readline())}"
-
-    def close(self) -> None:
-        for process in (self._driver, self._server):
-            process.kill()
-            process.wait()
-            process.stdin.close()
-            process.stdout.close()
+        self._processes = Processes("batch_server.py")
+        self.close = self._processes.close
 
     def new(self, name: str, case: dict[str, float]) -> Path:
         """A fresh server, and a recipe that asks it; gives the run folder, which is not there yet."""
         faults = {**CONTENT, **{key: value for key, value in case.items() if key != "wait_h"}}
-        asked = urllib.request.Request(f"{self._address}/new", json.dumps(faults).encode())
+        asked = urllib.request.Request(f"{self._processes.address}/new", json.dumps(faults).encode())
         with urllib.request.urlopen(asked) as reply:
             url = f"http://127.0.0.1:{json.load(reply)}/v1"
         recipe = self.folder / f"{name}-recipe"
@@ -138,12 +120,10 @@ class Bench:
 
     def run(self, out: Path, **how: object) -> int:
         command = {"recipe": f"{out}-recipe", "folder": str(out), "acknowledged": f"{out}.acknowledged", **how}
-        self._driver.stdin.write(json.dumps(command) + "\n")
-        self._driver.stdin.flush()
-        return int(self._driver.stdout.readline())
+        return self._processes.drive(command)
 
     def book(self) -> dict:
-        with urllib.request.urlopen(f"{self._address}/book") as reply:
+        with urllib.request.urlopen(f"{self._processes.address}/book") as reply:
             return json.load(reply)
 
 
@@ -212,7 +192,7 @@ def chain(bench: Bench, tally: Tally, number: int, dice: random.Random, kills: i
     last: object = None
     for _ in range(KILLS_OF_A_CHAIN if kills else 0):
         how: dict[str, object] = {"after_s": dice.uniform(0.02, 0.5)}
-        if last in ORDERING and dice.random() < 0.5:
+        if last in ORDERING and (not tally.kills[LOOKED_FOR] or dice.random() < 0.5):
             how = {"point": LOOKED_FOR, "nth": 1}
         elif dice.random() < 0.75:
             fewest = min(tally.kills[point] for point in points)

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import shutil
 import sqlite3
-import subprocess
 import sys
 import urllib.request
 from collections import Counter
@@ -21,9 +19,9 @@ import pytest
 import zstandard
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE))
 from driver import EXPORTING, ONCE, POINTS  # noqa: E402
+from processes import Processes  # noqa: E402
 from table import Tally  # noqa: E402
 
 from synth.limits import AHEAD  # noqa: E402
@@ -80,40 +78,22 @@ class Bench:
         (self.recipe / "recipe.yaml").write_text(RECIPE)
         for name, text in TEMPLATES.items():
             (self.recipe / name).write_text(text)
-        self._server, self._driver = (
-            subprocess.Popen(
-                [sys.executable, HERE / name],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-            )
-            for name in ("server.py", "driver.py")
-        )
-        self.address = f"http://127.0.0.1:{int(self._server.stdout.readline())}"
-
-    def close(self) -> None:
-        for process in (self._driver, self._server):
-            process.kill()
-            process.wait()
-            process.stdin.close()
-            process.stdout.close()
+        self._processes = Processes("server.py")
+        self.close = self._processes.close
 
     def run(self, book: str, **how: object) -> int:
         command = {
             "recipe": str(self.recipe),
-            "url": f"{self.address}/{book}/v1",
+            "url": f"{self._processes.address}/{book}/v1",
             "folder": str(self.folder / book),
             "acknowledged": str(self.folder / f"{book}.acknowledged"),
             **how,
         }
-        self._driver.stdin.write(json.dumps(command) + "\n")
-        self._driver.stdin.flush()
-        return int(self._driver.stdout.readline())
+        return self._processes.drive(command)
 
     def paid(self, book: str) -> Counter[str]:
         """By the SHA-256 of the body, how often the server answered in full."""
-        with urllib.request.urlopen(f"{self.address}/{book}") as reply:
+        with urllib.request.urlopen(f"{self._processes.address}/{book}") as reply:
             return Counter(json.load(reply))
 
     def final(self, book: str) -> dict[str, bytes]:
