@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from synth.answers import final_answer, same_answer
+from synth.language.answers import final_answer, same_answer
 from synth.types import Sample, Score, Value
 
 MAJORITY = "majority"

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from synth import pipeline
 from synth.errors import RecipeError
 from synth.pipeline import Options, Result
-from synth.recipe import LoadedRecipe, Overrides, load, override
+from synth.recipes.recipe import LoadedRecipe, Overrides, load, override
 
 __all__ = ["arun", "load", "preview", "run"]
 

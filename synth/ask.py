@@ -11,12 +11,12 @@ from pydantic import BaseModel, JsonValue
 
 from synth import schema
 from synth.errors import Rejected
+from synth.recipes.templates import Templates
 from synth.teacher import Teacher, Unit
-from synth.templates import Templates
 from synth.types import EMBEDDINGS, Completion, Message
 
 if TYPE_CHECKING:  # numpy takes a tenth of a second
-    from synth.vectors import Vector
+    from synth.protocol.vectors import Vector
 
 M = TypeVar("M", bound=BaseModel)
 

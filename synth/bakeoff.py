@@ -14,11 +14,11 @@ import orjson
 from synth.chance import CHANCE, corrected, difference
 from synth.errors import RecipeError
 from synth.manifest import Manifest
-from synth.recipe import LoadedRecipe, Recipe
-from synth.recipe_checks import measuring
+from synth.recipes.recipe import LoadedRecipe, Recipe
+from synth.recipes.recipe_checks import measuring
 from synth.selection import Selection
 from synth.split import Split
-from synth.store import connect, read_units, readable
+from synth.storage.store import connect, read_units, readable
 from synth.types import Value
 from synth.validators.language import find_language_drift
 

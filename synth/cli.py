@@ -15,7 +15,7 @@ from synth import commands
 from synth.errors import SynthError
 
 if TYPE_CHECKING:
-    from synth.recipe import LoadedRecipe, Overrides
+    from synth.recipes.recipe import LoadedRecipe, Overrides
 
 BUG_EXIT = 1
 
@@ -28,7 +28,7 @@ def main() -> None:
     try:
         code = command(standalone_mode=False)
     except SynthError as error:
-        from synth.text import visible
+        from synth.language.text import visible
 
         click.echo(visible(str(error)), err=True)
         sys.exit(error.exit_code)
@@ -79,7 +79,7 @@ def _load(
     online: bool = False,
     selection: Mapping[str, Any] | None = None,
 ) -> LoadedRecipe:
-    from synth.recipe import Overrides, load
+    from synth.recipes.recipe import Overrides, load
 
     budget = commands.cap_fields(caps, allow_unknown_price=allow_unknown_price)
     overrides: Overrides = Overrides(teachers, seeds, budget, rows, accept_terms, selection, online, serve)
@@ -111,10 +111,10 @@ def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
     """Check a RECIPE, its templates and all its seeds, without sending anything."""
     import tempfile
 
-    from synth import seeds
     from synth.console import checking
+    from synth.recipes import seeds
+    from synth.recipes.seed_spool import SeedSpool
     from synth.screen import Screen
-    from synth.seed_spool import SeedSpool
     from synth.types import Rejection
 
     loaded = _load(recipe, **overrides)
@@ -351,7 +351,7 @@ def schema() -> int:
     """Print the JSON schema of recipes, for editors."""
     import json
 
-    from synth.recipe import json_schema
+    from synth.recipes.recipe import json_schema
 
     click.echo(json.dumps(json_schema(), ensure_ascii=False, indent=2))
     return 0

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from synth.asking import Desk
-    from synth.endpoint import Endpoint
+    from synth.admission.halt import Halt
+    from synth.files.asking import Desk
+    from synth.files.parts import Report
     from synth.formats.conversation import Style
-    from synth.halt import Halt
-    from synth.parts import Report
+    from synth.protocol.endpoint import Endpoint
 
 
 def _cap(text: str) -> tuple[str, int | float | str]:
@@ -87,7 +87,7 @@ def _asking(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _endpoint(_: click.Context, parameter: click.Parameter, value: str | None) -> Endpoint | None:
-    from synth.recipe import endpoint_of
+    from synth.recipes.recipe import endpoint_of
 
     return None if value is None else endpoint_of(value, f"{parameter.opts[0]} ")
 
@@ -111,15 +111,15 @@ def dedupe(
     **asking: Any,
 ) -> int:
     """Remove rows of FILES that say the same as an earlier one. Other numbers make another question."""
-    from synth import parts
     from synth.console import sifting
     from synth.dedupe import Dedupe, Semantic
+    from synth.files import parts
 
     settings = Dedupe(by=by, near=not exact, threshold=threshold)
     if semantic is None:
         report = parts.sift(files, out, parts.deduping(settings, known), by)
     else:
-        from synth import parts_by_meaning
+        from synth.files import parts_by_meaning
 
         settings = settings.model_copy(update={"semantic": Semantic(embedder=parts_by_meaning.EMBEDDER)})
         report = _asked(
@@ -141,10 +141,10 @@ def _asked(
     own: Mapping[str, Any] | None = None,
 ) -> Report:
     """What comes of work that asks; `own` are a recipe's caps."""
-    from synth.asking import desk
     from synth.console import live
+    from synth.files.asking import desk
     from synth.pipeline import Options
-    from synth.recipe import caps_of
+    from synth.recipes.recipe import caps_of
 
     most = caps_of({**(own or {}), **cap_fields(caps, allow_unknown_price=allow_unknown_price)})
 
@@ -176,9 +176,9 @@ def decontaminate(
     **asking: Any,
 ) -> int:
     """Remove rows of FILES that hold an item of a benchmark, also re-spaced, lightly edited or with other numbers."""
-    from synth import parts
     from synth.console import sifting
-    from synth.named import benchmarks
+    from synth.files import parts
+    from synth.recipes.named import benchmarks
 
     if judge is not None and semantic is None:
         raise click.UsageError("--judge decides about what --semantic finds; name an embeddings endpoint with it.")
@@ -188,7 +188,7 @@ def decontaminate(
         report = parts.sift(files, out, parts.decontaminating(index, by, hits), by)
         report.benchmarks = index.record(hits)
     else:
-        from synth import parts_by_meaning
+        from synth.files import parts_by_meaning
 
         endpoints = {parts_by_meaning.EMBEDDER: semantic} | ({parts_by_meaning.JUDGE: judge} if judge else {})
         report = _asked(endpoints, lambda desk: parts_by_meaning.decontaminate(files, out, index, by, desk), **asking)
@@ -205,9 +205,9 @@ def validate(
     files: tuple[Path, ...], out: Path | None, as_json: bool, checks: tuple[str, ...], recipe: Path | None
 ) -> int:
     """Remove rows of FILES that a check refuses."""
-    from synth import parts, plugin_texts
     from synth.console import sifting
-    from synth.recipe import Overrides, load
+    from synth.files import parts, plugin_texts
+    from synth.recipes.recipe import Overrides, load
 
     if recipe is not None and checks:
         raise click.UsageError("Give --check or --recipe, not both.")
@@ -223,8 +223,8 @@ def validate(
 @click.option("--seed", default=0, show_default=True, help="Another number deals the rows anew.")
 def split(files: tuple[Path, ...], out: Path | None, as_json: bool, by: str, fractions: str, seed: int) -> int:
     """Deal the rows of FILES to splits, twins together, so that no test row has one in train."""
-    from synth import parts, plugin_texts
     from synth.console import sifting
+    from synth.files import parts, plugin_texts
 
     wanted = plugin_texts.split_of_text(fractions, seed)
     judge, notice = parts.splitting(files, wanted, by)
@@ -256,12 +256,12 @@ def score(
     """Score the rows of FILES; the scores go into scores.jsonl."""
     from contextlib import nullcontext
 
-    from synth import parts, plugin_texts
     from synth.console import sifting
     from synth.datasets.files import whole_file
-    from synth.recipe import Overrides, load
-    from synth.scoring import asked_by, scoring, sift_asking
-    from synth.templates import Templates
+    from synth.files import parts, plugin_texts
+    from synth.files.scoring import asked_by, scoring, sift_asking
+    from synth.recipes.recipe import Overrides, load
+    from synth.recipes.templates import Templates
 
     if bool(scorers) == (recipe is not None):
         raise click.UsageError("Give --scorer or --recipe.")

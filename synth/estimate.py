@@ -13,12 +13,12 @@ import numpy as np
 import orjson
 import zstandard
 
-from synth.budget import usd
-from synth.database import connect, readable
-from synth.endpoint import Endpoint
 from synth.manifest import StageRecord
+from synth.money.budget import usd
 from synth.pipeline import Pilot
-from synth.recipe import Recipe
+from synth.protocol.endpoint import Endpoint
+from synth.recipes.recipe import Recipe
+from synth.storage.database import connect, readable
 
 RESAMPLES = 2000
 CONFIDENCE = (5.0, 95.0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from synth.endpoint import Endpoint
-from synth.replies import KEY, MODEL, MONEY, SPENT
+from synth.protocol.endpoint import Endpoint
+from synth.protocol.replies import KEY, MODEL, MONEY, SPENT
 from synth.types import CHAT, CLASSIFY, COMPLETIONS, EMBEDDINGS, POOLING, SCORE, Outcome
 
 ROUTES = re.compile(r"no endpoints found that", re.IGNORECASE)

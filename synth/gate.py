@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from synth.dedupe import TWIN_REASONS, Match, text_of
 from synth.errors import Rejected, TeacherError
-from synth.named import KNOWN
-from synth.recipe import Stage
+from synth.recipes.named import KNOWN
+from synth.recipes.recipe import Stage
 from synth.scheduler import Channel
 from synth.screen import NOT_NOVEL, SEED_FULL
 from synth.types import Rejection, Sample, Seed

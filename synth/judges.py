@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
 
-from synth.endpoint import Endpoint
-from synth.recipe import Recipe
+from synth.protocol.endpoint import Endpoint
+from synth.recipes.recipe import Recipe
 from synth.scorers import JUDGES, VERIFIERS
 from synth.scorers.compare import POSITION_BIAS, Compare
 from synth.types import Sample, Value

@@ -11,22 +11,22 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from synth.admission.halt import Halt
 from synth.agreement import PASS_RATE, Adaptive, Draw, pass_rate, still_needed
-from synth.answers import final_answer
 from synth.ask import ANEW_DRAWS, RAISED_CAP, TURN_DRAWS, UnitAsk
 from synth.errors import Fatal, FolderError, Interrupted, Rejected, TeacherError, Transient
 from synth.gate import Drawn, Gate, Group, Results, Scored, Work, grouped
-from synth.halt import Halt
+from synth.language.answers import final_answer
 from synth.outcomes import Outcomes
 from synth.progress import Progress
-from synth.recipe import Recipe, Stage
+from synth.recipes.recipe import Recipe, Stage
+from synth.recipes.templates import Templates
 from synth.scheduler import Channel, gathered, in_order, together
 from synth.scorers import Scorer
 from synth.screen import Screen
 from synth.selection import Selection
-from synth.store import Store
+from synth.storage.store import Store
 from synth.teacher import Teacher, Unit
-from synth.templates import Templates
 from synth.types import Draft, Fields, Rejection, Sample, Score, Seed
 
 if TYPE_CHECKING:

@@ -18,18 +18,18 @@ import orjson
 from pydantic import ValidationError
 
 from synth.backends.practice import PRACTICE_MODELS
-from synth.budget import Caps, standing
 from synth.datasets.files import write_whole
 from synth.datasets.tokens import TokensRecord
 from synth.dedupe import SemanticSummary, Summary
 from synth.dedupe.decontaminate import BenchmarkRecord, NeighboursRecord
-from synth.diversity import Diversity
-from synth.endpoint import Endpoint, Price, Sampling
 from synth.errors import FolderError
-from synth.fingerprint import Change
 from synth.judges import JudgeRecord
-from synth.savings import Saved
-from synth.store import Ledger
+from synth.language.diversity import Diversity
+from synth.money.budget import Caps, standing
+from synth.money.savings import Saved
+from synth.protocol.endpoint import Endpoint, Price, Sampling
+from synth.recipes.fingerprint import Change
+from synth.storage.store import Ledger
 from synth.terms import UNKNOWN, Acceptance, Terms, Verdict, terms_of, verdict_of
 from synth.types import Spend, Value
 

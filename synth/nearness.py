@@ -12,7 +12,7 @@ from synth.dedupe import text_of
 from synth.dedupe.semantic import Meant
 from synth.errors import TeacherError
 from synth.gate import Group, refused_as
-from synth.recipe import Stage
+from synth.recipes.recipe import Stage
 from synth.scheduler import Channel
 from synth.screen import Near
 from synth.teacher import Unit

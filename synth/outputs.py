@@ -7,12 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from synth import seeds
 from synth.agreement import Adaptive
 from synth.datasets.export import Written, write_dataset, write_rejected
-from synth.diversity import MOST_CHARACTERS, MOST_ROWS, Diversity, measured
-from synth.fingerprint import accepted, accepted_terms
 from synth.judges import Judges
+from synth.language.diversity import MOST_CHARACTERS, MOST_ROWS, Diversity, measured
 from synth.manifest import (
     DrawsRecord,
     Manifest,
@@ -25,14 +23,16 @@ from synth.manifest import (
     teacher_record,
     versions,
 )
+from synth.money.savings import Saved, saved
 from synth.outcomes import Kept, Outcomes
 from synth.progress import Progress, StageCount
-from synth.recipe import LoadedRecipe, Recipe
-from synth.savings import Saved, saved
+from synth.recipes import seeds
+from synth.recipes.fingerprint import accepted, accepted_terms
+from synth.recipes.recipe import LoadedRecipe, Recipe
 from synth.screen import Screen
 from synth.selection import Selection, select
 from synth.split import deal
-from synth.store import Ledger, Store
+from synth.storage.store import Ledger, Store
 from synth.types import Rejection, Sample
 
 EXAMPLES = 12

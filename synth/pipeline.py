@@ -18,25 +18,21 @@ from pathlib import Path
 
 import orjson
 
-from synth import outputs, seeds, up_to_date
-from synth.account import Account
+from synth import outputs
+from synth.admission.gauges import watch
+from synth.admission.halt import Halt
 from synth.backends import Backend
 from synth.backends.batch import Orders
 from synth.backends.descriptors import usable_in_flight
 from synth.backends.online import online
 from synth.backends.practice.faults import faults_of
 from synth.backends.replay import ReplayRun, replay
-from synth.batch import Desk, batches
-from synth.batch_journal import has_open
-from synth.budget import Budget, Caps
+from synth.batches.batch import Desk, batches
+from synth.batches.batch_journal import has_open
 from synth.datasets.card import write_card
 from synth.datasets.export import load_parquet
 from synth.datasets.tokens import write_tokens
-from synth.endpoint import LOCAL, REPLAY, Endpoint
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
-from synth.fingerprint import fingerprint, hold_to, marked, note_acceptance, salt_of
-from synth.gauges import watch
-from synth.halt import Halt
 from synth.line import Enough, Line
 from synth.manifest import (
     Manifest,
@@ -44,23 +40,28 @@ from synth.manifest import (
     read_manifest,
     write_manifest,
 )
+from synth.money.account import Account
+from synth.money.budget import Budget, Caps
+from synth.money.prices import UNKNOWN
 from synth.outcomes import Outcomes
-from synth.outgoing import Translate, translation
-from synth.prices import UNKNOWN
 from synth.progress import Progress, StageCount
-from synth.recipe import LoadedRecipe, Stage
+from synth.protocol.endpoint import LOCAL, REPLAY, Endpoint
+from synth.protocol.outgoing import Translate, translation
+from synth.recipes import seeds, up_to_date
+from synth.recipes.fingerprint import fingerprint, hold_to, marked, note_acceptance, salt_of
+from synth.recipes.recipe import LoadedRecipe, Stage
+from synth.recipes.seed_spool import SeedSpool
+from synth.recipes.up_to_date import Whole
 from synth.report.clusters import clusters
 from synth.report.notebook import in_a_notebook, in_words
 from synth.report.page import load_template, write_report
 from synth.scheduler import beside, watched
 from synth.screen import Screen
-from synth.seed_spool import SeedSpool
 from synth.selection import select
-from synth.store import Store
+from synth.storage.store import Store
 from synth.teacher import Teacher
 from synth.turns import in_turns
 from synth.types import Fields, Outcome, Rejection, Request, Sample, Seed
-from synth.up_to_date import Whole
 from synth.validators.repetition import looping
 
 WINDOW_PER_SLOT = 2

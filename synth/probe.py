@@ -11,14 +11,14 @@ import orjson
 from pydantic import JsonValue
 
 from synth import explain
+from synth.admission.gauges import may_tell, page, told_in
+from synth.admission.rate_headers import allowances
 from synth.backends import Backend
 from synth.backends.fetch import fetched
 from synth.backends.online import online
-from synth.endpoint import Endpoint
 from synth.errors import Fatal, Rejected, Transient
-from synth.gauges import may_tell, page, told_in
-from synth.rate_headers import allowances
-from synth.replies import read, usage_of
+from synth.protocol.endpoint import Endpoint
+from synth.protocol.replies import read, usage_of
 from synth.types import CHAT, COMPLETIONS, Completion, Outcome, Request
 
 WORD = "zq-417"

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from synth.budget import Budget
+from synth.money.budget import Budget
 from synth.teacher import Teacher
 
 HARD = 0.5

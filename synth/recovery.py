@@ -13,10 +13,10 @@ import orjson
 
 from synth.backends.batch import Unanswered
 from synth.backends.batch.control import control
-from synth.endpoint import Endpoint
 from synth.errors import Fatal
-from synth.outgoing import KEY
-from synth.store import Store
+from synth.protocol.endpoint import Endpoint
+from synth.protocol.outgoing import KEY
+from synth.storage.store import Store
 from synth.types import CHAT, Outcome
 
 

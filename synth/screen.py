@@ -16,14 +16,14 @@ from synth.datasets.files import whole_file
 from synth.dedupe import Twins, text_of
 from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks, Hit
 from synth.errors import Rejected
-from synth.named import KNOWN, benchmarks, prefill
-from synth.recipe import LoadedRecipe, Stage
+from synth.recipes.named import KNOWN, benchmarks, prefill
+from synth.recipes.recipe import LoadedRecipe, Stage
 from synth.types import Message, Rejection, Sample, Seed
 
 if TYPE_CHECKING:  # numpy takes a tenth of a second
     from synth.dedupe.semantic import Meanings
     from synth.neighbours import Neighbours
-    from synth.vectors import Vector
+    from synth.protocol.vectors import Vector
 
 
 CONTAMINATED = "contaminated"

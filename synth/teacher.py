@@ -18,19 +18,19 @@ import orjson
 from pydantic import JsonValue
 
 from synth import explain
+from synth.admission.halt import Halt
+from synth.admission.hedge import Hedge
+from synth.admission.limits import LONGEST_GATE_S, SPREAD, Admission, Place
+from synth.admission.rate_headers import allowances
 from synth.backends import Backend
 from synth.backends.replay import ReplayRun
-from synth.batch import Batches
-from synth.budget import Budget
-from synth.endpoint import Endpoint
+from synth.batches.batch import Batches
 from synth.errors import Fatal, Rejected, Transient
-from synth.halt import Halt
-from synth.hedge import Hedge
-from synth.limits import LONGEST_GATE_S, SPREAD, Admission, Place
-from synth.prices import FREE, UNKNOWN, Tariff, recorded
-from synth.rate_headers import allowances
-from synth.replies import FATES, read, usage_of
-from synth.store import Store, Stored
+from synth.money.budget import Budget
+from synth.money.prices import FREE, UNKNOWN, Tariff, recorded
+from synth.protocol.endpoint import Endpoint
+from synth.protocol.replies import FATES, read, usage_of
+from synth.storage.store import Store, Stored
 from synth.types import CHAT, Completion, Message, Outcome, Request, Spend, Usage
 
 PATIENCE_S = 3600.0

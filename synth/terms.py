@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import Field
 
-from synth.endpoint import Endpoint
+from synth.protocol.endpoint import Endpoint
 from synth.types import Value
 
 Verdict = Literal["allowed", "allowed_with_duties", "unknown", "restricted"]

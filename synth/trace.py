@@ -12,9 +12,9 @@ from typing import Any, cast
 import orjson
 import zstandard
 
-from synth.database import connect, readable
 from synth.errors import FolderError, TeacherError
-from synth.replies import read
+from synth.protocol.replies import read
+from synth.storage.database import connect, readable
 from synth.types import Fields, Outcome
 
 OUTPUTS = ("rows.jsonl", "rejected.jsonl")

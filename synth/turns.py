@@ -20,7 +20,7 @@ from synth.errors import StoreStopped
 from synth.line import Line
 from synth.outcomes import Outcomes
 from synth.progress import Progress
-from synth.recipe import Stage
+from synth.recipes.recipe import Stage
 from synth.selection import Selection, select
 from synth.types import Rejection, Sample, Seed
 

@@ -12,7 +12,7 @@ import pytest
 from synth import pipeline
 from synth.errors import RecipeError
 from synth.pipeline import Options
-from synth.recipe import load
+from synth.recipes.recipe import load
 
 RECIPE = """\
 name: again

@@ -14,10 +14,10 @@ import pytest
 import synth as package
 from synth.backends.practice.faults import NO_FAULTS
 from synth.backends.practice.server import practice_server
-from synth.budget import Budget
 from synth.console.live import progress_line, progress_panel
 from synth.datasets import export
 from synth.manifest import read_manifest
+from synth.money.budget import Budget
 from synth.progress import Progress, StageCount
 
 HOSTILE = "\x1b]0;pwned\x07\x1b[31m\x00\u202e赤い\u200b\x9b2J"
@@ -140,7 +140,7 @@ def test_another_teachers_data_is_not_called_practice(hostile, synth):
 def test_a_run_without_pyarrow_says_that_parquet_was_left_out(hostile, tmp_path, monkeypatch, capsys):
     from synth.console import running
     from synth.pipeline import Options
-    from synth.recipe import load
+    from synth.recipes.recipe import load
 
     monkeypatch.setattr(export, "find_spec", lambda name: None)
     assert running.run(load(hostile(said("答え"))), Options(tmp_path / "run")) == 0

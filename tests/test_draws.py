@@ -11,7 +11,7 @@ import pytest
 from synth import pipeline
 from synth.errors import RecipeError
 from synth.pipeline import Options
-from synth.recipe import load
+from synth.recipes.recipe import load
 from synth.types import Outcome
 
 RECIPE = """\

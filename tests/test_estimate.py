@@ -11,7 +11,7 @@ import pytest
 
 from synth.estimate import Estimate, Range, estimate
 from synth.pipeline import Options, Result, run
-from synth.recipe import load
+from synth.recipes.recipe import load
 
 RECIPE = """\
 name: estimated

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import synth
-from synth.answers import final_answer, same_answer
+from synth.language.answers import final_answer, same_answer
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data" / "gsm8k_model_solutions.jsonl"

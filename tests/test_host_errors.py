@@ -10,7 +10,7 @@ import yaml
 
 from synth.errors import Fatal, Rejected, Transient
 from synth.profiles import named
-from synth.replies import FATES, read
+from synth.protocol.replies import FATES, read
 from synth.types import Outcome
 
 HERE = Path(__file__).parent

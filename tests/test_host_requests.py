@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from synth.budget import Budget
-from synth.endpoint import Endpoint, Sampling
-from synth.halt import Halt
-from synth.outgoing import translation
+from synth.admission.halt import Halt
+from synth.money.budget import Budget
 from synth.profiles import named
+from synth.protocol.endpoint import Endpoint, Sampling
+from synth.protocol.outgoing import translation
 from synth.schema import response_format
 from synth.scorers.judge import Verdict
 from synth.teacher import Teacher

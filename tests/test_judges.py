@@ -11,11 +11,11 @@ from collections import Counter
 import pytest
 
 from synth import pipeline
-from synth.diversity import MOST_CHARACTERS, MOST_ROWS, measured
 from synth.judges import ranked_right
+from synth.language.diversity import MOST_CHARACTERS, MOST_ROWS, measured
 from synth.manifest import read_manifest
 from synth.pipeline import Options
-from synth.recipe import load
+from synth.recipes.recipe import load
 from synth.types import Outcome
 
 RECIPE = """\

@@ -6,7 +6,6 @@ from typing import Any
 import orjson
 import pytest
 
-from synth.endpoint import Endpoint, Price, Sampling
 from synth.errors import FolderError
 from synth.manifest import (
     Manifest,
@@ -18,7 +17,8 @@ from synth.manifest import (
     versions,
     write_manifest,
 )
-from synth.store import Ledger
+from synth.protocol.endpoint import Endpoint, Price, Sampling
+from synth.storage.store import Ledger
 
 HOSTED = Endpoint(
     model="large",

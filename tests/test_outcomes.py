@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from synth.datasets.rows import line, row
 from synth.outcomes import Outcomes
-from synth.seeds import DEEPEST
+from synth.recipes.seeds import DEEPEST
 from synth.types import Message, Sample, Score
 
 MODELS = {"answer": "large-model"}

@@ -14,7 +14,7 @@ from synth import pipeline
 from synth.console.live import progress_line
 from synth.pipeline import Options, Result
 from synth.progress import Progress
-from synth.recipe import load
+from synth.recipes.recipe import load
 
 RECIPE = """\
 name: own
@@ -87,7 +87,7 @@ def questions(count: int, *systems: str) -> list[dict[str, str]]:
 
 
 def test_no_more_is_sent_than_a_server_that_tells_its_load_runs_and_a_few_more(tmp_path, monkeypatch):
-    monkeypatch.setattr("synth.gauges.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("synth.admission.gauges.LOOK_EVERY_S", 0.01)
     seen: list[Progress] = []
 
     async def main() -> tuple[Result, Server]:
@@ -109,7 +109,7 @@ def test_no_more_is_sent_than_a_server_that_tells_its_load_runs_and_a_few_more(t
 
 
 def test_a_replica_that_dies_in_the_middle_and_comes_back_costs_no_row_and_is_used_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("synth.concurrency.BREAKER_PAUSE_S", 0.05)
+    monkeypatch.setattr("synth.admission.concurrency.BREAKER_PAUSE_S", 0.05)
     monkeypatch.setattr("synth.teacher.BACKOFF_S", 0.05)
 
     async def main() -> tuple[Result, int]:

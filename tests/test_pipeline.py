@@ -25,8 +25,8 @@ from synth.console import status
 from synth.errors import Stalled
 from synth.generators.answer import Answer
 from synth.pipeline import Options
-from synth.recipe import Overrides, load
-from synth.store import connect
+from synth.recipes.recipe import Overrides, load
+from synth.storage.store import connect
 
 OUTPUTS = ("rows.jsonl", "rejected.jsonl", "dataset/data/train.parquet", "dataset/data/test.parquet")
 

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from synth import probe
-from synth.endpoint import Endpoint
 from synth.errors import Fatal
+from synth.protocol.endpoint import Endpoint
 from tests.faults.scripted import Scripted, reply
 
 ENFORCED = json.dumps({"code": probe.WORD})

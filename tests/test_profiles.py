@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from synth.errors import RecipeError
-from synth.plugin_texts import teachers_of
+from synth.files.plugin_texts import teachers_of
 from synth.profiles import UNKNOWN, named, profile_of
-from synth.recipe import Overrides, endpoint_of, load, override
+from synth.recipes.recipe import Overrides, endpoint_of, load, override
 
 CONTRACT = Path(__file__).parents[2] / "shared" / "contract" / "openai_subset.json"
 ENDED = {"guided_json", "guided_choice", "guided_regex", "guided_grammar"}

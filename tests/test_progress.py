@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from synth.budget import Budget
+from synth.money.budget import Budget
 from synth.progress import Progress, StageCount
 
 

@@ -13,7 +13,7 @@ from synth import pipeline
 from synth.errors import RecipeError
 from synth.manifest import read_manifest
 from synth.pipeline import Options
-from synth.recipe import load
+from synth.recipes.recipe import load
 from synth.types import Outcome
 
 QUESTIONS = [

@@ -15,16 +15,16 @@ from types import SimpleNamespace
 import pytest
 
 from synth import teacher as module
+from synth.admission.halt import Halt
 from synth.ask import UnitAsk
-from synth.budget import Budget, Caps
-from synth.endpoint import Endpoint, Price, Sampling
 from synth.errors import BudgetReached, Fatal, FolderError, Rejected, Transient
-from synth.halt import Halt
-from synth.prices import tariff
+from synth.money.budget import Budget, Caps
+from synth.money.prices import tariff
+from synth.protocol.endpoint import Endpoint, Price, Sampling
+from synth.recipes.templates import Templates
 from synth.scorers.judge import Verdict
-from synth.store import Store, connect
+from synth.storage.store import Store, connect
 from synth.teacher import Teacher, Unit
-from synth.templates import Templates
 from synth.types import Message, Outcome
 
 PROMPT = [Message(role="user", content="一足す一は？")]
@@ -439,7 +439,7 @@ def test_replies_are_on_disk_when_the_process_is_killed(tmp_path):
     code = f"""
 import asyncio, os
 from pathlib import Path
-from synth.store import Store
+from synth.storage.store import Store
 from synth.types import Outcome, Request
 async def main():
     store = Store(Path({str(tmp_path / "run")!r}))

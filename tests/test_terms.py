@@ -8,10 +8,10 @@ import json
 import pytest
 
 from synth import terms
-from synth.endpoint import Endpoint
 from synth.errors import RecipeError
 from synth.pipeline import Options, run
-from synth.recipe import Overrides, load
+from synth.protocol.endpoint import Endpoint
+from synth.recipes.recipe import Overrides, load
 from synth.terms import terms_of, verdict_of
 
 RECIPE = """\

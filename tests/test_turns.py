@@ -12,7 +12,7 @@ import pytest
 from synth import pipeline
 from synth.errors import Interrupted
 from synth.pipeline import Options
-from synth.recipe import Overrides, load
+from synth.recipes.recipe import Overrides, load
 from synth.types import Outcome
 
 HEAD = """\

@@ -15,8 +15,8 @@ from urllib.request import getproxies, proxy_bypass
 
 from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVariableType]
 
-from synth.endpoint import is_metadata
 from synth.errors import Fatal
+from synth.protocol.endpoint import is_metadata
 
 NAMES_KEPT_S = 60.0
 FAILED_NAMES_KEPT_S = 1.0

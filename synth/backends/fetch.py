@@ -7,7 +7,7 @@ import urllib.request
 from http.client import HTTPException
 
 from synth.backends.dial import origin_of, proxy_for, tls_context
-from synth.endpoint import Endpoint
+from synth.protocol.endpoint import Endpoint
 from synth.types import Outcome
 
 

@@ -12,10 +12,10 @@ from importlib.metadata import version
 from synth.backends import Backend
 from synth.backends.dial import origin_of, tls_context
 from synth.backends.wire import Wire
-from synth.endpoint import Endpoint
 from synth.errors import Fatal
-from synth.outgoing import Translate, translation
-from synth.streams import Loop
+from synth.protocol.endpoint import Endpoint
+from synth.protocol.outgoing import Translate, translation
+from synth.protocol.streams import Loop
 from synth.types import Outcome, Request
 
 HIDDEN = "[key]"

@@ -15,7 +15,7 @@ import orjson
 import zstandard
 
 from synth.errors import Problem, RecipeError
-from synth.store import connect
+from synth.storage.store import connect
 from synth.types import CHAT, Outcome, Request
 
 MISSING = "no reply was recorded for this request"

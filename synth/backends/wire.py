@@ -19,7 +19,7 @@ from typing import cast
 import httptools
 
 from synth.backends.dial import Dialler, Origin, refusal
-from synth.streams import Loop, Watch, streamed
+from synth.protocol.streams import Loop, Watch, streamed
 from synth.types import CHAT, CLASSIFY, POOLING, Outcome, Request
 
 LARGEST_REPLY = 64 * 1024 * 1024

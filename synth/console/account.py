@@ -6,12 +6,12 @@ from pathlib import Path
 
 from rich.text import Text
 
-from synth import account as accounts
-from synth.budget import Caps, usd
 from synth.console.screen import ERR, OUT, plain_table, write_json
 from synth.errors import FolderError
-from synth.lock import holder
-from synth.store import connect, read_spent
+from synth.money import account as accounts
+from synth.money.budget import Caps, usd
+from synth.storage.lock import holder
+from synth.storage.store import connect, read_spent
 
 
 def account(file: Path, total_usd: float | None, folder: Path | None, *, as_json: bool) -> None:

@@ -6,11 +6,11 @@ from collections import Counter
 
 from rich.markup import escape
 
-from synth.budget import Caps
 from synth.console.screen import OUT, noted, write_json
-from synth.endpoint import Endpoint
-from synth.prices import tariff
-from synth.recipe import LoadedRecipe
+from synth.money.budget import Caps
+from synth.money.prices import tariff
+from synth.protocol.endpoint import Endpoint
+from synth.recipes.recipe import LoadedRecipe
 from synth.terms import sentence, terms_of
 from synth.types import Request
 

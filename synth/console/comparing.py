@@ -17,11 +17,11 @@ from synth.console.running import watched_run
 from synth.console.screen import ERR, OUT, PRACTICE, noted, plain_table
 from synth.datasets.files import write_whole
 from synth.errors import Interrupted
+from synth.language.text import visible
 from synth.pipeline import Options
-from synth.recipe import LoadedRecipe
+from synth.recipes.recipe import LoadedRecipe
 from synth.report.compared import WORDS, amount, figures, interval, write_comparison
 from synth.report.words import ENGLISH
-from synth.text import visible
 
 
 def compared(loaded: LoadedRecipe, stage: str, named: Sequence[str], options: Options, *, as_json: bool) -> int:

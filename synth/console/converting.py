@@ -11,9 +11,9 @@ from rich.text import Text
 from synth.console.screen import ERR, OUT, write_json
 from synth.formats import REFUSALS
 from synth.formats.convert import Converted
+from synth.language.text import visible
 from synth.lint import Trapped
 from synth.lint.table import TRAPS
-from synth.text import visible
 
 LEFT_OUT_EXIT = 3
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from rich.text import Text
 
-from synth import disk, salvage
 from synth.console.screen import OUT, plain_table, write_json
 from synth.errors import FolderError
-from synth.lock import holder
-from synth.store import examine
+from synth.storage import disk, salvage
+from synth.storage.lock import holder
+from synth.storage.store import examine
 
 SQLITE_MENDED = (3, 51, 3)
 SQLITE_NOTE = (

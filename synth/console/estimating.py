@@ -7,10 +7,10 @@ from dataclasses import asdict
 
 from rich.text import Text
 
-from synth.budget import usd
 from synth.console.screen import OUT, clock_time, plain_table, write_json
 from synth.estimate import Estimate, Range
-from synth.text import visible
+from synth.language.text import visible
+from synth.money.budget import usd
 
 
 def estimated(found: Estimate, name: str, *, as_json: bool) -> None:

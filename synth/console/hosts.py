@@ -11,9 +11,9 @@ from synth import probe as probing
 from synth.backends.practice.faults import faults_of
 from synth.console.screen import OUT, plain_table, write_json
 from synth.errors import Fatal, FolderError, RecipeError
+from synth.language.text import visible
 from synth.profiles import named
-from synth.recipe import endpoint_of
-from synth.text import visible
+from synth.recipes.recipe import endpoint_of
 
 
 def practice(host: str, port: int, faults: str, key: str | None) -> int:

@@ -8,9 +8,9 @@ from rich.padding import Padding
 from rich.text import Text
 
 from synth.console.screen import OUT, write_json
+from synth.language.text import visible
 from synth.lint import Linted, quantiles
 from synth.lint.table import TRAPS
-from synth.text import visible
 
 UNSOUND_EXIT = 1
 SHARES = {"median": 0.5, "95 %": 0.95, "99 %": 0.99}

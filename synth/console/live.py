@@ -15,13 +15,13 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from synth.admission.halt import Halt
 from synth.api import run_loop
-from synth.budget import standing
 from synth.console.screen import ERR, OUT, clock_time, plain_table
 from synth.errors import Interrupted
-from synth.halt import Halt
+from synth.language.text import visible
+from synth.money.budget import standing
 from synth.progress import Progress
-from synth.text import visible
 from synth.types import Spend
 
 T = TypeVar("T")

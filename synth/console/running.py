@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from synth import pipeline
+from synth.admission.halt import Halt
 from synth.api import run_loop
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
@@ -17,11 +18,10 @@ from synth.console.live import heeding_signals, tell, watch
 from synth.console.screen import ERR, OUT, conversation, noted, plain_table, write_json
 from synth.console.status import summary
 from synth.errors import Interrupted
-from synth.halt import Halt
+from synth.language.text import visible
 from synth.pipeline import PARKED_EXIT, Options, Result
 from synth.progress import Progress
-from synth.recipe import LoadedRecipe
-from synth.text import visible
+from synth.recipes.recipe import LoadedRecipe
 
 
 def run(loaded: LoadedRecipe, options: Options) -> int:

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from synth.recipe import LoadedRecipe
-from synth.text import visible
+from synth.language.text import visible
+from synth.recipes.recipe import LoadedRecipe
 from synth.types import Message
 
 PRACTICE = "[yellow]Practice data:[/] exercises of synth's practice teacher, not of a language model."

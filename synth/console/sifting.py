@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synth.budget import usd
 from synth.console.screen import ERR, OUT, plain_table, write_json
 from synth.dedupe import SemanticSummary
-from synth.parts import Report
+from synth.files.parts import Report
+from synth.money.budget import usd
 from synth.report.figures import short
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synth.asking import OWNER
 from synth.backends.practice import PRACTICE_MODELS
-from synth.budget import Caps, standing, usd
 from synth.console.live import WAITING
 from synth.console.screen import OUT, PRACTICE, clock_time, plain_table, write_json
-from synth.lock import holder
+from synth.files.asking import OWNER
 from synth.manifest import Manifest, read_manifest
-from synth.store import connect, read_ledger, read_spent, readable
+from synth.money.budget import Caps, standing, usd
+from synth.storage.lock import holder
+from synth.storage.store import connect, read_ledger, read_spent, readable
 from synth.types import Spend
 
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 from rich.padding import Padding
 from rich.text import Text
 
-from synth.budget import usd
 from synth.console.screen import OUT, plain_table, write_json
-from synth.text import visible
+from synth.language.text import visible
+from synth.money.budget import usd
 from synth.trace import Step, Trace
 from synth.types import Fields
 

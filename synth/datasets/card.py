@@ -13,11 +13,11 @@ from pathlib import Path
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from synth.budget import usd
 from synth.datasets.export import Written
 from synth.datasets.files import write_whole
 from synth.errors import Problem
 from synth.manifest import Manifest
+from synth.money.budget import usd
 
 PRACTICE_TAG = "practice-data"
 

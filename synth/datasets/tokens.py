@@ -25,9 +25,9 @@ import orjson
 from synth.datasets.export import NO_PYARROW
 from synth.datasets.files import whole_file
 from synth.errors import Fatal, Rejected, Transient
-from synth.recipe import Recipe
-from synth.replies import read
-from synth.store import Store
+from synth.protocol.replies import read
+from synth.recipes.recipe import Recipe
+from synth.storage.store import Store
 from synth.types import Outcome, Value
 
 FOLDER = "tokens"

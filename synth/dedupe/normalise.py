@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from synth.text import HAN, KANA
+from synth.language.text import HAN, KANA
 
 END = "\0"
 MANY = 1 << 12

@@ -17,8 +17,8 @@ import numpy as np
 from synth.dedupe.normalise import masked, normalised
 from synth.dedupe.shelf import LENGTH, Shelf, whole
 from synth.dedupe.twins import Calibration, Dedupe, Match, SemanticSummary, Twins
-from synth.text import letter_counts
-from synth.vectors import Vector
+from synth.language.text import letter_counts
+from synth.protocol.vectors import Vector
 
 MOST_BYTES = 1 << 30
 """Of the vectors that a stage remembers: half a million texts with 1,024 dimensions."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from synth.vectors import Vector
+from synth.protocol.vectors import Vector
 
 LENGTH = 4000.0
 """Vectors are scaled to it and rounded to whole numbers, which take 2 bytes each. No sum of their products reaches

@@ -13,8 +13,8 @@ import orjson
 
 from synth.errors import Rejected
 from synth.lint.traps import ANSWERS, format_of
+from synth.protocol.thoughts import MARKS, OPENED
 from synth.shapes import ROLES
-from synth.thoughts import MARKS, OPENED
 from synth.types import Fields
 
 Role = Literal["system", "user", "assistant", "tool"]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from synth.dedupe import text_of
 from synth.manifest import Manifest
-from synth.named import KNOWN
 from synth.outcomes import Outcomes
-from synth.recipe import Recipe
+from synth.recipes.named import KNOWN
+from synth.recipes.recipe import Recipe
 
 MOST_CLUSTERS = 5
 MOST_TWINS = 3

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synth.bakeoff import ACCEPTED, LANGUAGE, Comparison, Contender, Given, Measured
-from synth.budget import usd
 from synth.datasets.card import is_japanese
 from synth.datasets.files import write_whole
+from synth.money.budget import usd
 from synth.report.figures import short
 from synth.report.page import load_template
 from synth.report.texts import shown

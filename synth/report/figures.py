@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from synth.dedupe import Calibration, Summary
 from synth.manifest import Manifest
 from synth.report.words import Words
-from synth.store import Ledger
+from synth.storage.store import Ledger
 
 MOST_VALUES = 12
 BINS = 10

@@ -7,10 +7,10 @@ from pathlib import Path
 from markupsafe import Markup
 
 from synth.datasets.card import is_japanese
+from synth.language.text import visible as safe
 from synth.manifest import Manifest
 from synth.report.texts import visible
 from synth.report.words import ENGLISH, JAPANESE, Words
-from synth.text import visible as safe
 
 LINE = Markup('<tr><th style="text-align:left;vertical-align:top">{}</th><td style="text-align:left">{}</td></tr>')
 

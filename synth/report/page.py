@@ -9,10 +9,10 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from synth.budget import usd
 from synth.datasets.card import is_japanese
 from synth.datasets.files import write_whole
 from synth.manifest import Manifest
+from synth.money.budget import usd
 from synth.report.clusters import Cluster
 from synth.report.figures import PLOT_HEIGHT, PLOT_WIDTH, Bar, bars, funnel, histograms, pairs, short, sizes, spending
 from synth.report.texts import plain, shown, visible

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from synth.text import UNSEEN
+from synth.language.text import UNSEEN
 
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n`]*)\n(.*?)^ {0,3}\1[`~]*[ \t]*$\n?", re.MULTILINE | re.DOTALL)
 

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from synth.ask import Ask
 from synth.errors import Rejected
-from synth.text import fold
+from synth.language.text import fold
 from synth.types import Fields, Sample, Score, Value
 
 LETTERS, KANA = "ABCDEFGHIJ", "アイウエオカキクケコ"

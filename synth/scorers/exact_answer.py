@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 
 from pydantic import JsonValue, field_validator
 
-from synth import symbolic
-from synth.answers import final_answer, same_answer
 from synth.ask import Ask
 from synth.errors import Rejected
-from synth.numerals import number
+from synth.language import symbolic
+from synth.language.answers import final_answer, same_answer
+from synth.language.numerals import number
 from synth.types import Sample, Score, Value
 
 

@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Literal, cast
 import orjson
 from pydantic import JsonValue
 
-from synth import numerals
 from synth.ask import Ask
 from synth.errors import Rejected
-from synth.text import fold
+from synth.language import numerals
+from synth.language.text import fold
 from synth.types import Sample, Score, Value
 
 BLOCK = re.compile(r"```[a-zA-Z]*[^\S\n]*\n(.*?)```", re.DOTALL)

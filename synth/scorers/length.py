@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue
 
 from synth.ask import Ask
 from synth.errors import Rejected
-from synth.text import units
+from synth.language.text import units
 from synth.types import Sample, Score, Value
 
 

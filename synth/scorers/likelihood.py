@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue
 
 from synth.ask import Ask
 from synth.errors import Rejected
-from synth.measures import Token
+from synth.protocol.measures import Token
 from synth.types import COMPLETIONS, Message, Sample, Score, TemplateFile, Value
 
 Measure = Literal["logprob", "perplexity", "per_character", "per_byte", "ifd"]

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from synth.answers import final_answer
 from synth.errors import Rejected
+from synth.language.answers import final_answer
 from synth.types import Sample, Value
 
 

@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import NOT_PROSE, NOT_PROSE_MARKS, open_fence
+from synth.language.text import NOT_PROSE, NOT_PROSE_MARKS, open_fence
 from synth.types import Sample, Value
 
 CUT = ("length", "max_tokens", "MAX_TOKENS", "model_length")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from synth.text import prose
+from synth.language.text import prose
 
 MAKERS = (
     r"(?:Open\s?AI|Anthropic|Google(?:\s+DeepMind)?|DeepMind|Meta(?:\s+AI)?|Microsoft|Alibaba(?:\s+Cloud)?|Mistral(?:\s+AI)?|DeepSeek|xAI|Cohere|Baidu|Moonshot(?:\s+AI)?|Zhipu(?:\s?AI)?|Tencent|ByteDance|MiniMax|01\.AI|Amazon|Apple|IBM|NVIDIA"

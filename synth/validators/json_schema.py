@@ -10,8 +10,8 @@ import orjson
 from pydantic import Field, JsonValue, field_validator
 
 from synth.errors import Rejected
+from synth.language.text import subject
 from synth.schema import fenced
-from synth.text import subject
 from synth.types import Sample, Value
 
 MISSING = "the json_schema validator needs the package jsonschema; install it with: pip install 'synth[schema]'"

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import letter_counts, prose, subject
+from synth.language.text import letter_counts, prose, subject
 from synth.types import Sample, Value
 
 FEWEST_LETTERS = 12

@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import fold, prose, subject
+from synth.language.text import fold, prose, subject
 from synth.types import Sample, Value
 from synth.validators.identity import find_self_identification
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from synth.errors import Rejected
-from synth.text import subject
+from synth.language.text import subject
 from synth.types import Sample, Value
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 import orjson
 
 from synth.errors import Rejected
-from synth.text import open_fence, subject
+from synth.language.text import open_fence, subject
 from synth.types import Sample, Value
 
 ROW = re.compile(r"^\s{0,3}\|.*\|\s*$")

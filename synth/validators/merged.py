@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import prose
+from synth.language.text import prose
 from synth.types import Sample, Value
 
 FEWEST_CHARS, FEWEST_CHARS_JA = 16, 9

@@ -7,7 +7,7 @@ import unicodedata
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import subject
+from synth.language.text import subject
 from synth.types import Sample, Value
 
 EMAIL = re.compile(r"(?<![\w.+-])([\w.+-]{1,64})@((?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24})(?![\w-])", re.ASCII)

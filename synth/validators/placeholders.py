@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import prose, subject
+from synth.language.text import prose, subject
 from synth.types import Sample, Value
 
 FILLED = (

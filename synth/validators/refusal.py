@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import prose
+from synth.language.text import prose
 from synth.types import Sample, Value
 
 LONG_CHARS = 900

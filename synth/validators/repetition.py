@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import prose, subject
+from synth.language.text import prose, subject
 from synth.types import Sample, Value
 
 TAIL_CHARS = 4000

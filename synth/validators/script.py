@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import HAN, KANA, letter_counts, prose, subject
+from synth.language.text import HAN, KANA, letter_counts, prose, subject
 from synth.types import Sample, Value
 from synth.validators.language import CHINESE
 

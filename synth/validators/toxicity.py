@@ -7,7 +7,7 @@ from functools import cache
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.text import subject
+from synth.language.text import subject
 from synth.types import Sample, Value
 
 ENGLISH = re.compile(

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from synth import teacher as module
+from synth.admission.halt import Halt
 from synth.ask import UnitAsk
 from synth.backends.online import online
 from synth.backends.practice.faults import NO_FAULTS, Faults
 from synth.backends.practice.server import EMBEDDER, practice_server
 from synth.backends.replay import ReplayFile, ReplayRun
-from synth.budget import Budget, Caps
-from synth.endpoint import Endpoint, Price
 from synth.errors import BudgetReached, Fatal, Rejected
-from synth.halt import Halt
-from synth.store import Store
+from synth.money.budget import Budget, Caps
+from synth.protocol.endpoint import Endpoint, Price
+from synth.storage.store import Store
 from synth.teacher import Teacher, Unit
 from synth.types import EMBEDDINGS, Message, Outcome
 

@@ -11,17 +11,18 @@ import sys
 import numpy as np
 import pytest
 
-from synth import parts_by_meaning, pipeline
-from synth.asking import desk
+from synth import pipeline
+from synth.admission.halt import Halt
 from synth.backends.local import LocalModel
-from synth.budget import Caps
 from synth.dedupe import Dedupe, Semantic
-from synth.endpoint import Endpoint
 from synth.errors import Fatal, RecipeError
-from synth.halt import Halt
-from synth.parts_by_meaning import EMBEDDER
+from synth.files import parts_by_meaning
+from synth.files.asking import desk
+from synth.files.parts_by_meaning import EMBEDDER
+from synth.money.budget import Caps
 from synth.pipeline import Options
-from synth.recipe import load
+from synth.protocol.endpoint import Endpoint
+from synth.recipes.recipe import load
 from tests.dedupe.test_semantic import ENGLISH, JAPANESE, RECIPE, USUAL, Both, texts, turned
 
 model2vec = pytest.importorskip("model2vec")

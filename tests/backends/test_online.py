@@ -12,7 +12,7 @@ import synth
 from synth.backends import wire
 from synth.backends.dial import proxy_for
 from synth.backends.online import online
-from synth.endpoint import Endpoint, Limits
+from synth.protocol.endpoint import Endpoint, Limits
 from synth.types import Request
 
 REQUEST = Request(b"k" * 32, "main", "m", '{"q": "日本語"}'.encode(), 0, 10, 10)

@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 
 import synth
-from synth import gauges
-from synth.asking import desk
+from synth.admission import gauges
+from synth.admission.halt import Halt
 from synth.backends.own_vllm import command, life, own_vllm
 from synth.backends.own_vllm.piped import CHILD
-from synth.budget import Caps
-from synth.endpoint import Endpoint
 from synth.errors import EngineStopped, RecipeError
-from synth.halt import Halt
-from synth.recipe import Overrides, load
+from synth.files.asking import desk
+from synth.money.budget import Caps
+from synth.protocol.endpoint import Endpoint
+from synth.recipes.recipe import Overrides, load
 from synth.types import CHAT, POOLING, Message, Request
 from tests.backends import fake_vllm
 

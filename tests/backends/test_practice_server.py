@@ -12,14 +12,14 @@ import aiohttp
 import pytest
 from pydantic import BaseModel, Field
 
+from synth.admission.halt import Halt
 from synth.backends.practice.faults import NO_FAULTS, USUAL, Faults
 from synth.backends.practice.questions import TASKS
 from synth.backends.practice.server import practice_server
 from synth.backends.practice.tasks import read
 from synth.backends.practice.vocabulary import romaji
-from synth.budget import Budget
-from synth.endpoint import Endpoint, Sampling
-from synth.halt import Halt
+from synth.money.budget import Budget
+from synth.protocol.endpoint import Endpoint, Sampling
 from synth.schema import response_format
 from synth.scorers.judge import Verdict
 from synth.teacher import Teacher

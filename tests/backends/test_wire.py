@@ -14,8 +14,8 @@ import trustme
 from synth.backends import dial, wire
 from synth.backends.dial import origin_of
 from synth.backends.online import online
-from synth.endpoint import Endpoint
 from synth.errors import Fatal
+from synth.protocol.endpoint import Endpoint
 from tests.faults.scripted import ANSWER, CHUNKED, READ, WAIT, Scripted, both_loops, chunk, reply, request, sends
 from tests.faults.test_transport import tls_server
 

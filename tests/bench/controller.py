@@ -19,9 +19,9 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from synth.concurrency import Concurrency
-from synth.limits import STREAK, Allowance, Bucket
-from synth.queueing import Load
+from synth.admission.concurrency import Concurrency
+from synth.admission.limits import STREAK, Allowance, Bucket
+from synth.admission.queueing import Load
 
 MEDIAN_S = 15.0
 SPREAD = 0.5

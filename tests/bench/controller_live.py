@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
-from synth import queueing
-from synth.endpoint import Limits
-from synth.limits import Admission
+from synth.admission import queueing
+from synth.admission.limits import Admission
+from synth.protocol.endpoint import Limits
 
 FASTER = 100
 MEDIAN_S = 0.15

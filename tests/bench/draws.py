@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from synth import agreement
 from synth.agreement import Adaptive, Draw, enough, majority
-from synth.answers import final_answer, same_answer
+from synth.language.answers import final_answer, same_answer
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "gsm8k_model_solutions.jsonl"
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from synth.estimate import estimate
 from synth.pipeline import Options, run
-from synth.recipe import load
+from synth.recipes.recipe import load
 
 RECIPE = """\
 name: estimated

@@ -24,7 +24,7 @@ from throughput import CLIENT_CORE, RECIPE, in_process, keep_to, question, serve
 
 def client(folder: Path, rows: int, offline: bool, pipe) -> None:
     from synth import pipeline
-    from synth.recipe import load
+    from synth.recipes.recipe import load
 
     keep_to(CLIENT_CORE)
     loaded = load(folder)

@@ -124,7 +124,7 @@ def bare(base_url: str, rows: int, in_flight: int, pipe) -> None:
 def ours(base_url: str, rows: int, in_flight: int, pipe, around=lambda work: work()) -> None:
     """The whole of `synth run`: stored, checked, written."""
     from synth import pipeline
-    from synth.recipe import load
+    from synth.recipes.recipe import load
 
     folder = Path(tempfile.mkdtemp())
     (folder / "recipe.yaml").write_text(RECIPE.format(base_url=base_url, in_flight=in_flight))

@@ -21,11 +21,11 @@ from typing import NamedTuple
 
 import orjson
 
+from synth.admission.gauges import watch
+from synth.admission.limits import Admission
 from synth.backends.online import online
 from synth.backends.wire import Wire
-from synth.endpoint import Endpoint, Limits
-from synth.gauges import watch
-from synth.limits import Admission
+from synth.protocol.endpoint import Endpoint, Limits
 from synth.types import Request
 
 TOKENS = 16

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from synth.datasets.rows import line, row
-from synth.endpoint import Endpoint, Price, Sampling
 from synth.manifest import Manifest, RecipeRecord, SeedsRecord, StageRecord, Versions, teacher_record
-from synth.store import Ledger
+from synth.protocol.endpoint import Endpoint, Price, Sampling
+from synth.storage.store import Ledger
 from synth.types import Message, Sample, Score
 
 

@@ -13,9 +13,9 @@ import pytest
 import synth
 from synth.backends.practice.told import logprobs_of
 from synth.datasets.tokens import told
-from synth.endpoint import Endpoint
 from synth.errors import RecipeError
-from synth.store import connect, stored_requests
+from synth.protocol.endpoint import Endpoint
+from synth.storage.store import connect, stored_requests
 from synth.types import Outcome
 
 RECIPE = """\

@@ -17,7 +17,7 @@ from synth.dedupe.shelf import LENGTH, whole
 from synth.errors import RecipeError
 from synth.manifest import read_manifest
 from synth.pipeline import Options
-from synth.recipe import load
+from synth.recipes.recipe import load
 from synth.types import Outcome
 
 JAPANESE = [

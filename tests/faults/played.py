@@ -18,13 +18,13 @@ import zstandard
 
 from synth import pipeline
 from synth import teacher as module
-from synth.budget import Budget
-from synth.endpoint import Endpoint, Limits, Sampling
+from synth.admission.halt import Halt
 from synth.errors import TeacherError
-from synth.halt import Halt
+from synth.money.budget import Budget
 from synth.pipeline import Options, Result
-from synth.recipe import load
-from synth.store import Ledger, connect, read_ledger
+from synth.protocol.endpoint import Endpoint, Limits, Sampling
+from synth.recipes.recipe import load
+from synth.storage.store import Ledger, connect, read_ledger
 from synth.teacher import Teacher, Unit
 from synth.types import Message, Outcome
 

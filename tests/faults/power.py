@@ -13,8 +13,8 @@ import random
 import sys
 from pathlib import Path
 
-from synth import database, writer
-from synth.store import Store
+from synth.storage import database, writer
+from synth.storage.store import Store
 from synth.types import Outcome, Request, Usage
 
 AT_ONCE = 20

@@ -27,7 +27,7 @@ import pytest
 import uvloop
 
 from synth.backends.online import online
-from synth.endpoint import Endpoint, Limits
+from synth.protocol.endpoint import Endpoint, Limits
 from synth.types import Outcome, Request
 
 both_loops = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 import synth as library
-from synth import pipeline, schema, up_to_date
+from synth import pipeline, schema
 from synth.errors import RecipeError
-from synth.fingerprint import _shown
 from synth.pipeline import Options
-from synth.recipe import load
+from synth.recipes import up_to_date
+from synth.recipes.fingerprint import _shown
+from synth.recipes.recipe import load
 
 
 def edit(recipe: Path, old: str, new: str, name: str = "recipe.yaml") -> None:

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from synth import api, disk, writer
-from synth.database import connect
-from synth.emergency import places
+from synth import api
 from synth.errors import StoreStopped
+from synth.storage import disk, writer
+from synth.storage.database import connect
+from synth.storage.emergency import places
 
 
 @pytest.fixture
@@ -247,7 +248,7 @@ def test_fault_44_every_group_commit_is_synced(recipe, synth, shim, tmp_path):
 
 
 def test_on_macos_fsync_is_asked_to_reach_the_platter(tmp_path, monkeypatch):
-    from synth import database
+    from synth.storage import database
 
     database.create(tmp_path / "run.db")
     monkeypatch.setattr(database.sys, "platform", "darwin")

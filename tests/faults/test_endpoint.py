@@ -1,7 +1,7 @@
 """The faults of `reliability.md` section 6 that are about a whole endpoint: down, overloaded, out of money, by numbers.
 
 What depends on time plays on a clock that nobody waits for, with a teacher, its admission and its resends as they are.
-Fault 42 is in tests/test_concurrency.py, beside the simulator.
+Fault 42 is in tests/admission/test_concurrency.py, beside the simulator.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from pathlib import Path
 import pytest
 
 import synth
-from synth import concurrency
 from synth import teacher as module
-from synth.budget import Budget
+from synth.admission import concurrency
+from synth.admission.limits import STREAK, Place
 from synth.console.live import progress_line
 from synth.errors import Stalled
-from synth.limits import STREAK, Place
+from synth.money.budget import Budget
 from synth.pipeline import Options
 from synth.progress import Progress, StageCount
-from synth.recipe import load
-from synth.replies import FATES
+from synth.protocol.replies import FATES
+from synth.recipes.recipe import load
 from synth.scheduler import watched
 from synth.types import Outcome
 from tests.faults.played import ANSWER, RECIPE, PlayedTeacher, Virtual, in_virtual_time, refuses, says

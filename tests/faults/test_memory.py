@@ -21,7 +21,7 @@ import pytest
 import zstandard
 
 from synth import api
-from synth.database import connect
+from synth.storage.database import connect
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = resource.getpagesize()
@@ -34,7 +34,7 @@ RUN = "from synth.cli import main; main()"
 REFUSED = """
 import resource, sys
 from pathlib import Path
-from synth import store
+from synth.storage import store
 replies, more_bytes = int(sys.argv.pop()), int(sys.argv.pop())
 keep, kept = store.Store.keep, 0
 async def counted(self, *arguments):

@@ -18,17 +18,18 @@ from pathlib import Path
 import orjson
 import pytest
 
-from synth import concurrency, pipeline
+from synth import pipeline
 from synth import teacher as module
-from synth.account import set_total, standing
-from synth.budget import Budget, Caps
-from synth.endpoint import Endpoint, Limits, Sampling
+from synth.admission import concurrency
+from synth.admission.halt import Halt
 from synth.errors import BudgetReached, TeacherError
-from synth.halt import Halt
+from synth.money.account import set_total, standing
+from synth.money.budget import Budget, Caps
+from synth.money.prices import Price, Tier, tariff
 from synth.pipeline import Options
-from synth.prices import Price, Tier, tariff
-from synth.recipe import Overrides, load
-from synth.store import Store, connect, read_spent
+from synth.protocol.endpoint import Endpoint, Limits, Sampling
+from synth.recipes.recipe import Overrides, load
+from synth.storage.store import Store, connect, read_spent
 from synth.teacher import Teacher, Unit
 from synth.types import Message, Outcome
 
@@ -431,7 +432,7 @@ def rows(folder):
 def test_an_account_that_fails_on_the_way_stops_the_run_and_loses_no_reply(tmp_path, seller, monkeypatch, trouble):
     handler, base_url = seller
     handler.pause_s = 0.05
-    monkeypatch.setattr("synth.account.WAIT_S", 0.0)
+    monkeypatch.setattr("synth.money.account.WAIT_S", 0.0)
     account = tmp_path / "team.account"
     set_total(account, 40_000)
     recipe = load(recipe_for(tmp_path / "one", base_url, "one"), Overrides(budget={"account": str(account)}))

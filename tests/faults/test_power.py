@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from synth.errors import FolderError
-from synth.store import Store
+from synth.storage.store import Store
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from synth import database, writer
 from synth.console import status
-from synth.store import Store, connect
+from synth.storage import database, writer
+from synth.storage.store import Store, connect
 
 sys.path.insert(0, str(Path(__file__).parent))
 import power

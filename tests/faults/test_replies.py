@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from synth import schema
 from synth.backends.online import online
-from synth.endpoint import Endpoint, Limits, Sampling
 from synth.errors import Fatal, Rejected, Transient
-from synth.replies import read
+from synth.protocol.endpoint import Endpoint, Limits, Sampling
+from synth.protocol.replies import read
 from synth.types import Outcome
 from tests.faults.played import WRITE, PlayedTeacher, choice, refuses, says
 from tests.faults.scripted import CHUNKED, READ, Scripted, both_loops, chunk, request

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from synth import api
-from synth.database import connect
+from synth.storage.database import connect
 
 ROOT = Path(__file__).parent.parent.parent
 MAIN = "from synth.cli import main; main()"

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from synth import api, salvage, writer
-from synth.database import PAGE_BYTES, SCHEMA_VERSION
+from synth import api
 from synth.errors import FolderError, StoreStopped
-from synth.store import Store, connect, examine
+from synth.storage import salvage, writer
+from synth.storage.database import PAGE_BYTES, SCHEMA_VERSION
+from synth.storage.store import Store, connect, examine
 from synth.types import Outcome, Request, Usage
 
 

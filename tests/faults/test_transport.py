@@ -25,9 +25,9 @@ import trustme
 
 from synth.backends import wire
 from synth.backends.online import online
-from synth.endpoint import Endpoint, Limits
 from synth.errors import Rejected, Transient
-from synth.replies import read
+from synth.protocol.endpoint import Endpoint, Limits
+from synth.protocol.replies import read
 from tests.faults.scripted import (
     ANSWER,
     CHUNKED,

@@ -16,15 +16,15 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 import synth
+from synth.admission.halt import Halt
 from synth.ask import UnitAsk
 from synth.backends.online import online
 from synth.backends.own_vllm import own_vllm
-from synth.budget import Budget, Caps
-from synth.endpoint import Endpoint
-from synth.halt import Halt
-from synth.store import Store
+from synth.money.budget import Budget, Caps
+from synth.protocol.endpoint import Endpoint
+from synth.recipes.templates import Templates
+from synth.storage.store import Store
 from synth.teacher import Teacher, Unit
-from synth.templates import Templates
 from synth.types import CHAT, COMPLETIONS, Message, Request
 from tests.real.started import MODELS, NEEDS_VLLM, SURROUNDINGS, THINKING, VLLM, python
 

@@ -21,10 +21,10 @@ import pytest
 
 import synth
 from synth.backends.online import online
-from synth.endpoint import Endpoint, Limits
 from synth.errors import Fatal, Rejected, Transient
 from synth.probe import models, probe
-from synth.replies import read
+from synth.protocol.endpoint import Endpoint, Limits
+from synth.protocol.replies import read
 from synth.types import Request
 
 LITELLM = os.environ.get("SYNTH_LITELLM")

@@ -15,19 +15,19 @@ from statistics import fmean
 import aiohttp
 import pytest
 
+from synth.admission.halt import Halt
 from synth.ask import UnitAsk
 from synth.backends.online import online
 from synth.backends.practice.faults import NO_FAULTS
 from synth.backends.practice.server import practice_server
-from synth.budget import Budget, Caps
-from synth.endpoint import Endpoint
 from synth.errors import Fatal, Rejected
-from synth.halt import Halt
+from synth.money.budget import Budget, Caps
+from synth.protocol.endpoint import Endpoint
+from synth.recipes.templates import Templates
 from synth.scorers.likelihood import Likelihood
 from synth.scorers.reward import Reward
-from synth.store import Store
+from synth.storage.store import Store
 from synth.teacher import Teacher, Unit
-from synth.templates import Templates
 from synth.types import Message, Sample
 from tests.real.started import MODELS, NEEDS_VLLM, python
 

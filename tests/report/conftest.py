@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from synth.endpoint import Endpoint, Price
 from synth.manifest import Manifest, RecipeRecord, SeedsRecord, StageRecord, Versions, teacher_record
-from synth.store import Ledger
+from synth.protocol.endpoint import Endpoint, Price
+from synth.storage.store import Ledger
 from synth.types import Message, Rejection, Sample, Score
 
 TEACHERS = {

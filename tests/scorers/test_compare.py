@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from synth import pipeline
 from synth.errors import RecipeError, Rejected
 from synth.pipeline import Options
-from synth.recipe import load
+from synth.recipes.recipe import load
 from synth.scorers.compare import Compare, Preference
 from synth.types import Message, Outcome, Sample
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from synth.errors import RecipeError, Rejected
-from synth.recipe import load
+from synth.files.scoring import NoTeacher
+from synth.recipes.recipe import load
 from synth.scorers.length import Length
-from synth.scoring import NoTeacher
 from synth.types import Message, Sample
 
 

@@ -10,21 +10,21 @@ from contextlib import AsyncExitStack
 import pytest
 
 from synth import teacher as module
+from synth.admission.halt import Halt
 from synth.ask import UnitAsk
 from synth.backends.online import online
 from synth.backends.practice.characters import read_through
 from synth.backends.practice.faults import NO_FAULTS, Faults
 from synth.backends.practice.server import practice_server
 from synth.backends.replay import ReplayRun
-from synth.budget import Budget, Caps
-from synth.endpoint import Endpoint, Price
 from synth.errors import BudgetReached, Fatal, Rejected
-from synth.halt import Halt
-from synth.measures import Token
+from synth.money.budget import Budget, Caps
+from synth.protocol.endpoint import Endpoint, Price
+from synth.protocol.measures import Token
+from synth.recipes.templates import Templates
 from synth.scorers.likelihood import Likelihood
-from synth.store import Store
+from synth.storage.store import Store
 from synth.teacher import Teacher, Unit
-from synth.templates import Templates
 from synth.types import COMPLETIONS, Message, Outcome, Sample
 
 COSTLY = Endpoint(model="m", base_url="https://api.example.com/v1", price=Price(input_usd=1000, output_usd=0))

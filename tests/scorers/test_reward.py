@@ -9,17 +9,17 @@ from contextlib import AsyncExitStack
 import pytest
 
 from synth import teacher as module
+from synth.admission.halt import Halt
 from synth.ask import UnitAsk
 from synth.backends.online import online
 from synth.backends.practice.faults import NO_FAULTS
 from synth.backends.practice.server import practice_server
 from synth.backends.replay import ReplayRun
-from synth.budget import Budget, Caps
-from synth.endpoint import Endpoint, Price, Sampling
 from synth.errors import Fatal, Rejected
-from synth.halt import Halt
+from synth.money.budget import Budget, Caps
+from synth.protocol.endpoint import Endpoint, Price, Sampling
 from synth.scorers.reward import Reward
-from synth.store import Store
+from synth.storage.store import Store
 from synth.teacher import Teacher, Unit
 from synth.types import CLASSIFY, POOLING, SCORE, Message, Outcome, Sample
 

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
+from synth.admission.rate_headers import retry_after_s
 from synth.backends.batch import Unanswered
 from synth.backends.dial import tls_context
 from synth.backends.online import HIDDEN, written
-from synth.endpoint import Endpoint
 from synth.profiles import Profile
-from synth.rate_headers import retry_after_s
+from synth.protocol.endpoint import Endpoint
 from synth.types import Outcome
 
 QUIET_S = 120.0

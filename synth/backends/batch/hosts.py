@@ -11,7 +11,7 @@ from synth.backends.batch.anthropic import AnthropicOrders
 from synth.backends.batch.control import control
 from synth.backends.batch.google import GoogleOrders
 from synth.backends.batch.openai import OpenAIOrders
-from synth.endpoint import Endpoint
+from synth.protocol.endpoint import Endpoint
 
 GOOGLE_KEY = "x-goog-api-key"
 

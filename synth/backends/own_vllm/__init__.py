@@ -11,14 +11,14 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from synth.admission.halt import Halt
 from synth.backends.online import online
 from synth.backends.own_vllm.command import command_of, model_at
 from synth.backends.own_vllm.life import Life
 from synth.backends.own_vllm.piped import Piped
 from synth.backends.own_vllm.served import HOST, Served, free_port
-from synth.endpoint import SERVE, Endpoint
-from synth.halt import Halt
-from synth.streams import Loop
+from synth.protocol.endpoint import SERVE, Endpoint
+from synth.protocol.streams import Loop
 
 
 @asynccontextmanager

@@ -12,9 +12,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol, cast
 
-from synth.endpoint import Endpoint
+from synth.admission.halt import Halt
 from synth.errors import EngineStopped, Fatal
-from synth.halt import Halt
+from synth.protocol.endpoint import Endpoint
 from synth.scheduler import beside
 from synth.types import Outcome, Request
 

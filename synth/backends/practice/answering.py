@@ -12,7 +12,6 @@ from typing import Any, Literal, cast
 
 import orjson
 
-from synth.answers import final_answer, same_answer
 from synth.backends.practice.ailments import AILMENTS
 from synth.backends.practice.faults import (
     CONTENT,
@@ -27,7 +26,8 @@ from synth.backends.practice.faults import (
 )
 from synth.backends.practice.questions import TASKS, TOPICS
 from synth.backends.practice.tasks import Read, read
-from synth.text import KANA
+from synth.language.answers import final_answer, same_answer
+from synth.language.text import KANA
 
 Role = Literal["asker", "answerer", "judge", "other"]
 COUNT = re.compile(r"(\d+)\s*(?:個|つ|問|件|new|different|instructions|questions|tasks)")

@@ -16,7 +16,7 @@ from functools import cache
 from synth.backends.practice.answering import FINAL
 from synth.backends.practice.questions import TASKS
 from synth.backends.practice.tasks import read
-from synth.text import HAN, KANA
+from synth.language.text import HAN, KANA
 
 CONTEXT = 3
 EXERCISES = 8

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from zlib import crc32
 
-from synth.text import fold
+from synth.language.text import fold
 
 DIMENSIONS = 256
 NGRAMS = (1, 2, 3)

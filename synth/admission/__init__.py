@@ -1,0 +1,1 @@
+"""How many requests may be out at once, and how fast: limits, read and found."""

@@ -1,0 +1,290 @@
+"""How many requests one endpoint can bear, found from what it says. Pure decisions: time comes in, a number comes out.
+
+Additive increase, multiplicative decrease (Chiu and Jain, 1989) on rate signals only, never on raw latency, which
+differs with the length of answers. Each answer raises the limit a little: by two in slow start (Jacobson, 1988), by
+nothing for a while after a cut, then faster and faster (after CUBIC, Ha, Rhee and Xu, 2008). What calls for a cut is
+not one refusal but more than come at any load, by Page's cumulative sum test (1954). A circuit breaker (Nygard,
+Release It!, 2007) stands before an endpoint that fails. What queues in silence is left to `queueing`, what counts by
+the minute to `meter`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf, log
+from typing import NamedTuple
+
+from synth.admission.meter import REFILLED_S, Meter
+from synth.admission.queueing import FASTEST_GROWTH, START, Load, Search, Told
+
+SATURATED = 0.8
+"""A limit grows only when so much of it was used at once."""
+HOLD = 200
+"""Answers to wait for, for each refusal that led to a cut, before probing again: it keeps refusals rare."""
+SLOWEST_GROWTH = 0.02
+"""Growth per answer when probing begins; it quickens every round up to that of slow start, which is tripling."""
+ALARM = 11.0
+"""The sum of log likelihood ratios that calls for a cut."""
+LEAST_AMBIENT = 0.005
+LEAST_OVERLOAD = 0.1
+"""A share of refusals that is too high whatever the ambient one."""
+MEMORY = 1000
+BREAKER_WINDOW_S = 30.0
+BREAKER_FAILURES = 20
+BREAKER_PAUSE_S = 30.0
+BREAKER_LONGEST_S = 600.0
+REOPENED = 0.5
+"""The share of the limit that is given again when the breaker closes."""
+
+
+class _Cut(NamedTuple):
+    leaves: float
+    """The share of the limit."""
+    costliest: int
+    """The most refusals that are waited for."""
+    quickens: float
+    """How growth quickens from round to round when probing begins again."""
+
+
+CUTS = (_Cut(0.97, 5, 1.5), _Cut(0.85, 5, 1.5), _Cut(0.85, 5, 1.5), _Cut(0.75, 10, 1.15))
+"""A first cut, and those that follow as the one before did not end the refusals. What calls for a fourth one had let
+more through for a while, as a token bucket does that has filled up: it is probed more carefully."""
+
+
+class Concurrency:
+    """The limit of one endpoint. `now` is in seconds of any clock that does not run backwards."""
+
+    def __init__(self, most: int, *, queues_silently: bool = False) -> None:
+        self.most = most
+        self.limit = float(min(START, most))
+        self.sent = 0
+        """Requests so far."""
+        self._on_wire = 0
+        self._full = self._was_full = False
+        """Whether the limit was used in this round of answers or in the one before, as they come in bursts."""
+        self._round_left = self.limit
+        self._growth = FASTEST_GROWTH
+        self._quickens = CUTS[0].quickens
+        self._hold = 0.0
+        self._last_cut = -inf
+        self._before_cut = self.limit
+        self._excess = 0
+        """Refusals that were on their way at the last cut, and the one that called for it."""
+        self._since_cut = inf
+        self._cuts = self._cost = 0
+        """Cuts of which each followed before a round had passed, and the refusals that led to them."""
+        self._refusals = _Refusals()
+        self._search: Search | Told | None = Search(self.limit, most) if queues_silently else None
+        self._refuses = False
+        self._breaker = _Breaker()
+        self._meter = Meter()
+        self._landed = inf
+        """When the last request ended."""
+
+    def allowed(self) -> int:
+        """The most requests that may be on the wire: one canary more than before while the breaker is half open."""
+        return max(0, self._breaker.old) + 1 if self._breaker.pause_s else max(1, int(self.limit))
+
+    @property
+    def half_open(self) -> bool:
+        """Whether the breaker waits for its canary."""
+        return self._breaker.pause_s > 0
+
+    def lower_most(self, most: int) -> None:
+        """Never allow more than this from now on."""
+        self.most = most
+        self.limit = min(self.limit, float(most))
+        if self._search is not None:
+            self._search.most = most
+
+    def told(self, load: Load) -> None:
+        """The server told its load: a better sign than what its answers show."""
+        if self._refuses or self._breaker.pause_s:
+            return
+        if not isinstance(self._search, Told):
+            self._search = Told(self.limit, self.most)
+        self.limit = self._search.look(load, self._on_wire)
+
+    def closed_s(self, now: float) -> float:
+        """Seconds for which nothing may start, by the breaker or by the rate that was found; 0 when it may."""
+        closed_s = max(0.0, self._breaker.until - now)
+        return closed_s if self._meter.per_s is None else max(closed_s, self._meter.wait_s(now, self.sent))
+
+    def sending(self, in_flight: int) -> bool:
+        """A request goes out, the `in_flight`th on the wire. Whether it is the breaker's canary."""
+        self._on_wire = in_flight
+        self.sent += 1
+        meter = self._meter
+        if in_flight > meter.peak:
+            meter.peak = in_flight
+        if meter.per_s is not None:
+            meter.take()
+        if in_flight >= SATURATED * self.limit:
+            self._full = True
+        self._breaker.old = min(self._breaker.old, in_flight - 1)
+        return self._breaker.pause_s > 0
+
+    def accepted(self, now: float, sent_at: float, tokens: int) -> None:
+        """A request sent at `sent_at` brought an answer of so many tokens."""
+        if self._breaker.recent and self._breaker.worked(now, sent_at):
+            self.limit = max(min(START, self.limit), self.limit * REOPENED)  # a storm lets some through as well
+            self._growth = FASTEST_GROWTH
+        if sent_at - self._landed > REFILLED_S:
+            self._meter.stood_still(sent_at - self._landed)
+        self._landed = now
+        busy = self._full or self._was_full
+        self._on_wire -= 1
+        self._round_left -= 1
+        if self._round_left <= 0:
+            self._was_full, self._full, self._round_left = self._full, False, self.limit
+        if self._search is not None:
+            self.limit = self._search.accepted(now, sent_at, tokens, busy=busy)
+            return
+        self._since_cut += 1
+        if self._hold > 0:
+            self._hold -= 1
+        elif busy:
+            self.limit = min(self.most, self.limit + self._growth)
+            self._growth = min(FASTEST_GROWTH, self._growth * self._quickens ** (1 / self.limit))
+
+    def refused(self, now: float, sent_at: float, number: int) -> None:
+        """The `number`th request, sent at `sent_at`, met a rate limit."""
+        self._search, self._refuses = None, True  # it does say when it is too much
+        if self._breaker.recent:
+            self._breaker.worked(now, sent_at)
+        if sent_at - self._landed > REFILLED_S:
+            self._meter.stood_still(sent_at - self._landed)
+        self._landed = now
+        self._on_wire -= 1
+        self._meter.refused()
+        if sent_at <= self._last_cut:  # on its way before the cut: it calls for no other one, but for a deeper one
+            self._excess += 1
+            if self._meter.per_s is None:
+                self._shrink(self.limit)
+        elif self._refusals.refused(now, sent_at, number):
+            self._cut(now)
+
+    def failed(self, now: float, sent_at: float = inf) -> None:
+        """A request failed in a way that is the endpoint's fault: no connection, no reply, a server error."""
+        self._on_wire -= 1
+        self._breaker.failed(now, sent_at, self._on_wire)
+
+    def _cut(self, now: float) -> None:
+        if self._meter.nothing_left(now, self.sent, self._on_wire, self._refusals.run):
+            self._refusals.forget(self.sent)
+            self._last_cut = now
+            self._hold, self._growth = 0.0, FASTEST_GROWTH
+            return
+        if self._since_cut >= self.limit:
+            self._cuts = self._cost = 0
+        cut = CUTS[min(self._cuts, len(CUTS) - 1)]
+        self._excess = self._refusals.at_once
+        self._cuts += 1
+        self._cost += self._refusals.forget(self.sent)
+        self._hold = HOLD * min(self._cost, cut.costliest)
+        self._last_cut, self._before_cut, self._since_cut = now, self.limit, 0
+        self._growth, self._quickens = SLOWEST_GROWTH, cut.quickens
+        self._shrink(self.limit * cut.leaves)
+
+    def _shrink(self, limit: float) -> None:
+        """Less by as many as were refused, but not below half: refusals of many at once say little of how many."""
+        least = max(1.0, self._before_cut / 2)
+        self.limit = max(least, min(limit, self._before_cut - self._excess))
+
+
+class _Refusals:
+    """Tells refusals that come at any load from those that show too much of it: Page's cumulative sum of evidence.
+
+    Answers come much later than refusals, and both in heaps, so requests are looked at in the order they were sent in.
+    """
+
+    def __init__(self) -> None:
+        self._sent, self._refused = 100.0, 10.0
+        """What is known of the ambient share; at first as if there had been ten in a hundred."""
+        self._known = self._last = 0
+        """The number of the last request that is part of it, and of the last one looked at."""
+        self._evidence = 0.0
+        self.run = 0
+        """Refusals since there is evidence of too much load."""
+        self._began = -inf
+        self.at_once = 0
+        """How many of them were on the wire together."""
+        self._weights = (0.0, 0.0)
+
+    def refused(self, now: float, sent_at: float, number: int) -> bool:
+        """The `number`th request was refused; whether there are too many."""
+        passed = max(0, number - self._last - 1)
+        self._last += passed + (number > self._last)
+        self._evidence = max(0.0, self._evidence + passed * self._weights[0])
+        if self._evidence == 0:
+            self._learn(number - 1, self.run)
+            self.run = self.at_once = 0
+        if not self.run:
+            self._weigh()
+            self._began = now
+        self._evidence += self._weights[1]
+        self.run += 1
+        self.at_once += sent_at < self._began
+        return self._evidence > ALARM
+
+    def forget(self, number: int) -> int:
+        """Begin again after a cut, with what follows the `number`th request; how many refusals led to it.
+
+        It takes less to find that the cut was too small.
+        """
+        refused = self.run
+        self._known = self._last = number
+        self._evidence, self.run, self.at_once = ALARM / 2, 0, 0
+        return refused
+
+    def _learn(self, number: int, refused: int) -> None:
+        self._sent += max(0, number - self._known)
+        self._refused += refused
+        self._known = max(self._known, number)
+
+    def _weigh(self) -> None:
+        if self._sent > MEMORY:
+            self._refused, self._sent = self._refused * MEMORY / self._sent, MEMORY
+        ambient = max(LEAST_AMBIENT, self._refused / self._sent)
+        overload = max(LEAST_OVERLOAD, min(0.5, 4 * ambient))
+        self._weights = log((1 - overload) / (1 - ambient)), log(overload / ambient)
+
+
+class _Breaker:
+    """Opens when most requests fail, and closes when a request sent afterwards comes through."""
+
+    def __init__(self) -> None:
+        self.pause_s = 0.0
+        """Not 0 while it is open or half open."""
+        self.until = -inf
+        self.old = 0
+        """Requests on the wire that were sent before it opened."""
+        self._opened = self._first_opened = -inf
+        self.recent: deque[tuple[float, bool]] = deque(maxlen=2 * BREAKER_FAILURES)
+
+    def worked(self, now: float, sent_at: float) -> bool:
+        """The endpoint is there; of no interest unless something failed lately. Whether this closes the breaker."""
+        self.recent.append((now, False))
+        if sent_at <= self._opened:
+            self.old -= 1
+            return False
+        closes, self.pause_s = self.pause_s > 0, 0.0
+        if not any(bad for _, bad in self.recent):
+            self.recent.clear()
+        return closes
+
+    def failed(self, now: float, sent_at: float, on_wire: int) -> None:
+        """The endpoint is not there."""
+        self.recent.append((now, True))
+        recent = [bad for then, bad in self.recent if now - then <= BREAKER_WINDOW_S]
+        if now < self.until or sent_at <= self._opened:
+            self.old -= 1  # one of those that were under way when it opened
+        elif self.pause_s:
+            self._open(now, max(BREAKER_PAUSE_S, (now - self._first_opened) / 4))  # the canary died
+        elif sum(recent) >= BREAKER_FAILURES and 2 * sum(recent) >= len(recent):
+            self.old, self._first_opened = on_wire, now
+            self._open(now, BREAKER_PAUSE_S)
+
+    def _open(self, now: float, pause_s: float) -> None:
+        self.pause_s = min(BREAKER_LONGEST_S, pause_s)
+        self._opened, self.until = now, now + self.pause_s

@@ -1,0 +1,327 @@
+"""Admission: how many requests may be on their way to an endpoint, how fast they may start, and to which of several."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import operator
+from collections.abc import Awaitable, Callable, Sequence
+from math import inf
+from typing import Any, Literal, NamedTuple
+
+from synth.admission.concurrency import Concurrency
+from synth.admission.queueing import Load
+from synth.protocol.endpoint import Limits
+
+BURST_S = 5.0
+HEADROOM = 0.95
+LEARNED_HEADROOM = 0.98
+"""Each reply puts what was learned right."""
+LONGEST_GATE_S = 3600.0
+DAY_S = 86_400.0
+"""The longest time a limit is counted over; a reset that is further away is a mistake."""
+SPREAD = 0.2
+"""Over how much of a wait that many were asked for they come back, lest all meet the endpoint at once."""
+STREAK = 6
+"""So many refusals with no success between them close the endpoint for all until its Retry-After."""
+UNBALANCED = 1.25
+"""A replica that knows the prompt's beginning is preferred while it has at most so much more to do than the idlest."""
+CANARY_S = 1.0
+"""A canary's end is known only when it is on disk; until then none may follow it though its place is free."""
+LOOK_AGAIN_S = 1.0
+AHEAD = 64
+"""So many requests, and an eighth of those on the wire, may be on their way to the disk; at most as many as fly."""
+
+_LIMIT: Callable[[Any], float] = operator.attrgetter("concurrency.limit")
+
+Line = list[tuple[int, int, "asyncio.Future[None]"]]
+
+
+class Allowance(NamedTuple):
+    """What a reply's headers say is left of one limit."""
+
+    kind: Literal["requests", "tokens"]
+    limit: float
+    remaining: float
+    reset_s: float | None
+    """Seconds until all of the limit is there again."""
+
+    def per_s(self) -> float | None:
+        """How fast it refills; None when the reply does not tell."""
+        used = self.limit - self.remaining
+        if self.reset_s is not None and self.reset_s > 0 and used > 0:
+            return used / max(0.001, min(self.reset_s, DAY_S))
+        return self.limit / 60 if self.reset_s is None else None
+
+
+class Bucket:
+    """A token bucket that refills continuously; its debt is what the next one waits for.
+
+    Holding at most five seconds' worth keeps bursts inside the short windows some hosts judge by.
+    """
+
+    def __init__(self, per_minute: float, clock: Callable[[], float]) -> None:
+        self.taken = 0.0
+        """Everything debited so far."""
+        self._longest_s = inf
+        """However long what was told would make one wait, so long after the last start the next one finds out."""
+        self._rate = HEADROOM * per_minute / 60
+        self._room = self._level = self._rate * BURST_S
+        self._clock = clock
+        self._then = self._started = clock()
+
+    def wait_s(self, amount: float) -> float:
+        """Seconds until `amount` may be taken."""
+        now = self._clock()
+        self._level = min(self._room, self._level + (now - self._then) * self._rate)
+        self._then = now
+        # an amount larger than the bucket may go when the bucket is full; it leaves a debt
+        wait_s = (min(amount, self._room) - self._level) / self._rate
+        return max(0.0, min(wait_s, self._started + self._longest_s - now))
+
+    def take(self, amount: float) -> None:
+        """Debit `amount`; the level may become negative."""
+        self._level -= amount
+        self.taken += amount
+        self._started = self._then
+
+    def learn(self, told: Allowance, per_s: float, taken_then: float, since_s: float) -> None:
+        """Follow what a reply told of the limit, less what was taken since its request was sent, `since_s` ago."""
+        self._then = self._clock()  # what the reply tells is of now
+        self._longest_s = LONGEST_GATE_S
+        self._rate, self._room = LEARNED_HEADROOM * per_s, told.limit
+        self._level = min(self._room, told.remaining + since_s * self._rate - (self.taken - taken_then))
+
+
+class Lane:
+    """The way to one endpoint."""
+
+    def __init__(self, place: int, limits: Limits, clock: Callable[[], float], *, queues_silently: bool) -> None:
+        self.place = place
+        """Which of the teacher's endpoints it leads to."""
+        self.concurrency = Concurrency(limits.max_in_flight, queues_silently=queues_silently)
+        self.in_flight = 0
+        self.outstanding_tokens = 0
+        self.streak = 0
+        """Failures and refusals since the last success."""
+        self.load: Load | None = None
+        """What its server last told of itself."""
+        self._clock = clock
+        self.probed_until = 0.0
+        """Until when nothing follows a canary."""
+        self._not_before = 0.0
+        self._pace_s = self._paced_until = 0.0
+        """How far apart requests start for a while after a hold, and until when."""
+        self._agreed = {"requests": limits.requests_per_minute, "tokens": limits.tokens_per_minute}
+        self._buckets = {kind: Bucket(limit, clock) for kind, limit in self._agreed.items() if limit is not None}
+
+    def pause_s(self, tokens: int) -> float:
+        """Seconds until the next request of so many tokens may go."""
+        now = self._clock()
+        pause = max(self._not_before - now, self.probed_until - now, self.concurrency.closed_s(now))
+        for kind, bucket in self._buckets.items():
+            pause = max(pause, bucket.wait_s(tokens if kind == "tokens" else 1))
+        return pause
+
+    def board(self, tokens: int) -> dict[str, float]:
+        """Put a request on the wire. Returns how much had been taken of each limit, which `learn` wants to know."""
+        for kind, bucket in self._buckets.items():
+            bucket.take(tokens if kind == "tokens" else 1)
+        if self._paced_until:
+            now = self._clock()
+            self._not_before = max(self._not_before, now + self._pace_s)
+            self._paced_until *= now < self._paced_until
+        self.in_flight += 1
+        self.outstanding_tokens += tokens
+        if self.concurrency.sending(self.in_flight):
+            self.probed_until = self._clock() + CANARY_S
+        return {kind: bucket.taken for kind, bucket in self._buckets.items()}
+
+    def refused(self, place: Place, retry_after_s: float | None) -> None:
+        """A request met a rate limit."""
+        self.concurrency.refused(self._clock(), place.sent_at, place.number)
+        self._hold(retry_after_s)
+
+    def failed(self, sent_at: float, retry_after_s: float | None, *, again: bool = False) -> None:
+        """The endpoint did not answer, or said that it is out of order; `again` for a request that failed before.
+
+        A few requests that fail whatever the endpoint's state must not close it for the others.
+        """
+        if not again or self.concurrency.half_open:
+            self.concurrency.failed(self._clock(), sent_at)
+        self._hold(retry_after_s)
+
+    def told(self, load: Load | None) -> None:
+        """The server told its load, or nothing."""
+        self.load = load
+        if load is not None:
+            self.concurrency.told(load)
+
+    def learn(self, allowances: Sequence[Allowance], taken: dict[str, float], since_s: float) -> None:
+        """Heed what a reply says is left, before a refusal comes; what the recipe sets goes before what is learned."""
+        for allowance in allowances:
+            per_s = allowance.per_s()
+            if per_s is None or self._agreed[allowance.kind] is not None:
+                continue
+            bucket = self._buckets.get(allowance.kind)
+            if bucket is None:
+                bucket = self._buckets[allowance.kind] = Bucket(60 * per_s, self._clock)
+            bucket.learn(allowance, per_s, taken.get(allowance.kind, bucket.taken), since_s)
+
+    def _hold(self, retry_after_s: float | None) -> None:
+        """Start nothing for as long as the endpoint wishes, once it is plain that it means all requests."""
+        self.streak += 1
+        if retry_after_s is not None and self.streak >= STREAK:
+            wait_s = min(retry_after_s, LONGEST_GATE_S)
+            self._not_before = max(self._not_before, self._clock() + wait_s)
+            self._paced_until = max(self._paced_until, self._clock() + wait_s * (1 + SPREAD))
+            self._pace_s = wait_s * SPREAD / max(1.0, self.concurrency.limit)
+
+
+class Place(NamedTuple):
+    """A place on the wire."""
+
+    lane: Lane
+    tokens: int
+    taken: dict[str, float]
+    """How much had been taken of each limit."""
+    sent_at: float
+    number: int
+    """How many had been sent on the lane, with this one."""
+
+
+class Admission:
+    """The way to a teacher: one lane, or one for each of its replicas. Later stages go first.
+
+    A turn (`enter`, `leave`) lasts from before the durable journal entry until the reply is on disk, a place on the
+    wire (`board`, `land`) from the first byte out to the last byte in. Turns exceed places, so that the wire never
+    waits for the disk; and they bound what a crash can leave open. The lane is chosen at the last moment: of
+    those that are open the one with the fewest tokens under way, so that a replica that fails or slows gets less, but
+    while they are balanced the one that saw the same beginning of a prompt before.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        *,
+        lanes: int = 1,
+        queues_silently: bool = False,
+    ) -> None:
+        self.lanes = [Lane(place, limits, clock, queues_silently=queues_silently) for place in range(lanes)]
+        self._turns = 0
+        self._clock = clock
+        self._sleep = sleep
+        self._at_gate = False
+        """Whether one sleeps until a lane opens, with the others in line behind it."""
+        self._waiting_turn: Line = []
+        self._waiting_place: Line = []
+        self._order = itertools.count()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests on the wire."""
+        return sum(lane.in_flight for lane in self.lanes)
+
+    @property
+    def limit(self) -> float:
+        """How many requests may be on the wire."""
+        return sum(lane.concurrency.limit for lane in self.lanes)
+
+    async def enter(self, priority: int) -> None:
+        """Take a turn: permission to journal and then send one request; lower `priority` goes first."""
+        while self._turns >= (most := int(1.125 * (limit := sum(map(_LIMIT, self.lanes))) + min(AHEAD, limit))):
+            await self._wait(self._waiting_turn, priority)
+        self._turns += 1
+        if self._waiting_turn and self._turns < most:
+            _wake(self._waiting_turn)
+
+    def leave(self) -> None:
+        """Give the turn back."""
+        self._turns -= 1
+        if self._waiting_turn:
+            _wake(self._waiting_turn)
+
+    async def board(self, tokens: int, priority: int, prefix: int = 0) -> Place:
+        """Take a place on the wire, to be held from the first byte out to the last byte in."""
+        while self._at_gate or (lane := self._lane(tokens, prefix)) is None:
+            await self._wait(self._waiting_place, priority)
+        while (pause_s := lane.pause_s(tokens)) > 0:
+            self._at_gate = True
+            try:
+                await self._sleep(pause_s if len(self.lanes) == 1 else min(LOOK_AGAIN_S, pause_s))
+            except BaseException:
+                _wake(self._waiting_place)
+                raise
+            finally:
+                self._at_gate = False
+            lane = self._lane(tokens, prefix) or lane
+        place = Place(lane, tokens, lane.board(tokens), self._clock(), lane.concurrency.sent)
+        if self._waiting_place and self._lane(tokens, prefix) is not None:
+            _wake(self._waiting_place)
+        return place
+
+    def board_elsewhere(self, place: Place) -> Place | None:
+        """A place for the same request on another lane that is open and free, and as little burdened; else None."""
+        tokens, limit = place.tokens, place.lane.outstanding_tokens
+        free = [lane for lane in self.lanes if lane is not place.lane and lane.in_flight < lane.concurrency.allowed()]
+        free = [
+            lane for lane in free if lane.outstanding_tokens <= limit and not lane.streak and not lane.pause_s(tokens)
+        ]
+        if not free or self._waiting_place:
+            return None
+        lane = min(free, key=lambda lane: lane.outstanding_tokens)
+        return Place(lane, tokens, lane.board(tokens), self._clock(), lane.concurrency.sent)
+
+    def land(self, place: Place) -> None:
+        """Give the place back."""
+        place.lane.in_flight -= 1
+        place.lane.outstanding_tokens -= place.tokens
+        if self._waiting_place:
+            _wake(self._waiting_place)
+
+    def accepted(self, place: Place, tokens: int) -> None:
+        """A request came through, with so many tokens in the reply."""
+        place.lane.streak = 0
+        place.lane.probed_until = 0.0
+        place.lane.concurrency.accepted(self._clock(), place.sent_at, tokens)
+        _wake(self._waiting_turn)
+        _wake(self._waiting_place)
+
+    def _lane(self, tokens: int, prefix: int) -> Lane | None:
+        """The lane for the next request; None when all are full."""
+        if len(self.lanes) == 1:
+            lane = self.lanes[0]
+            return lane if lane.in_flight < lane.concurrency.allowed() else None
+        free = [lane for lane in self.lanes if lane.in_flight < lane.concurrency.allowed()]
+        if not free:
+            return None
+
+        def burden(lane: Lane) -> tuple[float, bool, int]:
+            sick = lane.streak >= STREAK and lane.in_flight > 0  # one at a time goes there, to see
+            return max(0.0, lane.pause_s(tokens)), sick, lane.outstanding_tokens
+
+        best, known = min(free, key=burden), self.lanes[prefix % len(self.lanes)]
+        near = known.outstanding_tokens <= UNBALANCED * best.outstanding_tokens + tokens
+        return known if near and known in free and burden(known)[:2] == burden(best)[:2] else best
+
+    async def _wait(self, line: Line, priority: int) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(line, (priority, next(self._order), future))
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                _wake(line)
+            raise
+
+
+def _wake(line: Line) -> None:
+    """Let the first in line look again; whoever gets through wakes the next while there is room."""
+    while line:
+        future = heapq.heappop(line)[2]
+        if not future.done():
+            future.set_result(None)
+            return

@@ -1,0 +1,105 @@
+"""Asking without a recipe, for the commands on files: a store of their own, a budget, and teachers by the names given.
+
+What has come is kept in a run folder, so that running a command again, also on a file that has grown, buys only what is
+not there yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from synth import pipeline
+from synth.admission.halt import Halt
+from synth.ask import UnitAsk
+from synth.errors import Fatal, FolderError, RecipeError, TeacherError
+from synth.money.budget import Budget, Caps
+from synth.pipeline import Options
+from synth.protocol.endpoint import Endpoint
+from synth.recipes.templates import Templates
+from synth.scheduler import in_order, together
+from synth.storage.store import Store
+from synth.teacher import Teacher, Unit
+
+T = TypeVar("T")
+
+OWNER = "(files)"
+"""What stands for the recipe's name in a folder that belongs to these commands; no recipe can be called so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a command on files asks with."""
+
+    store: Store
+    teachers: Mapping[str, Teacher]
+    budget: Budget
+    halt: Halt
+
+    def ask(self, stage: str, unit: str) -> UnitAsk:
+        """What one unit of work may do."""
+        return UnitAsk(Unit(stage, unit, 0, 0), self.teachers, Templates(Path()), "", 0)
+
+    async def each(self, source: AsyncIterator[T], work: Callable[[T], Awaitable[None]]) -> None:
+        """Do the work of each value, many side by side.
+
+        Raises Fatal when the asking has stopped, or patience ended for some, after what was in flight has come.
+        """
+        failed: list[TeacherError] = []
+
+        async def tried(value: T) -> None:
+            try:
+                await work(value)
+            except TeacherError as error:
+                failed.append(error)
+
+        async def while_asking() -> AsyncIterator[T]:
+            async for value in source:
+                if self.halt.error is not None:
+                    return
+                yield value
+
+        window = pipeline.WINDOW_PER_SLOT * max(one.endpoint.limits.max_in_flight for one in self.teachers.values())
+        await together(in_order(while_asking(), tried, _nothing, window))
+        self.halt.check()
+        if failed:
+            raise Fatal(f"{len(failed)} requests brought nothing ({failed[0]}); run again to ask for them once more.")
+
+
+@asynccontextmanager
+async def desk(
+    folder: Path, endpoints: Mapping[str, Endpoint], caps: Caps, halt: Halt, options: Options | None = None
+) -> AsyncGenerator[Desk]:
+    """Open the store in a folder and the teachers.
+
+    Raises RecipeError when money is capped and a price is not known, FolderError when the folder cannot be used.
+    """
+    for endpoint in endpoints.values():
+        if caps.has_money and not caps.allow_unknown_price and endpoint.known_price() is None:
+            raise RecipeError(
+                f"The price of {endpoint.model} at {endpoint.base_url} is not known, so a money budget cannot be kept; "
+                "install the price table (pip install 'synth[prices]'), cap something else, as with --budget "
+                "requests=500, or go on without seeing its cost: --allow-unknown-price."
+            )
+    store = Store(folder)
+    try:
+        if store.meta("recipe") not in (None, OWNER):
+            raise FolderError(f"{folder} holds a run of a recipe; choose another folder with --run.")
+        await store.note("recipe", OWNER)
+        store.watch(halt.throw)
+        await store.open_run([name for name, endpoint in endpoints.items() if endpoint.recover])
+        async with (
+            pipeline.budgeted(caps, store, halt) as budget,
+            pipeline.opened(endpoints, Path(), store, budget, halt, options or Options()) as teachers,
+        ):
+            pipeline.fit_descriptors(teachers)
+            yield Desk(store, teachers, budget, halt)
+    finally:
+        store.close()
+
+
+async def _nothing(_value: object, _result: None) -> None:
+    """Whatever was to be kept is in the store."""

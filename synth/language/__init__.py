@@ -1,0 +1,1 @@
+"""Texts as such: their characters, numbers, dates, formulas and final answers."""

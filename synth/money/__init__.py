@@ -1,0 +1,1 @@
+"""What a request may cost and did cost: budgets, accounts and prices."""

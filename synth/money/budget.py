@@ -1,0 +1,283 @@
+"""What a run may use: the worst case is set aside before each send and settled from usage after it.
+
+Money (whole micro-dollars), tokens and requests are three sums of one mechanism; time is a moment after which nothing
+more is set aside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+from decimal import Decimal
+
+from pydantic import Field
+
+from synth.errors import AccountStopped, BudgetReached, Fatal, FolderError
+from synth.money.account import Account
+from synth.money.prices import Usd
+from synth.types import Spend, Value
+
+UNCAPPED = 1 << 62
+
+
+def usd(microusd: int) -> str:
+    """A sum for people: `$0.0123`."""
+    return f"${microusd / 1e6:,.4f}" if abs(microusd) < 1_000_000 else f"${microusd / 1e6:,.2f}"
+
+
+class Caps(Value):
+    """The most a run may use, all its invocations together; what is not given is not capped."""
+
+    usd: Usd | None = None
+    """US dollars."""
+    tokens: int | None = Field(default=None, ge=0, le=10**15)
+    """Prompt and completion tokens together."""
+    requests: int | None = Field(default=None, ge=0, le=10**15)
+    """Sends, repeated ones included."""
+    hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Of one invocation: running again counts anew. What is in flight then still ends."""
+    account: str = ""
+    """An account file that several runs share; made by `synth account`. Relative to the working directory."""
+    allow_unknown_price: bool = False
+    """Go on with teachers whose price is not known: the money cap does not see them."""
+
+    @property
+    def microusd(self) -> int | None:
+        """The money cap in whole micro-dollars."""
+        return None if self.usd is None else int(Decimal(repr(self.usd)) * 1_000_000)
+
+    @property
+    def has_money(self) -> bool:
+        """Whether money is capped, by the run's own cap or by an account."""
+        return self.usd is not None or bool(self.account)
+
+    def at_stake(self, spent: Spend) -> bool:
+        """Whether it matters what is charged: something costs money, or money, tokens or an account are capped."""
+        return spent.microusd > 0 or self.has_money or self.tokens is not None
+
+
+def standing(
+    caps: Caps, spent: Spend, reserved: Spend, *, overshoot_microusd: int = 0, usage_unknown: int = 0, lost: int = 0
+) -> list[str]:
+    """Where the money and the other caps stand, one phrase each, for people."""
+    at_stake = caps.at_stake(spent) or reserved.microusd > 0
+    cap, hold = caps.microusd, f", {usd(reserved.microusd)} reserved" if reserved.microusd else ""
+    said = [f"{usd(spent.microusd)} spent{'' if cap is None else f' of {usd(cap)}'}{hold}"]
+    if caps.account:
+        said.append(f"account {caps.account}")
+    if caps.tokens is not None:
+        said.append(f"{spent.tokens:,} of {caps.tokens:,} tokens")
+    if caps.requests is not None:
+        said.append(f"{spent.requests:,} of {caps.requests:,} requests")
+    if caps.hours is not None:
+        said.append(f"{caps.hours:g} hours at most")
+    if overshoot_microusd:
+        said.append(f"{usd(overshoot_microusd)} charged beyond reservations")
+    if usage_unknown and at_stake:
+        said.append(f"{usage_unknown:,} replies of unknown usage charged in full")
+    if lost:
+        said.append(f"{lost:,} lost attempts{' still charged' if at_stake or caps.requests is not None else ''}")
+    return said
+
+
+class Budget:
+    """Spent plus reserved never exceeds a cap, at any moment; what a provider charges beyond its own cap excepted.
+
+    Who has to wait for open reservations to settle waits in line by priority and then by arrival: nobody overtakes the
+    first of the line, and only who can go is woken. Lives on the event loop.
+    """
+
+    def __init__(
+        self,
+        caps: Caps | None = None,
+        spent: Spend | None = None,
+        *,
+        account: Account | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.caps = caps or Caps()
+        spent = spent or Spend()
+        self.spent_microusd, self.spent_tokens, self.spent_requests = spent.microusd, spent.tokens, spent.requests
+        self.reserved_microusd = self.reserved_tokens = self.reserved_requests = 0
+        self.overshoot_microusd = 0
+        """What replies cost beyond their reservations, in this process."""
+        self.unreturned = ""
+        """Why the account still holds what this run did not spend; a sentence, or empty."""
+        self._account = account
+        self._leasing = asyncio.Lock()
+        self._given_up: Fatal | None = None
+        self._clock = clock
+        self._ends = None if self.caps.hours is None else clock() + self.caps.hours * 3600
+        self._capped = account is not None or self.caps != Caps(allow_unknown_price=self.caps.allow_unknown_price)
+        self._waiting: list[tuple[int, int, Spend, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+        self._limited_since: float | None = None
+        self._limited_s = 0.0
+
+    @property
+    def cap_microusd(self) -> int | None:
+        """The most money there is for this run now; None without a cap."""
+        own = self.caps.microusd
+        if self._account is None:
+            return own
+        return self._account.held_microusd if own is None else min(own, self._account.held_microusd)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for open reservations to settle: then the budget slows the run, not the provider."""
+        return sum(not future.done() for *_, future in self._waiting)
+
+    @property
+    def limited_s(self) -> float:
+        """Seconds in which at least one request waited so."""
+        since = self._limited_since
+        return self._limited_s + (0.0 if since is None else self._clock() - since)
+
+    async def reserve(self, worst: Spend, priority: int = 0) -> None:
+        """Set the worst case aside, waiting for open reservations to settle when only they are in the way.
+
+        Lower `priority` goes first. Raises BudgetReached when it cannot fit even then, AccountStopped when the account
+        cannot be used, and the reason of a halt that comes meanwhile.
+        """
+        if self._capped:
+            if self._account is not None and not self._fits(worst):
+                await self._lease(self._account, worst)
+            overtaking = not self._waiting or priority < self._waiting[0][0]
+            if not (overtaking and self._fits(worst)):
+                await self._in_line(worst, priority)  # whoever wakes it has set the sum aside
+                return
+        self.reserved_microusd += worst.microusd
+        self.reserved_tokens += worst.tokens
+        self.reserved_requests += worst.requests
+
+    def settle(self, worst: Spend, cost: Spend) -> None:
+        """Replace a reservation by what the request used; nothing gives it back."""
+        self.reserved_microusd -= worst.microusd
+        self.reserved_tokens -= worst.tokens
+        self.reserved_requests -= worst.requests
+        self.spent_microusd += cost.microusd
+        self.spent_tokens += cost.tokens
+        self.spent_requests += cost.requests
+        if cost.microusd > worst.microusd:
+            self.overshoot_microusd += cost.microusd - worst.microusd
+        if self._waiting:
+            self._serve()
+
+    def correct(self, before: Spend, after: Spend) -> None:
+        """A sum that counted as spent turns out to be another."""
+        self.spent_microusd -= before.microusd
+        self.spent_tokens -= before.tokens
+        self.spent_requests -= before.requests
+        self.reserved_microusd += before.microusd
+        self.reserved_tokens += before.tokens
+        self.reserved_requests += before.requests
+        self.settle(before, after)
+
+    def give_up(self, reason: Fatal) -> None:
+        """Send everybody in line away: the run has stopped sending."""
+        self._given_up = reason
+        for *_, future in self._waiting:
+            if not future.done():
+                future.set_exception(reason.with_traceback(None))
+        self._waiting.clear()
+        self._note_line()
+
+    def time_is_up(self) -> BudgetReached:
+        """What to say when the hours are over."""
+        return BudgetReached(
+            f"The budget of {self.caps.hours:g} hours is reached. Run again to go on; the hours count anew."
+        )
+
+    def refusal(self, worst: Spend) -> BudgetReached | None:
+        """Why a request cannot go even when all open reservations have settled for nothing; None when it may."""
+        if self._ends is not None and self._clock() >= self._ends:
+            return self.time_is_up()
+        cap, spent, caps = self.cap_microusd, self.spent_microusd, self.caps
+        if cap is not None and spent + worst.microusd > cap:
+            held = "" if self._account is None or cap == caps.microusd else self._account.used_up()
+            if held:
+                return BudgetReached(
+                    f"{held}, {usd(spent)} is spent by this run and its next request could cost {usd(worst.microusd)}. "
+                    f"Raise it with `synth account {caps.account} --usd TOTAL`, or run again when others have ended."
+                )
+            return BudgetReached(
+                f"The budget of {usd(cap)} is reached: {usd(spent)} is spent and the next request could cost "
+                f"{usd(worst.microusd)}. Run again with a higher --budget to go on."
+            )
+        if caps.tokens is not None and self.spent_tokens + worst.tokens > caps.tokens:
+            return BudgetReached(
+                f"The budget of {caps.tokens:,} tokens is reached: {self.spent_tokens:,} are used and the next request "
+                f"could use {worst.tokens:,}. Run again with a higher --budget tokens=N to go on."
+            )
+        if caps.requests is not None and self.spent_requests + worst.requests > caps.requests:
+            return BudgetReached(
+                f"The budget of {caps.requests:,} requests is reached: {self.spent_requests:,} were sent. "
+                "Run again with a higher --budget requests=N to go on."
+            )
+        return None
+
+    def _fits(self, worst: Spend) -> bool:
+        cap, caps = self.cap_microusd, self.caps
+        return (
+            (cap is None or self.spent_microusd + self.reserved_microusd + worst.microusd <= cap)
+            and (caps.tokens is None or self.spent_tokens + self.reserved_tokens + worst.tokens <= caps.tokens)
+            and (
+                caps.requests is None or self.spent_requests + self.reserved_requests + worst.requests <= caps.requests
+            )
+            and (self._ends is None or self._clock() < self._ends)
+        )
+
+    async def _lease(self, account: Account, worst: Spend) -> None:
+        """Take more from the account, one request at a time, as far as this run's own cap allows."""
+        async with self._leasing:
+            if self._given_up is not None:  # a locked account must not keep each in line for as long as the first
+                raise self._given_up.with_traceback(None)
+            wanted = self.spent_microusd + self.reserved_microusd + worst.microusd
+            own = self.caps.microusd
+            if wanted > account.held_microusd and (own is None or wanted <= own):
+                try:
+                    await asyncio.to_thread(account.lease, wanted, own, self.spent_microusd)
+                except FolderError as error:
+                    raise AccountStopped(f"{error} Then run again to go on.") from None
+
+    async def _in_line(self, worst: Spend, priority: int) -> None:
+        if (error := self.refusal(worst)) is not None:
+            raise error
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (priority, next(self._order), worst, future))
+        self._note_line()
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self.settle(worst, Spend())
+            else:
+                self._serve()
+            raise
+
+    def _serve(self) -> None:
+        """Let the first of the line go as long as it fits, and send it away when it never will."""
+        while self._waiting:
+            _, _, worst, future = self._waiting[0]
+            if not future.done():
+                if self._fits(worst):
+                    self.reserved_microusd += worst.microusd
+                    self.reserved_tokens += worst.tokens
+                    self.reserved_requests += worst.requests
+                    future.set_result(None)
+                elif (error := self.refusal(worst)) is not None:
+                    future.set_exception(error)
+                else:
+                    break
+            heapq.heappop(self._waiting)
+        self._note_line()
+
+    def _note_line(self) -> None:
+        if self._waiting and self._limited_since is None:
+            self._limited_since = self._clock()
+        elif not self._waiting and self._limited_since is not None:
+            self._limited_s += self._clock() - self._limited_since
+            self._limited_since = None

@@ -1,0 +1,477 @@
+"""The run as one document: a YAML file beside its templates, checked as a whole before the first request."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, cast
+
+import orjson
+from pydantic import Discriminator, Field, Tag, ValidationError
+
+from synth.agreement import Adaptive
+from synth.dedupe import Dedupe
+from synth.dedupe.decontaminate import Decontaminate
+from synth.errors import Problem, RecipeError
+from synth.generators import Generator
+from synth.money.budget import Caps
+from synth.protocol.endpoint import OWN, SERVE, Endpoint
+from synth.recipes import seeds, yaml_places
+from synth.recipes.recipe_checks import At, beyond_form, verifiers
+from synth.recipes.seeds import SeedSource
+from synth.recipes.templates import Templates
+from synth.recipes.yaml_places import dotted
+from synth.routing import Route
+from synth.scorers import Scorer
+from synth.selection import Selection, Threshold
+from synth.split import Split
+from synth.types import Fields, Value
+from synth.validators import Validator
+from synth.validators.finished import Finished
+from synth.validators.refusal import Refusal
+
+V = TypeVar("V", bound=Value)
+
+SECRET = ("key_variable", "base_url")
+"""Fields in which a key may have been typed by mistake: what they hold is never repeated."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+Draws = Annotated[
+    Annotated[int, Field(ge=1, le=100), Tag("number")] | Annotated[Adaptive, Tag("rule")],
+    Discriminator(
+        lambda given: "rule" if isinstance(given, dict | Adaptive) else "number"
+    ),  # one error, not one of each
+]
+
+
+class Stage(Value):
+    """One straight line: generator, validators, dedupe, scorers."""
+
+    name: Name
+    draws: Draws = 1
+    """How many replies to ask for each seed: a number, or a rule by which each gets as many as it needs."""
+    generator: Generator
+    validators: list[Validator] = [Finished(), Refusal()]
+    """Given a list, exactly these are applied."""
+    ask_again: int = Field(default=0, ge=0, le=5)
+    """How often to ask anew when the teacher refuses or nothing of its reply passes the validators: with twice
+    max_tokens after a reply that was cut, and the last time the teacher's `fallback`, if it has one."""
+    teachers: list[Name] = []
+    """Who answers in place of the generator's `teacher`, the cheapest first: the next one is asked when nothing that
+    one gave passes the validators, or all of it is below `escalate_below`."""
+    route: Route | None = None
+    """Who else answers for some of the seeds."""
+    escalate_below: dict[str, Threshold] = {}
+    """The least that scorers of this stage must give, by their names, for what the teachers before the last gave."""
+    dedupe: Dedupe | None = None
+    novel_against: list[str] = []
+    """Data that exists already and that `dedupe` compares with too: paths from the recipe's folder of files or run
+    folders, or `hub:OWNER/NAME[/CONFIGURATION][@SPLIT]`."""
+    scorers: list[Scorer] = []
+    can_wait_h: float = Field(default=0, ge=0, le=24 * 30)
+    """How many hours its requests can wait for a cheaper batch, from when that is ordered: what has not come by then is
+    asked online, as is what the host takes no batches of. 0: everything is asked online."""
+
+    def answering(self) -> list[str]:
+        """The teachers that answer in it."""
+        routed = [] if self.route is None else [name for _, name in self.route.named()]
+        return list(dict.fromkeys([*(self.teachers or [self.generator.teacher]), *routed]))
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether more than one teacher may answer in it."""
+        return bool(self.teachers) or self.route is not None
+
+    def answering_for(self, fields: Fields) -> Sequence[str]:
+        """The teachers that answer for what has these fields, from the cheapest on."""
+        routed = None if self.route is None else self.route.teachers(fields)
+        return routed or self.teachers or [self.generator.teacher]
+
+    def asks(self) -> list[str]:
+        """The teachers that its generator and its scorers ask."""
+        every = [getattr(plugin, "teacher", "") for plugin in (self.generator, *self.scorers)]
+        every += self.answering()
+        return [name for name in dict.fromkeys(every) if name]
+
+
+class Output(Value):
+    """Where the run goes."""
+
+    folder: str = ""
+    """Relative to the working directory; `runs/<name>` when empty."""
+
+
+class Recipe(Value):
+    """A dataset to be made."""
+
+    name: Name
+    language: str = Field(pattern=r"^[a-z]{2,3}$")
+    """ISO 639 code of the rows."""
+    accept_terms: list[str] = []
+    """The names of terms, such as `openai`, that you have read and go on under: those of a teacher that restrict
+    training on its output have to stand here."""
+    license: str | None = None
+    """Licence of the result. The user's word: nothing is assumed, and without it the result cannot be published."""
+    description: str = ""
+    seeds: SeedSource
+    teachers: dict[Name, Endpoint] = Field(min_length=1)
+    """Named endpoints; the first is the one that plug-ins ask when they name none."""
+    stages: list[Stage] = Field(min_length=1)
+    decontaminate: Decontaminate | None = None
+    selection: Selection = Selection()
+    split: Split = Split()
+    output: Output = Output()
+    budget: Caps = Caps()
+    """What the run may use at most."""
+
+    def waits(self) -> dict[str, float]:
+        """How many seconds each stage can wait that can."""
+        return {stage.name: 3600 * stage.can_wait_h for stage in self.stages if stage.can_wait_h}
+
+    def waited_for(self) -> set[str]:
+        """The teachers that stages ask which can wait, and those that stand in for them."""
+        asked = {name for stage in self.stages if stage.can_wait_h for name in stage.asks()}
+        others = {other for name in asked for other in (self.teachers[name].fallback, self.teachers[name].extractor)}
+        return asked | (others - {""})
+
+    def row_writers(self) -> set[str]:
+        """The teachers whose replies may become rows: those that answer in the last stage, and their stand-ins."""
+        names = self.stages[-1].answering()
+        others = {self.teachers[name].fallback for name in names if name in self.teachers}
+        return {*names, *others} & self.teachers.keys()
+
+    def cap_microusd(self) -> int | None:
+        """The run's own money cap in micro-dollars; None when there is none."""
+        return self.budget.microusd
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRecipe:
+    """A checked recipe and where it came from."""
+
+    recipe: Recipe
+    path: Path
+    sha256: str
+    """Of the recipe as it is run: overrides and filled-in fields included."""
+    templates: Templates
+    notes: tuple[str, ...] = ()
+    """What the user should know before the run: what of the sampling a teacher named in its stead does not take."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder its templates and seeds are relative to."""
+        return self.path.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the command line puts in place of the recipe's own words."""
+
+    teachers: Sequence[str] = ()
+    """`NAME=BASE_URL,MODEL` or `NAME=BASE_URL,MODEL,KEY_VARIABLE`."""
+    seeds: str = ""
+    budget: Mapping[str, Any] | None = None
+    """Caps by name, such as `{"usd": 5, "hours": 2}`; the recipe's others stay."""
+    rows: int | None = None
+    accept_terms: Sequence[str] = ()
+    """Names of terms, beside the recipe's own."""
+    selection: Mapping[str, Any] | None = None
+    """Fields of `selection` by name, such as `{"require": {"judge": 4}}`; a mapping adds to the recipe's own."""
+    online: bool = False
+    """Let no stage wait for a batch."""
+    serve: str = ""
+    """`[NAME=]MODEL [OPTIONS]`: what vLLM is to serve for the run, and the options of `vllm serve` for it."""
+    makes: bool = True
+    """Whether a dataset is to be made. Where only the recipe's plug-ins are used on files that exist, neither the terms
+    of its teachers nor their prices are in question."""
+
+
+def load(path: str | Path, overrides: Overrides | None = None) -> LoadedRecipe:
+    """Read and check a recipe: a YAML file, or a folder that holds `recipe.yaml`.
+
+    Every template is rendered with the first seed. Raises RecipeError with all problems found, each with its place.
+    """
+    file = Path(path)
+    file = file / "recipe.yaml" if file.is_dir() else file
+    document = _Document(file)
+    recipe, problems = document.recipe()
+    return _checked(recipe, problems, file, overrides or Overrides(), document.placed)
+
+
+def override(loaded: LoadedRecipe, overrides: Overrides) -> LoadedRecipe:
+    """A loaded recipe with other words in places, checked anew. Raises RecipeError as `load` does."""
+
+    def placed(loc: Sequence[str | int], problem: Problem) -> Problem:
+        return problem if problem.file else Problem(problem.message, str(loaded.path), field=dotted(loc))
+
+    return _checked(loaded.recipe, [], loaded.path, overrides, placed)
+
+
+def _checked(
+    recipe: Recipe | None,
+    problems: Sequence[Problem],
+    file: Path,
+    overrides: Overrides,
+    placed: Callable[[Sequence[str | int], Problem], Problem],
+) -> LoadedRecipe:
+    """Check what goes beyond the form of a recipe, and raise these problems with those already found."""
+    found: list[At] = []
+    templates, notes = Templates(file.parent), list[str]()
+    if recipe is not None:
+        recipe = _filled(_overridden(recipe, overrides, notes))
+        found = beyond_form(recipe, file.parent, templates, makes=overrides.makes)
+    if recipe is None or found or problems:
+        raise RecipeError([*problems, *(placed(loc, problem) for loc, problem in found)])
+    sha256 = hashlib.sha256(orjson.dumps(recipe.model_dump(mode="json"))).hexdigest()
+    return LoadedRecipe(recipe, file, sha256, templates, tuple(notes))
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a recipe, for editors."""
+    return Recipe.model_json_schema()
+
+
+class _Document:
+    """The text of a recipe with the place of each of its parts."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = str(file)
+        try:
+            raw = file.read_bytes()
+        except OSError as error:
+            raise RecipeError(f"{file} cannot be read ({error.strerror}); give a recipe.yaml or its folder.") from error
+        if len(raw) > yaml_places.LARGEST_BYTES:
+            raise RecipeError(Problem("it is larger than 1 MB; long lists belong into seed files", self._file))
+        try:
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = raw.count(b"\n", 0, error.start) + 1
+            raise RecipeError(
+                Problem(f"byte {error.start} is not UTF-8; save it as UTF-8", self._file, line)
+            ) from error
+        self._data, self._places, problems = yaml_places.load(text, self._file)
+        if not isinstance(self._data, dict) and not problems:
+            problems = [Problem("a recipe is a mapping that begins with `name:`", self._file, 1, 1)]
+        if problems:
+            raise RecipeError(problems)
+
+    def recipe(self) -> tuple[Recipe | None, list[Problem]]:
+        """The recipe, without the parts that are wrong where it stands without them, and what is wrong with them."""
+        recipe, errors = _validated(self._data)
+        problems = [self._problem(error) for error in errors]
+        if errors:
+            wrong = {yaml_places.place_of(self._places, error["loc"])[1] for error in errors}
+            recipe, _ = _validated(_without(self._data, wrong))
+        return recipe, problems
+
+    def placed(self, loc: Sequence[str | int], problem: Problem) -> Problem:
+        """The problem with the place of a field, unless it knows a better one."""
+        (line, column), at = yaml_places.place_of(self._places, loc)
+        return problem if problem.file else Problem(problem.message, self._file, line, column, dotted(at))
+
+    def _problem(self, error: dict[str, Any]) -> Problem:
+        loc: tuple[str | int, ...] = error["loc"]
+        (line, column), at = yaml_places.place_of(self._places, loc)
+        message = str(error["msg"]).removeprefix("Value error, ")
+        field = str(loc[-1]) if loc else ""
+        if error["type"] == "extra_forbidden":
+            message = f"there is no field {field!r} here{_near(field, loc)}"
+        elif error["type"] == "missing":
+            message, at = f"the field {field!r} is missing", (*at, field)
+        elif error["type"] == "union_tag_invalid":
+            context = error["ctx"]
+            message = f"there is no kind {context['tag']!r} here; choose one of {context['expected_tags']}"
+        elif error["type"] == "union_tag_not_found":
+            message = "the field 'kind' is missing"
+        elif isinstance(error["input"], (str, int, float)) and field not in SECRET:
+            message = f"{message} (it is {error['input']!r})" if repr(error["input"]) not in message else message
+        return Problem(message, self._file, line, column, dotted(at))
+
+
+def _validated(data: Any) -> tuple[Recipe | None, list[dict[str, Any]]]:
+    try:
+        return Recipe.model_validate_json(orjson.dumps(data), strict=True), []
+    except ValidationError as error:
+        return None, [cast("dict[str, Any]", one) for one in error.errors(include_url=False)]
+
+
+def _without(data: Any, wrong: Set[tuple[str | int, ...]], at: tuple[str | int, ...] = ()) -> Any:
+    """The data without the members at these places."""
+    if isinstance(data, dict):
+        items = cast("dict[str, Any]", data).items()
+        return {name: _without(one, wrong, (*at, name)) for name, one in items if (*at, name) not in wrong}
+    if isinstance(data, list):
+        # an entry of a list stays: without it the places of the others would change
+        return [_without(one, wrong, (*at, place)) for place, one in enumerate(cast("list[Any]", data))]
+    return data
+
+
+def _near(field: str, loc: Sequence[str | int]) -> str:
+    """A hint at the field that was probably meant."""
+    known = {name for definition in _definitions() for name in definition} if len(loc) > 1 else set(Recipe.model_fields)
+    near = difflib.get_close_matches(field, sorted(known), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _definitions() -> Iterator[list[str]]:
+    for definition in json_schema().get("$defs", {}).values():
+        yield list(definition.get("properties", {}))
+
+
+def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recipe:
+    """The recipe with other words in places; what was left out for their sake is added to `notes`."""
+    update: dict[str, Any] = {}
+    teachers = dict(recipe.teachers)
+    for text in overrides.teachers:
+        name, _, rest = text.partition("=")
+        if name not in teachers:
+            names = ", ".join(teachers)
+            message = f"--teacher {name}=...: write NAME=BASE_URL,MODEL[,KEY_VARIABLE], where NAME is one of {names}"
+            raise RecipeError(message)
+        moved = endpoint_of(rest, f"--teacher {name}=", teachers[name])
+        teachers[name], left_out = moved.fitted()
+        notes += [f"--teacher {name}: {one}." for one in left_out]
+    if overrides.serve:
+        name, moved = _served(overrides.serve, teachers)
+        teachers[name], left_out = moved.fitted()
+        notes += [f"--serve {name}: {one}." for one in left_out]
+    if teachers != recipe.teachers:
+        update["teachers"] = teachers
+    if overrides.seeds:
+        update["seeds"] = seeds.source_from_path(str(Path(overrides.seeds).absolute()))
+    if overrides.budget:
+        update["budget"] = caps_of({**recipe.budget.model_dump(), **overrides.budget})
+    if overrides.online:
+        update["stages"] = [stage.model_copy(update={"can_wait_h": 0.0}) for stage in recipe.stages]
+    if overrides.accept_terms:
+        update["accept_terms"] = [*recipe.accept_terms, *overrides.accept_terms]
+    selection: dict[str, Any] = dict(overrides.selection or {})
+    if overrides.rows is not None:
+        selection["rows"] = overrides.rows
+    if selection:
+        own = recipe.selection.model_dump()
+        for name in ("require", "at_most"):
+            selection[name] = {**own[name], **selection.get(name, {})}
+        update["selection"] = _changed(Selection, {**own, **selection}, "selection")
+    return recipe.model_copy(update=update)
+
+
+def endpoint_of(text: str, option: str, like: Endpoint | None = None) -> Endpoint:
+    """The endpoint of `BASE_URL,MODEL` or `BASE_URL,MODEL,KEY_VARIABLE`, in all else `like` another one.
+
+    Raises RecipeError when it is none.
+    """
+    parts = text.split(",")
+    if len(parts) not in (2, 3):
+        raise RecipeError(
+            f"{option}...: write BASE_URL,MODEL[,KEY_VARIABLE], such as http://localhost:8000/v1,my-model."
+        )
+    changed = {"base_url": parts[0], "model": parts[1], "key_variable": parts[2] if len(parts) == 3 else None}
+    return _moved(like, changed, option)
+
+
+def _moved(like: Endpoint | None, changed: Mapping[str, Any], option: str) -> Endpoint:
+    fields = {**(_elsewhere(like) if like else {}), **changed}
+    if not fields["base_url"].startswith(OWN):
+        fields.pop("vllm_args", None)
+    try:
+        return Endpoint.model_validate(fields).filled()
+    except ValidationError as error:
+        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        # the rest of the option stays unsaid: a key may have been typed where its variable's name belongs
+        raise RecipeError(f"{option}...: {reason}") from None
+
+
+def _served(text: str, teachers: Mapping[str, Endpoint]) -> tuple[str, Endpoint]:
+    """The teacher that `[NAME=]MODEL [OPTIONS]` names, or the only one, as vLLM is to serve it."""
+    try:
+        first, *options = shlex.split(text)
+    except ValueError as error:
+        raise RecipeError(f"--serve {text}: {error}; write [NAME=]MODEL [OPTIONS of vllm serve].") from None
+    name, _, model = first.partition("=") if first.partition("=")[0] in teachers else ("", "", first)
+    names = ", ".join(teachers)
+    if not name and "=" in model and not Path(model).expanduser().is_dir():  # which no name on the Hub has
+        raise RecipeError(
+            f"--serve {first}: the recipe names no teacher {first.partition('=')[0]!r}; there is {names}."
+        )
+    if not name and len(teachers) > 1:
+        raise RecipeError(f"--serve {first}: the recipe names several teachers ({names}); write NAME={first}.")
+    name = name or next(iter(teachers))
+    path = Path(model).expanduser()
+    changed: dict[str, Any] = {
+        "base_url": f"{SERVE}{path.absolute()}" if path.is_dir() else f"{SERVE}{model}",
+        "model": model,
+        "key_variable": None,
+        "vllm_args": options or teachers[name].vllm_args,
+    }
+    return name, _moved(teachers[name], changed, f"--serve {name}=")
+
+
+def _elsewhere(endpoint: Endpoint) -> dict[str, Any]:
+    """What stays of an endpoint that moves: without what its first host called for, and no replica."""
+    given = endpoint.model_dump(exclude_unset=True, exclude={"profile", "replicas"})
+    if endpoint.structured == endpoint.known.ways(endpoint.model)[0]:
+        given.pop("structured", None)
+    return given
+
+
+def caps_of(fields: Mapping[str, Any]) -> Caps:
+    """The caps of these names and values. Raises RecipeError for others."""
+    return _changed(Caps, fields, "--budget")
+
+
+def _changed(model: type[V], fields: Mapping[str, Any], option: str) -> V:
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        known = f"; the caps are {', '.join(Caps.model_fields)}" if model is Caps else ""
+        raise RecipeError(f"{option} {name}={first['input']}: {reason}{known}.") from None
+
+
+def _filled(recipe: Recipe) -> Recipe:
+    """Give plug-ins that name no language or teacher the recipe's own."""
+    defaults = {"language": recipe.language, "teacher": next(iter(recipe.teachers))}
+
+    def fill(plugin: Value) -> Value:
+        fields = type(plugin).model_fields
+        empty = {name: value for name, value in defaults.items() if name in fields and not getattr(plugin, name)}
+        return plugin.model_copy(update=empty)
+
+    stages = [
+        stage.model_copy(
+            update={
+                "generator": fill(_first(stage)),
+                "validators": [fill(validator) for validator in stage.validators],
+                "dedupe": None if stage.dedupe is None else fill(stage.dedupe),
+                "scorers": [fill(scorer) for scorer in stage.scorers],
+                "draws": _verified_by(stage),
+            }
+        )
+        for stage in recipe.stages
+    ]
+    teachers = {name: endpoint.filled() for name, endpoint in recipe.teachers.items()}
+    return recipe.model_copy(update={"stages": stages, "teachers": teachers})
+
+
+def _first(stage: Stage) -> Generator:
+    """The generator with the first of the stage's teachers where it names none."""
+    if stage.generator.teacher or not stage.teachers:
+        return stage.generator
+    return stage.generator.model_copy(update={"teacher": stage.teachers[0]})
+
+
+def _verified_by(stage: Stage) -> int | Adaptive:
+    """The rule for draws with the stage's only verifier where it names none."""
+    rule, able = stage.draws, verifiers(stage)
+    if isinstance(rule, int) or rule.verified is None or rule.by or len(able) != 1:
+        return rule
+    return rule.model_copy(update={"by": able[0]})

@@ -1,0 +1,374 @@
+"""Attempts, raw replies and ledger in one SQLite file per run, written by one thread with group commit.
+
+An attempt is journalled, with its reservation, before its request is sent; the raw reply is committed before anything
+reads it; what it was and what it cost follows. Rows are only ever added. A crash can therefore cost at most the
+attempts without a reply, and those are known: the next run marks them `lost` and leaves them charged.
+
+Durability: WAL with synchronous=FULL, so a commit survives power loss (https://www.sqlite.org/pragma.html).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import struct
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import orjson
+import zstandard
+
+from synth.errors import FolderError, StoreStopped
+from synth.storage.database import (
+    Findings,
+    Ledger,
+    connect,
+    create,
+    damage,
+    examine,
+    read_ledger,
+    read_spent,
+    read_units,
+    readable,
+    stored_requests,
+)
+from synth.storage.emergency import take_in
+from synth.storage.lock import Lock
+from synth.storage.writer import Writer
+from synth.types import Outcome, Request, Spend, Usage
+
+__all__ = [
+    "Findings",
+    "Ledger",
+    "Store",
+    "Stored",
+    "connect",
+    "examine",
+    "read_ledger",
+    "read_spent",
+    "read_units",
+    "readable",
+    "stored_requests",
+]
+
+SEEN_BITS = 1 << 25
+PLACES = struct.Struct(">4L16x").unpack
+"""Four places in the filter, from four parts of a SHA-256."""
+
+FINDING = (
+    "SELECT reply.attempt, status, headers, error, detail, written, seconds, raw, reserved_microusd, failure, "
+    "reserved_tokens, value, teacher FROM attempt JOIN reply ON reply.attempt = attempt.id "
+    "LEFT JOIN settled ON settled.attempt = attempt.id LEFT JOIN meta ON meta.name = 'price ' || attempt.price "
+)
+
+
+OPEN = (
+    "SELECT id, reserved_microusd, teacher, key FROM attempt WHERE id NOT IN (SELECT attempt FROM reply) "
+    "AND id NOT IN (SELECT attempt FROM settled) AND id NOT IN (SELECT attempt FROM batched WHERE batch IN "
+    "(SELECT batch FROM batch_step GROUP BY batch HAVING max(step = 'planned') AND NOT max(step = 'done')))"
+)
+"""Attempts that were sent, or were about to be, and that no batch will bring."""
+
+
+class Planned(NamedTuple):
+    """A request that is to be sent in a batch, for whom, and what was set aside for it."""
+
+    request: Request
+    stage: str
+    unit: str
+    reserved_microusd: int
+
+
+class Stored(NamedTuple):
+    """A kept reply and the attempt that brought it."""
+
+    attempt: int
+    outcome: Outcome
+    reserved_microusd: int = 0
+    failure: str | None = None
+    """What it was found to be; None when that was not yet written down."""
+    reserved_tokens: int = 0
+    price: str = ""
+    """The price that was in force, as JSON."""
+
+
+class Store:
+    """One run's `run.db`. Reads happen on the caller's thread, writes in the writer's."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open or create the store of a run folder and lock the folder; take in what an emergency left elsewhere.
+
+        Raises FolderError when another process holds it, it lies on a network filesystem, or what is there is not
+        synth's, is damaged, or lacks what was once committed.
+        """
+        self.folder = folder
+        self._path = folder / "run.db"
+        self._decompress = zstandard.ZstdDecompressor().decompress
+        with contextlib.ExitStack() as opened:
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._lock = Lock(folder)
+                opened.callback(self._lock.release)
+                create(self._path)
+            except (OSError, sqlite3.Error) as error:
+                raise FolderError(f"{folder} cannot be a run folder ({error}); choose another one.") from error
+            self._reader = connect(self._path)
+            opened.callback(self._reader.close)
+            with readable(self._path):
+                identity, commits = self._complete()
+                take_in(self._path, identity)
+                self._next_attempt = self._one("SELECT coalesce(max(id), 0) FROM attempt") + 1
+                self._next_batch = self._one("SELECT coalesce(max(batch), 0) FROM batch_step") + 1
+                self._next_step = self._one("SELECT coalesce(max(id), 0) FROM batch_step") + 1
+                self.resumed = self._next_attempt > 1
+                """Whether an earlier run left something here."""
+                self._open: dict[int, tuple[int, str, bytes]] = {}
+                self._seen = _Seen(key for (key,) in self._reader.execute("SELECT key FROM attempt"))
+                prices = self._reader.execute("SELECT name, value FROM meta WHERE name LIKE 'price %'")
+                self._prices = {document: int(name.split()[1]) for name, document in prices}
+                self.forgiven = int(self.meta("forgiven") or 0)
+                """The last attempt whose failure no longer counts as final."""
+            self._lock.mark(identity, commits)
+            self._writer = Writer(self._path, identity, commits, lambda number: self._lock.mark(identity, number))
+            opened.pop_all()
+
+    def watch(self, stop: Callable[[StoreStopped], None]) -> None:
+        """Have `stop` called, on the loop, when nothing more may be begun."""
+        self._writer.on_trouble = stop
+        if self._writer.trouble is not None:
+            stop(self._writer.trouble)
+
+    def find(self, key: bytes) -> Iterable[Stored]:
+        """The kept replies to a request, newest first. Raises StoreStopped when they cannot be read."""
+        if not self._seen.has(key):
+            return ()
+        try:
+            rows = self._reader.execute(f"{FINDING} WHERE key = ? ORDER BY attempt.id DESC", (key,))
+            return [self._stored(row) for row in rows.fetchall()]
+        except (sqlite3.DatabaseError, zstandard.ZstdError) as error:
+            raise self._writer.stop(damage(self._path, error)) from error
+
+    def read_from(self, teacher: str) -> Iterator[Outcome]:
+        """The kept replies of a teacher that its completions are read from."""
+        with readable(self._path):
+            for row in self._reader.execute(f"{FINDING} WHERE teacher = ? AND failure IN ('ok', 'reused')", (teacher,)):
+                yield self._stored(row).outcome
+
+    def asked_of(self, teacher: str, model: str) -> Iterator[tuple[int, bytes]]:
+        """The attempts at a teacher's model that completions are read from, oldest first, each with what was sent."""
+        sql = (
+            "SELECT attempt.id, body FROM attempt JOIN settled ON settled.attempt = attempt.id "
+            "WHERE teacher = ? AND model = ? AND failure IN ('ok', 'reused') ORDER BY attempt.id"
+        )
+        with readable(self._path):
+            for attempt, body in self._reader.execute(sql, (teacher, model)):
+                yield attempt, self._decompress(body)
+
+    def reply(self, attempt: int) -> Outcome:
+        """What an attempt brought; it must have brought something."""
+        with readable(self._path):
+            return self._stored(self._reader.execute(f"{FINDING} WHERE attempt.id = ?", (attempt,)).fetchone()).outcome
+
+    def unsettled(self) -> list[tuple[str, Stored]]:
+        """Replies whose cost was not yet worked out when the run stopped, each with its teacher's name."""
+        with readable(self._path):
+            rows = self._reader.execute(f"{FINDING} WHERE settled.attempt IS NULL")
+            return [(row[-1], self._stored(row)) for row in rows.fetchall()]
+
+    async def begin(self, request: Request, stage: str, unit: str, reserved_microusd: int, price: str = "") -> int:
+        """Journal an attempt, its reservation and the price in force; return its number once that is on disk.
+
+        Raises StoreStopped when the disk refuses, or will before long.
+        """
+        if self._writer.trouble is not None:
+            raise self._writer.trouble.with_traceback(None)
+        if price and price not in self._prices:
+            self._prices[price] = len(self._prices) + 1
+            self._writer.add("meta", (f"price {self._prices[price]}", price))
+        attempt = self._next_attempt
+        self._next_attempt += 1
+        self._seen.add(request.key)
+        await self._writer.durable(
+            "attempt",
+            (
+                *(attempt, request.key, stage, unit, request.teacher, request.model, request.draw),
+                *(time.time_ns(), reserved_microusd, request.prompt_tokens + request.max_tokens),
+                *(self._prices.get(price), request.body),
+            ),
+        )
+        return attempt
+
+    async def keep(self, attempt: int, outcome: Outcome) -> None:
+        """Commit what came back, whatever it was; return once it is on disk.
+
+        Raises StoreStopped only when there was no disk at all that took it.
+        """
+        headers = orjson.dumps(dict(outcome.headers)).decode() if outcome.headers else "{}"
+        await self._writer.durable(
+            "reply",
+            (
+                *(attempt, outcome.status, headers, outcome.error, outcome.detail, outcome.written),
+                *(outcome.seconds, outcome.body),
+            ),
+        )
+
+    def settle(
+        self, attempt: int, failure: str, usage: Usage, cost_microusd: int, *, usage_unknown: bool = False
+    ) -> None:
+        """Record what an attempt was (`ok` or a failure class), what it cost and whether that is its worst case."""
+        self._writer.add(
+            "settled",
+            (
+                *(attempt, failure, cost_microusd, usage.prompt_tokens, usage.completion_tokens),
+                *(usage.cached_tokens, usage.reasoning_tokens, usage.cache_write_tokens, usage_unknown),
+            ),
+        )
+
+    async def plan(self, teacher: str, said: str, requests: Sequence[Planned], price: str) -> tuple[int, int]:
+        """Journal a batch and its attempts, all of them in one commit; return its number, and the first attempt,
+        which the others follow.
+
+        Raises StoreStopped as `begin` does.
+        """
+        if self._writer.trouble is not None:
+            raise self._writer.trouble.with_traceback(None)
+        if price not in self._prices:
+            self._prices[price] = len(self._prices) + 1
+            self._writer.add("meta", (f"price {self._prices[price]}", price))
+        batch, first, now = self._next_batch, self._next_attempt, time.time_ns()
+        self._next_batch += 1
+        self._next_attempt += len(requests)
+        for place, (request, stage, unit, reserved) in enumerate(requests):
+            self._seen.add(request.key)
+            tokens = request.prompt_tokens + request.max_tokens
+            named = (first + place, request.key, stage, unit, request.teacher, request.model, request.draw)
+            self._writer.add("attempt", (*named, now, reserved, tokens, self._prices[price], request.body))
+            self._writer.add("batched", (first + place, batch, place))
+        await self.note_step(batch, teacher, "planned", said)
+        return batch, first
+
+    async def note_step(self, batch: int, teacher: str, step: str, said: str = "") -> None:
+        """Write down how far a batch is; return once that is on disk."""
+        number = self._next_step
+        self._next_step += 1
+        await self._writer.durable("batch_step", (number, batch, teacher, step, time.time_ns(), said))
+
+    def release(self, attempt: int) -> None:
+        """Close an attempt that was journalled and never sent."""
+        self.settle(attempt, "unsent", Usage(), 0)
+
+    def pass_over(self, stage: str, unit: str, failure: str, detail: str) -> None:
+        """Journal that the gate went on without this unit; when it comes later, it comes after those let through."""
+        self._writer.add("passed_over", (stage, unit, int(self.meta("runs") or 0), failure, detail))
+
+    def passed_over(self, stage: str) -> dict[str, int]:
+        """Units of a stage that an earlier run went on without, each with that run's number."""
+        with readable(self._path):
+            rows = self._reader.execute("SELECT unit, run FROM passed_over WHERE stage = ?", (stage,))
+            return dict(rows.fetchall())
+
+    def meta(self, name: str) -> str | None:
+        """A note about the run; None when it was never made."""
+        with readable(self._path):
+            row = self._reader.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    async def note(self, name: str, value: str) -> None:
+        """Make a note about the run."""
+        await self._writer.durable("meta", (name, value))
+
+    async def forgive(self) -> None:
+        """Let requests be asked again whose failures so far were taken for final."""
+        self.forgiven = self._next_attempt - 1
+        await self.note("forgiven", str(self.forgiven))
+
+    async def open_run(self, recoverable: Collection[str] = ()) -> int:
+        """Count this run and mark attempts that an earlier one left open as `lost`, as they may have been paid; but not
+        those that a batch is to bring, nor those at teachers whose replies can be looked up.
+
+        Returns how many were lost.
+        """
+        with readable(self._path):
+            rows = self._reader.execute(OPEN).fetchall()
+        lost = [attempt for attempt, _, teacher, _ in rows if teacher not in recoverable]
+        self._open = {attempt: (reserved, teacher, key) for attempt, reserved, teacher, key in rows}
+        for attempt in lost:
+            self.lose(attempt)
+        await self.note("runs", str(int(self.meta("runs") or 0) + 1))
+        return len(lost)
+
+    def unanswered(self, teacher: str) -> dict[int, str]:
+        """The attempts at a teacher, with their keys in hex, that were open when this run began."""
+        return {attempt: key.hex() for attempt, (_, name, key) in self._open.items() if name == teacher}
+
+    def lose(self, attempt: int) -> None:
+        """Mark an attempt that was open when this run began as lost: it stays charged in full."""
+        self.settle(attempt, "lost", Usage(), self._open[attempt][0], usage_unknown=True)
+
+    def spent(self) -> Spend:
+        """Everything charged so far; what is not settled, or was without known usage, counts with its reservation."""
+        with readable(self._path):
+            return read_spent(self._reader)
+
+    def ledger(self) -> list[Ledger]:
+        """Attempts, money and tokens by stage, teacher and class."""
+        with readable(self._path):
+            return read_ledger(self._reader)
+
+    def close(self) -> None:
+        """Write what is queued, close the file and unlock the folder."""
+        try:
+            self._writer.close()
+        finally:
+            self._reader.close()
+            self._lock.release()
+
+    def _complete(self) -> tuple[str, int]:
+        """The store's name and its number of commits. Raises FolderError when it had more of them once."""
+        identity, commits = self.meta("identity") or "", int(self.meta("commits") or 0)
+        known, once = self._lock.store()
+        if known == identity and once > commits:
+            raise FolderError(
+                f"{self._path} lacks the last {once - commits} of {once} commits: run.db-wal was deleted or an older "
+                f"copy put back. Restore it, or let `synth doctor --repair {self.folder}` go on with what is left."
+            )
+        return identity, commits
+
+    def _one(self, sql: str) -> int:
+        with readable(self._path):
+            return int(self._reader.execute(sql).fetchone()[0])
+
+    def _stored(self, row: tuple[Any, ...]) -> Stored:
+        attempt, status, headers, error, detail, written, seconds, raw, reserved, failure, tokens, price, _ = row
+        body = self._decompress(raw)
+        outcome = Outcome(status, body, orjson.loads(headers), error, detail, bool(written), seconds)
+        return Stored(attempt, outcome, reserved, failure, tokens, price or "")
+
+
+class _Seen:
+    """Which keys may have been journalled: a Bloom filter (Bloom, 1970) of 4 MB, one wrong yes in 40 at 4 million.
+
+    It spares a look into the database for requests that were never made, and fills as the run goes.
+    """
+
+    def __init__(self, keys: Iterable[bytes]) -> None:
+        self._bits = bytearray(SEEN_BITS // 8)
+        for key in keys:
+            self.add(key)
+
+    def add(self, key: bytes) -> None:
+        for place in PLACES(key):
+            self._bits[place % SEEN_BITS >> 3] |= 1 << (place & 7)
+
+    def has(self, key: bytes) -> bool:
+        bits = self._bits
+        first, second, third, fourth = cast("tuple[int, int, int, int]", PLACES(key))
+        return bool(
+            bits[first % SEEN_BITS >> 3] >> (first & 7)
+            & bits[second % SEEN_BITS >> 3] >> (second & 7)
+            & bits[third % SEEN_BITS >> 3] >> (third & 7)
+            & bits[fourth % SEEN_BITS >> 3] >> (fourth & 7)
+            & 1
+        )

@@ -1,0 +1,224 @@
+"""The concurrency controller, in virtual time: the scenarios of the bench, shorter, and each rule on its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from synth.admission.concurrency import START, Concurrency
+
+
+def load_bench() -> ModuleType:
+    path = Path(__file__).parents[1] / "bench" / "controller.py"
+    spec = importlib.util.spec_from_file_location("bench_controller", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+bench = load_bench()
+
+
+def boundless(_: float) -> int:
+    return 10**6
+
+
+def one_second(_: random.Random) -> float:
+    return 1.0
+
+
+def fifth_of_a_second(_: random.Random) -> float:
+    return 0.2
+
+
+def first_hour(now: float) -> bool:
+    return now < 3600
+
+
+def ramped(most: int = 500) -> tuple[Concurrency, float]:
+    """A controller that has reached `most`, and the time."""
+    control, now = Concurrency(most), 0.0
+    while control.limit < most:
+        now += 0.01
+        control.sending(control.allowed())
+        control.accepted(now, now - 1, 100)
+    return control, now
+
+
+@pytest.mark.parametrize(
+    ("name", "minutes", "goodput", "refused"),
+    [
+        ("cap 40", 20, 0.93, 0.012),
+        ("cap 500", 15, 0.90, 0.01),
+        ("cap 500, 5 % refused at any load", 15, 0.90, 0.01),
+        ("2M tokens a minute, no headers", 15, 0.93, 0.012),
+        ("2.7M tokens a minute in bursts of 5 s", 20, 0.95, 0.014),
+        ("503 two minutes in ten, cap 300", 20, 0.90, 0.015),
+        ("queue of 256 slots", 15, 0.93, 0.0),
+    ],
+)
+def test_most_of_what_an_endpoint_bears_is_used_and_little_is_refused(
+    name: str, minutes: float, goodput: float, refused: float
+):
+    found = bench.find(name, 11, minutes * 60)
+    assert found.goodput >= goodput
+    assert found.refused <= refused
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_fault_42_a_capacity_that_drops_from_500_to_100_and_returns_is_used_and_seldom_exceeded(seed: int):
+    found = bench.find("cap 500, then 100, then 500", seed, 1800)
+    assert found.goodput >= 0.75
+    assert found.refused <= 0.02
+
+
+def test_a_server_that_queues_in_silence_is_not_flooded():
+    assert bench.find("queue of 256 slots", 12, 1800).p50 <= 1.5
+
+
+def test_refusals_at_any_load_do_not_slow_a_short_run():
+    seeds = range(20)
+    ratios = sorted(bench.short_run(seed, 0.05).took_s / bench.short_run(seed, 0).took_s for seed in seeds)
+    assert ratios[10] <= 1.2
+
+
+def test_256_in_flight_are_reached_in_four_rounds():
+    server = bench.Capped(random.Random(1), cap=boundless, latency=one_second, mean_s=1.0)
+    assert bench.simulate(server, 4.5, most=256).limit == 256
+
+
+def test_fault_32_500_refused_at_once_are_one_cut():
+    control, now = ramped()
+    for place in range(500):
+        control.sending(place + 1)
+    for number in range(control.sent - 499, control.sent + 1):
+        control.refused(now + 1, now, number)
+    assert control.limit == 250
+
+
+def test_one_refusal_among_many_answers_is_no_reason_to_cut():
+    control, now = ramped()
+    for turn in range(1000):
+        now += 0.01
+        control.sending(500)
+        if turn % 100 == 50:
+            control.refused(now, now - 0.005, control.sent)
+        else:
+            control.accepted(now, now - 0.005, 100)
+    assert control.limit == 500
+
+
+def test_a_limit_that_is_not_used_does_not_grow():
+    control = Concurrency(500)
+    for turn in range(1000):
+        control.sending(4)
+        control.accepted(float(turn), turn - 0.5, 100)
+    assert control.allowed() == START
+
+
+def test_fault_35_the_breaker_opens_and_a_canary_closes_it():
+    control, now = ramped()
+    for _ in range(20):
+        control.sending(1)
+        control.failed(now, now - 0.1)
+    assert control.closed_s(now) == pytest.approx(30)
+    assert control.closed_s(now + 30.001) == 0
+    assert control.allowed() == 1
+    control.sending(1)
+    control.accepted(now + 31, now + 30, 100)
+    assert 250 <= control.allowed() < 260, "half of what it was: a storm lets some through as well"
+
+
+def test_a_canary_that_dies_opens_the_breaker_again():
+    control, now = ramped()
+    for _ in range(20):
+        control.sending(1)
+        control.failed(now, now - 0.1)
+    control.sending(1)
+    control.failed(now + 31, now + 30)
+    assert control.closed_s(now + 31) == pytest.approx(30)
+    assert control.allowed() == 1
+
+
+def test_what_was_under_way_when_the_breaker_opened_neither_closes_it_nor_holds_up_the_canary():
+    control, now = ramped()
+    for place in range(100):
+        control.sending(place + 1)
+    for _ in range(20):
+        control.failed(now, now - 0.1)
+    for _ in range(30):
+        control.accepted(now + 5, now - 0.1, 100)
+    assert control.closed_s(now + 5) == pytest.approx(25)
+    assert control.allowed() == 100 - 20 - 30 + 1
+
+
+def test_a_few_failures_among_answers_leave_the_breaker_shut():
+    control, now = ramped()
+    for turn in range(200):
+        control.sending(2)
+        if turn % 3:
+            control.accepted(now, now - 0.1, 100)
+        else:
+            control.failed(now, now - 0.1)
+    assert control.closed_s(now) == 0
+
+
+def test_an_endpoint_that_is_down_for_an_hour_is_asked_rarely_and_found_when_it_is_up():
+    server = bench.Failing(random.Random(1), down=first_hour)
+    found = bench.simulate(server, 5400)
+    assert found.sent - found.useful < 500
+    assert sum(found.done_by_minute[70:72]) > 0
+    assert found.goodput >= 0.6
+
+
+def test_fault_01_refused_10000_times_an_endpoint_is_never_asked_less_often_than_every_ten_minutes():
+    control, now = Concurrency(100), 0.0
+    for _ in range(20):
+        control.sending(1)
+        control.failed(now, now)
+    for _ in range(10_000):
+        now += control.closed_s(now)
+        control.sending(1)
+        control.failed(now + 0.001, now)
+        assert 30 <= control.closed_s(now) <= 601
+    now += control.closed_s(now)
+    control.sending(1)
+    control.accepted(now + 1, now, 100)
+    assert control.allowed() >= START
+
+
+def test_a_server_said_to_queue_that_refuses_is_believed():
+    control = Concurrency(500, queues_silently=True)
+    for _ in range(40):
+        control.sending(START)
+        control.refused(1.0, 0.5, control.sent)
+    assert control.limit < START
+
+
+def test_refusals_that_are_noticed_in_one_heap_are_held_against_all_that_was_sent_with_them():
+    control, now = ramped(256)
+    for wave in range(100):
+        now += 0.2
+        first = control.sent + 1
+        for place in range(256):
+            control.sending(place + 1)
+        sent_at, now = now, now + 0.2
+        for number in range(first, first + 256):
+            if (number + wave) % 20 == 0:  # one in twenty, at any load
+                control.refused(now, sent_at, number)
+        for _ in range(243):
+            control.accepted(now, sent_at, 100)
+        assert control.limit == 256
+
+
+def test_refusals_at_any_load_do_not_make_for_one_cut_after_the_other():
+    server = bench.Capped(random.Random(0), cap=boundless, ambient=0.05, latency=fifth_of_a_second, mean_s=0.2)
+    assert bench.simulate(server, 3600, most=256, wanted=20_000).took_s <= 1.15 * 20_000 / 0.95 / 256 * 0.2
