@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synth import commands
+from synth import commands, finished
 from synth.errors import SynthError
 
 if TYPE_CHECKING:
@@ -383,5 +383,5 @@ def doctor(folder: Path | None, repair: bool, as_json: bool) -> int:
     return doctor.doctor(folder, repair=repair, as_json=as_json)
 
 
-for each in commands.ALL:
+for each in (*commands.ALL, *finished.ALL):
     command.add_command(each)

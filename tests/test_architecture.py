@@ -88,9 +88,10 @@ LAYERS = (
     {
         *("probe", "trace", "estimate", "parts", "plugin_texts"),
         *("scoring", "asking", "file_vectors", "parts_by_meaning"),
+        "publishing",
     },
     {"api", "console"},
-    {"commands"},
+    {"commands", "finished"},
     {"cli"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
