@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 WRITTEN = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
 ALL = "\n".join([README, *WRITTEN.values()])
+BY_HAND = "\n".join([README, *(text for text in WRITTEN.values() if "tools/reference.py" not in text[:200])])
 WORDS = {
     "wrong answer (only the judge can see it)": "wrong_answer",
     "refusal": "refusal",
@@ -50,7 +51,7 @@ def test_its_commands_and_options_exist():
     named = set(re.findall(r"(?:`|bin/)synth ([a-z]+)", ALL))
     assert named == command.commands.keys()
     known = {option for each in command.commands.values() for one in each.params for option in one.opts}
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ALL)) - known - OTHERS == set()
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", BY_HAND)) - known - OTHERS == set()
 
 
 OTHERS = {

@@ -125,7 +125,7 @@ def reasons_page() -> str:
     ]
     head = (
         "# Reasons\n\nEvery refused sample stands in `rejected.jsonl` with one of these names in `reason`, and with a "
-        "`detail` of its own. `synth show FOLDER --reason NAME` shows them, `synth trace FOLDER ID` the whole way of one. "
+        "`detail` of its own. `synth show FOLDER --reason NAME` shows them, `synth trace FOLDER ID` the way of one. "
         "A plug-in of yours may add names.\n\n| name | means | 意味 | what to do |\n|---|---|---|---|\n"
     )
     return head + "\n".join(rows) + "\n"
