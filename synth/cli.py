@@ -351,7 +351,7 @@ def schema() -> int:
     """Print the JSON schema of recipes, for editors."""
     import json
 
-    from synth.recipes.recipe import json_schema
+    from synth.recipes.described import json_schema
 
     click.echo(json.dumps(json_schema(), ensure_ascii=False, indent=2))
     return 0

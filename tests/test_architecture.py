@@ -86,7 +86,7 @@ LAYERS = (
     {"turns", "outputs", "recovery"},
     {"pipeline"},
     {
-        *("probe", "trace", "estimate", "parts", "plugin_texts"),
+        *("probe", "trace", "estimate", "described", "parts", "plugin_texts"),
         *("scoring", "asking", "file_vectors", "parts_by_meaning"),
         "publishing",
     },
