@@ -39,6 +39,7 @@ LAYERS = (
         "profiles",
         "endpoint",
         "terms",
+        "licences",
         "concurrency",
         "meter",
         "queueing",

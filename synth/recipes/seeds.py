@@ -34,14 +34,22 @@ ENDINGS = ".jsonl, .ndjson, .csv, .tsv, .parquet, .txt, .md (also .gz of the fir
 BROKEN_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
-class Jsonl(Value):
+class Source(Value):
+    """Seeds that somebody made."""
+
+    license: str = ""
+    """Their licence by the Hub's id, such as `cc-by-4.0`: your word, and what it asks is held against the licence of
+    the result. Without it, publishing asks whether you know what you may do."""
+
+
+class Jsonl(Source):
     """One JSON object per line."""
 
     kind: Literal["jsonl"] = "jsonl"
     path: str
 
 
-class Csv(Value):
+class Csv(Source):
     """Comma-separated values (RFC 4180); every value is a text."""
 
     kind: Literal["csv"] = "csv"
@@ -51,14 +59,14 @@ class Csv(Value):
     """Whether the first line names the columns; else they are called 1, 2, 3 and so on."""
 
 
-class Parquet(Value):
+class Parquet(Source):
     """A Parquet file."""
 
     kind: Literal["parquet"] = "parquet"
     path: str
 
 
-class HuggingFace(Value):
+class HuggingFace(Source):
     """A dataset of the Hugging Face Hub by its id, or one on disk by its folder."""
 
     kind: Literal["huggingface"] = "huggingface"
@@ -80,7 +88,7 @@ class Grid(Value):
     """For the drawing."""
 
 
-class Text(Value):
+class Text(Source):
     """Text files; `path` may be a pattern such as `texts/**/*.txt`. Seeds have the fields `text` and `file`."""
 
     kind: Literal["text"] = "text"
@@ -106,6 +114,11 @@ def read(source: SeedSource, folder: Path, limit: int | None = None) -> Iterator
         raise RecipeError(f"The seeds in {describe(source)} cannot be read ({reason}).") from error
     if empty:
         raise RecipeError(f"There are no seeds in {describe(source)}.")
+
+
+def licence(source: SeedSource) -> str | None:
+    """The licence of seeds as it was declared; empty for a grid, the recipe's own words, None when it is not."""
+    return "" if isinstance(source, Grid) else source.license or None
 
 
 def describe(source: SeedSource, folder: Path | None = None) -> str:
