@@ -24,7 +24,7 @@ from typing import Annotated, Any, BinaryIO, Literal, cast
 from pydantic import Field, JsonValue
 
 from synth.errors import Problem, RecipeError
-from synth.recipes.documents import Documents, files_of, passages
+from synth.recipes.documents import Documents, Source, files_of, passages
 from synth.types import Fields, Seed, Value
 
 LONGEST_LINE = 64 * 1024 * 1024
@@ -33,14 +33,6 @@ DEEPEST = 150
 SURROGATE = re.compile(r"[\ud800-\udfff]")
 ENDINGS = ".jsonl, .ndjson, .csv, .tsv, .parquet, .txt, .md (also .gz of the first four), or a saved dataset's folder"
 BROKEN_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
-
-
-class Source(Value):
-    """Seeds that somebody made."""
-
-    license: str = ""
-    """Their licence by the Hub's id, such as `cc-by-4.0`: your word, and what it asks is held against the licence of
-    the result. Without it, publishing asks whether you know what you may do."""
 
 
 class Jsonl(Source):
