@@ -66,7 +66,7 @@ LAYERS = (
             "seeds",
             "seed_spool",
         ),
-        *("templates", "dedupe", "named", "split", "diversity"),
+        *("templates", "dedupe", "named", "overview", "split", "diversity"),
     },
     {"answers"},
     {"agreement"},
@@ -89,7 +89,9 @@ LAYERS = (
         *("probe", "trace", "estimate", "described", "parts", "plugin_texts"),
         *("scoring", "asking", "file_vectors", "parts_by_meaning"),
     },
+    {"background"},
     {"api", "console"},
+    {"quick"},
     {"commands"},
     {"cli"},
 )
