@@ -16,7 +16,7 @@ SEEDS = 12
 
 
 def test_every_recipe_of_the_library_is_there_in_both_languages():
-    names = {"grounded-qa", "rewrite", "self-instruct"}
+    names = {"grounded-qa", "rewrite", "self-instruct", "tool-calling"}
     assert {f"{name}-{language}" for name in names for language in ("en", "ja")} == {*LIBRARY}
 
 
@@ -56,7 +56,13 @@ def test_it_runs_to_twenty_rows_on_the_practice_teacher(name, tmp_path):
     assert result.exit_code == 0, result.message
     rows = [json.loads(line) for line in (tmp_path / "run" / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(rows) >= 20
-    assert all([turn["role"] for turn in row["messages"]] == ["user", "assistant"] for row in rows)
+    roles = {tuple(turn["role"] for turn in row["messages"]) for row in rows}
+    if name.startswith("tool-calling"):
+        used = ("user", "assistant", "tool", "assistant")
+        assert {("user", "assistant"), used, (*used[:-1], "tool", "assistant")} <= roles
+        assert all("tools" in row for row in rows)
+    else:
+        assert roles == {("user", "assistant")}
     if name.startswith("grounded-qa"):
         refused = (tmp_path / "run" / "rejected.jsonl").read_text(encoding="utf-8").splitlines()
         assert {"no_citation", "not_in_passage"} <= {json.loads(line)["reason"] for line in refused}

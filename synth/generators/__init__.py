@@ -9,5 +9,6 @@ from pydantic import Field
 from synth.generators.answer import Answer
 from synth.generators.objects import Objects
 from synth.generators.self_instruct import SelfInstruct
+from synth.generators.tool_calling import ToolCalling
 
-Generator = Annotated[Answer | Objects | SelfInstruct, Field(discriminator="kind")]
+Generator = Annotated[Answer | Objects | SelfInstruct | ToolCalling, Field(discriminator="kind")]

@@ -29,8 +29,9 @@ from synth.backends.practice.playing import COUNT, cut, fault_of
 from synth.backends.practice.questions import TASKS, TOPICS
 from synth.backends.practice.said import Asked, Planted, Role, Said, Truth, is_right, language_of
 from synth.backends.practice.tasks import Read, read
+from synth.backends.practice.tools import tools
 
-ROLES: tuple[Role, ...] = (grounded,)
+ROLES: tuple[Role, ...] = (grounded, tools)
 """Kinds of requests beside the exercises, one file each; the first that knows what it is asked answers."""
 QUESTION = re.compile(r"<question>\s*(.*?)\s*</question>", re.DOTALL)
 ANSWER = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
