@@ -7,12 +7,13 @@ import json
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from dataclasses import replace
+from typing import Any, cast
 
 import orjson
 
 from synth.backends.practice.ailments import AILMENTS
+from synth.backends.practice.evolver import evolver, sameness
 from synth.backends.practice.faults import (
     CONTENT,
     POLITE,
@@ -25,11 +26,19 @@ from synth.backends.practice.faults import (
     reworded,
 )
 from synth.backends.practice.questions import TASKS, TOPICS
+from synth.backends.practice.said import Asked, Planted, Role, Said, Truth, is_right, language_of
 from synth.backends.practice.tasks import Read, read
-from synth.language.answers import final_answer, same_answer
-from synth.language.text import KANA
+from synth.backends.practice.user import dialogue_judge, user
 
-Role = Literal["asker", "answerer", "judge", "other"]
+ROLES: tuple[Role, ...] = (
+    user,
+    dialogue_judge,
+    evolver,
+    sameness,
+)
+"""Kinds of requests beside the exercises, one file each; the first that knows what it is asked answers."""
+NAMES = ("instructions", "score", "better", "instruction", "same")
+"""Of the properties that a prompt may ask for in words."""
 COUNT = re.compile(r"(\d+)\s*(?:個|つ|問|件|new|different|instructions|questions|tasks)")
 QUESTION = re.compile(r"<question>\s*(.*?)\s*</question>", re.DOTALL)
 ANSWER = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
@@ -39,37 +48,6 @@ OTHER = {
     "en": "This is synth's practice teacher. It only knows a few kinds of exercise, and this is not one of them.",
     "ja": "synthの練習用教師です。限られた種類の練習問題だけを知っていて、これはその中にありません。",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Planted:
-    """One instruction of a list, and the fault it carries."""
-
-    text: str
-    fault: str
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """What a reply really is."""
-
-    role: Role
-    task: str = ""
-    language: str = "en"
-    fault: str = ""
-    """Empty when the reply is good."""
-    answer: str = ""
-    """The right final answer."""
-    instructions: tuple[Planted, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A reply's text before tokens are counted."""
-
-    content: str
-    truth: Truth
-    finish_reason: str = "stop"
 
 
 def truth(body: bytes | Mapping[str, Any], faults: Faults) -> Truth:
@@ -85,6 +63,9 @@ def say(request: dict[str, Any], faults: Faults) -> Said:
     texts = [_text(message) for message in request["messages"] if message.get("role") == "user"]
     wanted = _wanted(request)
     first = texts[0] if texts else ""
+    asked = Asked(first, frozenset(wanted), rng, faults)
+    if (own := next((found for role in ROLES if (found := role(asked)) is not None), None)) is not None:
+        return _as_json(rng, own, faults) if wanted else own
     if "better" in wanted:
         said = _compare(rng, first)
     elif "score" in wanted or (QUESTION.search(first) and ANSWER.search(first)):
@@ -94,7 +75,7 @@ def say(request: dict[str, Any], faults: Faults) -> Said:
     else:
         known = next((found for text in reversed(texts) if (found := read(text))), None)
         if known is None:
-            language = _language(first)
+            language = language_of(first)
             return _fitted(Said(OTHER[language], Truth("other", language=language)), request.get("response_format"))
         system = next((_text(one) for one in request["messages"] if one.get("role") == "system"), "")
         return _fitted(_answer(rng, known, faults, system), request.get("response_format"))
@@ -144,7 +125,7 @@ def _other_language(known: Read) -> str:
 
 
 def _ask(rng: random.Random, prompt: str, faults: Faults) -> Said:
-    language = _language(prompt)
+    language = language_of(prompt)
     count = int(found[1]) if (found := COUNT.search(prompt)) else 5
     known = {topic: names for topic, names in TOPICS[language] if topic in prompt}
     names = next(iter(known.values()), None)
@@ -164,7 +145,7 @@ def _ask(rng: random.Random, prompt: str, faults: Faults) -> Said:
 
 
 def _judge(rng: random.Random, prompt: str) -> Said:
-    language, answer = _language(prompt), ANSWER.search(prompt)
+    language, answer = language_of(prompt), ANSWER.search(prompt)
     known = _judged(prompt)
     right = answer is not None and is_right(answer[1], known)
     score = rng.choice((4, 5, 5)) if right else rng.choice((1, 1, 2))
@@ -180,7 +161,7 @@ def _judge(rng: random.Random, prompt: str) -> Said:
 
 def _compare(rng: random.Random, prompt: str) -> Said:
     """The right one of two answers; of two that are as good, most often neither, else the one in the first place."""
-    language, pair = _language(prompt), PAIR.search(prompt)
+    language, pair = language_of(prompt), PAIR.search(prompt)
     known = _judged(prompt)
     one, other = (is_right(text, known) for text in (pair.groups() if pair else ("", "")))
     better = "first" if one > other else "second" if other > one else rng.choice(("tie", "tie", "first"))
@@ -193,12 +174,6 @@ def _judged(prompt: str) -> Read | None:
     """The exercise that a judge is shown."""
     question = QUESTION.search(prompt)
     return read(question[1]) if question else None
-
-
-def is_right(answer: str, known: Read | None) -> bool:
-    """Whether an answer ends with what solves an exercise."""
-    given = final_answer(answer)
-    return known is not None and given is not None and same_answer(given.text, known.solution.answer)
 
 
 def _fitted(said: Said, form: dict[str, Any] | None) -> Said:
@@ -256,10 +231,6 @@ def _fault(rng: random.Random, faults: Faults, possible: tuple[str, ...]) -> str
     return ""
 
 
-def _language(text: str) -> str:
-    return "ja" if len(KANA.findall(text)) > 0.15 * len(text) else "en"
-
-
 def _text(message: dict[str, Any]) -> str:
     content = message.get("content")
     if isinstance(content, str):
@@ -275,4 +246,4 @@ def _wanted(request: dict[str, Any]) -> set[str]:
         schema = cast("dict[str, Any]", schema).get(name) if isinstance(schema, dict) else None
     properties = set(cast("dict[str, Any]", schema)) if isinstance(schema, dict) else set[str]()
     prompt = "".join(_text(message) for message in request["messages"])
-    return properties | {name for name in ("instructions", "score", "better") if f'"{name}"' in prompt}
+    return properties | {name for name in NAMES if f'"{name}"' in prompt}
