@@ -7,6 +7,11 @@ from typing import Annotated
 from pydantic import Field
 
 from synth.generators.answer import Answer
+from synth.generators.conversation import Conversation
+from synth.generators.evolve import Evolve
 from synth.generators.self_instruct import SelfInstruct
 
-Generator = Annotated[Answer | SelfInstruct, Field(discriminator="kind")]
+Generator = Annotated[
+    Answer | Conversation | Evolve | SelfInstruct,
+    Field(discriminator="kind"),
+]

@@ -25,7 +25,7 @@ from synth.types import Fields
 if TYPE_CHECKING:
     from synth.recipes.recipe import Recipe, Stage
 
-FIELD_OPTIONS = ("question", "reference", "choices", "tests", "entry_point", "per")
+FIELD_OPTIONS = ("question", "opening", "material", "reference", "choices", "tests", "entry_point", "per")
 """Where plug-ins name fields that they read."""
 
 At = tuple[tuple[str | int, ...], Problem]
@@ -73,6 +73,8 @@ def _names(recipe: Recipe) -> list[At]:
                 known = ", ".join(recipe.teachers)
                 message = f"there is no teacher {teacher!r}; the recipe names {known}"
                 found.append((("stages", index, *way, "teacher"), Problem(message)))
+            if other := getattr(plugin, "user_teacher", ""):
+                found += _unknown_teacher(recipe, other, ("stages", index, *way, "user_teacher"))
     near = None if recipe.decontaminate is None else recipe.decontaminate.semantic
     for field, name in (("embedder", near.embedder), ("judge", near.judge)) if near is not None else ():
         if name or field == "embedder":
@@ -197,6 +199,7 @@ def _unheeded(recipe: Recipe) -> list[At]:
     asked = [plugin for stage in recipe.stages for _, plugin in _plugins(stage)]
     writing = {getattr(plugin, "teacher", "") for plugin in asked if not isinstance(plugin, Likelihood | Reward)}
     writing |= {name for stage in recipe.stages for name in stage.answering()}
+    writing |= {getattr(stage.generator, "user_teacher", "") for stage in recipe.stages}
     near = None if recipe.decontaminate is None else recipe.decontaminate.semantic
     writing.add("" if near is None else near.judge)
     for name in [*writing & recipe.teachers.keys()]:

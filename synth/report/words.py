@@ -315,6 +315,10 @@ ENGLISH = Words(
         "empty_question": "Question is empty",
         "template_error": "Template failed",
         "plugin_error": "A plug-in failed",
+        "role_slip": "Spoke in the other's place",
+        "echo": "Said again what was said",
+        "hollow": "Says nothing",
+        "no_gain": "Evolved into the same",
     },
     failures={
         "rate": "rate limit",
@@ -519,6 +523,10 @@ JAPANESE = Words(
         "empty_question": "質問が空",
         "template_error": "テンプレートのエラー",
         "plugin_error": "プラグインのエラー",
+        "role_slip": "相手の役で発言",
+        "echo": "前の発言の繰り返し",
+        "hollow": "中身がない",
+        "no_gain": "書き換えても同じ内容",
     },
     failures={
         "rate": "レート制限",
