@@ -9,9 +9,10 @@ from pydantic import Field
 from synth.generators.answer import Answer
 from synth.generators.conversation import Conversation
 from synth.generators.evolve import Evolve
+from synth.generators.objects import Objects
 from synth.generators.self_instruct import SelfInstruct
 
 Generator = Annotated[
-    Answer | Conversation | Evolve | SelfInstruct,
+    Answer | Conversation | Evolve | Objects | SelfInstruct,
     Field(discriminator="kind"),
 ]

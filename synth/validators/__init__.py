@@ -9,6 +9,7 @@ from pydantic import Field
 from synth.validators.answer_format import AnswerFormat
 from synth.validators.dialogue import Dialogue
 from synth.validators.finished import Finished
+from synth.validators.grounded import Grounded
 from synth.validators.hollow import Hollow
 from synth.validators.json_schema import JsonSchema
 from synth.validators.language import Language
@@ -29,6 +30,7 @@ Validator = Annotated[
     | Dialogue
     | Finished
     | Hollow
+    | Grounded
     | JsonSchema
     | Language
     | Leakage

@@ -25,12 +25,15 @@ from synth.backends.practice.faults import (
     merged,
     reworded,
 )
+from synth.backends.practice.grounded import grounded
+from synth.backends.practice.playing import COUNT, cut, fault_of
 from synth.backends.practice.questions import TASKS, TOPICS
 from synth.backends.practice.said import Asked, Planted, Role, Said, Truth, is_right, language_of
 from synth.backends.practice.tasks import Read, read
 from synth.backends.practice.user import dialogue_judge, user
 
 ROLES: tuple[Role, ...] = (
+    grounded,
     user,
     dialogue_judge,
     evolver,
@@ -39,7 +42,6 @@ ROLES: tuple[Role, ...] = (
 """Kinds of requests beside the exercises, one file each; the first that knows what it is asked answers."""
 NAMES = ("instructions", "score", "better", "instruction", "same")
 """Of the properties that a prompt may ask for in words."""
-COUNT = re.compile(r"(\d+)\s*(?:個|つ|問|件|new|different|instructions|questions|tasks)")
 QUESTION = re.compile(r"<question>\s*(.*?)\s*</question>", re.DOTALL)
 ANSWER = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
 PAIR = re.compile(r"<first>\s*(.*?)\s*</first>\s*<second>\s*(.*?)\s*</second>", re.DOTALL)
@@ -63,7 +65,7 @@ def say(request: dict[str, Any], faults: Faults) -> Said:
     texts = [_text(message) for message in request["messages"] if message.get("role") == "user"]
     wanted = _wanted(request)
     first = texts[0] if texts else ""
-    asked = Asked(first, frozenset(wanted), rng, faults)
+    asked = Asked(first, frozenset(wanted), rng, faults, _fields(request))
     if (own := next((found for role in ROLES if (found := role(asked)) is not None), None)) is not None:
         return _as_json(rng, own, faults) if wanted else own
     if "better" in wanted:
@@ -84,14 +86,14 @@ def say(request: dict[str, Any], faults: Faults) -> Said:
 
 def _answer(rng: random.Random, known: Read, faults: Faults, system: str) -> Said:
     language, solution = known.task.language, known.solution
-    fault = _fault(rng, faults, CONTENT if not solution.json else ("wrong_answer", "refusal", "truncation"))
+    fault = fault_of(rng, faults, CONTENT if not solution.json else ("wrong_answer", "refusal", "truncation"))
     spoken = Truth("answerer", known.task.name, language, fault, solution.answer)
     told = solution.wrong if fault == "wrong_answer" else solution.answer
     if fault == "refusal":
         return Said(rng.choice(REFUSALS[(faults.templates, language)]), spoken)
     if solution.json:
         content = f"```json\n{told}\n```" if rng.random() < faults.fenced_json else told
-        return _cut(rng, content, spoken) if fault == "truncation" else Said(content, spoken)
+        return cut(rng, content, spoken) if fault == "truncation" else Said(content, spoken)
     if fault == "wrong_language":
         return Said(_other_language(known), spoken)
     blank = "" if language == "ja" else " "
@@ -104,11 +106,7 @@ def _answer(rng: random.Random, known: Read, faults: Faults, system: str) -> Sai
     content = f"{content}\n\n{FINAL[language]}: {told}"
     if fault in AILMENTS:
         return Said(ailing(rng, fault, content, system, language, faults.templates), spoken)
-    return _cut(rng, content, spoken) if fault == "truncation" else Said(content, spoken)
-
-
-def _cut(rng: random.Random, content: str, spoken: Truth) -> Said:
-    return Said(content[: max(1, int(len(content) * rng.uniform(0.3, 0.8)))], spoken, "length")
+    return cut(rng, content, spoken) if fault == "truncation" else Said(content, spoken)
 
 
 def _other_language(known: Read) -> str:
@@ -222,15 +220,6 @@ def _with(true: Truth, fault: str) -> Truth:
     return Truth(true.role, true.task, true.language, fault, true.answer, true.instructions)
 
 
-def _fault(rng: random.Random, faults: Faults, possible: tuple[str, ...]) -> str:
-    point = rng.random()
-    for name in possible:
-        point -= cast("float", getattr(faults, name))
-        if point < 0:
-            return name
-    return ""
-
-
 def _text(message: dict[str, Any]) -> str:
     content = message.get("content")
     if isinstance(content, str):
@@ -239,11 +228,23 @@ def _text(message: dict[str, Any]) -> str:
     return "".join(str(cast("dict[str, Any]", part).get("text", "")) for part in parts if isinstance(part, dict))
 
 
+def _fields(request: dict[str, Any]) -> Mapping[str, Any]:
+    """The fields of the objects in the list that a request asks for, by its schema."""
+    schema = _held(request, "response_format", "json_schema", "schema")
+    items = _held(schema, "properties", "objects", "items")
+    defined = _held(schema, "$defs", str(items.get("$ref", "")).rpartition("/")[2])
+    return _held(defined or items, "properties")
+
+
+def _held(value: Any, *names: str) -> dict[str, Any]:
+    """The object that stands in another one at the end of these names; empty where there is none."""
+    for name in names:
+        value = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
 def _wanted(request: dict[str, Any]) -> set[str]:
     """The properties of the object that a request asks for, by its schema or in words."""
-    schema: Any = request.get("response_format")
-    for name in ("json_schema", "schema", "properties"):
-        schema = cast("dict[str, Any]", schema).get(name) if isinstance(schema, dict) else None
-    properties = set(cast("dict[str, Any]", schema)) if isinstance(schema, dict) else set[str]()
+    properties = set(_held(request, "response_format", "json_schema", "schema", "properties"))
     prompt = "".join(_text(message) for message in request["messages"])
     return properties | {name for name in NAMES if f'"{name}"' in prompt}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from synth.backends.practice.faults import Faults
 from synth.backends.practice.tasks import Read
@@ -55,6 +56,8 @@ class Asked:
     rng: random.Random
     """Of the request: the same one says the same again."""
     faults: Faults
+    fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Of the objects in the list that is asked for, as their schema has them; none where no such list is wanted."""
 
     @property
     def language(self) -> str:
