@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
-from synth import terms
+from synth import licences, terms
 from synth.agreement import MAJORITY, PASS_RATE, Adaptive
 from synth.errors import Problem, RecipeError
 from synth.generators import Generator
@@ -40,7 +40,7 @@ def beyond_form(recipe: Recipe, folder: Path, templates: Templates, *, makes: bo
     found = [*_names(recipe), *_wasted_draws(recipe), *_unheeded(recipe), *_hosts(recipe), *_waits(recipe)]
     found += [*_sharing(recipe), *_untold(recipe)]
     if makes:
-        found += [*_terms(recipe), *_prices(recipe)]
+        found += [*_terms(recipe), *_licence(recipe), *_prices(recipe)]
     return found + _templates(recipe, folder, templates)
 
 
@@ -288,6 +288,13 @@ def _terms(recipe: Recipe) -> list[At]:
                 mend = f"If you may go on, write accept_terms: [{one.id}], or --accept-terms {one.id}"
                 found.append((("teachers", name), Problem(f"{terms.sentence(one)} {mend}")))
     return found
+
+
+def _licence(recipe: Recipe) -> list[At]:
+    """What the seeds and the teachers ask that the licence of the result does not carry."""
+    said = [(name, one) for name, endpoint in recipe.teachers.items() for one in terms.terms_of(endpoint)]
+    made_from = licences.sources(seeds.licence(recipe.seeds), said)
+    return [(("license",), Problem(conflict)) for conflict in licences.conflicts(recipe.license or "", made_from)]
 
 
 def _prices(recipe: Recipe) -> list[At]:
