@@ -40,7 +40,7 @@ WINDOW_PER_ROW = 2
 MOST_PLUGIN_ERRORS = 5
 ONE_EXCHANGE = 3
 """Turns of a row that has no more than a system turn, a question and its answer."""
-BEYOND_ANY = ("plugin_error", "empty_question", "no_reference")
+BEYOND_ANY = ("plugin_error", "empty_question", "empty_answer", "no_reference")
 """Reasons that no teacher's answer would change."""
 BEYOND_ASKING = ("permanent", "invalid_output")
 """Reasons that asking the same teacher anew does not change, or that it was asked about already."""

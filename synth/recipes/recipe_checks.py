@@ -25,7 +25,7 @@ from synth.types import Fields
 if TYPE_CHECKING:
     from synth.recipes.recipe import Recipe, Stage
 
-FIELD_OPTIONS = ("question", "opening", "material", "reference", "choices", "tests", "entry_point", "per")
+FIELD_OPTIONS = ("question", "opening", "material", "answer", "reference", "choices", "tests", "entry_point", "per")
 """Where plug-ins name fields that they read."""
 
 At = tuple[tuple[str | int, ...], Problem]

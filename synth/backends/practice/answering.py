@@ -13,6 +13,7 @@ from typing import Any, cast
 import orjson
 
 from synth.backends.practice.ailments import AILMENTS
+from synth.backends.practice.back_translator import back_translator, fit_judge
 from synth.backends.practice.evolver import evolver, sameness
 from synth.backends.practice.faults import (
     CONTENT,
@@ -38,6 +39,8 @@ ROLES: tuple[Role, ...] = (
     dialogue_judge,
     evolver,
     sameness,
+    back_translator,
+    fit_judge,
 )
 """Kinds of requests beside the exercises, one file each; the first that knows what it is asked answers."""
 NAMES = ("instructions", "score", "better", "instruction", "same")
