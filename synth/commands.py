@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from synth.admission.halt import Halt
     from synth.files.asking import Desk
     from synth.files.parts import Report
-    from synth.formats.conversation import Style
     from synth.protocol.endpoint import Endpoint
+    from synth.shapes import Style
 
 
 def _cap(text: str) -> tuple[str, int | float | str]:
