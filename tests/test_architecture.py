@@ -86,11 +86,12 @@ LAYERS = (
     {"turns", "outputs", "recovery"},
     {"pipeline"},
     {
-        *("probe", "trace", "estimate", "parts", "plugin_texts"),
+        *("probe", "trace", "estimate", "described", "parts", "plugin_texts"),
         *("scoring", "asking", "file_vectors", "parts_by_meaning"),
+        "publishing",
     },
     {"api", "console"},
-    {"commands"},
+    {"commands", "finished"},
     {"cli"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

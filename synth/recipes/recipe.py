@@ -226,11 +226,6 @@ def _checked(
     return LoadedRecipe(recipe, file, sha256, templates, tuple(notes))
 
 
-def json_schema() -> dict[str, Any]:
-    """The JSON schema of a recipe, for editors."""
-    return Recipe.model_json_schema()
-
-
 class _Document:
     """The text of a recipe with the place of each of its parts."""
 
@@ -314,7 +309,7 @@ def _near(field: str, loc: Sequence[str | int]) -> str:
 
 
 def _definitions() -> Iterator[list[str]]:
-    for definition in json_schema().get("$defs", {}).values():
+    for definition in Recipe.model_json_schema().get("$defs", {}).values():
         yield list(definition.get("properties", {}))
 
 
