@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import orjson
+from pydantic import ValidationError
 
 from synth.errors import RecipeError, Rejected
 from synth.recipes.views import NO_QUALITY, VERDICT, Preference, Rule, Unpaired, bad_reasons
@@ -53,6 +54,36 @@ class Answer(NamedTuple):
 def is_run(path: Path) -> bool:
     """Whether a folder is a run's, with what it kept and what it refused."""
     return (path / KEPT).is_file() and (path / REFUSED).is_file()
+
+
+def rule_for(name: str, paths: Sequence[Path], given: Mapping[str, Any]) -> Rule | None:
+    """How a run's draws become rows of a format, by the options `given`; None where it is not made of draws.
+
+    Raises RecipeError for options that have no effect there, or do not go together.
+    """
+    kinds = {"preference": Preference, "unpaired": Unpaired}
+    options = ", ".join(f"--{option.replace('_', '-').removesuffix('s')}" for option in given)
+    if name not in kinds or not any(is_run(path) for path in paths):
+        if given:
+            raise RecipeError(f"{options}: draws are told apart for preference and unpaired of a run alone.")
+        return None
+    try:
+        return kinds[name].model_validate({"kind": name, **given})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = "".join(f"--{str(part).replace('_', '-')}: " for part in first["loc"][:1])
+        raise RecipeError(f"{place}{str(first['msg']).removeprefix('Value error, ')}.") from None
+
+
+def in_words(rule: Rule | None) -> str:
+    """How good answers are told from bad ones, as `judge, at least 1 apart`; empty where they are not."""
+    if rule is None:
+        return ""
+    if rule.by == VERDICT:
+        return f"refused for {', '.join(sorted(bad_reasons(rule)))}"
+    if isinstance(rule, Preference):
+        return f"{rule.by}, at least {rule.gap:g} apart"
+    return f"{rule.by}, good from {rule.good:g}, bad up to {rule.bad:g}"
 
 
 def splits_of(run: Path) -> list[str]:

@@ -13,12 +13,12 @@ from pathlib import Path
 from synth.formats import FORMATS
 from synth.formats.convert import Converted, Wanted, gather
 from synth.formats.measuring import Lengths, Measured, PairLengths
-from synth.formats.pairs import rows_of, splits_of
+from synth.formats.pairs import in_words, rows_of, splits_of
 from synth.formats.shape import Shape
 from synth.formats.writing import Gathered, write
 from synth.lint.tokens import Tokens
 from synth.recipes.recipe import LoadedRecipe
-from synth.recipes.views import VERDICT, AnyOf, Preference, Shaped, bad_reasons, config_of
+from synth.recipes.views import AnyOf, Shaped, config_of
 from synth.types import Fields, Value
 
 FOLDER = "views"
@@ -93,7 +93,7 @@ def _written(view: AnyOf, run: Path, tokens: Tokens | None, shard_bytes: int) ->
     return ViewRecord(
         name=config_of(view),
         kind=view.kind,
-        rule=rule_of(view),
+        rule=in_words(rule),
         sha256=content.hexdigest() if files else "",
         rows=rows,
         files={
@@ -124,14 +124,3 @@ def _in_files(
         if left not in known:
             left.unlink()
     return written
-
-
-def rule_of(view: AnyOf) -> str:
-    """How a view tells good answers from bad ones, as `judge, at least 1 apart`; empty where it does not."""
-    if isinstance(view, Shaped):
-        return ""
-    if view.by == VERDICT:
-        return f"refused for {', '.join(sorted(bad_reasons(view)))}"
-    if isinstance(view, Preference):
-        return f"{view.by}, at least {view.gap:g} apart"
-    return f"{view.by}, good from {view.good:g}, bad up to {view.bad:g}"
