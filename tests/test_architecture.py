@@ -33,6 +33,7 @@ LAYERS = (
         "numerals",
         "dates",
         "yaml_places",
+        "documents",
         "halt",
         "prices",
         "price_table",

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from synth.generators.answer import Answer
+from synth.generators.objects import Objects
 from synth.generators.self_instruct import SelfInstruct
 
-Generator = Annotated[Answer | SelfInstruct, Field(discriminator="kind")]
+Generator = Annotated[Answer | Objects | SelfInstruct, Field(discriminator="kind")]

@@ -21,6 +21,7 @@ from synth.generators import Generator
 from synth.money.budget import Caps
 from synth.protocol.endpoint import OWN, SERVE, Endpoint
 from synth.recipes import seeds, yaml_places
+from synth.recipes.documents import Documents
 from synth.recipes.recipe_checks import beyond_form, verifiers
 from synth.recipes.seeds import SeedSource
 from synth.recipes.templates import Templates
@@ -333,7 +334,9 @@ def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recip
     if teachers != recipe.teachers:
         update["teachers"] = teachers
     if overrides.seeds:
-        update["seeds"] = seeds.source_from_path(str(Path(overrides.seeds).absolute()))
+        path = str(Path(overrides.seeds).absolute())
+        reads = isinstance(recipe.seeds, Documents)  # a folder is then one of documents, cut as the recipe says
+        update["seeds"] = recipe.seeds.model_copy(update={"path": path}) if reads else seeds.source_from_path(path)
     if overrides.budget:
         update["budget"] = caps_of({**recipe.budget.model_dump(), **overrides.budget})
     if overrides.online:

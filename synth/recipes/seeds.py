@@ -24,6 +24,7 @@ from typing import Annotated, Any, BinaryIO, Literal, cast
 from pydantic import Field, JsonValue
 
 from synth.errors import Problem, RecipeError
+from synth.recipes.documents import Documents, files_of, passages
 from synth.types import Fields, Seed, Value
 
 LONGEST_LINE = 64 * 1024 * 1024
@@ -88,7 +89,7 @@ class Text(Value):
     by: Literal["file", "paragraph", "line"] = "file"
 
 
-SeedSource = Annotated[Jsonl | Csv | Parquet | HuggingFace | Grid | Text, Field(discriminator="kind")]
+SeedSource = Annotated[Jsonl | Csv | Parquet | HuggingFace | Grid | Text | Documents, Field(discriminator="kind")]
 
 
 def read(source: SeedSource, folder: Path, limit: int | None = None) -> Iterator[Seed]:
@@ -130,6 +131,11 @@ def sha256(source: SeedSource, folder: Path) -> str | None:
     content = hashlib.sha256()
     if isinstance(source, Text):
         names = sorted(glob.glob(source.path, root_dir=folder, recursive=True))  # noqa: PTH207 (as they are read)
+    elif isinstance(source, Documents):
+        try:
+            names = [os.path.relpath(path, folder) for path in files_of(source, folder)]
+        except RecipeError:
+            return None
     else:
         names = [] if isinstance(source, Grid) else [source.path]
     try:
@@ -165,6 +171,8 @@ def _rows(source: SeedSource, folder: Path) -> Iterator[Fields]:
         return _huggingface(source, folder)
     if isinstance(source, Text):
         return _texts(source, folder)
+    if isinstance(source, Documents):
+        return passages(source, folder)
     path = folder / source.path
     if not path.is_file():
         raise RecipeError(f"The seed file {path.absolute()} does not exist; paths count from the recipe's folder.")

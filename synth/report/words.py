@@ -314,6 +314,11 @@ ENGLISH = Words(
         "no_reference": "Seed has no reference answer",
         "empty_question": "Question is empty",
         "template_error": "Template failed",
+        "not_declined": "Answered what the passages do not say",
+        "declined": "Says that the passages do not say",
+        "no_citation": "Cites no passage",
+        "wrong_citation": "Cites a passage that is not there",
+        "not_in_passage": "Says what is not in its source",
         "plugin_error": "A plug-in failed",
     },
     failures={
@@ -518,6 +523,11 @@ JAPANESE = Words(
         "no_reference": "シードに正解がない",
         "empty_question": "質問が空",
         "template_error": "テンプレートのエラー",
+        "not_declined": "文書にないことに答えた",
+        "declined": "文書にあるのにないと答えた",
+        "no_citation": "典拠を示していない",
+        "wrong_citation": "ない典拠を示している",
+        "not_in_passage": "典拠にないことを述べている",
         "plugin_error": "プラグインのエラー",
     },
     failures={

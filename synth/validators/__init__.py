@@ -8,6 +8,7 @@ from pydantic import Field
 
 from synth.validators.answer_format import AnswerFormat
 from synth.validators.finished import Finished
+from synth.validators.grounded import Grounded
 from synth.validators.json_schema import JsonSchema
 from synth.validators.language import Language
 from synth.validators.leakage import Leakage
@@ -25,6 +26,7 @@ from synth.validators.toxicity import Toxicity
 Validator = Annotated[
     AnswerFormat
     | Finished
+    | Grounded
     | JsonSchema
     | Language
     | Leakage
