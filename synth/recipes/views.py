@@ -156,7 +156,7 @@ class Output(Value):
     """The folder, from the recipe's, of the student's tokenizer: it counts the views' tokens, and its chat template
     writes the view `text`. Without it characters are counted."""
     shard_mb: int = Field(default=500, ge=1)
-    """A view is written as several files, each of so many megabytes of JSON at most, before compression."""
+    """A view is written as several files, each of about so many megabytes of JSON before compression."""
     provenance: bool = False
     """Whether a configuration `provenance` tells of each row who made it, where, when, from what and by which
     requests."""

@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
+from synth.datasets.card import card
+from synth.datasets.export import Written
 from synth.errors import RecipeError
 from synth.formats.convert import Wanted, convert
 from synth.formats.pairs import judged
 from synth.formats.views import ViewRecord, write_views
+from synth.recipes.recipe import load
 from synth.recipes.views import NO_QUALITY, QUALITY, Output, Preference, Unpaired
 from synth.report.words import ENGLISH
 from tests.datasets.run_folder import QUESTION, answer, asking_for, write_run
@@ -236,3 +240,72 @@ def test_pairs_are_made_of_runs_alone(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"messages": []}\n', "utf-8")
     with pytest.raises(RecipeError, match="No row can be written as preference"):
         convert([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", Wanted("preference"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ["--to", "messages", "--by", "judge"],
+            "--by: draws are told apart for preference and unpaired of a run alone",
+        ),
+        (["--to", "preference", "--gap", "1"], "`gap` goes with a score"),
+        (["--to", "preference", "--by", "judge"], "`by: judge` needs `gap`"),
+        (["--to", "preference", "--reason", "duplicate"], "says nothing of an answer's quality"),
+        (["--to", "preference", "--by", "長さ", "--gap", "1"], "No draws of the run can be told apart so (長さ"),
+        (["--to", "preference", "--per-prompt", "0"], "--per-prompt: Input should be greater than or equal to 1"),
+    ],
+)
+def test_options_that_tell_nothing_apart_are_one_sentence(
+    options: list[str], words: str, synth: Any, run: Path
+) -> None:
+    done = synth("convert", run, "--out", run.parent / "out.jsonl", *options)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_makes_labelled_answers_of_a_run(synth: Any, run: Path) -> None:
+    out = run.parent / "out.jsonl"
+    done = synth("convert", run, "--to", "unpaired", "--by", "judge", "--good", "4", "--bad", "1", "--out", out)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert [(row["label"], row["score"]) for row in rows[:2]] == [(True, 5.0), (False, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("output: {views: [{kind: preference, by: 長さ, gap: 1}]}", "the last stage gives no score '長さ'"),
+        ("output: {views: [preference]}", "asks for one: more `draws`"),
+        ("output: {views: [text]}", "name the folder of its tokenizer"),
+        ("output: {views: [messages], tokenizer: 生徒}", "there is no tokenizer.json in"),
+        ("output: {views: [messages, {kind: prompt, name: messages}]}", "two views are called 'messages'"),
+    ],
+)
+def test_a_view_that_cannot_come_is_found_before_the_first_request(change: str, words: str, tmp_path: Path) -> None:
+    recipe = (
+        "name: r\nlanguage: ja\nseeds: {kind: jsonl, path: s.jsonl}\n"
+        'teachers: {main: {model: m, base_url: "practice:"}}\n'
+        "stages: [{name: a, generator: {kind: answer, prompt: a.md.j2}}]\n"
+    )
+    (tmp_path / "recipe.yaml").write_text(recipe + change + "\n", "utf-8")
+    (tmp_path / "s.jsonl").write_text('{"q": "問い"}\n', "utf-8")
+    (tmp_path / "a.md.j2").write_text("{{ q }}", "utf-8")
+    with pytest.raises(RecipeError, match=words) as raised:
+        load(tmp_path)
+    assert "recipe.yaml:6:" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("ja", "選ばれなかった回答のほうが長いもの 4 組"), ("en", "the rejected one in 4")]
+)
+def test_the_card_tells_of_views(language: str, words: str, run: Path, make_manifest: Any) -> None:
+    views = write_views(asking_for(run, views=["preference", "unpaired", "tools"]), run)
+    text = card(
+        make_manifest(language=language, views=views), Written(rows={"train": 8}, files={"train": "data/train.parquet"})
+    )
+    assert words in text
+    header = yaml.safe_load(text.split("---\n")[1])
+    assert [one["config_name"] for one in header["configs"]] == ["default", "preference", "unpaired"]
+    assert "no\\_tools 8" in text
