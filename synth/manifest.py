@@ -66,6 +66,8 @@ class SeedsRecord(Value):
 
     identity: str
     """The source as the recipe names it, with the hash of its content where there is one."""
+    license: str | None = None
+    """Their licence as it was declared; empty where they are the recipe's own words, None when it is not told."""
     count: int
     """Seeds that went into the first stage."""
     repeated: int = 0

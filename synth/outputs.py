@@ -240,6 +240,7 @@ def record(
         ),
         seeds=SeedsRecord(
             identity=seeds.describe(recipe.seeds, loaded.folder),
+            license=seeds.licence(recipe.seeds),
             count=progress.seeds,
             repeated=repeated,
             refused=refused,

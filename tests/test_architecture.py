@@ -40,6 +40,7 @@ LAYERS = (
         "profiles",
         "endpoint",
         "terms",
+        "licences",
         "concurrency",
         "meter",
         "queueing",

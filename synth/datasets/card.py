@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from synth import licences
 from synth.datasets.export import Written
 from synth.datasets.files import write_whole
 from synth.errors import Problem
@@ -60,13 +61,16 @@ def _environment() -> Environment:
 
 def publishable(manifest: Manifest) -> Problem | None:
     """What stands in the way of publishing; None when nothing does. The licence is the user's word alone."""
-    if manifest.recipe.license is None:
+    licence = manifest.recipe.license
+    if licence is None:
         return Problem(
             "the recipe gives no licence for the result, so it cannot be published; "
             "decide on one, with the teachers' terms in view, and write it there",
             field="license",
         )
-    return None
+    said = [(teacher.name, one) for teacher in manifest.teachers for one in teacher.said]
+    conflict = next(licences.conflicts(licence, licences.sources(manifest.seeds.license, said)), None)
+    return None if conflict is None else Problem(conflict, field="license")
 
 
 def is_japanese(language: str) -> bool:

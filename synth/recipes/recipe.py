@@ -98,7 +98,7 @@ class Stage(Value):
     def asks(self) -> list[str]:
         """The teachers that its generator and its scorers ask."""
         every = [getattr(plugin, "teacher", "") for plugin in (self.generator, *self.scorers)]
-        every += self.answering()
+        every += [*self.answering(), getattr(self.generator, "user_teacher", "")]
         return [name for name in dict.fromkeys(every) if name]
 
 

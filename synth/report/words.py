@@ -320,6 +320,10 @@ ENGLISH = Words(
         "wrong_citation": "Cites a passage that is not there",
         "not_in_passage": "Says what is not in its source",
         "plugin_error": "A plug-in failed",
+        "role_slip": "Spoke in the other's place",
+        "echo": "Said again what was said",
+        "hollow": "Says nothing",
+        "no_gain": "Evolved into the same",
     },
     failures={
         "rate": "rate limit",
@@ -529,6 +533,10 @@ JAPANESE = Words(
         "wrong_citation": "ない典拠を示している",
         "not_in_passage": "典拠にないことを述べている",
         "plugin_error": "プラグインのエラー",
+        "role_slip": "相手の役で発言",
+        "echo": "前の発言の繰り返し",
+        "hollow": "中身がない",
+        "no_gain": "書き換えても同じ内容",
     },
     failures={
         "rate": "レート制限",
