@@ -79,7 +79,7 @@ LAYERS = (
     {"teacher"},
     {"ask"},
     {"generators", "validators", "scorers"},
-    {"recipe", "recipe_checks"},
+    {"views", "view_checks", "recipe", "recipe_checks"},
     {"fingerprint", "up_to_date"},
     {"judges"},
     {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "outcomes", "report", "bakeoff"}

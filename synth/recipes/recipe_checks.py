@@ -12,11 +12,12 @@ from pydantic import JsonValue
 
 from synth import licences, terms
 from synth.agreement import MAJORITY, PASS_RATE, Adaptive
-from synth.errors import Problem, RecipeError
+from synth.errors import At, Problem, RecipeError
 from synth.generators import Generator
 from synth.protocol.endpoint import Endpoint
 from synth.recipes import seeds
 from synth.recipes.templates import Templates
+from synth.recipes.view_checks import view_problems
 from synth.scorers import VERIFIERS, Scorer
 from synth.scorers.likelihood import Likelihood
 from synth.scorers.reward import Reward
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 FIELD_OPTIONS = ("question", "opening", "material", "answer", "reference", "choices", "tests", "entry_point", "per")
 """Where plug-ins name fields that they read."""
 
-At = tuple[tuple[str | int, ...], Problem]
-"""A problem, and the way to its field."""
-
 
 def beyond_form(recipe: Recipe, folder: Path, templates: Templates, *, makes: bool) -> list[At]:
     """All that is wrong with a recipe whose files are relative to `folder`. Every template is rendered once.
@@ -38,7 +36,7 @@ def beyond_form(recipe: Recipe, folder: Path, templates: Templates, *, makes: bo
     `makes` says whether a dataset is to be made of it.
     """
     found = [*_names(recipe), *_wasted_draws(recipe), *_unheeded(recipe), *_hosts(recipe), *_waits(recipe)]
-    found += [*_sharing(recipe), *_untold(recipe)]
+    found += [*_sharing(recipe), *_untold(recipe), *view_problems(recipe, folder)]
     if makes:
         found += [*_terms(recipe), *_licence(recipe), *_prices(recipe)]
     return found + _templates(recipe, folder, templates)
