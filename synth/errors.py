@@ -52,6 +52,10 @@ class Problem:
         return ": ".join([*parts, self.message])
 
 
+At = tuple[tuple[str | int, ...], Problem]
+"""A problem, and the way to its field in a recipe."""
+
+
 class RecipeError(SynthError):
     """The recipe, a template or the seeds cannot be used; lists every problem found."""
 

@@ -19,7 +19,7 @@ import click
 @click.option(
     "--parent", default="", metavar="COMMIT", help="Go on top of this commit, although somebody else made it."
 )
-@click.option("--accept", multiple=True, type=click.Choice(["secret", "pii", "incomplete"]),
+@click.option("--accept", multiple=True, type=click.Choice(["secret", "pii", "incomplete", "seeds", "terms"]),
               help="Publish although this was found; the card and synth.json tell.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def publish(folder: Path, target: str, dry_run: bool, accept: tuple[str, ...], as_json: bool, **where: Any) -> int:

@@ -40,6 +40,7 @@ LAYERS = (
         "profiles",
         "endpoint",
         "terms",
+        "licences",
         "concurrency",
         "meter",
         "queueing",
@@ -78,7 +79,7 @@ LAYERS = (
     {"teacher"},
     {"ask"},
     {"generators", "validators", "scorers"},
-    {"recipe", "recipe_checks"},
+    {"views", "view_checks", "recipe", "recipe_checks"},
     {"fingerprint", "up_to_date"},
     {"judges"},
     {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "outcomes", "report", "bakeoff"}

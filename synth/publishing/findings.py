@@ -1,4 +1,4 @@
-"""What should not be published without a second look: keys and tokens, personal data, an unfinished run.
+"""What should not be published without a second look: keys, personal data, an unfinished run, terms that nobody read.
 
 Keys and tokens are known by the forms that their issuers give them. A key that this machine really uses is looked for
 to the letter, and nothing makes it publishable.
@@ -18,8 +18,8 @@ from synth.shapes import messages_of
 from synth.types import Fields
 from synth.validators.pii import FICTIONAL, find_pii
 
-Kind = Literal["secret", "pii", "incomplete", "own_key"]
-ACCEPTABLE = ("secret", "pii", "incomplete")
+Kind = Literal["secret", "pii", "incomplete", "seeds", "terms", "own_key"]
+ACCEPTABLE = ("secret", "pii", "incomplete", "seeds", "terms")
 PLACES = 5
 FEWEST_SIGNS = 10
 """Different characters in a key: one that is made up for an example, such as sk-xxxxxxxx, has fewer."""
@@ -76,6 +76,11 @@ def find(content: Content, own: Mapping[str, str]) -> list[Finding]:
 
     if content.manifest.state != "complete":
         note("incomplete", f"the run is not complete: {content.manifest.state}", "manifest.json")
+    if content.manifest.seeds.license is None:
+        note("seeds", "the licence of the seeds is not told (`license` of the recipe's seeds)", "manifest.json")
+    for teacher in content.manifest.teachers:
+        if teacher.terms == "unknown" and not teacher.is_practice:
+            note("terms", f"what the terms of {teacher.model} say of training is not known", teacher.name)
     for what in _secrets(content.card, own):
         note(*what, "README.md")
     for item in content.items:

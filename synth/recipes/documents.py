@@ -38,7 +38,15 @@ PAGE = re.compile(r"p\. \d+$")
 BETWEEN = "\n\n"
 
 
-class Documents(Value):
+class Source(Value):
+    """Seeds that somebody made."""
+
+    license: str = ""
+    """Their licence by the Hub's id, such as `cc-by-4.0`: your word, and what it asks is held against the licence of
+    the result. Without it, publishing asks whether you know what you may do."""
+
+
+class Documents(Source):
     """Passages of documents in a folder, a file, or files by a pattern such as `manuals/**/*.md`.
 
     Seeds have the fields `passage`, `document` (its path), `place` (its headings, or the page), `line`, and of the same

@@ -95,7 +95,7 @@ def _line(number: str, answer: str) -> bytes:
 
 def _manifest(language: str, rows: dict[str, int], **changed: Any) -> Manifest:
     teacher = Endpoint(
-        model="large-model",
+        model=changed.pop("model", "Qwen/Qwen3-8B"),
         base_url="https://api.example.com/v1",
         key_variable="SOME_KEY",
         sampling=Sampling(temperature=0.7, max_tokens=512),
@@ -113,8 +113,8 @@ def _manifest(language: str, rows: dict[str, int], **changed: Any) -> Manifest:
             text="name: sums\n",
             templates={"answer.j2": "aa" * 32},
         ),
-        "seeds": SeedsRecord(identity="seeds.jsonl", count=3),
-        "teachers": (teacher_record("main", teacher, ["large-model"]),),
+        "seeds": SeedsRecord(identity="seeds.jsonl", license=changed.pop("seeds_license", "cc0-1.0"), count=3),
+        "teachers": (teacher_record("main", teacher, ["qwen3"]),),
         "stages": (StageRecord(name="answers", units=3, drafts=3, accepted=3),),
         "rows": rows,
         "ledger": (Ledger("answers", "main", "ok", 3, 1500, 400, 900, 0, 0),),

@@ -332,6 +332,31 @@ def test_without_a_licence_nothing_goes_out(hub, publish, make_run) -> None:
     assert hub.log == []
 
 
+@pytest.mark.parametrize(
+    ("changed", "kind", "says"),
+    [
+        ({"seeds_license": None}, "seeds", "the licence of the seeds is not told"),
+        ({"model": "own-model"}, "terms", "what the terms of own-model say of training is not known"),
+    ],
+)
+def test_what_nobody_knows_of_terms_is_accepted_by_word_and_recorded(
+    hub, publish, make_run, changed, kind, says
+) -> None:
+    stopped = publish(make_run(**changed), REPO)
+    assert stopped.returncode == 1
+    assert says in stopped.stderr
+    assert publish(make_run(**changed), REPO, "--accept", kind).returncode == 0
+    assert [one["kind"] for one in record(hub)["accepted"]] == [kind]
+
+
+def test_a_licence_that_the_seeds_do_not_bear_goes_nowhere(hub, publish, make_run) -> None:
+    stopped = publish(make_run(license="apache-2.0", seeds_license="cc-by-nc-4.0"), REPO)
+    assert stopped.returncode == 2
+    assert "apache-2.0 cannot stand over the seeds (cc-by-nc-4.0)" in stopped.stderr
+    assert "https://creativecommons.org/licenses/by-nc/4.0/legalcode" in stopped.stderr
+    assert hub.log == []
+
+
 def test_a_card_that_the_hub_does_not_take_is_one_sentence(hub, publish, make_run) -> None:
     stopped = publish(make_run(license="my-own-licence"), REPO)
     assert stopped.returncode == 8
