@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synth import commands
+from synth import commands, finished
 from synth.errors import SynthError
 
 if TYPE_CHECKING:
@@ -322,12 +322,14 @@ def practice(port: int, host: str, faults: str, key: str | None) -> int:
 
 
 @command.command(short_help="Say what is known of the hosts that people ask.")
+@click.argument("name", required=False, default="")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def hosts(as_json: bool) -> int:
-    """Say what is known of the hosts that people ask: where they are, and what they take."""
+def hosts(name: str, as_json: bool) -> int:
+    """Say what is known of the hosts that people ask, or all that is known of the one called NAME: what it takes, how
+    it tells limits and reasoning, where its prices come from, and what its terms said."""
     from synth.console import hosts
 
-    hosts.hosts(as_json=as_json)
+    hosts.hosts(name, as_json=as_json)
     return 0
 
 
@@ -383,5 +385,5 @@ def doctor(folder: Path | None, repair: bool, as_json: bool) -> int:
     return doctor.doctor(folder, repair=repair, as_json=as_json)
 
 
-for each in commands.ALL:
+for each in (*commands.ALL, *finished.ALL):
     command.add_command(each)
