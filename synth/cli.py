@@ -340,12 +340,14 @@ def practice(port: int, host: str, faults: str, key: str | None) -> int:
 
 
 @command.command(short_help="Say what is known of the hosts that people ask.")
+@click.argument("name", required=False, default="")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def hosts(as_json: bool) -> int:
-    """Say what is known of the hosts that people ask: where they are, and what they take."""
+def hosts(name: str, as_json: bool) -> int:
+    """Say what is known of the hosts that people ask, or all that is known of the one called NAME: what it takes, how
+    it tells limits and reasoning, where its prices come from, and what its terms said."""
     from synth.console import hosts
 
-    hosts.hosts(as_json=as_json)
+    hosts.hosts(name, as_json=as_json)
     return 0
 
 
