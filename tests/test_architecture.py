@@ -68,7 +68,7 @@ LAYERS = (
             "seeds",
             "seed_spool",
         ),
-        *("templates", "dedupe", "named", "split", "diversity"),
+        *("templates", "dedupe", "named", "library", "split", "diversity"),
     },
     {"answers"},
     {"agreement"},
