@@ -134,7 +134,9 @@ def _header(manifest: Manifest, written: Written) -> dict[str, object]:
                 "description": f"rows sha256:{written.sha256}",
                 "data_files": [{"split": name, "path": written.files[name]} for name in splits],
             },
+            *_views(manifest, splits),
             *_tokens(manifest, splits),
+            *_provenance(manifest),
         ],
     }
 
@@ -143,6 +145,28 @@ def _source(identity: str) -> str:
     """The dataset of the Hub that the seeds are of, by its id; `original` for all others."""
     kind, _, name = identity.partition(" ")
     return name if kind == "huggingface" and re.fullmatch(r"[\w.-]+/[\w.-]+", name, re.ASCII) else "original"
+
+
+def _views(manifest: Manifest, splits: list[str]) -> list[dict[str, object]]:
+    """Each view that has rows."""
+    return [
+        {
+            "config_name": view.name,
+            "description": f"view sha256:{view.sha256}",
+            "data_files": [{"split": name, "path": list(view.files[name])} for name in splits if name in view.files],
+        }
+        for view in manifest.views
+        if view.files
+    ]
+
+
+def _provenance(manifest: Manifest) -> list[dict[str, object]]:
+    """Where the rows come from, where that is told."""
+    found = manifest.provenance
+    if found is None or not found.files:
+        return []
+    paths = [{"split": name, "path": path} for name, path in found.files.items()]
+    return [{"config_name": "provenance", "description": f"provenance sha256:{found.sha256}", "data_files": paths}]
 
 
 def _tokens(manifest: Manifest, splits: list[str]) -> list[dict[str, object]]:

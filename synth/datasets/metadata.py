@@ -1,7 +1,7 @@
 """What the Hub takes in the front matter of a card, told without asking it.
 
-The rules are those of https://huggingface.co/docs/hub/datasets-cards and repositories-licenses, whose list was read as a
-copy; ids of licences that came to it later are here as far as they were known in November 2026.
+The rules are those of https://huggingface.co/docs/hub/datasets-cards and repositories-licenses, whose list was read in
+a copy; ids of licences that came to it later are here as far as they were known in November 2026.
 """
 
 from __future__ import annotations

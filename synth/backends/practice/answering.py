@@ -13,6 +13,8 @@ from typing import Any, cast
 import orjson
 
 from synth.backends.practice.ailments import AILMENTS
+from synth.backends.practice.back_translator import back_translator, fit_judge
+from synth.backends.practice.evolver import evolver, sameness
 from synth.backends.practice.faults import (
     CONTENT,
     POLITE,
@@ -29,9 +31,22 @@ from synth.backends.practice.playing import COUNT, cut, fault_of
 from synth.backends.practice.questions import TASKS, TOPICS
 from synth.backends.practice.said import Asked, Planted, Role, Said, Truth, is_right, language_of
 from synth.backends.practice.tasks import Read, read
+from synth.backends.practice.tools import tools
+from synth.backends.practice.user import dialogue_judge, user
 
-ROLES: tuple[Role, ...] = (grounded,)
+ROLES: tuple[Role, ...] = (
+    grounded,
+    tools,
+    user,
+    dialogue_judge,
+    evolver,
+    sameness,
+    back_translator,
+    fit_judge,
+)
 """Kinds of requests beside the exercises, one file each; the first that knows what it is asked answers."""
+NAMES = ("instructions", "score", "better", "instruction", "same")
+"""Of the properties that a prompt may ask for in words."""
 QUESTION = re.compile(r"<question>\s*(.*?)\s*</question>", re.DOTALL)
 ANSWER = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
 PAIR = re.compile(r"<first>\s*(.*?)\s*</first>\s*<second>\s*(.*?)\s*</second>", re.DOTALL)
@@ -237,4 +252,4 @@ def _wanted(request: dict[str, Any]) -> set[str]:
     """The properties of the object that a request asks for, by its schema or in words."""
     properties = set(_held(request, "response_format", "json_schema", "schema", "properties"))
     prompt = "".join(_text(message) for message in request["messages"])
-    return properties | {name for name in ("instructions", "score", "better") if f'"{name}"' in prompt}
+    return properties | {name for name in NAMES if f'"{name}"' in prompt}
