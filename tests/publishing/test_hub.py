@@ -49,6 +49,7 @@ def test_a_new_repository_is_private_and_reads_back_as_the_run_has_it(hub, publi
         "synth.json",
         "data/train.parquet",
         "data/test.parquet",
+        "figures/way.svg",
     }
     assert hub.files(REPO)["data/train.parquet"] == (run / "dataset/data/train.parquet").read_bytes()
     assert load(REPO) == {"train": ["消費税は 10 % です。", "7 で割ると 3 余る。😀"], "test": ["東京です。"]}
