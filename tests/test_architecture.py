@@ -62,6 +62,7 @@ LAYERS = (
             "thoughts",
             "outgoing",
             "replies",
+            "lots",
             "store",
             "seeds",
             "seed_spool",

@@ -66,10 +66,11 @@ def hosts(*, as_json: bool) -> None:
     if as_json:
         write_json({name: known.model_dump(mode="json", exclude_defaults=True) for name, known in named().items()})
         return
-    table = plain_table("profile", "host", "key", "objects", "not taken")
+    table = plain_table("profile", "host", "key", "objects", "draws at once", "not taken")
     for name, known in named().items():
         unfit = [*known.refused, *known.ignored]
         some = sorted({field for rule in known.models for field in (*rule.refused, *rule.ignored)})
         not_taken = ", ".join([*unfit, *([f"by some models: {', '.join(some)}"] if some else [])])
-        table.add_row(name, "\n".join(known.hosts), known.key_variable, known.structured[0], not_taken)
+        at_once = str(known.choices.most) if known.choices is not None else "1"
+        table.add_row(name, "\n".join(known.hosts), known.key_variable, known.structured[0], at_once, not_taken)
     OUT.print(table)

@@ -19,7 +19,19 @@ from synth.admission.rate_headers import retry_after_s
 from synth.errors import Fatal, Rejected, TeacherError, Transient
 from synth.protocol import measures, messages, thoughts
 from synth.protocol.streams import ENDED, added_up, whole
-from synth.types import CHAT, CLASSIFY, COMPLETIONS, EMBEDDINGS, POOLING, SCORE, UNSERVED, Completion, Outcome, Usage
+from synth.types import (
+    CHAT,
+    CLASSIFY,
+    COMPLETIONS,
+    EMBEDDINGS,
+    LOT,
+    POOLING,
+    SCORE,
+    UNSERVED,
+    Completion,
+    Outcome,
+    Usage,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +193,21 @@ def _check(document: Any, outcome: Outcome) -> None:
         raise _failure(classify(status, f"{_code(error)} {text}"), outcome, f"HTTP {outcome.status}: {text}".strip())
 
 
+def name_of(error: Transient | Rejected | Fatal) -> str:
+    """The class of a failure."""
+    if isinstance(error, Transient):
+        return error.failure
+    return error.reason if isinstance(error, Rejected) else "fatal"
+
+
+def parsed(body: bytes) -> Any:
+    """What a reply's body says, read as tolerantly as `read` does; None when it is nothing known."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _otherwise(body)
+
+
 def usage_of(outcome: Outcome) -> Usage:
     """The tokens a reply says it used; empty when it says nothing readable. Never raises."""
     if outcome.error or not outcome.body:
@@ -302,6 +329,14 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
     )
 
 
+def _several(document: dict[str, Any], outcome: Outcome) -> Completion:
+    """How many choices a reply holds: what each of them is worth is another question."""
+    choices = document.get("choices")
+    if not isinstance(choices, list) or not choices:
+        raise _failure("malformed", outcome, "the reply has no choices")
+    return _found(document, len(cast("list[Any]", choices)))
+
+
 def _vectors(document: dict[str, Any], outcome: Outcome) -> Completion:
     """The vectors of an embeddings reply."""
     from synth.protocol.vectors import decoded  # numpy takes a tenth of a second
@@ -415,5 +450,6 @@ SHAPES: Mapping[str, Shape] = {
     POOLING: Shape("data", "data", _rewards),
     CLASSIFY: Shape("data", "probs", _rewards),
     SCORE: Shape("data", "score", _rewards),
+    LOT: Shape("choices", "message", _several),
 }
-"""By the path that was asked."""
+"""By the path that was asked, or as several draws together."""

@@ -146,8 +146,8 @@ def note_acknowledged(path: Path) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     keep = store.Store.keep
 
-    async def noted(self: store.Store, attempt: int, outcome: Any) -> None:
-        await keep(self, attempt, outcome)
+    async def noted(self: store.Store, attempt: int, outcome: Any, draws: int = 1) -> None:
+        await keep(self, attempt, outcome, draws)
         os.write(handle, f"{attempt} {hashlib.sha256(outcome.body).hexdigest()}\n".encode())
 
     store.Store.keep = noted
