@@ -148,7 +148,9 @@ def note_acknowledged(path: Path) -> None:
 
     async def noted(self: store.Store, attempt: int, outcome: Any, draws: int = 1) -> None:
         await keep(self, attempt, outcome, draws)
-        os.write(handle, f"{attempt} {hashlib.sha256(outcome.body).hexdigest()}\n".encode())
+        for one in range(attempt, attempt + draws):  # all that it brought stands with the first
+            content = outcome.body if one == attempt else b""
+            os.write(handle, f"{one} {hashlib.sha256(content).hexdigest()}\n".encode())
 
     store.Store.keep = noted
 
