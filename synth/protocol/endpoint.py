@@ -283,9 +283,6 @@ class Endpoint(Value):
         if self.structured not in ways:
             changes["structured"] = ways[0]
             objections.append(("structured", f"{self.known.title} does not heed {self.structured}"))
-        if self.stream and self.known.protocol != "chat":
-            changes["stream"] = False
-            objections.append(("stream", f"replies of {self.known.title} are not read as a stream"))
         if self.service_tier and (why := self.known.tier_objection(self.service_tier)):
             changes |= {"service_tier": "", "standard_after_s": None}
             objections.append(("service_tier", why))

@@ -280,17 +280,20 @@ def _code(error: Any) -> str:
 
 
 def _inner_status(error: Any) -> int:
-    """The status an error inside a 200 reply stands for (OpenRouter sends these when generation had begun)."""
+    """What an error inside a 200 reply stands for, as OpenRouter and Anthropic send it when generation had begun."""
     code = cast("dict[str, Any]", error).get("code") if isinstance(error, dict) else None
     if FILTERED.search(f"{_code(error)} {_error_text(error)}"):
         return 400
+    kind = str(cast("dict[str, Any]", error).get("type")) if isinstance(error, dict) else ""
+    if kind in messages.STATUSES and code is None:
+        return messages.STATUSES[kind]
     status = int(code) if isinstance(code, (int, str)) and re.fullmatch("[0-9]{3}", str(code)) else 0
     return status if 400 <= status < 600 else 500
 
 
 def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
     if "choices" not in document and messages.is_reply(document):
-        document = messages.as_chat(document)
+        document = {**messages.as_chat(document), ENDED: document.get(ENDED)}
     choices = document.get("choices")
     choice = cast("list[Any]", choices)[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):

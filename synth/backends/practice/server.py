@@ -15,6 +15,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from synth.backends.practice import native
 from synth.backends.practice.answering import Said, say
 from synth.backends.practice.batches import Batches
 from synth.backends.practice.characters import tokens
@@ -79,6 +80,7 @@ class PracticeTeacher:
         application.router.add_routes(self.batches.routes())
         application.router.add_post("/v1/chat/completions", self._chat)
         application.router.add_get("/v1/chat/completions", self._listed)
+        application.router.add_post("/v1/messages", self._message)
         for path, way in WAYS.items():
             application.router.add_post(path, partial(self._measured, way))
         application.router.add_get("/v1/models", self._models)
@@ -105,6 +107,17 @@ class PracticeTeacher:
                 self.stored.append({**document, "metadata": body.get("metadata") or {}})
             return reply(document, status, headers)
         return await _stream(request, *_completion(body, self._faults), options)
+
+    async def _message(self, request: web.Request) -> web.StreamResponse:
+        """A chat in Anthropic's protocol."""
+        raw = await request.read()
+        body, problem = checked(raw, native.MessagesRequest, native.unfit)
+        problem = problem or await self._met(request, raw)
+        if problem is not None:
+            return native.refused(problem)
+        document, _, headers = _completion(native.as_chat(body), self._faults)
+        told = native.message(document, thinks=native.thinks(body))
+        return await native.stream(request, told, headers) if body.get("stream") else reply(told, headers=headers)
 
     async def _listed(self, request: web.Request) -> web.StreamResponse:
         """The stored completions whose metadata holds what is asked for."""
@@ -155,7 +168,8 @@ class PracticeTeacher:
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if self._api_key is None or request.headers.get("Authorization") == f"Bearer {self._api_key}":
+        given = request.headers.get("x-api-key") or request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self._api_key in (None, given):
             return await handler(request)
         return error(401, "Incorrect API key provided.", "invalid_api_key")
 
