@@ -25,7 +25,7 @@ from synth.admission.rate_headers import allowances
 from synth.backends import Backend
 from synth.backends.replay import ReplayRun
 from synth.batches.batch import Batches
-from synth.errors import Fatal, Rejected, Transient
+from synth.errors import BudgetReached, Fatal, Rejected, Transient
 from synth.money.budget import Budget
 from synth.money.prices import FREE, UNKNOWN, Tariff, recorded
 from synth.protocol.endpoint import Endpoint
@@ -281,14 +281,15 @@ class Teacher:
 
     async def _ask_in_one(self, members: Sequence[Member], unit: Unit) -> None:
         """Ask for several draws in one request. Unless there is no room for any, a failure is of the way of asking."""
-        request = in_one(members)
-        if len(members) < 2 or self._budget.refusal(self._tariff.worst(request)) is not None:
+        if len(members) < 2:
             return
         done, keys = asyncio.Event(), [one.request.key for one in members]
         self._flying |= dict.fromkeys(keys, done)
         try:
-            if (await self._obtain(request, unit, members)).found > 1:
+            if (await self._obtain(in_one(members), unit, members)).found > 1:
                 self._gave_several, self.draws_at_once = True, self.endpoint.draws_at_once
+        except BudgetReached:
+            return  # for one draw there may be enough
         except Rejected:
             pass
         except Transient as error:
@@ -453,7 +454,8 @@ class Teacher:
             try:
                 await self._budget.reserve(worst, unit.priority)
             except Fatal as error:  # what is in flight is still to be stored
-                self._halt.throw(error)
+                if not (members and isinstance(error, BudgetReached)):
+                    self._halt.throw(error)
                 raise
             if members:
                 attempt = await self._store.begin_lot(_planned(members, unit.stage, worst), self._price)
@@ -605,7 +607,7 @@ def _excused(failure: str, error: Transient | Rejected | Fatal, tries: Tries) ->
     """A failure of a request for several draws, which is no word on what asking for one alone would bring."""
     tries.began = tries.began or time.monotonic()
     tries.failures[failure] += 1
-    return error if isinstance(error, Transient) else Rejected("permanent", str(error))
+    return Rejected(failure, str(error)) if isinstance(error, Fatal) else error
 
 
 def _part_of(worst: Spend, place: int, draws: int) -> Spend:

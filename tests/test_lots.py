@@ -11,6 +11,7 @@ import pytest
 
 from synth import pipeline
 from synth.console.tracing import traced
+from synth.money.account import set_total
 from synth.money.prices import Price, tariff
 from synth.pipeline import Options
 from synth.protocol.endpoint import Endpoint, Sampling
@@ -296,11 +297,19 @@ def test_the_worst_case_of_a_prompt_and_all_its_draws_is_set_aside(solve):
 
 
 def test_near_the_cap_draws_are_asked_for_alone_as_far_as_the_budget_goes(solve):
-    result, rows, teacher = solve(draws=8, questions=("旅人",), budget="tokens: 500")
+    result, rows, teacher = solve(draws=8, questions=("旅人",), budget="tokens: 320")
     assert teacher.sent[0] == ("旅人", 0, 1)
     assert {number for _, _, number in teacher.sent} == {1}
     assert 1 <= len(told(rows)) < 8
     assert result.exit_code != 0
+
+
+def test_an_account_is_drawn_on_for_all_draws_of_a_prompt(solve):
+    account = solve.folder / "account"
+    set_total(account, 1_000_000)
+    _, rows, teacher = solve(budget=f"account: {account}")
+    assert teacher.by_question("鶴と亀") == teacher.by_question("旅人") == [(0, 4)]
+    assert len(told(rows)) == 8
 
 
 @pytest.mark.parametrize(
