@@ -7,7 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from synth.validators.answer_format import AnswerFormat
+from synth.validators.dialogue import Dialogue
 from synth.validators.finished import Finished
+from synth.validators.grounded import Grounded
+from synth.validators.hollow import Hollow
 from synth.validators.json_schema import JsonSchema
 from synth.validators.language import Language
 from synth.validators.leakage import Leakage
@@ -20,11 +23,15 @@ from synth.validators.references import References
 from synth.validators.refusal import Refusal
 from synth.validators.repetition import Repetition
 from synth.validators.script import Script
+from synth.validators.tool_use import ToolUse
 from synth.validators.toxicity import Toxicity
 
 Validator = Annotated[
     AnswerFormat
+    | Dialogue
     | Finished
+    | Hollow
+    | Grounded
     | JsonSchema
     | Language
     | Leakage
@@ -37,6 +44,7 @@ Validator = Annotated[
     | Refusal
     | Repetition
     | Script
+    | ToolUse
     | Toxicity,
     Field(discriminator="kind"),
 ]
