@@ -79,6 +79,8 @@ class Gauges(Value):
     """The share of its cache of tokens that is taken, from 0 to 1."""
     preempted: str = ""
     """How many requests it has put back as the cache was full."""
+    reused: str = ""
+    """How many tokens of prompts it has had from its cache."""
 
 
 class Profile(Value):
@@ -90,6 +92,8 @@ class Profile(Value):
     source: str = ""
     """Where it was read."""
     read: date | None = None
+    owner: str = ""
+    """Who owns its models, as its list of them says."""
     key_variable: str = ""
     """The environment variable in which its users keep their key."""
     key_header: str = "authorization"
