@@ -1,11 +1,12 @@
 # The two commands: `make run` and `make test`. Both work in a bare clone with Python 3.11+, pip and make.
+# `make docs` writes the reference pages anew.
 # `make vllm` builds vLLM for CPUs in an environment of its own; `make test-vllm` runs what is tested against it.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13,\
 	$(shell $(name) -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo $(name))))
 BIN := .venv/bin
 
-.PHONY: run test vllm test-vllm clean
+.PHONY: run test docs vllm test-vllm clean
 
 run: .venv/run.stamp
 	@$(BIN)/synth run prompts/quickstart-en
@@ -16,6 +17,9 @@ test: .venv/test.stamp
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not vllm'
+
+docs: .venv/test.stamp
+	$(BIN)/python tools/reference.py
 
 vllm: .venv-vllm/stamp
 

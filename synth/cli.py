@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synth import commands
+from synth import commands, finished
 from synth.errors import SynthError
 
 if TYPE_CHECKING:
@@ -351,7 +351,7 @@ def schema() -> int:
     """Print the JSON schema of recipes, for editors."""
     import json
 
-    from synth.recipes.recipe import json_schema
+    from synth.recipes.described import json_schema
 
     click.echo(json.dumps(json_schema(), ensure_ascii=False, indent=2))
     return 0
@@ -383,5 +383,5 @@ def doctor(folder: Path | None, repair: bool, as_json: bool) -> int:
     return doctor.doctor(folder, repair=repair, as_json=as_json)
 
 
-for each in commands.ALL:
+for each in (*commands.ALL, *finished.ALL):
     command.add_command(each)

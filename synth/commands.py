@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from synth.admission.halt import Halt
     from synth.files.asking import Desk
     from synth.files.parts import Report
-    from synth.formats.conversation import Style
     from synth.protocol.endpoint import Endpoint
+    from synth.shapes import Style
 
 
 def _cap(text: str) -> tuple[str, int | float | str]:
@@ -320,6 +320,13 @@ def lint(paths: tuple[Path, ...], tokenizer: str | None, max_length: int | None,
 @click.option("--reasoning", type=click.Choice(["field", "inline", "drop"]),
               help="As reasoning_content, as <think> before the answer, or nowhere; by default by format.")  # fmt: skip
 @click.option("--tokenizer", metavar="FOLDER|NAME", help="The student's, whose chat template writes the format text.")
+@click.option("--by", metavar="SCORE", help="Tell a run's draws apart (preference, unpaired) by this score.")
+@click.option("--gap", type=float, help="For preference: the least by which chosen scores more than rejected.")
+@click.option("--per-prompt", type=int, help="For preference: the most pairs of one prompt; 1 unless given.")
+@click.option("--good", type=float, help="For unpaired: the least that a good answer scores.")
+@click.option("--bad", type=float, help="For unpaired: the most that a bad answer scores.")
+@click.option("--reason", "reasons", multiple=True, metavar="NAME",
+              help="By verdict: what bad answers were refused for; unless given, what calls them bad.")  # fmt: skip
 @click.option("--keep", multiple=True, metavar="COLUMN", help="Keep this column too, beside the id.")
 @click.option("--shuffle", type=int, metavar="SEED", help="Shuffle the rows; the same seed gives the same order.")
 @click.option("--shards", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Files to write of each.")
@@ -336,12 +343,17 @@ def convert(
     shards: int,
     parquet: bool,
     as_json: bool,
+    **telling_apart: Any,
 ) -> int:
-    """Write the rows of PATHS, which are runs, files or folders of them, as FORMAT. Nothing is cut to fit it."""
+    """Write the rows of PATHS, which are runs, files or folders of them, as FORMAT. Nothing is cut to fit it.
+
+    Of a run, preference and unpaired are made of its draws, kept and refused; of other files, of their own pairs.
+    """
     from synth.console.converting import converted
     from synth.formats import FORMATS
     from synth.formats.convert import Wanted
     from synth.formats.convert import convert as work
+    from synth.formats.pairs import rule_for
     from synth.lint.tokens import Tokens
 
     if name not in FORMATS:
@@ -349,7 +361,8 @@ def convert(
     if (tokenizer is None) == (FORMATS[name].make is None):
         raise click.UsageError("--to text needs the student's --tokenizer, and the other formats take none.")
     render = None if tokenizer is None else Tokens(tokenizer).text
-    wanted = Wanted(name, reasoning, keep, shuffle, shards, parquet, render)
+    given = {option: value for option, value in telling_apart.items() if value not in (None, ())}
+    wanted = Wanted(name, reasoning, keep, shuffle, shards, parquet, render, rule_for(name, paths, given))
     return converted(work(paths, out, wanted), as_json=as_json)
 
 

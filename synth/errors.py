@@ -3,6 +3,7 @@
     SynthError
     ├── RecipeError        the recipe, a template or the seeds: before the first request
     ├── FolderError        the run folder: busy, foreign, damaged, full
+    ├── PublishError       where a dataset was to be published does not take it, or holds somebody else's work
     ├── Stalled            nothing came back although the deadline is long over: a bug, but no hang
     ├── Rejected           this sample only; becomes one row of rejected.jsonl
     └── TeacherError
@@ -51,6 +52,10 @@ class Problem:
         return ": ".join([*parts, self.message])
 
 
+At = tuple[tuple[str | int, ...], Problem]
+"""A problem, and the way to its field in a recipe."""
+
+
 class RecipeError(SynthError):
     """The recipe, a template or the seeds cannot be used; lists every problem found."""
 
@@ -69,6 +74,12 @@ class FolderError(SynthError):
     """The run folder is in use, belongs to something else, or cannot be written."""
 
     exit_code = 5
+
+
+class PublishError(SynthError):
+    """The place where a dataset was to be published does not take it, or holds what somebody else has done."""
+
+    exit_code = 8
 
 
 class Stalled(SynthError):

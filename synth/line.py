@@ -38,7 +38,9 @@ W = TypeVar("W", Work, Group)
 SEED_BATCH = 256
 WINDOW_PER_ROW = 2
 MOST_PLUGIN_ERRORS = 5
-BEYOND_ANY = ("plugin_error", "empty_question", "no_reference")
+ONE_EXCHANGE = 3
+"""Turns of a row that has no more than a system turn, a question and its answer."""
+BEYOND_ANY = ("plugin_error", "empty_question", "empty_answer", "no_reference")
 """Reasons that no teacher's answer would change."""
 BEYOND_ASKING = ("permanent", "invalid_output")
 """Reasons that asking the same teacher anew does not change, or that it was asked about already."""
@@ -187,7 +189,8 @@ class Line:
         parent = work.parent
         seed = parent if isinstance(parent, Seed) else Seed(id=parent.id, fields=parent.fields)
         number = work.draw + TURN_DRAWS * seed.turn
-        ask = UnitAsk(unit, self.teachers, self.templates, self.recipe.language, number)
+        own = stage.generator.teacher
+        ask = UnitAsk(unit, self.teachers, self.templates, self.recipe.language, number, own=own)
         refused: Results = []
         times = 0
         if index == 0 and self.screen.neighbours is not None:
@@ -208,7 +211,10 @@ class Line:
                 made: Results = [drafts]
             else:
                 samples = [_sample(stage, work, unit, place, draft, len(drafts)) for place, draft in enumerate(drafts)]
-                made = [self._validated(stage, sample) for sample in samples]
+                made = [
+                    self._validated(stage, sample) if draft.refused is None else sample.refused(*draft.refused)
+                    for sample, draft in zip(samples, drafts, strict=True)
+                ]
             if shared:
                 held = await self._held(index, stage, work, ask, made, unit.cost_microusd - before)
                 if isinstance(held, TeacherError):
@@ -288,9 +294,10 @@ class Line:
         return scored
 
     def _validated(self, stage: Stage, sample: Sample) -> Sample | Rejection:
-        for validator in stage.validators:
+        views = (sample,) if len(sample.messages) <= ONE_EXCHANGE else sample.by_answer()
+        for view, validator in itertools.product(views, stage.validators):
             try:
-                validator.check(sample)
+                validator.check(view)
             except Rejected as error:
                 return sample.refused(error.reason, error.detail)
             except (Exception, *ENDINGS):  # noqa: BLE001 (the boundary around plug-in code)

@@ -19,10 +19,12 @@ from pydantic import ValidationError
 
 from synth.backends.practice import PRACTICE_MODELS
 from synth.datasets.files import write_whole
+from synth.datasets.provenance import ProvenanceRecord
 from synth.datasets.tokens import TokensRecord
 from synth.dedupe import SemanticSummary, Summary
 from synth.dedupe.decontaminate import BenchmarkRecord, NeighboursRecord
 from synth.errors import FolderError
+from synth.formats.views import ViewRecord
 from synth.judges import JudgeRecord
 from synth.language.diversity import Diversity
 from synth.money.budget import Caps, standing
@@ -64,6 +66,8 @@ class SeedsRecord(Value):
 
     identity: str
     """The source as the recipe names it, with the hash of its content where there is one."""
+    license: str | None = None
+    """Their licence as it was declared; empty where they are the recipe's own words, None when it is not told."""
     count: int
     """Seeds that went into the first stage."""
     repeated: int = 0
@@ -180,6 +184,10 @@ class Manifest(Value):
     """Rows by split."""
     tokens: TokensRecord | None = None
     """What is told of the tokens of the rows' answers, where the recipe asks for it."""
+    views: tuple[ViewRecord, ...] = ()
+    """The rows in other shapes, as the recipe lists them."""
+    provenance: ProvenanceRecord | None = None
+    """Where each row comes from, where the recipe asks for it."""
     mixture: dict[str, int] = {}
     """Rows by the model that answered, where several teachers answer in the last stage."""
     scores: dict[str, dict[float, int]] = {}

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from synth.agreement import Adaptive
 from synth.datasets.export import Written, write_dataset, write_rejected
+from synth.datasets.provenance import ProvenanceRecord, write_provenance
+from synth.datasets.tokens import TokensRecord, write_tokens
+from synth.formats.views import ViewRecord, write_views
 from synth.judges import Judges
 from synth.language.diversity import MOST_CHARACTERS, MOST_ROWS, Diversity, measured
 from synth.manifest import (
@@ -88,6 +91,38 @@ def write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, screen: Screen
         judges=passing.judges,
         diversity=measured(passing.texts),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands beside the rows, each in configurations of its own."""
+
+    tokens: TokensRecord | None
+    views: tuple[ViewRecord, ...]
+    provenance: ProvenanceRecord | None
+
+
+def beside(loaded: LoadedRecipe, store: Store, run: Path, *, views: bool) -> Beside:
+    """Write what the recipe wants beside the rows that lie in `run`; without `views` the tokens alone.
+
+    Raises RecipeError when the views' tokenizer cannot be read, FolderError when the disk refuses.
+    """
+    tokens = write_tokens(loaded.recipe, store, run)
+    if not views:
+        return Beside(tokens, (), None)
+    return Beside(tokens, write_views(loaded, run), write_provenance(loaded, store.folder / "run.db", run))
+
+
+def with_beside(manifest: Manifest, written: Beside) -> Manifest:
+    """The manifest with what stands beside the rows, and a notice of each view that holds nothing."""
+    empty = [
+        f"The view {view.name!r} has no row: "
+        f"{', '.join(f'{reason} {rows:,}' for reason, rows in view.left_out.items()) or 'no two draws fit its rule'}."
+        for view in written.views
+        if not view.rows
+    ]
+    update = {"tokens": written.tokens, "views": written.views, "provenance": written.provenance}
+    return manifest.model_copy(update={**update, "notice": " ".join([manifest.notice, *empty]).strip()})
 
 
 class _Passing:
@@ -205,6 +240,7 @@ def record(
         ),
         seeds=SeedsRecord(
             identity=seeds.describe(recipe.seeds, loaded.folder),
+            license=seeds.licence(recipe.seeds),
             count=progress.seeds,
             repeated=repeated,
             refused=refused,

@@ -31,7 +31,6 @@ from synth.batches.batch import Desk, batches
 from synth.batches.batch_journal import has_open
 from synth.datasets.card import write_card
 from synth.datasets.export import load_parquet
-from synth.datasets.tokens import write_tokens
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.line import Enough, Line
 from synth.manifest import (
@@ -266,7 +265,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                         twins += _twins_across(target / "rejected.jsonl")
                     if not options.write:
                         written = replace(written, notice="")  # a preview deals nothing out
-                    tokens = write_tokens(loaded.recipe, store, target)
+                    beside = outputs.beside(loaded, store, target, views=options.write)
                     seconds = time.monotonic() - began
                     manifest = outputs.record(
                         loaded,
@@ -279,7 +278,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                         finished=_now(),
                         seconds=seconds,
                     )
-                    manifest = manifest.model_copy(update={"tokens": tokens})
+                    manifest = outputs.with_beside(manifest, beside)
                     write_manifest(target / "manifest.json", manifest)
                     write_card(target, manifest, written.written)
                     told = clusters(manifest, loaded.recipe, outcomes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -64,6 +64,8 @@ class Draft:
     fields: Fields = field(default_factory=dict[str, JsonValue])
     """Added to the seed's fields for the templates of later stages, scorers and dedupe."""
     finish_reason: str = "stop"
+    refused: tuple[str, str] | None = None
+    """Reason and detail, where the generator itself found that it is of no use: it is kept as a refused sample is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,12 @@ class Sample:
     def question(self) -> str:
         """The last user turn, or an empty text when there is none."""
         return next((m.content for m in reversed(self.messages) if m.role == "user"), "")
+
+    def by_answer(self) -> tuple[Sample, ...]:
+        """The sample up to each of its answers, at last as a whole, so that what looks at the last answer sees all."""
+        turns = self.messages
+        ends = [end for end, one in enumerate(turns[:-1], 1) if one.role == "assistant" and one.content.strip()]
+        return (*(replace(self, messages=turns[:end], finish_reason="stop") for end in ends), self)
 
     def score(self, name: str) -> float | None:
         """The value of the named score; None when the sample was not scored by it."""

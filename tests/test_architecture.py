@@ -33,12 +33,14 @@ LAYERS = (
         "numerals",
         "dates",
         "yaml_places",
+        "documents",
         "halt",
         "prices",
         "price_table",
         "profiles",
         "endpoint",
         "terms",
+        "licences",
         "concurrency",
         "meter",
         "queueing",
@@ -77,7 +79,7 @@ LAYERS = (
     {"teacher"},
     {"ask"},
     {"generators", "validators", "scorers"},
-    {"recipe", "recipe_checks"},
+    {"views", "view_checks", "recipe", "recipe_checks"},
     {"fingerprint", "up_to_date"},
     {"judges"},
     {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "outcomes", "report", "bakeoff"}
@@ -86,11 +88,12 @@ LAYERS = (
     {"turns", "outputs", "recovery"},
     {"pipeline"},
     {
-        *("probe", "trace", "estimate", "parts", "plugin_texts"),
+        *("probe", "trace", "estimate", "described", "parts", "plugin_texts"),
         *("scoring", "asking", "file_vectors", "parts_by_meaning"),
+        "publishing",
     },
     {"api", "console"},
-    {"commands"},
+    {"commands", "finished"},
     {"cli"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

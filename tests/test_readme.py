@@ -1,4 +1,4 @@
-"""What the README says holds: its recipe, its commands, its files and the figures of its practice runs."""
+"""What the README and its pages say holds: recipe, commands, files, links, and the figures of the practice runs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from synth.formats import FORMATS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+WRITTEN = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
+ALL = "\n".join([README, *WRITTEN.values()])
+BY_HAND = "\n".join([README, *(text for text in WRITTEN.values() if "tools/reference.py" not in text[:200])])
 WORDS = {
     "wrong answer (only the judge can see it)": "wrong_answer",
     "refusal": "refusal",
@@ -29,7 +32,7 @@ WORDS = {
 
 def table(heading: str) -> list[list[str]]:
     """The rows below a table's heading line, cell by cell."""
-    below = README.split(heading, 1)[1].splitlines()[2:]
+    below = ALL.split(heading, 1)[1].splitlines()[2:]
     rows = [line.strip("| ").split(" | ") for line in below]
     return rows[: next(place for place, line in enumerate(below) if not line.startswith("|"))]
 
@@ -44,16 +47,18 @@ def test_its_recipe_is_a_recipe(tmp_path):
 
 
 def test_its_commands_and_options_exist():
-    named = set(re.findall(r"(?:`|bin/)synth ([a-z]+)", README))
+    assert set(re.findall(r"(?:`|bin/)synth ([a-z]+)", README)) == command.commands.keys()
+    named = set(re.findall(r"(?:`|bin/)synth ([a-z]+)", ALL))
     assert named == command.commands.keys()
     known = {option for each in command.commands.values() for one in each.params for option in one.opts}
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - known - OTHERS == set()
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", BY_HAND)) - known - OTHERS == set()
 
 
 OTHERS = {
     "--max-model-len",
     "--reasoning-parser",
     "--help",
+    "--version",
     "--profile",
     "--rows",
     "--kills",
@@ -67,11 +72,34 @@ OTHERS = {
 
 
 def test_the_files_it_names_exist():
-    named = set(re.findall(r"(?:tests|prompts|synth)/[\w./-]*\w", README))
+    named = set(re.findall(r"(?<![\w./-])(?:tests|prompts|synth|docs)/[\w./-]*\w", ALL))
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
     tests = {path.name for path in ROOT.glob("tests/**/*.py")}
-    assert set(re.findall(r"\btest_\w+\.py", README)) - tests == set()
+    assert set(re.findall(r"\btest_\w+\.py", ALL)) - tests == set()
+
+
+def test_its_links_lead_to_files_and_headings_that_exist():
+    pages = {"README.md": README, **{f"docs/{name}": text for name, text in WRITTEN.items()}}
+    dead = []
+    for name, text in pages.items():
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            target, _, anchor = link.partition("#")
+            path = (ROOT / name).parent / target if target else ROOT / name
+            if "://" in link or (path.exists() and (not anchor or anchor in anchors(path))):
+                continue
+            dead.append(f"{name}: {link}")
+    assert dead == []
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    assert {f"docs/{name}" for name in WRITTEN} - set(re.findall(r"\]\((docs/[\w-]+\.md)\)", README)) == set()
 
 
 @pytest.mark.parametrize(("language", "column"), [("en", 1), ("ja", 2)])

@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from synth import licences
 from synth.datasets.export import Written
 from synth.datasets.files import write_whole
 from synth.errors import Problem
@@ -60,13 +61,16 @@ def _environment() -> Environment:
 
 def publishable(manifest: Manifest) -> Problem | None:
     """What stands in the way of publishing; None when nothing does. The licence is the user's word alone."""
-    if manifest.recipe.license is None:
+    licence = manifest.recipe.license
+    if licence is None:
         return Problem(
             "the recipe gives no licence for the result, so it cannot be published; "
             "decide on one, with the teachers' terms in view, and write it there",
             field="license",
         )
-    return None
+    said = [(teacher.name, one) for teacher in manifest.teachers for one in teacher.said]
+    conflict = next(licences.conflicts(licence, licences.sources(manifest.seeds.license, said)), None)
+    return None if conflict is None else Problem(conflict, field="license")
 
 
 def is_japanese(language: str) -> bool:
@@ -99,9 +103,33 @@ def _header(manifest: Manifest, written: Written) -> dict[str, object]:
                 "description": f"rows sha256:{written.sha256}",
                 "data_files": [{"split": name, "path": written.files[name]} for name in splits],
             },
+            *_views(manifest, splits),
             *_tokens(manifest, splits),
+            *_provenance(manifest),
         ],
     }
+
+
+def _views(manifest: Manifest, splits: list[str]) -> list[dict[str, object]]:
+    """Each view that has rows."""
+    return [
+        {
+            "config_name": view.name,
+            "description": f"view sha256:{view.sha256}",
+            "data_files": [{"split": name, "path": list(view.files[name])} for name in splits if name in view.files],
+        }
+        for view in manifest.views
+        if view.files
+    ]
+
+
+def _provenance(manifest: Manifest) -> list[dict[str, object]]:
+    """Where the rows come from, where that is told."""
+    found = manifest.provenance
+    if found is None or not found.files:
+        return []
+    paths = [{"split": name, "path": path} for name, path in found.files.items()]
+    return [{"config_name": "provenance", "description": f"provenance sha256:{found.sha256}", "data_files": paths}]
 
 
 def _tokens(manifest: Manifest, splits: list[str]) -> list[dict[str, object]]:

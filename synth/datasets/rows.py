@@ -46,6 +46,8 @@ class RejectedRow(TypedDict):
     messages: Sequence[Message]
     scores: Sequence[Score]
     repairs: Sequence[str]
+    requests: Sequence[str]
+    cost_microusd: int
 
 
 def row(sample: Sample, teachers: Mapping[str, str]) -> Row:
@@ -81,6 +83,8 @@ def rejected_row(rejection: Rejection) -> RejectedRow:
         messages=sample.messages if sample else (),
         scores=sample.scores if sample else (),
         repairs=sample.repairs if sample else (),
+        requests=sample.requests if sample else (),
+        cost_microusd=sample.cost_microusd if sample else 0,
     )
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from synth.formats import makers
-from synth.formats.conversation import Conversation, Style
+from synth.shapes import Style
 from synth.types import Fields
 
-Maker = Callable[[Conversation], Fields]
+Maker = Callable[..., Fields]
+"""From a `Conversation`, or of a pair from both."""
 
 
 class Format(NamedTuple):
@@ -25,6 +26,10 @@ class Format(NamedTuple):
     """Whether files are refused that hold any other column."""
     is_lines: bool = False
     """Whether files are lines of JSON: Parquet would unite the objects of all rows and fill them with nulls."""
+    is_pair: bool = False
+    """Whether a row is two answers to one prompt."""
+    is_labelled: bool = False
+    """Whether a row says of its answer whether it is a good one."""
     own_traps: frozenset[str] = frozenset()
     """What `synth lint` says of such files, as it knows trainers that fail on them."""
 
@@ -38,6 +43,10 @@ FORMATS: Mapping[str, Format] = {
     "prompt-completion": Format(makers.prompt_completion, FIELD),
     "prompt": Format(makers.prompt, FIELD, is_answered=False),
     "text": Format(None, FIELD),
+    "tools": Format(makers.tools, FIELD),
+    "reasoning": Format(makers.reasoning, ("field", "inline")),
+    "preference": Format(makers.preference, FIELD, is_pair=True),
+    "unpaired": Format(makers.prompt_completion, FIELD, is_labelled=True),
     "axolotl": MESSAGES,
     "unsloth": MESSAGES,
     "nemo": Format(makers.openai, FIELD, is_lines=True),
@@ -57,6 +66,10 @@ REFUSALS: Mapping[str, str] = {
     "system": "a system turn has no place in Alpaca; take messages or llama-factory",
     "several_turns": "Alpaca holds one question and its answer; take messages or llama-factory",
     "text_beside_calls": "the turn that calls a tool says something too, for which ShareGPT has no place",
+    "no_tools": "it offers no tools and calls none",
+    "no_reasoning": "its answer comes without reasoning",
+    "other_prompt": "chosen and rejected answer different prompts",
+    "no_label": "there is no label that says true or false of its answer",
     "nameless_result": "a tool's result does not name its tool, as Gemini needs it",
 }
 """Why a format has no place for a row, beside what `synth lint` calls an error."""

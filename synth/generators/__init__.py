@@ -7,6 +7,13 @@ from typing import Annotated
 from pydantic import Field
 
 from synth.generators.answer import Answer
+from synth.generators.back_translate import BackTranslate
+from synth.generators.conversation import Conversation
+from synth.generators.evolve import Evolve
+from synth.generators.objects import Objects
 from synth.generators.self_instruct import SelfInstruct
 
-Generator = Annotated[Answer | SelfInstruct, Field(discriminator="kind")]
+Generator = Annotated[
+    Answer | BackTranslate | Conversation | Evolve | Objects | SelfInstruct,
+    Field(discriminator="kind"),
+]

@@ -16,14 +16,16 @@ from pydantic import Discriminator, Field, Tag, ValidationError
 from synth.agreement import Adaptive
 from synth.dedupe import Dedupe
 from synth.dedupe.decontaminate import Decontaminate
-from synth.errors import Problem, RecipeError
+from synth.errors import At, Problem, RecipeError
 from synth.generators import Generator
 from synth.money.budget import Caps
 from synth.protocol.endpoint import OWN, SERVE, Endpoint
 from synth.recipes import seeds, yaml_places
-from synth.recipes.recipe_checks import At, beyond_form, verifiers
+from synth.recipes.documents import Documents
+from synth.recipes.recipe_checks import beyond_form, verifiers
 from synth.recipes.seeds import SeedSource
 from synth.recipes.templates import Templates
+from synth.recipes.views import Output
 from synth.recipes.yaml_places import dotted
 from synth.routing import Route
 from synth.scorers import Scorer
@@ -96,15 +98,8 @@ class Stage(Value):
     def asks(self) -> list[str]:
         """The teachers that its generator and its scorers ask."""
         every = [getattr(plugin, "teacher", "") for plugin in (self.generator, *self.scorers)]
-        every += self.answering()
+        every += [*self.answering(), getattr(self.generator, "user_teacher", "")]
         return [name for name in dict.fromkeys(every) if name]
-
-
-class Output(Value):
-    """Where the run goes."""
-
-    folder: str = ""
-    """Relative to the working directory; `runs/<name>` when empty."""
 
 
 class Recipe(Value):
@@ -232,11 +227,6 @@ def _checked(
     return LoadedRecipe(recipe, file, sha256, templates, tuple(notes))
 
 
-def json_schema() -> dict[str, Any]:
-    """The JSON schema of a recipe, for editors."""
-    return Recipe.model_json_schema()
-
-
 class _Document:
     """The text of a recipe with the place of each of its parts."""
 
@@ -320,7 +310,7 @@ def _near(field: str, loc: Sequence[str | int]) -> str:
 
 
 def _definitions() -> Iterator[list[str]]:
-    for definition in json_schema().get("$defs", {}).values():
+    for definition in Recipe.model_json_schema().get("$defs", {}).values():
         yield list(definition.get("properties", {}))
 
 
@@ -344,7 +334,9 @@ def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recip
     if teachers != recipe.teachers:
         update["teachers"] = teachers
     if overrides.seeds:
-        update["seeds"] = seeds.source_from_path(str(Path(overrides.seeds).absolute()))
+        path = str(Path(overrides.seeds).absolute())
+        reads = isinstance(recipe.seeds, Documents)  # a folder is then one of documents, cut as the recipe says
+        update["seeds"] = recipe.seeds.model_copy(update={"path": path}) if reads else seeds.source_from_path(path)
     if overrides.budget:
         update["budget"] = caps_of({**recipe.budget.model_dump(), **overrides.budget})
     if overrides.online:

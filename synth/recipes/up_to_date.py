@@ -23,8 +23,9 @@ from synth.storage.store import Store
 from synth.types import Rejection, Sample, Value
 
 NOTE = "whole"
-LIBRARIES = ("genai-prices", "jinja2", "jsonschema", "numpy", "orjson", "pyarrow", "pydantic")
-OUTPUTS = ("rows.jsonl", "rejected.jsonl", "manifest.json", "report.html", "dataset/README.md")
+LIBRARIES = ("genai-prices", "jinja2", "jsonschema", "numpy", "orjson", "pyarrow", "pydantic", "tokenizers")
+OUTPUTS = ("rows.jsonl", "rejected.jsonl", "manifest.json", "report.html")
+"""Beside the dataset folder, of which every file counts."""
 
 
 class Whole(Value):
@@ -43,7 +44,7 @@ class Whole(Value):
 
 def inputs(loaded: LoadedRecipe, limit: int | None, salt: str) -> dict[str, str] | None:
     """What decides the outputs, but for templates and replies; None when that cannot be told cheaply."""
-    content = seeds.sha256(loaded.recipe.seeds, loaded.folder)
+    content, student = seeds.sha256(loaded.recipe.seeds, loaded.folder), loaded.recipe.output.tokenizer
     compared = [*(loaded.recipe.decontaminate.against if loaded.recipe.decontaminate else ())]
     compared += [name for stage in loaded.recipe.stages for name in stage.novel_against]
     known = {name: named.sha256(name, loaded.folder) for name in compared}
@@ -55,6 +56,9 @@ def inputs(loaded: LoadedRecipe, limit: int | None, salt: str) -> dict[str, str]
         "limit": str(limit),
         "salt": salt,
         **{f"known {name}": str(digest) for name, digest in known.items()},
+        **{
+            f"tokenizer {name}": digest for name, digest in (_files(loaded.folder / student) if student else {}).items()
+        },
         "code": _code(),
         "python": platform.python_version(),
         **{name: _version(name) for name in LIBRARIES},
@@ -98,9 +102,13 @@ async def remember(
 
 
 def _outputs(folder: Path) -> dict[str, str]:
-    data = folder / "dataset" / "data"
-    paths = [folder / name for name in OUTPUTS] + (sorted(data.iterdir()) if data.is_dir() else [])
-    return {str(path.relative_to(folder)): _sha256(path) if path.is_file() else "" for path in paths}
+    named = {name: _sha256(folder / name) if (folder / name).is_file() else "" for name in OUTPUTS}
+    return named | {f"dataset/{name}": digest for name, digest in _files(folder / "dataset").items()}
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """The hash of each file in a folder."""
+    return {str(path.relative_to(folder)): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def _sha256(path: Path) -> str:

@@ -7,7 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from synth.validators.answer_format import AnswerFormat
+from synth.validators.dialogue import Dialogue
 from synth.validators.finished import Finished
+from synth.validators.grounded import Grounded
+from synth.validators.hollow import Hollow
 from synth.validators.json_schema import JsonSchema
 from synth.validators.language import Language
 from synth.validators.leakage import Leakage
@@ -24,7 +27,10 @@ from synth.validators.toxicity import Toxicity
 
 Validator = Annotated[
     AnswerFormat
+    | Dialogue
     | Finished
+    | Hollow
+    | Grounded
     | JsonSchema
     | Language
     | Leakage
