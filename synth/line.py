@@ -513,6 +513,7 @@ def _sample(stage: Stage, work: Work, unit: Unit, place: int, draft: Draft, draf
         messages=draft.messages,
         fields=fields,
         finish_reason=draft.finish_reason,
+        tools=draft.tools,
         scores=before.scores if before else (),
         requests=(*(before.requests if before else ()), *unit.requests),
         repairs=(*(before.repairs if before else ()), *unit.repairs),

@@ -12,8 +12,9 @@ from synth.generators.conversation import Conversation
 from synth.generators.evolve import Evolve
 from synth.generators.objects import Objects
 from synth.generators.self_instruct import SelfInstruct
+from synth.generators.tool_calling import ToolCalling
 
 Generator = Annotated[
-    Answer | BackTranslate | Conversation | Evolve | Objects | SelfInstruct,
+    Answer | BackTranslate | Conversation | Evolve | Objects | SelfInstruct | ToolCalling,
     Field(discriminator="kind"),
 ]

@@ -23,6 +23,9 @@ from synth.types import CHAT, MESSAGES, Value
 Structured = Literal["json_schema", "json_object", "prompt"]
 """How an object can be asked for: by a schema that the server enforces, in JSON mode, or by words in the prompt."""
 
+Reasoning = Literal["reasoning_content", "reasoning", "thinking blocks", "parts of the content", "<thought>", "hidden"]
+"""A field of the message, Anthropic's blocks, parts or a mark in the text, or nowhere: counted alone."""
+
 
 class Rule(Value):
     """What some of a host's models take."""
@@ -94,6 +97,10 @@ class Profile(Value):
     read: date | None = None
     owner: str = ""
     """Who owns its models, as its list of them says."""
+    limits: list[str] = []
+    """By which headers it tells what is left of its limits and how long to wait, or `retryDelay` in a reply's body."""
+    reasoning: Reasoning | None = None
+    """Where a model's reasoning stands in its replies; None where nothing is known of it."""
     key_variable: str = ""
     """The environment variable in which its users keep their key."""
     key_header: str = "authorization"

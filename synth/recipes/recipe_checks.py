@@ -232,6 +232,11 @@ def measuring(recipe: Recipe) -> set[str]:
     return names | {one.embedder for one in meanings if one is not None}
 
 
+def host_problems(endpoint: Endpoint) -> list[Problem]:
+    """What an endpoint's own host would answer with an error, or pass over in silence."""
+    return [problem for _, problem in _host((), (), endpoint)]
+
+
 def _host(way: tuple[str | int, ...], place: tuple[str | int, ...], member: Endpoint) -> Iterator[At]:
     """The same of one member of a pool, whose own fields are at `place` in it."""
     known, sampling, parts = member.known, member.sampling, urlsplit(member.base_url)

@@ -31,10 +31,12 @@ from synth.backends.practice.playing import COUNT, cut, fault_of
 from synth.backends.practice.questions import TASKS, TOPICS
 from synth.backends.practice.said import Asked, Planted, Role, Said, Truth, is_right, language_of
 from synth.backends.practice.tasks import Read, read
+from synth.backends.practice.tools import tools
 from synth.backends.practice.user import dialogue_judge, user
 
 ROLES: tuple[Role, ...] = (
     grounded,
+    tools,
     user,
     dialogue_judge,
     evolver,
