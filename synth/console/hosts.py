@@ -43,15 +43,17 @@ def practice(host: str, port: int, faults: str, key: str | None) -> int:
 def probed(url: str, model: str, key: str | None, *, as_json: bool) -> int:
     """Find out what a server can do, and say it."""
     variable = f",{key}" if key else ""
-    listed = dict[str, int | None]()
+    listed = dict[str, probing.Listed]()
     with contextlib.suppress(*((Fatal,) if model else ())):  # not every server has a list
         listed = probing.models(endpoint_of(f"{url},-{variable}", "probe "))
     if not model and len(listed) > 1:
         raise RecipeError(f"{url} serves {len(listed)} models; name one after the URL: {', '.join([*listed][:20])}.")
     endpoint = endpoint_of(f"{url},{model or next(iter(listed))}{variable}", "probe ")
     findings, used = probing.probe(endpoint)
-    context = listed.get(endpoint.model)
-    findings.insert(0, probing.Finding("context", f"{context:,} tokens" if context else "not told", ""))
+    told = listed.get(endpoint.model, probing.Listed())
+    kind = probing.kind_of(endpoint, told)
+    context = probing.Finding("context", f"{told.context:,} tokens" if told.context else "not told", "")
+    findings = [*([kind] if kind else []), context, *findings]
     if as_json:
         write_json({"model": endpoint.model, "findings": [one._asdict() for one in findings], **used._asdict()})
         return 0

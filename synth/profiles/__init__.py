@@ -91,6 +91,8 @@ class Gauges(Value):
     """The share of its cache of tokens that is taken, from 0 to 1."""
     preempted: str = ""
     """How many requests it has put back as the cache was full."""
+    reused: str = ""
+    """How many tokens of prompts it has had from its cache."""
 
 
 class Profile(Value):
@@ -102,6 +104,8 @@ class Profile(Value):
     source: str = ""
     """Where it was read."""
     read: date | None = None
+    owner: str = ""
+    """Who owns its models, as its list of them says."""
     limits: list[str] = []
     """By which headers it tells what is left of its limits and how long to wait, or `retryDelay` in a reply's body."""
     reasoning: Reasoning | None = None

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from synth.backends.practice import native
 from synth.backends.practice.answering import Said, say
 from synth.backends.practice.batches import Batches
+from synth.backends.practice.cache import PromptCache
 from synth.backends.practice.characters import tokens
 from synth.backends.practice.faults import Faults
 from synth.backends.practice.forms import EMBEDDER, MODEL, REWARDER, checked, error, missing, no_model, reply
@@ -69,6 +70,7 @@ class PracticeTeacher:
         self._faults = faults
         self._api_key = api_key
         self._arrivals: Counter[bytes] = Counter()
+        self._cache = PromptCache()
         self.stored: list[dict[str, Any]] = []
         """The completions that were to be kept, the oldest first."""
         self.batches = Batches(faults, {CHAT: self._answered, EMBEDDINGS: partial(_measured, WAYS[f"/v1{EMBEDDINGS}"])})
@@ -101,12 +103,14 @@ class PracticeTeacher:
         if problem is not None:
             return problem
         options = body.pop("stream_options", None)
-        if not body.pop("stream", False):
-            document, status, headers = _completion(body, self._faults)
-            if body.get("store"):
-                self.stored.append({**document, "metadata": body.get("metadata") or {}})
-            return reply(document, status, headers)
-        return await _stream(request, *_completion(body, self._faults), options)
+        streams = body.pop("stream", False)
+        document, status, headers = _completion(body, self._faults)
+        document["usage"]["prompt_tokens_details"]["cached_tokens"] = self._cache.reused(body["messages"])
+        if streams:
+            return await _stream(request, document, status, headers, options)
+        if body.get("store"):
+            self.stored.append({**document, "metadata": body.get("metadata") or {}})
+        return reply(document, status, headers)
 
     async def _message(self, request: web.Request) -> web.StreamResponse:
         """A chat in Anthropic's protocol."""
