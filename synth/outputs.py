@@ -12,6 +12,7 @@ from synth.datasets.export import Written, write_dataset, write_rejected
 from synth.datasets.provenance import ProvenanceRecord, write_provenance
 from synth.datasets.tokens import TokensRecord, write_tokens
 from synth.formats.views import ViewRecord, write_views
+from synth.generators.tool_calling import ToolCalling
 from synth.judges import Judges
 from synth.language.diversity import MOST_CHARACTERS, MOST_ROWS, Diversity, measured
 from synth.manifest import (
@@ -71,7 +72,8 @@ def write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, screen: Screen
     every = (one.sample() for one in _chosen(outcomes, recipe.selection) if isinstance(one, Kept))
     dealt = deal(((one.seed_id, one.question() or one.answer()) for one in every), recipe.split)
     passing = _Passing(recipe, outcomes)
-    written = write_dataset(passing.rows(dealt.splits), folder)
+    tools = isinstance(recipe.stages[-1].generator, ToolCalling)
+    written = write_dataset(passing.rows(dealt.splits), folder, tools=tools)
     write_rejected(screen.reviewed(passing.rejected(), folder), folder / "rejected.jsonl")
     shown = passing.rejections
     twins = {rejection.twin_id: outcomes.known_as(rejection.twin_id) for rejection in shown if rejection.twin_id}

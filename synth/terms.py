@@ -84,6 +84,11 @@ def terms_of(endpoint: Endpoint) -> tuple[Terms, ...]:
     )
 
 
+def of_hosts(hosts: Sequence[str]) -> tuple[Terms, ...]:
+    """What is known to have been said of hosts, by the patterns of a profile."""
+    return tuple(one for one in every() if set(one.hosts) & set(hosts))
+
+
 def verdict_of(said: Sequence[Terms]) -> Verdict:
     """The strictest of verdicts; unknown when there are none."""
     return STRICTNESS[max(STRICTNESS.index(one.verdict) for one in said)] if said else UNKNOWN

@@ -14,17 +14,20 @@ from synth.lint.traps import traps_of
 
 PROMPTS = Path(__file__).parent.parent / "prompts"
 LIBRARY = sorted(path.name for path in PROMPTS.glob("*-*") if (path / "README.md").is_file())
-SEEDS = {"self-instruct": 12, "conversation": 70, "evol-instruct": 15}
+SEEDS = {"self-instruct": 12, "conversation": 70, "evol-instruct": 15, "persona": 15, "back-translation": 50}
 """How many of a recipe's seeds bring 20 rows; all where it is not said."""
 
 
 def test_every_recipe_of_the_library_is_there_in_both_languages():
     names = {
+        "back-translation",
         "conversation",
         "evol-instruct",
         "grounded-qa",
+        "persona",
         "rewrite",
         "self-instruct",
+        "tool-calling",
     }
     assert {f"{name}-{language}" for name in names for language in ("en", "ja")} == {*LIBRARY}
 
@@ -66,7 +69,12 @@ def test_it_runs_to_twenty_rows_on_the_practice_teacher(name, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "run" / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(rows) >= 20
     turns = [[turn["role"] for turn in row["messages"] if turn["role"] != "system"] for row in rows]
-    assert all(roles == ["user", "assistant"] * (len(roles) // 2) and roles for roles in turns)
+    if name.startswith("tool-calling"):
+        used = ["user", "assistant", "tool", "assistant"]
+        assert all(roles in turns for roles in (["user", "assistant"], used, [*used[:-1], "tool", "assistant"]))
+        assert all("tools" in row for row in rows)
+    else:
+        assert all(roles == ["user", "assistant"] * (len(roles) // 2) and roles for roles in turns)
     assert Counter(trap for row in rows for trap in traps_of(row)) == {}
     if name.startswith("grounded-qa"):
         refused = (tmp_path / "run" / "rejected.jsonl").read_text(encoding="utf-8").splitlines()

@@ -7,12 +7,14 @@ from typing import Annotated
 from pydantic import Field
 
 from synth.generators.answer import Answer
+from synth.generators.back_translate import BackTranslate
 from synth.generators.conversation import Conversation
 from synth.generators.evolve import Evolve
 from synth.generators.objects import Objects
 from synth.generators.self_instruct import SelfInstruct
+from synth.generators.tool_calling import ToolCalling
 
 Generator = Annotated[
-    Answer | Conversation | Evolve | Objects | SelfInstruct,
+    Answer | BackTranslate | Conversation | Evolve | Objects | SelfInstruct | ToolCalling,
     Field(discriminator="kind"),
 ]

@@ -23,7 +23,8 @@ class Conversation(Value):
     `turns` lists numbers of answers; each dialogue takes one of them, chosen by its seed's id and its draw, so that a
     number that stands in it twice comes twice as often. The template `user` sees the seed's fields, `dialogue` (the
     turns so far, in tags), `summary`, `turn` (from 1) and `turns` (how many there will be); with `opening` a field of
-    the seed is the user's first turn. `system` is what the assistant is told, and the row keeps it.
+    the seed is the user's first turn. `system` is what the assistant is told; the row keeps it unless `keep_system`
+    is false.
 
     Of what was said neither side is shown more than `most_context_chars`, and always the last exchange: the oldest
     question goes with its answer until the rest fits. With a template `summary`, which sees `dialogue` (what goes) and
@@ -38,6 +39,7 @@ class Conversation(Value):
     kind: Literal["conversation"] = "conversation"
     user: TemplateFile
     system: TemplateFile | None = None
+    keep_system: bool = True
     summary: TemplateFile | None = None
     opening: str = ""
     turns: list[int] = Field(default=[2, 3, 4], min_length=1)
@@ -75,10 +77,11 @@ class Conversation(Value):
                 problem = _problem(said, completion)
         if said[-1].role == "assistant":  # trainers lose the reasoning of any turn but the last
             said[-1] = Message(role="assistant", content=completion.text, reasoning_content=completion.reasoning)
+        kept_system = system if self.keep_system else []
         kept: Fields = {"dialogue": as_text(said)}
         refused = None if problem is None else (problem[0], f"turn {turn}, {said[-1].role}: {problem[1]}")
         finish = completion.finish_reason
-        return [Draft(messages=(*system, *said), fields=kept, finish_reason=finish, refused=refused)]
+        return [Draft(messages=(*kept_system, *said), fields=kept, finish_reason=finish, refused=refused)]
 
     async def _asked(self, values: Fields, ask: Ask) -> Completion:
         """The user's next turn."""

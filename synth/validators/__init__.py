@@ -23,6 +23,7 @@ from synth.validators.references import References
 from synth.validators.refusal import Refusal
 from synth.validators.repetition import Repetition
 from synth.validators.script import Script
+from synth.validators.tool_use import ToolUse
 from synth.validators.toxicity import Toxicity
 
 Validator = Annotated[
@@ -43,6 +44,7 @@ Validator = Annotated[
     | Refusal
     | Repetition
     | Script
+    | ToolUse
     | Toxicity,
     Field(discriminator="kind"),
 ]

@@ -70,6 +70,8 @@ def test_both_sides_speak_in_turn_and_each_is_asked_as_itself():
     assert [one.role for one in ask.asked[3][1]] == ["system", "user", "assistant", "user"]
     assert "切り捨てが多いです。" in ask.asked[2][1][0].content
     assert draft.refused is None
+    again = talk(Spoken("a", "b"), turns=[1], system="system.md.j2", keep_system=False)
+    assert said(again) == [("user", "a"), ("assistant", "b")]
     assert str(draft.fields["dialogue"]).startswith("<user>\n消費税の端数は？\n</user>\n<assistant>")
 
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 import orjson
 
 from synth.backends.practice.ailments import AILMENTS
+from synth.backends.practice.back_translator import back_translator, fit_judge
 from synth.backends.practice.evolver import evolver, sameness
 from synth.backends.practice.faults import (
     CONTENT,
@@ -30,14 +31,18 @@ from synth.backends.practice.playing import COUNT, cut, fault_of
 from synth.backends.practice.questions import TASKS, TOPICS
 from synth.backends.practice.said import Asked, Planted, Role, Said, Truth, is_right, language_of
 from synth.backends.practice.tasks import Read, read
+from synth.backends.practice.tools import tools
 from synth.backends.practice.user import dialogue_judge, user
 
 ROLES: tuple[Role, ...] = (
     grounded,
+    tools,
     user,
     dialogue_judge,
     evolver,
     sameness,
+    back_translator,
+    fit_judge,
 )
 """Kinds of requests beside the exercises, one file each; the first that knows what it is asked answers."""
 NAMES = ("instructions", "score", "better", "instruction", "same")
