@@ -19,6 +19,7 @@ from synth.validators.markdown import Markdown
 from synth.validators.merged import Merged
 from synth.validators.pii import Pii
 from synth.validators.placeholders import Placeholders
+from synth.validators.reasoning import Reasoning
 from synth.validators.references import References
 from synth.validators.refusal import Refusal
 from synth.validators.repetition import Repetition
@@ -40,6 +41,7 @@ Validator = Annotated[
     | Merged
     | Pii
     | Placeholders
+    | Reasoning
     | References
     | Refusal
     | Repetition
