@@ -39,7 +39,7 @@ border-left:3px solid color-mix(in srgb,currentColor 22%,transparent)}
 .synth .text{white-space:pre-wrap;overflow-wrap:anywhere}
 .synth pre{background:color-mix(in srgb,currentColor 8%,transparent);padding:.5em;overflow-x:auto;margin:.4em 0}
 .synth.synth table{border-collapse:collapse;margin:.4em 0;font-size:inherit}
-.synth.synth tr{background:transparent}
+.synth.synth.synth tr{background:transparent}
 .synth.synth th,.synth.synth td{text-align:left;vertical-align:top;padding:.1em 1.2em .1em 0;overflow-wrap:anywhere}
 .synth.synth td.number,.synth.synth th.number{text-align:right;font-variant-numeric:tabular-nums}
 .synth p{margin:.3em 0}
