@@ -21,7 +21,7 @@ from synth.generators import Generator
 from synth.money.budget import Caps
 from synth.own import FOLDER, PLUG_INS
 from synth.protocol.endpoint import OWN, SERVE, Endpoint
-from synth.recipes import seeds, yaml_places
+from synth.recipes import overview, seeds, yaml_places
 from synth.recipes.documents import Documents
 from synth.recipes.recipe_checks import beyond_form, verifiers
 from synth.recipes.seeds import SeedSource
@@ -163,6 +163,13 @@ class LoadedRecipe:
     def folder(self) -> Path:
         """The folder its templates and seeds are relative to."""
         return self.path.parent
+
+    def __repr__(self) -> str:
+        return f"<Recipe {self.recipe.name}: {', '.join(stage.name for stage in self.recipe.stages)}; {self.path}>"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: https://ipython.readthedocs.io/en/stable/config/integrating.html"""
+        return overview.in_html(self.recipe.name, overview.lines(self.recipe, seeds.describe(self.recipe.seeds)))
 
 
 @dataclass(frozen=True, slots=True)
