@@ -104,6 +104,24 @@ def command() -> None:
     """Distil a strong teacher into a checked, deduplicated, scored instruction dataset."""
 
 
+@command.command(short_help="Begin a recipe of your own with a copy of one of synth's.")
+@click.argument("name", required=False, default="")
+@click.option(
+    "--from", "original", default="", metavar="RECIPE", help="The recipe to copy; without it, all are listed."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def new(name: str, original: str, as_json: bool) -> int:
+    """Copy a recipe of synth's library, with its templates and seeds, to a new folder NAME. Nothing is written over."""
+    from synth.console import beginning
+    from synth.recipes import library
+
+    if original and not name:
+        raise click.UsageError(f"give the copy a name: synth new NAME --from {original}")
+    if not original:
+        return beginning.listed(library.recipes(), wanted=name, as_json=as_json)
+    return beginning.begun(library.copy(original, Path(name)), original, as_json=as_json)
+
+
 @command.command(short_help="Check a recipe without sending anything.")
 @_overriding
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -2,6 +2,7 @@
 
     SynthError
     ├── RecipeError        the recipe, a template or the seeds: before the first request
+    ├── MissingPackage     a package that is not installed, and how to install it
     ├── FolderError        the run folder: busy, foreign, damaged, full
     ├── PublishError       where a dataset was to be published does not take it, or holds somebody else's work
     ├── Stalled            nothing came back although the deadline is long over: a bug, but no hang
@@ -19,6 +20,7 @@ Anything else that is raised is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +29,16 @@ class SynthError(Exception):
     """Root of the errors a user may meet; its text is one plain sentence."""
 
     exit_code = 1
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints in place of a traceback: a user's mistake is one sentence in a notebook too."""
+        return [f"{type(self).__name__}: {''.join(map(_seen, str(self)))}"]
+
+
+def _seen(letter: str) -> str:
+    """A letter as it is, and its code point where a terminal would obey it."""
+    obeyed = unicodedata.category(letter) in ("Cc", "Cf", "Cs") and letter not in "\n\t\u200c\u200d"
+    return f"<U+{ord(letter):04X}>" if obeyed else letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,12 @@ class RecipeError(SynthError):
             problems = [problems]
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class MissingPackage(SynthError):
+    """A package is not installed that only some need."""
+
+    exit_code = 2
 
 
 class FolderError(SynthError):

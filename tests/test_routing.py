@@ -100,7 +100,7 @@ def test_the_manifest_counts_answers_use_and_cost_of_each_teacher_and_rows_of_ea
         "strong": (2, 1, 2000),
     }
     assert result.manifest.mixture == {"large": 1, "small": 1}
-    report = result.report.read_text(encoding="utf-8")
+    report = result.report().path.read_text(encoding="utf-8")
     card = (result.dataset / "README.md").read_text(encoding="utf-8")
     assert "どの教師モデルが答えたか" in report
     assert "モデル別の行数" in report
@@ -111,7 +111,7 @@ def test_the_manifest_counts_answers_use_and_cost_of_each_teacher_and_rows_of_ea
 def test_a_stage_of_one_teacher_says_nothing_of_a_mixture(folder):
     result = run(folder("", cheap=["東京です。"]))
     assert (result.manifest.mixture, result.manifest.stages[0].shares) == ({}, {})
-    assert "どの教師モデルが答えたか" not in result.report.read_text(encoding="utf-8")
+    assert "どの教師モデルが答えたか" not in result.report().path.read_text(encoding="utf-8")
 
 
 def test_a_rule_sends_seeds_to_their_teacher_by_a_field_and_the_rest_to_the_stages_own(folder):

@@ -43,15 +43,17 @@ def practice(host: str, port: int, faults: str, key: str | None) -> int:
 def probed(url: str, model: str, key: str | None, *, as_json: bool) -> int:
     """Find out what a server can do, and say it."""
     variable = f",{key}" if key else ""
-    listed = dict[str, int | None]()
+    listed = dict[str, probing.Listed]()
     with contextlib.suppress(*((Fatal,) if model else ())):  # not every server has a list
         listed = probing.models(endpoint_of(f"{url},-{variable}", "probe "))
     if not model and len(listed) > 1:
         raise RecipeError(f"{url} serves {len(listed)} models; name one after the URL: {', '.join([*listed][:20])}.")
     endpoint = endpoint_of(f"{url},{model or next(iter(listed))}{variable}", "probe ")
     findings, used = probing.probe(endpoint)
-    context = listed.get(endpoint.model)
-    findings.insert(0, probing.Finding("context", f"{context:,} tokens" if context else "not told", ""))
+    told = listed.get(endpoint.model, probing.Listed())
+    kind = probing.kind_of(endpoint, told)
+    context = probing.Finding("context", f"{told.context:,} tokens" if told.context else "not told", "")
+    findings = [*([kind] if kind else []), context, *findings]
     if as_json:
         write_json({"model": endpoint.model, "findings": [one._asdict() for one in findings], **used._asdict()})
         return 0
@@ -86,7 +88,7 @@ def _overview(known: Mapping[str, Profile]) -> None:
     table = plain_table("profile", "key", "cheaper", "terms")
     for name, one in known.items():
         flex = ["flex"] if (tier := one.service_tiers.get("flex")) is not None and tier.factor != 1 else []
-        cheaper = ", ".join([*(["batch"] if one.batch else []), *flex])
+        cheaper = ", ".join([*(["batch"] if one.batch else []), *flex, *(["draws"] if one.choices else [])])
         verdict = verdict_of(of_hosts(one.hosts)) if one.hosts else "those of the model"
         table.add_row(name, one.key_variable, cheaper, verdict.replace("_", " "))
     OUT.print(table)
@@ -122,6 +124,8 @@ def _lines(one: Profile) -> Iterator[tuple[str, str]]:
     yield "reasoning", one.reasoning or "not known"
     yield "limits told by", ", ".join(one.limits) or ("/metrics" if one.gauges else "nothing that is known; found")
     yield "service tiers", ", ".join(one.service_tiers)
+    most = one.choices.most if one.choices else 0
+    yield "draws", f"up to {most} of a prompt in one request, which bills it once" if most else ""
     batch = one.batch
     yield "batches", f"at {batch.factor:g} of the price, up to {batch.requests:,} requests" if batch else ""
     yield "prices", _priced(one)

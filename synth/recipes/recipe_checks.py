@@ -239,6 +239,11 @@ def measuring(recipe: Recipe) -> set[str]:
     return names | {one.embedder for one in meanings if one is not None}
 
 
+def host_problems(endpoint: Endpoint) -> list[Problem]:
+    """What an endpoint's own host would answer with an error, or pass over in silence."""
+    return [problem for _, problem in _host((), (), endpoint)]
+
+
 def _host(way: tuple[str | int, ...], place: tuple[str | int, ...], member: Endpoint) -> Iterator[At]:
     """The same of one member of a pool, whose own fields are at `place` in it."""
     known, sampling, parts = member.known, member.sampling, urlsplit(member.base_url)
@@ -258,8 +263,6 @@ def _host(way: tuple[str | int, ...], place: tuple[str | int, ...], member: Endp
         yield (*way, "service_tier"), Problem(f"{why}; leave service_tier out")
     if member.recover and not known.keeps_replies:
         yield (*way, "recover"), Problem(f"{known.title} keeps no replies that can be looked up; leave recover out")
-    if member.stream and known.protocol != "chat":
-        yield (*way, "stream"), Problem(f"replies of {known.title} are not read as a stream; leave stream out")
     if known.key_variable and member.key_variable is None:
         message = f"{known.title} asks for a key; name its environment variable, such as {known.key_variable}"
         yield (*way, *place, "key_variable"), Problem(message)

@@ -66,7 +66,7 @@ def test_rows_are_chosen_by_the_reward_and_carry_likelihoods(tmp_path, language)
     (judge,) = result.manifest.judges
     assert (judge.name, judge.model, judge.own_answers, judge.rows) == ("reward", "practice-reward-1", False, 21)
     assert judge.agreement[0].auc in (1.0, None)
-    page = result.report.read_text(encoding="utf-8")
+    page = result.report().path.read_text(encoding="utf-8")
     assert all(name in page for name in ("perplexity", "ifd", "reward"))
     teachers = load(tmp_path).recipe.teachers
     board = scoreboard(result.folder, {one.model: faults_of(one.base_url) for one in teachers.values()})
