@@ -59,6 +59,8 @@ class RecipeRecord(Value):
     text: str
     templates: dict[str, str] = {}
     """SHA-256 of each template by file name."""
+    prompts: dict[str, str] = {}
+    """The text of each, as far as it was read."""
 
 
 class SeedsRecord(Value):
