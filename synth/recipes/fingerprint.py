@@ -28,6 +28,7 @@ from pydantic import BaseModel, JsonValue
 
 from synth import schema
 from synth.errors import RecipeError
+from synth.own import OwnScorer
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.replies import read
 from synth.recipes.recipe import LoadedRecipe, Recipe, Stage
@@ -153,7 +154,7 @@ def _asked(endpoint: Endpoint) -> JsonValue:
 
 
 def _asking(stage: Stage) -> JsonValue:
-    scorers = [scorer.model_dump(mode="json") for scorer in stage.scorers if isinstance(scorer, ASKING)]
+    scorers = [scorer.model_dump(mode="json") for scorer in stage.scorers if isinstance(scorer, (*ASKING, OwnScorer))]
     shared = stage.model_dump(mode="json", include={"teachers", "route", "escalate_below"}, exclude_defaults=True)
     return {"generator": stage.generator.model_dump(mode="json"), "scorers": cast("list[JsonValue]", scorers), **shared}
 
@@ -209,7 +210,8 @@ def _template_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iter
             continue
         line = next((at for at, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), None)
         line = min(len(old), len(new)) if line is None else line
-        yield f"template {name}, line {line + 1}: {_shown(_at(old, line), _at(new, line))}"
+        kind = "file" if name.endswith(".py") else "template"
+        yield f"{kind} {name}, line {line + 1}: {_shown(_at(old, line), _at(new, line))}"
 
 
 def _at(lines: list[str], place: int) -> str | None:
