@@ -146,7 +146,8 @@ class UnitAsk:
             asked = self.teachers[asked.endpoint.extractor]
             self.unit.repairs.append("extracted")
         found = await self._climbed(model, asked, messages, "first")
-        other = self.teachers.get(asked.endpoint.fallback)
+        stand_in = asked.endpoint.fallback
+        other = self.teachers.get(stand_in) if stand_in not in self.after else None  # whose own turn comes
         if found.value is None and other is not None and other is not asked:
             self.unit.model = other.endpoint.model
             found = await self._climbed(model, other, messages, "fallback")
