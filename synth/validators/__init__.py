@@ -20,6 +20,7 @@ from synth.validators.markdown import Markdown
 from synth.validators.merged import Merged
 from synth.validators.pii import Pii
 from synth.validators.placeholders import Placeholders
+from synth.validators.reasoning import Reasoning
 from synth.validators.references import References
 from synth.validators.refusal import Refusal
 from synth.validators.repetition import Repetition
@@ -41,6 +42,7 @@ Known = Annotated[
     | Merged
     | Pii
     | Placeholders
+    | Reasoning
     | References
     | Refusal
     | Repetition
