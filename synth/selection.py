@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from synth.agreement import MAJORITY, agreed
+from synth.decisions import BY_HAND, Decision
 from synth.dedupe import text_of
 from synth.types import Rejection, Sample, Value
 
@@ -76,21 +77,34 @@ class Selection(Value):
         return self.per_prompt or (1 if self.best_of else None)
 
 
-def select(samples: Iterable[Sample], selection: Selection) -> Iterator[Sample | Rejection]:
+def select(
+    samples: Iterable[Sample], selection: Selection, decisions: Mapping[str, Decision] | None = None
+) -> Iterator[Sample | Rejection]:
     """Tell rows from the rest; samples come in id order, and so do the answers to them, prompt by prompt.
+
+    What a person decided goes before all else: whatever was rejected does not count among the draws of its prompt, and
+    whatever was accepted or edited is a row.
 
     It ends with the prompt that brought the last wanted row: what had been asked beyond it depends on timing. Memory is
     bounded by the draws of one prompt, but for `diverse`. Rejections carry `below_threshold`, `not_best`,
-    `beyond_target` or `not_diverse`.
+    `beyond_target`, `not_diverse` or `by_hand`.
     """
-    chosen = _by_prompt(samples, selection)
-    return chosen if selection.diverse is None else _unlike(list(chosen), selection.diverse)
+    decisions = decisions or {}
+    chosen = _by_prompt(samples, selection, decisions)
+    return chosen if selection.diverse is None else _unlike(list(chosen), selection.diverse, decisions)
 
 
-def _by_prompt(samples: Iterable[Sample], selection: Selection) -> Iterator[Sample | Rejection]:
+def _by_prompt(
+    samples: Iterable[Sample], selection: Selection, decisions: Mapping[str, Decision]
+) -> Iterator[Sample | Rejection]:
     rows, most = 0, selection.kept_per_prompt()
     for _, group in itertools.groupby(samples, key=lambda sample: sample.parent_id):
-        draws = list(group)
+        draws: list[Sample] = []
+        for sample in group:
+            if (decided := decisions.get(sample.id)) is not None and decided.decision == "reject":
+                yield sample.refused(BY_HAND, decided.detail, SELECTION)
+            else:
+                draws.append(sample)
         if selection.best_of == MAJORITY:
             draws = agreed(draws)
         shortfalls = [selection.shortfall(sample) for sample in draws]
@@ -99,7 +113,10 @@ def _by_prompt(samples: Iterable[Sample], selection: Selection) -> Iterator[Samp
             best.sort(key=lambda sample: -(sample.score(selection.best_of) or 0.0))
         kept = {sample.id for sample in best[:most]}
         for sample, shortfall in zip(draws, shortfalls, strict=True):
-            if shortfall:
+            if sample.id in decisions:
+                rows += 1
+                yield sample
+            elif shortfall:
                 yield sample.refused("below_threshold", shortfall, SELECTION)
             elif sample.id not in kept:
                 yield sample.refused("not_best", f"{best[0].id} was chosen for the same prompt", SELECTION)
@@ -112,7 +129,9 @@ def _by_prompt(samples: Iterable[Sample], selection: Selection) -> Iterator[Samp
             return
 
 
-def _unlike(chosen: list[Sample | Rejection], diverse: Diverse) -> Iterator[Sample | Rejection]:
+def _unlike(
+    chosen: list[Sample | Rejection], diverse: Diverse, decisions: Mapping[str, Decision]
+) -> Iterator[Sample | Rejection]:
     from synth.dedupe.diverse import too_similar  # numpy takes a tenth of a second
 
     text = text_of(diverse.by)
@@ -121,7 +140,9 @@ def _unlike(chosen: list[Sample | Rejection], diverse: Diverse) -> Iterator[Samp
     refused: dict[str, Rejection] = {}
     taken = 0
     for sample, alike in zip(samples, too_similar([text(one) for one in samples], diverse.below), strict=True):
-        if alike is not None:
+        if sample.id in decisions:
+            taken += 1
+        elif alike is not None:
             twin, similarity = samples[alike[0]], round(alike[1], 4)
             detail = f"{similarity:g} of it is in the better row {twin.id}"
             rejection = sample.refused("not_diverse", detail, SELECTION)

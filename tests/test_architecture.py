@@ -69,7 +69,7 @@ LAYERS = (
         *("templates", "dedupe", "named", "split", "diversity"),
     },
     {"answers"},
-    {"agreement"},
+    {"agreement", "decisions"},
     {"selection", "routing"},
     {"backends"},
     {"hedge", "gauges", "explain"},

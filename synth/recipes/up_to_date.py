@@ -41,7 +41,7 @@ class Whole(Value):
     rejections: tuple[Rejection, ...]
 
 
-def inputs(loaded: LoadedRecipe, limit: int | None, salt: str) -> dict[str, str] | None:
+def inputs(loaded: LoadedRecipe, limit: int | None, salt: str, decisions: Path | None = None) -> dict[str, str] | None:
     """What decides the outputs, but for templates and replies; None when that cannot be told cheaply."""
     content = seeds.sha256(loaded.recipe.seeds, loaded.folder)
     compared = [*(loaded.recipe.decontaminate.against if loaded.recipe.decontaminate else ())]
@@ -54,6 +54,7 @@ def inputs(loaded: LoadedRecipe, limit: int | None, salt: str) -> dict[str, str]
         "seeds": content,
         "limit": str(limit),
         "salt": salt,
+        "decisions": "" if decisions is None else _sha256(decisions) if decisions.is_file() else "none there",
         **{f"known {name}": str(digest) for name, digest in known.items()},
         "code": _code(),
         "python": platform.python_version(),
@@ -98,8 +99,8 @@ async def remember(
 
 
 def _outputs(folder: Path) -> dict[str, str]:
-    data = folder / "dataset" / "data"
-    paths = [folder / name for name in OUTPUTS] + (sorted(data.iterdir()) if data.is_dir() else [])
+    beside = [path for path in (folder / "dataset" / "data", folder / "report") if path.is_dir()]
+    paths = [folder / name for name in OUTPUTS] + [path for one in beside for path in sorted(one.iterdir())]
     return {str(path.relative_to(folder)): _sha256(path) if path.is_file() else "" for path in paths}
 
 
