@@ -4,18 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synth.errors import BudgetReached, Fatal, FolderError, RecipeError, SynthError
+from synth.errors import BudgetReached, Fatal, FolderError, MissingPackage, RecipeError, SynthError
 
 if TYPE_CHECKING:
-    from synth.api import arun, load, preview, run
+    from synth.api import arun, load, preview, read, run, select, start
+    from synth.quick import Answer, Answers, aask_all, ask_all
 
-__all__ = ["BudgetReached", "Fatal", "FolderError", "RecipeError", "SynthError", "arun", "load", "preview", "run"]
+__all__ = [
+    "Answer",
+    "Answers",
+    "BudgetReached",
+    "Fatal",
+    "FolderError",
+    "MissingPackage",
+    "RecipeError",
+    "SynthError",
+    "aask_all",
+    "arun",
+    "ask_all",
+    "load",
+    "preview",
+    "read",
+    "run",
+    "select",
+    "start",
+]
 
 
 def __getattr__(name: str) -> object:
     """Import what is asked for when it is asked for, so that `import synth` and `synth --help` are quick."""
     if name in __all__:
-        from synth import api
+        from synth import api, quick
 
-        return getattr(api, name)
+        return getattr(api if hasattr(api, name) else quick, name)
     raise AttributeError(f"module 'synth' has no attribute {name!r}")

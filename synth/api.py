@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from synth import pipeline
+from synth.admission.halt import Halt
+from synth.background import Observe, Running, Status, Work, shown, status_of
 from synth.errors import RecipeError
+from synth.manifest import read_manifest
 from synth.pipeline import Options, Result
+from synth.progress import Progress
 from synth.recipes.recipe import LoadedRecipe, Overrides, load, override
+from synth.report.notebook import words_of
 
-__all__ = ["arun", "load", "preview", "run"]
+__all__ = ["arun", "load", "preview", "read", "run", "select", "start"]
 
 T = TypeVar("T")
 
@@ -31,6 +35,7 @@ async def arun(
     seeds: str = "",
     accept_terms: Sequence[str] = (),
     accept_change: bool = False,
+    quiet: bool = False,
 ) -> Result:
     """Make the dataset of a recipe (a path, or what `load` returned) and return what came of it.
 
@@ -39,12 +44,13 @@ async def arun(
     for the run. They stand in for the recipe's own words. `accept_terms` names
     terms of teachers that restrict training on their output.
     `accept_change` lets a run go on whose recipe, templates or seeds were changed in a way that asks anew.
+    One line tells how far it is, in a notebook and on a terminal, unless `quiet`.
     Raises RecipeError, FolderError, and Fatal when a teacher cannot be opened; what stops a run later is in the
     result's `exit_code` and `message`.
     """
     options = _options(folder, limit, "limit", accept_change=accept_change)
     loaded = await asyncio.to_thread(_loaded, recipe, teachers, serve, seeds, budget_usd, rows, accept_terms)
-    return await pipeline.run(loaded, options)
+    return await shown(_work(loaded, options), _ending, quiet=quiet)
 
 
 def run(
@@ -59,25 +65,37 @@ def run(
     seeds: str = "",
     accept_terms: Sequence[str] = (),
     accept_change: bool = False,
+    quiet: bool = False,
 ) -> Result:
     """`arun`, waited for; works in a notebook cell too, where a loop is already running.
 
     An interrupt stops the run before it goes on to the caller; what had come is kept.
     """
-    return _wait(
-        arun(
-            recipe,
-            folder=folder,
-            limit=limit,
-            rows=rows,
-            budget_usd=budget_usd,
-            teachers=teachers,
-            serve=serve,
-            seeds=seeds,
-            accept_terms=accept_terms,
-            accept_change=accept_change,
-        )
-    )
+    options = _options(folder, limit, "limit", accept_change=accept_change)
+    loaded = _loaded(recipe, teachers, serve, seeds, budget_usd, rows, accept_terms)
+    return finished(_work(loaded, options), loaded.recipe.name, _ending, quiet=quiet)
+
+
+def start(
+    recipe: str | Path | LoadedRecipe,
+    *,
+    folder: str | Path | None = None,
+    limit: int | None = None,
+    rows: int | None = None,
+    budget_usd: float | None = None,
+    teachers: Sequence[str] = (),
+    serve: str = "",
+    seeds: str = "",
+    accept_terms: Sequence[str] = (),
+    accept_change: bool = False,
+) -> Running[Result]:
+    """`arun` in the background: what is returned tells how far it is, waits for it, and stops it.
+
+    It goes on when a cell is interrupted. The recipe is checked before this returns, and RecipeError raised.
+    """
+    options = _options(folder, limit, "limit", accept_change=accept_change)
+    loaded = _loaded(recipe, teachers, serve, seeds, budget_usd, rows, accept_terms)
+    return Running(_work(loaded, options), loaded.recipe.name, _ending, run_loop)
 
 
 def preview(
@@ -90,13 +108,45 @@ def preview(
     serve: str = "",
     seeds: str = "",
     accept_terms: Sequence[str] = (),
+    quiet: bool = False,
 ) -> Result:
     """Ask for the first `n` seeds only and write no dataset; the replies are kept for the run.
 
-    The result's `examples` and `rejections` hold what came of them. The rest is as in `arun`.
+    The result's `rows` and `rejected` hold what came of them, some of it where it is much. The rest is as in `arun`.
     """
     options = _options(folder, n, "n", write=False)
-    return _wait(pipeline.run(_loaded(recipe, teachers, serve, seeds, budget_usd, None, accept_terms), options))
+    loaded = _loaded(recipe, teachers, serve, seeds, budget_usd, None, accept_terms)
+    return finished(_work(loaded, options), loaded.recipe.name, _ending, quiet=quiet)
+
+
+def select(
+    recipe: str | Path | LoadedRecipe,
+    *,
+    folder: str | Path | None = None,
+    require: Mapping[str, float] | None = None,
+    at_most: Mapping[str, float] | None = None,
+    best_of: str | None = None,
+    per_prompt: int | None = None,
+    quiet: bool = False,
+) -> Result:
+    """Choose the rows of a recipe's run anew, by other thresholds than its own, without a request.
+
+    `require` and `at_most` are bounds by score, `best_of` the score that chooses among the draws of a prompt,
+    `per_prompt` the most rows of one. All draws are kept, so any choice can be made again and again.
+    Raises FolderError where there is no run.
+    """
+    given = {"require": require, "at_most": at_most, "best_of": best_of, "per_prompt": per_prompt}
+    selection = {name: dict(value) if isinstance(value, Mapping) else value for name, value in given.items() if value}
+    overrides = Overrides(selection=selection)
+    loaded = override(recipe, overrides) if isinstance(recipe, LoadedRecipe) else load(recipe, overrides)
+    options = Options(None if folder is None else Path(folder), offline=True)
+    return finished(_work(loaded, options), loaded.recipe.name, _ending, quiet=quiet)
+
+
+def read(folder: str | Path) -> Result:
+    """What a run left in its folder: rows, refusals, cost, report. Raises FolderError when there is none."""
+    manifest = read_manifest(Path(folder) / "manifest.json")
+    return Result(Path(folder), manifest, 0, "", [], [])
 
 
 def run_loop(work: Coroutine[Any, Any, T]) -> T:
@@ -134,43 +184,43 @@ def _loaded(
     return recipe if overrides == Overrides() else override(recipe, overrides)
 
 
-def _wait(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end, on a thread of its own when this one already has a running loop."""
+def finished(work: Work[T], name: str, ending: Callable[[T], Status], *, quiet: bool) -> T:
+    """Do the work to its end, on a thread of its own when this one already has a running loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return run_loop(work)
-    results: list[T] = []
-    errors: list[BaseException] = []
-    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = []
-    began = threading.Event()
-
-    async def watched() -> T:
-        task = asyncio.current_task()
-        assert task is not None
-        running.append((asyncio.get_running_loop(), task))
-        began.set()
-        return await work
-
-    def wait() -> None:
-        try:
-            results.append(run_loop(watched()))
-        except BaseException as error:  # noqa: BLE001 (handed over to the caller's thread)
-            errors.append(error)
-        finally:
-            began.set()
-
-    thread = threading.Thread(target=wait, name="synth-run")
-    thread.start()
+        return run_loop(shown(work, ending, quiet=quiet))
+    running = Running(work, name, ending, run_loop)
     try:
-        thread.join()
-    except BaseException:  # an interrupt of the cell must not leave a run behind that goes on buying
-        began.wait()
-        for loop, task in running:
-            with contextlib.suppress(RuntimeError):  # it has just ended by itself
-                loop.call_soon_threadsafe(task.cancel)
-        thread.join()
+        return running.wait(quiet=quiet, goes_on=False)
+    except KeyboardInterrupt:  # an interrupt of the cell must not leave a run behind that goes on buying
+        running.cancel()
         raise
-    if errors:
-        raise errors[0]
-    return results[0]
+
+
+def _work(loaded: LoadedRecipe, options: Options) -> Work[Result]:
+    words = words_of(loaded.recipe.language)
+
+    def work(observe: Observe) -> Coroutine[Any, Any, Result]:
+        def told(progress: Progress, halt: Halt) -> None:
+            observe(partial(status_of, loaded.recipe.name, progress, words), halt)
+
+        return pipeline.run(loaded, options, told)
+
+    return work
+
+
+def _ending(result: Result) -> Status:
+    manifest = result.manifest
+    return Status(
+        manifest.recipe.name,
+        state=manifest.state,
+        seeds_done=manifest.seeds.count,
+        seeds=manifest.seeds.count,
+        rows=manifest.row_count,
+        rejected=manifest.rejected,
+        cost_microusd=manifest.cost_microusd,
+        seconds=manifest.seconds,
+        message=result.message,
+        words=words_of(manifest.recipe.language),
+    )

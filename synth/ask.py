@@ -92,8 +92,10 @@ class UnitAsk:
     """The draw, or beyond all draws when the unit is asked anew."""
     raised: int = 1
     """What max_tokens is multiplied by."""
+    own: str = ""
+    """The stage's teacher."""
     instead: str = ""
-    """The teacher that is asked in place of the one that is named, where one is."""
+    """The teacher that is asked in place of that one, where one is."""
     after: tuple[str, ...] = ()
     """The teachers that are to be asked, in turn, when what that one gives is of no use."""
 
@@ -108,7 +110,7 @@ class UnitAsk:
 
     async def text(self, messages: Sequence[Message], *, teacher: str) -> Completion:
         """Ask the named teacher and return its text."""
-        asked = self._stand_in(teacher) if self.instead else self.teachers[teacher]
+        asked = self._stand_in(teacher) if self.instead and teacher == self.own else self.teachers[teacher]
         try:
             return await asked.complete(asked.request(messages, self.number, raised=self.raised), self.unit)
         except Rejected as error:
@@ -125,14 +127,15 @@ class UnitAsk:
 
     async def schema(self, model: type[M], messages: Sequence[Message], *, teacher: str) -> M:
         """Ask the named teacher for an object of `model`, validated; up the ladder while none fits."""
-        asked = self._stand_in(teacher) if self.instead else self.teachers[teacher]
+        asked = self._stand_in(teacher) if self.instead and teacher == self.own else self.teachers[teacher]
         if asked.endpoint.extractor:
             free = await self._reply(asked, schema.Step("free", messages, model), None)
             messages = schema.extraction(free.text, self.language)
             asked = self.teachers[asked.endpoint.extractor]
             self.unit.repairs.append("extracted")
         found = await self._climbed(model, asked, messages, "first")
-        other = self.teachers.get(asked.endpoint.fallback)
+        stand_in = asked.endpoint.fallback
+        other = self.teachers.get(stand_in) if stand_in not in self.after else None  # whose own turn comes
         if found.value is None and other is not None and other is not asked:
             self.unit.model = other.endpoint.model
             found = await self._climbed(model, other, messages, "fallback")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synth import commands
+from synth import commands, finished
 from synth.errors import SynthError
 
 if TYPE_CHECKING:
@@ -102,6 +102,24 @@ _accept_change = click.option(
 @click.version_option(package_name="synth")
 def command() -> None:
     """Distil a strong teacher into a checked, deduplicated, scored instruction dataset."""
+
+
+@command.command(short_help="Begin a recipe of your own with a copy of one of synth's.")
+@click.argument("name", required=False, default="")
+@click.option(
+    "--from", "original", default="", metavar="RECIPE", help="The recipe to copy; without it, all are listed."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def new(name: str, original: str, as_json: bool) -> int:
+    """Copy a recipe of synth's library, with its templates and seeds, to a new folder NAME. Nothing is written over."""
+    from synth.console import beginning
+    from synth.recipes import library
+
+    if original and not name:
+        raise click.UsageError(f"give the copy a name: synth new NAME --from {original}")
+    if not original:
+        return beginning.listed(library.recipes(), wanted=name, as_json=as_json)
+    return beginning.begun(library.copy(original, Path(name)), original, as_json=as_json)
 
 
 @command.command(short_help="Check a recipe without sending anything.")
@@ -332,12 +350,14 @@ def practice(port: int, host: str, faults: str, key: str | None) -> int:
 
 
 @command.command(short_help="Say what is known of the hosts that people ask.")
+@click.argument("name", required=False, default="")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def hosts(as_json: bool) -> int:
-    """Say what is known of the hosts that people ask: where they are, and what they take."""
+def hosts(name: str, as_json: bool) -> int:
+    """Say what is known of the hosts that people ask, or all that is known of the one called NAME: what it takes, how
+    it tells limits and reasoning, where its prices come from, and what its terms said."""
     from synth.console import hosts
 
-    hosts.hosts(as_json=as_json)
+    hosts.hosts(name, as_json=as_json)
     return 0
 
 
@@ -393,5 +413,5 @@ def doctor(folder: Path | None, repair: bool, as_json: bool) -> int:
     return doctor.doctor(folder, repair=repair, as_json=as_json)
 
 
-for each in commands.ALL:
+for each in (*commands.ALL, *finished.ALL):
     command.add_command(each)

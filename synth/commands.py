@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from synth.admission.halt import Halt
     from synth.files.asking import Desk
     from synth.files.parts import Report
-    from synth.formats.conversation import Style
     from synth.protocol.endpoint import Endpoint
+    from synth.shapes import Style
 
 
 def _cap(text: str) -> tuple[str, int | float | str]:
@@ -299,17 +299,25 @@ def score(
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--tokenizer", metavar="FOLDER|NAME", help="The student's, to count tokens and try its chat template.")
 @click.option("--max-length", type=click.IntRange(min=1), help="The most tokens a row may have, as the trainer cuts.")
+@click.option("--for", "name", metavar="FORMAT",
+              help="Only files of this format of `synth convert`, and only what matters to its readers.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def lint(paths: tuple[Path, ...], tokenizer: str | None, max_length: int | None, as_json: bool) -> int:
+def lint(
+    paths: tuple[Path, ...], tokenizer: str | None, max_length: int | None, name: str | None, as_json: bool
+) -> int:
     """Find in PATHS, files of rows or folders of them, what would fail or spoil a training without a word."""
     from synth import lint as linting
     from synth.console.linting import linted
+    from synth.formats import FORMATS, aim_of
     from synth.lint.tokens import Tokens
 
+    if name is not None and name not in FORMATS:
+        raise click.BadParameter(f"{name!r} is none of {', '.join(FORMATS)}", param_hint="--for")
     if max_length is not None and tokenizer is None:
         raise click.UsageError("--max-length counts tokens; name the student's --tokenizer.")
     tokens = None if tokenizer is None else Tokens(tokenizer)
-    return linted(linting.lint(paths, tokens, max_length), as_json=as_json)
+    aim = None if name is None else aim_of(name)
+    return linted(linting.lint(paths, tokens, max_length, aim), as_json=as_json)
 
 
 @click.command(short_help="Write rows in the shape of another trainer.")
@@ -320,6 +328,13 @@ def lint(paths: tuple[Path, ...], tokenizer: str | None, max_length: int | None,
 @click.option("--reasoning", type=click.Choice(["field", "inline", "drop"]),
               help="As reasoning_content, as <think> before the answer, or nowhere; by default by format.")  # fmt: skip
 @click.option("--tokenizer", metavar="FOLDER|NAME", help="The student's, whose chat template writes the format text.")
+@click.option("--by", metavar="SCORE", help="Tell a run's draws apart (preference, unpaired) by this score.")
+@click.option("--gap", type=float, help="For preference: the least by which chosen scores more than rejected.")
+@click.option("--per-prompt", type=int, help="For preference: the most pairs of one prompt; 1 unless given.")
+@click.option("--good", type=float, help="For unpaired: the least that a good answer scores.")
+@click.option("--bad", type=float, help="For unpaired: the most that a bad answer scores.")
+@click.option("--reason", "reasons", multiple=True, metavar="NAME",
+              help="By verdict: what bad answers were refused for; unless given, what calls them bad.")  # fmt: skip
 @click.option("--keep", multiple=True, metavar="COLUMN", help="Keep this column too, beside the id.")
 @click.option("--shuffle", type=int, metavar="SEED", help="Shuffle the rows; the same seed gives the same order.")
 @click.option("--shards", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Files to write of each.")
@@ -336,12 +351,17 @@ def convert(
     shards: int,
     parquet: bool,
     as_json: bool,
+    **telling_apart: Any,
 ) -> int:
-    """Write the rows of PATHS, which are runs, files or folders of them, as FORMAT. Nothing is cut to fit it."""
+    """Write the rows of PATHS, which are runs, files or folders of them, as FORMAT. Nothing is cut to fit it.
+
+    Of a run, preference and unpaired are made of its draws, kept and refused; of other files, of their own pairs.
+    """
     from synth.console.converting import converted
     from synth.formats import FORMATS
     from synth.formats.convert import Wanted
     from synth.formats.convert import convert as work
+    from synth.formats.pairs import rule_for
     from synth.lint.tokens import Tokens
 
     if name not in FORMATS:
@@ -349,7 +369,8 @@ def convert(
     if (tokenizer is None) == (FORMATS[name].make is None):
         raise click.UsageError("--to text needs the student's --tokenizer, and the other formats take none.")
     render = None if tokenizer is None else Tokens(tokenizer).text
-    wanted = Wanted(name, reasoning, keep, shuffle, shards, parquet, render)
+    given = {option: value for option, value in telling_apart.items() if value not in (None, ())}
+    wanted = Wanted(name, reasoning, keep, shuffle, shards, parquet, render, rule_for(name, paths, given))
     return converted(work(paths, out, wanted), as_json=as_json)
 
 

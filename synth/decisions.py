@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import ValidationError, model_validator
 
 from synth.errors import RecipeError
-from synth.types import Message, Sample, Value
+from synth.types import Message, Sample, ToolTurn, Value
 
 BY_HAND = "by_hand"
 
@@ -25,9 +25,9 @@ class Decision(Value):
     at: str = ""
     """ISO 8601, as the browser's clock had it."""
     note: str = ""
-    messages: tuple[Message, ...] = ()
+    messages: tuple[Message | ToolTurn, ...] = ()
     """The edited conversation."""
-    original: tuple[Message, ...] = ()
+    original: tuple[Message | ToolTurn, ...] = ()
     """What it was edited from."""
 
     @model_validator(mode="after")

@@ -2,7 +2,9 @@
 
     SynthError
     ├── RecipeError        the recipe, a template or the seeds: before the first request
+    ├── MissingPackage     a package that is not installed, and how to install it
     ├── FolderError        the run folder: busy, foreign, damaged, full
+    ├── PublishError       where a dataset was to be published does not take it, or holds somebody else's work
     ├── Stalled            nothing came back although the deadline is long over: a bug, but no hang
     ├── Rejected           this sample only; becomes one row of rejected.jsonl
     └── TeacherError
@@ -18,6 +20,7 @@ Anything else that is raised is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +29,16 @@ class SynthError(Exception):
     """Root of the errors a user may meet; its text is one plain sentence."""
 
     exit_code = 1
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints in place of a traceback: a user's mistake is one sentence in a notebook too."""
+        return [f"{type(self).__name__}: {''.join(map(_seen, str(self)))}"]
+
+
+def _seen(letter: str) -> str:
+    """A letter as it is, and its code point where a terminal would obey it."""
+    obeyed = unicodedata.category(letter) in ("Cc", "Cf", "Cs") and letter not in "\n\t\u200c\u200d"
+    return f"<U+{ord(letter):04X}>" if obeyed else letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,10 @@ class Problem:
         return ": ".join([*parts, self.message])
 
 
+At = tuple[tuple[str | int, ...], Problem]
+"""A problem, and the way to its field in a recipe."""
+
+
 class RecipeError(SynthError):
     """The recipe, a template or the seeds cannot be used; lists every problem found."""
 
@@ -65,10 +82,22 @@ class RecipeError(SynthError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class MissingPackage(SynthError):
+    """A package is not installed that only some need."""
+
+    exit_code = 2
+
+
 class FolderError(SynthError):
     """The run folder is in use, belongs to something else, or cannot be written."""
 
     exit_code = 5
+
+
+class PublishError(SynthError):
+    """The place where a dataset was to be published does not take it, or holds what somebody else has done."""
+
+    exit_code = 8
 
 
 class Stalled(SynthError):

@@ -19,6 +19,7 @@ from synth.gate import Drawn, Gate, Group, Results, Scored, Work, grouped
 from synth.language.answers import final_answer
 from synth.outcomes import Outcomes
 from synth.progress import Progress
+from synth.protocol.lots import Lot
 from synth.recipes.recipe import Recipe, Stage
 from synth.recipes.templates import Templates
 from synth.scheduler import Channel, gathered, in_order, together
@@ -38,8 +39,10 @@ W = TypeVar("W", Work, Group)
 SEED_BATCH = 256
 WINDOW_PER_ROW = 2
 MOST_PLUGIN_ERRORS = 5
-BEYOND_ANY = ("plugin_error", "empty_question", "no_reference")
-"""Reasons that no teacher's answer would change."""
+ONE_EXCHANGE = 3
+"""Turns of a row that has no more than a system turn, a question and its answer."""
+BEYOND_ANY = ("plugin_error", "empty_question", "empty_answer", "no_reference", "no_verdict", "template_error")
+"""Reasons that no teacher's answer would change: a judge that failed says nothing of the answer."""
 BEYOND_ASKING = ("permanent", "invalid_output")
 """Reasons that asking the same teacher anew does not change, or that it was asked about already."""
 CUT_SHORT = {"truncated", "truncated_empty"}
@@ -138,11 +141,14 @@ class Line:
         gate = Gate(self, stage, passed if near is None else Channel(window), is_last=is_last)
 
         async def generate() -> None:
-            rule = stage.draws
+            rule, late = stage.draws, self.store.passed_over(stage.name)
             units = _units(parents, 1 if isinstance(rule, Adaptive) else rule)
-            if late := self.store.passed_over(stage.name):
+            if late:
                 units = _late_last(units, late)
-            if isinstance(rule, Adaptive):
+            if isinstance(rule, int) and rule > 1 and self._shares_prompts(stage):
+                sets = max(1, min(window, self.most // rule))
+                await in_order(_by_parent(units), lambda works: self._draws(index, stage, works), gate.let_all, sets)
+            elif isinstance(rule, Adaptive):
 
                 def draw(work: Work) -> Coroutine[Any, Any, Drawn]:
                     return self._draw(index, stage, rule, work, parted=work.id not in late)
@@ -182,18 +188,36 @@ class Line:
 
         return Nearness(self, index, stage, out, called)
 
-    async def _generate(self, index: int, stage: Stage, work: Work) -> Results | TeacherError:
+    def _shares_prompts(self, stage: Stage) -> bool:
+        """Whether one that answers in a stage can be asked for several draws of a prompt in one request."""
+        return any(self.teachers[name].draws_at_once > 1 for name in stage.answering())
+
+    async def _draws(self, index: int, stage: Stage, works: Sequence[Work]) -> Drawn:
+        """What came of draws of one parent that are asked for side by side: in one request where that costs less."""
+        lot = Lot(work.draw for work in works)
+        results = await gathered([self._in_lot(lot, index, stage, work) for work in works])
+        return [*zip(works, results, strict=True)]
+
+    async def _in_lot(self, lot: Lot, index: int, stage: Stage, work: Work) -> Results | TeacherError:
+        try:
+            return await self._generate(index, stage, work, lot)
+        finally:
+            lot.leave(work.draw)
+
+    async def _generate(self, index: int, stage: Stage, work: Work, lot: Lot | None = None) -> Results | TeacherError:
         unit = Unit(stage.name, work.id, -2 * index, work.draw, wait_s=self.waits.get(stage.name, 0.0))
         parent = work.parent
         seed = parent if isinstance(parent, Seed) else Seed(id=parent.id, fields=parent.fields)
         number = work.draw + TURN_DRAWS * seed.turn
-        ask = UnitAsk(unit, self.teachers, self.templates, self.recipe.language, number)
+        own = stage.generator.teacher
+        ask = UnitAsk(unit, self.teachers, self.templates, self.recipe.language, number, own=own)
         refused: Results = []
         times = 0
         if index == 0 and self.screen.neighbours is not None:
             near = await self._outcome(stage, work, self.screen.refuse_seed(work.id, seed, ask))
             if near is not None:
                 return near if isinstance(near, TeacherError) else [near]
+        unit.lot = lot  # from here on its questions are the generator's
         if shared := bool(stage.teachers) or stage.route is not None:
             first, *after = stage.answering_for(seed.fields)
             ask = replace(ask, instead=first, after=tuple(after))
@@ -208,7 +232,10 @@ class Line:
                 made: Results = [drafts]
             else:
                 samples = [_sample(stage, work, unit, place, draft, len(drafts)) for place, draft in enumerate(drafts)]
-                made = [self._validated(stage, sample) for sample in samples]
+                made = [
+                    self._validated(stage, sample) if draft.refused is None else sample.refused(*draft.refused)
+                    for sample, draft in zip(samples, drafts, strict=True)
+                ]
             if shared:
                 held = await self._held(index, stage, work, ask, made, unit.cost_microusd - before)
                 if isinstance(held, TeacherError):
@@ -248,9 +275,9 @@ class Line:
         draws: list[Draw] = []
         while (more := still_needed(draws, rule)) and not _in_vain(made):
             coming = [_drawn_as(first, number) for number in range(len(made), len(made) + more)]
-            made += zip(
-                coming, await gathered([self._verified(index, stage, verifier, one) for one in coming]), strict=True
-            )
+            lot = Lot(one.draw for one in coming)
+            results = await gathered([self._verified(index, stage, verifier, one, lot) for one in coming])
+            made += zip(coming, results, strict=True)
             failed = [results for _, results in made if isinstance(results, TeacherError)]
             if failed:
                 parked = [error for error in failed if isinstance(error, Transient)]
@@ -263,9 +290,11 @@ class Line:
         score = Score(name=PASS_RATE, value=rate, detail=f"of {len(draws)} draws")
         return [(work._replace(last=work.draw == len(made) - 1), _with(score, results)) for work, results in made]
 
-    async def _verified(self, index: int, stage: Stage, verifier: Scorer | None, work: Work) -> Results | TeacherError:
+    async def _verified(
+        self, index: int, stage: Stage, verifier: Scorer | None, work: Work, lot: Lot
+    ) -> Results | TeacherError:
         """What came of one draw, its samples with what the verifier found."""
-        results = await self._generate(index, stage, work)
+        results = await self._in_lot(lot, index, stage, work)
         if verifier is None or isinstance(results, TeacherError):
             return results
         return await self._scored_by([verifier], index, stage, work, results)
@@ -288,9 +317,10 @@ class Line:
         return scored
 
     def _validated(self, stage: Stage, sample: Sample) -> Sample | Rejection:
-        for validator in stage.validators:
+        views = (sample,) if len(sample.messages) <= ONE_EXCHANGE else sample.by_answer()
+        for view, validator in itertools.product(views, stage.validators):
             try:
-                validator.check(sample)
+                validator.check(view)
             except Rejected as error:
                 return sample.refused(error.reason, error.detail)
             except (Exception, *ENDINGS):  # noqa: BLE001 (the boundary around plug-in code)
@@ -416,10 +446,12 @@ def _anew(stage: Stage, ask: UnitAsk, made: Results) -> UnitAsk | None:
         return None
     if times > stage.ask_again or reasons & {*BEYOND_ASKING}:
         return _next_teacher(ask)
+    other = ask.teachers[ask.instead or stage.generator.teacher].endpoint.fallback
+    if other in ask.after and times == stage.ask_again:
+        return _next_teacher(ask)  # or it would be asked twice
     raised = RAISED_CAP if reasons & CUT_SHORT else 1
     ask.unit.repairs.append("anew")
     anew = replace(ask, number=ask.number + ANEW_DRAWS, raised=raised)
-    other = ask.teachers[ask.instead or stage.generator.teacher].endpoint.fallback
     return replace(anew, instead=other) if other and times == stage.ask_again else anew
 
 
@@ -506,6 +538,7 @@ def _sample(stage: Stage, work: Work, unit: Unit, place: int, draft: Draft, draf
         messages=draft.messages,
         fields=fields,
         finish_reason=draft.finish_reason,
+        tools=draft.tools,
         scores=before.scores if before else (),
         requests=(*(before.requests if before else ()), *unit.requests),
         repairs=(*(before.repairs if before else ()), *unit.repairs),
@@ -520,6 +553,21 @@ async def _units(parents: AsyncIterator[Seed | Sample], draws: int) -> AsyncIter
         seed_id = parent.seed_id if isinstance(parent, Sample) else parent.first_id() if parent.turn else parent.id
         for draw in range(draws):
             yield Work(f"{parent.id}/{draw:02d}", draw, parent, seed_id, draw == draws - 1)
+
+
+async def _by_parent(units: AsyncIterator[Work]) -> AsyncIterator[Sequence[Work]]:
+    """Units of one parent that follow each other, together."""
+    some: list[Work] = []
+    async for work in units:
+        if some and (work.parent.id != some[0].parent.id or work.draw <= some[-1].draw):
+            yield some
+            some = []
+        some.append(work)
+        if work.last:  # nothing is waited for
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 async def _as_work(samples: AsyncIterator[Sample]) -> AsyncIterator[Work]:

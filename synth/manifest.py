@@ -19,10 +19,12 @@ from pydantic import ValidationError
 
 from synth.backends.practice import PRACTICE_MODELS
 from synth.datasets.files import write_whole
+from synth.datasets.provenance import ProvenanceRecord
 from synth.datasets.tokens import TokensRecord
 from synth.dedupe import SemanticSummary, Summary
 from synth.dedupe.decontaminate import BenchmarkRecord, NeighboursRecord
 from synth.errors import FolderError
+from synth.formats.views import ViewRecord
 from synth.judges import JudgeRecord
 from synth.language.diversity import Diversity
 from synth.money.budget import Caps, standing
@@ -57,6 +59,8 @@ class RecipeRecord(Value):
     text: str
     templates: dict[str, str] = {}
     """SHA-256 of each template by file name."""
+    prompts: dict[str, str] = {}
+    """The text of each, as far as it was read."""
 
 
 class SeedsRecord(Value):
@@ -64,6 +68,8 @@ class SeedsRecord(Value):
 
     identity: str
     """The source as the recipe names it, with the hash of its content where there is one."""
+    license: str | None = None
+    """Their licence as it was declared; empty where they are the recipe's own words, None when it is not told."""
     count: int
     """Seeds that went into the first stage."""
     repeated: int = 0
@@ -182,6 +188,10 @@ class Manifest(Value):
     """Rows by split."""
     tokens: TokensRecord | None = None
     """What is told of the tokens of the rows' answers, where the recipe asks for it."""
+    views: tuple[ViewRecord, ...] = ()
+    """The rows in other shapes, as the recipe lists them."""
+    provenance: ProvenanceRecord | None = None
+    """Where each row comes from, where the recipe asks for it."""
     mixture: dict[str, int] = {}
     """Rows by the model that answered, where several teachers answer in the last stage."""
     scores: dict[str, dict[float, int]] = {}
@@ -227,7 +237,7 @@ class Manifest(Value):
     @property
     def lost_attempts(self) -> int:
         """Attempts that were open when a run was killed; they may have been paid for and stay charged."""
-        return sum(line.attempts for line in self.ledger if line.failure == "lost")
+        return sum(line.sends for line in self.ledger if line.failure == "lost")
 
     @property
     def overshoot_microusd(self) -> int:
@@ -269,7 +279,7 @@ class Manifest(Value):
         spent = Spend(
             self.cost_microusd,
             sum(line.prompt_tokens + line.completion_tokens for line in self.ledger),
-            sum(line.attempts for line in self.ledger if line.failure not in ("unsent", "reused")),
+            sum(line.sends for line in self.ledger if line.failure not in ("unsent", "reused")),
         )
         return standing(
             self.caps,

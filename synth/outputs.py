@@ -13,8 +13,12 @@ import orjson
 from synth.agreement import Adaptive
 from synth.datasets.export import Written, write_dataset, write_rejected
 from synth.datasets.files import write_whole
+from synth.datasets.provenance import ProvenanceRecord, write_provenance
+from synth.datasets.tokens import TokensRecord, write_tokens
 from synth.decisions import Decision, edited
 from synth.errors import RecipeError
+from synth.formats.views import ViewRecord, write_views
+from synth.generators.tool_calling import ToolCalling
 from synth.judges import Judges
 from synth.language.diversity import MOST_CHARACTERS, MOST_ROWS, Diversity, measured
 from synth.manifest import (
@@ -87,7 +91,8 @@ def write(
     dealt = deal(((one.seed_id, one.question() or one.answer()) for one in every), recipe.split)
     passing = _Passing(recipe, outcomes, decisions)
     _write_decisions(decisions, folder / DECIDED)
-    written = write_dataset(passing.rows(dealt.splits), folder)
+    tools = isinstance(recipe.stages[-1].generator, ToolCalling)
+    written = write_dataset(passing.rows(dealt.splits), folder, tools=tools)
     write_rejected(screen.reviewed(passing.rejected(), folder), folder / "rejected.jsonl")
     shown = passing.rejections
     twins = {rejection.twin_id: outcomes.known_as(rejection.twin_id) for rejection in shown if rejection.twin_id}
@@ -107,6 +112,38 @@ def write(
         judges=passing.judges,
         diversity=measured(passing.texts),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands beside the rows, each in configurations of its own."""
+
+    tokens: TokensRecord | None
+    views: tuple[ViewRecord, ...]
+    provenance: ProvenanceRecord | None
+
+
+def beside(loaded: LoadedRecipe, store: Store, run: Path, *, views: bool) -> Beside:
+    """Write what the recipe wants beside the rows that lie in `run`; without `views` the tokens alone.
+
+    Raises RecipeError when the views' tokenizer cannot be read, FolderError when the disk refuses.
+    """
+    tokens = write_tokens(loaded.recipe, store, run)
+    if not views:
+        return Beside(tokens, (), None)
+    return Beside(tokens, write_views(loaded, run), write_provenance(loaded, store.folder / "run.db", run))
+
+
+def with_beside(manifest: Manifest, written: Beside) -> Manifest:
+    """The manifest with what stands beside the rows, and a notice of each view that holds nothing."""
+    empty = [
+        f"The view {view.name!r} has no row: "
+        f"{', '.join(f'{reason} {rows:,}' for reason, rows in view.left_out.items()) or 'no two draws fit its rule'}."
+        for view in written.views
+        if not view.rows
+    ]
+    update = {"tokens": written.tokens, "views": written.views, "provenance": written.provenance}
+    return manifest.model_copy(update={**update, "notice": " ".join([manifest.notice, *empty]).strip()})
 
 
 class _Passing:
@@ -260,9 +297,11 @@ def record(
             sha256=loaded.sha256,
             text=recipe.model_dump_json(indent=2),
             templates=loaded.templates.sources(),
+            prompts=loaded.templates.texts(),
         ),
         seeds=SeedsRecord(
             identity=seeds.describe(recipe.seeds, loaded.folder),
+            license=seeds.licence(recipe.seeds),
             count=progress.seeds,
             repeated=repeated,
             refused=refused,

@@ -31,7 +31,7 @@ from synth.batches.batch import Desk, batches
 from synth.batches.batch_journal import has_open
 from synth.datasets.card import write_card
 from synth.datasets.export import load_parquet
-from synth.datasets.tokens import write_tokens
+from synth.datasets.rows import rejected_row, row
 from synth.decisions import read_decisions
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.line import Enough, Line
@@ -56,8 +56,9 @@ from synth.recipes.seed_spool import SeedSpool
 from synth.recipes.up_to_date import Whole
 from synth.report.browser import Listing
 from synth.report.clusters import clusters
-from synth.report.notebook import in_a_notebook, in_words
+from synth.report.notebook import in_a_notebook, in_words, words_of
 from synth.report.page import load_template, write_report
+from synth.report.table import Cost, Page, Table, models_of, records
 from synth.scheduler import beside, watched
 from synth.screen import Screen
 from synth.selection import select
@@ -144,23 +145,47 @@ class Result:
     """A few of every reason."""
     pilot: Pilot | None = None
     """What a pilot's seeds brought; None for other runs."""
+    wrote: bool = True
+    """Whether a dataset was to be written; a preview only looks."""
+
+    @property
+    def rows(self) -> Table:
+        """All rows in id order; of a preview those that it shows."""
+        words = words_of(self.manifest.recipe.language)
+        if self.wrote:
+            return Table(self.folder / "rows.jsonl", words)
+        models = models_of(self.manifest)
+        return Table(records(row(sample, models) for sample in self.examples), words)
+
+    @property
+    def rejected(self) -> Table:
+        """Every refused sample with its reason; of a preview a few of each."""
+        words = words_of(self.manifest.recipe.language)
+        if self.wrote:
+            return Table(self.folder / "rejected.jsonl", words)
+        return Table(records(rejected_row(rejection) for rejection in self.rejections), words)
+
+    @property
+    def cost(self) -> Cost:
+        """What all requests in this folder came to."""
+        return Cost(self.manifest.ledger, self.manifest.unpriced, words_of(self.manifest.recipe.language))
 
     @property
     def dataset(self) -> Path:
         """The folder that `datasets.load_dataset` reads."""
         return self.folder / "dataset"
 
-    @property
-    def report(self) -> Path:
-        """The HTML page."""
-        return self.folder / "report.html"
+    def report(self) -> Page:
+        """The HTML page, which a notebook shows; its file is the page's `path`. A preview writes none."""
+        return Page(self.folder / "report.html")
 
     def __repr__(self) -> str:
         return in_words(self.manifest, self.folder, self.message)
 
     def _repr_html_(self) -> str:
         """For a notebook: https://ipython.readthedocs.io/en/stable/config/integrating.html"""
-        return in_a_notebook(self.manifest, self.folder, self.message)
+        looked_at = None if self.wrote else (self.rows, self.rejected)
+        return in_a_notebook(self.manifest, self.folder, self.message, looked_at)
 
 
 Observer = Callable[[Progress, Halt], None]
@@ -272,7 +297,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                         twins += _twins_across(target / "rejected.jsonl")
                     if not options.write:
                         written = replace(written, notice="")  # a preview deals nothing out
-                    tokens = write_tokens(loaded.recipe, store, target)
+                    beside = outputs.beside(loaded, store, target, views=options.write)
                     seconds = time.monotonic() - began
                     manifest = outputs.record(
                         loaded,
@@ -286,9 +311,9 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                         finished=_now(),
                         seconds=seconds,
                     )
-                    manifest = manifest.model_copy(update={"tokens": tokens})
+                    manifest = outputs.with_beside(manifest, beside)
                     write_manifest(target / "manifest.json", manifest)
-                    write_card(target, manifest, written.written)
+                    write_card(target, manifest, written.written, written.examples)
                     told = clusters(manifest, loaded.recipe, outcomes)
                     decided = [one.model_dump(mode="json", exclude_defaults=True) for one in decisions.values()]
                     listing = Listing(target, run, manifest.listed, spool.pieces(), decided)
@@ -308,7 +333,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
     unreturned = "" if isinstance(halt.error, AccountStopped) else budget.unreturned
     message = " ".join(said for said in (message, _waiting(progress), kept, unreturned) if said)
     pilot = None if options.pilot is None else _piloted(picked, twins, spool.unique, teachers)
-    return Result(folder, manifest, exit_code, message, written.examples, written.rejections, pilot)
+    return Result(folder, manifest, exit_code, message, written.examples, written.rejections, pilot, options.write)
 
 
 def _piloted(picked: Mapping[str, int], twins: Mapping[str, int], of: int, teachers: Mapping[str, Teacher]) -> Pilot:

@@ -11,12 +11,13 @@ import orjson
 from pydantic import JsonValue
 
 from synth import explain
-from synth.admission.gauges import may_tell, page, told_in
+from synth.admission.gauges import figures, may_tell, page, told_in
 from synth.admission.rate_headers import allowances
 from synth.backends import Backend
 from synth.backends.fetch import fetched
 from synth.backends.online import online
 from synth.errors import Fatal, Rejected, Transient
+from synth.profiles import UNKNOWN, named
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.replies import read, usage_of
 from synth.types import CHAT, COMPLETIONS, Completion, Outcome, Request
@@ -33,9 +34,11 @@ FORMATS: Mapping[str, JsonValue] = {
     "json_schema": {"type": "json_schema", "json_schema": {"name": "reply", "schema": FORM, "strict": True}},
     "json_object": {"type": "json_object"},
 }
-LONG = "synth asks whether the beginning of a prompt is kept. " * 120
-"""More than the 1,024 tokens from which hosts keep a prompt's beginning."""
-CONTEXTS = ("max_model_len", "context_length", "context_window")
+LONG = "synth asks whether the beginning of a prompt is kept. "
+LENGTHS = (120, 30, 8)
+"""How often it is said: first for more than the 1,024 tokens from which hosts keep a prompt's beginning, then for less,
+as a small model may have no room."""
+CONTEXTS = ("max_model_len", "context_length", "context_window", "n_ctx")
 """What servers call the length of a model's context in their lists."""
 MODELS_TIMEOUT_S = 30
 
@@ -47,6 +50,14 @@ class Finding(NamedTuple):
     found: str
     so: str
     """What it means for a recipe."""
+
+
+class Listed(NamedTuple):
+    """What a server's list says of a model."""
+
+    context: int | None = None
+    """The length of its context, in tokens."""
+    owner: str = ""
 
 
 class Used(NamedTuple):
@@ -126,7 +137,8 @@ class Probe:
         outcome = await self._send({"messages": _says("Say hello."), "n": 2})
         number = len(_choices(outcome))
         found = "refused" if outcome.status != 200 else f"{number} of 2 came"
-        return Finding("n: 2", found, "each draw is a request of its own")
+        at_once = number == 2 and self.endpoint.draws_at_once > 1
+        return Finding("n: 2", found, "draws go in one request" if at_once else "each draw is a request of its own")
 
     async def _seed(self) -> Finding:
         asked = {"messages": _says("Write twelve random digits."), "temperature": 1.0, "max_tokens": 32}
@@ -146,11 +158,29 @@ class Probe:
         return Finding("log-probabilities of prompts", _gives(outcome, gives), so)
 
     async def _prefix(self) -> Finding:
-        asked = {"messages": _says(f"{LONG}Say hello.")}
-        await self._send(asked)
-        cached = usage_of(await self._send(asked)).cached_tokens
-        found = f"{cached:,} tokens of a repeated prompt came from its cache" if cached else "no cached tokens are told"
-        return Finding("prefix caching", found, "put what all prompts share first" if cached else "")
+        said: Completion | str = ""
+        asked: dict[str, Any] = {}
+        for times in LENGTHS:
+            asked = {"messages": _says(f"{LONG * times}Say hello.")}
+            said = self._completion(await self._send(asked))
+            if not isinstance(said, str):
+                break
+        if isinstance(said, str):
+            return Finding("prefix caching", f"unknown, as a long prompt is refused: {said[:200]}", "")
+        before = await self._from_cache()
+        cached, where = usage_of(await self._send(asked)).cached_tokens, ""
+        if not cached:
+            cached, where = int(await self._from_cache() - before), ", as /metrics tells and its replies do not"
+        if cached <= 0:
+            return Finding("prefix caching", "no cached tokens are told", "")
+        found = f"{cached:,} tokens of a repeated prompt came from its cache{where}"
+        return Finding("prefix caching", found, "put what all prompts share first")
+
+    async def _from_cache(self) -> float:
+        """How many tokens of prompts the server says at /metrics that it has had from its cache."""
+        among = may_tell(self.endpoint)
+        text = await asyncio.to_thread(page, self.endpoint) if among else None
+        return sum(figures(text or "").get(gauges.reused, 0.0) for gauges in among.values())
 
     async def _load(self) -> list[Finding]:
         if not (among := may_tell(self.endpoint)):
@@ -184,8 +214,8 @@ class Probe:
             return str(error)
 
 
-def models(endpoint: Endpoint) -> dict[str, int | None]:
-    """The models that a server names, each with the length of its context in tokens where it says so.
+def models(endpoint: Endpoint) -> dict[str, Listed]:
+    """The models that a server names, with what it says of each.
 
     Raises Fatal, with one sentence, when there is no list to be had.
     """
@@ -217,20 +247,32 @@ def _says(text: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": text}]
 
 
-def _listed(outcome: Outcome) -> dict[str, int | None]:
+def _listed(outcome: Outcome) -> dict[str, Listed]:
     try:
         document: Any = orjson.loads(outcome.body)
     except orjson.JSONDecodeError:
         return {}
     entries: Any = cast("dict[str, Any]", document).get("data") if isinstance(document, dict) else document
-    found: dict[str, int | None] = {}
+    found: dict[str, Listed] = {}
     for entry in cast("list[Any]", entries) if isinstance(entries, list) else []:
         if isinstance(entry, dict):
             one = cast("dict[str, Any]", entry)
-            length = next((one[name] for name in CONTEXTS if name in one), None)
+            beside: Any = one.get("meta")
+            told = {**one, **(cast("dict[str, Any]", beside) if isinstance(beside, dict) else {})}
+            length = next((told[name] for name in CONTEXTS if name in told), None)
             if isinstance(one.get("id"), str):
-                found[one["id"]] = length if isinstance(length, int) else None
+                found[one["id"]] = Listed(length if isinstance(length, int) else None, str(one.get("owned_by") or ""))
     return found
+
+
+def kind_of(endpoint: Endpoint, listed: Listed) -> Finding | None:
+    """Which server it is by its own word, where the recipe does not know yet."""
+    if endpoint.known is not UNKNOWN:
+        return None
+    found = [(name, one.title) for name, one in named().items() if one.owner and one.owner == listed.owner]
+    return next(
+        (Finding("server", f"{title}, by its list of models", f"write profile: {name}") for name, title in found), None
+    )
 
 
 def _choices(outcome: Outcome) -> list[dict[str, Any]]:

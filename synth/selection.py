@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated
@@ -49,6 +50,8 @@ class Selection(Value):
     """The most rows one prompt may bring; 1 when `best_of` is given."""
     rows: int | None = Field(default=None, ge=1)
     """The most rows in all: the first ones in id order."""
+    balance: str = ""
+    """A field, such as a label, of which every value is to have as many rows as the rarest one; the first ones stay."""
     diverse: Diverse | None = None
     """Choose, among what the others leave, rows that are unlike each other; all of it is held in memory."""
 
@@ -58,6 +61,8 @@ class Selection(Value):
             raise ValueError(
                 "`rows` takes the first that come and `diverse` the best of all; give `diverse: {most: ..}`"
             )
+        if self.balance and (self.rows is not None or self.diverse is not None):
+            raise ValueError("`balance` decides how many rows there are; leave `rows` and `diverse` out")
         return self
 
     def shortfall(self, sample: Sample) -> str:
@@ -86,11 +91,13 @@ def select(
     whatever was accepted or edited is a row.
 
     It ends with the prompt that brought the last wanted row: what had been asked beyond it depends on timing. Memory is
-    bounded by the draws of one prompt, but for `diverse`. Rejections carry `below_threshold`, `not_best`,
-    `beyond_target`, `not_diverse` or `by_hand`.
+    bounded by the draws of one prompt, but for `diverse` and `balance`. Rejections carry `below_threshold`, `not_best`,
+    `beyond_target`, `not_diverse`, `not_balanced` or `by_hand`.
     """
     decisions = decisions or {}
     chosen = _by_prompt(samples, selection, decisions)
+    if selection.balance:
+        return _balanced(list(chosen), selection.balance, decisions)
     return chosen if selection.diverse is None else _unlike(list(chosen), selection.diverse, decisions)
 
 
@@ -127,6 +134,24 @@ def _by_prompt(
                 yield sample
         if selection.rows is not None and rows >= selection.rows:
             return
+
+
+def _balanced(
+    chosen: list[Sample | Rejection], field: str, decisions: Mapping[str, Decision]
+) -> Iterator[Sample | Rejection]:
+    """As many of every value as there are of the rarest one, and what a person wanted."""
+    values = [str(one.fields.get(field)) if isinstance(one, Sample) else None for one in chosen]
+    counts = Counter(value for value in values if value is not None)
+    least = min(counts.values(), default=0)
+    taken = Counter[str]()
+    for one, value in zip(chosen, values, strict=True):
+        if isinstance(one, Rejection) or value is None:
+            yield one
+            continue
+        taken[value] += 1
+        detail = f"{counts[value]} rows have {field} {value!r}, and {least} is what the rarest value has"
+        kept = taken[value] <= least or one.id in decisions
+        yield one if kept else one.refused("not_balanced", detail, SELECTION)
 
 
 def _unlike(

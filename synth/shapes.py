@@ -15,6 +15,8 @@ from typing import Any, Literal, cast
 
 from synth.types import Fields, Message, Sample
 
+Style = Literal["field", "inline", "drop"]
+"""Where reasoning goes: a field of its own, between think tags before the answer, or nowhere."""
 SHAPES = "messages, prompt/completion, instruction/input/output (Alpaca), conversations (ShareGPT)"
 PARTS = ("messages", "question", "answer")
 ROLES: dict[str, Literal["system", "user", "assistant"]] = {

@@ -23,6 +23,9 @@ from synth.types import Value
 Verdict = Literal["allowed", "allowed_with_duties", "unknown", "restricted"]
 STRICTNESS: Sequence[Verdict] = ("allowed", "allowed_with_duties", "unknown", "restricted")
 UNKNOWN: Verdict = "unknown"
+Ask = Literal["notice", "noncommercial", "sharealike", "noderivatives", "pass_on"]
+"""What a text asks that a licence of the data has to carry: a notice, no commercial use, the same licence, that nothing
+made from it is shared, restrictions of its own."""
 
 
 class Said(Value):
@@ -40,6 +43,7 @@ class Terms(Said):
     hosts: list[str] = []
     models: str = ""
     verdict: Verdict
+    asks: list[Ask] = []
     ja: Said
     """The same in Japanese."""
     source: str
@@ -78,6 +82,11 @@ def terms_of(endpoint: Endpoint) -> tuple[Terms, ...]:
         if any(fnmatch.fnmatch(host, pattern) for host in hosts for pattern in one.hosts)
         or (one.models and re.match(one.models, model))
     )
+
+
+def of_hosts(hosts: Sequence[str]) -> tuple[Terms, ...]:
+    """What is known to have been said of hosts, by the patterns of a profile."""
+    return tuple(one for one in every() if set(one.hosts) & set(hosts))
 
 
 def verdict_of(said: Sequence[Terms]) -> Verdict:

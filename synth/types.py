@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -14,8 +14,12 @@ EMBEDDINGS, COMPLETIONS = "/embeddings", "/completions"
 POOLING, CLASSIFY, SCORE = "/pooling", "/classify", "/score"
 """Where requests go below an endpoint's base URL, by what they ask for."""
 
+LOT = "several choices"
+"""How a chat's reply is read that brings several draws: in place of a path."""
+
 UNSERVED = "unserved"
-"""The error of a request in a batch that ended before its turn had come: nothing was paid for it."""
+"""The error of a request in a batch that ended before its turn had come, and of a choice that a reply lacks: nothing
+was paid for it."""
 
 TemplateFile = Annotated[str, "template"]
 """The name of a Jinja template beside the recipe, in `../shared`, or of synth's own."""
@@ -34,9 +38,47 @@ class Value(BaseModel):
 class Message:
     """One turn of a conversation, in the shape trainers read."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
     reasoning_content: str | None = None
+
+    def shown(self) -> str:
+        """What people are shown of it."""
+        return self.content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """What is called, and with what."""
+
+    name: str
+    arguments: str
+    """A JSON object as text: as values, Parquet would join those of all tools, and fill each with the others' nulls."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """One call, as OpenAI's chats and every chat template have it."""
+
+    id: str
+    function: Function
+    type: Literal["function"] = "function"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolTurn(Message):
+    """One turn of a dialogue in which tools are called; rows without tools do not carry its fields."""
+
+    tool_calls: tuple[ToolCall, ...] | None = None
+    tool_call_id: str | None = None
+    """Of a tool's result: the call that it answers."""
+    name: str | None = None
+    """Of a tool's result: the tool."""
+
+    def shown(self) -> str:
+        """The calls, each with its arguments, below the text if there is one."""
+        calls = [f"{call.function.name} {call.function.arguments}" for call in self.tool_calls or ()]
+        return "\n".join([*([self.content] if self.content else []), *calls])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +106,10 @@ class Draft:
     fields: Fields = field(default_factory=dict[str, JsonValue])
     """Added to the seed's fields for the templates of later stages, scorers and dedupe."""
     finish_reason: str = "stop"
+    tools: str = ""
+    """What could be called, a JSON list of functions as OpenAI describes them; empty where nothing could."""
+    refused: tuple[str, str] | None = None
+    """Reason and detail, where the generator itself found that it is of no use: it is kept as a refused sample is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +135,8 @@ class Sample:
     parent_id: str
     stage: str
     draw: int
-    messages: tuple[Message, ...]
+    messages: tuple[Message | ToolTurn, ...]
+    """Named one by one, so that what is read from a file keeps its calls."""
     fields: Fields
     finish_reason: str = "stop"
     scores: tuple[Score, ...] = ()
@@ -103,6 +150,8 @@ class Sample:
     model: str = ""
     """The model that stood in for the stage's teacher, when one did."""
     cost_microusd: int = 0
+    tools: str = ""
+    """As of a draft."""
 
     def answer(self) -> str:
         """The last assistant turn, or an empty text when there is none."""
@@ -112,6 +161,12 @@ class Sample:
     def question(self) -> str:
         """The last user turn, or an empty text when there is none."""
         return next((m.content for m in reversed(self.messages) if m.role == "user"), "")
+
+    def by_answer(self) -> tuple[Sample, ...]:
+        """The sample up to each of its answers, at last as a whole, so that what looks at the last answer sees all."""
+        turns = self.messages
+        ends = [end for end, one in enumerate(turns[:-1], 1) if one.role == "assistant" and one.content.strip()]
+        return (*(replace(self, messages=turns[:end], finish_reason="stop") for end in ends), self)
 
     def score(self, name: str) -> float | None:
         """The value of the named score; None when the sample was not scored by it."""

@@ -11,7 +11,7 @@ from synth.errors import RecipeError
 from synth.formats import FORMATS
 from synth.formats.convert import Wanted, convert
 from synth.lint.tokens import Tokens
-from tests.test_formats import ANSWER, HARD, LONG, PLAIN, REASONED, ROWS, lines, saved, talk
+from tests.test_formats import ANSWER, HARD, LONG, PLAIN, REASONED, ROWS, fit_for, lines, saved, talk
 
 MANY = [talk({"role": "user", "content": f"質問 {n} 😀"}, ANSWER, id=f"{n:06d}/0/0", topic="税") for n in range(10)]
 
@@ -226,15 +226,20 @@ def nullless(value):
     return [nullless(one) for one in value] if isinstance(value, list) else value
 
 
-@pytest.mark.parametrize("name", ["messages", "prompt-completion", "prompt", "nemo", "llama-factory"])
+READ_BACK = ["messages", "prompt-completion", "prompt", "tools", "reasoning", "preference", "unpaired", "nemo",
+             "llama-factory"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", READ_BACK)
 @pytest.mark.parametrize("kind", ["json", "parquet"])
 @pytest.mark.parametrize("reader", [read_by_datasets, read_by_polars, read_by_pandas, read_by_duckdb])
 def test_everybodys_readers_read_back_the_same(reader, kind, name, tmp_path):
     if FORMATS[name].is_lines and kind == "parquet":
         pytest.skip("these files are lines of JSON")
     path = tmp_path / f"out.{'jsonl' if kind == 'json' else kind}"
-    convert([saved(tmp_path / "a.jsonl", ROWS)], path, Wanted(name))
-    convert([saved(tmp_path / "a.jsonl", ROWS)], tmp_path / "as.jsonl", Wanted(name))
+    source = saved(tmp_path / "a.jsonl", fit_for(name))
+    convert([source], path, Wanted(name))
+    convert([source], tmp_path / "as.jsonl", Wanted(name))
     assert nullless(reader(path, kind, tmp_path / "cache")) == nullless(lines(tmp_path / "as.jsonl"))
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from synth.errors import RecipeError, Rejected
-from synth.formats import FORMATS, REFUSALS, conversation, makers
+from synth.formats import FORMATS, REFUSALS, conversation, makers, pairs
+from synth.formats import convert as convert_module
 from synth.formats.conversation import conversation_of
 from synth.formats.convert import Wanted, convert
 from synth.lint import lint
@@ -45,6 +46,22 @@ def saved(path: Path, rows) -> Path:
 
 def lines(path: Path):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def apart(row):
+    """A row's prompt and what was answered to it."""
+    return {"prompt": row["messages"][:-1], "tools": row.get("tools")}, row["messages"][-1:]
+
+
+def fit_for(name):
+    """Rows that a format has a place for: conversations, pairs, or labelled answers."""
+    if FORMATS[name].is_pair:
+        other = [{"role": "assistant", "content": f"知りません。{HARD}"}]
+        return [{**prompt, "chosen": answer, "rejected": other} for prompt, answer in map(apart, ROWS)]
+    if FORMATS[name].is_labelled:
+        told = enumerate(map(apart, ROWS))
+        return [{**prompt, "completion": answer, "label": number % 2 > 0} for number, (prompt, answer) in told]
+    return ROWS
 
 
 def made(row, name, style=None):
@@ -181,7 +198,9 @@ def test_a_row_that_cannot_be_told_whole_is_refused(row, reason):
 
 
 def test_every_reason_has_words():
-    sources = [Path(module.__file__).read_text(encoding="utf-8") for module in (conversation, makers)]
+    sources = [
+        Path(module.__file__).read_text(encoding="utf-8") for module in (conversation, makers, pairs, convert_module)
+    ]
     reasons = {reason for source in sources for reason in re.findall(r'Rejected\("(\w+)"', source)}
     assert reasons - TRAPS.keys() == REFUSALS.keys()
 
@@ -203,12 +222,13 @@ def test_every_file_written_is_sound_and_holds_every_row_that_fits(name, ending,
         pytest.skip("these files are lines of JSON")
     broken = [talk(USER), talk(USER, {**ANSWER, "content": " "}), talk(USER, ANSWER, SYSTEM, USER, ANSWER)]
     out = tmp_path / f"out.{ending}"
-    converted = convert([saved(tmp_path / "a.jsonl", [*ROWS, *broken])], out, Wanted(name))
+    rows = [*fit_for(name), *broken]
+    converted = convert([saved(tmp_path / "a.jsonl", rows)], out, Wanted(name))
     found = lint([out])
     assert {trap for trap in found.traps if TRAPS[trap].severity == "error"} <= form.own_traps
     left_out = sum(one.rows for one in converted.left_out.values())
-    assert found.rows == converted.rows() == len(ROWS) + len(broken) - left_out
-    assert converted.rows() >= (1 if name == "alpaca" else 4)
+    assert found.rows == converted.rows() == len(rows) - left_out
+    assert converted.rows() >= {"alpaca": 1, "tools": 1, "reasoning": 2}.get(name, 4)
 
 
 @pytest.mark.parametrize("name", ["openai", "gemini", "sharegpt", "alpaca", "llama-factory", "ms-swift"])

@@ -100,7 +100,7 @@ def test_the_manifest_says_how_far_the_judge_agrees_with_the_verifier(judged):
 )
 def test_report_and_card_show_it_in_the_recipes_language(judged, language, words):
     result = judged(language)
-    page = result.report.read_text(encoding="utf-8")
+    page = result.report().path.read_text(encoding="utf-8")
     card = (result.dataset / "README.md").read_text(encoding="utf-8")
     for text in (page, card):
         assert words[0] in text
@@ -121,7 +121,7 @@ def test_a_judge_of_its_own_answers_is_declared(judged, judge, served, own):
     assert (said in repr(result)) is own
     card = (result.dataset / "README.md").read_text(encoding="utf-8")
     assert ("also wrote the answers that it graded" in card) is own
-    assert ("also wrote the answers that it graded" in result.report.read_text(encoding="utf-8")) is own
+    assert ("also wrote the answers that it graded" in result.report().path.read_text(encoding="utf-8")) is own
 
 
 def test_a_recipe_without_judges_says_nothing_of_them(judged, tmp_path):
@@ -131,7 +131,7 @@ def test_a_recipe_without_judges_says_nothing_of_them(judged, tmp_path):
     recipe.write_text("\n".join(lines).replace(", best_of: judge", ""), encoding="utf-8")
     result = asyncio.run(pipeline.run(load(recipe), Options(tmp_path / "other")))
     assert result.manifest.judges == ()
-    assert "順序の正しい組" not in result.report.read_text(encoding="utf-8")
+    assert "順序の正しい組" not in result.report().path.read_text(encoding="utf-8")
 
 
 def test_the_area_is_the_share_of_pairs_ranked_right():
@@ -183,4 +183,4 @@ def test_a_judge_of_an_earlier_stage_is_not_said_to_have_graded_nothing(judged, 
     result = judged(language)
     assert [(one.name, one.rows) for one in result.manifest.judges] == [("depth", None), ("judge", 6), ("compare", 6)]
     assert "| depth | large | – |" in (result.dataset / "README.md").read_text(encoding="utf-8")
-    assert f'data-label="{beside}">–<' in result.report.read_text(encoding="utf-8")
+    assert f'data-label="{beside}">–<' in result.report().path.read_text(encoding="utf-8")

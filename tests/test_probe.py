@@ -12,6 +12,8 @@ import pytest
 from aiohttp import web
 
 from synth import probe
+from synth.backends.practice.faults import NO_FAULTS
+from synth.backends.practice.server import practice_server
 from synth.errors import Fatal
 from synth.protocol.endpoint import Endpoint
 from tests.faults.scripted import Scripted, reply
@@ -22,8 +24,10 @@ ENFORCED = json.dumps({"code": probe.WORD})
 class Server:
     """Answers as `says` has it, a function of the request's body; counts what was asked."""
 
-    def __init__(self, says, models=({"id": "大きなモデル", "max_model_len": 4096},), headers=None):
+    def __init__(self, says, models=({"id": "大きなモデル", "max_model_len": 4096},), headers=None, tells_cache=True):
         self.says, self.models, self.headers = says, models, headers or {}
+        self.tells_cache = tells_cache
+        self.longest, self.reused = 100_000, 0
         self.asked = Counter()
         self.keys = set()
         self.load = None
@@ -31,7 +35,10 @@ class Server:
     async def chat(self, request):
         self.asked[request.path] += 1
         self.keys.add(request.headers.get("Authorization"))
-        said = self.says(await request.json())
+        body = await request.json()
+        said = self.says(body)
+        if len(str(body.get("messages"))) > self.longest:
+            said = 400
         if isinstance(said, int):
             return web.json_response({"error": {"message": "unsupported parameter"}}, status=said)
         said = [said] if isinstance(said, str) else said
@@ -39,11 +46,16 @@ class Server:
                    for at, text in enumerate(said)]  # fmt: skip
         usage = {"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 0}}
         if self.asked[request.path] > 1 and "synth asks" in (await request.text()):
-            usage |= {"prompt_tokens": 1200, "prompt_tokens_details": {"cached_tokens": 1024}}
+            self.reused += 512
+            usage |= {"prompt_tokens": 1200}
+            if self.tells_cache:
+                usage |= {"prompt_tokens_details": {"cached_tokens": 1024}}
         return web.json_response({"model": "m", "choices": choices, "usage": usage}, headers=self.headers)
 
     async def metrics(self, request):
-        return web.Response(status=404) if self.load is None else web.Response(text=self.load)
+        if self.load is None:
+            return web.Response(status=404)
+        return web.Response(text=f"{self.load}vllm:prefix_cache_hits_total {self.reused}\n")
 
     async def listed(self, request):
         self.keys.add(request.headers.get("Authorization"))
@@ -139,6 +151,47 @@ def test_a_server_that_tells_its_load_is_found():
     assert "as many are sent at once as it runs" in found["load"].so
 
 
+def test_a_prefix_cache_that_only_the_metrics_tell_of_is_found():
+    server = Server(able, tells_cache=False)
+    assert findings(server)[0]["prefix caching"].found == "no cached tokens are told"
+    server.load = "vllm:num_requests_running 0\nvllm:num_requests_waiting 0\n"
+    found, so = findings(server)[0]["prefix caching"][1:]
+    assert found == "512 tokens of a repeated prompt came from its cache, as /metrics tells and its replies do not"
+    assert so == "put what all prompts share first"
+
+
+def test_where_a_long_prompt_has_no_room_a_shorter_one_is_repeated():
+    server = Server(able)
+    server.longest = 2_000
+    assert findings(server)[0]["prefix caching"].found.startswith("1,024 tokens")
+    server.longest = 200
+    assert findings(server)[0]["prefix caching"].found.startswith("unknown, as a long prompt is refused: HTTP 400")
+
+
+def test_the_practice_teacher_keeps_the_beginnings_of_long_prompts_and_the_probe_finds_it():
+    async def main():
+        async with practice_server(NO_FAULTS) as url:
+            return await asyncio.to_thread(probe.probe, Endpoint(model="practice-1", base_url=url))
+
+    found = {one.what: one.found for one in asyncio.run(main())[0]}
+    assert found["prefix caching"] == "1,536 tokens of a repeated prompt came from its cache"
+
+
+@pytest.mark.parametrize(
+    ("listed", "found", "so"),
+    [
+        ({"owned_by": "vllm", "max_model_len": 4096}, "vLLM, by its list of models", "write profile: vllm"),
+        ({"owned_by": "llamacpp", "meta": {"n_ctx": 2048}}, "llama.cpp, by its list of models",
+         "write profile: llama_cpp"),
+    ],
+)  # fmt: skip
+def test_a_server_that_says_which_it_is_is_told_with_its_profile(listed, found, so, synth):
+    with Server(able, models=({"id": "甲", **listed},)).running() as url:
+        told = json.loads(synth("probe", url, "--json").stdout)["findings"]
+    assert told[0] == {"what": "server", "found": found, "so": so}
+    assert told[1]["found"] in ("4,096 tokens", "2,048 tokens")
+
+
 def test_a_seed_that_is_refused_is_told_from_one_that_does_nothing():
     numbers = iter(range(100))
     assert findings(Server(lambda body: f"{next(numbers)}"))[0]["seed"].found == "does not repeat"
@@ -153,7 +206,7 @@ def test_a_server_that_answers_nothing_is_one_sentence():
 
 def test_the_models_and_their_contexts_are_listed():
     with Server(able).running() as url:
-        assert probe.models(Endpoint(model="-", base_url=url)) == {"大きなモデル": 4096}
+        assert probe.models(Endpoint(model="-", base_url=url)) == {"大きなモデル": probe.Listed(4096)}
 
 
 def test_a_server_whose_list_is_broken_may_still_be_asked_about_a_named_model():

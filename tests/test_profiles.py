@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from synth.admission.rate_headers import allowances, retry_after_s
+from synth.console.hosts import hosts as console_hosts
 from synth.errors import RecipeError
 from synth.files.plugin_texts import teachers_of
 from synth.profiles import UNKNOWN, named, profile_of
+from synth.protocol.messages import as_chat
+from synth.protocol.thoughts import apart, unmixed
 from synth.recipes.recipe import Overrides, endpoint_of, load, override
+from synth.types import Outcome
 
 CONTRACT = Path(__file__).parents[2] / "shared" / "contract" / "openai_subset.json"
 ENDED = {"guided_json", "guided_choice", "guided_regex", "guided_grammar"}
@@ -102,7 +107,6 @@ def test_a_host_is_known_by_its_whole_name(url, title):
         (f"model: claude-3-5-haiku-latest, {ANTHROPIC}, structured: json_schema", "structured"),
         (f"model: claude-opus-5, {ANTHROPIC}, sampling: {{temperature: 0.7}}", "sampling.temperature"),
         (f"model: claude-opus-4-8, {ANTHROPIC}, sampling: {{extra: {{top_k: 5}}}}", "sampling.extra.top_k"),
-        (f"model: c, {ANTHROPIC}, stream: true", "stream"),
         (f"model: c, {ANTHROPIC}, service_tier: フレックス", "service_tier"),
         (f"model: d, {DEEPSEEK}, service_tier: flex", "service_tier"),
         (f"model: m, {OPENAI}, standard_after_s: 60", ""),
@@ -178,15 +182,6 @@ def test_with_another_teacher_what_its_host_does_not_take_is_left_out_and_said(t
     assert moved.notes == ("--teacher main: seed is left out: Anthropic refuses it.",)
 
 
-def test_streaming_that_the_other_host_has_in_other_words_is_left_out_and_said(tmp_path):
-    teacher = "main=https://api.anthropic.com/v1,claude,ANTHROPIC_API_KEY"
-    moved = loaded(
-        tmp_path, 'model: m, base_url: "http://localhost:8000/v1", stream: true', Overrides(teachers=[teacher])
-    )
-    assert not moved.recipe.teachers["main"].stream
-    assert moved.notes == ("--teacher main: stream is left out: replies of Anthropic are not read as a stream.",)
-
-
 def test_a_way_of_asking_for_objects_that_the_other_host_does_not_heed_is_left_out_too(tmp_path):
     teacher = "main=https://api.anthropic.com/v1,claude,ANTHROPIC_API_KEY"
     local = 'model: m, base_url: "http://localhost:8000/v1", structured: json_object'
@@ -232,3 +227,62 @@ def test_a_profile_that_does_not_exist_is_named(tmp_path):
     assert field == "teachers.main.profile"
     assert "'ヴィエルエルエム'" in message
     assert "vllm" in message
+
+
+THOUGHT = "筋道を立てて考える。"
+REASONED = {
+    "reasoning_content": {"content": "42", "reasoning_content": THOUGHT},
+    "reasoning": {"content": "42", "reasoning": THOUGHT},
+    "parts of the content": {
+        "content": [
+            {"type": "thinking", "thinking": [{"type": "text", "text": THOUGHT}]},
+            {"type": "text", "text": "42"},
+        ]
+    },
+    "<thought>": {"content": f"<thought>{THOUGHT}</thought>42"},
+}
+
+
+@pytest.mark.parametrize("name", [name for name, one in named().items() if one.reasoning != "hidden"])
+def test_the_reasoning_that_a_profile_names_is_read_apart_from_the_answer(name):
+    told = named()[name].reasoning
+    if told == "thinking blocks":
+        content = [{"type": "thinking", "thinking": THOUGHT}, {"type": "text", "text": "42"}]
+        message = as_chat({"type": "message", "content": content})["choices"][0]["message"]
+    else:
+        message = REASONED[told]
+    text, reasoning = apart(message)
+    if not reasoning:
+        text, reasoning = unmixed(text)
+    assert (text, reasoning) == ("42", THOUGHT)
+
+
+@pytest.mark.parametrize(("name", "limit"), [(name, limit) for name, one in named().items() for limit in one.limits])
+def test_a_limit_that_a_profile_names_is_read(name, limit):
+    if limit == "retryDelay":
+        details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "37s"}]
+        body = json.dumps([{"error": {"code": 429, "details": details}}]).encode()
+        assert retry_after_s(Outcome(429, body)) == 37
+    elif limit.startswith("retry-after"):
+        assert retry_after_s(Outcome(429, b"", {limit: "2"})) == (0.002 if limit.endswith("ms") else 2)
+    else:
+        headers = {limit: "3", limit.replace("remaining", "limit"): "10"}
+        assert [(one.remaining, one.limit) for one in allowances(headers)] == [(3, 10)]
+
+
+def test_hosts_tells_all_that_is_known_of_one(capsys):
+    console_hosts("openai", as_json=False)
+    told = " ".join(capsys.readouterr().out.split())
+    assert all(
+        word in told for word in ("OPENAI_API_KEY", "x-ratelimit-remaining-tokens", "hidden", "50,000", "openai")
+    )
+    console_hosts("", as_json=False)
+    told = capsys.readouterr().out
+    assert [name for name in named() if name not in told] == []
+
+
+def test_a_host_that_is_not_known_is_one_sentence():
+    with pytest.raises(RecipeError, match=r"There is no profile 'ディープシーク'; there are anthropic, azure"):
+        console_hosts("ディープシーク", as_json=False)
+    with pytest.raises(RecipeError, match=r"did you mean 'openai'\?$"):
+        console_hosts("opnai", as_json=False)

@@ -15,6 +15,7 @@ from synth.formats import FORMATS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+JAPANESE = (ROOT / "README.ja.md").read_text(encoding="utf-8")
 WRITTEN = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
 ALL = "\n".join([README, *WRITTEN.values()])
 BY_HAND = "\n".join([README, *(text for text in WRITTEN.values() if "tools/reference.py" not in text[:200])])
@@ -37,8 +38,9 @@ def table(heading: str) -> list[list[str]]:
     return rows[: next(place for place, line in enumerate(below) if not line.startswith("|"))]
 
 
-def test_its_recipe_is_a_recipe(tmp_path):
-    recipe = README.split("```yaml\n", 1)[1].split("```", 1)[0]
+@pytest.mark.parametrize("page", [README, JAPANESE], ids=["English", "Japanese"])
+def test_its_recipe_is_a_recipe(page, tmp_path):
+    recipe = page.split("```yaml\n", 1)[1].split("```", 1)[0]
     (tmp_path / "recipe.yaml").write_text(recipe, encoding="utf-8")
     (tmp_path / "topics.jsonl").write_text('{"topic": "買い物"}\n', encoding="utf-8")
     (tmp_path / "write.md.j2").write_text("{{ count }} {{ topic }}")
@@ -52,6 +54,12 @@ def test_its_commands_and_options_exist():
     assert named == command.commands.keys()
     known = {option for each in command.commands.values() for one in each.params for option in one.opts}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", BY_HAND)) - known - OTHERS == set()
+
+
+def test_the_japanese_page_names_what_there_is():
+    assert set(re.findall(r"(?:`|bin/)synth ([a-z]+)", JAPANESE)) - command.commands.keys() == set()
+    known = {option for each in command.commands.values() for one in each.params for option in one.opts}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", JAPANESE)) - known - OTHERS == set()
 
 
 OTHERS = {
@@ -80,7 +88,7 @@ def test_the_files_it_names_exist():
 
 
 def test_its_links_lead_to_files_and_headings_that_exist():
-    pages = {"README.md": README, **{f"docs/{name}": text for name, text in WRITTEN.items()}}
+    pages = {"README.md": README, "README.ja.md": JAPANESE, **{f"docs/{name}": text for name, text in WRITTEN.items()}}
     dead = []
     for name, text in pages.items():
         for link in re.findall(r"\]\(([^)\s]+)\)", text):

@@ -100,7 +100,7 @@ def test_the_manifest_counts_answers_use_and_cost_of_each_teacher_and_rows_of_ea
         "strong": (2, 1, 2000),
     }
     assert result.manifest.mixture == {"large": 1, "small": 1}
-    report = result.report.read_text(encoding="utf-8")
+    report = result.report().path.read_text(encoding="utf-8")
     card = (result.dataset / "README.md").read_text(encoding="utf-8")
     assert "どの教師モデルが答えたか" in report
     assert "モデル別の行数" in report
@@ -111,7 +111,7 @@ def test_the_manifest_counts_answers_use_and_cost_of_each_teacher_and_rows_of_ea
 def test_a_stage_of_one_teacher_says_nothing_of_a_mixture(folder):
     result = run(folder("", cheap=["東京です。"]))
     assert (result.manifest.mixture, result.manifest.stages[0].shares) == ({}, {})
-    assert "どの教師モデルが答えたか" not in result.report.read_text(encoding="utf-8")
+    assert "どの教師モデルが答えたか" not in result.report().path.read_text(encoding="utf-8")
 
 
 def test_a_rule_sends_seeds_to_their_teacher_by_a_field_and_the_rest_to_the_stages_own(folder):
@@ -175,6 +175,39 @@ def test_a_judge_that_decides_is_paid_for_by_the_row_and_asked_once(folder):
     assert asked(result) == {"cheap": 2, "strong": 1, "third": 3}
     assert rows[0]["cost_microusd"] == 100 + 10_000
     assert len(rows[0]["requests"]) == 2
+
+
+def test_a_judge_that_fails_says_nothing_of_the_answer_and_no_stronger_teacher_is_asked(folder):
+    stage = f"{BOTH}\n    escalate_below: {{judge: 4}}"
+    judging = "scorers: [{kind: judge, teacher: third, rubric: rubric.md.j2}]"
+    path = folder(stage, scorers=judging, cheap=["東京です。"], strong=["京都です。"])
+    (path / "rubric.md.j2").write_text("{{ question }}{{ answer }}")
+    (path / "third.jsonl").write_text("", encoding="utf-8")  # whatever it is asked, it has no reply
+    result = run(path)
+    assert [one["reason"] for one in lines(result, "rejected.jsonl")] == ["no_verdict"]
+    assert "strong" not in asked(result)
+
+
+def with_fallback(path: Path) -> Path:
+    text = (
+        (path / "recipe.yaml").read_text(encoding="utf-8").replace("model: small,", "model: small, fallback: strong,")
+    )
+    (path / "recipe.yaml").write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_stand_in_whose_own_turn_comes_is_asked_once(folder):
+    result = run(with_fallback(folder(f"{BOTH}\n    ask_again: 1", cheap=[REFUSAL], strong=["京都です。"])))
+    assert asked(result) == {"cheap": 1, "strong": 1}
+    assert [one["repairs"] for one in lines(result, "rows.jsonl")] == [["escalated"]]
+
+
+def test_a_verifier_by_which_the_next_teacher_is_asked_is_a_change_of_what_was_asked(folder):
+    stage = f"{BOTH}\n    escalate_below: {{exact_answer: 1}}"
+    run(folder(stage, scorers=VERIFIED, cheap=["答え：0"], strong=["答え：0"]))
+    other = "scorers: [{kind: exact_answer, reference: q}]"
+    with pytest.raises(RecipeError, match=r"scorers.*right"):
+        run(folder(stage, scorers=other, cheap=["答え：0"], strong=["答え：0"]))
 
 
 def test_the_cheap_teacher_is_asked_anew_before_the_strong_one_and_that_one_as_if_it_were_the_first(folder):

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from pydantic import TypeAdapter
 
 from synth.console.screen import ERR, OUT, PRACTICE, conversation
 from synth.errors import FolderError
 from synth.manifest import read_manifest
-from synth.types import Message
+from synth.types import Message, ToolTurn
+
+MESSAGES = TypeAdapter(list[Message | ToolTurn])
 
 
 def show(folder: Path, ids: tuple[str, ...], *, rejected: bool, reason: str, count: int, as_json: bool) -> None:
@@ -81,4 +84,4 @@ def _record(record: dict[str, Any]) -> None:
     if "reason" in record:
         title += f"  {record['reason']}  {record['detail']}"
     title += "".join(f"  {score['name']} {score['value']:g}" for score in record["scores"])
-    conversation(title, [Message(**message) for message in record["messages"]])
+    conversation(title, MESSAGES.validate_python(record["messages"]))

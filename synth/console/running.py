@@ -40,7 +40,7 @@ def run(loaded: LoadedRecipe, options: Options) -> int:
     for said in (*manifest.declared, *[manifest.notice] * bool(manifest.notice)):
         OUT.print(visible(said), style="yellow", markup=False, soft_wrap=True)
     OUT.print(f"dataset  {result.dataset}", soft_wrap=True, markup=False)
-    OUT.print(f"report   {result.report}", soft_wrap=True, markup=False)
+    OUT.print(f"report   {result.report().path}", soft_wrap=True, markup=False)
     return ended(result)
 
 

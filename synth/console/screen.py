@@ -45,7 +45,7 @@ def conversation(title: str, messages: Iterable[Message]) -> None:
     OUT.print(Text(visible(title), style="bold"))
     for message in messages:
         OUT.print(Text(message.role, style="cyan"))
-        OUT.print(Text(visible(message.content)))
+        OUT.print(Text(visible(message.shown())))
     OUT.print()
 
 

@@ -59,10 +59,11 @@ def load_parquet() -> None:
         import_module("pyarrow.parquet")
 
 
-def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path) -> Written:
+def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path, *, tools: bool = False) -> Written:
     """Write `rows.jsonl` and the split files of `dataset/` into the run folder.
 
-    `rows` are splits and rows as lines of JSON without their ends, in the order to keep.
+    `rows` are splits and rows as lines of JSON without their ends, in the order to keep; `tools` says whether they have
+    the columns of tools.
     A file takes its name only when all of them are complete, so an interrupted export leaves the earlier one standing.
     Raises RecipeError for a split name that `datasets` cannot load, FolderError when the disk refuses.
     """
@@ -70,13 +71,14 @@ def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path) -> Written:
     parquet = find_spec("pyarrow") is not None
     load_parquet()
     ending = "parquet" if parquet else "jsonl"
+    schema = _schema(import_module("pyarrow"), tools=tools) if parquet else None
     splits: dict[str, Split] = {}
     content = hashlib.sha256()
     with ExitStack() as files:
 
         def open_split(name: str) -> Split:
             file = files.enter_context(whole_file(data / f"{_checked(name)}.{ending}"))
-            write, finish = parquet_sink(file, _schema(import_module("pyarrow"))) if parquet else jsonl_sink(file)
+            write, finish = parquet_sink(file, schema) if parquet else jsonl_sink(file)
             files.callback(finish)  # also when the export fails; closing twice does nothing
             return Split(file, write, finish)
 
@@ -178,9 +180,14 @@ def parquet_sink(file: BinaryIO, schema: Any) -> Sink:
     return write, writer.close
 
 
-def _schema(pyarrow: Any) -> Any:
+def _schema(pyarrow: Any, *, tools: bool) -> Any:
     text = pyarrow.string()
-    message = pyarrow.struct([("role", text), ("content", text), ("reasoning_content", text)])
+    turn = [("role", text), ("content", text), ("reasoning_content", text)]
+    if tools:
+        function = pyarrow.struct([("name", text), ("arguments", text)])
+        call = pyarrow.struct([("id", text), ("function", function), ("type", text)])
+        turn += [("tool_calls", pyarrow.list_(call)), ("tool_call_id", text), ("name", text)]
+    message = pyarrow.struct(turn)
     score = pyarrow.struct([("name", text), ("value", pyarrow.float64()), ("detail", text)])
     columns = {
         "id": text,
@@ -192,6 +199,7 @@ def _schema(pyarrow: Any) -> Any:
         "repairs": pyarrow.list_(text),
         "requests": pyarrow.list_(text),
         "served_by": pyarrow.list_(text),
+        **({"tools": text} if tools else {}),
     }
     return pyarrow.schema(list(columns.items()))
 

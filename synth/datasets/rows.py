@@ -1,7 +1,8 @@
 """Rows in the one form that trainers take as it is: `messages`, and beside it columns that they ignore.
 
 Every row has the same keys. `reasoning_content` is null where the teacher showed no reasoning. No column has a name
-that TRL gives a meaning of its own (`prompt`, `completion`, `labels`, `tools`, `images`, ...).
+that TRL gives another meaning (`prompt`, `completion`, `labels`, `images`, ...). Where tools may be called there are
+more: the column `tools`, and `tool_calls`, `tool_call_id` and `name` in each message.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import orjson
 
@@ -31,6 +32,8 @@ class Row(TypedDict):
     repairs: Sequence[str]
     requests: Sequence[str]
     served_by: Sequence[str]
+    tools: NotRequired[str]
+    """A JSON list, in rows whose dialogue may call tools."""
 
 
 class RejectedRow(TypedDict):
@@ -46,6 +49,8 @@ class RejectedRow(TypedDict):
     messages: Sequence[Message]
     scores: Sequence[Score]
     repairs: Sequence[str]
+    requests: Sequence[str]
+    cost_microusd: int
 
 
 def row(sample: Sample, teachers: Mapping[str, str]) -> Row:
@@ -54,7 +59,7 @@ def row(sample: Sample, teachers: Mapping[str, str]) -> Row:
     `served_by` names those to whom an endpoint passed its requests on, each once. `requests` are the keys under which
     the run folder's `run.db` keeps the replies it was made from.
     """
-    return Row(
+    made = Row(
         id=sample.id,
         messages=sample.messages,
         seed_id=sample.seed_id,
@@ -65,6 +70,9 @@ def row(sample: Sample, teachers: Mapping[str, str]) -> Row:
         requests=sample.requests,
         served_by=tuple(dict.fromkeys(sample.served_by)),
     )
+    if sample.tools:
+        made["tools"] = sample.tools
+    return made
 
 
 def rejected_row(rejection: Rejection) -> RejectedRow:
@@ -81,6 +89,8 @@ def rejected_row(rejection: Rejection) -> RejectedRow:
         messages=sample.messages if sample else (),
         scores=sample.scores if sample else (),
         repairs=sample.repairs if sample else (),
+        requests=sample.requests if sample else (),
+        cost_microusd=sample.cost_microusd if sample else 0,
     )
 
 

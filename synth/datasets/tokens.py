@@ -88,7 +88,7 @@ def told(outcome: Outcome) -> Told | None:
         has_ids = None not in ids and not any(None in top for top in top_ids)
         return Told(
             ids=cast("list[int]", ids) if has_ids else _given_ids(document, len(entries)),
-            texts=[_bytes(one, is_id=has_ids) for one in entries],
+            texts=[_bytes(one) for one in entries],
             logprobs=[float(one["logprob"]) for one in entries],
             top_ids=cast("list[list[int]]", top_ids) if has_ids else None,
             top_texts=[] if has_ids else [[_bytes(one) or b"" for one in top] for top in tops],
@@ -102,7 +102,8 @@ def told(outcome: Outcome) -> Told | None:
 
 def _id(entry: Mapping[str, Any]) -> int | None:
     found = TOKEN_ID.fullmatch(entry["token"])
-    return int(found[1]) if found and int(found[1]) <= MOST_ID else None
+    told: Any = int(found[1]) if found else entry.get("id")
+    return told if type(told) is int and 0 <= told <= MOST_ID else None
 
 
 def _given_ids(document: dict[str, Any], count: int) -> list[int] | None:
@@ -119,10 +120,11 @@ def _whole(ids: Any) -> list[int] | None:
     return listed if all(type(one) is int and 0 <= one <= MOST_ID for one in listed) else None
 
 
-def _bytes(entry: Mapping[str, Any], *, is_id: bool = False) -> bytes | None:
-    """The bytes of a token; of one that holds a part of a character its text tells only U+FFFD."""
+def _bytes(entry: Mapping[str, Any]) -> bytes | None:
+    """The bytes of a token; of one that holds a part of a character its text tells only U+FFFD, and an id none."""
     if entry.get("bytes") is not None:
         return bytes(entry["bytes"])
+    is_id = TOKEN_ID.fullmatch(entry["token"]) and _id(entry) is not None
     return None if is_id else str(entry["token"]).encode("utf-8", "surrogatepass")
 
 

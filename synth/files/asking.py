@@ -39,9 +39,9 @@ class Desk:
     budget: Budget
     halt: Halt
 
-    def ask(self, stage: str, unit: str) -> UnitAsk:
-        """What one unit of work may do."""
-        return UnitAsk(Unit(stage, unit, 0, 0), self.teachers, Templates(Path()), "", 0)
+    def ask(self, stage: str, unit: str, language: str = "") -> UnitAsk:
+        """What one unit of work may do; `language` is that of the words around a schema."""
+        return UnitAsk(Unit(stage, unit, 0, 0), self.teachers, Templates(Path()), language, 0)
 
     async def each(self, source: AsyncIterator[T], work: Callable[[T], Awaitable[None]]) -> None:
         """Do the work of each value, many side by side.

@@ -6,6 +6,7 @@ written as it stood in its file; what is removed goes into `removed.jsonl` with 
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -150,8 +151,8 @@ def validating(validators: Sequence[Validator]) -> Judge:
     def judge(samples: Sequence[Sample]) -> Iterator[Verdict]:
         for sample in samples:
             try:
-                for validator in validators:
-                    validator.check(sample)
+                for view, validator in itertools.product(sample.by_answer(), validators):
+                    validator.check(view)
                 yield ""
             except Rejected as error:
                 yield Removal(error.reason, error.detail)

@@ -14,12 +14,10 @@ import orjson
 from synth.errors import Rejected
 from synth.lint.traps import ANSWERS, format_of
 from synth.protocol.thoughts import MARKS, OPENED
-from synth.shapes import ROLES
+from synth.shapes import ROLES, Style
 from synth.types import Fields
 
 Role = Literal["system", "user", "assistant", "tool"]
-Style = Literal["field", "inline", "drop"]
-"""Where reasoning goes: a field of its own, between think tags before the answer, or nowhere."""
 
 OF_TOOLS: Mapping[str, Role] = {
     "tool": "tool",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +15,15 @@ from synth.datasets.files import write_whole
 from synth.datasets.tables import LINES, pieces
 from synth.errors import Problem, RecipeError, Rejected
 from synth.formats import FORMATS, Format, makers
-from synth.formats.conversation import Conversation, Style, conversation_of
+from synth.formats.conversation import Conversation, conversation_of
+from synth.formats.pairs import TOLD, both, in_words, rows_of, splits_of
+from synth.formats.shape import Shape
 from synth.formats.writing import Gathered, write
 from synth.lint import Trapped, files_of
 from synth.lint.table import TRAPS
 from synth.lint.traps import ANSWERS, TRAINERS_OWN, traps_of
+from synth.recipes.views import Rule
+from synth.shapes import Style
 from synth.types import Fields
 
 ID = "id"
@@ -35,6 +39,8 @@ UNREAD = {"two_formats", "reasoning_column"}
 
 Render = Callable[[Fields], str]
 """A row of messages as one text. Raises Rejected."""
+Rows = Iterable[tuple[str, Fields]]
+"""Rows, each with its place."""
 
 
 class Wanted(NamedTuple):
@@ -52,6 +58,8 @@ class Wanted(NamedTuple):
     """Whether files that `out` does not name are Parquet."""
     render: Render | None = None
     """Needed for `text`."""
+    rule: Rule | None = None
+    """How a run's draws become pairs or labelled answers; None where the files hold them already."""
 
 
 @dataclass(slots=True)
@@ -73,7 +81,11 @@ class Converted:
 
     def leave_out(self, place: str, reason: str, detail: str) -> None:
         """Count a row that is not written."""
-        _note(self.left_out, reason, place, detail)
+        self.left_out.setdefault(reason, Trapped()).note(place, detail)
+
+    def warn(self, name: str, place: str, detail: str = "") -> None:
+        """Count a row of which there is something to say."""
+        self.warnings.setdefault(name, Trapped()).note(place, detail)
 
 
 def convert(paths: Sequence[Path], out: Path, wanted: Wanted) -> Converted:
@@ -83,14 +95,15 @@ def convert(paths: Sequence[Path], out: Path, wanted: Wanted) -> Converted:
     refuses.
     """
     form = FORMATS[wanted.format]
-    targets = _targets(paths, out, form, wanted)
+    _check_columns(form, wanted)
+    targets = _targets(paths, out, form, wanted) if wanted.rule is None else _splits(paths, out, wanted)
     if wanted.format == REGISTERED:
         _object(next(iter(targets)).parent / REGISTRY)  # one that cannot be added to is found before anything is made
     converted = Converted()
     with ExitStack() as spools:
-        gathered = {target: _gather(sources, form, wanted, converted, spools) for target, sources in targets.items()}
+        gathered = {target: gather(rows, form, wanted, converted, spools) for target, rows in targets.items()}
         if not any(len(rows) for rows in gathered.values()):
-            raise RecipeError(_nothing(converted, wanted.format))
+            raise RecipeError(_nothing(converted, wanted))
         with ExitStack() as files:
             for target, rows in gathered.items():
                 converted.files |= write(rows, target, files, seed=wanted.seed, shards=wanted.shards)
@@ -99,19 +112,33 @@ def convert(paths: Sequence[Path], out: Path, wanted: Wanted) -> Converted:
     return converted
 
 
-def _gather(sources: Sequence[Path], form: Format, wanted: Wanted, converted: Converted, stack: ExitStack) -> Gathered:
-    gathered = Gathered(stack.enter_context(TemporaryFile()))  # noqa: SIM115 (the stack closes it)
-    for place, row in _rows(sources):
+def gather(
+    rows: Rows,
+    form: Format,
+    wanted: Wanted,
+    converted: Converted,
+    stack: ExitStack,
+    shape: Shape | None = None,
+    see: Callable[[Fields, str], None] | None = None,
+) -> Gathered:
+    """The rows in a format, and what is to be kept beside; what does not fit is counted, and `see` is shown the others.
+
+    Files that are read as one have the same `shape`.
+    """
+    gathered = Gathered(stack.enter_context(TemporaryFile()), shape)  # noqa: SIM115 (the stack closes it)
+    for place, row in rows:
         try:
             made = made_of(row, form, wanted, converted, place)
         except Rejected as refused:
             converted.leave_out(place, refused.reason, refused.detail)
             continue
-        gathered.add(made | _kept(row, form, wanted.keep, place))
+        if see is not None:
+            see(made, place)
+        gathered.add(made | _kept(row, form, wanted, place))
     return gathered
 
 
-def _rows(sources: Sequence[Path]) -> Iterator[tuple[str, Fields]]:
+def _rows(sources: Sequence[Path]) -> Rows:
     for path in sources:
         for piece in pieces(path):
             for row, number in zip(piece.rows, piece.numbers, strict=True):
@@ -120,19 +147,28 @@ def _rows(sources: Sequence[Path]) -> Iterator[tuple[str, Fields]]:
 
 def made_of(row: Fields, form: Format, wanted: Wanted, converted: Converted, place: str) -> Fields:
     """A row in a format. Raises Rejected when it has no place for it, or the row would spoil a training."""
-    told = conversation_of(row)
+    told = [conversation_of(one) for one in (both(row) if form.is_pair else [row])]
     style = wanted.style or form.styles[0]
-    styled = told.styled(style)
-    found = traps_of(makers.messages(styled)) - (set() if form.is_answered else UNASKED)
-    found |= traps_of(row) & UNREAD
+    styled = [one.styled(style) for one in told]
+    found = {name for one in styled for name in traps_of(makers.messages(one))}
+    found = (found - (set() if form.is_answered else UNASKED)) | (traps_of(row) & UNREAD)
+    if form.is_pair and styled[0] == styled[1]:
+        found.add("chosen_equals_rejected")
     errors = sorted(name for name in found if TRAPS[name].severity == "error")
     if errors:
         raise Rejected(errors[0])
-    made: Fields = form.make(styled) if form.make else {"text": _rendered(styled, wanted)}
+    made: Fields = form.make(*styled) if form.make else {"text": _rendered(styled[0], wanted)}
     for name in sorted(found):
-        _note(converted.warnings, name, place)
-    converted.thoughtless += style == "drop" and any(turn.reasoning for turn in told.turns)
-    return made
+        converted.warn(name, place)
+    converted.thoughtless += style == "drop" and any(turn.reasoning for one in told for turn in one.turns)
+    return made | ({"label": _label(row)} if form.is_labelled else {})
+
+
+def _label(row: Fields) -> bool:
+    label = row.get("label")
+    if not isinstance(label, bool):
+        raise Rejected("no_label", f"{label!r:.40}")
+    return label
 
 
 def _rendered(told: Conversation, wanted: Wanted) -> str:
@@ -141,25 +177,25 @@ def _rendered(told: Conversation, wanted: Wanted) -> str:
     return wanted.render(makers.openai(told))
 
 
-def _kept(row: Fields, form: Format, keep: Sequence[str], place: str) -> Fields:
+def _kept(row: Fields, form: Format, wanted: Wanted, place: str) -> Fields:
     if form.is_strict:
         return {}
-    absent = [name for name in keep if name not in row]
+    absent = [name for name in wanted.keep if name not in row]
     if absent:
         raise RecipeError(Problem(f"there is no column {absent[0]!r}; its columns are {', '.join(row)}", place))
-    for name in keep:
+    for name in wanted.keep:
         try:
             orjson.dumps(row[name])
         except TypeError:
             kind = type(row[name]).__name__
             raise RecipeError(Problem(f"the column {name!r} holds {kind}, for which JSON has no word", place)) from None
+    told = () if wanted.rule is None else TOLD
     own = {ID: row[ID]} if isinstance(row.get(ID), str) else {}
-    return own | {name: row[name] for name in keep}
+    return own | {name: row[name] for name in (*wanted.keep, *told) if name in row}
 
 
-def _targets(paths: Sequence[Path], out: Path, form: Format, wanted: Wanted) -> dict[Path, list[Path]]:
+def _targets(paths: Sequence[Path], out: Path, form: Format, wanted: Wanted) -> dict[Path, Rows]:
     """What goes into which file. Raises RecipeError where that cannot be told."""
-    _check_columns(form, wanted)
     is_file = bool(out.suffix) and not out.is_dir()
     sources = [(path.is_dir(), one) for path in paths for one in files_of([_rows_of_run(path)])]
     if not is_file:
@@ -186,7 +222,22 @@ def _targets(paths: Sequence[Path], out: Path, form: Format, wanted: Wanted) -> 
             raise RecipeError(f"The format {wanted.format} is written as lines of JSON; let --out end in .jsonl.")
         if any(target.resolve() == source.resolve() for source in of):
             raise RecipeError(f"{target} would be written over; choose another --out.")
-    return targets
+    return {target: _rows(of) for target, of in targets.items()}
+
+
+def _splits(paths: Sequence[Path], out: Path, wanted: Wanted) -> dict[Path, Rows]:
+    """What a run's draws become in each of its splits. Raises RecipeError where that cannot be told."""
+    if len(paths) != 1:
+        raise RecipeError("Draws belong together in one run; name its folder alone.")
+    run, splits = paths[0], splits_of(paths[0])
+    if out.suffix and not out.is_dir():
+        if out.suffix not in (*LINES, ".parquet"):
+            raise RecipeError(f"{out} should end in .jsonl or .parquet, or be a folder.")
+        if len(splits) > 1:
+            raise RecipeError(f"{run} has the splits {', '.join(splits)}; let --out be a folder for one of each.")
+        return {out: rows_of(run, "", wanted.rule)}
+    suffix = ".parquet" if wanted.parquet else ".jsonl"
+    return {out / f"{split}{suffix}": rows_of(run, split, wanted.rule) for split in splits}
 
 
 def _check_columns(form: Format, wanted: Wanted) -> None:
@@ -209,17 +260,14 @@ def _rows_of_run(path: Path) -> Path:
     return inner / "data" if (inner / "README.md").exists() and (inner / "data").is_dir() else inner
 
 
-def _nothing(converted: Converted, name: str) -> str:
+def _nothing(converted: Converted, wanted: Wanted) -> str:
     if not converted.left_out:
-        return "There are no rows to convert."
+        rule = in_words(wanted.rule)
+        return f"No draws of the run can be told apart so ({rule})." if rule else "There are no rows to convert."
     told = ", ".join(
         f"{reason} {trapped.rows:,} ({trapped.places[0]})" for reason, trapped in converted.left_out.items()
     )
-    return f"No row can be written as {name}, so nothing was: {told}."
-
-
-def _note(notes: dict[str, Trapped], name: str, place: str, detail: str = "") -> None:
-    notes.setdefault(name, Trapped()).note(place, detail)
+    return f"No row can be written as {wanted.format}, so nothing was: {told}."
 
 
 def _register(gathered: dict[Path, Gathered]) -> None:

@@ -38,6 +38,33 @@ def prompt(told: Conversation) -> Fields:
     return {"prompt": _whole(told.turns[: last + 1]), "tools": told.tools or None}
 
 
+def tools(told: Conversation) -> Fields:
+    """Whole conversations, of those alone that offer tools or call one."""
+    if not told.tools and not any(turn.calls for turn in told.turns):
+        raise Rejected("no_tools")
+    return messages(told)
+
+
+def reasoning(told: Conversation) -> Fields:
+    """Whole conversations, of those alone whose last answer was reasoned."""
+    last = told.turns[-1]
+    if not last.reasoning and not last.content.startswith("<think>"):
+        raise Rejected("no_reasoning")
+    return messages(told)
+
+
+def preference(chosen: Conversation, rejected: Conversation) -> Fields:
+    """TRL's DPO and reward trainers: two answers to the same prompt, which stands apart from both."""
+    if chosen.turns[:-1] != rejected.turns[:-1]:
+        raise Rejected("other_prompt")
+    return {
+        "prompt": _whole(chosen.turns[:-1]),
+        "chosen": _whole(chosen.turns[-1:]),
+        "rejected": _whole(rejected.turns[-1:]),
+        "tools": chosen.tools or None,
+    }
+
+
 def openai(told: Conversation) -> Fields:
     """OpenAI, Together, Fireworks, Azure: only keys that say something, tools as objects."""
     made: Fields = {"messages": [bare(turn) for turn in told.turns]}

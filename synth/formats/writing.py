@@ -27,11 +27,13 @@ LINE_ENDS = re.compile("[\u0085\u2028\u2029]")
 class Gathered:
     """The rows of one file to be, kept in a file; memory holds eight bytes of each."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], shape: Shape | None = None) -> None:
+        """Gather into a file; `shape` is that of all files that are read as one with it."""
         self._file = file
         self._starts = array("Q")
-        self._size = 0
-        self.shape = Shape()
+        self.size = 0
+        """In bytes, as lines of JSON."""
+        self.shape = shape or Shape()
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -39,8 +41,8 @@ class Gathered:
     def add(self, row: Fields) -> None:
         """Take a row in."""
         self.shape.see(row)
-        self._starts.append(self._size)
-        self._size += self._file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+        self._starts.append(self.size)
+        self.size += self._file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
 
     def rows(self, order: list[int] | range) -> Iterator[Fields]:
         """The rows in an order, without keys that are null in all of them."""

@@ -52,6 +52,19 @@ def listed(base_url: str, model: str, day: date) -> Price | None:
     )
 
 
+def provider_of(base_url: str) -> str:
+    """Whose prices the table has for a host; empty when it has none, or is not installed."""
+    try:
+        from genai_prices.data import providers
+        from genai_prices.data_snapshot import DataSnapshot
+    except ModuleNotFoundError:
+        return ""
+    try:
+        return DataSnapshot(providers, from_auto_update=False).find_provider("", None, base_url).name
+    except LookupError:
+        return ""
+
+
 def _price(prices: Mapping[str, Any]) -> Price | None:
     """A price of the table as ours; None when it does not count in tokens."""
     if prices.get("input_mtok") is None or prices.get("output_mtok") is None:

@@ -23,6 +23,9 @@ from synth.types import CHAT, MESSAGES, Value
 Structured = Literal["json_schema", "json_object", "prompt"]
 """How an object can be asked for: by a schema that the server enforces, in JSON mode, or by words in the prompt."""
 
+Reasoning = Literal["reasoning_content", "reasoning", "thinking blocks", "parts of the content", "<thought>", "hidden"]
+"""A field of the message, Anthropic's blocks, parts or a mark in the text, or nowhere: counted alone."""
+
 
 class Rule(Value):
     """What some of a host's models take."""
@@ -70,6 +73,15 @@ class BatchTerms(Value):
     source: str = ""
 
 
+class Choices(Value):
+    """How a host gives several replies to a prompt that is billed once: `n` of them in one request."""
+
+    most: int = Field(ge=2)
+    seeds_count: bool = False
+    """Whether the first is written with the request's seed, the next with one more, and so on."""
+    source: str = ""
+
+
 class Gauges(Value):
     """What a server calls the figures by which it tells its load, at `/metrics` beside its base path."""
 
@@ -79,6 +91,8 @@ class Gauges(Value):
     """The share of its cache of tokens that is taken, from 0 to 1."""
     preempted: str = ""
     """How many requests it has put back as the cache was full."""
+    reused: str = ""
+    """How many tokens of prompts it has had from its cache."""
 
 
 class Profile(Value):
@@ -90,6 +104,12 @@ class Profile(Value):
     source: str = ""
     """Where it was read."""
     read: date | None = None
+    owner: str = ""
+    """Who owns its models, as its list of them says."""
+    limits: list[str] = []
+    """By which headers it tells what is left of its limits and how long to wait, or `retryDelay` in a reply's body."""
+    reasoning: Reasoning | None = None
+    """Where a model's reasoning stands in its replies; None where nothing is known of it."""
     key_variable: str = ""
     """The environment variable in which its users keep their key."""
     key_header: str = "authorization"
@@ -119,6 +139,8 @@ class Profile(Value):
     """Its ways of serving, by the name that asks for them."""
     models: list[Rule] = []
     gauges: Gauges | None = None
+    choices: Choices | None = None
+    """None where a request brings one reply, or where nobody says that its prompt is billed once."""
     batch: BatchTerms | None = None
     """None where there are no batches, or nothing is known of them."""
 
@@ -168,6 +190,7 @@ UNKNOWN = Profile(title="an OpenAI-compatible server")
 
 PRACTICE = Profile(
     title="the practice teacher",
+    choices=Choices(most=128, seeds_count=True),
     batch=BatchTerms(
         protocol="openai",
         paths=["/chat/completions", "/embeddings"],

@@ -16,14 +16,17 @@ from pydantic import Discriminator, Field, Tag, ValidationError
 from synth.agreement import Adaptive
 from synth.dedupe import Dedupe
 from synth.dedupe.decontaminate import Decontaminate
-from synth.errors import Problem, RecipeError
+from synth.errors import At, Problem, RecipeError
 from synth.generators import Generator
 from synth.money.budget import Caps
+from synth.own import FOLDER, PLUG_INS
 from synth.protocol.endpoint import OWN, SERVE, Endpoint
-from synth.recipes import seeds, yaml_places
-from synth.recipes.recipe_checks import At, beyond_form, verifiers
+from synth.recipes import overview, seeds, yaml_places
+from synth.recipes.documents import Documents
+from synth.recipes.recipe_checks import beyond_form, verifiers
 from synth.recipes.seeds import SeedSource
 from synth.recipes.templates import Templates
+from synth.recipes.views import Output
 from synth.recipes.yaml_places import dotted
 from synth.routing import Route
 from synth.scorers import Scorer
@@ -96,15 +99,8 @@ class Stage(Value):
     def asks(self) -> list[str]:
         """The teachers that its generator and its scorers ask."""
         every = [getattr(plugin, "teacher", "") for plugin in (self.generator, *self.scorers)]
-        every += self.answering()
+        every += [*self.answering(), getattr(self.generator, "user_teacher", "")]
         return [name for name in dict.fromkeys(every) if name]
-
-
-class Output(Value):
-    """Where the run goes."""
-
-    folder: str = ""
-    """Relative to the working directory; `runs/<name>` when empty."""
 
 
 class Recipe(Value):
@@ -168,6 +164,13 @@ class LoadedRecipe:
         """The folder its templates and seeds are relative to."""
         return self.path.parent
 
+    def __repr__(self) -> str:
+        return f"<Recipe {self.recipe.name}: {', '.join(stage.name for stage in self.recipe.stages)}; {self.path}>"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: https://ipython.readthedocs.io/en/stable/config/integrating.html"""
+        return overview.in_html(self.recipe.name, overview.lines(self.recipe, seeds.describe(self.recipe.seeds)))
+
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
@@ -225,6 +228,10 @@ def _checked(
     templates, notes = Templates(file.parent), list[str]()
     if recipe is not None:
         recipe = _filled(_overridden(recipe, overrides, notes))
+        for stage in recipe.stages:
+            for plugin in (stage.generator, *stage.validators, *stage.scorers):
+                if isinstance(plugin, PLUG_INS):
+                    templates.hold(*plugin.source)
         found = beyond_form(recipe, file.parent, templates, makes=overrides.makes)
     if recipe is None or found or problems:
         raise RecipeError([*problems, *(placed(loc, problem) for loc, problem in found)])
@@ -236,7 +243,7 @@ class _Document:
     """The text of a recipe with the place of each of its parts."""
 
     def __init__(self, file: Path) -> None:
-        self._file = str(file)
+        self._file, self._folder = str(file), file.parent
         try:
             raw = file.read_bytes()
         except OSError as error:
@@ -258,11 +265,11 @@ class _Document:
 
     def recipe(self) -> tuple[Recipe | None, list[Problem]]:
         """The recipe, without the parts that are wrong where it stands without them, and what is wrong with them."""
-        recipe, errors = _validated(self._data)
+        recipe, errors = _validated(self._data, self._folder)
         problems = [self._problem(error) for error in errors]
         if errors:
             wrong = {yaml_places.place_of(self._places, error["loc"])[1] for error in errors}
-            recipe, _ = _validated(_without(self._data, wrong))
+            recipe, _ = _validated(_without(self._data, wrong), self._folder)
         return recipe, problems
 
     def placed(self, loc: Sequence[str | int], problem: Problem) -> Problem:
@@ -289,9 +296,9 @@ class _Document:
         return Problem(message, self._file, line, column, dotted(at))
 
 
-def _validated(data: Any) -> tuple[Recipe | None, list[dict[str, Any]]]:
+def _validated(data: Any, folder: Path) -> tuple[Recipe | None, list[dict[str, Any]]]:
     try:
-        return Recipe.model_validate_json(orjson.dumps(data), strict=True), []
+        return Recipe.model_validate_json(orjson.dumps(data), strict=True, context={FOLDER: folder}), []
     except ValidationError as error:
         return None, [cast("dict[str, Any]", one) for one in error.errors(include_url=False)]
 
@@ -339,7 +346,9 @@ def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recip
     if teachers != recipe.teachers:
         update["teachers"] = teachers
     if overrides.seeds:
-        update["seeds"] = seeds.source_from_path(str(Path(overrides.seeds).absolute()))
+        path = str(Path(overrides.seeds).absolute())
+        reads = isinstance(recipe.seeds, Documents)  # a folder is then one of documents, cut as the recipe says
+        update["seeds"] = recipe.seeds.model_copy(update={"path": path}) if reads else seeds.source_from_path(path)
     if overrides.budget:
         update["budget"] = caps_of({**recipe.budget.model_dump(), **overrides.budget})
     if overrides.online:

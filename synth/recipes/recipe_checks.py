@@ -10,14 +10,16 @@ from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
-from synth import terms
+from synth import licences, terms
 from synth.agreement import MAJORITY, PASS_RATE, Adaptive
-from synth.errors import Problem, RecipeError
+from synth.errors import At, Problem, RecipeError
 from synth.generators import Generator
 from synth.protocol.endpoint import Endpoint
 from synth.recipes import seeds
 from synth.recipes.templates import Templates
+from synth.recipes.view_checks import view_problems
 from synth.scorers import VERIFIERS, Scorer
+from synth.scorers.length import Length
 from synth.scorers.likelihood import Likelihood
 from synth.scorers.reward import Reward
 from synth.types import Fields
@@ -25,11 +27,8 @@ from synth.types import Fields
 if TYPE_CHECKING:
     from synth.recipes.recipe import Recipe, Stage
 
-FIELD_OPTIONS = ("question", "reference", "choices", "tests", "entry_point", "per")
+FIELD_OPTIONS = ("question", "opening", "material", "answer", "reference", "choices", "tests", "entry_point", "per")
 """Where plug-ins name fields that they read."""
-
-At = tuple[tuple[str | int, ...], Problem]
-"""A problem, and the way to its field."""
 
 
 def beyond_form(recipe: Recipe, folder: Path, templates: Templates, *, makes: bool) -> list[At]:
@@ -38,9 +37,9 @@ def beyond_form(recipe: Recipe, folder: Path, templates: Templates, *, makes: bo
     `makes` says whether a dataset is to be made of it.
     """
     found = [*_names(recipe), *_wasted_draws(recipe), *_unheeded(recipe), *_hosts(recipe), *_waits(recipe)]
-    found += [*_sharing(recipe), *_untold(recipe)]
+    found += [*_sharing(recipe), *_untold(recipe), *view_problems(recipe, folder)]
     if makes:
-        found += [*_terms(recipe), *_prices(recipe)]
+        found += [*_terms(recipe), *_licence(recipe), *_prices(recipe)]
     return found + _templates(recipe, folder, templates)
 
 
@@ -73,6 +72,8 @@ def _names(recipe: Recipe) -> list[At]:
                 known = ", ".join(recipe.teachers)
                 message = f"there is no teacher {teacher!r}; the recipe names {known}"
                 found.append((("stages", index, *way, "teacher"), Problem(message)))
+            if other := getattr(plugin, "user_teacher", ""):
+                found += _unknown_teacher(recipe, other, ("stages", index, *way, "user_teacher"))
     near = None if recipe.decontaminate is None else recipe.decontaminate.semantic
     for field, name in (("embedder", near.embedder), ("judge", near.judge)) if near is not None else ():
         if name or field == "embedder":
@@ -147,8 +148,14 @@ def _products(recipe: Recipe) -> list[At]:
     return [
         (("selection", "diverse", "order"), Problem(message.format(scorer.name)))
         for scorer in scorers
-        if len(order) > 1 and isinstance(scorer, Likelihood | Reward) and scorer.may_be_negative
+        if len(order) > 1 and _may_be_negative(scorer)
     ]
+
+
+def _may_be_negative(scorer: Scorer) -> bool:
+    if isinstance(scorer, Length):
+        return scorer.shortest
+    return isinstance(scorer, Likelihood | Reward) and scorer.may_be_negative
 
 
 def _wasted_draws(recipe: Recipe) -> list[At]:
@@ -197,6 +204,7 @@ def _unheeded(recipe: Recipe) -> list[At]:
     asked = [plugin for stage in recipe.stages for _, plugin in _plugins(stage)]
     writing = {getattr(plugin, "teacher", "") for plugin in asked if not isinstance(plugin, Likelihood | Reward)}
     writing |= {name for stage in recipe.stages for name in stage.answering()}
+    writing |= {getattr(stage.generator, "user_teacher", "") for stage in recipe.stages}
     near = None if recipe.decontaminate is None else recipe.decontaminate.semantic
     writing.add("" if near is None else near.judge)
     for name in [*writing & recipe.teachers.keys()]:
@@ -231,6 +239,11 @@ def measuring(recipe: Recipe) -> set[str]:
     return names | {one.embedder for one in meanings if one is not None}
 
 
+def host_problems(endpoint: Endpoint) -> list[Problem]:
+    """What an endpoint's own host would answer with an error, or pass over in silence."""
+    return [problem for _, problem in _host((), (), endpoint)]
+
+
 def _host(way: tuple[str | int, ...], place: tuple[str | int, ...], member: Endpoint) -> Iterator[At]:
     """The same of one member of a pool, whose own fields are at `place` in it."""
     known, sampling, parts = member.known, member.sampling, urlsplit(member.base_url)
@@ -250,8 +263,6 @@ def _host(way: tuple[str | int, ...], place: tuple[str | int, ...], member: Endp
         yield (*way, "service_tier"), Problem(f"{why}; leave service_tier out")
     if member.recover and not known.keeps_replies:
         yield (*way, "recover"), Problem(f"{known.title} keeps no replies that can be looked up; leave recover out")
-    if member.stream and known.protocol != "chat":
-        yield (*way, "stream"), Problem(f"replies of {known.title} are not read as a stream; leave stream out")
     if known.key_variable and member.key_variable is None:
         message = f"{known.title} asks for a key; name its environment variable, such as {known.key_variable}"
         yield (*way, *place, "key_variable"), Problem(message)
@@ -285,6 +296,13 @@ def _terms(recipe: Recipe) -> list[At]:
                 mend = f"If you may go on, write accept_terms: [{one.id}], or --accept-terms {one.id}"
                 found.append((("teachers", name), Problem(f"{terms.sentence(one)} {mend}")))
     return found
+
+
+def _licence(recipe: Recipe) -> list[At]:
+    """What the seeds and the teachers ask that the licence of the result does not carry."""
+    said = [(name, one) for name, endpoint in recipe.teachers.items() for one in terms.terms_of(endpoint)]
+    made_from = licences.sources(seeds.licence(recipe.seeds), said)
+    return [(("license",), Problem(conflict)) for conflict in licences.conflicts(recipe.license or "", made_from)]
 
 
 def _prices(recipe: Recipe) -> list[At]:
@@ -328,6 +346,9 @@ def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[At]:
                         message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
                         found.append((("stages", index, *way, option), Problem(message)))
         fields = {**fields, **_added(stage)}
+    if (field := recipe.selection.balance) and field not in fields:
+        message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
+        found.append((("selection", "balance"), Problem(message)))
     return found
 
 

@@ -24,6 +24,7 @@ from typing import Annotated, Any, BinaryIO, Literal, cast
 from pydantic import Field, JsonValue
 
 from synth.errors import Problem, RecipeError
+from synth.recipes.documents import Documents, Source, files_of, passages
 from synth.types import Fields, Seed, Value
 
 LONGEST_LINE = 64 * 1024 * 1024
@@ -34,14 +35,14 @@ ENDINGS = ".jsonl, .ndjson, .csv, .tsv, .parquet, .txt, .md (also .gz of the fir
 BROKEN_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
-class Jsonl(Value):
+class Jsonl(Source):
     """One JSON object per line."""
 
     kind: Literal["jsonl"] = "jsonl"
     path: str
 
 
-class Csv(Value):
+class Csv(Source):
     """Comma-separated values (RFC 4180); every value is a text."""
 
     kind: Literal["csv"] = "csv"
@@ -51,14 +52,14 @@ class Csv(Value):
     """Whether the first line names the columns; else they are called 1, 2, 3 and so on."""
 
 
-class Parquet(Value):
+class Parquet(Source):
     """A Parquet file."""
 
     kind: Literal["parquet"] = "parquet"
     path: str
 
 
-class HuggingFace(Value):
+class HuggingFace(Source):
     """A dataset of the Hugging Face Hub by its id, or one on disk by its folder."""
 
     kind: Literal["huggingface"] = "huggingface"
@@ -80,7 +81,7 @@ class Grid(Value):
     """For the drawing."""
 
 
-class Text(Value):
+class Text(Source):
     """Text files; `path` may be a pattern such as `texts/**/*.txt`. Seeds have the fields `text` and `file`."""
 
     kind: Literal["text"] = "text"
@@ -88,7 +89,7 @@ class Text(Value):
     by: Literal["file", "paragraph", "line"] = "file"
 
 
-SeedSource = Annotated[Jsonl | Csv | Parquet | HuggingFace | Grid | Text, Field(discriminator="kind")]
+SeedSource = Annotated[Jsonl | Csv | Parquet | HuggingFace | Grid | Text | Documents, Field(discriminator="kind")]
 
 
 def read(source: SeedSource, folder: Path, limit: int | None = None) -> Iterator[Seed]:
@@ -106,6 +107,11 @@ def read(source: SeedSource, folder: Path, limit: int | None = None) -> Iterator
         raise RecipeError(f"The seeds in {describe(source)} cannot be read ({reason}).") from error
     if empty:
         raise RecipeError(f"There are no seeds in {describe(source)}.")
+
+
+def licence(source: SeedSource) -> str | None:
+    """The licence of seeds as it was declared; empty for a grid, the recipe's own words, None when it is not."""
+    return "" if isinstance(source, Grid) else source.license or None
 
 
 def describe(source: SeedSource, folder: Path | None = None) -> str:
@@ -130,6 +136,11 @@ def sha256(source: SeedSource, folder: Path) -> str | None:
     content = hashlib.sha256()
     if isinstance(source, Text):
         names = sorted(glob.glob(source.path, root_dir=folder, recursive=True))  # noqa: PTH207 (as they are read)
+    elif isinstance(source, Documents):
+        try:
+            names = [os.path.relpath(path, folder) for path in files_of(source, folder)]
+        except RecipeError:
+            return None
     else:
         names = [] if isinstance(source, Grid) else [source.path]
     try:
@@ -165,6 +176,8 @@ def _rows(source: SeedSource, folder: Path) -> Iterator[Fields]:
         return _huggingface(source, folder)
     if isinstance(source, Text):
         return _texts(source, folder)
+    if isinstance(source, Documents):
+        return passages(source, folder)
     path = folder / source.path
     if not path.is_file():
         raise RecipeError(f"The seed file {path.absolute()} does not exist; paths count from the recipe's folder.")

@@ -23,8 +23,10 @@ from synth.storage.store import Store
 from synth.types import Rejection, Sample, Value
 
 NOTE = "whole"
-LIBRARIES = ("genai-prices", "jinja2", "jsonschema", "numpy", "orjson", "pyarrow", "pydantic")
-OUTPUTS = ("rows.jsonl", "rejected.jsonl", "manifest.json", "report.html", "dataset/README.md")
+LIBRARIES = ("genai-prices", "jinja2", "jsonschema", "numpy", "orjson", "pyarrow", "pydantic", "tokenizers")
+OUTPUTS = ("rows.jsonl", "rejected.jsonl", "manifest.json", "report.html")
+FOLDERS = ("dataset", "report")
+"""Beside the dataset folder, of which every file counts."""
 
 
 class Whole(Value):
@@ -43,7 +45,7 @@ class Whole(Value):
 
 def inputs(loaded: LoadedRecipe, limit: int | None, salt: str, decisions: Path | None = None) -> dict[str, str] | None:
     """What decides the outputs, but for templates and replies; None when that cannot be told cheaply."""
-    content = seeds.sha256(loaded.recipe.seeds, loaded.folder)
+    content, student = seeds.sha256(loaded.recipe.seeds, loaded.folder), loaded.recipe.output.tokenizer
     compared = [*(loaded.recipe.decontaminate.against if loaded.recipe.decontaminate else ())]
     compared += [name for stage in loaded.recipe.stages for name in stage.novel_against]
     known = {name: named.sha256(name, loaded.folder) for name in compared}
@@ -56,6 +58,9 @@ def inputs(loaded: LoadedRecipe, limit: int | None, salt: str, decisions: Path |
         "salt": salt,
         "decisions": "" if decisions is None else _sha256(decisions) if decisions.is_file() else "none there",
         **{f"known {name}": str(digest) for name, digest in known.items()},
+        **{
+            f"tokenizer {name}": digest for name, digest in (_files(loaded.folder / student) if student else {}).items()
+        },
         "code": _code(),
         "python": platform.python_version(),
         **{name: _version(name) for name in LIBRARIES},
@@ -99,9 +104,14 @@ async def remember(
 
 
 def _outputs(folder: Path) -> dict[str, str]:
-    beside = [path for path in (folder / "dataset" / "data", folder / "report") if path.is_dir()]
-    paths = [folder / name for name in OUTPUTS] + [path for one in beside for path in sorted(one.iterdir())]
-    return {str(path.relative_to(folder)): _sha256(path) if path.is_file() else "" for path in paths}
+    named = {name: _sha256(folder / name) if (folder / name).is_file() else "" for name in OUTPUTS}
+    beside = {f"{one}/{name}": digest for one in FOLDERS for name, digest in _files(folder / one).items()}
+    return named | beside
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """The hash of each file in a folder."""
+    return {str(path.relative_to(folder)): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def _sha256(path: Path) -> str:

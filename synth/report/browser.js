@@ -214,7 +214,7 @@ async function searchDeeper() {
     status.textContent = say(words.full_going, number, told.files);
     try {
       const start = starts[number - 1];
-      (await page(number)).forEach((row, at) => { if (row.messages.some((one) => fold(`${one.content}\n${one.reasoning_content ?? ""}`).includes(query))) found.add(start + at); });
+      (await page(number)).forEach((row, at) => { if (row.messages.some((one) => fold(`${one.content ?? ""}\n${one.reasoning_content ?? ""}`).includes(query))) found.add(start + at); });
     } catch (error) { deep = null; choose(); status.textContent = error.message; return; }
   }
   if (deep?.rows !== found) return;
@@ -301,6 +301,7 @@ const turn = (message) => {
   const said = make("div", { className: "said" });
   if (message.reasoning_content) said.append(make("details", {}, make("summary", { textContent: says.reasoning }), ...prose(message.reasoning_content)));
   said.append(...prose(message.content ?? ""));
+  for (const call of message.tool_calls ?? []) said.append(make("pre", { dir: "ltr", tabIndex: 0 }, make("code", {}, ...visible(`${call.function.name} ${call.function.arguments}`))));
   return make("div", { className: `turn ${Object.hasOwn(says.roles, message.role) ? message.role : ""}` }, make("div", { className: "role", textContent: says.roles[message.role] ?? message.role }), said);
 };
 const button = (text, act, pressed) => make("button", { type: "button", textContent: text, onclick: act, ...(pressed === undefined ? {} : { "aria-pressed": String(pressed) }) });

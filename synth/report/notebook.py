@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from markupsafe import Markup
@@ -9,10 +10,10 @@ from markupsafe import Markup
 from synth.datasets.card import is_japanese
 from synth.language.text import visible as safe
 from synth.manifest import Manifest
+from synth.report import cards
+from synth.report.table import Table
 from synth.report.texts import visible
 from synth.report.words import ENGLISH, JAPANESE, Words
-
-LINE = Markup('<tr><th style="text-align:left;vertical-align:top">{}</th><td style="text-align:left">{}</td></tr>')
 
 
 def in_words(manifest: Manifest, folder: Path, message: str) -> str:
@@ -25,9 +26,17 @@ def in_words(manifest: Manifest, folder: Path, message: str) -> str:
     return safe(f"<Result of {manifest.recipe.name}, {manifest.state}: {'; '.join(said)}>")
 
 
-def in_a_notebook(manifest: Manifest, folder: Path, message: str) -> str:
-    """The same and the reasons as HTML, in the recipe's language; every text in it is escaped."""
-    words = JAPANESE if is_japanese(manifest.recipe.language) else ENGLISH
+def words_of(language: str) -> Words:
+    """The words for a recipe in this language."""
+    return JAPANESE if is_japanese(language) else ENGLISH
+
+
+def in_a_notebook(manifest: Manifest, folder: Path, message: str, looked_at: tuple[Table, Table] | None) -> str:
+    """The same and the reasons as HTML, in the recipe's language; every text in it is escaped.
+
+    `looked_at` are the rows and refusals of a preview, which are all that there is of it.
+    """
+    words = words_of(manifest.recipe.language)
     splits = ", ".join(f"{name} {count:,}" for name, count in manifest.rows.items())
     lines = [
         (words.rows, visible(f"{manifest.row_count:,} ({splits})" if splits else "0")),
@@ -38,10 +47,12 @@ def in_a_notebook(manifest: Manifest, folder: Path, message: str) -> str:
     lines += [(name, visible(str(folder / name))) for name in ("dataset", "report.html") if (folder / name).exists()]
     declared = [f"{judge.name}: {words.own_answers}" for judge in manifest.judges if judge.own_answers]
     notes = [words.practice_title] * manifest.practice + [*declared, manifest.notice, message]
-    head = Markup("<b>{}</b> {}").format(visible(manifest.recipe.name), words.states[manifest.state])
-    table = Markup("").join(LINE.format(*line) for line in lines)
-    told = Markup("").join(Markup("<p>{}</p>").format(visible(note)) for note in notes if note)
-    return str(Markup('<div lang="{}"><p>{}</p>{}<table>{}</table></div>').format(words.language, head, told, table))
+    head = cards.title(manifest.recipe.name, words.states[manifest.state])
+    below = Markup("").join(
+        cards.rows(itertools.islice(table, cards.SHOWN), len(table), words) for table in looked_at or () if len(table)
+    )
+    body = [(Markup("<b>{}</b>").format(name), told) for name, told in lines]
+    return cards.framed(words, head + cards.notes(notes) + cards.table((), body) + below)
 
 
 def _reasons(manifest: Manifest, words: Words) -> Markup:

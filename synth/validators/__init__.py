@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Discriminator, Field, SerializeAsAny, Tag, WrapValidator
 
+from synth.own import OwnValidator, own, which
 from synth.validators.answer_format import AnswerFormat
+from synth.validators.dialogue import Dialogue
 from synth.validators.finished import Finished
+from synth.validators.grounded import Grounded
+from synth.validators.hollow import Hollow
 from synth.validators.json_schema import JsonSchema
 from synth.validators.language import Language
 from synth.validators.leakage import Leakage
@@ -16,15 +20,20 @@ from synth.validators.markdown import Markdown
 from synth.validators.merged import Merged
 from synth.validators.pii import Pii
 from synth.validators.placeholders import Placeholders
+from synth.validators.reasoning import Reasoning
 from synth.validators.references import References
 from synth.validators.refusal import Refusal
 from synth.validators.repetition import Repetition
 from synth.validators.script import Script
+from synth.validators.tool_use import ToolUse
 from synth.validators.toxicity import Toxicity
 
-Validator = Annotated[
+Known = Annotated[
     AnswerFormat
+    | Dialogue
     | Finished
+    | Hollow
+    | Grounded
     | JsonSchema
     | Language
     | Leakage
@@ -33,10 +42,18 @@ Validator = Annotated[
     | Merged
     | Pii
     | Placeholders
+    | Reasoning
     | References
     | Refusal
     | Repetition
     | Script
+    | ToolUse
     | Toxicity,
     Field(discriminator="kind"),
 ]
+Validator = Annotated[
+    Annotated[Known, Tag("known")]
+    | Annotated[SerializeAsAny[OwnValidator], WrapValidator(own(OwnValidator)), Tag("own")],
+    Discriminator(which),
+]
+"""One of synth's, or a class in a file of the user's own."""

@@ -31,19 +31,8 @@ class JsonSchema(Value):
     @field_validator("shape")
     @classmethod
     def _is_schema(cls, shape: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        validator = _validator(shape)
-        errors: list[str] = [str(error.message) for error in _validator(validator.META_SCHEMA).iter_errors(shape)]
-        if errors:
-            raise ValueError(f"it is not a JSON schema: {errors[0]}")
-        unresolvable: Any = import_module("referencing.exceptions").Unresolvable
-        for part in _referring(shape):
-            try:  # a reference is only looked up when something is held against it
-                for value in ANYTHING:
-                    validator.evolve(schema=part).is_valid(value)
-            except unresolvable:
-                raise ValueError(f"the reference {part['$ref']!r} leads nowhere in this JSON schema") from None
-            except RecursionError:
-                raise ValueError(f"the reference {part['$ref']!r} leads back to itself") from None
+        if problem := problem_of(shape):
+            raise ValueError(problem)
         return shape
 
     def check(self, sample: Sample) -> None:
@@ -54,9 +43,34 @@ class JsonSchema(Value):
             value = orjson.loads(text.lstrip("\ufeff") if inside is None else inside)
         except orjson.JSONDecodeError as error:
             raise Rejected("invalid_json", f"{error}: {text[:80]!r}") from None
-        for error in _validator(self.shape).iter_errors(value):
-            where = "/".join(str(part) for part in error.absolute_path) or "the document"
-            raise Rejected("schema_mismatch", f"{where}: {str(error.message)[:200]}")
+        if misfit := misfit_of(self.shape, value):
+            raise Rejected("schema_mismatch", misfit)
+
+
+def problem_of(shape: Any) -> str:
+    """Why a document is no JSON schema; empty when it is one. Raises ValueError where jsonschema is not installed."""
+    validator = validator_of(shape)
+    errors: list[str] = [str(error.message) for error in validator_of(validator.META_SCHEMA).iter_errors(shape)]
+    if errors:
+        return f"it is not a JSON schema: {errors[0]}"
+    unresolvable: Any = import_module("referencing.exceptions").Unresolvable
+    for part in _referring(shape):
+        try:  # a reference is only looked up when something is held against it
+            for value in ANYTHING:
+                validator.evolve(schema=part).is_valid(value)
+        except unresolvable:
+            return f"the reference {part['$ref']!r} leads nowhere in this JSON schema"
+        except RecursionError:
+            return f"the reference {part['$ref']!r} leads back to itself"
+    return ""
+
+
+def misfit_of(shape: Any, value: Any) -> str:
+    """The first place in a document that does not fit a JSON schema, and why; empty when all of it fits."""
+    for error in validator_of(shape).iter_errors(value):
+        where = "/".join(str(part) for part in error.absolute_path) or "the document"
+        return f"{where}: {str(error.message)[:200]}"
+    return ""
 
 
 def _referring(schema: JsonValue) -> Iterator[dict[str, JsonValue]]:
@@ -72,7 +86,7 @@ def _referring(schema: JsonValue) -> Iterator[dict[str, JsonValue]]:
                 yield from _referring(value)
 
 
-def _validator(schema: Any) -> Any:
+def validator_of(schema: Any) -> Any:
     """A validator that looks references up in the schema and the specification, never on the network."""
     try:
         jsonschema, specifications = import_module("jsonschema"), import_module("jsonschema_specifications")

@@ -76,6 +76,7 @@ class Engine:
         last = told.get("die_always") or (told.get("die") if self.lives == 1 else None)
         if last is not None and self.answered >= int(last):
             print("EngineDeadError: 動力が止まりました", file=sys.stderr, flush=True)
+            print(" - leaked type\n" * 30, file=sys.stderr, flush=True)  # as the libraries of the real one do
             os._exit(9)
         if os.environ.get("VLLM_API_KEY"):
             return 401, {"error": {"message": "Unauthorized", "type": "AuthenticationError", "code": 401}}

@@ -165,7 +165,7 @@ def test_a_vllm_that_does_not_start_is_told_with_what_it_said_last(way, book, re
     assert done.returncode == 7
     said = done.stderr.splitlines()
     assert said[0] == "Waiting for vLLM to load 小さい (its log: run/vllm-main.log) ..."
-    assert said[1] == "vLLM does not serve 小さい: it ended with exit code 3. Its log run/vllm-main.log ends with"
+    assert said[1] == "vLLM does not serve 小さい: it ended with exit code 3. Its log run/vllm-main.log says"
     assert said[2:] == ["小さい を読み込んでいます", "RuntimeError: 重みが見つかりません"]
     assert nobody_is_left(book)
 
@@ -190,13 +190,24 @@ def test_a_vllm_that_dies_again_stops_the_run_which_keeps_what_came(way, book, r
     (book / "plan").write_text("die_always=4")
     done = synth("run", recipe(f"{way}some/model", ", limits: {max_in_flight: 1}"), "--out", "run")
     assert done.returncode == 7
-    assert "it ended with exit code 9, a second time. Its log run/vllm-main.log ends with" in done.stderr
+    assert "it ended with exit code 9, a second time. Its log run/vllm-main.log says" in done.stderr
     assert done.stderr.rstrip().endswith("EngineDeadError: 動力が止まりました")
     assert len((tmp_path / "run" / "rows.jsonl").read_text().splitlines()) == 6
     (book / "plan").write_text("")
     assert synth("run", tmp_path, "--out", "run").returncode == 0
     assert len((tmp_path / "run" / "rows.jsonl").read_text().splitlines()) == len(QUESTIONS)
     assert len(noted(book, "answered")) == 8 + 6
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_vllm_that_had_served_for_long_is_started_again_however_often_it_dies(
+    way, book, recipe, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(life, "SOUND_S", 0.0)
+    (book / "plan").write_text("die_always=4")
+    result = synth.run(recipe(f"{way}some/model", ", limits: {max_in_flight: 1}"), folder=tmp_path / "run")
+    assert (result.exit_code, result.manifest.row_count) == (0, len(QUESTIONS))
+    assert len(noted(book, "starts")) == 4
 
 
 @pytest.mark.parametrize("way", WAYS)

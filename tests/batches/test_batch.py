@@ -495,7 +495,7 @@ def test_what_went_by_batch_is_told_in_manifest_and_report(tmp_path):
     ledger = result.manifest.ledger
     assert sum(line.batched for line in ledger) == 2 * SEEDS
     assert sum(line.batched_microusd for line in ledger) == result.manifest.cost_microusd
-    page = result.report.read_text(encoding="utf-8")
+    page = result.report().path.read_text(encoding="utf-8")
     assert f"うちバッチ {2 * SEEDS} 件、$" in page
 
 

@@ -104,6 +104,14 @@ def test_ids_stand_for_tokens_where_a_server_gives_them(folder):
     assert one["top_logprobs"] == [[-0.5, -1.5], [0.0, -9999.0]]
 
 
+def test_ids_that_stand_beside_each_token_are_kept_with_its_text(folder):
+    one = entry("森", -0.5, ("森", -0.5), id=7, bytes=[*"森".encode()])
+    one["top_logprobs"][0]["id"] = 7
+    given = {"message": {"role": "assistant", "content": "森"}, "logprobs": {"content": [one]}}
+    [found] = tokens_of(run(folder(given)))
+    assert (found["token_ids"], found["top_ids"], found["tokens"]) == ([7], [[7]], ["森".encode()])
+
+
 def test_ids_beside_a_choice_are_those_of_its_tokens(folder):
     content = [entry("森", -0.5, ("森", -0.5), ("林", -1.5))]
     given = {"message": {"role": "assistant", "content": "森"}, "logprobs": {"content": content}, "token_ids": [7]}

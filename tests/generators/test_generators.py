@@ -9,6 +9,7 @@ import pytest
 
 from synth.errors import Rejected
 from synth.generators.answer import Answer
+from synth.generators.back_translate import BackTranslate
 from synth.generators.self_instruct import SelfInstruct
 from synth.types import Completion, Seed
 
@@ -71,6 +72,38 @@ def test_each_instruction_becomes_a_draft_and_blank_ones_are_dropped():
     drafts = asyncio.run(SelfInstruct(prompt="w", count=4).generate(Seed(id="0", fields={"topic": "税"}), ask))
     assert [draft.fields["instruction"] for draft in drafts] == ["消費税を計算してください。", "Write a haiku."]
     assert [draft.messages[0].role for draft in drafts] == ["user", "user"]
+
+
+def test_a_text_becomes_the_answer_of_the_instruction_that_was_written_for_it():
+    ask = Listed({"instruction": " 豆まきの由来を教えてください。\n"})
+    seed = Seed(id="0", fields={"output": "鬼を追い払うためです。"})
+    (draft,) = asyncio.run(BackTranslate(prompt="p", answer="output").generate(seed, ask))
+    assert [(m.role, m.content) for m in draft.messages] == [
+        ("user", "豆まきの由来を教えてください。"),
+        ("assistant", "鬼を追い払うためです。"),
+    ]
+    assert draft.fields == {"wanted": "豆まきの由来を教えてください。"}
+
+
+@pytest.mark.parametrize("output", [None, " \n", 3, ["a"]])
+def test_a_text_that_is_none_is_refused_before_the_teacher_is_asked(output):
+    ask = Listed({"instruction": "?"})
+    with pytest.raises(Rejected, match=r"empty_answer.*'output'"):
+        asyncio.run(BackTranslate(prompt="p", answer="output").generate(Seed(id="0", fields={"output": output}), ask))
+    assert ask.asked == []
+
+
+def test_an_instruction_that_holds_its_whole_answer_is_none_but_a_label_may_stand_in_it():
+    text = "昔の人は豆に力があると考え、まいて鬼を追い払い、無事を願いました。"
+    backwards = BackTranslate(prompt="p", answer="output")
+    with pytest.raises(Rejected, match="no_instructions"):
+        asyncio.run(
+            backwards.generate(Seed(id="0", fields={"output": text}), Listed({"instruction": f"写して：{text}"}))
+        )
+    with pytest.raises(Rejected, match="no_instructions"):
+        asyncio.run(backwards.generate(Seed(id="0", fields={"output": text}), Listed({"instruction": " "})))
+    label = Listed({"instruction": "苦情か質問か要望に分けてください：届きません。"})
+    assert asyncio.run(backwards.generate(Seed(id="0", fields={"output": "苦情"}), label))
 
 
 def test_an_empty_list_is_a_rejection():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.real.started import MODELS, SMALL, THINKING, Server, python
+import synth
+from tests.real.exercises import COUNT, recipe
+from tests.real.started import MODELS, SMALL, SURROUNDINGS, THINKING, VLLM, Server, python
 
 SERVED = {
     "student": ("lm", SMALL),
@@ -46,3 +49,29 @@ def running(models, tmp_path_factory) -> Iterator[dict[str, Server]]:
 def servers(running) -> dict[str, str]:
     """Their base URLs."""
     return {name: server.url for name, server in running.items()}
+
+
+@pytest.fixture(scope="session")
+def exercises() -> list[dict[str, str]]:
+    made = subprocess.run(
+        [python(), MODELS, "exercises", str(COUNT), "7"], check=True, capture_output=True, timeout=300
+    )
+    return [json.loads(line) for line in made.stdout.splitlines()]
+
+
+@pytest.fixture(scope="session")
+def rows(tmp_path_factory, exercises, servers) -> bytes:
+    """What comes of the recipe by a server that is there."""
+    folder = tmp_path_factory.mktemp("there")
+    result = synth.run(recipe(folder / "recipe", exercises, servers["taught"], own=False), folder=folder / "run")
+    assert (result.exit_code, result.message) == (0, "")
+    return (folder / "run" / "rows.jsonl").read_bytes()
+
+
+@pytest.fixture
+def surroundings(monkeypatch):
+    """What a vLLM of the run's own finds: where it is, and that it is to be small."""
+    monkeypatch.setenv("SYNTH_VLLM", str(VLLM))
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    for name, value in SURROUNDINGS.items():
+        monkeypatch.setenv(name, value)

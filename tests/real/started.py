@@ -1,4 +1,4 @@
-"""Starts real vLLM servers, and says where vLLM is: what the tests of this folder share."""
+"""Starts real servers, and says where vLLM is: what the tests of this folder share."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -39,13 +41,48 @@ def python() -> str:
     return str(Path(VLLM).parent / "python")
 
 
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def until_ready(process: subprocess.Popen[bytes], url: str, log: Path, start_s: float) -> None:
+    """Wait until a server answers at a URL; what it said is told when it does not."""
+    until = time.monotonic() + start_s
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            with urlopen(url, timeout=5):
+                return
+        except (URLError, OSError):
+            time.sleep(0.5)
+    pytest.fail(f"it did not start: {log.read_text(errors='replace')[-2000:]}")
+
+
+@contextmanager
+def serving(
+    command: Sequence[str | Path], ready: str, log: Path, *, start_s: float, more: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """A server that runs as long as the body; `ready` is the URL at which it answers, `more` its environment's."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, **(more or {})})
+    try:
+        until_ready(process, ready, log, start_s)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
 class Server:
     """A `vllm serve` that can be killed and started again at the same port."""
 
     def __init__(self, model: Path, log: Path, options=SMALL) -> None:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            self.port = taken.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/v1"
         self._log = log
         self._command = [VLLM, "serve", model, "--host", "127.0.0.1", "--port", str(self.port),
@@ -62,14 +99,7 @@ class Server:
 
     def wait(self) -> None:
         """Wait until it serves."""
-        until = time.monotonic() + START_S
-        while time.monotonic() < until and self._process.poll() is None:
-            try:
-                with urlopen(self.url.removesuffix("/v1") + "/health", timeout=5):
-                    return
-            except (URLError, OSError):
-                time.sleep(1)
-        pytest.fail(f"vLLM did not start: {self._log.read_text(errors='replace')[-2000:]}")
+        until_ready(self._process, self.url.removesuffix("/v1") + "/health", self._log, START_S)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End it and all that it started."""

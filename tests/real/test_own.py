@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -26,60 +24,10 @@ from synth.recipes.templates import Templates
 from synth.storage.store import Store
 from synth.teacher import Teacher, Unit
 from synth.types import CHAT, COMPLETIONS, Message, Request
-from tests.real.started import MODELS, NEEDS_VLLM, SURROUNDINGS, THINKING, VLLM, python
+from tests.real.exercises import recipe
+from tests.real.started import NEEDS_VLLM, THINKING
 
-pytestmark = NEEDS_VLLM
-RECIPE = """\
-name: tiny
-language: ja
-seeds: {{kind: jsonl, path: seeds.jsonl}}
-teachers:
-  main:
-    model: tiny
-    base_url: "{base_url}"
-    sampling: {{max_tokens: 80, temperature: 0}}
-    limits: {{max_in_flight: {in_flight}}}
-    {more}
-stages:
-  - name: answer
-    generator: {{kind: answer, prompt: ask.md.j2}}
-"""
-COUNT = 60
-
-
-@pytest.fixture(autouse=True)
-def _surroundings(monkeypatch):
-    monkeypatch.setenv("SYNTH_VLLM", str(VLLM))
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    for name, value in SURROUNDINGS.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture(scope="session")
-def exercises() -> list[dict[str, str]]:
-    made = subprocess.run(
-        [python(), MODELS, "exercises", str(COUNT), "7"], check=True, capture_output=True, timeout=300
-    )
-    return [json.loads(line) for line in made.stdout.splitlines()]
-
-
-def recipe(folder: Path, exercises, base_url: str, *, in_flight: int = 32, own: bool = True) -> Path:
-    folder.mkdir(exist_ok=True)
-    more = f"vllm_args: {json.dumps(THINKING)}" if own else ""
-    (folder / "recipe.yaml").write_text(RECIPE.format(base_url=base_url, in_flight=in_flight, more=more))
-    (folder / "ask.md.j2").write_text("{{ q }}")
-    seeds = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in exercises)
-    (folder / "seeds.jsonl").write_text(seeds, encoding="utf-8")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def rows(tmp_path_factory, exercises, servers) -> bytes:
-    """What comes of the recipe by a server that is there."""
-    folder = tmp_path_factory.mktemp("there")
-    result = synth.run(recipe(folder / "recipe", exercises, servers["taught"], own=False), folder=folder / "run")
-    assert (result.exit_code, result.message) == (0, "")
-    return (folder / "run" / "rows.jsonl").read_bytes()
+pytestmark = [*NEEDS_VLLM, pytest.mark.usefixtures("surroundings")]
 
 
 def test_the_trained_teacher_is_right_and_its_trace_is_kept_apart(rows, exercises):

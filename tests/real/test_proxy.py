@@ -1,9 +1,7 @@
 """Against a real proxy, LiteLLM's: probe, a small recipe, and the errors of whom it stands for.
 
-It runs where SYNTH_LITELLM names a `litellm` command of `pip install 'litellm[proxy]'`, in an environment of its own, as
-it wants another openai than synth does:
-
-    SYNTH_LITELLM=/path/to/bin/litellm .venv/bin/python -m pytest tests/real/test_proxy.py
+It runs where SYNTH_LITELLM names a `litellm` command, in an environment of its own, as it wants another openai than synth
+does; `make test-real` makes one.
 """
 
 from __future__ import annotations
@@ -11,11 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
-import subprocess
-import time
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 
@@ -26,6 +19,7 @@ from synth.probe import models, probe
 from synth.protocol.endpoint import Endpoint, Limits
 from synth.protocol.replies import read
 from synth.types import Request
+from tests.real.started import free_port, serving
 
 LITELLM = os.environ.get("SYNTH_LITELLM")
 START_S = 400
@@ -62,31 +56,12 @@ def url(tmp_path_factory):
     listed.append({"model_name": "seldom", "litellm_params": once})
     settings = {"router_settings": {"enable_pre_call_checks": True, "num_retries": 0}}
     (folder / "config.yaml").write_text(json.dumps({"model_list": listed, **settings}), encoding="utf-8")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    port = free_port()
     command = [LITELLM, "--config", folder / "config.yaml", "--host", "127.0.0.1", "--port", str(port)]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "1", "LITELLM_MASTER_KEY": KEY},
-        )
-    try:
-        until = time.monotonic() + START_S
-        while True:
-            try:
-                with urlopen(f"http://127.0.0.1:{port}/health/liveliness", timeout=5):
-                    break
-            except (URLError, OSError):
-                if process.poll() is not None or time.monotonic() > until:
-                    pytest.fail((folder / "log").read_text(errors="replace")[-2000:])
-                time.sleep(1)
+    alive = f"http://127.0.0.1:{port}/health/liveliness"
+    more = {"LITELLM_LOCAL_MODEL_COST_MAP": "1", "LITELLM_MASTER_KEY": KEY}
+    with serving(command, alive, folder / "log", start_s=START_S, more=more):
         yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @pytest.fixture(autouse=True)

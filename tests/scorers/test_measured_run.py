@@ -66,7 +66,7 @@ def test_rows_are_chosen_by_the_reward_and_carry_likelihoods(tmp_path, language)
     (judge,) = result.manifest.judges
     assert (judge.name, judge.model, judge.own_answers, judge.rows) == ("reward", "practice-reward-1", False, 21)
     assert judge.agreement[0].auc in (1.0, None)
-    page = result.report.read_text(encoding="utf-8")
+    page = result.report().path.read_text(encoding="utf-8")
     assert all(name in page for name in ("perplexity", "ifd", "reward"))
     teachers = load(tmp_path).recipe.teachers
     board = scoreboard(result.folder, {one.model: faults_of(one.base_url) for one in teachers.values()})
@@ -116,6 +116,11 @@ def test_another_way_to_measure_is_a_change_that_is_noticed(tmp_path, old, new, 
         ("best_of: reward", "best_of: rewards", "there is no score 'rewards'"),
         ("best_of: reward", "diverse: {order: [ifd, reward], below: 0.5}", "'reward' may be below 0"),
         ("measure: perplexity", "measure: per_byte", "'perplexity' may be below 0"),
+        (
+            "{kind: likelihood, teacher: student, measure: perplexity",
+            "{kind: length, shortest: true",
+            "'perplexity' may be below 0",
+        ),
     ],
 )
 def test_a_recipe_that_measures_wrongly_is_told_before_the_first_request(tmp_path, old, new, message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -24,8 +25,12 @@ SILENT_S = 1800.0
 """A process that has printed nothing for so long is not loading any more: a download shows its progress."""
 STOP_S = 30.0
 DYING_S = 8.0
+SOUND_S = 900.0
+"""A process that has served for so long may die once more: what kills it is not what it is asked."""
 LAST_LINES = 15
 LAST_CHARS = 4000
+FAULT = re.compile(r"\b(?:error|fatal|died|killed)\b|[a-z]Error\b|Exception\b", re.IGNORECASE)
+"""A line of its log that says what went wrong; libraries may say much more while they are unloaded."""
 
 
 class Way(Protocol):
@@ -76,6 +81,8 @@ class Life:
         self._say = say
         self._process: _Process | None = None
         self._is_up = False
+        self._began_at = 0
+        """Where in the log the words of this process begin."""
         self._turned = asyncio.Event()
         """Set where there is nothing to wait for: the process is up, or will never be."""
 
@@ -120,12 +127,17 @@ class Life:
         return not self._is_up
 
     async def _kept(self) -> None:
-        """Start it again once when it has died, and stop the run when that does not help."""
+        """Start it again when it has died, and stop the run when it dies again before it has served for a while."""
         how = await self._ended()
-        self._say(f"vLLM {how} while it served {self._model}; starting it again.")
         try:
-            await self._start()
-            self._halt.throw(self._failed(f"{await self._ended()}, a second time"))
+            while True:
+                self._say(f"vLLM {how} while it served {self._model}; starting it again.")
+                await self._start()
+                began = time.monotonic()
+                how = await self._ended()
+                if time.monotonic() - began < SOUND_S:
+                    self._halt.throw(self._failed(f"{how}, a second time"))
+                    return
         except Fatal as error:
             self._halt.throw(error)
 
@@ -139,6 +151,7 @@ class Life:
         """Start it and wait until it serves."""
         loop, began = asyncio.get_running_loop(), time.monotonic()
         with self._log.open("ab") as log:
+            self._began_at = log.tell()
             transport, process = await loop.subprocess_exec(
                 lambda: _Process(self._way, self._died),
                 *self._way.command,
@@ -186,10 +199,12 @@ class Life:
         await self._process.gone.wait()
 
     def _failed(self, how: str) -> EngineStopped:
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        said = "\n".join(line.rstrip()[:400] for line in lines if line.strip())
+        text = self._log.read_bytes()[self._began_at :].decode("utf-8", "replace")
+        lines = [line.rstrip()[:400] for line in text.splitlines() if line.strip()]
+        last_fault = next((place for place in range(len(lines), 0, -1) if FAULT.search(lines[place - 1])), len(lines))
+        said = "\n".join(lines[:last_fault])
         last = "\n".join(said[-LAST_CHARS:].splitlines()[-LAST_LINES:]) or "(nothing)"
-        return EngineStopped(f"vLLM does not serve {self._model}: it {how}. Its log {self._log} ends with\n{last}")
+        return EngineStopped(f"vLLM does not serve {self._model}: it {how}. Its log {self._log} says\n{last}")
 
 
 class _Process(asyncio.SubprocessProtocol):

@@ -7,12 +7,14 @@ import json
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from dataclasses import replace
+from typing import Any, cast
 
 import orjson
 
 from synth.backends.practice.ailments import AILMENTS
+from synth.backends.practice.back_translator import back_translator, fit_judge
+from synth.backends.practice.evolver import evolver, sameness
 from synth.backends.practice.faults import (
     CONTENT,
     POLITE,
@@ -24,52 +26,45 @@ from synth.backends.practice.faults import (
     merged,
     reworded,
 )
+from synth.backends.practice.grounded import grounded
+from synth.backends.practice.labelling import labelling
+from synth.backends.practice.playing import COUNT, cut, fault_of
+from synth.backends.practice.problems import problems
 from synth.backends.practice.questions import TASKS, TOPICS
+from synth.backends.practice.said import Asked, Planted, Role, Said, Truth, is_right, language_of
 from synth.backends.practice.tasks import Read, read
-from synth.language.answers import final_answer, same_answer
-from synth.language.text import KANA
+from synth.backends.practice.tools import tools
+from synth.backends.practice.user import dialogue_judge, user
 
-Role = Literal["asker", "answerer", "judge", "other"]
-COUNT = re.compile(r"(\d+)\s*(?:個|つ|問|件|new|different|instructions|questions|tasks)")
+ROLES: tuple[Role, ...] = (
+    grounded,
+    tools,
+    problems,
+    labelling,
+    user,
+    dialogue_judge,
+    evolver,
+    sameness,
+    back_translator,
+    fit_judge,
+)
+"""Kinds of requests beside the exercises, one file each; the first that knows what it is asked answers."""
+NAMES = ("instructions", "score", "better", "instruction", "same")
+"""Of the properties that a prompt may ask for in words."""
 QUESTION = re.compile(r"<question>\s*(.*?)\s*</question>", re.DOTALL)
 ANSWER = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
 PAIR = re.compile(r"<first>\s*(.*?)\s*</first>\s*<second>\s*(.*?)\s*</second>", re.DOTALL)
 FINAL = {"en": "A", "ja": "答え"}
+OPENING = {"en": "What is asked here, and what is given?", "ja": "何を求めるのか、何が分かっているのかを整理します。"}
+DOUBTS = {
+    "en": ("Let me check that.", "Once more from the beginning.", "The other way round it has to come out the same."),
+    "ja": ("確かめてみます。", "もう一度はじめから考えます。", "逆から考えても同じになるはずです。"),
+}
+AGAIN = {"en": "Wait, let me check again. ", "ja": "いや、もう一度確かめます。"}
 OTHER = {
     "en": "This is synth's practice teacher. It only knows a few kinds of exercise, and this is not one of them.",
     "ja": "synthの練習用教師です。限られた種類の練習問題だけを知っていて、これはその中にありません。",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Planted:
-    """One instruction of a list, and the fault it carries."""
-
-    text: str
-    fault: str
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """What a reply really is."""
-
-    role: Role
-    task: str = ""
-    language: str = "en"
-    fault: str = ""
-    """Empty when the reply is good."""
-    answer: str = ""
-    """The right final answer."""
-    instructions: tuple[Planted, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A reply's text before tokens are counted."""
-
-    content: str
-    truth: Truth
-    finish_reason: str = "stop"
 
 
 def truth(body: bytes | Mapping[str, Any], faults: Faults) -> Truth:
@@ -85,6 +80,9 @@ def say(request: dict[str, Any], faults: Faults) -> Said:
     texts = [_text(message) for message in request["messages"] if message.get("role") == "user"]
     wanted = _wanted(request)
     first = texts[0] if texts else ""
+    asked = Asked(first, frozenset(wanted), rng, faults, _fields(request))
+    if (own := next((found for role in ROLES if (found := role(asked)) is not None), None)) is not None:
+        return _as_json(rng, own, faults) if wanted else own
     if "better" in wanted:
         said = _compare(rng, first)
     elif "score" in wanted or (QUESTION.search(first) and ANSWER.search(first)):
@@ -94,23 +92,26 @@ def say(request: dict[str, Any], faults: Faults) -> Said:
     else:
         known = next((found for text in reversed(texts) if (found := read(text))), None)
         if known is None:
-            language = _language(first)
+            language = language_of(first)
             return _fitted(Said(OTHER[language], Truth("other", language=language)), request.get("response_format"))
         system = next((_text(one) for one in request["messages"] if one.get("role") == "system"), "")
-        return _fitted(_answer(rng, known, faults, system), request.get("response_format"))
+        answered = _answer(rng, known, faults, system)
+        if "<think>" in first:
+            answered = _thought(rng, answered, known, faults)
+        return _fitted(answered, request.get("response_format"))
     return _as_json(rng, said, faults)
 
 
 def _answer(rng: random.Random, known: Read, faults: Faults, system: str) -> Said:
     language, solution = known.task.language, known.solution
-    fault = _fault(rng, faults, CONTENT if not solution.json else ("wrong_answer", "refusal", "truncation"))
+    fault = fault_of(rng, faults, CONTENT if not solution.json else ("wrong_answer", "refusal", "truncation"))
     spoken = Truth("answerer", known.task.name, language, fault, solution.answer)
     told = solution.wrong if fault == "wrong_answer" else solution.answer
     if fault == "refusal":
         return Said(rng.choice(REFUSALS[(faults.templates, language)]), spoken)
     if solution.json:
         content = f"```json\n{told}\n```" if rng.random() < faults.fenced_json else told
-        return _cut(rng, content, spoken) if fault == "truncation" else Said(content, spoken)
+        return cut(rng, content, spoken) if fault == "truncation" else Said(content, spoken)
     if fault == "wrong_language":
         return Said(_other_language(known), spoken)
     blank = "" if language == "ja" else " "
@@ -123,11 +124,18 @@ def _answer(rng: random.Random, known: Read, faults: Faults, system: str) -> Sai
     content = f"{content}\n\n{FINAL[language]}: {told}"
     if fault in AILMENTS:
         return Said(ailing(rng, fault, content, system, language, faults.templates), spoken)
-    return _cut(rng, content, spoken) if fault == "truncation" else Said(content, spoken)
+    return cut(rng, content, spoken) if fault == "truncation" else Said(content, spoken)
 
 
-def _cut(rng: random.Random, content: str, spoken: Truth) -> Said:
-    return Said(content[: max(1, int(len(content) * rng.uniform(0.3, 0.8)))], spoken, "length")
+def _thought(rng: random.Random, said: Said, known: Read, faults: Faults) -> Said:
+    """An answer after thinking of varying length; now and then without it, or with thinking that runs in circles."""
+    if rng.random() < faults.missing_answer:
+        return said
+    language, steps = known.task.language, known.solution.steps
+    again = AGAIN[language] * (60 if rng.random() < faults.repetition else 0)
+    checks = "\n\n".join(f"{one} {steps}" for one in DOUBTS[language][: rng.randint(0, 3)])
+    thought = "\n\n".join(part for part in (OPENING[language], steps, checks, again) if part)
+    return replace(said, content=f"<think>\n{thought}\n</think>\n\n{said.content}")
 
 
 def _other_language(known: Read) -> str:
@@ -144,7 +152,7 @@ def _other_language(known: Read) -> str:
 
 
 def _ask(rng: random.Random, prompt: str, faults: Faults) -> Said:
-    language = _language(prompt)
+    language = language_of(prompt)
     count = int(found[1]) if (found := COUNT.search(prompt)) else 5
     known = {topic: names for topic, names in TOPICS[language] if topic in prompt}
     names = next(iter(known.values()), None)
@@ -164,7 +172,7 @@ def _ask(rng: random.Random, prompt: str, faults: Faults) -> Said:
 
 
 def _judge(rng: random.Random, prompt: str) -> Said:
-    language, answer = _language(prompt), ANSWER.search(prompt)
+    language, answer = language_of(prompt), ANSWER.search(prompt)
     known = _judged(prompt)
     right = answer is not None and is_right(answer[1], known)
     score = rng.choice((4, 5, 5)) if right else rng.choice((1, 1, 2))
@@ -180,7 +188,7 @@ def _judge(rng: random.Random, prompt: str) -> Said:
 
 def _compare(rng: random.Random, prompt: str) -> Said:
     """The right one of two answers; of two that are as good, most often neither, else the one in the first place."""
-    language, pair = _language(prompt), PAIR.search(prompt)
+    language, pair = language_of(prompt), PAIR.search(prompt)
     known = _judged(prompt)
     one, other = (is_right(text, known) for text in (pair.groups() if pair else ("", "")))
     better = "first" if one > other else "second" if other > one else rng.choice(("tie", "tie", "first"))
@@ -193,12 +201,6 @@ def _judged(prompt: str) -> Read | None:
     """The exercise that a judge is shown."""
     question = QUESTION.search(prompt)
     return read(question[1]) if question else None
-
-
-def is_right(answer: str, known: Read | None) -> bool:
-    """Whether an answer ends with what solves an exercise."""
-    given = final_answer(answer)
-    return known is not None and given is not None and same_answer(given.text, known.solution.answer)
 
 
 def _fitted(said: Said, form: dict[str, Any] | None) -> Said:
@@ -247,19 +249,6 @@ def _with(true: Truth, fault: str) -> Truth:
     return Truth(true.role, true.task, true.language, fault, true.answer, true.instructions)
 
 
-def _fault(rng: random.Random, faults: Faults, possible: tuple[str, ...]) -> str:
-    point = rng.random()
-    for name in possible:
-        point -= cast("float", getattr(faults, name))
-        if point < 0:
-            return name
-    return ""
-
-
-def _language(text: str) -> str:
-    return "ja" if len(KANA.findall(text)) > 0.15 * len(text) else "en"
-
-
 def _text(message: dict[str, Any]) -> str:
     content = message.get("content")
     if isinstance(content, str):
@@ -268,11 +257,23 @@ def _text(message: dict[str, Any]) -> str:
     return "".join(str(cast("dict[str, Any]", part).get("text", "")) for part in parts if isinstance(part, dict))
 
 
+def _fields(request: dict[str, Any]) -> Mapping[str, Any]:
+    """The fields of the objects in the list that a request asks for, by its schema."""
+    schema = _held(request, "response_format", "json_schema", "schema")
+    items = _held(schema, "properties", "objects", "items")
+    defined = _held(schema, "$defs", str(items.get("$ref", "")).rpartition("/")[2])
+    return _held(defined or items, "properties")
+
+
+def _held(value: Any, *names: str) -> dict[str, Any]:
+    """The object that stands in another one at the end of these names; empty where there is none."""
+    for name in names:
+        value = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
 def _wanted(request: dict[str, Any]) -> set[str]:
     """The properties of the object that a request asks for, by its schema or in words."""
-    schema: Any = request.get("response_format")
-    for name in ("json_schema", "schema", "properties"):
-        schema = cast("dict[str, Any]", schema).get(name) if isinstance(schema, dict) else None
-    properties = set(cast("dict[str, Any]", schema)) if isinstance(schema, dict) else set[str]()
+    properties = set(_held(request, "response_format", "json_schema", "schema", "properties"))
     prompt = "".join(_text(message) for message in request["messages"])
-    return properties | {name for name in ("instructions", "score", "better") if f'"{name}"' in prompt}
+    return properties | {name for name in NAMES if f'"{name}"' in prompt}

@@ -45,6 +45,11 @@ class Faults(Value):
     """Of the instructions in one list, how many are two in one."""
     near_duplicate: float = Rate
     """Of the instructions in one list, how many repeat an earlier one in other words."""
+    role_slip: float = Rate
+    """Of a simulated user's turns, how many are the assistant's."""
+    echo: float = Rate
+    """Of those after the first, how many are an earlier one again."""
+    failed_evolution: float = Rate
     rate_limit: float = Rate
     server_error: float = Rate
     dropped: float = Rate
@@ -73,6 +78,9 @@ USUAL = Faults(
     invalid_json=0.03,
     fenced_json=0.05,
     near_duplicate=0.12,
+    role_slip=0.03,
+    echo=0.03,
+    failed_evolution=0.15,
     rate_limit=0.02,
     server_error=0.01,
     dropped=0.005,

@@ -16,10 +16,10 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from synth.backends.practice.answering import is_right
 from synth.backends.practice.characters import Tokens, continued, read_through, tokens
 from synth.backends.practice.embedding import DIMENSIONS, embedded
 from synth.backends.practice.forms import EMBEDDER, MODEL, REWARDER, error, no_model
+from synth.backends.practice.said import is_right
 from synth.backends.practice.tasks import read
 
 MOST_INPUTS = 2048

@@ -14,7 +14,7 @@ from synth.backends.practice.answering import Truth, truth
 from synth.backends.practice.faults import Faults
 from synth.storage.store import connect, read_ledger, stored_requests
 
-CHOSEN_AGAINST = ("not_best", "beyond_target")
+CHOSEN_AGAINST = ("not_best", "beyond_target", "not_balanced")
 RESENT = {"rate": "rate limit", "transient": "server error", "ambiguous": "dropped connection"}
 
 
@@ -77,7 +77,9 @@ def scoreboard(folder: Path, faults: Mapping[str, Faults]) -> Scoreboard:
             if unit not in reasons:
                 count(one.fault, refused=sample in reasons)
         sample = f"{unit}/000"
-        if last.role == "answerer" and (sample in reasons or sample in rows):
+        if any(one.role == "user" for one in replies):  # a dialogue, of which one bad turn spoils the whole
+            last = next((one for one in replies if one.fault), last)
+        if last.role in ("answerer", "user") and (sample in reasons or sample in rows):
             count(last.fault, refused=reasons.get(sample) not in (None, *CHOSEN_AGAINST))
     resent = {RESENT[failure]: attempts for failure, attempts in sorted(failures.items())}
     return Scoreboard(planted, caught, lost[True] + lost[False], lost[True], resent)

@@ -1,0 +1,100 @@
+"""The teacher writes objects with named fields, such as problems with their answers; each becomes a sample."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, field_validator
+
+from synth.ask import Ask
+from synth.errors import Rejected
+from synth.types import Draft, Message, Seed, TemplateFile, Value
+
+Kind = Literal["text", "texts", "number", "yes_no"] | Annotated[list[str], Field(min_length=2)]
+"""What a field holds: a text, a list of them, a number, yes or no, or one of the given words."""
+
+TYPES: dict[str, tuple[Any, JsonValue]] = {
+    "text": (str, "..."),
+    "texts": (list[str], ["..."]),
+    "number": (float, 1),
+    "yes_no": (bool, True),
+}
+NAME = r"^[^\W\d]\w*$"
+
+
+class Objects(Value):
+    """Ask for `count` objects with these `fields`, each of which templates and scorers of later stages can read.
+
+    The template sees the seed's fields, `count`, and in `avoid` what a seed that is drawn again brought before. What
+    the user says is the template `shown`, which sees the object's fields too, or else the object's first field; it
+    becomes the field `instruction`. An object with a blank is refused with all that came with it, as its writer did
+    not do what was asked.
+    """
+
+    kind: Literal["objects"] = "objects"
+    prompt: TemplateFile
+    fields: dict[Annotated[str, Field(pattern=NAME)], Kind] = Field(min_length=1)
+    shown: TemplateFile | None = None
+    count: int = Field(default=5, ge=1, le=100)
+    teacher: str = ""
+
+    @field_validator("fields")
+    @classmethod
+    def _has_room_for_instruction(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted({"instruction", "count", "avoid", "seed"} & fields.keys()):
+            raise ValueError(f"{taken[0]!r} has a meaning of its own in templates; give the field another name")
+        return fields
+
+    @property
+    def adds(self) -> tuple[str, ...]:
+        """The fields that it gives its samples."""
+        return (*self.fields, "instruction")
+
+    @property
+    def asks(self) -> type[BaseModel]:
+        """What the teacher is asked for."""
+        told = tuple((name, kind if isinstance(kind, str) else tuple(kind)) for name, kind in self.fields.items())
+        return _model(told)
+
+    @property
+    def template_values(self) -> dict[str, JsonValue]:
+        """What its templates see beside the seed's fields, by example."""
+        examples = {name: TYPES[kind][1] if isinstance(kind, str) else kind[0] for name, kind in self.fields.items()}
+        return {"count": 5, "avoid": ["..."], **examples}
+
+    def template_files(self) -> tuple[str, ...]:
+        """The template files it renders."""
+        return (self.prompt,) if self.shown is None else (self.prompt, self.shown)
+
+    async def generate(self, seed: Seed, ask: Ask) -> list[Draft]:
+        """One draft for each object: a conversation that ends with the user's turn.
+
+        Raises Rejected(`no_instructions`) when there are none, or blank ones.
+        """
+        avoid: list[JsonValue] = list(seed.made)
+        prompt = ask.render(self.prompt, {**seed.fields, "count": self.count, "avoid": avoid})
+        written = await ask.schema(self.asks, [Message(role="user", content=prompt)], teacher=self.teacher)
+        objects = [cast("dict[str, JsonValue]", one) for one in written.model_dump(mode="json")["objects"]]
+        blank = next(
+            (name for one in objects for name, value in one.items() if value in ("", []) or str(value).isspace()), ""
+        )
+        if blank or not objects:
+            raise Rejected("no_instructions", f"the field {blank!r} is blank" if blank else "the list is empty")
+        return [self._draft(seed, one, ask) for one in objects]
+
+    def _draft(self, seed: Seed, one: dict[str, JsonValue], ask: Ask) -> Draft:
+        first = next(iter(self.fields))
+        shown = str(one[first]).strip() if self.shown is None else ask.render(self.shown, {**seed.fields, **one})
+        return Draft(messages=(Message(role="user", content=shown),), fields={**one, "instruction": shown})
+
+
+@cache
+def _model(fields: tuple[tuple[str, str | tuple[str, ...]], ...]) -> type[BaseModel]:
+    """The model of a list of objects with these fields."""
+    held: dict[str, Any] = {
+        name: (TYPES[kind][0] if isinstance(kind, str) else Literal[kind], ...) for name, kind in fields
+    }
+    strict = ConfigDict(extra="forbid")
+    item: Any = create_model("Object", __config__=strict, **held)
+    return create_model("Objects", __config__=strict, objects=(cast("Any", list)[item], ...))

@@ -1,0 +1,110 @@
+"""What the licences of seeds and the terms of teachers ask of a dataset, held against the licence chosen for it.
+
+Data, with source and date, as in `terms.py`; nothing here says what is lawful.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+import yaml
+
+from synth.terms import Ask, Said, Terms, sentence
+from synth.types import Value
+
+MISSING: dict[Ask, str] = {
+    "notice": "asks nobody to keep a notice",
+    "noncommercial": "allows commercial use",
+    "sharealike": "is another one",
+    "noderivatives": "is for what may be shared",
+    "pass_on": "passes no restriction on",
+}
+"""What a licence does that does not carry what is asked."""
+
+
+class Licence(Said):
+    """What one licence, or a family of them, asks of what is made from the work."""
+
+    names: str
+    asks: list[Ask] = []
+    ja: Said
+    """The same in Japanese."""
+    source: str
+    read: date
+    reported: bool = False
+
+
+class Source(NamedTuple):
+    """Something that a dataset is made from, and what is asked for it."""
+
+    what: str
+    """Such as `the seeds (cc-by-nc-4.0)`."""
+    licence: str
+    asks: tuple[Ask, ...]
+    said: str
+
+
+class SeedsLicence(Value):
+    """The licence of the seeds as the author of the recipe declared it, and what is known of it."""
+
+    id: str
+    said: Licence | None = None
+
+
+@cache
+def every() -> tuple[Licence, ...]:
+    """All that is known."""
+    text = files("synth").joinpath("licences.yaml").read_text("utf-8")
+    return tuple(Licence.model_validate(one) for one in yaml.safe_load(text))
+
+
+def known(licence: str) -> Licence | None:
+    """What is known of a licence; None for one that is not known, such as `other`."""
+    return next((one for one in every() if re.fullmatch(one.names, licence.lower())), None)
+
+
+def sources(seeds: str | None, said: Iterable[tuple[str, Terms]]) -> Iterator[Source]:
+    """What a dataset is made from: seeds of this licence, and teachers of which this was said, by name."""
+    licence = known(seeds or "")
+    if seeds and licence is not None:
+        yield Source(f"the seeds ({seeds})", seeds, tuple(licence.asks), told(licence))
+    for name, terms in said:
+        yield Source(f"the teacher {name!r} ({terms.id})", terms.id, tuple(terms.asks), sentence(terms))
+
+
+def told(licence: Licence) -> str:
+    """What a licence asks, for people."""
+    return f"{licence.says} ({'as reported' if licence.reported else 'as read'} on {licence.read}: {licence.source})"
+
+
+def conflicts(chosen: str, made_from: Iterable[Source]) -> Iterator[str]:
+    """One sentence for each thing asked that the chosen licence does not carry. Nothing for a licence not known."""
+    licence = known(chosen)
+    for source in made_from:
+        for ask in source.asks if licence is not None else ():
+            if _carries(chosen, licence, source, ask):
+                continue
+            such = "a licence that does" if ask in ("noncommercial", "notice") else "another licence"
+            yield (
+                f"{chosen} cannot stand over {source.what}: {source.said} {chosen} {MISSING[ask]}; choose {such}, or "
+                "make it from something else"
+            )
+            break
+
+
+def _carries(chosen: str, licence: Licence | None, source: Source, ask: Ask) -> bool:
+    if ask in ("noderivatives", "pass_on"):
+        return False
+    if ask == "sharealike":
+        return _family(chosen) == _family(source.licence)
+    return licence is not None and ask in licence.asks
+
+
+def _family(licence: str) -> str:
+    """A licence without its version: the text itself lets later ones take its place."""
+    return re.sub(r"-[\d.]+$", "", licence.lower())
