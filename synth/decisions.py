@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError, model_validator
 
@@ -38,6 +38,10 @@ class Decision(Value):
         elif self.messages or self.original:
             raise ValueError("only an edit has `messages` and `original`")
         return self
+
+    def told(self) -> dict[str, Any]:
+        """As its file has it, without what is empty."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if value}
 
     @property
     def detail(self) -> str:

@@ -261,7 +261,7 @@ def _write_decisions(decisions: Mapping[str, Decision], path: Path) -> None:
     if not decisions:
         path.unlink(missing_ok=True)
         return
-    lines = (orjson.dumps(one.model_dump(mode="json", exclude_defaults=True)) for one in decisions.values())
+    lines = (orjson.dumps(one.told()) for one in decisions.values())
     write_whole(path, b"".join(line + b"\n" for line in lines))
 
 

@@ -315,7 +315,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                     write_manifest(target / "manifest.json", manifest)
                     write_card(target, manifest, written.written, written.examples)
                     told = clusters(manifest, loaded.recipe, outcomes)
-                    decided = [one.model_dump(mode="json", exclude_defaults=True) for one in decisions.values()]
+                    decided = [one.told() for one in decisions.values()]
                     listing = Listing(target, run, manifest.listed, spool.pieces(), decided)
                     write_report(
                         *(target / "report.html", manifest, written.examples, written.rejections, written.twins),
