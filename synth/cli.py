@@ -387,6 +387,21 @@ def schema() -> int:
     return 0
 
 
+@command.command(short_help="Print what has a shell complete commands and options.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    """Print the script by which SHELL completes commands, options and paths.
+
+    Use it as: eval "$(synth completion bash)"
+    """
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(command, {}, "synth", "_SYNTH_COMPLETE").source())
+    return 0
+
+
 @command.command(short_help="Show, make or change a sum that several runs share.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--usd", type=float, callback=_dollars, help="Make the account with this total, or change its total.")

@@ -39,6 +39,7 @@ LAYERS = (
         "price_table",
         "profiles",
         "endpoint",
+        "keys",
         "terms",
         "licences",
         "concurrency",
