@@ -248,7 +248,7 @@ def test_pairs_are_made_of_runs_alone(tmp_path: Path) -> None:
     [
         (
             ["--to", "messages", "--by", "judge"],
-            "--by: draws are told apart for preference and unpaired of a run alone",
+            "--by: draws are told apart for pairs and labels of a run alone",
         ),
         (["--to", "preference", "--gap", "1"], "`gap` goes with a score"),
         (["--to", "preference", "--by", "judge"], "`by: judge` needs `gap`"),
