@@ -73,7 +73,7 @@ LAYERS = (
         *("templates", "dedupe", "named", "library", "split", "diversity"),
     },
     {"answers", "overview"},
-    {"agreement"},
+    {"agreement", "decisions"},
     {"selection", "routing"},
     {"backends"},
     {"hedge", "gauges", "explain"},

@@ -18,7 +18,7 @@ PROMPTS = Path(__file__).parent.parent / "prompts"
 LIBRARY = sorted(path.name for path in PROMPTS.glob("*-*") if (path / "README.md").is_file())
 SEEDS = {
     "self-instruct": 12,
-    "conversation": 70,
+    "conversation": 90,
     "evol-instruct": 15,
     "magpie": 40,
     "persona": 15,
