@@ -20,7 +20,7 @@ QUALITY = frozenset(
      "too_short", "too_long", "below_threshold", "declined", "not_declined", "no_citation", "wrong_citation",
      "not_in_passage"}
 )  # fmt: skip
-"""Reasons that call the last answer bad. Others count where a view names them, such as `truncated`, or `wrong_tool_use`,
+"""Reasons that call the last answer bad. Others count where a view names them: `truncated`, or `wrong_tool_use`,
 which may be about an earlier turn."""
 NO_QUALITY = frozenset(
     {"duplicate", "near_duplicate", "semantic_duplicate", "repeated_seed", "template_quota", "contaminated",
