@@ -69,6 +69,13 @@ class Ask(Protocol):
         """
         ...
 
+    async def continued(self, text: str, *, teacher: str, stop: Sequence[str] = ()) -> Completion:
+        """What the named teacher writes after a text, without a chat template (`/completions`), up to a stop sequence.
+
+        Raises Rejected as `text` does; what is written may be empty.
+        """
+        ...
+
     async def schema(self, model: type[M], messages: Sequence[Message], *, teacher: str) -> M:
         """Ask the named teacher for an object of `model`, validated.
 
@@ -124,6 +131,11 @@ class UnitAsk:
         """Send the named teacher a request at a path other than the chat's; what its reply holds."""
         asked = self.teachers[teacher]
         return (await asked.complete(asked.request_to(path, fields), self.unit)).found
+
+    async def continued(self, text: str, *, teacher: str, stop: Sequence[str] = ()) -> Completion:
+        """What the named teacher writes after a text."""
+        asked = self._stand_in(teacher) if self.instead and teacher == self.own else self.teachers[teacher]
+        return await asked.complete(asked.continuation(text, self.number, stop, raised=self.raised), self.unit)
 
     async def schema(self, model: type[M], messages: Sequence[Message], *, teacher: str) -> M:
         """Ask the named teacher for an object of `model`, validated; up the ladder while none fits."""

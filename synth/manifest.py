@@ -199,6 +199,8 @@ class Manifest(Value):
     """What was compared with their items by meaning."""
     not_selected: dict[str, int] = {}
     """Samples that passed every stage and were not chosen as rows, by reason."""
+    by_hand: dict[str, int] = {}
+    """How many rows a person accepted, rejected or edited: `accept`, `reject`, `edit`."""
     rows: dict[str, int]
     """Rows by split."""
     tokens: TokensRecord | None = None
@@ -240,6 +242,11 @@ class Manifest(Value):
     def row_count(self) -> int:
         """Rows over all splits."""
         return sum(self.rows.values())
+
+    @property
+    def listed(self) -> int:
+        """Rows and refusals."""
+        return self.row_count + sum(self.rejected.values())
 
     @property
     def cost_microusd(self) -> int:

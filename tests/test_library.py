@@ -16,7 +16,14 @@ from synth.recipes import seeds
 
 PROMPTS = Path(__file__).parent.parent / "prompts"
 LIBRARY = sorted(path.name for path in PROMPTS.glob("*-*") if (path / "README.md").is_file())
-SEEDS = {"self-instruct": 12, "conversation": 70, "evol-instruct": 15, "persona": 15, "back-translation": 50}
+SEEDS = {
+    "self-instruct": 12,
+    "conversation": 90,
+    "evol-instruct": 15,
+    "magpie": 40,
+    "persona": 15,
+    "back-translation": 50,
+}
 """How many of a recipe's seeds bring 20 rows; all where it is not said."""
 
 
@@ -29,6 +36,7 @@ def test_every_recipe_of_the_library_is_there_in_both_languages():
         "evol-instruct",
         "extract",
         "grounded-qa",
+        "magpie",
         "math",
         "persona",
         "reasoning",
