@@ -250,6 +250,19 @@ def test_a_host_that_refuses_several_choices_is_asked_for_each_draw_alone(solve,
     assert (again, teacher.sent) == (rows, [])
 
 
+def test_choices_that_come_as_events_unasked_give_the_first_and_the_others_are_asked_alone(solve):
+    def streams(question, draw, number):
+        told = [{"index": at % number, "delta": {"content": f"{at % number}"}} for at in range(2 * number)]
+        ends = [{"index": at, "delta": {}, "finish_reason": "stop"} for at in range(number)]
+        return Outcome(
+            200, b"".join(b"data: " + json.dumps({"choices": [one]}).encode() + b"\n\n" for one in told + ends)
+        )
+
+    _, rows, teacher = solve(questions=("旅人",), odd=streams)
+    assert [text for _, text, _ in told(rows)] == ["00"] * 4
+    assert teacher.by_question("旅人") == [(0, 4), (1, 1), (2, 1), (3, 1)]
+
+
 def test_a_prompt_that_is_refused_does_not_speak_for_the_host(solve):
     def picky(question, draw, number):
         return Outcome(400, b'{"error": {"code": "content_filter", "message": "no"}}') if question == "拒否" else None
