@@ -29,10 +29,11 @@ CACHED_FROM = 1024
 """Hosts keep the beginning of a prompt from so many tokens on."""
 DEAR_JUDGE = 0.3
 ASKED = (
-    "SELECT stage, teacher, unit, count(*), sum(coalesce(prompt_tokens, 0)), sum(coalesce(completion_tokens, 0)), "
-    "sum(coalesce(cached_tokens, 0)), sum(coalesce(cost_microusd, 0)), sum(coalesce(seconds, 0)), min(body) "
+    "SELECT stage, teacher, unit, sum(coalesce(lot.place, 0) = 0), sum(coalesce(prompt_tokens, 0)), "
+    "sum(coalesce(completion_tokens, 0)), sum(coalesce(cached_tokens, 0)), "
+    "sum(coalesce(cost_microusd, 0)), sum(coalesce(seconds, 0)), min(body) "
     "FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id LEFT JOIN reply ON reply.attempt = attempt.id "
-    "WHERE key = ? AND failure IS NOT 'unsent' GROUP BY stage, teacher, unit"
+    "LEFT JOIN lot ON lot.attempt = attempt.id WHERE key = ? AND failure IS NOT 'unsent' GROUP BY stage, teacher, unit"
 )
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -296,12 +297,19 @@ def _hints(recipe: Recipe, seen: Mapping[tuple[str, str], _Seen], scale: _Scale,
                 waiting += float(one.cost.sum()) * (1 - _batch_factor(endpoint))
         hints.append((waiting, f"can_wait_h: 24 on stage {stage.name} asks by batch and saves about"))
         if own and isinstance(stage.draws, int) and stage.draws > 1:
-            spent = sum(float(one.cost.sum()) for one in own.values())
+            spent = sum(_by_draws(recipe.teachers.get(teacher), step, one) for (step, teacher), one in own.items())
             words = f"one draw less than {stage.draws} in stage {stage.name} saves about"
             hints.append((spent / stage.draws, words))
     value = scale.of(cost, np.zeros(len(cost))).value
     grown = value / total if total and math.isfinite(value) else 0.0
     return [f"{words} {usd(round(money * grown))}" for money, words in sorted(hints, reverse=True) if money > 0]
+
+
+def _by_draws(endpoint: Endpoint | None, step: str, one: _Seen) -> float:
+    """What of a step's cost grows with the draws: not the prompt, where it is billed once for all of them."""
+    price = endpoint.known_price() if endpoint is not None and not step.endswith(":score") else None
+    once = price is not None and endpoint is not None and endpoint.draws_at_once > 1
+    return float(one.cost.sum()) - (float(one.prompt.sum()) * price.input_usd if once and price else 0.0)
 
 
 def _step_hints(step: str, endpoint: Endpoint, one: _Seen, total: float) -> Iterator[tuple[float, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -58,7 +58,7 @@ class Gate:
         self._count = line.progress.stages[stage.name]
         self._first = stage is line.recipe.stages[0]
 
-    async def let_all(self, _: Work, drawn: Drawn) -> None:
+    async def let_all(self, _: Work | Sequence[Work], drawn: Drawn) -> None:
         """Pass on what came of all draws of a parent."""
         for work, results in drawn:
             await self.let_through(work, results)

@@ -19,6 +19,7 @@ from synth.gate import Drawn, Gate, Group, Results, Scored, Work, grouped
 from synth.language.answers import final_answer
 from synth.outcomes import Outcomes
 from synth.progress import Progress
+from synth.protocol.lots import Lot
 from synth.recipes.recipe import Recipe, Stage
 from synth.recipes.templates import Templates
 from synth.scheduler import Channel, gathered, in_order, together
@@ -140,11 +141,14 @@ class Line:
         gate = Gate(self, stage, passed if near is None else Channel(window), is_last=is_last)
 
         async def generate() -> None:
-            rule = stage.draws
+            rule, late = stage.draws, self.store.passed_over(stage.name)
             units = _units(parents, 1 if isinstance(rule, Adaptive) else rule)
-            if late := self.store.passed_over(stage.name):
+            if late:
                 units = _late_last(units, late)
-            if isinstance(rule, Adaptive):
+            if isinstance(rule, int) and rule > 1 and self._shares_prompts(stage):
+                sets = max(1, min(window, self.most // rule))
+                await in_order(_by_parent(units), lambda works: self._draws(index, stage, works), gate.let_all, sets)
+            elif isinstance(rule, Adaptive):
 
                 def draw(work: Work) -> Coroutine[Any, Any, Drawn]:
                     return self._draw(index, stage, rule, work, parted=work.id not in late)
@@ -184,7 +188,23 @@ class Line:
 
         return Nearness(self, index, stage, out, called)
 
-    async def _generate(self, index: int, stage: Stage, work: Work) -> Results | TeacherError:
+    def _shares_prompts(self, stage: Stage) -> bool:
+        """Whether one that answers in a stage can be asked for several draws of a prompt in one request."""
+        return any(self.teachers[name].draws_at_once > 1 for name in stage.answering())
+
+    async def _draws(self, index: int, stage: Stage, works: Sequence[Work]) -> Drawn:
+        """What came of draws of one parent that are asked for side by side: in one request where that costs less."""
+        lot = Lot(work.draw for work in works)
+        results = await gathered([self._in_lot(lot, index, stage, work) for work in works])
+        return [*zip(works, results, strict=True)]
+
+    async def _in_lot(self, lot: Lot, index: int, stage: Stage, work: Work) -> Results | TeacherError:
+        try:
+            return await self._generate(index, stage, work, lot)
+        finally:
+            lot.leave(work.draw)
+
+    async def _generate(self, index: int, stage: Stage, work: Work, lot: Lot | None = None) -> Results | TeacherError:
         unit = Unit(stage.name, work.id, -2 * index, work.draw, wait_s=self.waits.get(stage.name, 0.0))
         parent = work.parent
         seed = parent if isinstance(parent, Seed) else Seed(id=parent.id, fields=parent.fields)
@@ -197,6 +217,7 @@ class Line:
             near = await self._outcome(stage, work, self.screen.refuse_seed(work.id, seed, ask))
             if near is not None:
                 return near if isinstance(near, TeacherError) else [near]
+        unit.lot = lot  # from here on its questions are the generator's
         if shared := bool(stage.teachers) or stage.route is not None:
             first, *after = stage.answering_for(seed.fields)
             ask = replace(ask, instead=first, after=tuple(after))
@@ -254,9 +275,9 @@ class Line:
         draws: list[Draw] = []
         while (more := still_needed(draws, rule)) and not _in_vain(made):
             coming = [_drawn_as(first, number) for number in range(len(made), len(made) + more)]
-            made += zip(
-                coming, await gathered([self._verified(index, stage, verifier, one) for one in coming]), strict=True
-            )
+            lot = Lot(one.draw for one in coming)
+            results = await gathered([self._verified(index, stage, verifier, one, lot) for one in coming])
+            made += zip(coming, results, strict=True)
             failed = [results for _, results in made if isinstance(results, TeacherError)]
             if failed:
                 parked = [error for error in failed if isinstance(error, Transient)]
@@ -269,9 +290,11 @@ class Line:
         score = Score(name=PASS_RATE, value=rate, detail=f"of {len(draws)} draws")
         return [(work._replace(last=work.draw == len(made) - 1), _with(score, results)) for work, results in made]
 
-    async def _verified(self, index: int, stage: Stage, verifier: Scorer | None, work: Work) -> Results | TeacherError:
+    async def _verified(
+        self, index: int, stage: Stage, verifier: Scorer | None, work: Work, lot: Lot
+    ) -> Results | TeacherError:
         """What came of one draw, its samples with what the verifier found."""
-        results = await self._generate(index, stage, work)
+        results = await self._in_lot(lot, index, stage, work)
         if verifier is None or isinstance(results, TeacherError):
             return results
         return await self._scored_by([verifier], index, stage, work, results)
@@ -528,6 +551,21 @@ async def _units(parents: AsyncIterator[Seed | Sample], draws: int) -> AsyncIter
         seed_id = parent.seed_id if isinstance(parent, Sample) else parent.first_id() if parent.turn else parent.id
         for draw in range(draws):
             yield Work(f"{parent.id}/{draw:02d}", draw, parent, seed_id, draw == draws - 1)
+
+
+async def _by_parent(units: AsyncIterator[Work]) -> AsyncIterator[Sequence[Work]]:
+    """Units of one parent that follow each other, together."""
+    some: list[Work] = []
+    async for work in units:
+        if some and (work.parent.id != some[0].parent.id or work.draw <= some[-1].draw):
+            yield some
+            some = []
+        some.append(work)
+        if work.last:  # nothing is waited for
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 async def _as_work(samples: AsyncIterator[Sample]) -> AsyncIterator[Work]:

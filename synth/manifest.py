@@ -59,6 +59,8 @@ class RecipeRecord(Value):
     text: str
     templates: dict[str, str] = {}
     """SHA-256 of each template by file name."""
+    prompts: dict[str, str] = {}
+    """The text of each, as far as it was read."""
 
 
 class SeedsRecord(Value):
@@ -228,7 +230,7 @@ class Manifest(Value):
     @property
     def lost_attempts(self) -> int:
         """Attempts that were open when a run was killed; they may have been paid for and stay charged."""
-        return sum(line.attempts for line in self.ledger if line.failure == "lost")
+        return sum(line.sends for line in self.ledger if line.failure == "lost")
 
     @property
     def overshoot_microusd(self) -> int:
@@ -270,7 +272,7 @@ class Manifest(Value):
         spent = Spend(
             self.cost_microusd,
             sum(line.prompt_tokens + line.completion_tokens for line in self.ledger),
-            sum(line.attempts for line in self.ledger if line.failure not in ("unsent", "reused")),
+            sum(line.sends for line in self.ledger if line.failure not in ("unsent", "reused")),
         )
         return standing(
             self.caps,

@@ -239,6 +239,7 @@ def record(
             sha256=loaded.sha256,
             text=recipe.model_dump_json(indent=2),
             templates=loaded.templates.sources(),
+            prompts=loaded.templates.texts(),
         ),
         seeds=SeedsRecord(
             identity=seeds.describe(recipe.seeds, loaded.folder),

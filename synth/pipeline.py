@@ -306,7 +306,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                     )
                     manifest = outputs.with_beside(manifest, beside)
                     write_manifest(target / "manifest.json", manifest)
-                    write_card(target, manifest, written.written)
+                    write_card(target, manifest, written.written, written.examples)
                     told = clusters(manifest, loaded.recipe, outcomes)
                     write_report(
                         target / "report.html", manifest, written.examples, written.rejections, written.twins, told

@@ -137,7 +137,8 @@ class Probe:
         outcome = await self._send({"messages": _says("Say hello."), "n": 2})
         number = len(_choices(outcome))
         found = "refused" if outcome.status != 200 else f"{number} of 2 came"
-        return Finding("n: 2", found, "each draw is a request of its own")
+        at_once = number == 2 and self.endpoint.draws_at_once > 1
+        return Finding("n: 2", found, "draws go in one request" if at_once else "each draw is a request of its own")
 
     async def _seed(self) -> Finding:
         asked = {"messages": _says("Write twelve random digits."), "temperature": 1.0, "max_tokens": 32}

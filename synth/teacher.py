@@ -25,13 +25,14 @@ from synth.admission.rate_headers import allowances
 from synth.backends import Backend
 from synth.backends.replay import ReplayRun
 from synth.batches.batch import Batches
-from synth.errors import Fatal, Rejected, Transient
+from synth.errors import BudgetReached, Fatal, Rejected, Transient
 from synth.money.budget import Budget
 from synth.money.prices import FREE, UNKNOWN, Tariff, recorded
 from synth.protocol.endpoint import Endpoint
-from synth.protocol.replies import FATES, read, usage_of
-from synth.storage.store import Store, Stored
-from synth.types import CHAT, Completion, Message, Outcome, Request, Spend, Usage
+from synth.protocol.lots import Lot, Member, Share, in_one, part, share_of, together
+from synth.protocol.replies import FATES, name_of, read, usage_of
+from synth.storage.store import Planned, Store, Stored
+from synth.types import CHAT, LOT, Completion, Message, Outcome, Request, Spend, Usage
 
 PATIENCE_S = 3600.0
 BACKOFF_S = 1.0
@@ -49,6 +50,8 @@ POISON_SUCCESSES = 50
 POISON_CHANCE = 0.01
 """A request that failed so often in one way while so many others succeeded is at fault itself, unless as many such
 requests, or more, are to be expected by chance, as with an endpoint that fails now and then whatever it is asked."""
+WITHOUT_ROOM = ("capacity", "rate", "unreachable")
+"""How a request fails that asks for several draws, and how each of them alone would too."""
 ROOMLESS = ("capacity", "rate")
 """What a service tier says that has no room just now."""
 SPEECH = re.compile(rb'"choices"|"stop_reason"')
@@ -84,6 +87,8 @@ class Unit:
     """Each time an object was asked for: how, whether it fitted, and what it cost."""
     wait_s: float = 0.0
     """How long a batch may take to bring what it asks for; 0: nothing is asked for by batch."""
+    lot: Lot | None = None
+    """The draws with which its first request may go, until then."""
 
 
 @dataclass(slots=True)
@@ -132,6 +137,8 @@ class Teacher:
         """Tokens that the replies of this process used, in and out."""
         self.heard: set[bytes] | None = None
         """The keys of all that it is asked, where somebody wants to know."""
+        self.draws_at_once = endpoint.draws_at_once
+        """How many draws of a prompt may be asked for in one request, as far as is known."""
         self.batches: Batches | None = None
         """What brings the replies that can wait, where anything is to go that way."""
         self._backends = backends
@@ -152,7 +159,7 @@ class Teacher:
         self._parked: dict[bytes, tuple[str, str]] = {}
         """Why patience with a request ended in this run: what else asks the same waits for the next one too, or a reply
         would lie in the store to which what was parked for want of it could be made."""
-        self._answered = self._spoken = False
+        self._answered = self._spoken = self._gave_several = False
         self._sends = self._repeats = self._successes = self._fruitless = self._failed = 0
         self._schema_replies = self._unfit = 0
 
@@ -213,6 +220,8 @@ class Teacher:
 
         Raises Rejected for this sample, Transient when patience ended, Fatal when no later request can work either.
         """
+        if unit.lot is not None and request.path == CHAT:
+            await self._decide(unit.lot, request, unit)
         if self.heard is not None:
             self.heard.add(request.key)
         while (flying := self._flying.get(request.key)) is not None:
@@ -241,6 +250,58 @@ class Teacher:
         unit.requests.append(request.key.hex())
         unit.cost_microusd += tariff.charge(tariff.worst(request), completion.usage, paid=True).microusd
         return completion
+
+    async def _decide(self, lot: Lot, request: Request, unit: Unit) -> None:
+        """Have a draw asked for in one request with others that want the same of this teacher, if there are any. What
+        that brings lies in the store then; who gets nothing of use so is asked for alone.
+
+        Raises Fatal as `complete` does.
+        """
+        unit.lot = None
+        if self.draws_at_once < 2 or self.batches is not None or not self._is_new(request):
+            lot.leave(unit.draw)
+            return
+        await lot.join(unit.draw, Member(request, unit.id))
+        if (flying := self._flying.get(request.key)) is not None:
+            await flying.wait()
+            unit.bought += 1
+        elif self.draws_at_once > 1 and self._is_new(request):
+            new = [one for one in lot.members if self._is_new(one.request)]
+            await self._ask_in_one(together(new, request, self.draws_at_once), unit)
+
+    def _is_new(self, request: Request) -> bool:
+        """Whether nothing is known of a request, and nobody asks for it."""
+        if request.key in self._flying or request.key in self._parked or self._halt.error is not None:
+            return False
+        try:
+            known = self._stored(request)[0] is not None
+        except (Transient, Rejected):
+            return False
+        return not known and all(run.recorded(request) is None for run in self._earlier)
+
+    async def _ask_in_one(self, members: Sequence[Member], unit: Unit) -> None:
+        """Ask for several draws in one request. Unless there is no room for any, a failure is of the way of asking."""
+        if len(members) < 2:
+            return
+        done, keys = asyncio.Event(), [one.request.key for one in members]
+        self._flying |= dict.fromkeys(keys, done)
+        try:
+            if (await self._obtain(in_one(members), unit, members)).found > 1:
+                self._gave_several, self.draws_at_once = True, self.endpoint.draws_at_once
+        except BudgetReached:
+            return  # for one draw there may be enough
+        except Rejected:
+            pass
+        except Transient as error:
+            if error.failure in WITHOUT_ROOM:
+                self._parked |= dict.fromkeys(keys, (error.failure, error.detail))
+                return
+        finally:
+            for key in keys:
+                del self._flying[key]
+            done.set()
+        if not self._gave_several:
+            self.draws_at_once = 1
 
     async def _reused(self, request: Request, unit: Unit) -> Completion | None:
         """What an earlier run that was given bought for the same request, copied into this one's store."""
@@ -283,7 +344,7 @@ class Teacher:
         """Put the newest reply to a request on a unit's account though it brought no completion."""
         for stored in self._store.find(request.key):
             tariff = self._tariff_of(stored)
-            cost = tariff.charge(tariff.worst(request), usage_of(stored.outcome), paid=True)
+            cost = tariff.charge(tariff.worst(request), self._usage_of(stored), paid=True)
             unit.requests.append(request.key.hex())
             unit.cost_microusd += cost.microusd
             return
@@ -313,15 +374,27 @@ class Teacher:
 
         Returns what had been set aside, and what it cost.
         """
-        try:
-            failure, usage = "ok", read(stored.outcome, path).usage
-        except (Transient, Rejected, Fatal) as error:
-            failure, usage = _named(error), usage_of(stored.outcome)
-        worst = Spend(stored.reserved_microusd, stored.reserved_tokens, 1)
-        cost = self._tariff_of(stored).charge(worst, usage, paid=failure == "ok" or FATES[failure].paid)
+        worst = Spend(stored.reserved_microusd, stored.reserved_tokens, int(stored.place == 0))
+        if stored.whole is not None:
+            failure, usage, cost = self._share_of(stored)
+        else:
+            try:
+                failure, usage = "ok", read(stored.outcome, path).usage
+            except (Transient, Rejected, Fatal) as error:
+                failure, usage = name_of(error), usage_of(stored.outcome)
+            cost = self._tariff_of(stored).charge(worst, usage, paid=failure == "ok" or FATES[failure].paid)
         self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
         self._store.settle(stored.attempt, failure, usage, cost.microusd, usage_unknown=cost.assumed)
         return worst, cost
+
+    def _usage_of(self, stored: Stored) -> Usage:
+        """What a kept reply used; of one that brought several draws what falls to this one, with what it costs."""
+        return usage_of(stored.outcome) if stored.whole is None else self._share_of(stored).usage
+
+    def _share_of(self, stored: Stored) -> Share:
+        assert stored.whole is not None
+        reserved = Spend(stored.reserved_microusd, stored.reserved_tokens, 1)
+        return share_of(stored.whole, stored.place, stored.draws, self._tariff_of(stored), reserved)
 
     def _tariff_of(self, stored: Stored) -> Tariff:
         """The price that was in force when a reply was bought."""
@@ -338,6 +411,8 @@ class Teacher:
                 raise Transient(POISON, stored.outcome.detail or f"HTTP {stored.outcome.status} every time")
             try:
                 completion = read(stored.outcome, request.path)
+                if stored.whole is not None:
+                    completion = completion._replace(usage=self._usage_of(stored))
                 if self.endpoint.pin_model in ("", completion.model):
                     return completion, self._tariff_of(stored)
             except Rejected as error:
@@ -347,10 +422,11 @@ class Teacher:
                 continue  # no reply to learn from; an older one may be
         return None, self._tariff
 
-    async def _obtain(self, request: Request, unit: Unit) -> Completion:
+    async def _obtain(self, request: Request, unit: Unit, members: Sequence[Member] = ()) -> Completion:
+        """Send until something comes of it; for several draws the completion holds how many choices came."""
         tries, after_s = Tries(self._successes, request.path), self.endpoint.standard_after_s
         while True:
-            failure, result = await self._attempt(request, unit, tries)
+            failure, result = await self._attempt(request, unit, tries, members)
             if isinstance(result, Completion):
                 if self.endpoint.pin_model in ("", result.model):
                     unit.bought += 1
@@ -367,7 +443,7 @@ class Teacher:
             raise result
 
     async def _attempt(
-        self, request: Request, unit: Unit, tries: Tries
+        self, request: Request, unit: Unit, tries: Tries, members: Sequence[Member]
     ) -> tuple[str, Completion | Transient | Rejected | Fatal]:
         """Send once: everything that costs money happens between the journal entry and `settle`."""
         await self.admission.enter(unit.priority)
@@ -378,9 +454,13 @@ class Teacher:
             try:
                 await self._budget.reserve(worst, unit.priority)
             except Fatal as error:  # what is in flight is still to be stored
-                self._halt.throw(error)
+                if not (members and isinstance(error, BudgetReached)):
+                    self._halt.throw(error)
                 raise
-            attempt = await self._store.begin(request, unit.stage, unit.id, worst.microusd, self._price)
+            if members:
+                attempt = await self._store.begin_lot(_planned(members, unit.stage, worst), self._price)
+            else:
+                attempt = await self._store.begin(request, unit.stage, unit.id, worst.microusd, self._price)
             place = None
             try:
                 place = await self.admission.board(
@@ -391,7 +471,8 @@ class Teacher:
             except BaseException:
                 if place is not None:
                     self.admission.land(place)
-                self._store.release(attempt)
+                for one in range(attempt, attempt + (len(members) or 1)):
+                    self._store.release(one)
                 self._budget.settle(worst, Spend())
                 raise
             self._sends += 1
@@ -405,25 +486,37 @@ class Teacher:
                 raise
             finally:
                 self.admission.land(place)
-            await self._store.keep(attempt, outcome)
+            await self._store.keep(attempt, outcome, len(members) or 1)
         finally:
             self.admission.leave()
         result: Completion | Transient | Rejected | Fatal
         try:
-            failure, result = "ok", read(outcome, request.path)
+            failure, result = "ok", read(outcome, LOT if members else request.path)
         except (Transient, Rejected, Fatal) as error:
-            failure, result = _named(error), error
+            failure, result = name_of(error), error
         usage = result.usage if isinstance(result, Completion) else usage_of(outcome)
         # what it was, before a third failure makes it poison, says whether it may have been paid for
         paid = failure == "ok" or FATES[failure].paid
         self._heed(place, outcome, (failure, result), usage, tries)
-        if not isinstance(result, Completion):
+        if members and not isinstance(result, Completion) and failure != "unreachable":
+            result = _excused(failure, result, tries)
+        elif not isinstance(result, Completion):
             failure, result = await self._judged(failure, result, outcome, place, tries)
         cost = self._tariff.charge(worst, usage, paid=paid)
         self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
-        self._store.settle(attempt, failure, usage, cost.microusd, usage_unknown=cost.assumed)
+        if members:
+            self._settle_each(attempt, len(members), outcome, worst)
+        else:
+            self._store.settle(attempt, failure, usage, cost.microusd, usage_unknown=cost.assumed)
         self._budget.settle(worst, cost)
         return failure, result
+
+    def _settle_each(self, first: int, draws: int, whole: Outcome, worst: Spend) -> None:
+        """Write down what each draw of a reply is and cost."""
+        for place in range(draws):
+            reserved = _part_of(worst, place, draws)
+            failure, usage, cost = share_of(whole, place, draws, self._tariff, reserved)
+            self._store.settle(first + place, failure, usage, cost.microusd, usage_unknown=cost.assumed)
 
     def _heed(
         self,
@@ -510,7 +603,23 @@ class Teacher:
         await self._halt.sleep(wait_s)
 
 
-def _named(error: Transient | Rejected | Fatal) -> str:
-    if isinstance(error, Transient):
-        return error.failure
-    return error.reason if isinstance(error, Rejected) else "fatal"
+def _excused(failure: str, error: Transient | Rejected | Fatal, tries: Tries) -> Transient | Rejected:
+    """A failure of a request for several draws, which is no word on what asking for one alone would bring."""
+    tries.began = tries.began or time.monotonic()
+    tries.failures[failure] += 1
+    return Rejected(failure, str(error)) if isinstance(error, Fatal) else error
+
+
+def _part_of(worst: Spend, place: int, draws: int) -> Spend:
+    """What of a reservation is for one of several draws."""
+    return Spend(part(worst.microusd, place, draws), part(worst.tokens, place, draws), int(place == 0))
+
+
+def _planned(members: Sequence[Member], stage: str, worst: Spend) -> list[Planned]:
+    """The attempts at draws that go in one request."""
+    planned: list[Planned] = []
+    for place, (request, unit) in enumerate(members):
+        reserved = _part_of(worst, place, len(members))
+        own = request._replace(prompt_tokens=reserved.tokens - request.max_tokens)
+        planned.append(Planned(own, stage, unit, reserved.microusd))
+    return planned

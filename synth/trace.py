@@ -12,17 +12,19 @@ from typing import Any, cast
 import orjson
 import zstandard
 
-from synth.errors import FolderError, TeacherError
+from synth.errors import FolderError, Rejected, TeacherError
+from synth.protocol.lots import choice_of
 from synth.protocol.replies import read
-from synth.storage.database import connect, readable
+from synth.storage.database import LOTS, RAW, connect, readable
 from synth.types import Fields, Outcome
 
 OUTPUTS = ("rows.jsonl", "rejected.jsonl")
 ATTEMPTS = (
-    "SELECT attempt.id, stage, unit, teacher, model, draw, started_ns, body, failure, cost_microusd, prompt_tokens, "
-    "completion_tokens, cached_tokens, reasoning_tokens, status, headers, error, detail, written, seconds, raw "
-    "FROM attempt LEFT JOIN reply ON reply.attempt = attempt.id LEFT JOIN settled ON settled.attempt = attempt.id "
-    "WHERE key = ? ORDER BY attempt.id"
+    "SELECT attempt.id, stage, unit, teacher, model, draw, started_ns, body, failure, "  # noqa: S608 (ours alone)
+    "cost_microusd, prompt_tokens, completion_tokens, "
+    "cached_tokens, reasoning_tokens, place, draws, reply.status, reply.headers, reply.error, "
+    f"reply.detail, reply.written, reply.seconds, {RAW} FROM attempt LEFT JOIN reply ON reply.attempt = attempt.id "
+    f"LEFT JOIN settled ON settled.attempt = attempt.id {LOTS}WHERE key = ? ORDER BY attempt.id"
 )
 
 
@@ -47,6 +49,9 @@ class Attempt:
     headers: Fields
     raw: str
     """The reply's body, as it came."""
+    choice: int = 1
+    choices: int = 1
+    """Which of its choices was this draw's, of how many that one request asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +149,13 @@ def _step(connection: sqlite3.Connection, key: str) -> Step | None:
     attempts: list[Attempt] = []
     text = reasoning = served = ""
     for row in rows:
-        outcome = _outcome(row, unpack)
+        outcome, (place, draws) = _outcome(row, unpack), row[14:16]
         attempts.append(_attempt(row, outcome))
+        if outcome is not None and draws is not None:
+            outcome = choice_of(outcome, place, draws)
         try:
             completion = None if outcome is None else read(outcome, None)
-        except TeacherError:
+        except (TeacherError, Rejected):
             continue
         if completion is not None:
             text, reasoning, served = completion.text, completion.reasoning or "", completion.model
@@ -178,4 +185,6 @@ def _attempt(row: Sequence[Any], outcome: Outcome | None) -> Attempt:
         reasoning_tokens=reasoning,
         headers={} if outcome is None else dict(outcome.headers),
         raw="" if outcome is None else outcome.body.decode("utf-8", "replace"),
+        choice=1 + (row[14] or 0),
+        choices=row[15] or 1,
     )

@@ -14,8 +14,12 @@ EMBEDDINGS, COMPLETIONS = "/embeddings", "/completions"
 POOLING, CLASSIFY, SCORE = "/pooling", "/classify", "/score"
 """Where requests go below an endpoint's base URL, by what they ask for."""
 
+LOT = "several choices"
+"""How a chat's reply is read that brings several draws: in place of a path."""
+
 UNSERVED = "unserved"
-"""The error of a request in a batch that ended before its turn had come: nothing was paid for it."""
+"""The error of a request in a batch that ended before its turn had come, and of a choice that a reply lacks: nothing
+was paid for it."""
 
 TemplateFile = Annotated[str, "template"]
 """The name of a Jinja template beside the recipe, in `../shared`, or of synth's own."""

@@ -64,6 +64,7 @@ LAYERS = (
             "thoughts",
             "outgoing",
             "replies",
+            "lots",
             "store",
             "seeds",
             "seed_spool",

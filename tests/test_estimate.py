@@ -53,7 +53,7 @@ def estimated(loaded, folder, pilot=10) -> tuple[Estimate, Result]:
 
 
 def test_the_true_cost_and_rows_lie_in_the_interval_and_the_pilot_is_not_bought_again(tmp_path):
-    loaded = recipe(tmp_path)
+    loaded = recipe(tmp_path, word="課題")
     told, tried = estimated(loaded, tmp_path / "run", 20)
     assert (told.pilot, told.seeds) == (20, 60)
     assert told.pilot_microusd == tried.manifest.cost_microusd

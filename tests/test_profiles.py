@@ -107,7 +107,6 @@ def test_a_host_is_known_by_its_whole_name(url, title):
         (f"model: claude-3-5-haiku-latest, {ANTHROPIC}, structured: json_schema", "structured"),
         (f"model: claude-opus-5, {ANTHROPIC}, sampling: {{temperature: 0.7}}", "sampling.temperature"),
         (f"model: claude-opus-4-8, {ANTHROPIC}, sampling: {{extra: {{top_k: 5}}}}", "sampling.extra.top_k"),
-        (f"model: c, {ANTHROPIC}, stream: true", "stream"),
         (f"model: c, {ANTHROPIC}, service_tier: フレックス", "service_tier"),
         (f"model: d, {DEEPSEEK}, service_tier: flex", "service_tier"),
         (f"model: m, {OPENAI}, standard_after_s: 60", ""),
@@ -181,15 +180,6 @@ def test_with_another_teacher_what_its_host_does_not_take_is_left_out_and_said(t
     endpoint = moved.recipe.teachers["main"]
     assert (endpoint.sampling.seed, endpoint.sampling.temperature, endpoint.structured) == (None, 0.7, "json_schema")
     assert moved.notes == ("--teacher main: seed is left out: Anthropic refuses it.",)
-
-
-def test_streaming_that_the_other_host_has_in_other_words_is_left_out_and_said(tmp_path):
-    teacher = "main=https://api.anthropic.com/v1,claude,ANTHROPIC_API_KEY"
-    moved = loaded(
-        tmp_path, 'model: m, base_url: "http://localhost:8000/v1", stream: true', Overrides(teachers=[teacher])
-    )
-    assert not moved.recipe.teachers["main"].stream
-    assert moved.notes == ("--teacher main: stream is left out: replies of Anthropic are not read as a stream.",)
 
 
 def test_a_way_of_asking_for_objects_that_the_other_host_does_not_heed_is_left_out_too(tmp_path):

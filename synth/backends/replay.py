@@ -15,7 +15,8 @@ import orjson
 import zstandard
 
 from synth.errors import Problem, RecipeError
-from synth.storage.store import connect
+from synth.protocol.lots import choice_of
+from synth.storage.database import LOTS, RAW, connect
 from synth.types import CHAT, Outcome, Request
 
 MISSING = "no reply was recorded for this request"
@@ -58,13 +59,18 @@ class ReplayRun:
         """The newest good reply to the same request; None when there is none, or it cannot be read."""
         try:
             row = self._reader.execute(
-                "SELECT status, raw FROM attempt JOIN reply ON reply.attempt = attempt.id "
-                "JOIN settled ON settled.attempt = attempt.id "
+                f"SELECT reply.status, {RAW}, place, draws "  # noqa: S608 (ours alone)
+                "FROM attempt JOIN reply ON reply.attempt = attempt.id "
+                f"JOIN settled ON settled.attempt = attempt.id {LOTS}"
                 "WHERE key = ? AND failure IN ('ok', 'reused', 'teacher_refused', 'truncated_empty') "
                 "ORDER BY attempt.id DESC LIMIT 1",
                 (request.key,),
             ).fetchone()
-            return None if row is None else Outcome(row[0], self._decompress(row[1]))
+            if row is None:
+                return None
+            status, raw, place, draws = row
+            outcome = Outcome(status, self._decompress(raw))
+            return outcome if draws is None else choice_of(outcome, place, draws)
         except (sqlite3.DatabaseError, zstandard.ZstdError):
             return None
 

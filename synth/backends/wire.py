@@ -19,8 +19,8 @@ from typing import cast
 import httptools
 
 from synth.backends.dial import Dialler, Origin, refusal
-from synth.protocol.streams import Loop, Watch, streamed
-from synth.types import CHAT, CLASSIFY, POOLING, Outcome, Request
+from synth.protocol.streams import STREAMED, Loop, Watch, streamed
+from synth.types import CLASSIFY, POOLING, Outcome, Request
 
 LARGEST_REPLY = 64 * 1024 * 1024
 LARGEST_HEAD = 64 * 1024
@@ -280,8 +280,8 @@ class Wire:
         if head is None:
             head = self._heads[request.path] = _head(self._origin, request.path, self._headers)
         body, watch = request.body, None
-        if self._is_loop is not None and request.path == CHAT:
-            body, watch = streamed(body), Watch(request, self._is_loop)
+        if self._is_loop is not None and request.path in STREAMED:
+            body, watch = streamed(body, request.path), Watch(request, self._is_loop)
         waiter, loop = connection.ask(head, body, watch), asyncio.get_running_loop()
         due = loop.time() + began + self._deadline_s - time.monotonic()
         connection.timer = loop.call_at(due, connection.expire, due)

@@ -88,7 +88,7 @@ def _overview(known: Mapping[str, Profile]) -> None:
     table = plain_table("profile", "key", "cheaper", "terms")
     for name, one in known.items():
         flex = ["flex"] if (tier := one.service_tiers.get("flex")) is not None and tier.factor != 1 else []
-        cheaper = ", ".join([*(["batch"] if one.batch else []), *flex])
+        cheaper = ", ".join([*(["batch"] if one.batch else []), *flex, *(["draws"] if one.choices else [])])
         verdict = verdict_of(of_hosts(one.hosts)) if one.hosts else "those of the model"
         table.add_row(name, one.key_variable, cheaper, verdict.replace("_", " "))
     OUT.print(table)
@@ -124,6 +124,8 @@ def _lines(one: Profile) -> Iterator[tuple[str, str]]:
     yield "reasoning", one.reasoning or "not known"
     yield "limits told by", ", ".join(one.limits) or ("/metrics" if one.gauges else "nothing that is known; found")
     yield "service tiers", ", ".join(one.service_tiers)
+    most = one.choices.most if one.choices else 0
+    yield "draws", f"up to {most} of a prompt in one request, which bills it once" if most else ""
     batch = one.batch
     yield "batches", f"at {batch.factor:g} of the price, up to {batch.requests:,} requests" if batch else ""
     yield "prices", _priced(one)

@@ -26,7 +26,9 @@ def status(folder: Path, *, as_json: bool) -> None:
         practice = any(model.startswith(PRACTICE_MODELS) for (model,) in asked.fetchall())
         spent = read_spent(connection)
         largest = connection.execute(
-            "SELECT coalesce(max(reserved_microusd), 0) FROM attempt WHERE id NOT IN (SELECT attempt FROM settled)"
+            "SELECT coalesce(max(reserved), 0) FROM (SELECT sum(reserved_microusd) AS reserved FROM attempt "
+            "LEFT JOIN lot ON lot.attempt = attempt.id WHERE id NOT IN (SELECT attempt FROM settled) "
+            "GROUP BY coalesce(lot.first, attempt.id))"
         ).fetchone()[0]
         connection.close()
     manifest = read_manifest(folder / "manifest.json") if (folder / "manifest.json").exists() else None
@@ -48,7 +50,7 @@ def status(folder: Path, *, as_json: bool) -> None:
         reserved,
         overshoot_microusd=sum(line.overshoot_microusd for line in ledger),
         usage_unknown=sum(line.usage_unknown for line in ledger if line.failure != "lost"),
-        lost=sum(line.attempts for line in ledger if line.failure == "lost"),
+        lost=sum(line.sends for line in ledger if line.failure == "lost"),
     )
     if as_json:
         write_json(
@@ -86,6 +88,9 @@ def status(folder: Path, *, as_json: bool) -> None:
             *(f"{line.completion_tokens:,}", usd(line.cost_microusd)),
         )
     OUT.print(table)
+    along = sum(line.along for line in ledger)
+    if along:
+        OUT.print(f"{along:,} of the attempts went along in another one's request, which spared their prompts")
 
 
 def summary(manifest: Manifest) -> None:

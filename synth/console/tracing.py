@@ -47,7 +47,9 @@ def _fate(found: Trace) -> str:
 
 def _step(number: int, step: Step) -> None:
     served = f" (served {step.served})" if step.served not in ("", step.model) else ""
-    head = f"{number}  {step.stage}  {step.teacher}: {step.model}{served}  draw {step.draw}"
+    last = step.attempts[-1]
+    choice = f", choice {last.choice} of {last.choices}" if last.choices > 1 else ""
+    head = f"{number}  {step.stage}  {step.teacher}: {step.model}{served}  draw {step.draw}{choice}"
     OUT.print(Text(f"\n{visible(head)}", style="bold"))
     sampling = [f"{name} {_short(value)}" for name, value in step.asked.items() if name not in ("messages", "model")]
     OUT.print(Text(visible("  ".join(sampling)), style="dim"))

@@ -7,6 +7,7 @@ how often it was stopped, or which sends had to be repeated. `manifest.json` and
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -16,32 +17,54 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from synth import licences
 from synth.datasets.export import Written
 from synth.datasets.files import write_whole
+from synth.datasets.plots import plots, write_plots
+from synth.datasets.told import checks, fenced, limits, recipe_text
 from synth.errors import Problem
+from synth.language.text import visible
 from synth.manifest import Manifest
 from synth.money.budget import usd
+from synth.types import Sample
 
 PRACTICE_TAG = "practice-data"
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _SIZES_ABOVE = ((10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"))
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&$]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
+"""What Markdown gives a meaning to, addresses among it, which some readers make links of."""
+MOST_OF_A_TEXT = 1500
+"""Characters of a text in the example row."""
 _ORDER = ["train", "validation", "test"]
 
 
-def write_card(folder: Path, manifest: Manifest, written: Written) -> None:
-    """Write `dataset/README.md` into the run folder, in Japanese for a Japanese recipe, else in English.
+def write_card(folder: Path, manifest: Manifest, written: Written, examples: Sequence[Sample] = ()) -> None:
+    """Write `dataset/README.md` and its figures into the run folder, in Japanese for a Japanese recipe, or in English.
 
-    Raises FolderError when the disk refuses.
+    The first of `examples` is shown. Raises FolderError when the disk refuses.
     """
-    write_whole(folder / "dataset" / "README.md", card(manifest, written).encode())
+    write_plots(folder / "dataset", plots(manifest, japanese=is_japanese(manifest.recipe.language)))
+    write_whole(folder / "dataset" / "README.md", card(manifest, written, examples).encode("utf-8", "replace"))
 
 
-def card(manifest: Manifest, written: Written) -> str:
+def card(manifest: Manifest, written: Written, examples: Sequence[Sample] = ()) -> str:
     """The text of the card."""
-    name = "card.ja.md.j2" if is_japanese(manifest.recipe.language) else "card.md.j2"
+    japanese = is_japanese(manifest.recipe.language)
     header = yaml.safe_dump(_header(manifest, written), allow_unicode=True, sort_keys=False, width=1000)
-    used = [line for line in manifest.ledger if line.failure == "ok"]
-    return _environment().get_template(name).render(manifest=manifest, written=written, header=header, used=used)
+    return (
+        _environment()
+        .get_template("card.ja.md.j2" if japanese else "card.md.j2")
+        .render(
+            manifest=manifest,
+            written=written,
+            header=header,
+            used=[line for line in manifest.ledger if line.failure == "ok"],
+            plots=plots(manifest, japanese=japanese),
+            checks=checks(manifest),
+            limits=list(limits(manifest)),
+            recipe=recipe_text(manifest),
+            example=next(iter(examples), None),
+            seeds_licence=licences.known(manifest.seeds.license or ""),
+        )
+    )
 
 
 @cache
@@ -55,6 +78,8 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["md"] = escaped
+    environment.filters["fenced"] = fenced
+    environment.filters["shortened"] = shortened
     environment.filters["usd"] = usd
     return environment
 
@@ -80,7 +105,12 @@ def is_japanese(language: str) -> bool:
 
 def escaped(text: object) -> str:
     """A text of the user's as literal Markdown on one line, also inside a table cell."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(str(text).split()))
+    return _MARKDOWN.sub(r"\\\1", visible(" ".join(str(text).split())))
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text."""
+    return text if len(text) <= MOST_OF_A_TEXT else text[:MOST_OF_A_TEXT] + "…"
 
 
 def _header(manifest: Manifest, written: Written) -> dict[str, object]:
@@ -95,6 +125,7 @@ def _header(manifest: Manifest, written: Written) -> dict[str, object]:
         "size_categories": [size_category(sum(written.rows.values()))],
         "annotations_creators": ["machine-generated"],
         "language_creators": ["machine-generated"],
+        "source_datasets": [_source(manifest.seeds.identity)],
         "tags": [*tags, PRACTICE_TAG] if manifest.practice else tags,
         "configs": [
             {
@@ -108,6 +139,12 @@ def _header(manifest: Manifest, written: Written) -> dict[str, object]:
             *_provenance(manifest),
         ],
     }
+
+
+def _source(identity: str) -> str:
+    """The dataset of the Hub that the seeds are of, by its id; `original` for all others."""
+    kind, _, name = identity.partition(" ")
+    return name if kind == "huggingface" and re.fullmatch(r"[\w.-]+/[\w.-]+", name, re.ASCII) else "original"
 
 
 def _views(manifest: Manifest, splits: list[str]) -> list[dict[str, object]]:

@@ -73,6 +73,15 @@ class BatchTerms(Value):
     source: str = ""
 
 
+class Choices(Value):
+    """How a host gives several replies to a prompt that is billed once: `n` of them in one request."""
+
+    most: int = Field(ge=2)
+    seeds_count: bool = False
+    """Whether the first is written with the request's seed, the next with one more, and so on."""
+    source: str = ""
+
+
 class Gauges(Value):
     """What a server calls the figures by which it tells its load, at `/metrics` beside its base path."""
 
@@ -130,6 +139,8 @@ class Profile(Value):
     """Its ways of serving, by the name that asks for them."""
     models: list[Rule] = []
     gauges: Gauges | None = None
+    choices: Choices | None = None
+    """None where a request brings one reply, or where nobody says that its prompt is billed once."""
     batch: BatchTerms | None = None
     """None where there are no batches, or nothing is known of them."""
 
@@ -179,6 +190,7 @@ UNKNOWN = Profile(title="an OpenAI-compatible server")
 
 PRACTICE = Profile(
     title="the practice teacher",
+    choices=Choices(most=128, seeds_count=True),
     batch=BatchTerms(
         protocol="openai",
         paths=["/chat/completions", "/embeddings"],

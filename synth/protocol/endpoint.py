@@ -283,9 +283,6 @@ class Endpoint(Value):
         if self.structured not in ways:
             changes["structured"] = ways[0]
             objections.append(("structured", f"{self.known.title} does not heed {self.structured}"))
-        if self.stream and self.known.protocol != "chat":
-            changes["stream"] = False
-            objections.append(("stream", f"replies of {self.known.title} are not read as a stream"))
         if self.service_tier and (why := self.known.tier_objection(self.service_tier)):
             changes |= {"service_tier": "", "standard_after_s": None}
             objections.append(("service_tier", why))
@@ -293,6 +290,24 @@ class Endpoint(Value):
             changes["recover"] = False
             objections.append(("recover", f"{self.known.title} keeps no replies that can be looked up"))
         return self.model_copy(update=changes), [f"{name} is left out: {why}" for name, why in objections]
+
+    @property
+    def draws_at_once(self) -> int:
+        """How many draws of a prompt one request may ask for; 1 where each is to be asked for alone.
+
+        That is so wherever it is not known that the prompt is billed once and that each draw is as if it came alone,
+        and for replies that are streamed, or looked up by their requests after a crash.
+        """
+        if self.stream or self.recover or self.sampling.temperature == 0:  # at which all draws are the same
+            return 1
+        return min(member._choices() for member in self.members())
+
+    def _choices(self) -> int:
+        choices = self.known.choices
+        if choices is None or (self.sampling.seed is not None and not choices.seeds_count):
+            return 1
+        refused = any(field == "n" for field, _ in self.known.objections(self.model, {"n": 2, **self.sampling.extra}))
+        return 1 if refused else choices.most
 
     def known_price(self) -> Price | None:
         """The price to reckon with: the recipe's; nothing on one's own machines; the price table's; or unknown (None).

@@ -1,10 +1,12 @@
-"""Anthropic's own protocol, https://platform.claude.com/docs/en/api/messages: a chat's request and its reply in it.
+"""Anthropic's own protocol, https://platform.claude.com/docs/en/api/messages: a chat's request and its reply in it,
+whole or as events (https://platform.claude.com/docs/en/build-with-claude/streaming).
 
 A request keeps the key of the one that it is made from, and a reply reads as one of a chat, so that nothing else knows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 FINISHED = {
@@ -15,6 +17,21 @@ FINISHED = {
     "pause_turn": "error",
 }
 """Why a reply ended, in the words of a chat's; what is not here is called the same."""
+STATUSES = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+"""What an error that comes as an event would have come with otherwise."""
+TOLD = {"text_delta": "text", "thinking_delta": "thinking"}
+"""Where the words of an event stand, by its kind; the other kinds have none for readers."""
 UNHEEDED = (
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     *("minLength", "maxLength", "minItems", "maxItems", "uniqueItems"),
@@ -45,6 +62,57 @@ def asked(body: dict[str, Any]) -> dict[str, Any]:
 def is_reply(document: dict[str, Any]) -> bool:
     """Whether a body is a reply in this protocol, and no error."""
     return document.get("type") == "message" and isinstance(document.get("content"), list)
+
+
+def begins(event: dict[str, Any] | None) -> bool:
+    """Whether an event is the first of a reply."""
+    return event is not None and event.get("type") == "message_start"
+
+
+def words_of(event: dict[str, Any]) -> str:
+    """The text that an event adds, reasoning included."""
+    delta = event.get("delta") if event.get("type") == "content_block_delta" else None
+    told = cast("dict[str, Any]", delta) if isinstance(delta, dict) else {}
+    return str(told.get(TOLD.get(str(told.get("type")), "")) or "")
+
+
+def added_up(events: Iterable[dict[str, Any] | None], *, ended: bool, strict: bool) -> dict[str, Any] | None:
+    """The reply that events, of which None is a damaged one, add up to; an event that tells of an error as it is.
+
+    None when they have no end, unless they were `ended` here, or where `strict` when one was damaged before it.
+    """
+    reply: dict[str, Any] = {}
+    blocks: dict[Any, tuple[dict[str, Any], list[str]]] = {}
+    broken = False
+    for event in events:
+        if event is None:
+            broken = broken or not reply.get("stop_reason")
+        elif event.get("error") is not None:
+            return event
+        elif begins(event):
+            reply = _object(event.get("message"))
+        elif event.get("type") == "content_block_start":
+            blocks[event.get("index")] = _object(event.get("content_block")), []
+        elif event.get("type") == "content_block_delta":
+            blocks.setdefault(event.get("index"), ({}, []))[1].append(words_of(event))
+        elif event.get("type") == "message_delta":  # its counts are of all so far
+            reply |= _object(event.get("delta"))
+            reply["usage"] = {**_object(reply.get("usage")), **_object(event.get("usage"))}
+    if not (ended or reply.get("stop_reason")) or (broken and strict):
+        return None
+    return {**reply, "type": "message", "content": [_filled(*block) for block in blocks.values()]}
+
+
+def _filled(block: dict[str, Any], pieces: list[str]) -> dict[str, Any]:
+    """A block with the words that came for it."""
+    kind = str(block.get("type") or "text")
+    return {**block, "type": kind, kind: str(block.get(kind) or "") + "".join(pieces)}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """An object's members that say something."""
+    members = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    return {name: one for name, one in members.items() if one is not None}
 
 
 def as_chat(reply: dict[str, Any]) -> dict[str, Any]:

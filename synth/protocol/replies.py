@@ -19,7 +19,19 @@ from synth.admission.rate_headers import retry_after_s
 from synth.errors import Fatal, Rejected, TeacherError, Transient
 from synth.protocol import measures, messages, thoughts
 from synth.protocol.streams import ENDED, added_up, whole
-from synth.types import CHAT, CLASSIFY, COMPLETIONS, EMBEDDINGS, POOLING, SCORE, UNSERVED, Completion, Outcome, Usage
+from synth.types import (
+    CHAT,
+    CLASSIFY,
+    COMPLETIONS,
+    EMBEDDINGS,
+    LOT,
+    POOLING,
+    SCORE,
+    UNSERVED,
+    Completion,
+    Outcome,
+    Usage,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +193,21 @@ def _check(document: Any, outcome: Outcome) -> None:
         raise _failure(classify(status, f"{_code(error)} {text}"), outcome, f"HTTP {outcome.status}: {text}".strip())
 
 
+def name_of(error: Transient | Rejected | Fatal) -> str:
+    """The class of a failure."""
+    if isinstance(error, Transient):
+        return error.failure
+    return error.reason if isinstance(error, Rejected) else "fatal"
+
+
+def parsed(body: bytes) -> Any:
+    """What a reply's body says, read as tolerantly as `read` does; None when it is nothing known."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _otherwise(body)
+
+
 def usage_of(outcome: Outcome) -> Usage:
     """The tokens a reply says it used; empty when it says nothing readable. Never raises."""
     if outcome.error or not outcome.body:
@@ -253,17 +280,20 @@ def _code(error: Any) -> str:
 
 
 def _inner_status(error: Any) -> int:
-    """The status an error inside a 200 reply stands for (OpenRouter sends these when generation had begun)."""
+    """What an error inside a 200 reply stands for, as OpenRouter and Anthropic send it when generation had begun."""
     code = cast("dict[str, Any]", error).get("code") if isinstance(error, dict) else None
     if FILTERED.search(f"{_code(error)} {_error_text(error)}"):
         return 400
+    kind = str(cast("dict[str, Any]", error).get("type")) if isinstance(error, dict) else ""
+    if kind in messages.STATUSES and code is None:
+        return messages.STATUSES[kind]
     status = int(code) if isinstance(code, (int, str)) and re.fullmatch("[0-9]{3}", str(code)) else 0
     return status if 400 <= status < 600 else 500
 
 
 def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
     if "choices" not in document and messages.is_reply(document):
-        document = messages.as_chat(document)
+        document = {**messages.as_chat(document), ENDED: document.get(ENDED)}
     choices = document.get("choices")
     choice = cast("list[Any]", choices)[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):
@@ -300,6 +330,14 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
         reasoning=reasoning or None,
         provider=str(document.get("provider") or ""),
     )
+
+
+def _several(document: dict[str, Any], outcome: Outcome) -> Completion:
+    """How many choices a reply holds: what each of them is worth is another question."""
+    choices = document.get("choices")
+    if not isinstance(choices, list) or not choices:
+        raise _failure("malformed", outcome, "the reply has no choices")
+    return _found(document, len(cast("list[Any]", choices)))
 
 
 def _vectors(document: dict[str, Any], outcome: Outcome) -> Completion:
@@ -415,5 +453,6 @@ SHAPES: Mapping[str, Shape] = {
     POOLING: Shape("data", "data", _rewards),
     CLASSIFY: Shape("data", "probs", _rewards),
     SCORE: Shape("data", "score", _rewards),
+    LOT: Shape("choices", "message", _several),
 }
-"""By the path that was asked."""
+"""By the path that was asked, or as several draws together."""

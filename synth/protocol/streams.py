@@ -1,7 +1,7 @@
 """Streamed replies: server-sent events to the reply they add up to, and the watch that ends one that runs in a loop.
 
-Events as in https://platform.openai.com/docs/api-reference/chat-streaming and, for the format of the lines,
-https://html.spec.whatwg.org/multipage/server-sent-events.html.
+Events as in https://platform.openai.com/docs/api-reference/chat-streaming, or as Anthropic's (`messages`), and, for the
+format of the lines, https://html.spec.whatwg.org/multipage/server-sent-events.html.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from typing import Any, Literal, cast
 
 import orjson
 
+from synth.protocol import messages
 from synth.protocol.thoughts import apart
-from synth.types import Request
+from synth.types import CHAT, MESSAGES, Request
 
-STREAMED = b',"stream":true,"stream_options":{"include_usage":true}}'
+STREAMED = {CHAT: b',"stream":true,"stream_options":{"include_usage":true}}', MESSAGES: b',"stream":true}'}
+"""How a request ends that asks for events, by its path."""
 LOOK_EVERY_CHARS = 400
 SHORTEST_CHARS = 800
 """Before that no text can be said to run in a loop rather than to repeat itself for a good reason."""
@@ -32,9 +34,9 @@ Loop = Callable[[str], str]
 """What a text's end repeats again and again; empty when it does not."""
 
 
-def streamed(body: bytes) -> bytes:
+def streamed(body: bytes, path: str = CHAT) -> bytes:
     """A request's body that asks for events instead of one reply."""
-    return body.removesuffix(b"}") + STREAMED
+    return body.removesuffix(b"}") + STREAMED[path]
 
 
 @dataclass(slots=True)
@@ -80,12 +82,15 @@ def added_up(body: bytes, damaged: Literal["strict", "replace"] = "strict") -> d
 
     An event that tells of an error is returned as it is. A reply ended by `Watch` has the member `loop`.
     """
+    blocks = BLANK_LINE.split(body)
+    events = [_event(block) for block in blocks]
+    if any(map(messages.begins, events)):
+        return _message(events, damaged)
     document: dict[str, Any] = {"choices": []}
     parts: dict[str, list[str]] = {"content": [], "reasoning_content": [], "refusal": []}
     finish, done, broken = None, False, False
-    for block in BLANK_LINE.split(body):
+    for block, event in zip(blocks, events, strict=True):
         done = done or _data(block).strip() == DONE
-        event = _event(block)
         if event is None:
             broken = broken or not finish
             continue
@@ -106,6 +111,16 @@ def added_up(body: bytes, damaged: Literal["strict", "replace"] = "strict") -> d
     message = {name: "".join(pieces) for name, pieces in parts.items()}
     document["choices"] = [{"message": message, "finish_reason": finish}]
     return document
+
+
+def _message(events: list[dict[str, Any] | None], damaged: str) -> dict[str, Any] | None:
+    """The same of Anthropic's events."""
+    ended = next((event for event in events if event and ENDED in event), None)
+    reply = messages.added_up(events, ended=ended is not None, strict=ended is None and damaged == "strict")
+    if ended is not None and reply is not None and "error" not in reply:
+        written = {"output_tokens": ended["usage"]["completion_tokens"]}
+        reply |= {ENDED: ended[ENDED], "usage": {**reply.get("usage", {}), **written}}
+    return reply
 
 
 def _data(block: bytes) -> bytes:
@@ -131,7 +146,7 @@ def _event(block: bytes) -> dict[str, Any] | None:
 
 def _told(event: dict[str, Any]) -> str:
     """The text that an event adds, reasoning included: it is billed too."""
-    text = ""
+    text = messages.words_of(event)
     for choice in _list(event.get("choices"))[:1]:
         delta = choice.get("delta")
         if isinstance(delta, dict):

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import orjson
 import yaml
@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from synth.datasets.card import is_japanese, publishable
 from synth.datasets.files import PARTIAL
-from synth.errors import FolderError, RecipeError
+from synth.datasets.metadata import wrong
+from synth.errors import FolderError, Problem, RecipeError
 from synth.manifest import Manifest, read_manifest
 from synth.terms import Acceptance
 from synth.types import Value
@@ -158,13 +159,18 @@ def item_of(path: str, content: bytes) -> Item:
 
 
 def _agrees(content: Content, dataset: Path) -> None:
-    """Raise FolderError unless the card's front matter can be read, and its files are there and no others."""
+    """Raise FolderError unless the card's front matter can be read, and its files are there.
+
+    Raises RecipeError for what the Hub would not take.
+    """
     parts = content.card.split("---\n", 2)
     try:
         header: Any = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else None
-        named = {str(split["path"]) for config in header["configs"] for split in config["data_files"]}
+        named = {path for config in header["configs"] for split in config["data_files"] for path in _paths(split)}
     except (yaml.YAMLError, TypeError, KeyError) as error:
         raise FolderError(f"{dataset / CARD} has no front matter that says what to load; export again.") from error
+    if problems := list(wrong(header)):
+        raise RecipeError([Problem(one, str(dataset / CARD)) for one in problems])
     there = {item.path for item in content.items}
     if missing := sorted(path for path in named - there if "*" not in path):
         raise FolderError(f"{dataset / CARD} names {missing[0]}, which is not there; export the run again.")
@@ -173,6 +179,11 @@ def _agrees(content: Content, dataset: Path) -> None:
             f"{dataset / CARD} names files of several kinds ({', '.join(endings)}), and `datasets` reads all of a "
             "repository as one; export the run again."
         )
+
+
+def _paths(split: Any) -> list[str]:
+    paths: Any = split["path"]
+    return [str(path) for path in cast("list[Any]", paths)] if isinstance(paths, list) else [str(paths)]
 
 
 def version_of(content: Content, previous: Previous | None, accepted: tuple[Accepted, ...]) -> tuple[Item, Item]:

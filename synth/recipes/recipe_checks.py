@@ -256,8 +256,6 @@ def _host(way: tuple[str | int, ...], place: tuple[str | int, ...], member: Endp
         yield (*way, "service_tier"), Problem(f"{why}; leave service_tier out")
     if member.recover and not known.keeps_replies:
         yield (*way, "recover"), Problem(f"{known.title} keeps no replies that can be looked up; leave recover out")
-    if member.stream and known.protocol != "chat":
-        yield (*way, "stream"), Problem(f"replies of {known.title} are not read as a stream; leave stream out")
     if known.key_variable and member.key_variable is None:
         message = f"{known.title} asks for a key; name its environment variable, such as {known.key_variable}"
         yield (*way, *place, "key_variable"), Problem(message)

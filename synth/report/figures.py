@@ -103,7 +103,7 @@ def spending(ledger: Iterable[Ledger]) -> tuple[Spending, ...]:
         Spending(
             stage=stage,
             teacher=teacher,
-            attempts=sum(line.attempts for line in lines),
+            attempts=sum(line.sends for line in lines),
             failures=tuple((line.failure, line.attempts) for line in lines if line.failure != "ok"),
             prompt_tokens=sum(line.prompt_tokens for line in lines),
             completion_tokens=sum(line.completion_tokens for line in lines),

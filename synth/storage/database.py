@@ -17,7 +17,7 @@ from synth.errors import FolderError
 from synth.types import Spend
 
 APPLICATION_ID = 0x53594E54
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 PAGE_BYTES = 8192
 CHECKPOINT_PAGES = 4000
 
@@ -42,15 +42,32 @@ CREATE TABLE passed_over (
     stage TEXT NOT NULL, unit TEXT NOT NULL, run INTEGER NOT NULL, failure TEXT NOT NULL, detail TEXT NOT NULL,
     PRIMARY KEY (stage, unit)
 ) WITHOUT ROWID;
+CREATE TABLE lot (
+    attempt INTEGER PRIMARY KEY REFERENCES attempt, first INTEGER NOT NULL, place INTEGER NOT NULL,
+    draws INTEGER NOT NULL
+);
 CREATE TABLE batched (attempt INTEGER PRIMARY KEY REFERENCES attempt, batch INTEGER NOT NULL, place INTEGER NOT NULL);
 CREATE TABLE batch_step (
     id INTEGER PRIMARY KEY, batch INTEGER NOT NULL, teacher TEXT NOT NULL, step TEXT NOT NULL, at_ns INTEGER NOT NULL,
     said TEXT NOT NULL
 );
 """
-COLUMNS = {"attempt": 12, "reply": 8, "settled": 9, "passed_over": 5, "meta": 2, "batched": 3, "batch_step": 6}
+COLUMNS = {
+    "attempt": 12,
+    "reply": 8,
+    "settled": 9,
+    "passed_over": 5,
+    "meta": 2,
+    "lot": 4,
+    "batched": 3,
+    "batch_step": 6,
+}
 BLOBS = ("attempt", "reply")
 """Tables whose last column is compressed, with a checksum."""
+
+RAW = "coalesce(whole.raw, reply.raw)"
+LOTS = "LEFT JOIN lot ON lot.attempt = attempt.id LEFT JOIN reply AS whole ON whole.attempt = lot.first "
+"""The body of an attempt's reply, and where it lies for draws that were asked for together: with the first of them."""
 
 
 def compressor() -> zstandard.ZstdCompressor:
@@ -66,6 +83,7 @@ class Ledger:
     teacher: str
     failure: str
     attempts: int
+    """Draws that were asked for in one request count one by one."""
     cost_microusd: int
     prompt_tokens: int
     completion_tokens: int
@@ -80,6 +98,13 @@ class Ledger:
     """Attempts that were sent, or are to be, as part of a batch."""
     batched_microusd: int = 0
     """What those cost."""
+    along: int = 0
+    """Attempts that went in the request of another one."""
+
+    @property
+    def sends(self) -> int:
+        """How many requests the attempts were."""
+        return self.attempts - self.along
 
 
 def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
@@ -219,9 +244,10 @@ def read_ledger(connection: sqlite3.Connection) -> list[Ledger]:
         "sum(coalesce(completion_tokens, 0)), sum(coalesce(cached_tokens, 0)), sum(coalesce(reasoning_tokens, 0)), "
         "sum(coalesce(cache_write_tokens, 0)), sum(max(0, coalesce(cost_microusd, 0) - reserved_microusd)), "
         "sum(coalesce(usage_unknown, 0)), count(batched.attempt), "
-        "sum(CASE WHEN batched.attempt IS NULL THEN 0 ELSE coalesce(cost_microusd, reserved_microusd) END) "
-        "FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id "
-        "LEFT JOIN batched ON batched.attempt = attempt.id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        "sum(CASE WHEN batched.attempt IS NULL THEN 0 ELSE coalesce(cost_microusd, reserved_microusd) END), "
+        "sum(coalesce(lot.place, 0) > 0) FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id "
+        "LEFT JOIN batched ON batched.attempt = attempt.id LEFT JOIN lot ON lot.attempt = attempt.id "
+        "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
     )
     return [Ledger(*row) for row in rows]
 
@@ -231,8 +257,8 @@ def read_spent(connection: sqlite3.Connection) -> Spend:
     row = connection.execute(
         "SELECT coalesce(sum(coalesce(cost_microusd, reserved_microusd)), 0), coalesce(sum(CASE WHEN "
         "coalesce(usage_unknown, 1) THEN reserved_tokens ELSE coalesce(prompt_tokens + completion_tokens, 0) END), 0), "
-        "coalesce(sum(coalesce(failure, '') NOT IN ('unsent', 'reused')), 0) "
-        "FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id"
+        "coalesce(sum(coalesce(failure, '') NOT IN ('unsent', 'reused') AND coalesce(place, 0) = 0), 0) "
+        "FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id LEFT JOIN lot ON lot.attempt = attempt.id"
     ).fetchone()
     return Spend(*row)
 

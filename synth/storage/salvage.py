@@ -32,6 +32,7 @@ TYPES: dict[str, tuple[Any, ...]] = {
     "settled": (int, str, int, COUNT, COUNT, int, int, int, int),
     "passed_over": (str, str, int, str, str),
     "meta": (str, str),
+    "lot": (int, int, int, int),
     "batched": (int, int, int),
     "batch_step": (int, int, str, str, int, str),
 }
@@ -117,8 +118,12 @@ def _fill_from(fresh: Path, source: Path, lock: Lock) -> bool:
         connection.close()
         fresh.unlink()
         raise FolderError(f"Nothing in {source} can be read as a run of synth; it is left as it was.")
-    for table in ("reply", "batched"):
+    for table in ("reply", "lot", "batched"):
         connection.execute(f"DELETE FROM {table} WHERE attempt NOT IN (SELECT id FROM attempt)")  # noqa: S608 (ours)
+    connection.execute(  # draws whose choices stood in a reply that is gone
+        "DELETE FROM reply WHERE attempt IN "
+        "(SELECT attempt FROM lot WHERE place > 0 AND first NOT IN (SELECT attempt FROM reply))"
+    )
     connection.execute("DELETE FROM meta WHERE name = 'whole'")  # what is missing is to be asked again
     meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
     known, commits = lock.store()

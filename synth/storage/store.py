@@ -21,7 +21,10 @@ import orjson
 import zstandard
 
 from synth.errors import FolderError, StoreStopped
+from synth.protocol.lots import choice_of
 from synth.storage.database import (
+    LOTS,
+    RAW,
     Findings,
     Ledger,
     connect,
@@ -58,9 +61,11 @@ PLACES = struct.Struct(">4L16x").unpack
 """Four places in the filter, from four parts of a SHA-256."""
 
 FINDING = (
-    "SELECT reply.attempt, status, headers, error, detail, written, seconds, raw, reserved_microusd, failure, "
-    "reserved_tokens, value, teacher FROM attempt JOIN reply ON reply.attempt = attempt.id "
-    "LEFT JOIN settled ON settled.attempt = attempt.id LEFT JOIN meta ON meta.name = 'price ' || attempt.price "
+    "SELECT reply.attempt, reply.status, reply.headers, reply.error, reply.detail, "  # noqa: S608 (ours alone)
+    "reply.written, reply.seconds, "
+    f"{RAW}, reserved_microusd, failure, reserved_tokens, value, place, draws, teacher "
+    "FROM attempt JOIN reply ON reply.attempt = attempt.id LEFT JOIN settled ON settled.attempt = attempt.id "
+    f"LEFT JOIN meta ON meta.name = 'price ' || attempt.price {LOTS}"
 )
 
 
@@ -92,6 +97,11 @@ class Stored(NamedTuple):
     reserved_tokens: int = 0
     price: str = ""
     """The price that was in force, as JSON."""
+    whole: Outcome | None = None
+    """All of the reply, where it brought several draws; `outcome` is this one's choice then."""
+    place: int = 0
+    draws: int = 1
+    """Which of them this one is, from 0, and how many were asked for."""
 
 
 class Store:
@@ -200,12 +210,15 @@ class Store:
         )
         return attempt
 
-    async def keep(self, attempt: int, outcome: Outcome) -> None:
-        """Commit what came back, whatever it was; return once it is on disk.
+    async def keep(self, attempt: int, outcome: Outcome, draws: int = 1) -> None:
+        """Commit what came back, whatever it was, for so many draws that were asked for; return once it is on disk.
 
         Raises StoreStopped only when there was no disk at all that took it.
         """
         headers = orjson.dumps(dict(outcome.headers)).decode() if outcome.headers else "{}"
+        for other in range(attempt + 1, attempt + draws):  # in the same commit; the body stands with the first
+            told = (outcome.status, headers, outcome.error, outcome.detail, outcome.written, outcome.seconds)
+            self._writer.add("reply", (other, *told, b""))
         await self._writer.durable(
             "reply",
             (
@@ -232,22 +245,40 @@ class Store:
 
         Raises StoreStopped as `begin` does.
         """
+        batch, first = self._next_batch, self._journal(requests, price)
+        self._next_batch += 1
+        for place in range(len(requests)):
+            self._writer.add("batched", (first + place, batch, place))
+        await self.note_step(batch, teacher, "planned", said)
+        return batch, first
+
+    async def begin_lot(self, requests: Sequence[Planned], price: str) -> int:
+        """Journal attempts at draws that go in one request, each with its part of what is set aside; return the first
+        one's number, which the others follow, once they are on disk.
+
+        Raises StoreStopped as `begin` does.
+        """
+        first, draws = self._journal(requests, price), len(requests)
+        for place in range(draws - 1):
+            self._writer.add("lot", (first + place, first, place, draws))
+        await self._writer.durable("lot", (first + draws - 1, first, draws - 1, draws))
+        return first
+
+    def _journal(self, requests: Sequence[Planned], price: str) -> int:
+        """Have attempts written with the next group; returns the first one's number. Raises StoreStopped."""
         if self._writer.trouble is not None:
             raise self._writer.trouble.with_traceback(None)
         if price not in self._prices:
             self._prices[price] = len(self._prices) + 1
             self._writer.add("meta", (f"price {self._prices[price]}", price))
-        batch, first, now = self._next_batch, self._next_attempt, time.time_ns()
-        self._next_batch += 1
+        first, now = self._next_attempt, time.time_ns()
         self._next_attempt += len(requests)
         for place, (request, stage, unit, reserved) in enumerate(requests):
             self._seen.add(request.key)
             tokens = request.prompt_tokens + request.max_tokens
             named = (first + place, request.key, stage, unit, request.teacher, request.model, request.draw)
             self._writer.add("attempt", (*named, now, reserved, tokens, self._prices[price], request.body))
-            self._writer.add("batched", (first + place, batch, place))
-        await self.note_step(batch, teacher, "planned", said)
-        return batch, first
+        return first
 
     async def note_step(self, batch: int, teacher: str, step: str, said: str = "") -> None:
         """Write down how far a batch is; return once that is on disk."""
@@ -341,10 +372,14 @@ class Store:
             return int(self._reader.execute(sql).fetchone()[0])
 
     def _stored(self, row: tuple[Any, ...]) -> Stored:
-        attempt, status, headers, error, detail, written, seconds, raw, reserved, failure, tokens, price, _ = row
+        attempt, status, headers, error, detail, written, seconds, raw, *found = row
+        reserved, failure, tokens, price, place, draws, _ = found
         body = self._decompress(raw)
         outcome = Outcome(status, body, orjson.loads(headers), error, detail, bool(written), seconds)
-        return Stored(attempt, outcome, reserved, failure, tokens, price or "")
+        if draws is None:
+            return Stored(attempt, outcome, reserved, failure, tokens, price or "")
+        own = choice_of(outcome, place, draws)
+        return Stored(attempt, own, reserved, failure, tokens, price or "", outcome, place, draws)
 
 
 class _Seen:

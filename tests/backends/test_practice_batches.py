@@ -152,7 +152,7 @@ def test_a_file_that_is_wrong_fails_as_a_whole(content, code):
 
 def test_a_wrong_request_in_a_right_file_has_its_own_error():
     async def work(client):
-        batch = await ended(client, await ordered(client, line("a", QUESTIONS[0], n=2) + line("b", QUESTIONS[1])))
+        batch = await ended(client, await ordered(client, line("a", QUESTIONS[0], n=200) + line("b", QUESTIONS[1])))
         assert batch.status == "completed"
         (wrong,) = await rows(client, batch.error_file_id)
         assert (wrong["custom_id"], wrong["response"]["status_code"]) == ("a", 400)

@@ -146,9 +146,11 @@ def note_acknowledged(path: Path) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     keep = store.Store.keep
 
-    async def noted(self: store.Store, attempt: int, outcome: Any) -> None:
-        await keep(self, attempt, outcome)
-        os.write(handle, f"{attempt} {hashlib.sha256(outcome.body).hexdigest()}\n".encode())
+    async def noted(self: store.Store, attempt: int, outcome: Any, draws: int = 1) -> None:
+        await keep(self, attempt, outcome, draws)
+        for one in range(attempt, attempt + draws):  # all that it brought stands with the first
+            content = outcome.body if one == attempt else b""
+            os.write(handle, f"{one} {hashlib.sha256(content).hexdigest()}\n".encode())
 
     store.Store.keep = noted
 

@@ -4,8 +4,8 @@
 
 Prints its port. `POST /<book>/v1/chat/completions` answers as the practice teacher does, late by a little that depends
 on the request; the first arrival of some requests meets a 429 or a cut in the middle of the body. `GET /<book>` gives
-the book as JSON: how often each body (SHA-256) was answered in full; `GET /<book>/arrived` how often it arrived. A book
-called `slow8...` answers 8 s late.
+the book as JSON: how often each body (SHA-256) was answered in full, a body for several choices as one for each;
+`GET /<book>/arrived` how often it arrived. A book called `slow8...` answers 8 s late.
 """
 
 from __future__ import annotations
@@ -24,6 +24,16 @@ REFUSED_OF_256 = 3
 CUT_OF_256 = 1
 
 
+def singles(body: bytes) -> list[bytes]:
+    """The requests for one choice each that a request for several stands for, as vLLM seeds them."""
+    request = orjson.loads(body)
+    number = request.get("n", 1)
+    if number == 1:
+        return [body]
+    seed, one = request["seed"], body.removesuffix(b',"n":%d}' % number) + b"}"
+    return [one.replace(b'"seed":%d' % seed, b'"seed":%d' % (seed + place)) for place in range(number)]
+
+
 class Books:
     """Answers by body, and for each book what arrived and what was paid."""
 
@@ -34,16 +44,23 @@ class Books:
 
     def answer(self, digest: str, body: bytes) -> bytes:
         if digest not in self._answers:
-            request = orjson.loads(body)
-            said = say(request, FAULTS)
-            message = {"role": "assistant", "content": said.content}
+            spoken = [say(orjson.loads(one), FAULTS) for one in singles(body)]
+            choices = [
+                {
+                    "index": place,
+                    "message": {"role": "assistant", "content": said.content},
+                    "finish_reason": said.finish_reason,
+                }
+                for place, said in enumerate(spoken)
+            ]
+            written = sum(len(said.content) // 4 + 1 for said in spoken)
             self._answers[digest] = orjson.dumps(
                 {
                     "id": digest[:12],
                     "object": "chat.completion",
-                    "model": request["model"],
-                    "choices": [{"index": 0, "message": message, "finish_reason": said.finish_reason}],
-                    "usage": {"prompt_tokens": len(body) // 4, "completion_tokens": len(said.content) // 4 + 1},
+                    "model": orjson.loads(body)["model"],
+                    "choices": choices,
+                    "usage": {"prompt_tokens": len(singles(body)[0]) // 4, "completion_tokens": written},
                 }
             )
         return self._answers[digest]
@@ -89,7 +106,8 @@ class Connection(asyncio.Protocol):
         if dice < REFUSED_OF_256 + CUT_OF_256:
             self._say(200, answer, cut=True)
             return
-        self._books.paid[book][digest] += 1  # whether or not the client lives to read it
+        for one in singles(body):  # whether or not the client lives to read it
+            self._books.paid[book][hashlib.sha256(one).hexdigest()] += 1
         self._say(200, answer)
 
     def _say(self, status: int, body: bytes, more: bytes = b"", *, cut: bool = False) -> None:

@@ -1,6 +1,6 @@
 """kill -9 at random moments and at every named point: nothing committed is lost, nothing is bought twice.
 
-200 kills as part of the suite; `pytest tests/crash --kills 2000 -s` for the long version, `-s` to see the table.
+200 kills as part of the suite, and 30 where several draws go in one request; `pytest tests/crash --kills 2000 -s` for the long version, `-s` to see the table.
 """
 
 from __future__ import annotations
@@ -71,20 +71,25 @@ FINAL = ("rows.jsonl", "rejected.jsonl", "dataset/data/train.parquet", "dataset/
 class Bench:
     """The server, the driver, and where chains of kills take place."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, recipe: str = RECIPE) -> None:
         self.folder = folder
         self.recipe = folder / "recipe"
         self.recipe.mkdir()
-        (self.recipe / "recipe.yaml").write_text(RECIPE)
+        self.text = recipe
+        (self.recipe / "recipe.yaml").write_text(recipe)
         for name, text in TEMPLATES.items():
             (self.recipe / name).write_text(text)
         self._processes = Processes("server.py")
         self.close = self._processes.close
 
     def run(self, book: str, **how: object) -> int:
+        url = f"{self._processes.address}/{book}/v1"
+        if "profile: " in self.text:  # which is the recipe's word on its own URL
+            (self.recipe / "recipe.yaml").write_text(self.text.replace("http://127.0.0.1:1/v1", url))
+        else:
+            how = {"url": url, **how}
         command = {
             "recipe": str(self.recipe),
-            "url": f"{self._processes.address}/{book}/v1",
             "folder": str(self.folder / book),
             "acknowledged": str(self.folder / f"{book}.acknowledged"),
             **how,
@@ -220,3 +225,40 @@ def test_fault_43_killed_anywhere_nothing_is_lost_and_nothing_bought_twice(bench
     assert tally.most_in_flight <= TURNS
     assert tally.charged_as_lost == tally.in_flight
     assert (tally.replies_lost, tally.bought_twice, tally.damaged, tally.runs_different) == (0, 0, 0, 0)
+
+
+DRAWS, KILLS_OF_DRAWS = 3, 30
+TOGETHER = RECIPE.replace("model: practice-1\n", "model: practice-1\n    profile: vllm\n").replace(
+    "  - name: answer\n", f"  - name: answer\n    draws: {DRAWS}\n    ask_again: 1\n"
+)
+
+
+def answers(rows: bytes) -> list[tuple[str, str]]:
+    return [(row["id"], row["messages"][-1]["content"]) for row in map(json.loads, rows.splitlines())]
+
+
+@pytest.mark.timeout(1200)
+def test_killed_while_several_draws_are_under_way_none_is_lost_or_bought_twice_and_all_are_as_if_they_came_alone(
+    tmp_path,
+):
+    bench = Bench(tmp_path, TOGETHER)
+    try:
+        assert bench.run("clean") == 0
+        clean = bench.final("clean")
+        connection = sqlite3.connect(tmp_path / "clean" / "run.db")
+        assert connection.execute("SELECT count(*) FROM lot").fetchone()[0] > 300
+        connection.close()
+        tally = Tally()
+        dice = random.Random(44)
+        number = 0
+        while sum(tally.kills.values()) < KILLS_OF_DRAWS:
+            number += 1
+            chain(bench, tally, f"chain{number}", dice, KILLS_OF_DRAWS, clean)
+        print("\n" + tally.summary())
+        assert tally.charged_as_lost == tally.in_flight
+        assert (tally.replies_lost, tally.bought_twice, tally.damaged, tally.runs_different) == (0, 0, 0, 0)
+        bench.text = bench.text.replace("profile: vllm", 'profile: ""')
+        assert bench.run("alone") == 0
+        assert answers(bench.final("alone")["rows.jsonl"]) == answers(clean["rows.jsonl"])
+    finally:
+        bench.close()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -217,3 +218,58 @@ def test_equal_rows_give_an_equal_card_and_other_rows_another(
     first = card_of("a", "train", "質問")
     assert card_of("b", "train", "質問") == first
     assert card_of("b", "train", "別の質問") != first
+
+
+@pytest.mark.parametrize(
+    ("identity", "source"),
+    [
+        ("huggingface openai/gsm8k", "openai/gsm8k"),
+        ("huggingface /data/own/folder", "original"),
+        ("jsonl seeds.jsonl sha256:ab", "original"),
+        ("huggingface a/b\n- c", "original"),
+    ],
+)
+def test_the_front_matter_names_the_dataset_that_the_seeds_are_of(make_manifest: Make, identity, source) -> None:
+    manifest = make_manifest()
+    seeds = manifest.seeds.model_copy(update={"identity": identity})
+    assert header(card(manifest.model_copy(update={"seeds": seeds}), WRITTEN))["source_datasets"] == [source]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "was not declared"), ("ja", "シードのライセンスは申告されていません")]
+)
+def test_the_card_tells_what_the_seeds_ask_with_source_and_date(make_manifest: Make, language, words) -> None:
+    manifest = make_manifest(language=language, license_id="cc-by-nc-4.0")
+    assert words in card(manifest, WRITTEN)
+    seeds = manifest.seeds.model_copy(update={"license": "cc-by-nc-4.0"})
+    text = card(manifest.model_copy(update={"seeds": seeds}), WRITTEN)
+    assert words not in text
+    assert "2026-11-29" in text
+    assert "<https://creativecommons.org/licenses/by-nc/4.0/legalcode>" in text
+    assert {"en": "may be used commercially", "ja": "商用に使ってはならない"}[language] in text
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_card_tells_checks_limits_prompts_and_an_example(
+    make_manifest: Make, make_sample: Callable[..., Sample], language
+) -> None:
+    stage = {
+        "name": "answers",
+        "validators": [{"kind": "finished"}, {"kind": "pii"}],
+        "dedupe": {"by": "question"},
+        "scorers": [{"kind": "exact_answer", "name": "exact"}],
+    }
+    plan = {"name": "x", "teachers": {"main": {"base_url": "http://10.0.0.7/v1", "model": "m"}}, "stages": [stage]}
+    manifest = make_manifest(language=language, scores={"exact": {1.0: 20}})
+    recipe = manifest.recipe.model_copy(
+        update={"text": json.dumps(plan), "prompts": {"answer.md.j2": "{{ question }}に答えてください。"}}
+    )
+    text = card(
+        manifest.model_copy(update={"recipe": recipe}), WRITTEN, [make_sample(1, "17 + 25 は？", "```\n42\n```")]
+    )
+    assert "| answers | finished, pii | question | exact |" in text
+    assert "```jinja\n{{ question }}に答えてください。\n```" in text
+    assert "````text\n```\n42\n```\n````" in text
+    assert "10.0.0.7" not in text
+    limits = text[text.index({"en": "## Known limits", "ja": "## 分かっている限界"}[language]) :].split("\n## ")[0]
+    assert limits.count("\n- ") == 3  # that people did not read them, benchmarks, one teacher

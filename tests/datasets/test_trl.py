@@ -1,4 +1,4 @@
-"""An exported dataset is what TRL's SFTTrainer trains on, as it is, and so is one that was converted."""
+"""What TRL's trainers are given: an exported dataset as it is, what was converted, and each view, and what is trained on."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import pytest
 
 from synth.datasets.export import write_dataset
 from synth.formats.convert import Wanted, convert
+from synth.formats.views import write_views
 from synth.types import Sample
 from tests.datasets.conftest import packed
+from tests.datasets.run_folder import QUESTION, answer, asking_for, write_run
 
 pytest.importorskip("trl", reason="trl is not installed: pip install trl (it brings torch)")
 
@@ -136,3 +138,194 @@ def test_sft_trains_on_the_last_answer_alone_of_prompt_and_completion(
     assert trainer.train().global_step == 2
     labels = trainer.data_collator([trainer.train_dataset[1]])["labels"][0].tolist()
     assert words.decode([one for one in labels if one >= 0]) == "<think>足し算</think>4 個です。<|end|>"
+
+
+CHAT = TEMPLATE + "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+KEPT, REFUSED = "<think>足し算</think>{} 個です。<|end|>", "お答えできません。<|end|>"
+ASKED = "<|user|>" + QUESTION + "<|end|><|assistant|>"
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """A run of eight questions, of each a kept draw and a refused one."""
+    draws = [
+        one
+        for number in range(8)
+        for one in (
+            answer(number, 0, f"{number + 3} 個です。", reasoning="足し算"),
+            answer(number, 1, "お答えできません。", None, reason="refusal"),
+        )
+    ]
+    return write_run(tmp_path / "run", draws)
+
+
+@pytest.fixture
+def view(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Any]]:
+    """The rows of a view as `datasets` loads them, and a student's tokenizer that knows its letters."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import datasets
+
+    def load(kind: str, **output: Any) -> tuple[Any, Any]:
+        [record] = write_views(asking_for(finished, views=[kind], **output), finished)
+        files = [str(finished / "dataset" / file) for file in record.files["train"]]
+        rows = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path / "cache"))
+        words = tokenizer([json.dumps(row, ensure_ascii=False) for row in rows])
+        words.chat_template = CHAT
+        return rows, words
+
+    return load
+
+
+def learned(words: Any, batch: Any, place: int = 0) -> str:
+    """What of a collated text counts in the loss, decoded."""
+    if "labels" in batch:
+        return words.decode([one for one in batch["labels"][place].tolist() if one >= 0])
+    ids, mask = batch["input_ids"][place].tolist(), batch["completion_mask"][place].tolist()
+    return words.decode([one for one, counts in zip(ids, mask, strict=True) if counts])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["messages", "reasoning"])
+def test_sft_reads_whole_conversations(kind: str, view: Any, tmp_path: Path) -> None:
+    from trl import SFTConfig, SFTTrainer
+
+    rows, words = view(kind)
+    trainer = SFTTrainer(
+        model=student(words), args=SFTConfig(**settings(tmp_path)), train_dataset=rows, processing_class=words
+    )
+    assert trainer.train().global_step == 2
+    batch = trainer.data_collator([trainer.train_dataset[1]])
+    assert learned(words, batch) == (ASKED + KEPT).format(1, 4)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_sft_learns_the_answer_alone_of_the_view_prompt_completion(view: Any, tmp_path: Path) -> None:
+    from trl import SFTConfig, SFTTrainer
+
+    rows, words = view("prompt-completion")
+    trainer = SFTTrainer(
+        model=student(words), args=SFTConfig(**settings(tmp_path)), train_dataset=rows, processing_class=words
+    )
+    assert trainer.train().global_step == 2
+    assert learned(words, trainer.data_collator([trainer.train_dataset[1]])) == KEPT.format(4)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_sft_learns_the_view_text_as_the_template_wrote_it(view: Any, finished: Path, tmp_path: Path) -> None:
+    from trl import SFTConfig, SFTTrainer
+
+    _, words = view("messages")
+    words.save_pretrained(finished / "student")
+    rows, _ = view("text", tokenizer="student")
+    assert rows[1]["text"] == (ASKED + KEPT).format(1, 4)
+    trainer = SFTTrainer(
+        model=student(words), args=SFTConfig(**settings(tmp_path)), train_dataset=rows, processing_class=words
+    )
+    assert trainer.train().global_step == 2
+    # TRL closes every text, and this one is closed already
+    assert learned(words, trainer.data_collator([trainer.train_dataset[1]])).removesuffix("<|end|>") == (
+        (ASKED + KEPT).format(1, 4).removesuffix("<|end|>")
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_dpo_weighs_the_two_answers_and_not_their_prompt(view: Any, tmp_path: Path) -> None:
+    from trl import DPOConfig, DPOTrainer
+
+    rows, words = view("preference")
+    trainer = DPOTrainer(
+        model=student(words),
+        ref_model=student(words),
+        args=DPOConfig(**settings(tmp_path)),
+        train_dataset=rows,
+        processing_class=words,
+    )
+    assert trainer.train().global_step == 2
+    batch = trainer.data_collator([trainer.train_dataset[1]])
+    assert learned(words, batch, 0) == KEPT.format(4)
+    assert learned(words, batch, 1) == REFUSED
+    assert words.decode(trainer.train_dataset[1]["prompt_ids"]) == ASKED.format(1)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_reward_trainer_reads_both_conversations(view: Any, tmp_path: Path) -> None:
+    import torch
+    from transformers import Qwen3ForSequenceClassification
+    from trl import RewardConfig, RewardTrainer
+
+    rows, words = view("preference")
+    config = student(words).config
+    config.num_labels = 1
+    torch.manual_seed(0)
+    trainer = RewardTrainer(
+        model=Qwen3ForSequenceClassification(config),
+        args=RewardConfig(**settings(tmp_path)),
+        train_dataset=rows,
+        processing_class=words,
+    )
+    assert trainer.train().global_step == 2
+    seen = trainer.train_dataset[1]
+    assert words.decode(seen["chosen_ids"]) == (ASKED + KEPT).format(1, 4)
+    assert words.decode(seen["rejected_ids"]) == (ASKED + REFUSED).format(1)
+    assert "margin" not in trainer.data_collator([seen])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_kto_learns_from_labelled_answers(view: Any, tmp_path: Path) -> None:
+    from trl import KTOConfig, KTOTrainer
+
+    rows, words = view("unpaired")
+    trainer = KTOTrainer(
+        model=student(words),
+        ref_model=student(words),
+        args=KTOConfig(**settings(tmp_path)),
+        train_dataset=rows,
+        processing_class=words,
+    )
+    assert trainer.train().global_step == 2
+    batch = trainer.data_collator([trainer.train_dataset[place] for place in (2, 3)])
+    assert batch["label"].tolist() == [True, False]
+    assert [learned(words, batch, place) for place in (0, 1)] == [KEPT.format(4), REFUSED]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_gkd_learns_the_last_answer_of_messages(view: Any, tmp_path: Path) -> None:
+    from trl.experimental.gkd import GKDConfig, GKDTrainer
+
+    rows, words = view("messages")
+    trainer = GKDTrainer(
+        model=student(words),
+        teacher_model=student(words),
+        args=GKDConfig(**settings(tmp_path), lmbda=0.0, max_new_tokens=4),
+        train_dataset=rows,
+        processing_class=words,
+    )
+    assert trainer.train().global_step == 2
+    batch = trainer.data_collator([trainer.train_dataset[1]])
+    assert learned(words, batch) == KEPT.format(4)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_on_policy_distillation_asks_the_prompts(view: Any, tmp_path: Path) -> None:
+    from trl import DistillationConfig, DistillationTrainer
+
+    rows, words = view("prompt")
+    asked: list[str] = []
+    model = student(words)
+    answering = model.generate
+
+    def generate(*args: Any, **kwargs: Any) -> Any:
+        asked.extend(words.decode(one).replace("<|pad|>", "") for one in kwargs["input_ids"])
+        return answering(*args, **kwargs)
+
+    model.generate = generate
+    trainer = DistillationTrainer(
+        model=model,
+        teacher_model=student(words),
+        args=DistillationConfig(**settings(tmp_path), max_completion_length=4),
+        train_dataset=rows,
+        processing_class=words,
+    )
+    assert trainer.train().global_step == 2
+    assert len(asked) >= 8
+    assert set(asked) <= {ASKED.format(number) for number in range(8)}

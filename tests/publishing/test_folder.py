@@ -35,14 +35,15 @@ def put(run: Path, url: str, **more: Any) -> publishing.Outcome:
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, files: Any, dies_at: str = "") -> list[str]:
-    """The data files that are written from now on, by name."""
+    """The files of rows that are written from now on, by name."""
     seen: list[str] = []
     whole = type(files).put_file
 
     def put_file(self: Any, source: str, target: str, **more: Any) -> None:
         if dies_at and target.endswith(dies_at):
             raise Dies
-        seen.append(target.rpartition("/")[2])
+        if target.endswith(".parquet"):
+            seen.append(target.rpartition("/")[2])
         whole(self, source, target, **more)
 
     monkeypatch.setattr(type(files), "put_file", put_file)

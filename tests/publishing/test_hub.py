@@ -49,6 +49,7 @@ def test_a_new_repository_is_private_and_reads_back_as_the_run_has_it(hub, publi
         "synth.json",
         "data/train.parquet",
         "data/test.parquet",
+        "figures/way.svg",
     }
     assert hub.files(REPO)["data/train.parquet"] == (run / "dataset/data/train.parquet").read_bytes()
     assert load(REPO) == {"train": ["消費税は 10 % です。", "7 で割ると 3 余る。😀"], "test": ["東京です。"]}
@@ -357,11 +358,18 @@ def test_a_licence_that_the_seeds_do_not_bear_goes_nowhere(hub, publish, make_ru
     assert hub.log == []
 
 
-def test_a_card_that_the_hub_does_not_take_is_one_sentence(hub, publish, make_run) -> None:
+def test_a_licence_that_the_hub_does_not_know_is_told_before_it_is_asked(hub, publish, make_run) -> None:
     stopped = publish(make_run(license="my-own-licence"), REPO)
+    assert stopped.returncode == 2
+    assert "the Hub knows no licence 'my-own-licence'" in stopped.stderr
+    assert hub.log == []
+
+
+def test_a_card_that_the_hub_does_not_take_is_one_sentence(hub, publish, make_run) -> None:
+    stopped = publish(make_run(license="openmdw-1.0"), REPO)  # which this Hub does not know
     assert stopped.returncode == 8
-    assert "does not take the card" in stopped.stderr
-    assert "license" in stopped.stderr
+    assert f"{hub.url} does not take the card: Invalid metadata in README.md." in stopped.stderr
+    assert len(hub.commits(REPO)) == 1
 
 
 def test_configs_of_several_kinds_are_told_before_they_cannot_be_read(publish, make_run) -> None:

@@ -15,6 +15,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from synth.backends.practice import native
 from synth.backends.practice.answering import Said, say
 from synth.backends.practice.batches import Batches
 from synth.backends.practice.cache import PromptCache
@@ -81,6 +82,7 @@ class PracticeTeacher:
         application.router.add_routes(self.batches.routes())
         application.router.add_post("/v1/chat/completions", self._chat)
         application.router.add_get("/v1/chat/completions", self._listed)
+        application.router.add_post("/v1/messages", self._message)
         for path, way in WAYS.items():
             application.router.add_post(path, partial(self._measured, way))
         application.router.add_get("/v1/models", self._models)
@@ -102,13 +104,24 @@ class PracticeTeacher:
             return problem
         options = body.pop("stream_options", None)
         streams = body.pop("stream", False)
-        document, status, headers = _completion(body, say(body, self._faults))
+        document, status, headers = _completion(body, self._faults)
         document["usage"]["prompt_tokens_details"]["cached_tokens"] = self._cache.reused(body["messages"])
         if streams:
             return await _stream(request, document, status, headers, options)
         if body.get("store"):
             self.stored.append({**document, "metadata": body.get("metadata") or {}})
         return reply(document, status, headers)
+
+    async def _message(self, request: web.Request) -> web.StreamResponse:
+        """A chat in Anthropic's protocol."""
+        raw = await request.read()
+        body, problem = checked(raw, native.MessagesRequest, native.unfit)
+        problem = problem or await self._met(request, raw)
+        if problem is not None:
+            return native.refused(problem)
+        document, _, headers = _completion(native.as_chat(body), self._faults)
+        told = native.message(document, thinks=native.thinks(body))
+        return await native.stream(request, told, headers) if body.get("stream") else reply(told, headers=headers)
 
     async def _listed(self, request: web.Request) -> web.StreamResponse:
         """The stored completions whose metadata holds what is asked for."""
@@ -155,11 +168,12 @@ class PracticeTeacher:
     def _answered(self, raw: bytes) -> tuple[int, dict[str, Any]]:
         """What a chat in a batch is answered with."""
         body, problem = checked(raw, _ChatRequest, _unfit)
-        return _refused(problem) if problem is not None else (200, _completion(body, say(body, self._faults))[0])
+        return _refused(problem) if problem is not None else (200, _completion(body, self._faults)[0])
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if self._api_key is None or request.headers.get("Authorization") == f"Bearer {self._api_key}":
+        given = request.headers.get("x-api-key") or request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self._api_key in (None, given):
             return await handler(request)
         return error(401, "Incorrect API key provided.", "invalid_api_key")
 
@@ -229,7 +243,7 @@ class _ChatRequest(BaseModel):
     seed: int | None = None
     stop: str | list[str] | None = None
     response_format: _Format | None = None
-    n: int | None = None
+    n: int | None = Field(default=None, ge=1, le=128)
     stream: bool | None = None
     tools: list[JsonValue] | None = None
 
@@ -240,8 +254,8 @@ def _unfit(request: _ChatRequest) -> web.Response | None:
         return no_model(request.model, MODEL)
     if request.tools:
         return error(400, "The practice teacher does not support 'tools'.", "unsupported_parameter", "tools")
-    if request.n not in (None, 1):
-        return error(400, "The practice teacher gives one choice.", "unsupported_value", "n")
+    if request.stream and request.n not in (None, 1):
+        return error(400, "The practice teacher streams one choice.", "unsupported_value", "n")
     if isinstance(request.stop, list) and not 1 <= len(request.stop) <= MOST_STOPS:
         return error(400, f"'stop' takes 1 to {MOST_STOPS} sequences.", "invalid_value", "stop")
     form = request.response_format
@@ -255,40 +269,53 @@ def _unfit(request: _ChatRequest) -> web.Response | None:
     return None
 
 
-def _completion(body: dict[str, Any], said: Said) -> tuple[dict[str, Any], int, dict[str, str]]:
-    """The reply as a document, with its status and headers."""
-    content, finish = _stopped(said.content, body.get("stop")), said.finish_reason
-    if content != said.content:
-        finish = "stop"
-    most = body.get("max_completion_tokens") or body.get("max_tokens") or 4096
-    if tokens(content) > most:
-        content, finish = _first_tokens(content, most), "length"
+def _completion(body: dict[str, Any], faults: Faults) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """The reply as a document, with its status and headers.
+
+    Choice i is what the same request for one choice is answered with when its seed is i more, and a prompt counts once.
+    """
+    one = {name: value for name, value in body.items() if name != "n"}
+    spoken = [
+        say({**one, "seed": (one.get("seed") or 0) + place} if place else one, faults)
+        for place in range(body.get("n") or 1)
+    ]
+    choices = [_choice(body, said, place) for place, said in enumerate(spoken)]
     digest = hashlib.sha256(orjson.dumps(body)).hexdigest()
     used = sum(tokens(str(message.get("content"))) + 4 for message in body["messages"])
+    written = sum(tokens(choice["message"]["content"]) for choice in choices)
     document = {
         "id": f"chatcmpl-practice-{digest[:24]}",
         "object": "chat.completion",
         "created": CREATED,
         "model": MODEL,
         "system_fingerprint": "practice",
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": content, "refusal": None},
-                "logprobs": logprobs_of(content, body.get("top_logprobs") or 0) if body.get("logprobs") else None,
-                "finish_reason": finish,
-            }
-        ],
+        "choices": choices,
         "usage": {
             "prompt_tokens": used,
-            "completion_tokens": tokens(content),
-            "total_tokens": used + tokens(content),
+            "completion_tokens": written,
+            "total_tokens": used + written,
             "prompt_tokens_details": {"cached_tokens": 0},
             "completion_tokens_details": {"reasoning_tokens": 0},
         },
     }
-    note = {"role": said.truth.role, "task": said.truth.task, "fault": said.truth.fault}
+    true = spoken[0].truth
+    note = {"role": true.role, "task": true.task, "fault": true.fault}
     return document, 200, {"x-practice-truth": orjson.dumps(note).decode()}
+
+
+def _choice(body: dict[str, Any], said: Said, place: int) -> dict[str, Any]:
+    content, finish = _stopped(said.content, body.get("stop")), said.finish_reason
+    if content != said.content:
+        finish = "stop"
+    most = body.get("max_completion_tokens") or body.get("max_tokens") or 4096
+    if tokens(content) > most:
+        content, finish = _first_tokens(content, most), "length"
+    return {
+        "index": place,
+        "message": {"role": "assistant", "content": content, "refusal": None},
+        "logprobs": logprobs_of(content, body.get("top_logprobs") or 0) if body.get("logprobs") else None,
+        "finish_reason": finish,
+    }
 
 
 async def _stream(

@@ -1,0 +1,184 @@
+"""Several draws of a prompt in one request, where the host bills the prompt once: which draws go together, which choice
+of the reply is whose, and what part of its cost.
+
+Each draw keeps a request, a key and a price of its own. Who looks for its reply finds its choice, whether it came alone
+or with others, so that another number of draws buys nothing again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, cast
+
+import orjson
+
+from synth.errors import Fatal, Rejected, Transient
+from synth.money.prices import Tariff
+from synth.protocol.replies import FATES, name_of, parsed, read, usage_of
+from synth.types import CHAT, LOT, UNSERVED, Outcome, Request, Spend, Usage
+
+
+class Member(NamedTuple):
+    """A draw that is asked for together with others, and the unit that it is for."""
+
+    request: Request
+    unit: str
+
+
+class Lot:
+    """Draws of one prompt that are to be asked for side by side. With its first request each decides, once, whether it
+    waits for the others. Lives on the event loop."""
+
+    def __init__(self, draws: Iterable[int]) -> None:
+        self.members: list[Member] = []
+        self._undecided = set(draws)
+        self._decided = asyncio.Event()
+
+    async def join(self, draw: int, member: Member) -> None:
+        """Be asked for with the others; return when each of them has decided."""
+        self.members.append(member)
+        self.leave(draw)
+        if self._decided.is_set():
+            await asyncio.sleep(0)  # the others go on first, as they came first
+        await self._decided.wait()
+
+    def leave(self, draw: int) -> None:
+        """Keep nobody waiting any longer."""
+        self._undecided.discard(draw)
+        if not self._undecided:
+            self._decided.set()
+
+
+def together(members: Iterable[Member], request: Request, most: int) -> Sequence[Member]:
+    """Those members, at most so many, whose requests want the same as this one of theirs, by their draws.
+
+    Where they have seeds their draws follow each other, as choice i is written with the seed of the first and i more.
+    """
+    wanted = _prompt(request)
+    same = sorted((one for one in members if _prompt(one.request) == wanted), key=lambda one: one.request.draw)
+    place = [one.request.key for one in same].index(request.key)
+    if wanted[1] is not None:
+        # draws that follow each other are as far apart as their places
+        same = [one for at, one in enumerate(same) if one.request.draw - request.draw == at - place]
+        place = [one.request.key for one in same].index(request.key)
+    first = place // most * most
+    return same[first : first + most]
+
+
+def in_one(members: Sequence[Member]) -> Request:
+    """One request for all of them: the first one's, with a choice for each."""
+    first, number = members[0].request, len(members)
+    body = first.body.removesuffix(b"}") + b',"n":%d}' % number
+    return first._replace(body=body, max_tokens=number * first.max_tokens)
+
+
+def part(whole: int, place: int, of: int) -> int:
+    """The part of a whole number that falls to one of several; the parts of all of them together are the whole."""
+    return (place + 1) * whole // of - place * whole // of
+
+
+def choice_of(whole: Outcome, place: int, of: int) -> Outcome:
+    """One choice of a reply, of so many asked for, as if it had come alone, with its part of the tokens.
+
+    A choice that is missing has not been served; a reply without any says nothing of a draw that is asked for alone.
+    """
+    choices, document = _choices(whole), _document(whole)
+    if place >= len(choices):
+        said = f"{len(choices)} of {of} choices came"
+        return Outcome(0, error=UNSERVED, detail=said, written=False, seconds=whole.seconds)
+    usage = _told(_usage_part(usage_of(whole), place, min(of, len(choices))))
+    return whole._replace(body=orjson.dumps({**document, "choices": [choices[place]], "usage": usage}))
+
+
+class Share(NamedTuple):
+    """What a draw was found to be, and its part of what the reply used and cost."""
+
+    failure: str
+    usage: Usage
+    cost: Spend
+
+
+def share_of(whole: Outcome, place: int, of: int, tariff: Tariff, reserved: Spend) -> Share:
+    """The same of one of so many draws that were asked for, with what was set aside for it.
+
+    What is charged is shared by the draws that the reply holds. Where it does not say what it used, each draw costs
+    what was set aside for it, as all of that may have been charged.
+    """
+    failure, usage = _failure(whole, LOT), usage_of(whole)
+    paid = failure == "ok" or FATES[failure].paid
+    cost = tariff.charge(reserved, usage, paid=paid)._replace(requests=int(place == 0))
+    came = min(of, len(_choices(whole))) or of
+    if not cost.assumed:
+        cost = cost._replace(tokens=_part(cost.tokens, place, came))
+    if not cost.assumed or usage.cost_microusd is not None:
+        cost = cost._replace(microusd=_part(cost.microusd, place, came))
+    if failure == "ok":
+        failure = _failure(choice_of(whole, place, of), CHAT)
+    return Share(failure, _usage_part(usage, place, came)._replace(cost_microusd=cost.microusd), cost)
+
+
+def _failure(outcome: Outcome, path: str) -> str:
+    try:
+        read(outcome, path)
+    except (Transient, Rejected, Fatal) as error:
+        return name_of(error)
+    return "ok"
+
+
+def _part(whole: int, place: int, came: int) -> int:
+    return part(whole, place, came) if place < came else 0
+
+
+def _prompt(request: Request) -> tuple[bytes, int | None]:
+    """What a request asks, and its seed, both without what is its draw's own."""
+    body: dict[str, Any] = orjson.loads(request.body)
+    seed: int | None = body.pop("seed", None)
+    return orjson.dumps(body), None if seed is None else seed - request.draw
+
+
+def _document(whole: Outcome) -> dict[str, Any]:
+    """What a reply says; empty where that is nothing of use."""
+    document: Any = None if whole.error else parsed(whole.body)
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
+
+
+def _choices(whole: Outcome) -> list[Any]:
+    """The choices of a reply in their order."""
+    found: Any = _document(whole).get("choices")
+    choices = cast("list[Any]", found) if isinstance(found, list) else []
+    indices = [cast("dict[str, Any]", one).get("index") if isinstance(one, dict) else None for one in choices]
+    if sorted(one for one in indices if type(one) is int) != list(range(len(choices))):
+        return choices
+    return [choices[indices.index(place)] for place in range(len(choices))]
+
+
+def _usage_part(usage: Usage, place: int, of: int) -> Usage:
+    """What of a reply's tokens falls to one of its draws: no more from the cache, or thought, than there are."""
+    if usage.prompt_tokens is None or usage.completion_tokens is None:
+        return Usage(service_tier=usage.service_tier)
+    cached, written = _part(usage.cached_tokens, place, of), _part(usage.cache_write_tokens, place, of)
+    thought = _part(usage.reasoning_tokens, place, of)
+    fresh = usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens
+    return Usage(
+        prompt_tokens=_part(fresh, place, of) + cached + written,
+        completion_tokens=_part(usage.completion_tokens - usage.reasoning_tokens, place, of) + thought,
+        cached_tokens=cached,
+        reasoning_tokens=thought,
+        cache_write_tokens=written,
+        service_tier=usage.service_tier,
+    )
+
+
+def _told(usage: Usage) -> dict[str, Any] | None:
+    """What a reply says of its tokens, in OpenAI's words."""
+    if usage.prompt_tokens is None:
+        return None
+    inside = {"cached_tokens": usage.cached_tokens, "cache_write_tokens": usage.cache_write_tokens}
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "prompt_tokens_details": inside,
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "service_tier": usage.service_tier,
+    }
