@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import datasets
@@ -155,6 +158,59 @@ def test_rows_of_which_nothing_is_told_are_counted_and_the_card_says_what_is_mis
     assert "1 行には、トークンについての情報がありません" in card
     assert "ロジットはありません" in card
     assert "served-1" in card
+
+
+class Here(BaseHTTPRequestHandler):
+    """A server of one's own that names the folder which it serves, as vLLM does."""
+
+    root = ""
+
+    def do_GET(self):
+        self._say({"data": [{"id": "other", "root": "/nowhere"}, {"id": "small", "root": self.root}]})
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self._say(reply(choice(ANSWER)))
+
+    def _say(self, document):
+        body = json.dumps(document).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def here(tmp_path):
+    served = type("Served", (Here,), {"root": str(tmp_path / "模型")})
+    with ThreadingHTTPServer(("127.0.0.1", 0), served) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+        server.shutdown()
+
+
+def test_the_tokenizer_of_a_model_on_this_machine_is_told_by_the_hash_of_its_file(folder, here, tmp_path):
+    path = folder(base_url=here)
+    result = run(path)
+    assert result.manifest.tokens is not None
+    assert result.manifest.tokens.tokenizer_files == {}
+    assert "ハッシュは分かっていません" in (result.dataset / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "模型").mkdir()
+    (tmp_path / "模型" / "tokenizer.json").write_text("語彙", encoding="utf-8")
+    first = f"tokenizer.json sha256:{hashlib.sha256('語彙'.encode()).hexdigest()}"
+    known = synth.run(path, folder=path / "again")
+    assert known.manifest.tokens is not None
+    assert known.manifest.tokens.tokenizer_files == {"main": [first]}
+    assert first in (known.dataset / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "模型" / "tokenizer.json").write_text("別の語彙", encoding="utf-8")
+    (path / "seeds.jsonl").write_text('{"q": "問い0"}\n{"q": "もう一つの問い"}\n', encoding="utf-8")
+    changed = synth.run(path, folder=path / "again", accept_change=True)
+    assert changed.manifest.tokens is not None
+    assert changed.manifest.tokens.tokenizer_files["main"][0] == first
+    assert len(changed.manifest.tokens.tokenizer_files["main"]) == 2
 
 
 def test_an_export_writes_the_same_tokens_again(folder):
