@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from synth.errors import BudgetReached, Fatal, FolderError, MissingPackage, RecipeError, SynthError
 
 if TYPE_CHECKING:
-    from synth.api import arun, load, preview, run, start
+    from synth.api import arun, load, preview, read, run, select, start
     from synth.quick import Answer, Answers, aask_all, ask_all
 
 __all__ = [
@@ -24,7 +24,9 @@ __all__ = [
     "ask_all",
     "load",
     "preview",
+    "read",
     "run",
+    "select",
     "start",
 ]
 

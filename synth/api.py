@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,12 +12,13 @@ from synth import pipeline
 from synth.admission.halt import Halt
 from synth.background import Observe, Running, Status, Work, shown, status_of
 from synth.errors import RecipeError
+from synth.manifest import read_manifest
 from synth.pipeline import Options, Result
 from synth.progress import Progress
 from synth.recipes.recipe import LoadedRecipe, Overrides, load, override
 from synth.report.notebook import words_of
 
-__all__ = ["arun", "load", "preview", "run", "start"]
+__all__ = ["arun", "load", "preview", "read", "run", "select", "start"]
 
 T = TypeVar("T")
 
@@ -116,6 +117,36 @@ def preview(
     options = _options(folder, n, "n", write=False)
     loaded = _loaded(recipe, teachers, serve, seeds, budget_usd, None, accept_terms)
     return finished(_work(loaded, options), loaded.recipe.name, _ending, quiet=quiet)
+
+
+def select(
+    recipe: str | Path | LoadedRecipe,
+    *,
+    folder: str | Path | None = None,
+    require: Mapping[str, float] | None = None,
+    at_most: Mapping[str, float] | None = None,
+    best_of: str | None = None,
+    per_prompt: int | None = None,
+    quiet: bool = False,
+) -> Result:
+    """Choose the rows of a recipe's run anew, by other thresholds than its own, without a request.
+
+    `require` and `at_most` are bounds by score, `best_of` the score that chooses among the draws of a prompt,
+    `per_prompt` the most rows of one. All draws are kept, so any choice can be made again and again.
+    Raises FolderError where there is no run.
+    """
+    given = {"require": require, "at_most": at_most, "best_of": best_of, "per_prompt": per_prompt}
+    selection = {name: dict(value) if isinstance(value, Mapping) else value for name, value in given.items() if value}
+    overrides = Overrides(selection=selection)
+    loaded = override(recipe, overrides) if isinstance(recipe, LoadedRecipe) else load(recipe, overrides)
+    options = Options(None if folder is None else Path(folder), offline=True)
+    return finished(_work(loaded, options), loaded.recipe.name, _ending, quiet=quiet)
+
+
+def read(folder: str | Path) -> Result:
+    """What a run left in its folder: rows, refusals, cost, report. Raises FolderError when there is none."""
+    manifest = read_manifest(Path(folder) / "manifest.json")
+    return Result(Path(folder), manifest, 0, "", [], [])
 
 
 def run_loop(work: Coroutine[Any, Any, T]) -> T:

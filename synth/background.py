@@ -79,7 +79,7 @@ class Status:
         body = [
             (words.seeds, cards.bar(share, done)),
             (words.rows, f"{self.rows:,}"),
-            (words.rejections, ", ".join(f"{words.reasons.get(one, one)} {n:,}" for one, n in self.rejected.items())),
+            *((words.reasons.get(one, one), f"{number:,}") for one, number in self.rejected.items()),
             (words.cost, usd(self.cost_microusd)),
             (words.duration, duration(self.seconds, words.language)),
         ]

@@ -299,17 +299,25 @@ def score(
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--tokenizer", metavar="FOLDER|NAME", help="The student's, to count tokens and try its chat template.")
 @click.option("--max-length", type=click.IntRange(min=1), help="The most tokens a row may have, as the trainer cuts.")
+@click.option("--for", "name", metavar="FORMAT",
+              help="Only files of this format of `synth convert`, and only what matters to its readers.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def lint(paths: tuple[Path, ...], tokenizer: str | None, max_length: int | None, as_json: bool) -> int:
+def lint(
+    paths: tuple[Path, ...], tokenizer: str | None, max_length: int | None, name: str | None, as_json: bool
+) -> int:
     """Find in PATHS, files of rows or folders of them, what would fail or spoil a training without a word."""
     from synth import lint as linting
     from synth.console.linting import linted
+    from synth.formats import FORMATS, aim_of
     from synth.lint.tokens import Tokens
 
+    if name is not None and name not in FORMATS:
+        raise click.BadParameter(f"{name!r} is none of {', '.join(FORMATS)}", param_hint="--for")
     if max_length is not None and tokenizer is None:
         raise click.UsageError("--max-length counts tokens; name the student's --tokenizer.")
     tokens = None if tokenizer is None else Tokens(tokenizer)
-    return linted(linting.lint(paths, tokens, max_length), as_json=as_json)
+    aim = None if name is None else aim_of(name)
+    return linted(linting.lint(paths, tokens, max_length, aim), as_json=as_json)
 
 
 @click.command(short_help="Write rows in the shape of another trainer.")

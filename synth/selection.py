@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Annotated
@@ -48,6 +49,8 @@ class Selection(Value):
     """The most rows one prompt may bring; 1 when `best_of` is given."""
     rows: int | None = Field(default=None, ge=1)
     """The most rows in all: the first ones in id order."""
+    balance: str = ""
+    """A field, such as a label, of which every value is to have as many rows as the rarest one; the first ones stay."""
     diverse: Diverse | None = None
     """Choose, among what the others leave, rows that are unlike each other; all of it is held in memory."""
 
@@ -57,6 +60,8 @@ class Selection(Value):
             raise ValueError(
                 "`rows` takes the first that come and `diverse` the best of all; give `diverse: {most: ..}`"
             )
+        if self.balance and (self.rows is not None or self.diverse is not None):
+            raise ValueError("`balance` decides how many rows there are; leave `rows` and `diverse` out")
         return self
 
     def shortfall(self, sample: Sample) -> str:
@@ -80,10 +85,12 @@ def select(samples: Iterable[Sample], selection: Selection) -> Iterator[Sample |
     """Tell rows from the rest; samples come in id order, and so do the answers to them, prompt by prompt.
 
     It ends with the prompt that brought the last wanted row: what had been asked beyond it depends on timing. Memory is
-    bounded by the draws of one prompt, but for `diverse`. Rejections carry `below_threshold`, `not_best`,
-    `beyond_target` or `not_diverse`.
+    bounded by the draws of one prompt, but for `diverse` and `balance`. Rejections carry `below_threshold`, `not_best`,
+    `beyond_target`, `not_diverse` or `not_balanced`.
     """
     chosen = _by_prompt(samples, selection)
+    if selection.balance:
+        return _balanced(list(chosen), selection.balance)
     return chosen if selection.diverse is None else _unlike(list(chosen), selection.diverse)
 
 
@@ -110,6 +117,21 @@ def _by_prompt(samples: Iterable[Sample], selection: Selection) -> Iterator[Samp
                 yield sample
         if selection.rows is not None and rows >= selection.rows:
             return
+
+
+def _balanced(chosen: list[Sample | Rejection], field: str) -> Iterator[Sample | Rejection]:
+    """As many of every value as there are of the rarest one."""
+    values = [str(one.fields.get(field)) if isinstance(one, Sample) else None for one in chosen]
+    counts = Counter(value for value in values if value is not None)
+    least = min(counts.values(), default=0)
+    taken = Counter[str]()
+    for one, value in zip(chosen, values, strict=True):
+        if isinstance(one, Rejection) or value is None:
+            yield one
+            continue
+        taken[value] += 1
+        detail = f"{counts[value]} rows have {field} {value!r}, and {least} is what the rarest value has"
+        yield one if taken[value] <= least else one.refused("not_balanced", detail, SELECTION)
 
 
 def _unlike(chosen: list[Sample | Rejection], diverse: Diverse) -> Iterator[Sample | Rejection]:

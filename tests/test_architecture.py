@@ -79,6 +79,7 @@ LAYERS = (
     {"batch_journal", "batch"},
     {"teacher"},
     {"ask"},
+    {"own"},
     {"generators", "validators", "scorers"},
     {"views", "view_checks", "recipe", "recipe_checks"},
     {"fingerprint", "up_to_date"},

@@ -180,7 +180,7 @@ def test_a_status_is_one_line_and_a_small_page_in_the_recipes_language():
     page = status._repr_html_()
     assert 'lang="ja"' in page
     assert "実行中" in page
-    assert f"{JAPANESE.reasons['refusal']} 1" in page
+    assert f"<td>{JAPANESE.reasons['refusal']}</td><td>1</td>" in page
     assert "width:25.0%" in page
     assert "\x1b" not in page
 

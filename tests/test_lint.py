@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from synth.errors import RecipeError
+from synth.formats import FORMATS, aim_of
 from synth.lint import lint
-from synth.lint.table import TRAPS
+from synth.lint.table import HITS, TRAPS
 from synth.lint.tokens import Tokens
 from synth.lint.traps import traps_of
 
@@ -99,7 +100,7 @@ def test_each_trap_is_found_by_its_name(name):
 
 
 def test_every_trap_that_is_told_has_a_test():
-    of_files = {"mixed_formats", "huge_row", "newer_parquet", "over_length", "template_refuses"}
+    of_files = {"mixed_formats", "huge_row", "newer_parquet", "over_length", "template_refuses", "other_column"}
     assert {*SPOILT} | of_files == {*TRAPS}
     readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
     assert f"{len(TRAPS)} traps" in readme
@@ -156,6 +157,76 @@ def test_the_command_ends_with_1_where_a_training_fails_and_tells_all_as_json(sy
         wrong = synth("lint", *arguments)
         assert wrong.returncode == 2
         assert words in wrong.stderr
+
+
+MIXED = {
+    "会話.jsonl": conversation(USER, {**ANSWER, "reasoning_content": "標準税率。"}, USER, USER, ANSWER, labels="税"),
+    "組.jsonl": {"prompt": "問い", "chosen": "同じ", "rejected": "同じ"},
+    "印.jsonl": {"prompt": [USER], "completion": [ANSWER], "label": True},
+    "答え.jsonl": {"prompt": "税は", "completion": "10％"},
+}
+
+
+@pytest.fixture
+def views(tmp_path):
+    """A folder of files, each of another format."""
+    for name, row in MIXED.items():
+        (tmp_path / name).write_text(json.dumps(row), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "traps"),
+    [
+        ("messages", "会話.jsonl", {"lost_reasoning", "reserved_name"}),
+        ("axolotl", "会話.jsonl", {"lost_reasoning"}),
+        ("openai", "会話.jsonl", {"other_column"}),
+        ("preference", "組.jsonl", {"chosen_equals_rejected"}),
+        ("unpaired", "印.jsonl", set()),
+        ("prompt-completion", "答え.jsonl", set()),
+    ],
+)
+def test_for_one_format_its_files_and_what_hits_its_readers_count_alone(name, file, traps, views):
+    found = lint([views], aim=aim_of(name))
+    assert found.traps.keys() == traps
+    assert views / file not in found.passed_over
+    assert len(found.passed_over) == len(MIXED) - (2 if name == "prompt-completion" else 1)
+    assert lint([views]).traps.keys() - traps  # what others stumble over
+
+
+def test_turns_that_do_not_alternate_matter_to_llama_factory_alone(tmp_path):
+    turns = [{"from": "human", "value": "問い"}, {"from": "human", "value": "？"}, {"from": "gpt", "value": "答え"}]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"conversations": turns}), encoding="utf-8")
+    assert not lint([tmp_path], aim=aim_of("llama-factory")).traps.keys() & {"sharegpt"}
+    assert "sharegpt" in lint([tmp_path]).traps
+    assert {name for name, readers in HITS.items() if readers == {"llama-factory"}} == {"no_alternation"}
+
+
+def test_every_trap_that_hits_somebody_is_one_and_so_is_every_reader():
+    assert HITS.keys() <= TRAPS.keys()
+    readers = {form.reader for form in FORMATS.values()}
+    assert {reader for some in HITS.values() for reader in some} <= readers
+
+
+def test_a_format_that_no_file_has_is_one_sentence(synth, views):
+    done = synth("lint", views, "--for", "alpaca")
+    assert done.returncode == 2
+    assert "None of the files holds rows of the format alpaca" in done.stderr
+    assert "is none of messages" in synth("lint", views, "--for", "鸚鵡").stderr
+    told = synth("lint", views, "--for", "preference")
+    assert told.returncode == 1
+    assert "3 files of other formats were passed over" in told.stdout
+
+
+def test_the_sidecars_of_a_dataset_are_no_rows_to_train_on(tmp_path):
+    for name in ("data", "provenance", "tokens"):
+        (tmp_path / name).mkdir()
+        row = ASKED if name == "data" else {"id": "000000/00/000"}
+        (tmp_path / name / "train.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    (tmp_path / "README.md").write_text("カード", encoding="utf-8")
+    assert lint([tmp_path]).formats == {"messages": 1}
+    (tmp_path / "README.md").unlink()  # anybody's folder may have such names
+    assert lint([tmp_path]).formats == {"messages": 1, "unknown": 2}
 
 
 def test_a_folder_without_rows_is_said(tmp_path):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from synth import run
+from synth import load, run
+from synth.errors import RecipeError
 from synth.selection import Selection, select
 from synth.split import Split, split_of
 from synth.types import Message, Rejection, Sample, Score
@@ -71,6 +74,39 @@ def test_the_first_draw_that_says_what_most_say_is_kept_and_the_row_tells_how_ma
     assert rows[0].scores == (Score(name="majority", value=0.6, detail="3 of 5 say '３'"),)
     tied = [sample("b", draw, text=text) for draw, text in enumerate(["分かりません。", "答え: 7", "答え: 3"])]
     assert [reason for _, reason in told(tied, Selection(best_of="majority"))] == ["not_best", "row", "not_best"]
+
+
+def test_of_every_value_as_many_rows_stay_as_the_rarest_has_the_first_ones():
+    labels = ["返品", "配送", "返品", "請求", "配送", "配送"]
+    labelled = [replace(sample(str(place), 0, 4), fields={"label": one}) for place, one in enumerate(labels)]
+    labelled.append(replace(sample("6", 0, 1), fields={"label": "請求"}))
+    found = list(select(labelled, Selection(require={"judge": 4}, balance="label")))
+    assert [one.reason if isinstance(one, Rejection) else one.fields["label"] for one in found] == [
+        *("返品", "配送", "not_balanced", "請求", "not_balanced", "not_balanced"),
+        "below_threshold",
+    ]
+    assert isinstance(found[2], Rejection)
+    assert found[2].detail == "2 rows have label '返品', and 1 is what the rarest value has"
+    assert list(select([], Selection(balance="label"))) == []
+
+
+@pytest.mark.parametrize("other", [{"rows": 3}, {"diverse": {"order": ["judge"], "below": 0.5}}])
+def test_balance_and_another_rule_for_how_many_rows_there_are_is_a_mistake(other):
+    with pytest.raises(ValidationError, match="`balance` decides how many rows there are"):
+        Selection.model_validate({"balance": "label", **other})
+
+
+def test_balance_over_a_field_that_is_not_there_is_a_mistake_before_the_first_request(tmp_path):
+    recipe = (ROOT / "prompts" / "gsm8k" / "recipe.yaml").read_text(encoding="utf-8")
+    text = recipe.replace("  best_of: exact_answer", "  balance: レベル").replace("path: seeds", "path: ../seeds")
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "recipe.yaml").write_text(text, encoding="utf-8")
+    for name, place in (("solve.md.j2", "one"), ("seeds.jsonl", ".")):
+        (tmp_path / place / name).write_bytes((ROOT / "prompts" / "gsm8k" / name).read_bytes())
+    with pytest.raises(
+        RecipeError, match=r"selection\.balance.*there is no field 'レベル'; the fields here are question"
+    ):
+        load(tmp_path / "one")
 
 
 @pytest.mark.parametrize("chosen", ["selection: {require: {judge: 3}, best_of: judge}", ""])

@@ -23,10 +23,13 @@ def linted(found: Linted, *, as_json: bool) -> int:
     if as_json:
         traps = [{"trap": name, **TRAPS[name]._asdict(), **asdict(found.traps[name])} for name in names]
         counted = {"tokens": sum(found.tokens), "longest": max(found.tokens, default=0), **spread}
-        write_json({"rows": found.rows, "formats": found.formats, "traps": traps, "tokens": counted})
+        write_json({"rows": found.rows, "formats": found.formats, "traps": traps, "tokens": counted,
+                    "passed_over": [str(path) for path in found.passed_over]})  # fmt: skip
         return 0 if found.is_sound else UNSOUND_EXIT
     formats = ", ".join(f"{form} {count:,}" for form, count in found.formats.most_common())
     OUT.print(f"{found.rows:,} rows ({formats or 'none'})", markup=False)
+    if found.passed_over:
+        OUT.print(f"{len(found.passed_over):,} files of other formats were passed over", style="dim", markup=False)
     if found.tokens:
         told = "  ".join(f"{name} {count:,}" for name, count in spread.items())
         OUT.print(f"{sum(found.tokens):,} tokens; of a text: {told}  longest {max(found.tokens):,}", markup=False)

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from synth.formats import makers
+from synth.lint import Aim
+from synth.lint.table import HITS
+from synth.lint.traps import Format as RowFormat
 from synth.shapes import Style
 from synth.types import Fields
 
@@ -32,31 +35,47 @@ class Format(NamedTuple):
     """Whether a row says of its answer whether it is a good one."""
     own_traps: frozenset[str] = frozenset()
     """What `synth lint` says of such files, as it knows trainers that fail on them."""
+    rows: RowFormat = "messages"
+    """What `synth lint` calls such rows."""
+    reader: str = "trl"
+    """Who reads them, by the word that the table of traps has for it."""
+    columns: frozenset[str] = frozenset({"messages", "tools"})
+    """Of a strict one those that it has."""
 
 
 FIELD: tuple[Style, ...] = ("field", "inline", "drop")
 INLINE: tuple[Style, ...] = ("inline", "drop")
 DROP: tuple[Style, ...] = ("drop", "inline")
 MESSAGES = Format(makers.messages, FIELD)
+TURNS: RowFormat = "conversations"
 FORMATS: Mapping[str, Format] = {
     "messages": MESSAGES,
-    "prompt-completion": Format(makers.prompt_completion, FIELD),
-    "prompt": Format(makers.prompt, FIELD, is_answered=False),
-    "text": Format(None, FIELD),
+    "prompt-completion": Format(makers.prompt_completion, FIELD, rows="prompt-completion"),
+    "prompt": Format(makers.prompt, FIELD, is_answered=False, rows="prompt"),
+    "text": Format(None, FIELD, rows="text"),
     "tools": Format(makers.tools, FIELD),
     "reasoning": Format(makers.reasoning, ("field", "inline")),
-    "preference": Format(makers.preference, FIELD, is_pair=True),
-    "unpaired": Format(makers.prompt_completion, FIELD, is_labelled=True),
-    "axolotl": MESSAGES,
-    "unsloth": MESSAGES,
-    "nemo": Format(makers.openai, FIELD, is_lines=True),
-    "ms-swift": Format(makers.ms_swift, INLINE),
-    "llama-factory": Format(makers.llama_factory, INLINE, own_traps=frozenset({"sharegpt"})),
-    "sharegpt": Format(makers.sharegpt, INLINE, own_traps=frozenset({"sharegpt"})),
-    "alpaca": Format(makers.alpaca, INLINE, own_traps=frozenset({"alpaca"})),
-    "openai": Format(makers.openai, DROP, is_strict=True, is_lines=True),
+    "preference": Format(makers.preference, FIELD, is_pair=True, rows="preference"),
+    "unpaired": Format(makers.prompt_completion, FIELD, is_labelled=True, rows="prompt-completion"),
+    "axolotl": MESSAGES._replace(reader="axolotl"),
+    "unsloth": MESSAGES._replace(reader="unsloth"),
+    "nemo": Format(makers.openai, FIELD, is_lines=True, reader="nemo"),
+    "ms-swift": Format(makers.ms_swift, INLINE, reader="ms-swift"),
+    "llama-factory": Format(
+        makers.llama_factory, INLINE, own_traps=frozenset({"sharegpt"}), rows=TURNS, reader="llama-factory"
+    ),
+    "sharegpt": Format(makers.sharegpt, INLINE, own_traps=frozenset({"sharegpt"}), rows=TURNS, reader="others"),
+    "alpaca": Format(makers.alpaca, INLINE, own_traps=frozenset({"alpaca"}), rows="alpaca", reader="others"),
+    "openai": Format(makers.openai, DROP, is_strict=True, is_lines=True, reader="hosts"),
     "gemini": Format(
-        makers.gemini, DROP, is_strict=True, is_lines=True, own_traps=frozenset({"unknown_format", "broken_tools"})
+        makers.gemini,
+        DROP,
+        is_strict=True,
+        is_lines=True,
+        own_traps=frozenset({"unknown_format", "broken_tools"}),
+        rows="unknown",
+        reader="hosts",
+        columns=frozenset({"contents", "systemInstruction", "tools"}),
     ),
 }
 
@@ -79,3 +98,11 @@ REFUSALS: Mapping[str, str] = {
     "nameless_result": "a tool's result does not name its tool, as Gemini needs it",
 }
 """Why a format has no place for a row, beside what `synth lint` calls an error."""
+
+
+def aim_of(name: str) -> Aim:
+    """What `synth lint` looks for in files of a format."""
+    form = FORMATS[name]
+    silent = {trap for trap, readers in HITS.items() if form.reader not in readers}
+    columns = form.columns if form.is_strict else None
+    return Aim(name, form.rows, form.is_labelled, columns, frozenset(silent) | form.own_traps)

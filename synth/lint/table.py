@@ -85,6 +85,26 @@ TRAPS: Mapping[str, Trap] = {
         "warning", "the file's metadata names types that older versions of datasets do not know (Json before 4.7, List "
         "before 4.0): LLaMA-Factory and others fail; write Parquet without that metadata"
     ),
+    "other_column": Trap("error", "a column beside those of the format: these hosts refuse the file; leave it out"),
     "over_length": Trap("error", "the row is longer than --max-length: what is beyond it is cut, or the row left out"),
     "template_refuses": Trap("error", "the tokenizer's chat template raises an error for the row"),
 }  # fmt: skip
+
+OF_TEMPLATES = frozenset({"trl", "axolotl", "unsloth", "nemo", "ms-swift", "llama-factory", "others"})
+"""Those that write a conversation with the student's chat template; hosts that train do it themselves."""
+HITS: Mapping[str, frozenset[str]] = {
+    "two_formats": frozenset({"trl", "unsloth", "hosts"}),
+    "reserved_name": frozenset({"trl", "unsloth"}),
+    "conversations_column": frozenset({"trl"}),
+    "alpaca": frozenset({"trl", "unsloth"}),
+    "sharegpt": frozenset({"trl"}),
+    "no_alternation": frozenset({"llama-factory"}),
+    "content_parts": OF_TEMPLATES,
+    "mixed_pair": frozenset({"trl", "unsloth"}),
+    "label_not_bool": frozenset({"trl", "unsloth"}),
+    "run_together": frozenset({"trl", "unsloth"}),
+    "lost_reasoning": OF_TEMPLATES,
+    "reasoning_key": frozenset({"trl", "axolotl", "unsloth", "nemo"}),
+    "arguments_object": OF_TEMPLATES - {"nemo"},
+}
+"""Whom a trap hits, where that is not everybody; `hosts` are those that train what is sent to them."""

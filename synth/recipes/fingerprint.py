@@ -1,9 +1,10 @@
 """What a run's replies were asked with, and what may change before a run goes on in the same folder.
 
 A change counts when it makes other requests of the same seeds: templates, models, sampling, generators, scorers that
-ask, the language, the words and schemas by which this version of synth asks for structured output, a pinned model that
-did not answer everything so far, and the seeds themselves. Going on then buys a second set of answers and leaves the
-first one unused, so the run stops first and says what changed. Everything else is free:
+ask or by which the next teacher's turn comes, the language, the words and schemas by which this version of synth asks
+for structured output, a pinned model that did not answer everything so far, and the seeds themselves. Going on then
+buys a second set of answers and leaves the first one unused, so the run stops first and says what changed. Everything
+else is free:
 
 - what is decided again from stored answers: selection, split, validators, dedupe, scorers that ask nobody;
 - what caps, or says how many: budget, limits, `--limit`, `--rows`, `draws`, seeds added to the end;
@@ -28,6 +29,7 @@ from pydantic import BaseModel, JsonValue
 
 from synth import schema
 from synth.errors import RecipeError
+from synth.own import OwnScorer
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.replies import read
 from synth.recipes.recipe import LoadedRecipe, Recipe, Stage
@@ -153,7 +155,9 @@ def _asked(endpoint: Endpoint) -> JsonValue:
 
 
 def _asking(stage: Stage) -> JsonValue:
-    scorers = [scorer.model_dump(mode="json") for scorer in stage.scorers if isinstance(scorer, ASKING)]
+    asking = (*ASKING, OwnScorer)
+    deciding = [one for one in stage.scorers if isinstance(one, asking) or one.name in stage.escalate_below]
+    scorers = [scorer.model_dump(mode="json") for scorer in deciding]
     shared = stage.model_dump(mode="json", include={"teachers", "route", "escalate_below"}, exclude_defaults=True)
     return {"generator": stage.generator.model_dump(mode="json"), "scorers": cast("list[JsonValue]", scorers), **shared}
 
@@ -209,7 +213,8 @@ def _template_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iter
             continue
         line = next((at for at, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), None)
         line = min(len(old), len(new)) if line is None else line
-        yield f"template {name}, line {line + 1}: {_shown(_at(old, line), _at(new, line))}"
+        kind = "file" if name.endswith(".py") else "template"
+        yield f"{kind} {name}, line {line + 1}: {_shown(_at(old, line), _at(new, line))}"
 
 
 def _at(lines: list[str], place: int) -> str | None:

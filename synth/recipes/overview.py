@@ -13,7 +13,7 @@ FRAME = Markup(
     '<div style="font-size:13px;line-height:1.5"><b>{}</b><table style="border-collapse:collapse">{}</table></div>'
 )
 LINE = Markup(
-    '<tr><th style="text-align:left;vertical-align:top;background:transparent">{}</th>'
+    '<tr style="background:transparent"><th style="text-align:left;vertical-align:top;background:transparent">{}</th>'
     '<td style="text-align:left;overflow-wrap:anywhere;background:transparent">{}</td></tr>'
 )
 

@@ -19,6 +19,7 @@ from synth.dedupe.decontaminate import Decontaminate
 from synth.errors import At, Problem, RecipeError
 from synth.generators import Generator
 from synth.money.budget import Caps
+from synth.own import FOLDER, PLUG_INS
 from synth.protocol.endpoint import OWN, SERVE, Endpoint
 from synth.recipes import overview, seeds, yaml_places
 from synth.recipes.documents import Documents
@@ -227,6 +228,10 @@ def _checked(
     templates, notes = Templates(file.parent), list[str]()
     if recipe is not None:
         recipe = _filled(_overridden(recipe, overrides, notes))
+        for stage in recipe.stages:
+            for plugin in (stage.generator, *stage.validators, *stage.scorers):
+                if isinstance(plugin, PLUG_INS):
+                    templates.hold(*plugin.source)
         found = beyond_form(recipe, file.parent, templates, makes=overrides.makes)
     if recipe is None or found or problems:
         raise RecipeError([*problems, *(placed(loc, problem) for loc, problem in found)])
@@ -238,7 +243,7 @@ class _Document:
     """The text of a recipe with the place of each of its parts."""
 
     def __init__(self, file: Path) -> None:
-        self._file = str(file)
+        self._file, self._folder = str(file), file.parent
         try:
             raw = file.read_bytes()
         except OSError as error:
@@ -260,11 +265,11 @@ class _Document:
 
     def recipe(self) -> tuple[Recipe | None, list[Problem]]:
         """The recipe, without the parts that are wrong where it stands without them, and what is wrong with them."""
-        recipe, errors = _validated(self._data)
+        recipe, errors = _validated(self._data, self._folder)
         problems = [self._problem(error) for error in errors]
         if errors:
             wrong = {yaml_places.place_of(self._places, error["loc"])[1] for error in errors}
-            recipe, _ = _validated(_without(self._data, wrong))
+            recipe, _ = _validated(_without(self._data, wrong), self._folder)
         return recipe, problems
 
     def placed(self, loc: Sequence[str | int], problem: Problem) -> Problem:
@@ -291,9 +296,9 @@ class _Document:
         return Problem(message, self._file, line, column, dotted(at))
 
 
-def _validated(data: Any) -> tuple[Recipe | None, list[dict[str, Any]]]:
+def _validated(data: Any, folder: Path) -> tuple[Recipe | None, list[dict[str, Any]]]:
     try:
-        return Recipe.model_validate_json(orjson.dumps(data), strict=True), []
+        return Recipe.model_validate_json(orjson.dumps(data), strict=True, context={FOLDER: folder}), []
     except ValidationError as error:
         return None, [cast("dict[str, Any]", one) for one in error.errors(include_url=False)]
 

@@ -19,6 +19,7 @@ from synth.recipes import seeds
 from synth.recipes.templates import Templates
 from synth.recipes.view_checks import view_problems
 from synth.scorers import VERIFIERS, Scorer
+from synth.scorers.length import Length
 from synth.scorers.likelihood import Likelihood
 from synth.scorers.reward import Reward
 from synth.types import Fields
@@ -147,8 +148,14 @@ def _products(recipe: Recipe) -> list[At]:
     return [
         (("selection", "diverse", "order"), Problem(message.format(scorer.name)))
         for scorer in scorers
-        if len(order) > 1 and isinstance(scorer, Likelihood | Reward) and scorer.may_be_negative
+        if len(order) > 1 and _may_be_negative(scorer)
     ]
+
+
+def _may_be_negative(scorer: Scorer) -> bool:
+    if isinstance(scorer, Length):
+        return scorer.shortest
+    return isinstance(scorer, Likelihood | Reward) and scorer.may_be_negative
 
 
 def _wasted_draws(recipe: Recipe) -> list[At]:
@@ -339,6 +346,9 @@ def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[At]:
                         message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
                         found.append((("stages", index, *way, option), Problem(message)))
         fields = {**fields, **_added(stage)}
+    if (field := recipe.selection.balance) and field not in fields:
+        message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
+        found.append((("selection", "balance"), Problem(message)))
     return found
 
 

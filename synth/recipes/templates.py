@@ -104,6 +104,10 @@ class Templates:
                 return [Problem(str(cause), file or str(path), line)]
         return []
 
+    def hold(self, name: str, raw: bytes) -> None:
+        """Count a file beside the templates, whose code makes rows, among them."""
+        self._loaded[name] = raw
+
     def sources(self) -> dict[str, str]:
         """SHA-256 of every template loaded so far, by name."""
         return {name: hashlib.sha256(raw).hexdigest() for name, raw in sorted(self._loaded.items())}

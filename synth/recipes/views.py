@@ -22,8 +22,8 @@ QUALITY = frozenset(
 """Reasons that call an answer bad. Others, such as `truncated` or `toxic`, count where a view names them."""
 NO_QUALITY = frozenset(
     {"duplicate", "near_duplicate", "semantic_duplicate", "repeated_seed", "template_quota", "contaminated",
-     "not_novel", "seed_full", "not_diverse", "beyond_target", "no_verdict", "no_reference", "empty_question",
-     "template_error", "plugin_error", "pii"}
+     "not_novel", "seed_full", "not_diverse", "not_balanced", "beyond_target", "no_verdict", "no_reference",
+     "empty_question", "template_error", "plugin_error", "pii"}
 )  # fmt: skip
 """Reasons that say nothing of an answer's quality, and personal data, which no view may hold."""
 TAKEN = ("data", "default", "tokens", "provenance")

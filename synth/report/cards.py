@@ -20,8 +20,8 @@ SHOWN = 5
 """Rows in a notebook cell."""
 MOST_CHARACTERS = 4000
 """Of one turn."""
-LINE_CHARACTERS = 90
-"""Of a question on its one line."""
+HEAD_CHARACTERS, TAIL_CHARACTERS = 60, 40
+"""Of a question on its one line: many begin with the same passage or instruction and differ at the end."""
 
 PROSE, CODE = Markup('<div class="text">{}</div>'), Markup("<pre>{}</pre>")
 CELL, NUMBER = Markup("<{0}>{1}</{0}>"), Markup('<{0} class="number">{1}</{0}>')
@@ -32,16 +32,16 @@ STYLE = Markup("""<style>
 .synth details{border-top:1px solid color-mix(in srgb,currentColor 18%,transparent);padding:.35em 0}
 .synth summary{cursor:pointer;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .synth .badge,.synth .unseen{border:1px solid color-mix(in srgb,currentColor 35%,transparent);border-radius:3px;
-padding:0 .4em;margin-left:.5em;font-size:11px}
+padding:0 .4em;margin-right:.5em;font-size:11px}
 .synth .turn{margin:.5em 0 .5em .2em;padding-left:.8em;
 border-left:3px solid color-mix(in srgb,currentColor 22%,transparent)}
 .synth .role,.synth .quiet{opacity:.7;font-size:11px}
 .synth .text{white-space:pre-wrap;overflow-wrap:anywhere}
 .synth pre{background:color-mix(in srgb,currentColor 8%,transparent);padding:.5em;overflow-x:auto;margin:.4em 0}
-.synth table{border-collapse:collapse;margin:.4em 0}
-.synth th,.synth td{text-align:left;vertical-align:top;padding:.1em 1.2em .1em 0;
-background:transparent;overflow-wrap:anywhere}
-.synth td.number,.synth th.number{text-align:right;font-variant-numeric:tabular-nums}
+.synth.synth table{border-collapse:collapse;margin:.4em 0;font-size:inherit}
+.synth.synth.synth tr{background:transparent}
+.synth.synth th,.synth.synth td{text-align:left;vertical-align:top;padding:.1em 1.2em .1em 0;overflow-wrap:anywhere}
+.synth.synth td.number,.synth.synth th.number{text-align:right;font-variant-numeric:tabular-nums}
 .synth p{margin:.3em 0}
 .synth .bar{display:inline-block;width:12em;height:.6em;margin-right:.8em;border-radius:3px;
 background:color-mix(in srgb,currentColor 15%,transparent)}
@@ -84,9 +84,11 @@ def row(one: Mapping[str, Any], words: Words) -> Markup:
         below.insert(0, Markup('<p class="quiet">{}</p>').format(visible(detail[:400])))
     cost = [usd(one["cost_microusd"])] if one.get("cost_microusd") else []
     foot = "  ".join(str(part) for part in (one["id"], one.get("teacher", ""), *cost) if part)
-    head = visible(" ".join(question.split())[:LINE_CHARACTERS] or one["id"])
+    line = " ".join(question.split()) or one["id"]
+    if len(line) > HEAD_CHARACTERS + TAIL_CHARACTERS:
+        line = f"{line[:HEAD_CHARACTERS]} … {line[-TAIL_CHARACTERS:]}"
     return Markup('<details><summary>{}{}</summary>{}<p class="quiet">{}</p></details>').format(
-        head, Markup("").join(badges), Markup("").join(below), visible(foot)
+        Markup("").join(badges), visible(line), Markup("").join(below), visible(foot)
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Discriminator, Field, SerializeAsAny, Tag, WrapValidator
 
+from synth.own import OwnScorer, own, which
 from synth.scorers.choice import Choice
 from synth.scorers.code_tests import CodeTests
 from synth.scorers.compare import Compare
@@ -16,10 +17,15 @@ from synth.scorers.length import Length
 from synth.scorers.likelihood import Likelihood
 from synth.scorers.reward import Reward
 
-Scorer = Annotated[
+Known = Annotated[
     Choice | CodeTests | Compare | ExactAnswer | JsonFields | Judge | Length | Likelihood | Reward,
     Field(discriminator="kind"),
 ]
+Scorer = Annotated[
+    Annotated[Known, Tag("known")] | Annotated[SerializeAsAny[OwnScorer], WrapValidator(own(OwnScorer)), Tag("own")],
+    Discriminator(which),
+]
+"""One of synth's, or a class in a file of the user's own."""
 
 VERIFIERS = (Choice, CodeTests, ExactAnswer, JsonFields)
 """Those that tell a right answer, 1, from others, by what the seed knows."""

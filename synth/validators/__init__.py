@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Discriminator, Field, SerializeAsAny, Tag, WrapValidator
 
+from synth.own import OwnValidator, own, which
 from synth.validators.answer_format import AnswerFormat
 from synth.validators.dialogue import Dialogue
 from synth.validators.finished import Finished
@@ -19,6 +20,7 @@ from synth.validators.markdown import Markdown
 from synth.validators.merged import Merged
 from synth.validators.pii import Pii
 from synth.validators.placeholders import Placeholders
+from synth.validators.reasoning import Reasoning
 from synth.validators.references import References
 from synth.validators.refusal import Refusal
 from synth.validators.repetition import Repetition
@@ -26,7 +28,7 @@ from synth.validators.script import Script
 from synth.validators.tool_use import ToolUse
 from synth.validators.toxicity import Toxicity
 
-Validator = Annotated[
+Known = Annotated[
     AnswerFormat
     | Dialogue
     | Finished
@@ -40,6 +42,7 @@ Validator = Annotated[
     | Merged
     | Pii
     | Placeholders
+    | Reasoning
     | References
     | Refusal
     | Repetition
@@ -48,3 +51,9 @@ Validator = Annotated[
     | Toxicity,
     Field(discriminator="kind"),
 ]
+Validator = Annotated[
+    Annotated[Known, Tag("known")]
+    | Annotated[SerializeAsAny[OwnValidator], WrapValidator(own(OwnValidator)), Tag("own")],
+    Discriminator(which),
+]
+"""One of synth's, or a class in a file of the user's own."""

@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from synth.datasets.card import card
-from synth.datasets.export import Written
+from synth.datasets.export import Written, write_dataset
 from synth.errors import RecipeError
 from synth.formats.convert import Wanted, convert
 from synth.formats.pairs import judged
@@ -19,6 +19,7 @@ from synth.formats.views import ViewRecord, write_views
 from synth.recipes.recipe import load
 from synth.recipes.views import NO_QUALITY, QUALITY, Output, Preference, Unpaired
 from synth.report.words import ENGLISH
+from tests.datasets.conftest import packed
 from tests.datasets.run_folder import QUESTION, answer, asking_for, write_run
 
 LONG = "3 を足して {} 個になります。"
@@ -309,3 +310,31 @@ def test_the_card_tells_of_views(language: str, words: str, run: Path, make_mani
     header = yaml.safe_load(text.split("---\n")[1])
     assert [one["config_name"] for one in header["configs"]] == ["default", "preference", "unpaired"]
     assert "no\\_tools 8" in text
+
+
+def test_every_configuration_loads_by_its_name_and_reads_back_what_was_written(
+    tmp_path: Path, make_manifest: Any, make_sample: Any
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    hard = "税\u2028\u0085\ttab\u0000 \u001b[31m 😀👨‍👩‍👧 ｶﾅ"
+    draws = [
+        one
+        for number, split in ((0, "train"), (1, "test"))
+        for one in (
+            answer(number, 0, f"{hard}{number}", 5.0, reasoning=hard if split == "train" else None, split=split),
+            answer(number, 1, f"違う {number}", 1.0, reason="below_threshold"),
+        )
+    ]
+    run = write_run(tmp_path / "run", draws)
+    kinds = ["messages", "prompt-completion", "prompt", "reasoning", "preference", "unpaired"]
+    views = write_views(asking_for(run, views=kinds), run)
+    samples = ((split, packed(make_sample(0, "問い", "答え"))) for split in ("train", "test"))
+    written = write_dataset(samples, tmp_path / "rows")
+    (tmp_path / "rows/dataset/data").rename(run / "dataset/data")
+    (run / "dataset/README.md").write_text(card(make_manifest(views=views), written), "utf-8")
+    for view in views:
+        loaded = datasets.load_dataset(str(run / "dataset"), view.name, cache_dir=str(tmp_path / "cache"))
+        assert {split: len(rows) for split, rows in loaded.items()} == view.rows
+    pair = datasets.load_dataset(str(run / "dataset"), "preference", split="test", cache_dir=str(tmp_path / "cache"))[0]
+    assert (pair["chosen"][0]["content"], pair["rejected"][0]["content"]) == (f"{hard}1", "違う 1")
+    assert pair["prompt"][0]["content"] == QUESTION.format(1)

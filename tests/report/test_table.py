@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import builtins
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ import synth
 from synth.report.table import Table
 from synth.report.words import ENGLISH, JAPANESE
 
+ROOT = Path(__file__).parents[2]
 HOSTILE = "</details><script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
@@ -76,12 +79,42 @@ def test_a_package_that_is_not_there_is_one_sentence(table, monkeypatch, name):
         call()
 
 
-def test_nothing_heavy_is_imported_before_it_is_asked_for(monkeypatch, write_recipe, tmp_path):
-    imported, real = [], builtins.__import__
-    monkeypatch.setattr(builtins, "__import__", lambda name, *rest: imported.append(name) or real(name, *rest))
-    result = synth.run(write_recipe(), folder=tmp_path / "run", limit=1, quiet=True)
-    repr(result.rows), result.rows._repr_html_()
-    assert not {"pandas", "polars", "datasets"} & set(imported)
+def test_nothing_heavy_is_imported_before_it_is_asked_for(write_recipe, tmp_path):
+    synth.run(write_recipe(), folder=tmp_path / "run", limit=1, quiet=True)
+    code = (
+        "import sys, synth; run = synth.read(sys.argv[1]); repr(run.rows); run.rows._repr_html_(); run.rows.flat(); "
+        "print({'pandas', 'polars', 'datasets', 'pyarrow', 'IPython'} & set(sys.modules))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "run"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (finished.stdout, finished.stderr) == ("set()\n", "")
+
+
+def test_rows_are_chosen_anew_without_a_request(write_recipe, tmp_path):
+    recipe = write_recipe()
+    made = synth.run(recipe, folder=tmp_path / "run", limit=4, quiet=True)
+    strict = synth.select(recipe, folder=tmp_path / "run", require={"judge": 5}, per_prompt=1, quiet=True)
+    assert 0 < len(strict.rows) < len(made.rows) + len(made.rejected)
+    assert {row["judge"] for row in strict.rows.flat()} == {5}
+    assert strict.cost.requests == made.cost.requests
+    with pytest.raises(synth.FolderError, match="There is no run"):
+        synth.select(recipe, folder=tmp_path / "other", quiet=True)
+    with pytest.raises(synth.RecipeError, match="nonesuch"):
+        synth.select(recipe, folder=tmp_path / "run", require={"nonesuch": 5}, quiet=True)
+
+
+def test_a_run_that_was_made_earlier_is_read_from_its_folder(write_recipe, tmp_path):
+    made = synth.run(write_recipe(), folder=tmp_path / "実行", limit=2, quiet=True)
+    read = synth.read(tmp_path / "実行")
+    assert list(read.rows) == list(made.rows)
+    assert read.cost == made.cost
+    with pytest.raises(synth.FolderError, match=r"manifest\.json cannot be read"):
+        synth.read(tmp_path)
 
 
 def test_a_file_that_is_gone_or_damaged_is_one_sentence(tmp_path):
@@ -94,7 +127,7 @@ def test_a_file_that_is_gone_or_damaged_is_one_sentence(tmp_path):
 
 def test_a_cell_shows_a_few_rows_folded_and_in_the_recipes_language(table):
     shown = table._repr_html_()
-    assert shown.count("<summary>問") == 5
+    assert shown.count("</span>問") == 5
     assert "1–5 / 12" in shown
     assert JAPANESE.roles["assistant"] in shown
     assert JAPANESE.reasoning in shown

@@ -14,6 +14,16 @@ from synth.scorers.length import Length
 from synth.types import Message, Sample
 
 
+def test_reasoning_counts_where_it_is_wanted_and_the_shortest_is_the_greatest():
+    turn = Message(role="assistant", content="答えは三。", reasoning_content="一と二で三。")
+    sample = Sample(id="0", seed_id="0", parent_id="0", stage="a", draw=0, messages=(turn,), fields={})
+    values = [
+        asyncio.run(scorer.score(sample, NoTeacher())).value
+        for scorer in (Length(), Length(reasoning=True), Length(reasoning=True, shortest=True))
+    ]
+    assert values == [4, 9, -9]
+
+
 def length(answer: str, question: str = "問い", per: str = "", **fields: Any) -> float:
     turns = (Message(role="user", content=question), Message(role="assistant", content=answer))
     sample = Sample(id="0/00/000", seed_id="0", parent_id="0", stage="a", draw=0, messages=turns, fields=fields)

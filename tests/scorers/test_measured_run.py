@@ -116,6 +116,11 @@ def test_another_way_to_measure_is_a_change_that_is_noticed(tmp_path, old, new, 
         ("best_of: reward", "best_of: rewards", "there is no score 'rewards'"),
         ("best_of: reward", "diverse: {order: [ifd, reward], below: 0.5}", "'reward' may be below 0"),
         ("measure: perplexity", "measure: per_byte", "'perplexity' may be below 0"),
+        (
+            "{kind: likelihood, teacher: student, measure: perplexity",
+            "{kind: length, shortest: true",
+            "'perplexity' may be below 0",
+        ),
     ],
 )
 def test_a_recipe_that_measures_wrongly_is_told_before_the_first_request(tmp_path, old, new, message):

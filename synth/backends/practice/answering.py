@@ -27,7 +27,9 @@ from synth.backends.practice.faults import (
     reworded,
 )
 from synth.backends.practice.grounded import grounded
+from synth.backends.practice.labelling import labelling
 from synth.backends.practice.playing import COUNT, cut, fault_of
+from synth.backends.practice.problems import problems
 from synth.backends.practice.questions import TASKS, TOPICS
 from synth.backends.practice.said import Asked, Planted, Role, Said, Truth, is_right, language_of
 from synth.backends.practice.tasks import Read, read
@@ -37,6 +39,8 @@ from synth.backends.practice.user import dialogue_judge, user
 ROLES: tuple[Role, ...] = (
     grounded,
     tools,
+    problems,
+    labelling,
     user,
     dialogue_judge,
     evolver,
@@ -51,6 +55,12 @@ QUESTION = re.compile(r"<question>\s*(.*?)\s*</question>", re.DOTALL)
 ANSWER = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
 PAIR = re.compile(r"<first>\s*(.*?)\s*</first>\s*<second>\s*(.*?)\s*</second>", re.DOTALL)
 FINAL = {"en": "A", "ja": "答え"}
+OPENING = {"en": "What is asked here, and what is given?", "ja": "何を求めるのか、何が分かっているのかを整理します。"}
+DOUBTS = {
+    "en": ("Let me check that.", "Once more from the beginning.", "The other way round it has to come out the same."),
+    "ja": ("確かめてみます。", "もう一度はじめから考えます。", "逆から考えても同じになるはずです。"),
+}
+AGAIN = {"en": "Wait, let me check again. ", "ja": "いや、もう一度確かめます。"}
 OTHER = {
     "en": "This is synth's practice teacher. It only knows a few kinds of exercise, and this is not one of them.",
     "ja": "synthの練習用教師です。限られた種類の練習問題だけを知っていて、これはその中にありません。",
@@ -85,7 +95,10 @@ def say(request: dict[str, Any], faults: Faults) -> Said:
             language = language_of(first)
             return _fitted(Said(OTHER[language], Truth("other", language=language)), request.get("response_format"))
         system = next((_text(one) for one in request["messages"] if one.get("role") == "system"), "")
-        return _fitted(_answer(rng, known, faults, system), request.get("response_format"))
+        answered = _answer(rng, known, faults, system)
+        if "<think>" in first:
+            answered = _thought(rng, answered, known, faults)
+        return _fitted(answered, request.get("response_format"))
     return _as_json(rng, said, faults)
 
 
@@ -112,6 +125,17 @@ def _answer(rng: random.Random, known: Read, faults: Faults, system: str) -> Sai
     if fault in AILMENTS:
         return Said(ailing(rng, fault, content, system, language, faults.templates), spoken)
     return cut(rng, content, spoken) if fault == "truncation" else Said(content, spoken)
+
+
+def _thought(rng: random.Random, said: Said, known: Read, faults: Faults) -> Said:
+    """An answer after thinking of varying length; now and then without it, or with thinking that runs in circles."""
+    if rng.random() < faults.missing_answer:
+        return said
+    language, steps = known.task.language, known.solution.steps
+    again = AGAIN[language] * (60 if rng.random() < faults.repetition else 0)
+    checks = "\n\n".join(f"{one} {steps}" for one in DOUBTS[language][: rng.randint(0, 3)])
+    thought = "\n\n".join(part for part in (OPENING[language], steps, checks, again) if part)
+    return replace(said, content=f"<think>\n{thought}\n</think>\n\n{said.content}")
 
 
 def _other_language(known: Read) -> str:

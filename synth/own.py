@@ -1,0 +1,210 @@
+"""Plug-ins of a user's own: a class in a Python file beside the recipe, which its `kind` names as `file.py:Class`.
+
+All that such a file needs can be imported from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar, TypeVar, cast
+
+import orjson
+from pydantic import ConfigDict, Field, ValidationInfo, ValidatorFunctionWrapHandler
+
+from synth.ask import Ask
+from synth.errors import Rejected
+from synth.types import Completion, Draft, Fields, Message, Sample, Score, Seed, TemplateFile, Value
+
+__all__ = [
+    "Ask",
+    "Completion",
+    "Draft",
+    "Fields",
+    "Message",
+    "OwnGenerator",
+    "OwnScorer",
+    "OwnValidator",
+    "Rejected",
+    "Sample",
+    "Score",
+    "Seed",
+    "TemplateFile",
+    "Value",
+]
+
+KIND = re.compile(r"^(?P<file>.+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)$")
+MISSHAPEN = re.compile(r"\.py\b")
+FOLDER = "folder"
+"""Under which name the recipe's folder stands in the context of a validation."""
+
+OPEN = ConfigDict(json_schema_extra={"additionalProperties": True})
+"""An editor cannot know the options of a class that is not there yet."""
+
+
+class OwnGenerator(Value):
+    """A generator in a file of your own, `kind: "file.py:Class"`.
+
+    A subclass has `async def generate(self, seed, ask) -> list[Draft]`.
+    """
+
+    model_config = OPEN
+    source: ClassVar[tuple[str, bytes]] = ("", b"")
+    """The file's name and what was read from it."""
+    adds: ClassVar[tuple[str, ...]] = ()
+    """The fields that its drafts bring for later stages."""
+    template_values: ClassVar[Fields] = {}
+    """What its templates see beside the seed's fields, with an example of each."""
+
+    kind: str = Field(pattern=KIND.pattern)
+    """`file.py:Class`, with a file beside the recipe."""
+    teacher: str = ""
+
+    def template_files(self) -> tuple[str, ...]:
+        """The template files it renders."""
+        return files_of(self)
+
+    async def generate(self, seed: Seed, ask: Ask) -> list[Draft]:
+        """Make drafts of a seed. Raises Rejected(reason, detail) for a seed that nothing can be made of."""
+        raise NotImplementedError
+
+
+class OwnValidator(Value):
+    """A validator in a file of your own, `kind: "file.py:Class"`.
+
+    A subclass has `def check(self, sample) -> None`, which raises Rejected(reason, detail).
+    """
+
+    model_config = OPEN
+    source: ClassVar[tuple[str, bytes]] = ("", b"")
+    """The file's name and what was read from it."""
+
+    kind: str = Field(pattern=KIND.pattern)
+    """`file.py:Class`, with a file beside the recipe."""
+
+    def check(self, sample: Sample) -> None:
+        """Raise Rejected(reason, detail) for a sample that is no good."""
+        raise NotImplementedError
+
+
+class OwnScorer(Value):
+    """A scorer in a file of your own, `kind: "file.py:Class"`.
+
+    A subclass has `async def score(self, sample, ask) -> Score`.
+    """
+
+    model_config = OPEN
+    source: ClassVar[tuple[str, bytes]] = ("", b"")
+    """The file's name and what was read from it."""
+    template_values: ClassVar[Fields] = {}
+    """What its templates see beside the sample's fields, with an example of each."""
+
+    kind: str = Field(pattern=KIND.pattern)
+    """`file.py:Class`, with a file beside the recipe."""
+    name: str = Field(min_length=1)
+    """What the score is called in `selection` and in the rows."""
+
+    def template_files(self) -> tuple[str, ...]:
+        """The template files it renders."""
+        return files_of(self)
+
+    async def score(self, sample: Sample, ask: Ask) -> Score:
+        """The number of a sample. Raises Rejected(reason, detail) where there is none."""
+        raise NotImplementedError
+
+
+PLUG_INS = (OwnGenerator, OwnValidator, OwnScorer)
+METHODS = {OwnGenerator: "generate", OwnValidator: "check", OwnScorer: "score"}
+P = TypeVar("P", OwnGenerator, OwnValidator, OwnScorer)
+
+
+def files_of(plugin: OwnGenerator | OwnScorer) -> tuple[str, ...]:
+    """What the fields name that are annotated as TemplateFile."""
+    fields = type(plugin).model_fields
+    named = [getattr(plugin, name) for name, field in fields.items() if "template" in field.metadata]
+    return tuple(name for name in named if name)
+
+
+def which(given: Any) -> str:
+    """The tag of a plug-in: `own`, or `known` for those of synth."""
+    if isinstance(given, PLUG_INS):
+        return "own"
+    kind = cast("dict[str, Any]", given).get("kind") if isinstance(given, dict) else None
+    return "own" if isinstance(kind, str) and MISSHAPEN.search(kind) else "known"
+
+
+def own(base: type[P]) -> Callable[[Any, ValidatorFunctionWrapHandler, ValidationInfo], P]:
+    """How the value of a plug-in of one's own is read: by the class that its `kind` names."""
+
+    def read(given: Any, _handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> P:
+        if isinstance(given, base):
+            return given
+        folder = Path(cast("dict[str, Any]", info.context or {}).get(FOLDER, ""))
+        return class_of(str(given["kind"]), folder, base).model_validate_json(orjson.dumps(given), strict=True)
+
+    return read
+
+
+def class_of(kind: str, folder: Path, base: type[P]) -> type[P]:
+    """The class that a `kind` names. Raises ValueError, with what to do, where there is none of use."""
+    named = KIND.match(kind)
+    if named is None:
+        raise ValueError(f"{kind!r} names no class; write file.py:Class")
+    file, name = named["file"], named["name"]
+    if Path(file).is_absolute() or ".." in Path(file).parts:
+        raise ValueError(f"{file} must lie in the recipe's folder")
+    try:
+        raw = (folder / file).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{folder / file} cannot be read ({error.strerror})") from None
+    module = _module(file, folder / file, raw)
+    found = getattr(module, name, None)
+    method = METHODS[base]
+    if not inspect.isclass(found):
+        values = vars(module).items()
+        known = [one for one, value in values if inspect.isclass(value) and issubclass(value, PLUG_INS)]
+        there = ", ".join(one for one in known if one not in __all__) or "none of use"
+        raise ValueError(f"{file} has no class {name!r}; there is {there}")
+    if not issubclass(found, base):
+        raise ValueError(f"{name} in {file} is no {base.__name__}; write `class {name}({base.__name__}):`")
+    written = getattr(found, method)
+    if written is getattr(base, method):
+        raise ValueError(f"{name} in {file} has no method {method!r}")
+    if inspect.iscoroutinefunction(written) != inspect.iscoroutinefunction(getattr(base, method)):
+        how = "async def" if method != "check" else "def"
+        raise ValueError(f"{name}.{method} in {file} must be written as `{how} {method}`")
+    found.source = (file, raw)
+    return found
+
+
+def _module(file: str, path: Path, raw: bytes) -> ModuleType:
+    """The module of a file, made once of what was read. Raises ValueError with the line where it fails."""
+    name = f"synth_own_{hashlib.sha256(str(path.absolute()).encode() + raw).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
+    assert spec is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    module.__file__ = str(path)
+    try:
+        exec(compile(raw, str(path), "exec"), module.__dict__)  # noqa: S102 (the user's own file)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise ValueError(_told(file, path, error)) from error
+    return module
+
+
+def _told(file: str, path: Path, error: BaseException) -> str:
+    """What went wrong in a file, with its line."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f"{file}, line {error.lineno}: {error.msg}"
+    lines = [one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename == str(path)]
+    what = str(error).partition("\n")[0]
+    return f"{file}{f', line {lines[-1]}' if lines else ''}: {type(error).__name__}: {what}"
