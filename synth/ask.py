@@ -69,6 +69,13 @@ class Ask(Protocol):
         """
         ...
 
+    async def continued(self, text: str, *, teacher: str, stop: Sequence[str] = ()) -> Completion:
+        """What the named teacher writes after a text, without a chat template (`/completions`), up to a stop sequence.
+
+        Raises Rejected as `text` does; what is written may be empty.
+        """
+        ...
+
     async def schema(self, model: type[M], messages: Sequence[Message], *, teacher: str) -> M:
         """Ask the named teacher for an object of `model`, validated.
 
@@ -125,6 +132,11 @@ class UnitAsk:
         asked = self.teachers[teacher]
         return (await asked.complete(asked.request_to(path, fields), self.unit)).found
 
+    async def continued(self, text: str, *, teacher: str, stop: Sequence[str] = ()) -> Completion:
+        """What the named teacher writes after a text."""
+        asked = self._stand_in(teacher) if self.instead and teacher == self.own else self.teachers[teacher]
+        return await asked.complete(asked.continuation(text, self.number, stop, raised=self.raised), self.unit)
+
     async def schema(self, model: type[M], messages: Sequence[Message], *, teacher: str) -> M:
         """Ask the named teacher for an object of `model`, validated; up the ladder while none fits."""
         asked = self._stand_in(teacher) if self.instead and teacher == self.own else self.teachers[teacher]
@@ -134,7 +146,8 @@ class UnitAsk:
             asked = self.teachers[asked.endpoint.extractor]
             self.unit.repairs.append("extracted")
         found = await self._climbed(model, asked, messages, "first")
-        other = self.teachers.get(asked.endpoint.fallback)
+        stand_in = asked.endpoint.fallback
+        other = self.teachers.get(stand_in) if stand_in not in self.after else None  # whose own turn comes
         if found.value is None and other is not None and other is not asked:
             self.unit.model = other.endpoint.model
             found = await self._climbed(model, other, messages, "fallback")

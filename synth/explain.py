@@ -6,7 +6,7 @@ import re
 
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.replies import KEY, MODEL, MONEY, SPENT
-from synth.types import CHAT, CLASSIFY, COMPLETIONS, EMBEDDINGS, POOLING, SCORE, Outcome
+from synth.types import CHAT, CLASSIFY, COMPLETIONS, CONTINUED, EMBEDDINGS, POOLING, SCORE, Outcome
 
 ROUTES = re.compile(r"no endpoints found that", re.IGNORECASE)
 """How OpenRouter says that none of those it could ask takes the whole request."""
@@ -14,6 +14,7 @@ NO_ANSWER = (200, 404, 405, 501, 505)
 ANSWERS = {
     CHAT: ("chat completions", "base_url usually ends in /v1."),
     EMBEDDINGS: ("embeddings", "name a server of them."),
+    CONTINUED: ("texts that go on with another", "name a server that completes texts, such as vLLM."),
     COMPLETIONS: ("log-probabilities of prompts", "name a server that gives them with `echo`, such as vLLM."),
     **dict.fromkeys(
         (POOLING, CLASSIFY, SCORE),
@@ -54,7 +55,7 @@ def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str, path:
         return f"{where} does not serve the model {endpoint.model!r}: {said}"
     if outcome.status in NO_ANSWER:
         what, mend = ANSWERS[path]
-        at = endpoint.known.chat_path if path == CHAT else path
+        at = endpoint.known.chat_path if path == CHAT else path.partition("#")[0]
         return f"{where} has no {what} at {at} ({said}); {mend}"
     return f"{where} cannot serve this run: {said}"
 

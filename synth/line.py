@@ -41,8 +41,8 @@ WINDOW_PER_ROW = 2
 MOST_PLUGIN_ERRORS = 5
 ONE_EXCHANGE = 3
 """Turns of a row that has no more than a system turn, a question and its answer."""
-BEYOND_ANY = ("plugin_error", "empty_question", "empty_answer", "no_reference")
-"""Reasons that no teacher's answer would change."""
+BEYOND_ANY = ("plugin_error", "empty_question", "empty_answer", "no_reference", "no_verdict", "template_error")
+"""Reasons that no teacher's answer would change: a judge that failed says nothing of the answer."""
 BEYOND_ASKING = ("permanent", "invalid_output")
 """Reasons that asking the same teacher anew does not change, or that it was asked about already."""
 CUT_SHORT = {"truncated", "truncated_empty"}
@@ -446,10 +446,12 @@ def _anew(stage: Stage, ask: UnitAsk, made: Results) -> UnitAsk | None:
         return None
     if times > stage.ask_again or reasons & {*BEYOND_ASKING}:
         return _next_teacher(ask)
+    other = ask.teachers[ask.instead or stage.generator.teacher].endpoint.fallback
+    if other in ask.after and times == stage.ask_again:
+        return _next_teacher(ask)  # or it would be asked twice
     raised = RAISED_CAP if reasons & CUT_SHORT else 1
     ask.unit.repairs.append("anew")
     anew = replace(ask, number=ask.number + ANEW_DRAWS, raised=raised)
-    other = ask.teachers[ask.instead or stage.generator.teacher].endpoint.fallback
     return replace(anew, instead=other) if other and times == stage.ask_again else anew
 
 

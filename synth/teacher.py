@@ -32,7 +32,7 @@ from synth.protocol.endpoint import Endpoint
 from synth.protocol.lots import Lot, Member, Share, in_one, part, share_of, together
 from synth.protocol.replies import FATES, name_of, read, usage_of
 from synth.storage.store import Planned, Store, Stored
-from synth.types import CHAT, LOT, Completion, Message, Outcome, Request, Spend, Usage
+from synth.types import CHAT, CONTINUED, LOT, Completion, Message, Outcome, Request, Spend, Usage
 
 PATIENCE_S = 3600.0
 BACKOFF_S = 1.0
@@ -203,17 +203,29 @@ class Teacher:
         prefix = 0 if len(self._backends) == 1 else zlib.crc32(wire[0]["content"].encode("utf-8", "surrogatepass"))
         return Request(key, self.name, endpoint.model, sent, draw, len(sent) + FRAMING_TOKENS, max_tokens, prefix)
 
-    def request_to(self, path: str, fields: Mapping[str, JsonValue]) -> Request:
+    def continuation(self, text: str, draw: int, stop: Sequence[str], *, raised: int = 1) -> Request:
+        """Serialise a text that is to be gone on with, by the recipe's sampling, but for its own stop sequences."""
+        sampling = self.endpoint.sampling
+        fields: dict[str, JsonValue] = {"prompt": text, "max_tokens": raised * sampling.max_tokens}
+        named = {"temperature": sampling.temperature, "top_p": sampling.top_p}
+        fields |= {name: value for name, value in named.items() if value is not None}
+        if sampling.seed is not None:
+            fields["seed"] = sampling.seed + draw
+        if stops := [*dict.fromkeys([*stop, *sampling.stop])]:
+            fields["stop"] = [*stops]
+        return self.request_to(CONTINUED, fields, draw)
+
+    def request_to(self, path: str, fields: Mapping[str, JsonValue], draw: int = 0) -> Request:
         """Serialise what is asked of a path other than the chat's: `fields` with the model and the sampling's `extra`.
 
         A `max_tokens` among them is the most that the reply may bring, for the budget.
         """
         sent = orjson.dumps({"model": self.endpoint.model, **fields, **self.endpoint.sampling.extra})
-        named = (self.name, "0", self._salt, path)
+        named = (self.name, str(draw), self._salt, path)
         key = hashlib.sha256(b"\0".join([*(one.encode() for one in named), sent])).digest()
         prompt_tokens, most = len(sent) + FRAMING_TOKENS, fields.get("max_tokens")
         max_tokens = most if isinstance(most, int) else 0
-        return Request(key, self.name, self.endpoint.model, sent, 0, prompt_tokens, max_tokens, path=path)
+        return Request(key, self.name, self.endpoint.model, sent, draw, prompt_tokens, max_tokens, path=path)
 
     async def complete(self, request: Request, unit: Unit) -> Completion:
         """The completion of a request, from the store when it is there, bought otherwise.

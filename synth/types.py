@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 CHAT, MESSAGES = "/chat/completions", "/messages"
-EMBEDDINGS, COMPLETIONS = "/embeddings", "/completions"
+EMBEDDINGS, COMPLETIONS, CONTINUED = "/embeddings", "/completions", "/completions#text"
 POOLING, CLASSIFY, SCORE = "/pooling", "/classify", "/score"
-"""Where requests go below an endpoint's base URL, by what they ask for."""
+"""Where requests go below an endpoint's base URL, by what they ask for; the part after # is for the reader alone."""
 
 LOT = "several choices"
 """How a chat's reply is read that brings several draws: in place of a path."""

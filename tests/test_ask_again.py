@@ -122,6 +122,16 @@ def test_the_last_time_another_teacher_is_asked_and_the_row_names_it(made):
     assert len(rejected) == 2
 
 
+def test_a_stand_in_for_objects_whose_own_turn_comes_is_not_asked_before(made):
+    server = Server(lambda body, count: ("JSONではありません", "stop"))
+    shared = "0\n    teachers: [main, strong]"
+    rows, rejected, manifest = made(server, main="fallback: strong", generator=WRITE, times=shared)
+    assert (rows, [one["reason"] for one in rejected]) == ([], ["invalid_output"] * 2)
+    assert "fallback" not in manifest.stages[0].rungs
+    models = [body["model"] for body in server.bodies]
+    assert models.count("small") == models.count("large")
+
+
 def test_yield_and_cost_of_every_rung_are_in_the_manifest(made):
     good = json.dumps({"instructions": ["東京について書きなさい。"]}, ensure_ascii=False)
 

@@ -18,8 +18,9 @@ PROMPTS = Path(__file__).parent.parent / "prompts"
 LIBRARY = sorted(path.name for path in PROMPTS.glob("*-*") if (path / "README.md").is_file())
 SEEDS = {
     "self-instruct": 12,
-    "conversation": 70,
+    "conversation": 90,
     "evol-instruct": 15,
+    "magpie": 40,
     "persona": 15,
     "back-translation": 50,
     "preference": 12,
@@ -36,6 +37,7 @@ def test_every_recipe_of_the_library_is_there_in_both_languages():
         "evol-instruct",
         "extract",
         "grounded-qa",
+        "magpie",
         "math",
         "medical",
         "persona",

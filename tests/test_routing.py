@@ -177,6 +177,39 @@ def test_a_judge_that_decides_is_paid_for_by_the_row_and_asked_once(folder):
     assert len(rows[0]["requests"]) == 2
 
 
+def test_a_judge_that_fails_says_nothing_of_the_answer_and_no_stronger_teacher_is_asked(folder):
+    stage = f"{BOTH}\n    escalate_below: {{judge: 4}}"
+    judging = "scorers: [{kind: judge, teacher: third, rubric: rubric.md.j2}]"
+    path = folder(stage, scorers=judging, cheap=["東京です。"], strong=["京都です。"])
+    (path / "rubric.md.j2").write_text("{{ question }}{{ answer }}")
+    (path / "third.jsonl").write_text("", encoding="utf-8")  # whatever it is asked, it has no reply
+    result = run(path)
+    assert [one["reason"] for one in lines(result, "rejected.jsonl")] == ["no_verdict"]
+    assert "strong" not in asked(result)
+
+
+def with_fallback(path: Path) -> Path:
+    text = (
+        (path / "recipe.yaml").read_text(encoding="utf-8").replace("model: small,", "model: small, fallback: strong,")
+    )
+    (path / "recipe.yaml").write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_stand_in_whose_own_turn_comes_is_asked_once(folder):
+    result = run(with_fallback(folder(f"{BOTH}\n    ask_again: 1", cheap=[REFUSAL], strong=["京都です。"])))
+    assert asked(result) == {"cheap": 1, "strong": 1}
+    assert [one["repairs"] for one in lines(result, "rows.jsonl")] == [["escalated"]]
+
+
+def test_a_verifier_by_which_the_next_teacher_is_asked_is_a_change_of_what_was_asked(folder):
+    stage = f"{BOTH}\n    escalate_below: {{exact_answer: 1}}"
+    run(folder(stage, scorers=VERIFIED, cheap=["答え：0"], strong=["答え：0"]))
+    other = "scorers: [{kind: exact_answer, reference: q}]"
+    with pytest.raises(RecipeError, match=r"scorers.*right"):
+        run(folder(stage, scorers=other, cheap=["答え：0"], strong=["答え：0"]))
+
+
 def test_the_cheap_teacher_is_asked_anew_before_the_strong_one_and_that_one_as_if_it_were_the_first(folder):
     path = folder(f"{BOTH}\n    ask_again: 1", cheap=[REFUSAL], strong=["東京です。"])
     again = json.dumps({"prompt": "問い0", "draw": 10_000, "response": reply(REFUSAL)})

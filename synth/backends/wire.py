@@ -329,7 +329,7 @@ class _Failed(Exception):
 def _head(origin: Origin, path: str, headers: Mapping[str, str]) -> bytes:
     """All of a request's header but the number that ends it: the length of the body."""
     beside = path in (POOLING, CLASSIFY)  # vLLM serves these at the root
-    target = f"{origin.path.removesuffix('/v1') if beside else origin.path}{path}"
+    target = f"{origin.path.removesuffix('/v1') if beside else origin.path}{path.partition('#')[0]}"
     lines = [f"Host: {origin.authority}", *(f"{name}: {value}" for name, value in headers.items())]
     if origin.proxy is not None and origin.scheme == "http":
         target = f"http://{origin.authority}{target}"

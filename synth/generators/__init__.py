@@ -10,13 +10,14 @@ from synth.generators.answer import Answer
 from synth.generators.back_translate import BackTranslate
 from synth.generators.conversation import Conversation
 from synth.generators.evolve import Evolve
+from synth.generators.magpie import Magpie
 from synth.generators.objects import Objects
 from synth.generators.self_instruct import SelfInstruct
 from synth.generators.tool_calling import ToolCalling
 from synth.own import OwnGenerator, own, which
 
 Known = Annotated[
-    Answer | BackTranslate | Conversation | Evolve | Objects | SelfInstruct | ToolCalling,
+    Answer | BackTranslate | Conversation | Evolve | Magpie | Objects | SelfInstruct | ToolCalling,
     Field(discriminator="kind"),
 ]
 Generator = Annotated[

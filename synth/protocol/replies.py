@@ -23,6 +23,7 @@ from synth.types import (
     CHAT,
     CLASSIFY,
     COMPLETIONS,
+    CONTINUED,
     EMBEDDINGS,
     LOT,
     POOLING,
@@ -171,7 +172,7 @@ def _looks_like(document: Any) -> str:
     for path, shape in SHAPES.items() if isinstance(document, dict) else ():
         entries = cast("dict[str, Any]", document).get(shape.member)
         first: Any = cast("list[Any]", entries)[0] if isinstance(entries, list) and entries else None
-        if isinstance(first, dict) and shape.part in first:
+        if isinstance(first, dict) and cast("dict[str, Any]", first).get(shape.part) is not None:
             return path
     return CHAT
 
@@ -356,6 +357,18 @@ def _tokens(document: dict[str, Any], outcome: Outcome) -> Completion:
     return _measured(document, outcome, measures.echoed, "log-probabilities")
 
 
+def _continued(document: dict[str, Any], outcome: Outcome) -> Completion:
+    """What was written after a text; it may be empty, where the model saw its end."""
+    choices = document.get("choices")
+    choice = _object(cast("list[Any]", choices)[0]) if isinstance(choices, list) and choices else {}
+    text, finish = choice.get("text"), str(choice.get("finish_reason") or "unknown")
+    if not isinstance(text, str):
+        raise _failure("malformed", outcome, "the reply has no text")
+    if finish.lower() in CUT_REASONS:
+        raise _failure("malformed", outcome, f"finish_reason {finish}: {text[:200]}")
+    return Completion(text, finish, _usage(document), str(document.get("model") or ""))
+
+
 def _rewards(document: dict[str, Any], outcome: Outcome) -> Completion:
     """The numbers of a reply from a reward model."""
     return _measured(document, outcome, measures.rewards, "rewards")
@@ -448,7 +461,8 @@ class Shape(NamedTuple):
 
 SHAPES: Mapping[str, Shape] = {
     CHAT: Shape("choices", "message", _completion),
-    COMPLETIONS: Shape("choices", "text", _tokens),
+    COMPLETIONS: Shape("choices", "logprobs", _tokens),
+    CONTINUED: Shape("choices", "text", _continued),
     EMBEDDINGS: Shape("data", "embedding", _vectors),
     POOLING: Shape("data", "data", _rewards),
     CLASSIFY: Shape("data", "probs", _rewards),

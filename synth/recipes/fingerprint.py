@@ -1,9 +1,10 @@
 """What a run's replies were asked with, and what may change before a run goes on in the same folder.
 
 A change counts when it makes other requests of the same seeds: templates, models, sampling, generators, scorers that
-ask, the language, the words and schemas by which this version of synth asks for structured output, a pinned model that
-did not answer everything so far, and the seeds themselves. Going on then buys a second set of answers and leaves the
-first one unused, so the run stops first and says what changed. Everything else is free:
+ask or by which the next teacher's turn comes, the language, the words and schemas by which this version of synth asks
+for structured output, a pinned model that did not answer everything so far, and the seeds themselves. Going on then
+buys a second set of answers and leaves the first one unused, so the run stops first and says what changed. Everything
+else is free:
 
 - what is decided again from stored answers: selection, split, validators, dedupe, scorers that ask nobody;
 - what caps, or says how many: budget, limits, `--limit`, `--rows`, `draws`, seeds added to the end;
@@ -154,7 +155,9 @@ def _asked(endpoint: Endpoint) -> JsonValue:
 
 
 def _asking(stage: Stage) -> JsonValue:
-    scorers = [scorer.model_dump(mode="json") for scorer in stage.scorers if isinstance(scorer, (*ASKING, OwnScorer))]
+    asking = (*ASKING, OwnScorer)
+    deciding = [one for one in stage.scorers if isinstance(one, asking) or one.name in stage.escalate_below]
+    scorers = [scorer.model_dump(mode="json") for scorer in deciding]
     shared = stage.model_dump(mode="json", include={"teachers", "route", "escalate_below"}, exclude_defaults=True)
     return {"generator": stage.generator.model_dump(mode="json"), "scorers": cast("list[JsonValue]", scorers), **shared}
 

@@ -273,3 +273,20 @@ def test_probabilities_of_what_becomes_no_row_are_a_mistake_and_those_of_a_stand
     (path / "cheap.jsonl").write_text(for_it, encoding="utf-8")
     [one] = tokens_of(run(path))
     assert b"".join(one["tokens"]).decode() == ANSWER
+
+
+def test_each_of_several_draws_of_one_request_has_the_tokens_of_its_own_choice(folder):
+    path = folder(base_url="practice:faultless", sampling=", logprobs: 2, seed: 3")
+    text = (path / "recipe.yaml").read_text(encoding="utf-8").replace("model: small", "model: practice-1")
+    (path / "recipe.yaml").write_text(
+        text.replace("  - name: answer\n", "  - name: answer\n    draws: 4\n"), encoding="utf-8"
+    )
+    (path / "ask.md.j2").write_text(
+        "バスが大阪市を出て、時速60kmで3時間走りました。進んだ道のりは何kmですか。", encoding="utf-8"
+    )
+    result = run(path)
+    rows = (result.folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+    answers = [json.loads(row)["messages"][-1]["content"] for row in rows]
+    assert [b"".join(one["tokens"]).decode() for one in tokens_of(result)] == answers
+    assert len(set(answers)) > 1
+    assert sum(line.along for line in result.manifest.ledger) == 3

@@ -48,7 +48,7 @@ class Piped:
         self._sent += 1
         number, waiter = self._sent, asyncio.get_running_loop().create_future()
         self._waiting[number] = waiter
-        self._write({"number": number, "path": request.path}, request.body)
+        self._write({"number": number, "path": request.path.partition("#")[0]}, request.body)
         try:
             outcome = await waiter
         except asyncio.CancelledError:

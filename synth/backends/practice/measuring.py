@@ -7,18 +7,22 @@ vLLM's for the reward model that it serves at `/pooling`, `/classify` and `/scor
 from __future__ import annotations
 
 import base64
+import hashlib
 import math
+import random
 import struct
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
+import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from synth.backends.practice.characters import Tokens, continued, read_through, tokens
 from synth.backends.practice.embedding import DIMENSIONS, embedded
 from synth.backends.practice.forms import EMBEDDER, MODEL, REWARDER, error, no_model
+from synth.backends.practice.pre_query import user_turn
 from synth.backends.practice.said import is_right
 from synth.backends.practice.tasks import read
 
@@ -126,6 +130,10 @@ def _not_completed(request: CompletionRequest) -> web.Response | None:
 
 
 def _completion(body: dict[str, Any]) -> dict[str, Any]:
+    rng = random.Random(hashlib.sha256(orjson.dumps(body)).digest())  # noqa: S311 (play, no secret)
+    asked = None if body.get("echo") else user_turn(body["prompt"], rng)
+    if asked is not None:
+        return _written(body, asked)
     prompt, most = read_through(body["prompt"]), body.get("max_tokens", 16)
     written = continued(body["prompt"], most)
     shown = [*(prompt if body.get("echo") else ()), *written]
@@ -137,6 +145,18 @@ def _completion(body: dict[str, Any]) -> dict[str, Any]:
     }
     used = max(1, most)  # vLLM writes one even when it is to write none, and leaves it out
     usage = {"prompt_tokens": len(prompt), "completion_tokens": used, "total_tokens": len(prompt) + used}
+    return {"id": "cmpl-practice", "object": "text_completion", "created": 0, "model": MODEL,
+            "choices": [choice], "usage": usage}  # fmt: skip
+
+
+def _written(body: dict[str, Any], text: str) -> dict[str, Any]:
+    """A user's turn as a completion, cut where it is longer than may be."""
+    most = body.get("max_tokens", 16)
+    is_cut = tokens(text) > most
+    text = text[:most] if is_cut else text
+    choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": "length" if is_cut else "stop"}
+    used, written = tokens(body["prompt"]), tokens(text)
+    usage = {"prompt_tokens": used, "completion_tokens": written, "total_tokens": used + written}
     return {"id": "cmpl-practice", "object": "text_completion", "created": 0, "model": MODEL,
             "choices": [choice], "usage": usage}  # fmt: skip
 
