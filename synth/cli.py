@@ -251,6 +251,7 @@ def export(recipe: Path, out: Path | None, limit: int | None, accept_change: boo
 @click.option("--at-most", multiple=True, metavar="SCORE=MOST", help="The most a score may be, as pass_rate=0.9.")
 @click.option("--best-of", metavar="SCORE", help="Keep each prompt's best draw by this score, or by `majority`.")
 @click.option("--per-prompt", type=click.IntRange(min=1), help="The most rows of one prompt.")
+@click.option("--decisions", type=click.Path(path_type=Path), metavar="FILE", help="As saved in report.html.")
 def select(
     recipe: Path,
     out: Path | None,
@@ -258,9 +259,13 @@ def select(
     at_most: tuple[str, ...],
     best_of: str | None,
     per_prompt: int | None,
+    decisions: Path | None,
     **overrides: Any,
 ) -> int:
     """Choose the rows of a RECIPE's run anew, by other thresholds than its own. Nothing is asked.
+
+    RECIPE may also be the folder of a run. With --decisions what a person decided of single rows in its report.html
+    counts as well: rejected rows go, accepted and edited ones are rows whatever the thresholds say.
 
     All draws with their scores and verdicts are kept, so any choice can be made of them again and again. What the
     recipe says comes back with `synth export RECIPE`.
@@ -271,7 +276,12 @@ def select(
     wanted = {"require": _thresholds(require, "--require"), "at_most": _thresholds(at_most, "--at-most")}
     given = {"best_of": best_of, "per_prompt": per_prompt, **{name: some for name, some in wanted.items() if some}}
     selection = {name: value for name, value in given.items() if value is not None}
-    return running.run(_load(recipe, **overrides, selection=selection), Options(out, offline=True))
+    if (recipe / "run.db").is_file():
+        from synth.storage.store import recipe_of
+
+        recipe, out = recipe_of(recipe), out or recipe
+    loaded = _load(recipe, **overrides, selection=selection)
+    return running.run(loaded, Options(out, offline=True, decisions=decisions))
 
 
 def _thresholds(texts: tuple[str, ...], option: str) -> dict[str, float]:
@@ -374,6 +384,21 @@ def schema() -> int:
     from synth.recipes.described import json_schema
 
     click.echo(json.dumps(json_schema(), ensure_ascii=False, indent=2))
+    return 0
+
+
+@command.command(short_help="Print what has a shell complete commands and options.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    """Print the script by which SHELL completes commands, options and paths.
+
+    Use it as: eval "$(synth completion bash)"
+    """
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(command, {}, "synth", "_SYNTH_COMPLETE").source())
     return 0
 
 

@@ -6,17 +6,19 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 
 import orjson
 from rich.markup import escape
 
 from synth import probe as probing
 from synth.backends.practice.faults import faults_of
-from synth.console.screen import OUT, plain_table, write_json
+from synth.console.screen import ERR, OUT, plain_table, write_json
 from synth.errors import Fatal, FolderError, RecipeError
 from synth.language.text import visible
 from synth.money.price_table import provider_of
 from synth.profiles import Profile, named
+from synth.protocol.endpoint import look_for_keys
 from synth.recipes.recipe import endpoint_of
 from synth.terms import of_hosts, sentence, verdict_of
 
@@ -43,6 +45,8 @@ def practice(host: str, port: int, faults: str, key: str | None) -> int:
 def probed(url: str, model: str, key: str | None, *, as_json: bool) -> int:
     """Find out what a server can do, and say it."""
     variable = f",{key}" if key else ""
+    for note in look_for_keys([endpoint_of(f"{url},-{variable}", "probe ")], (Path(),)):
+        ERR.print(note, markup=False, soft_wrap=True)
     listed = dict[str, probing.Listed]()
     with contextlib.suppress(*((Fatal,) if model else ())):  # not every server has a list
         listed = probing.models(endpoint_of(f"{url},-{variable}", "probe "))

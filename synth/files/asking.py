@@ -18,7 +18,7 @@ from synth.ask import UnitAsk
 from synth.errors import Fatal, FolderError, RecipeError, TeacherError
 from synth.money.budget import Budget, Caps
 from synth.pipeline import Options
-from synth.protocol.endpoint import Endpoint
+from synth.protocol.endpoint import Endpoint, look_for_keys
 from synth.recipes.templates import Templates
 from synth.scheduler import in_order, together
 from synth.storage.store import Store
@@ -84,6 +84,8 @@ async def desk(
                 "install the price table (pip install 'synth[prices]'), cap something else, as with --budget "
                 "requests=500, or go on without seeing its cost: --allow-unknown-price."
             )
+    for note in look_for_keys(endpoints.values(), (Path(),)):
+        (options or Options()).say(note)
     store = Store(folder)
     try:
         if store.meta("recipe") not in (None, OWNER):

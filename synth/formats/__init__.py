@@ -67,6 +67,25 @@ FORMATS: Mapping[str, Format] = {
     "sharegpt": Format(makers.sharegpt, INLINE, own_traps=frozenset({"sharegpt"}), rows=TURNS, reader="others"),
     "alpaca": Format(makers.alpaca, INLINE, own_traps=frozenset({"alpaca"}), rows="alpaca", reader="others"),
     "openai": Format(makers.openai, DROP, is_strict=True, is_lines=True, reader="hosts"),
+    "llama-factory-preference": Format(
+        makers.llama_factory_preference,
+        INLINE,
+        is_pair=True,
+        rows="preference",
+        reader="llama-factory",
+    ),
+    "ms-swift-preference": Format(makers.ms_swift_preference, INLINE, is_pair=True, reader="ms-swift"),
+    "openai-preference": Format(
+        makers.openai_preference,
+        DROP,
+        is_strict=True,
+        is_lines=True,
+        is_pair=True,
+        own_traps=frozenset({"unknown_format"}),
+        rows="unknown",
+        reader="hosts",
+        columns=frozenset({"input", "preferred_output", "non_preferred_output"}),
+    ),
     "gemini": Format(
         makers.gemini,
         DROP,
@@ -95,6 +114,7 @@ REFUSALS: Mapping[str, str] = {
     "no_token_ids": "its tokens are told without ids; vLLM tells them with `extra: {return_tokens_as_token_ids: true}`",
     "no_prompt_ids": "the ids of its prompt are not told; vLLM tells them with `extra: {return_token_ids: true}`",
     "no_top_ids": "the likeliest tokens in the place of its own are not told, or not by ids",
+    "call_beside": "its bad answer calls a tool, for which ms-swift has no place beside the good one",
     "nameless_result": "a tool's result does not name its tool, as Gemini needs it",
 }
 """Why a format has no place for a row, beside what `synth lint` calls an error."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from synth.errors import Fatal
 from synth.money.price_table import listed
 from synth.money.prices import FREE, Price
 from synth.profiles import UNKNOWN, Profile, Structured, named, profile_of
+from synth.protocol.keys import key_of, look
 from synth.types import Value
 
 PRACTICE = "practice:"
@@ -332,22 +334,31 @@ class Endpoint(Value):
         return price.model_copy(update={"service_tiers": factors})
 
     def key(self) -> str | None:
-        """The API key from the environment.
+        """The API key from the environment, or a `.env` file that was looked at.
 
         Raises Fatal when the variable is named and not set.
         """
         if self.key_variable is None:
             return None
-        key = os.environ.get(self.key_variable, "").strip()
+        key = key_of(self.key_variable)
         if not key:
             name = self.key_variable
-            raise Fatal(f"The environment variable {name} is not set; it should hold the key for {self.base_url}.")
+            raise Fatal(
+                f"The environment variable {name} is not set, nor given in a .env file; it should hold the key for "
+                f"{self.base_url}."
+            )
         if not re.fullmatch(r"[!-~]+", key):
             raise Fatal(
                 f"The key in {self.key_variable} for {self.base_url} holds a blank, a line break or a letter outside "
                 "ASCII, which no HTTP header carries; set the variable to the key alone."
             )
         return key
+
+
+def look_for_keys(endpoints: Iterable[Endpoint], folders: Iterable[Path]) -> list[str]:
+    """Look for the keys of endpoints that the environment lacks in `.env` files; what the user should know of it."""
+    members = [member for endpoint in endpoints for member in endpoint.members()]
+    return look({one.key_variable: one.base_url for one in members if one.key_variable}, folders)
 
 
 def is_private(url: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from synth.datasets.files import write_whole
+from synth.protocol.keys import key_of
 from synth.publishing.content import Accepted, Content, gather
 from synth.publishing.findings import Finding, accepted_of, find
 from synth.publishing.folder import Place
@@ -102,7 +102,7 @@ def _note_of(target: str, done: Done, content: Content, accepted: tuple[Accepted
 def _keys(content: Content) -> dict[str, str]:
     """The keys that the teachers are asked with on this machine, by their variables."""
     names = {one.key_variable for one in content.manifest.teachers if one.key_variable}
-    return {name: key for name in sorted(names) if len(key := os.environ.get(name, "")) >= SHORTEST_KEY}
+    return {name: key for name in sorted(names) if len(key := key_of(name)) >= SHORTEST_KEY}
 
 
 _NOTES = TypeAdapter(tuple[Note, ...])

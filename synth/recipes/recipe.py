@@ -20,7 +20,7 @@ from synth.errors import At, Problem, RecipeError
 from synth.generators import Generator
 from synth.money.budget import Caps
 from synth.own import FOLDER, PLUG_INS
-from synth.protocol.endpoint import OWN, SERVE, Endpoint
+from synth.protocol.endpoint import OWN, SERVE, Endpoint, look_for_keys
 from synth.recipes import overview, seeds, yaml_places
 from synth.recipes.documents import Documents
 from synth.recipes.recipe_checks import beyond_form, verifiers
@@ -235,6 +235,7 @@ def _checked(
         found = beyond_form(recipe, file.parent, templates, makes=overrides.makes)
     if recipe is None or found or problems:
         raise RecipeError([*problems, *(placed(loc, problem) for loc, problem in found)])
+    notes += look_for_keys(recipe.teachers.values(), (Path(), file.parent))
     sha256 = hashlib.sha256(orjson.dumps(recipe.model_dump(mode="json"))).hexdigest()
     return LoadedRecipe(recipe, file, sha256, templates, tuple(notes))
 

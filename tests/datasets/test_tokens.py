@@ -404,3 +404,20 @@ def test_where_no_tokens_or_no_ids_are_told_nothing_is_written(name, folder, tmp
     assert not (tmp_path / "out").exists()
     done = synth("convert", result.folder, "--to", name, "--out", tmp_path / "out", "--shuffle", "1")
     assert "takes no option but --out" in done.stderr
+
+
+def test_each_of_several_draws_of_one_request_has_the_tokens_of_its_own_choice(folder):
+    path = folder(base_url="practice:faultless", sampling=", logprobs: 2, seed: 3")
+    text = (path / "recipe.yaml").read_text(encoding="utf-8").replace("model: small", "model: practice-1")
+    (path / "recipe.yaml").write_text(
+        text.replace("  - name: answer\n", "  - name: answer\n    draws: 4\n"), encoding="utf-8"
+    )
+    (path / "ask.md.j2").write_text(
+        "バスが大阪市を出て、時速60kmで3時間走りました。進んだ道のりは何kmですか。", encoding="utf-8"
+    )
+    result = run(path)
+    rows = (result.folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+    answers = [json.loads(row)["messages"][-1]["content"] for row in rows]
+    assert [b"".join(one["tokens"]).decode() for one in tokens_of(result)] == answers
+    assert len(set(answers)) > 1
+    assert sum(line.along for line in result.manifest.ledger) == 3
