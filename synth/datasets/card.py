@@ -124,7 +124,7 @@ def _header(manifest: Manifest, written: Written) -> dict[str, object]:
     return {
         **({"license": license_id} if license_id is not None else {}),
         **({"language": _languages(manifest)} if manifest.recipe.language else {}),
-        "pretty_name": " ".join(manifest.recipe.name.split()),
+        "pretty_name": visible(" ".join(manifest.recipe.name.split())),
         "task_categories": ["text-generation"],
         "size_categories": [size_category(sum(written.rows.values()))],
         "annotations_creators": ["machine-generated"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import shutil
 import subprocess
 import threading
@@ -18,6 +19,7 @@ from synth.datasets.card import card, write_card
 from synth.datasets.export import Written
 from synth.datasets.metadata import wrong
 from synth.datasets.plots import drawn
+from synth.language.text import UNSEEN
 from synth.report.figures import bars
 from synth.types import Message, Sample
 
@@ -119,6 +121,7 @@ def test_no_text_breaks_the_front_matter(make_manifest, language) -> None:
         assert header["license"] == "cc-by-4.0"
         assert list(wrong(header)) == []
         assert body.startswith("\n# ")
+        assert UNSEEN.search(text) is None, "what turns the direction of a line, or is not seen, is shown by its number"
 
 
 def rendered(text: str) -> str:
@@ -148,7 +151,7 @@ def test_no_text_becomes_markup_of_the_page(make_manifest, language) -> None:
             "<b>",
         ):
             assert tag not in page, tag
-        assert 'src="http' not in page
+        assert all(one.startswith('<img src="figures/') for one in re.findall("<img[^>]*>", page))
         assert "127.0.0.1" not in "".join(part.split('"')[0] for part in page.split('href="')[1:])
         for line in page.splitlines():
             for row in line.split("<tr>")[1:]:
