@@ -14,7 +14,7 @@ import zstandard
 from pydantic import ValidationError
 
 from synth.datasets.provenance import hosts, templates
-from synth.errors import FolderError, Rejected, TeacherError
+from synth.errors import FolderError, RecipeError, Rejected, TeacherError
 from synth.manifest import read_manifest
 from synth.protocol.lots import choice_of
 from synth.protocol.replies import read
@@ -107,7 +107,9 @@ def trace(folder: Path, row_id: str) -> Trace:
         connection = connect(folder / "run.db")
         keys = cast("list[str]", record.get("requests") or _keys_of(connection, record))
         recipe, hashes = _recipe(folder)
-        where, written = ({}, {}) if recipe is None else (hosts(recipe), templates(recipe, hashes))
+        where, written = (
+            ({}, {}) if recipe is None else (hosts(recipe), templates(recipe, lambda name: hashes.get(name, "")))
+        )
         steps = [step for step in (_step(connection, key, where, written) for key in keys) if step is not None]
         connection.close()
     own = str(record["id"])
@@ -159,7 +161,7 @@ def _recipe(folder: Path) -> tuple[Recipe | None, Mapping[str, str]]:
     record = read_manifest(path).recipe
     try:
         return Recipe.model_validate_json(record.text), record.templates
-    except ValidationError:  # another version's
+    except (ValidationError, RecipeError):  # another version's, or with code of the user's own
         return None, {}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -24,6 +24,7 @@ import zstandard
 from synth.datasets.export import Split, jsonl_sink, load_parquet, parquet_sink
 from synth.datasets.files import whole_file
 from synth.errors import Fatal, Rejected, Transient
+from synth.own import OwnGenerator, OwnScorer
 from synth.protocol.lots import choice_of
 from synth.protocol.replies import read
 from synth.recipes.recipe import LoadedRecipe, Recipe
@@ -33,7 +34,7 @@ from synth.types import Fields, Outcome, Value
 FOLDER = "provenance"
 REFUSED = "rejected"
 """The split of refused samples, where no other one is called so."""
-UNSAMPLED = ("model", "messages", "tools", "response_format", "stream", "stream_options")
+UNSAMPLED = ("model", "messages", "prompt", "tools", "response_format", "stream", "stream_options")
 """What of a request's body is no sampling."""
 ANSWERED = (
     "SELECT stage, teacher, model, draw, started_ns, body, cost_microusd, prompt_tokens, completion_tokens, "  # noqa: S608 (ours alone)
@@ -116,7 +117,7 @@ class _Way:
         self._connection = connection
         self._unpack = zstandard.ZstdDecompressor().decompress
         self._hosts = hosts(loaded.recipe)
-        self._templates = templates(loaded.recipe, loaded.templates.sources())
+        self._templates = templates(loaded.recipe, loaded.templates.sha256)
         self._request = lru_cache(KNOWN_REQUESTS)(self._found)
 
     def of(self, record: Fields) -> Fields:
@@ -185,13 +186,14 @@ def hosts(recipe: Recipe) -> dict[str, str]:
     }
 
 
-def templates(recipe: Recipe, hashes: Mapping[str, str]) -> dict[str, list[str]]:
-    """The templates of each stage, and of its scorers, as `name sha256`."""
+def templates(recipe: Recipe, sha256: Callable[[str], str]) -> dict[str, list[str]]:
+    """The templates of each stage, and of its scorers, as `name sha256`, and the user's own code that asks."""
     found: dict[str, list[str]] = {}
     for stage in recipe.stages:
         for name, plugins in ((stage.name, [stage.generator]), (f"{stage.name}:score", stage.scorers)):
             files = dict.fromkeys(file for plugin in plugins for file in plugin.template_files())
-            found[name] = [f"{file} {hashes.get(file, '')}".rstrip() for file in files]
+            files |= {plugin.source[0]: None for plugin in plugins if isinstance(plugin, OwnGenerator | OwnScorer)}
+            found[name] = [f"{file} {sha256(file)}".rstrip() for file in files]
     return found
 
 
