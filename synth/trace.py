@@ -13,6 +13,7 @@ import orjson
 import zstandard
 
 from synth.errors import FolderError, Rejected, TeacherError
+from synth.manifest import read_manifest
 from synth.protocol.lots import choice_of
 from synth.protocol.replies import read
 from synth.storage.database import LOTS, RAW, connect, readable
@@ -95,6 +96,11 @@ def trace(folder: Path, row_id: str) -> Trace:
     record, name = _found(folder, row_id)
     if record is None:
         raise FolderError(f"There is no {row_id!r} in {folder}; `synth show {folder}` shows ids.")
+    if not (folder / "run.db").exists() and read_manifest(folder / "manifest.json").merged:
+        run, _, own = row_id.partition("/")
+        raise FolderError(
+            f"{folder} was merged; the replies lie in the run {run}, whose row {own} this is: trace it there."
+        )
     with readable(folder / "run.db"):
         connection = connect(folder / "run.db")
         keys = cast("list[str]", record.get("requests") or _keys_of(connection, record))

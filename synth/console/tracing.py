@@ -51,10 +51,13 @@ def _step(number: int, step: Step) -> None:
     choice = f", choice {last.choice} of {last.choices}" if last.choices > 1 else ""
     head = f"{number}  {step.stage}  {step.teacher}: {step.model}{served}  draw {step.draw}{choice}"
     OUT.print(Text(f"\n{visible(head)}", style="bold"))
-    sampling = [f"{name} {_short(value)}" for name, value in step.asked.items() if name not in ("messages", "model")]
+    shown = ("messages", "model", "prompt")
+    sampling = [f"{name} {_short(value)}" for name, value in step.asked.items() if name not in shown]
     OUT.print(Text(visible("  ".join(sampling)), style="dim"))
     for message in cast("list[Fields]", step.asked.get("messages") or []):
         _said(str(message["role"]), str(message["content"]))
+    if prompt := step.asked.get("prompt"):
+        _said("text", str(prompt))
     if step.reasoning:
         _said("reasoning", step.reasoning)
     _said("reply", step.text or step.attempts[-1].raw[:MOST_RAW])

@@ -24,6 +24,7 @@ import zstandard
 from synth.datasets.export import Split, jsonl_sink, load_parquet, parquet_sink
 from synth.datasets.files import whole_file
 from synth.errors import Fatal, Rejected, Transient
+from synth.own import OwnGenerator, OwnScorer
 from synth.protocol.lots import choice_of
 from synth.protocol.replies import read
 from synth.recipes.recipe import LoadedRecipe
@@ -33,7 +34,7 @@ from synth.types import Fields, Outcome, Value
 FOLDER = "provenance"
 REFUSED = "rejected"
 """The split of refused samples, where no other one is called so."""
-UNSAMPLED = ("model", "messages", "tools", "response_format", "stream", "stream_options")
+UNSAMPLED = ("model", "messages", "prompt", "tools", "response_format", "stream", "stream_options")
 """What of a request's body is no sampling."""
 ANSWERED = (
     "SELECT stage, teacher, model, draw, started_ns, body, cost_microusd, prompt_tokens, completion_tokens, "  # noqa: S608 (ours alone)
@@ -181,10 +182,11 @@ def _timeless(told: Fields) -> Fields:
 
 
 def _templates(loaded: LoadedRecipe) -> Iterator[tuple[str, list[str]]]:
-    """The templates of each stage, and of its scorers, as `name sha256`."""
+    """The templates of each stage, and of its scorers, as `name sha256`, and the user's own code that asks."""
     for stage in loaded.recipe.stages:
         for name, plugins in ((stage.name, [stage.generator]), (f"{stage.name}:score", stage.scorers)):
             files = dict.fromkeys(file for plugin in plugins for file in plugin.template_files())
+            files |= {plugin.source[0]: None for plugin in plugins if isinstance(plugin, OwnGenerator | OwnScorer)}
             yield name, [f"{file} {loaded.templates.sha256(file)}" for file in files]
 
 
