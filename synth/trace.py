@@ -103,6 +103,11 @@ def trace(folder: Path, row_id: str) -> Trace:
     record, name = _found(folder, row_id)
     if record is None:
         raise FolderError(f"There is no {row_id!r} in {folder}; `synth show {folder}` shows ids.")
+    if not (folder / "run.db").exists() and read_manifest(folder / "manifest.json").merged:
+        run, _, own = row_id.partition("/")
+        raise FolderError(
+            f"{folder} was merged; the replies lie in the run {run}, whose row {own} this is: trace it there."
+        )
     with readable(folder / "run.db"):
         connection = connect(folder / "run.db")
         keys = cast("list[str]", record.get("requests") or _keys_of(connection, record))
