@@ -32,6 +32,7 @@ from synth.batches.batch_journal import has_open
 from synth.datasets.card import write_card
 from synth.datasets.export import load_parquet
 from synth.datasets.rows import rejected_row, row
+from synth.datasets.tokenizers import note_tokenizers
 from synth.decisions import read_decisions
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.line import Enough, Line
@@ -264,6 +265,8 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                 loaded.recipe.teachers, loaded.folder, store, budget, halt, options, loaded.recipe.waited_for()
             ) as teachers,
         ):
+            if not options.offline:
+                await note_tokenizers(loaded, store)
             stages = {stage.name: StageCount(_most_draws(stage)) for stage in loaded.recipe.stages}
             progress = Progress(stages, teachers, budget, spool.unique, warning=fit_descriptors(teachers))
             if options.pilot is not None:

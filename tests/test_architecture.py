@@ -105,7 +105,7 @@ LAYERS = (
     {
         *("probe", "trace", "estimate", "described", "parts", "plugin_texts"),
         *("scoring", "asking", "file_vectors", "parts_by_meaning"),
-        "publishing",
+        *("publishing", "merging", "differing"),
     },
     {"background"},
     {"api", "console"},

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from synth.errors import RecipeError, Rejected
-from synth.formats import FORMATS, REFUSALS, conversation, makers, pairs
+from synth.formats import FORMATS, REFUSALS, conversation, distillation, makers, pairs
 from synth.formats import convert as convert_module
 from synth.formats.conversation import conversation_of
 from synth.formats.convert import Wanted, convert
@@ -231,7 +231,8 @@ def test_a_row_that_cannot_be_told_whole_is_refused(row, reason):
 
 def test_every_reason_has_words():
     sources = [
-        Path(module.__file__).read_text(encoding="utf-8") for module in (conversation, makers, pairs, convert_module)
+        Path(module.__file__).read_text(encoding="utf-8")
+        for module in (conversation, makers, pairs, distillation, convert_module)
     ]
     reasons = {reason for source in sources for reason in re.findall(r'Rejected\("(\w+)"', source)}
     assert reasons - TRAPS.keys() == REFUSALS.keys()

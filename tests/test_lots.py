@@ -10,6 +10,7 @@ import sqlite3
 import pytest
 
 from synth import pipeline
+from synth.console.status import status
 from synth.console.tracing import traced
 from synth.money.account import set_total
 from synth.money.prices import Price, tariff
@@ -19,6 +20,7 @@ from synth.protocol.lots import Lot, choice_of, part, share_of, together
 from synth.protocol.lots import Member as AMember
 from synth.protocol.replies import read, usage_of
 from synth.recipes.recipe import load
+from synth.report.figures import spending
 from synth.storage.salvage import repair
 from synth.storage.store import Store, connect
 from synth.trace import trace
@@ -504,3 +506,13 @@ def test_what_a_reply_without_choices_says_holds_for_every_draw():
         for place in range(3):
             share = share_of(outcome, place, 3, price, Spend(5, 50, 1))
             assert (share.failure, share.cost.microusd) == (failure, cost)
+
+
+def test_status_tells_how_many_attempts_went_along(solve, capsys):
+    result, _, _ = solve(draws=3)
+    status(solve.folder / "run", as_json=False)
+    assert "4 of the attempts went along in another one's request" in " ".join(capsys.readouterr().out.split())
+    status(solve.folder / "run", as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["requests"], sum(line["attempts"] for line in told["ledger"])) == (2, 6)
+    assert [one.attempts for one in spending(result.manifest.ledger)] == [2]

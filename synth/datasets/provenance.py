@@ -24,9 +24,10 @@ import zstandard
 from synth.datasets.export import Split, jsonl_sink, load_parquet, parquet_sink
 from synth.datasets.files import whole_file
 from synth.errors import Fatal, Rejected, Transient
+from synth.protocol.lots import choice_of
 from synth.protocol.replies import read
 from synth.recipes.recipe import LoadedRecipe
-from synth.storage.database import connect, readable
+from synth.storage.database import LOTS, RAW, connect, readable
 from synth.types import Fields, Outcome, Value
 
 FOLDER = "provenance"
@@ -35,9 +36,10 @@ REFUSED = "rejected"
 UNSAMPLED = ("model", "messages", "tools", "response_format", "stream", "stream_options")
 """What of a request's body is no sampling."""
 ANSWERED = (
-    "SELECT stage, teacher, model, draw, started_ns, body, cost_microusd, prompt_tokens, completion_tokens, "
-    "reasoning_tokens, status, headers, error, detail, written, seconds, raw "
-    "FROM attempt JOIN reply ON reply.attempt = attempt.id JOIN settled ON settled.attempt = attempt.id "
+    "SELECT stage, teacher, model, draw, started_ns, body, cost_microusd, prompt_tokens, completion_tokens, "  # noqa: S608 (ours alone)
+    "reasoning_tokens, place, draws, reply.status, reply.headers, reply.error, reply.detail, reply.written, "
+    f"reply.seconds, {RAW} FROM attempt JOIN reply ON reply.attempt = attempt.id "
+    f"JOIN settled ON settled.attempt = attempt.id {LOTS}"
     "WHERE key = ? AND failure IN ('ok', 'reused') ORDER BY attempt.id DESC LIMIT 1"
 )
 KNOWN_REQUESTS = 4096
@@ -141,7 +143,7 @@ class _Way:
         row = self._connection.execute(ANSWERED, (bytes.fromhex(key),)).fetchone()
         if row is None:
             return None
-        stage, teacher, model, draw, started_ns, body, cost, prompt, completion, reasoning, *reply = row
+        stage, teacher, model, draw, started_ns, body, cost, prompt, completion, reasoning, place, draws, *reply = row
         asked: Fields = orjson.loads(self._unpack(body))
         sampling = {name: value for name, value in asked.items() if name not in UNSAMPLED}
         step: Fields = {
@@ -149,7 +151,7 @@ class _Way:
             "stage": stage,
             "teacher": teacher,
             "model": model,
-            "served": self._served(reply),
+            "served": self._served(reply, place, draws),
             "host": self._hosts.get(teacher, ""),
             "draw": draw,
             "sampling": orjson.dumps(sampling, option=orjson.OPT_SORT_KEYS).decode(),
@@ -163,12 +165,12 @@ class _Way:
         }
         return step
 
-    def _served(self, reply: Sequence[Any]) -> str:
-        """The model that a reply says it came from."""
+    def _served(self, reply: Sequence[Any], place: int, draws: int | None) -> str:
+        """The model that a reply says it came from, which may hold several draws."""
         status, headers, error, detail, written, seconds, raw = reply
         outcome = Outcome(status, self._unpack(raw), orjson.loads(headers), error, detail, bool(written), seconds)
         try:
-            return read(outcome, None).model
+            return read(outcome if draws is None else choice_of(outcome, place, draws), None).model
         except (Transient, Rejected, Fatal):
             return ""
 

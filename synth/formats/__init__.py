@@ -98,6 +98,9 @@ FORMATS: Mapping[str, Format] = {
     ),
 }
 
+TOKEN_FORMATS = ("distillation", "distillkit")
+"""Shapes of what a teacher told of its tokens, in place of texts."""
+
 REFUSALS: Mapping[str, str] = {
     "not_text": "a content holds something other than text, which these formats have no place for",
     "tools": "tools and their calls have no place in Alpaca; take messages or llama-factory",
@@ -108,6 +111,9 @@ REFUSALS: Mapping[str, str] = {
     "no_reasoning": "its answer comes without reasoning",
     "other_prompt": "chosen and rejected answer different prompts",
     "no_label": "there is no label that says true or false of its answer",
+    "no_token_ids": "its tokens are told without ids; vLLM tells them with `extra: {return_tokens_as_token_ids: true}`",
+    "no_prompt_ids": "the ids of its prompt are not told; vLLM tells them with `extra: {return_token_ids: true}`",
+    "no_top_ids": "the likeliest tokens in the place of its own are not told, or not by ids",
     "call_beside": "its bad answer calls a tool, for which ms-swift has no place beside the good one",
     "nameless_result": "a tool's result does not name its tool, as Gemini needs it",
 }

@@ -195,13 +195,14 @@ def _why(chosen: Answer, rejected: Answer, rule: Preference) -> Fields:
 
 
 def _labelled(answers: Sequence[Answer], rule: Unpaired) -> Iterator[Fields]:
+    tools = next((one.row.get("tools") for one in answers if not one.reason), None)  # a refused one does not name them
     for one in answers:
         label = _label(one, rule)
         if label is not None:
             turns = one.turns()
             why: Fields = {"refused_for": one.reason or None} if rule.by == VERDICT else {"score": one.score(rule.by)}
             told: Fields = {"id": one.id, "prompt": turns[:-1], "completion": turns[-1:], "label": label}
-            yield told | {"tools": one.row.get("tools")} | why
+            yield told | {"tools": tools} | why
 
 
 def _label(one: Answer, rule: Unpaired) -> bool | None:

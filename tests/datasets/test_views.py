@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -338,3 +339,16 @@ def test_every_configuration_loads_by_its_name_and_reads_back_what_was_written(
     pair = datasets.load_dataset(str(run / "dataset"), "preference", split="test", cache_dir=str(tmp_path / "cache"))[0]
     assert (pair["chosen"][0]["content"], pair["rejected"][0]["content"]) == (f"{hard}1", "違う 1")
     assert pair["prompt"][0]["content"] == QUESTION.format(1)
+
+
+def test_a_refused_answer_is_labelled_with_the_tools_that_its_prompt_offers(tmp_path: Path) -> None:
+    tools = json.dumps([{"type": "function", "function": {"name": "足す", "parameters": {"type": "object"}}}])
+    draws = [answer(0, 0, "3", tools=tools), answer(0, 1, "いやです。", None, reason="refusal")]
+    run = write_run(tmp_path / "run", draws)
+    assert [row["tools"] for _, row in judged(run, Unpaired(kind="unpaired"))] == [tools, tools]
+
+
+def test_the_page_names_the_reasons_that_call_an_answer_bad() -> None:
+    page = (Path(__file__).parents[2] / "docs/formats.md").read_text("utf-8")
+    told = page.split("was refused for what calls an answer bad:", 1)[1].split(". `--reason`", 1)[0]
+    assert set(re.findall(r"`(\w+)`", told)) == QUALITY

@@ -111,10 +111,10 @@ def test_an_upload_killed_in_the_middle_goes_on_and_sends_nothing_twice(hub, hub
 
 
 def test_a_new_version_sends_what_changed_and_names_the_one_that_it_follows(hub, publish, make_run, load) -> None:
-    publish(make_run({"train": ["一つ目"], "test": ["同じ"], "old": ["古い"]}), REPO)
+    publish(make_run({"test": ["同じ"], "train": ["一つ目"], "old": ["古い"]}), REPO)
     first, manifest = hub.commits(REPO)[-1].oid, record(hub)["manifest_sha256"]
     uploads = len(hub.uploads)
-    done = publish(make_run({"train": ["一つ目", "二つ目"], "test": ["同じ"]}, folder="next"), REPO)
+    done = publish(make_run({"test": ["同じ"], "train": ["一つ目", "二つ目"]}, folder="next"), REPO)
     assert done.returncode == 0, done.stderr
     assert f"It follows {first[:12]}, which had 3 rows." in done.stdout
     assert len(hub.uploads) == uploads + 1
