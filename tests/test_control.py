@@ -148,7 +148,7 @@ def steering(tmp_path: Path, caps: Caps | None = None) -> Steering:
 def test_keys_pause_take_a_number_and_can_be_thought_better_of(tmp_path: Path) -> None:
     async def pressed() -> list[str]:
         hand = steering(tmp_path, Caps(usd=1.0))
-        keys, lines = Keys(hand), []
+        keys, lines = Keys(hand), list[str]()
         for typed in ("p", "p", "b2x.\x7f.5\r", "b9\x1b", "l0\n", "b0.1\n", "d", "p"):
             for key in typed:
                 await keys.press(key)
