@@ -100,6 +100,9 @@ def summary(manifest: Manifest) -> None:
     OUT.print(
         f"[green]{manifest.row_count:,} rows[/] ({splits})  {', '.join(manifest.standing)}", markup=True, soft_wrap=True
     )
+    for view in manifest.views:
+        pairs = f", chosen the longer in {view.pairs.chosen_longer:,}" if view.pairs else ""
+        OUT.print(f"view {view.name}  {sum(view.rows.values()):,} rows{pairs}", markup=False, soft_wrap=True)
     if manifest.practice:
         OUT.print(PRACTICE)
     if manifest.unpriced:
