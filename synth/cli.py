@@ -251,6 +251,7 @@ def export(recipe: Path, out: Path | None, limit: int | None, accept_change: boo
 @click.option("--at-most", multiple=True, metavar="SCORE=MOST", help="The most a score may be, as pass_rate=0.9.")
 @click.option("--best-of", metavar="SCORE", help="Keep each prompt's best draw by this score, or by `majority`.")
 @click.option("--per-prompt", type=click.IntRange(min=1), help="The most rows of one prompt.")
+@click.option("--decisions", type=click.Path(path_type=Path), metavar="FILE", help="As saved in report.html.")
 def select(
     recipe: Path,
     out: Path | None,
@@ -258,9 +259,13 @@ def select(
     at_most: tuple[str, ...],
     best_of: str | None,
     per_prompt: int | None,
+    decisions: Path | None,
     **overrides: Any,
 ) -> int:
     """Choose the rows of a RECIPE's run anew, by other thresholds than its own. Nothing is asked.
+
+    RECIPE may also be the folder of a run. With --decisions what a person decided of single rows in its report.html
+    counts as well: rejected rows go, accepted and edited ones are rows whatever the thresholds say.
 
     All draws with their scores and verdicts are kept, so any choice can be made of them again and again. What the
     recipe says comes back with `synth export RECIPE`.
@@ -271,7 +276,12 @@ def select(
     wanted = {"require": _thresholds(require, "--require"), "at_most": _thresholds(at_most, "--at-most")}
     given = {"best_of": best_of, "per_prompt": per_prompt, **{name: some for name, some in wanted.items() if some}}
     selection = {name: value for name, value in given.items() if value is not None}
-    return running.run(_load(recipe, **overrides, selection=selection), Options(out, offline=True))
+    if (recipe / "run.db").is_file():
+        from synth.storage.store import recipe_of
+
+        recipe, out = recipe_of(recipe), out or recipe
+    loaded = _load(recipe, **overrides, selection=selection)
+    return running.run(loaded, Options(out, offline=True, decisions=decisions))
 
 
 def _thresholds(texts: tuple[str, ...], option: str) -> dict[str, float]:
@@ -295,6 +305,31 @@ def status(folder: Path, as_json: bool) -> int:
 
     status.status(folder, as_json=as_json)
     return 0
+
+
+@command.command(short_help="Watch a run that goes on in another terminal.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON every second.")
+def watch(folder: Path, as_json: bool) -> int:
+    """Watch the run in FOLDER, which another process does, until it ends; nothing is changed."""
+    from synth.console import steering
+
+    return steering.watch(folder, as_json=as_json)
+
+
+@command.command(short_help="Pause, slow, fund or end a run in another terminal.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("what", type=click.Choice(["pause", "resume", "limit", "budget", "drain"]))
+@click.argument("value", required=False, default="")
+def ctl(folder: Path, what: str, value: str) -> int:
+    """Steer the run in FOLDER, which another process does: pause, resume, limit N, budget USD, drain.
+
+    `limit` is the most requests in flight at each teacher, up to the recipe's own; `budget` the sum in dollars for this
+    run; `drain` ends what is in flight and writes what is there, as Ctrl-C does.
+    """
+    from synth.console import steering
+
+    return steering.ctl(folder, what, value)
 
 
 @command.command(short_help="Show rows of a run, or what was refused.")

@@ -358,14 +358,21 @@ def convert(
     Of a run, preference and unpaired are made of its draws, kept and refused; of other files, of their own pairs.
     """
     from synth.console.converting import converted
-    from synth.formats import FORMATS
+    from synth.formats import FORMATS, TOKEN_FORMATS
     from synth.formats.convert import Wanted
     from synth.formats.convert import convert as work
     from synth.formats.pairs import rule_for
     from synth.lint.tokens import Tokens
 
+    if name in TOKEN_FORMATS:
+        from synth.formats.distillation import convert_tokens
+
+        if reasoning or tokenizer or keep or shuffle is not None or shards > 1 or any(telling_apart.values()):
+            raise click.UsageError(f"--to {name} writes what is told of tokens, and takes no option but --out.")
+        return converted(convert_tokens(paths, out, name), as_json=as_json)
     if name not in FORMATS:
-        raise click.BadParameter(f"{name!r} is none of {', '.join(FORMATS)}", param_hint="--to")
+        every = ", ".join([*FORMATS, *TOKEN_FORMATS])
+        raise click.BadParameter(f"{name!r} is none of {every}", param_hint="--to")
     if (tokenizer is None) == (FORMATS[name].make is None):
         raise click.UsageError("--to text needs the student's --tokenizer, and the other formats take none.")
     render = None if tokenizer is None else Tokens(tokenizer).text

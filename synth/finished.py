@@ -1,4 +1,4 @@
-"""The commands for what is finished: publish."""
+"""The commands for what is finished: publish, merge, diff."""
 
 from __future__ import annotations
 
@@ -43,4 +43,64 @@ def publish(folder: Path, target: str, dry_run: bool, accept: tuple[str, ...], a
     return published(outcome, target, as_json=as_json)
 
 
-ALL = (publish,)
+@click.command(short_help="Make one dataset of several finished runs.")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Where it goes.")
+@click.option("--name", default="", help="Its name; the folder's if none.")
+@click.option("--license", "licence", metavar="ID", help="Its licence, where the runs have different ones.")
+@click.option("--by", default="question", show_default=True, metavar="PART",
+              help="What is compared with the earlier runs: question, answer, messages, or a column.")  # fmt: skip
+@click.option("--exact", is_flag=True, help="Only texts that are equal but for width, case, blanks and punctuation.")
+@click.option("--against", multiple=True, metavar="NAME",
+              help="Remove rows that hold an item of this benchmark: a file, or hub:OWNER/NAME.")  # fmt: skip
+@click.option("--field", default="", metavar="COLUMN", help="The benchmarks' column.")
+@click.option(
+    "--fractions", default="", metavar="NAME=SHARE,...", help="Deal all rows anew; else each keeps its split."
+)
+@click.option("--seed", default=0, show_default=True, help="With --fractions: another number deals them otherwise.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def merge(
+    runs: tuple[Path, ...],
+    out: Path,
+    name: str,
+    licence: str | None,
+    by: str,
+    exact: bool,
+    against: tuple[str, ...],
+    field: str,
+    fractions: str,
+    seed: int,
+    as_json: bool,
+) -> int:
+    """Make one dataset of the finished RUNS. What a later one repeats of an earlier one is left out."""
+    from synth import merging
+    from synth.console.merging import merged
+    from synth.files.plugin_texts import split_of_text
+    from synth.recipes.named import benchmarks
+
+    how = merging.How(
+        name=name or out.resolve().name,
+        license=licence,
+        by=by,
+        near=not exact,
+        benchmarks=benchmarks(against, Path(), field) if against else None,
+        split=split_of_text(fractions, seed) if fractions else None,
+    )
+    merged(merging.merge(runs, out, how), out, as_json=as_json)
+    return 0
+
+
+@click.command(short_help="Say what differs between two versions of a dataset.")
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def diff(old: Path, new: Path, as_json: bool) -> int:
+    """Say what differs between OLD and NEW: runs, datasets in folders, or files of rows."""
+    from synth.console.differing import differed
+    from synth.differing import differ
+
+    differed(differ(old, new), as_json=as_json)
+    return 0
+
+
+ALL = (publish, merge, diff)

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import yaml
 
 from synth.terms import Ask, Said, Terms, sentence
-from synth.types import Value
 
 MISSING: dict[Ask, str] = {
     "notice": "asks nobody to keep a notice",
@@ -49,13 +48,6 @@ class Source(NamedTuple):
     said: str
 
 
-class SeedsLicence(Value):
-    """The licence of the seeds as the author of the recipe declared it, and what is known of it."""
-
-    id: str
-    said: Licence | None = None
-
-
 @cache
 def every() -> tuple[Licence, ...]:
     """All that is known."""
@@ -69,10 +61,11 @@ def known(licence: str) -> Licence | None:
 
 
 def sources(seeds: str | None, said: Iterable[tuple[str, Terms]]) -> Iterator[Source]:
-    """What a dataset is made from: seeds of this licence, and teachers of which this was said, by name."""
-    licence = known(seeds or "")
-    if seeds and licence is not None:
-        yield Source(f"the seeds ({seeds})", seeds, tuple(licence.asks), told(licence))
+    """What a dataset is made from: seeds of this licence, or of several with commas between them, and teachers of which
+    this was said, by name."""
+    for one in (seeds or "").split(", "):
+        if (licence := known(one)) is not None:
+            yield Source(f"the seeds ({one})", one, tuple(licence.asks), told(licence))
     for name, terms in said:
         yield Source(f"the teacher {name!r} ({terms.id})", terms.id, tuple(terms.asks), sentence(terms))
 

@@ -162,6 +162,23 @@ class StageRecord(Value):
     """Where the number of draws adapts, how many it took."""
 
 
+class MergedRecord(Value):
+    """One of the runs that a merged dataset was made of."""
+
+    run: str
+    """What stands in front of the ids of its rows, stages and teachers."""
+    recipe: str
+    language: str
+    license: str | None = None
+    recipe_sha256: str
+    manifest_sha256: str
+    rows: int
+    """What it had."""
+    kept: int
+    removed: dict[str, int] = {}
+    """What of it went, by reason: the others had it already, or a benchmark has."""
+
+
 class Manifest(Value):
     """What a run was and what came of it."""
 
@@ -182,6 +199,8 @@ class Manifest(Value):
     """What was compared with their items by meaning."""
     not_selected: dict[str, int] = {}
     """Samples that passed every stage and were not chosen as rows, by reason."""
+    by_hand: dict[str, int] = {}
+    """How many rows a person accepted, rejected or edited: `accept`, `reject`, `edit`."""
     rows: dict[str, int]
     """Rows by split."""
     tokens: TokensRecord | None = None
@@ -198,6 +217,8 @@ class Manifest(Value):
     """The scorers that ask a teacher, and how far they agree with those that verify."""
     diversity: tuple[Diversity, ...] = ()
     """How little the questions and the answers of the rows repeat each other."""
+    merged: tuple[MergedRecord, ...] = ()
+    """Where the dataset is one of several runs, those, the first first."""
     notice: str = ""
     """One sentence when a file was left out or written otherwise; empty when all is there."""
     ledger: tuple[Ledger, ...]
@@ -221,6 +242,11 @@ class Manifest(Value):
     def row_count(self) -> int:
         """Rows over all splits."""
         return sum(self.rows.values())
+
+    @property
+    def listed(self) -> int:
+        """Rows and refusals."""
+        return self.row_count + sum(self.rejected.values())
 
     @property
     def cost_microusd(self) -> int:

@@ -122,6 +122,16 @@ class Outcomes:
         name, *kept = self._found(sql, id).fetchone() or ("",)
         return Kept._make(kept).sample() if name == id or name.startswith(f"{id}/") else None
 
+    def accepted_one(self, id: str) -> Sample | None:  # noqa: A002
+        """The accepted sample with exactly this id; None when there is none."""
+        found = self._found("SELECT seed, line, rest FROM accepted WHERE id = ?", id).fetchone()
+        return Kept._make(found).sample() if found else None
+
+    def refusal_of(self, id: str) -> Rejection | None:  # noqa: A002
+        """The first rejection with exactly this id; None when there is none."""
+        found = self._found("SELECT rejection FROM rejected WHERE id = ? ORDER BY stage LIMIT 1", id).fetchone()
+        return REJECTIONS.validate_json(found[0]) if found else None
+
     def sample_of(self, id: str) -> Sample | None:  # noqa: A002
         """As `known_as`, and else a refused sample with this id or made from it."""
         sql = "SELECT rejection FROM rejected WHERE id >= ? AND id < ? ORDER BY id"  # a digit comes after a slash

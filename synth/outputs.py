@@ -6,11 +6,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
+
+import orjson
 
 from synth.agreement import Adaptive
 from synth.datasets.export import Written, write_dataset, write_rejected
+from synth.datasets.files import write_whole
 from synth.datasets.provenance import ProvenanceRecord, write_provenance
 from synth.datasets.tokens import TokensRecord, write_tokens
+from synth.decisions import Decision, edited
+from synth.errors import RecipeError
 from synth.formats.views import ViewRecord, write_views
 from synth.generators.tool_calling import ToolCalling
 from synth.judges import Judges
@@ -40,6 +46,8 @@ from synth.storage.store import Ledger, Store
 from synth.types import Rejection, Sample
 
 EXAMPLES = 12
+DECIDED = "by_hand.jsonl"
+NONE_DECIDED: Mapping[str, Decision] = MappingProxyType({})
 SHOWN = 3
 """Rejections of each reason."""
 LAST_ID = "~"
@@ -66,12 +74,23 @@ class Outputs:
     diversity: tuple[Diversity, ...]
 
 
-def write(loaded: LoadedRecipe, folder: Path, outcomes: Outcomes, screen: Screen) -> Outputs:
-    """Select, split and write; everything in id order, so that the same outcomes give the same bytes."""
+def write(
+    loaded: LoadedRecipe,
+    folder: Path,
+    outcomes: Outcomes,
+    screen: Screen,
+    decisions: Mapping[str, Decision] = NONE_DECIDED,
+) -> Outputs:
+    """Select, split and write; everything in id order, so that the same outcomes give the same bytes.
+
+    Raises RecipeError for decisions about what is no row of these outcomes.
+    """
     recipe = loaded.recipe
-    every = (one.sample() for one in _chosen(outcomes, recipe.selection) if isinstance(one, Kept))
+    _check(decisions, outcomes)
+    every = (one.sample() for one in _chosen(outcomes, recipe.selection, decisions) if isinstance(one, Kept))
     dealt = deal(((one.seed_id, one.question() or one.answer()) for one in every), recipe.split)
-    passing = _Passing(recipe, outcomes)
+    passing = _Passing(recipe, outcomes, decisions)
+    _write_decisions(decisions, folder / DECIDED)
     tools = isinstance(recipe.stages[-1].generator, ToolCalling)
     written = write_dataset(passing.rows(dealt.splits), folder, tools=tools)
     write_rejected(screen.reviewed(passing.rejected(), folder), folder / "rejected.jsonl")
@@ -130,8 +149,9 @@ def with_beside(manifest: Manifest, written: Beside) -> Manifest:
 class _Passing:
     """Rows and rejections on their way into files, and what is to be told of them."""
 
-    def __init__(self, recipe: Recipe, outcomes: Outcomes) -> None:
+    def __init__(self, recipe: Recipe, outcomes: Outcomes, decisions: Mapping[str, Decision]) -> None:
         self._outcomes = outcomes
+        self._decisions = decisions
         self._selection = recipe.selection
         self._only_split = next(iter(recipe.split.fractions))
         last = recipe.stages[-1]
@@ -150,7 +170,7 @@ class _Passing:
     def rows(self, splits: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
         """Each row with its split; `splits` are those of the seeds, where there are several."""
         made, stride, wide = 0, 1, 1
-        for chosen in _chosen(self._outcomes, self._selection):
+        for chosen in _chosen(self._outcomes, self._selection, self._decisions):
             if isinstance(chosen, Rejection):
                 self.judges.see(chosen.sample)
                 self.not_selected[chosen.reason] += 1
@@ -200,12 +220,49 @@ def _is_later(name: str, last: str) -> bool:
     return bool(last) and name.startswith(last.rpartition("/")[0] + "/") and name[: len(last)] > last
 
 
-def _chosen(outcomes: Outcomes, selection: Selection) -> Iterator[Kept | Rejection]:
-    """What selection makes of what was accepted. Where nothing is asked of it no sample is read."""
-    if selection == Selection():
+def _chosen(outcomes: Outcomes, selection: Selection, decisions: Mapping[str, Decision]) -> Iterator[Kept | Rejection]:
+    """What selection and decisions make of what was accepted. Where nothing is asked of them no sample is read."""
+    if selection == Selection() and not decisions:
         return outcomes.kept()
-    told = select(outcomes.accepted(), selection)
-    return (one if isinstance(one, Rejection) else outcomes.with_row(one) for one in told)
+    return _decided(outcomes, selection, decisions)
+
+
+def _decided(outcomes: Outcomes, selection: Selection, decisions: Mapping[str, Decision]) -> Iterator[Kept | Rejection]:
+    """The same with something to decide by; rows that a person wanted come also when selection had enough before."""
+    last = ""
+    for one in select(edited(outcomes.accepted(), decisions), selection, decisions):
+        last = max(last, one.id)
+        yield one if isinstance(one, Rejection) else outcomes.with_row(one)
+    beyond = (outcomes.accepted_one(id_) for id_ in decisions if id_ > last and decisions[id_].decision != "reject")
+    for sample in edited((one for one in beyond if one is not None), decisions):
+        yield outcomes.with_row(sample)
+
+
+def _check(decisions: Mapping[str, Decision], outcomes: Outcomes) -> None:
+    """Raise RecipeError when a decision is about what is no row, or about another text than the row's."""
+    for id_, decision in decisions.items():
+        sample = outcomes.accepted_one(id_)
+        if sample is None:
+            refusal = outcomes.refusal_of(id_)
+            if refusal is None:
+                raise RecipeError(f"{id_} was decided by hand, and this run has no such row; save the decisions anew.")
+            raise RecipeError(
+                f"{id_} was refused ({refusal.reason}) by the stage {refusal.stage!r} before it was a row, so it "
+                "cannot be decided by hand; take it out of the decisions, or change the stage's checks."
+            )
+        if decision.decision == "edit" and decision.original != sample.messages:
+            raise RecipeError(
+                f"{id_} has another text now than the one that was edited by hand; edit it again in a new report.html."
+            )
+
+
+def _write_decisions(decisions: Mapping[str, Decision], path: Path) -> None:
+    """Keep what was decided beside the rows: who, when, why, and the text that an edit took the place of."""
+    if not decisions:
+        path.unlink(missing_ok=True)
+        return
+    lines = (orjson.dumps(one.told()) for one in decisions.values())
+    write_whole(path, b"".join(line + b"\n" for line in lines))
 
 
 def record(
@@ -214,6 +271,7 @@ def record(
     progress: Progress,
     screen: Screen,
     written: Outputs,
+    decisions: Mapping[str, Decision],
     *,
     state: State,
     started: str,
@@ -274,6 +332,7 @@ def record(
         decontamination=screen.record(),
         neighbours=None if screen.neighbours is None else screen.neighbours.record(),
         not_selected=dict(written.not_selected),
+        by_hand=dict(sorted(Counter(one.decision for one in decisions.values()).items())),
         rows=written.written.rows,
         mixture=written.mixture,
         scores=written.scores,
@@ -281,8 +340,8 @@ def record(
         diversity=written.diversity,
         notice=f"{written.written.notice} {written.notice}".strip(),
         ledger=ledger,
-        budget_microusd=recipe.cap_microusd(),
-        caps=recipe.budget,
+        budget_microusd=progress.budget.caps.microusd,
+        caps=progress.budget.caps,
         accepted_terms=accepted_terms(store),
         changes=accepted(store),
         limited_by_reservation_s=round(progress.budget.limited_s, 3),

@@ -32,6 +32,8 @@ from synth.batches.batch_journal import has_open
 from synth.datasets.card import write_card
 from synth.datasets.export import load_parquet
 from synth.datasets.rows import rejected_row, row
+from synth.datasets.tokenizers import note_tokenizers
+from synth.decisions import read_decisions
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
 from synth.line import Enough, Line
 from synth.manifest import (
@@ -44,6 +46,7 @@ from synth.money.account import Account
 from synth.money.budget import Budget, Caps
 from synth.money.prices import UNKNOWN
 from synth.outcomes import Outcomes
+from synth.outputs import NONE_DECIDED
 from synth.progress import Progress, StageCount
 from synth.protocol.endpoint import LOCAL, REPLAY, Endpoint
 from synth.protocol.outgoing import Translate, translation
@@ -52,6 +55,7 @@ from synth.recipes.fingerprint import fingerprint, hold_to, marked, note_accepta
 from synth.recipes.recipe import LoadedRecipe, Stage
 from synth.recipes.seed_spool import SeedSpool
 from synth.recipes.up_to_date import Whole
+from synth.report.browser import Listing
 from synth.report.clusters import clusters
 from synth.report.notebook import in_a_notebook, in_words, words_of
 from synth.report.page import load_template, write_report
@@ -103,6 +107,8 @@ class Options:
     """Whether to write the dataset; a preview only looks at it."""
     pilot: int | None = None
     """Use so many seeds, spread over all; none is written then."""
+    decisions: Path | None = None
+    """A file of what a person decided of single rows."""
     into: Path | None = None
     """Where a preview leaves what it looked at; nowhere when None."""
     say: Callable[[str], None] = lambda _: None
@@ -224,7 +230,7 @@ async def _inputs(loaded: LoadedRecipe, options: Options) -> dict[str, str] | No
     """What decides the outputs; None when that cannot be told, or there are to be none."""
     if not options.write:
         return None
-    return await asyncio.to_thread(up_to_date.inputs, loaded, options.limit, options.salt)
+    return await asyncio.to_thread(up_to_date.inputs, loaded, options.limit, options.salt, options.decisions)
 
 
 def _nothing_to_do(folder: Path, whole: Whole) -> Result:
@@ -236,7 +242,8 @@ def _nothing_to_do(folder: Path, whole: Whole) -> Result:
 async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: Observer | None) -> Result:
     """Ask for what the store lacks, and write the outputs."""
     began, started = time.monotonic(), _now()
-    folder = store.folder
+    folder, run = store.folder, store.meta("identity") or ""
+    decisions = NONE_DECIDED if options.decisions is None else read_decisions(options.decisions, run)
     async with _spool(loaded, store, options) as spool:
         screen = await asyncio.to_thread(Screen, loaded)
         if options.write:
@@ -258,6 +265,8 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                 loaded.recipe.teachers, loaded.folder, store, budget, halt, options, loaded.recipe.waited_for()
             ) as teachers,
         ):
+            if not options.offline:
+                await note_tokenizers(loaded, store)
             stages = {stage.name: StageCount(_most_draws(stage)) for stage in loaded.recipe.stages}
             progress = Progress(stages, teachers, budget, spool.unique, warning=fit_descriptors(teachers))
             if options.pilot is not None:
@@ -285,7 +294,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                 with _target(
                     options.into or folder, vanishing=bool(kept or not (options.write or options.into))
                 ) as target:
-                    written = outputs.write(loaded, target, outcomes, screen)
+                    written = outputs.write(loaded, target, outcomes, screen, decisions)
                     if options.pilot is not None:
                         picked |= Counter(str(row["seed_id"]) for row in _records(target / "rows.jsonl"))
                         twins += _twins_across(target / "rejected.jsonl")
@@ -299,6 +308,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                         progress,
                         screen,
                         written,
+                        decisions,
                         state=_state(halt, line),
                         started=started,
                         finished=_now(),
@@ -308,8 +318,11 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                     write_manifest(target / "manifest.json", manifest)
                     write_card(target, manifest, written.written, written.examples)
                     told = clusters(manifest, loaded.recipe, outcomes)
+                    decided = [one.told() for one in decisions.values()]
+                    listing = Listing(target, run, manifest.listed, spool.pieces(), decided)
                     write_report(
-                        target / "report.html", manifest, written.examples, written.rejections, written.twins, told
+                        *(target / "report.html", manifest, written.examples, written.rejections, written.twins),
+                        *(told, listing),
                     )
             except Stalled as error:
                 (folder / "stalled.txt").write_text(error.stacks, encoding="utf-8")
@@ -471,7 +484,7 @@ async def budgeted(caps: Caps, store: Store, halt: Halt, *, offline: bool = Fals
         account = await asyncio.to_thread(Account, Path(caps.account), run, store.folder, store.spent().microusd)
     if not offline:
         await store.note("caps", caps.model_dump_json())
-    budget = Budget(caps, store.spent(), account=account)
+    budget = Budget(caps, store.spent(), account=account, note=store.note)
     halt.tell(budget.give_up)
     timer = None
     if caps.hours is not None:

@@ -158,15 +158,14 @@ class Probe:
         return Finding("log-probabilities of prompts", _gives(outcome, gives), so)
 
     async def _prefix(self) -> Finding:
-        said: Completion | str = ""
-        asked: dict[str, Any] = {}
+        outcome, asked = Outcome(0), dict[str, Any]()
         for times in LENGTHS:
             asked = {"messages": _says(f"{LONG * times}Say hello.")}
-            said = self._completion(await self._send(asked))
-            if not isinstance(said, str):
+            outcome = await self._send(asked)
+            if outcome.status == 200:
                 break
-        if isinstance(said, str):
-            return Finding("prefix caching", f"unknown, as a long prompt is refused: {said[:200]}", "")
+        if outcome.status != 200:
+            return Finding("prefix caching", f"unknown, as a long prompt is refused (HTTP {outcome.status})", "")
         before = await self._from_cache()
         cached, where = usage_of(await self._send(asked)).cached_tokens, ""
         if not cached:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from synth.agreement import MAJORITY, agreed
+from synth.decisions import BY_HAND, Decision
 from synth.dedupe import text_of
 from synth.types import Rejection, Sample, Value
 
@@ -81,23 +82,36 @@ class Selection(Value):
         return self.per_prompt or (1 if self.best_of else None)
 
 
-def select(samples: Iterable[Sample], selection: Selection) -> Iterator[Sample | Rejection]:
+def select(
+    samples: Iterable[Sample], selection: Selection, decisions: Mapping[str, Decision] | None = None
+) -> Iterator[Sample | Rejection]:
     """Tell rows from the rest; samples come in id order, and so do the answers to them, prompt by prompt.
+
+    What a person decided goes before all else: whatever was rejected does not count among the draws of its prompt, and
+    whatever was accepted or edited is a row.
 
     It ends with the prompt that brought the last wanted row: what had been asked beyond it depends on timing. Memory is
     bounded by the draws of one prompt, but for `diverse` and `balance`. Rejections carry `below_threshold`, `not_best`,
-    `beyond_target`, `not_diverse` or `not_balanced`.
+    `beyond_target`, `not_diverse`, `not_balanced` or `by_hand`.
     """
-    chosen = _by_prompt(samples, selection)
+    decisions = decisions or {}
+    chosen = _by_prompt(samples, selection, decisions)
     if selection.balance:
-        return _balanced(list(chosen), selection.balance)
-    return chosen if selection.diverse is None else _unlike(list(chosen), selection.diverse)
+        return _balanced(list(chosen), selection.balance, decisions)
+    return chosen if selection.diverse is None else _unlike(list(chosen), selection.diverse, decisions)
 
 
-def _by_prompt(samples: Iterable[Sample], selection: Selection) -> Iterator[Sample | Rejection]:
+def _by_prompt(
+    samples: Iterable[Sample], selection: Selection, decisions: Mapping[str, Decision]
+) -> Iterator[Sample | Rejection]:
     rows, most = 0, selection.kept_per_prompt()
     for _, group in itertools.groupby(samples, key=lambda sample: sample.parent_id):
-        draws = list(group)
+        draws: list[Sample] = []
+        for sample in group:
+            if (decided := decisions.get(sample.id)) is not None and decided.decision == "reject":
+                yield sample.refused(BY_HAND, decided.detail, SELECTION)
+            else:
+                draws.append(sample)
         if selection.best_of == MAJORITY:
             draws = agreed(draws)
         shortfalls = [selection.shortfall(sample) for sample in draws]
@@ -106,7 +120,10 @@ def _by_prompt(samples: Iterable[Sample], selection: Selection) -> Iterator[Samp
             best.sort(key=lambda sample: -(sample.score(selection.best_of) or 0.0))
         kept = {sample.id for sample in best[:most]}
         for sample, shortfall in zip(draws, shortfalls, strict=True):
-            if shortfall:
+            if sample.id in decisions:
+                rows += 1
+                yield sample
+            elif shortfall:
                 yield sample.refused("below_threshold", shortfall, SELECTION)
             elif sample.id not in kept:
                 yield sample.refused("not_best", f"{best[0].id} was chosen for the same prompt", SELECTION)
@@ -119,8 +136,10 @@ def _by_prompt(samples: Iterable[Sample], selection: Selection) -> Iterator[Samp
             return
 
 
-def _balanced(chosen: list[Sample | Rejection], field: str) -> Iterator[Sample | Rejection]:
-    """As many of every value as there are of the rarest one."""
+def _balanced(
+    chosen: list[Sample | Rejection], field: str, decisions: Mapping[str, Decision]
+) -> Iterator[Sample | Rejection]:
+    """As many of every value as there are of the rarest one, and what a person wanted."""
     values = [str(one.fields.get(field)) if isinstance(one, Sample) else None for one in chosen]
     counts = Counter(value for value in values if value is not None)
     least = min(counts.values(), default=0)
@@ -131,10 +150,13 @@ def _balanced(chosen: list[Sample | Rejection], field: str) -> Iterator[Sample |
             continue
         taken[value] += 1
         detail = f"{counts[value]} rows have {field} {value!r}, and {least} is what the rarest value has"
-        yield one if taken[value] <= least else one.refused("not_balanced", detail, SELECTION)
+        kept = taken[value] <= least or one.id in decisions
+        yield one if kept else one.refused("not_balanced", detail, SELECTION)
 
 
-def _unlike(chosen: list[Sample | Rejection], diverse: Diverse) -> Iterator[Sample | Rejection]:
+def _unlike(
+    chosen: list[Sample | Rejection], diverse: Diverse, decisions: Mapping[str, Decision]
+) -> Iterator[Sample | Rejection]:
     from synth.dedupe.diverse import too_similar  # numpy takes a tenth of a second
 
     text = text_of(diverse.by)
@@ -143,7 +165,9 @@ def _unlike(chosen: list[Sample | Rejection], diverse: Diverse) -> Iterator[Samp
     refused: dict[str, Rejection] = {}
     taken = 0
     for sample, alike in zip(samples, too_similar([text(one) for one in samples], diverse.below), strict=True):
-        if alike is not None:
+        if sample.id in decisions:
+            taken += 1
+        elif alike is not None:
             twin, similarity = samples[alike[0]], round(alike[1], 4)
             detail = f"{similarity:g} of it is in the better row {twin.id}"
             rejection = sample.refused("not_diverse", detail, SELECTION)

@@ -73,7 +73,7 @@ LAYERS = (
         *("templates", "dedupe", "named", "library", "split", "diversity"),
     },
     {"answers", "overview"},
-    {"agreement"},
+    {"agreement", "decisions"},
     {"selection", "routing"},
     {"backends"},
     {"hedge", "gauges", "explain"},
@@ -85,7 +85,19 @@ LAYERS = (
     {"views", "view_checks", "recipe", "recipe_checks"},
     {"fingerprint", "up_to_date"},
     {"judges"},
-    {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "outcomes", "report", "bakeoff"}
+    {
+        "progress",
+        "screen",
+        "savings",
+        "neighbours",
+        "manifest",
+        "datasets",
+        "outcomes",
+        "report",
+        "bakeoff",
+        "snapshot",
+        "control",
+    }
     | {"lint", "formats"},
     {"line", "gate", "nearness"},
     {"turns", "outputs", "recovery"},
@@ -93,7 +105,7 @@ LAYERS = (
     {
         *("probe", "trace", "estimate", "described", "parts", "plugin_texts"),
         *("scoring", "asking", "file_vectors", "parts_by_meaning"),
-        "publishing",
+        *("publishing", "merging", "differing"),
     },
     {"background"},
     {"api", "console"},

@@ -161,6 +161,14 @@ def test_llama_factory_is_told_of_the_files_beside_what_it_knows(tmp_path):
         convert([tmp_path / "税.jsonl"], tmp_path / "out", Wanted("llama-factory"))
 
 
+def test_llama_factory_is_told_that_pairs_are_ranked(tmp_path):
+    convert([saved(tmp_path / "組.jsonl", fit_for("preference"))], tmp_path / "out", Wanted("llama-factory-preference"))
+    entry = json.loads((tmp_path / "out/dataset_info.json").read_text(encoding="utf-8"))["組"]
+    assert (entry["ranking"], entry["columns"]["chosen"]) == (True, "chosen")
+    rows = lines(tmp_path / "out" / entry["file_name"])
+    assert rows[0]["chosen"] == {"from": "gpt", "value": "10％です。"}
+
+
 TEMPLATE = "{{ bos_token }}{% for m in messages %}<{{ m.role }}>{% if m.reasoning_content %}({{ m.reasoning_content }})" \
            "{% endif %}{{ m.content }}{{ eos_token }}{% endfor %}"  # fmt: skip
 

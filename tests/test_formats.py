@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from synth.errors import RecipeError, Rejected
-from synth.formats import FORMATS, REFUSALS, conversation, makers, pairs
+from synth.formats import FORMATS, REFUSALS, conversation, distillation, makers, pairs
 from synth.formats import convert as convert_module
 from synth.formats.conversation import conversation_of
 from synth.formats.convert import Wanted, convert
@@ -139,6 +139,38 @@ def test_what_was_made_for_sharegpt_or_alpaca_reads_back_as_the_same():
     assert conversation_of(made(PLAIN, "alpaca")).turns == conversation_of(PLAIN).turns
 
 
+def pair(row, bad):
+    """A row's answer against another one."""
+    prompt, answer = apart(row)
+    return conversation_of({**prompt, "completion": answer}), conversation_of({**prompt, "completion": [bad]})
+
+
+BAD = {"role": "assistant", "content": "知りません。"}
+
+
+def test_pairs_stand_apart_as_openai_llama_factory_and_ms_swift_have_them():
+    told = [one.styled("inline") for one in pair(LONG, BAD)]
+    thought = "<think>\n標準税率は10％。\n食品は8％。\n</think>\n\n10％です。"
+    assert makers.openai_preference(*pair(WITH_TOOLS, BAD)) == {
+        "input": {"messages": [USER, {**CALLING, "content": ""}, RESULT], "tools": json.loads(TOOLS)},
+        "preferred_output": [ANSWER],
+        "non_preferred_output": [BAD],
+    }
+    assert makers.ms_swift_preference(*told) == {
+        "messages": [*LONG["messages"][:-1], {**ANSWER, "content": thought}],
+        "rejected_response": "知りません。",
+    }
+    made = makers.llama_factory_preference(*told)
+    assert [turn["from"] for turn in made["conversations"]] == ["human", "gpt", "human"]
+    assert (made["chosen"], made["rejected"]) == (
+        {"from": "gpt", "value": thought}, {"from": "gpt", "value": "知りません。"},
+    )  # fmt: skip
+    with pytest.raises(Rejected, match="call_beside"):
+        makers.ms_swift_preference(*pair(talk(USER, ANSWER), CALLING))
+    with pytest.raises(Rejected, match="other_prompt"):
+        makers.openai_preference(pair(PLAIN, BAD)[0], pair(LONG, BAD)[1])
+
+
 def test_gemini_has_the_system_turn_apart_and_calls_as_parts():
     assert made(REASONED, "gemini") == {
         "systemInstruction": {"parts": [{"text": "簡潔に。"}]},
@@ -199,7 +231,8 @@ def test_a_row_that_cannot_be_told_whole_is_refused(row, reason):
 
 def test_every_reason_has_words():
     sources = [
-        Path(module.__file__).read_text(encoding="utf-8") for module in (conversation, makers, pairs, convert_module)
+        Path(module.__file__).read_text(encoding="utf-8")
+        for module in (conversation, makers, pairs, distillation, convert_module)
     ]
     reasons = {reason for source in sources for reason in re.findall(r'Rejected\("(\w+)"', source)}
     assert reasons - TRAPS.keys() == REFUSALS.keys()

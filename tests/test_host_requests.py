@@ -12,6 +12,7 @@ from synth.admission.halt import Halt
 from synth.money.budget import Budget
 from synth.profiles import named
 from synth.protocol.endpoint import Endpoint, Sampling
+from synth.protocol.lots import Member, in_one
 from synth.protocol.outgoing import translation
 from synth.schema import response_format
 from synth.scorers.judge import Verdict
@@ -38,6 +39,8 @@ def sent(name: str) -> dict:
     fitted, _ = endpoint.filled().fitted()
     asked = Teacher("main", fitted, backends=[None], store=None, budget=Budget(None), halt=Halt())
     request = asked.request(PROMPT, 2, response_format(Verdict, fitted.structured))
+    if known.choices is not None:
+        request = in_one([Member(request, "")] * 2)
     translate = translation(fitted)
     return json.loads((translate(request) if translate else request).body)
 
@@ -71,4 +74,5 @@ def test_what_goes_to_openai_fits_its_published_description():
     assert {"service_tier", "store", "metadata", "seed", "response_format"} <= body.keys()
     assert "max_tokens" not in body
     assert body["metadata"].keys() == {"synth"}
+    assert body["n"] == 2
     assert len(body["metadata"]["synth"]) == 64

@@ -18,11 +18,12 @@ PROMPTS = Path(__file__).parent.parent / "prompts"
 LIBRARY = sorted(path.name for path in PROMPTS.glob("*-*") if (path / "README.md").is_file())
 SEEDS = {
     "self-instruct": 12,
-    "conversation": 70,
+    "conversation": 90,
     "evol-instruct": 15,
     "magpie": 40,
     "persona": 15,
     "back-translation": 50,
+    "preference": 12,
 }
 """How many of a recipe's seeds bring 20 rows; all where it is not said."""
 
@@ -38,14 +39,19 @@ def test_every_recipe_of_the_library_is_there_in_both_languages():
         "grounded-qa",
         "magpie",
         "math",
+        "medical",
         "persona",
+        "preference",
+        "python-data",
         "reasoning",
         "reasoning-short",
         "rewrite",
         "self-instruct",
+        "technical-translation",
         "tool-calling",
     }
-    assert {f"{name}-{language}" for name in names for language in ("en", "ja")} == {*LIBRARY}
+    in_japan = {"consumption-tax-ja", "labour-law-ja"}
+    assert {f"{name}-{language}" for name in names for language in ("en", "ja")} | in_japan == {*LIBRARY}
 
 
 @pytest.mark.parametrize("name", LIBRARY)
@@ -143,3 +149,25 @@ def test_the_shape_that_is_shown_is_the_one_that_is_checked(language):
     loaded = synth.load(PROMPTS / f"extract-{language}")
     shown = json.loads((loaded.folder / "shape.json.j2").read_text(encoding="utf-8"))
     assert [one.shape for one in loaded.recipe.stages[-1].validators if one.kind == "json_schema"] == [shown]
+
+
+UNVERIFIED = ["consumption-tax", "labour-law", "medical", "python-data", "technical-translation"]
+
+
+@pytest.mark.parametrize("name", [name for name in LIBRARY if name.rpartition("-")[0] in UNVERIFIED])
+def test_a_recipe_of_a_domain_says_first_and_on_its_card_what_no_expert_verified(name):
+    first = (PROMPTS / name / "README.md").read_text(encoding="utf-8").split("\n\n")[1]
+    words = "(?:No|no) [a-z]+.* has verified|not run" if name.endswith("-en") else "確かめていません|実行していません"
+    assert re.fullmatch(r"\*\*.*\*\*", first)
+    assert re.search(words, first)
+    description = synth.load(PROMPTS / name).recipe.description
+    assert re.search("has verified|not run" if name.endswith("-en") else "受けていません|実行していません", description)
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_best_of_several_draws_is_paired_with_one_that_is_two_points_worse(language, tmp_path):
+    result = synth.run(PROMPTS / f"preference-{language}", folder=tmp_path / "run", limit=12)
+    assert {view.name: bool(view.rows) for view in result.manifest.views} == {"preference": True, "unpaired": True}
+    (path,) = (tmp_path / "run" / "dataset" / "views" / "preference").glob("train*")
+    pairs = pytest.importorskip("pyarrow.parquet").read_table(path).to_pylist()
+    assert all(pair["chosen_score"] >= 4 and pair["chosen_score"] - pair["rejected_score"] >= 2 for pair in pairs)

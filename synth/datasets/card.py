@@ -62,7 +62,11 @@ def card(manifest: Manifest, written: Written, examples: Sequence[Sample] = ()) 
             limits=list(limits(manifest)),
             recipe=recipe_text(manifest),
             example=next(iter(examples), None),
-            seeds_licence=licences.known(manifest.seeds.license or ""),
+            seeds_licences=[
+                found
+                for one in (manifest.seeds.license or "").split(", ")
+                if (found := licences.known(one)) is not None
+            ],
         )
     )
 
@@ -119,7 +123,7 @@ def _header(manifest: Manifest, written: Written) -> dict[str, object]:
     tags = ["synthetic", "synth", "distillation", "conversational"]
     return {
         **({"license": license_id} if license_id is not None else {}),
-        **({"language": [manifest.recipe.language]} if manifest.recipe.language else {}),
+        **({"language": _languages(manifest)} if manifest.recipe.language else {}),
         "pretty_name": " ".join(manifest.recipe.name.split()),
         "task_categories": ["text-generation"],
         "size_categories": [size_category(sum(written.rows.values()))],
@@ -139,6 +143,10 @@ def _header(manifest: Manifest, written: Written) -> dict[str, object]:
             *_provenance(manifest),
         ],
     }
+
+
+def _languages(manifest: Manifest) -> list[str]:
+    return list(dict.fromkeys([manifest.recipe.language, *(one.language for one in manifest.merged)]))
 
 
 def _source(identity: str) -> str:

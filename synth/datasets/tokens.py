@@ -24,6 +24,7 @@ import orjson
 
 from synth.datasets.export import NO_PYARROW
 from synth.datasets.files import whole_file
+from synth.datasets.tokenizers import tellers, tokenizer_notes
 from synth.errors import Fatal, Rejected, Transient
 from synth.protocol.replies import read
 from synth.recipes.recipe import Recipe
@@ -51,7 +52,11 @@ class TokensRecord(Value):
     with_ids: int
     """Rows whose tokens are told by their ids."""
     tokenizers: dict[str, int] = {}
-    """Rows by the model whose tokenizer they are of, as the server names it; no server told a hash of it."""
+    """Rows by the model whose tokenizer they are of, as the server names it."""
+    tokenizer_files: dict[str, list[str]] = {}
+    """By teacher the files that hold its tokenizer, as `FILE sha256:HASH`; several where it has changed meanwhile.
+
+    Teachers whose files could not be read are left out."""
     files: dict[str, str] = {}
     """The file of each split, relative to the dataset folder."""
     sha256: str = ""
@@ -130,7 +135,7 @@ def _bytes(entry: Mapping[str, Any]) -> bytes | None:
 
 def wanted(recipe: Recipe) -> bool:
     """Whether the rows' tokens are asked for."""
-    return any(recipe.teachers[name].sampling.logprobs is not None for name in recipe.row_writers())
+    return bool(tellers(recipe))
 
 
 def write_tokens(recipe: Recipe, store: Store, run: Path) -> TokensRecord | None:
@@ -181,6 +186,7 @@ def write_tokens(recipe: Recipe, store: Store, run: Path) -> TokensRecord | None
         most=most,
         with_ids=count["with_ids"],
         tokenizers=dict(sorted(models.items())),
+        tokenizer_files={name: notes for name in tellers(recipe) if (notes := tokenizer_notes(store, name))},
         files={split: f"{FOLDER}/{split}.parquet" for split in written},
     )
 

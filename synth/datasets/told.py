@@ -31,12 +31,22 @@ class Checks(NamedTuple):
 def checks(manifest: Manifest) -> list[Checks]:
     """The checks of each stage, as the recipe in the record names them."""
     found: list[Checks] = []
-    for stage in _recipe(manifest).get("stages") or ():
+    for name, stage in _stages(manifest):
         dedupe: Any = stage.get("dedupe") or {}
         validators = tuple(str(one["kind"]) for one in stage.get("validators") or ())
         scorers = tuple(str(one.get("name") or one["kind"]) for one in stage.get("scorers") or ())
-        found.append(Checks(str(stage["name"]), validators, str(dedupe.get("by", "")), scorers))
+        found.append(Checks(name, validators, str(dedupe.get("by", "")), scorers))
     return found
+
+
+def _stages(manifest: Manifest) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The stages of the recipe, or of those of all runs that were merged, as the record names them."""
+    recipe = _recipe(manifest)
+    runs: Mapping[str, Any] = recipe.get("runs") or {} if manifest.merged else {"": recipe}
+    for run, of_run in runs.items():
+        stages: Any = cast("dict[str, Any]", of_run).get("stages") if isinstance(of_run, dict) else None
+        for stage in stages or ():
+            yield (f"{run}/{stage['name']}" if run else str(stage["name"])), stage
 
 
 def limits(manifest: Manifest) -> Iterator[str]:

@@ -67,6 +67,25 @@ FORMATS: Mapping[str, Format] = {
     "sharegpt": Format(makers.sharegpt, INLINE, own_traps=frozenset({"sharegpt"}), rows=TURNS, reader="others"),
     "alpaca": Format(makers.alpaca, INLINE, own_traps=frozenset({"alpaca"}), rows="alpaca", reader="others"),
     "openai": Format(makers.openai, DROP, is_strict=True, is_lines=True, reader="hosts"),
+    "llama-factory-preference": Format(
+        makers.llama_factory_preference,
+        INLINE,
+        is_pair=True,
+        rows="preference",
+        reader="llama-factory",
+    ),
+    "ms-swift-preference": Format(makers.ms_swift_preference, INLINE, is_pair=True, reader="ms-swift"),
+    "openai-preference": Format(
+        makers.openai_preference,
+        DROP,
+        is_strict=True,
+        is_lines=True,
+        is_pair=True,
+        own_traps=frozenset({"unknown_format"}),
+        rows="unknown",
+        reader="hosts",
+        columns=frozenset({"input", "preferred_output", "non_preferred_output"}),
+    ),
     "gemini": Format(
         makers.gemini,
         DROP,
@@ -79,6 +98,9 @@ FORMATS: Mapping[str, Format] = {
     ),
 }
 
+TOKEN_FORMATS = ("distillation", "distillkit")
+"""Shapes of what a teacher told of its tokens, in place of texts."""
+
 REFUSALS: Mapping[str, str] = {
     "not_text": "a content holds something other than text, which these formats have no place for",
     "tools": "tools and their calls have no place in Alpaca; take messages or llama-factory",
@@ -89,6 +111,10 @@ REFUSALS: Mapping[str, str] = {
     "no_reasoning": "its answer comes without reasoning",
     "other_prompt": "chosen and rejected answer different prompts",
     "no_label": "there is no label that says true or false of its answer",
+    "no_token_ids": "its tokens are told without ids; vLLM tells them with `extra: {return_tokens_as_token_ids: true}`",
+    "no_prompt_ids": "the ids of its prompt are not told; vLLM tells them with `extra: {return_token_ids: true}`",
+    "no_top_ids": "the likeliest tokens in the place of its own are not told, or not by ids",
+    "call_beside": "its bad answer calls a tool, for which ms-swift has no place beside the good one",
     "nameless_result": "a tool's result does not name its tool, as Gemini needs it",
 }
 """Why a format has no place for a row, beside what `synth lint` calls an error."""

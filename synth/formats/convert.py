@@ -28,8 +28,8 @@ from synth.types import Fields
 
 ID = "id"
 """The column that is kept where there is one, so that a row can be traced."""
-REGISTRY, REGISTERED = "dataset_info.json", "llama-factory"
-"""Where LLaMA-Factory looks for its files, and the format that is written for it."""
+REGISTRY, REGISTERED = "dataset_info.json", ("llama-factory", "llama-factory-preference")
+"""Where LLaMA-Factory looks for its files, and the formats that are written for it."""
 RESERVED = {"messages", "prompt", "completion", "chosen", "rejected", "text", "tools", "label", "conversations",
             "instruction", "input", "output", *TRAINERS_OWN, *ANSWERS}  # fmt: skip
 UNASKED = {"no_answer", "empty_completion"}
@@ -97,7 +97,7 @@ def convert(paths: Sequence[Path], out: Path, wanted: Wanted) -> Converted:
     form = FORMATS[wanted.format]
     _check_columns(form, wanted)
     targets = _targets(paths, out, form, wanted) if wanted.rule is None else _splits(paths, out, wanted)
-    if wanted.format == REGISTERED:
+    if wanted.format in REGISTERED:
         _object(next(iter(targets)).parent / REGISTRY)  # one that cannot be added to is found before anything is made
     converted = Converted()
     with ExitStack() as spools:
@@ -107,8 +107,8 @@ def convert(paths: Sequence[Path], out: Path, wanted: Wanted) -> Converted:
         with ExitStack() as files:
             for target, rows in gathered.items():
                 converted.files |= write(rows, target, files, seed=wanted.seed, shards=wanted.shards)
-        if wanted.format == REGISTERED:
-            _register(gathered)
+        if wanted.format in REGISTERED:
+            _register(gathered, form)
     return converted
 
 
@@ -245,7 +245,7 @@ def _check_columns(form: Format, wanted: Wanted) -> None:
         raise RecipeError(
             f"The format {wanted.format} has no field for reasoning; give --reasoning {' or '.join(form.styles)}."
         )
-    if wanted.shards > 1 and wanted.format == REGISTERED:
+    if wanted.shards > 1 and wanted.format in REGISTERED:
         raise RecipeError(f"LLaMA-Factory's {REGISTRY} names one file for each dataset; leave --shards out.")
     if wanted.keep and form.is_strict:
         raise RecipeError(f"Files in the format {wanted.format} are refused with other columns; leave --keep out.")
@@ -270,7 +270,7 @@ def _nothing(converted: Converted, wanted: Wanted) -> str:
     return f"No row can be written as {wanted.format}, so nothing was: {told}."
 
 
-def _register(gathered: dict[Path, Gathered]) -> None:
+def _register(gathered: dict[Path, Gathered], form: Format) -> None:
     """Tell LLaMA-Factory of the files, beside what its register holds already. Raises RecipeError if it is none."""
     path = next(iter(gathered)).parent / REGISTRY
     known = _object(path)
@@ -278,10 +278,13 @@ def _register(gathered: dict[Path, Gathered]) -> None:
         columns: Fields = {"messages": "conversations"}
         if "tools" in rows.shape.fields:
             columns["tools"] = "tools"
+        if form.is_pair:
+            columns |= {"chosen": "chosen", "rejected": "rejected"}
         tags: Fields = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt",
                         "observation_tag": "observation", "function_tag": "function_call",
                         "system_tag": "system"}  # fmt: skip
-        known[target.stem] = {"file_name": target.name, "formatting": "sharegpt", "columns": columns, "tags": tags}
+        entry: Fields = {"file_name": target.name, "formatting": "sharegpt", "columns": columns, "tags": tags}
+        known[target.stem] = {"ranking": True, **entry} if form.is_pair else entry
     write_whole(path, orjson.dumps(known, option=orjson.OPT_INDENT_2))
 
 

@@ -55,14 +55,44 @@ def reasoning(told: Conversation) -> Fields:
 
 def preference(chosen: Conversation, rejected: Conversation) -> Fields:
     """TRL's DPO and reward trainers: two answers to the same prompt, which stands apart from both."""
-    if chosen.turns[:-1] != rejected.turns[:-1]:
-        raise Rejected("other_prompt")
     return {
-        "prompt": _whole(chosen.turns[:-1]),
+        "prompt": _whole(_asked(chosen, rejected)),
         "chosen": _whole(chosen.turns[-1:]),
         "rejected": _whole(rejected.turns[-1:]),
         "tools": chosen.tools or None,
     }
+
+
+def openai_preference(chosen: Conversation, rejected: Conversation) -> Fields:
+    """OpenAI's DPO, and those that took it over, such as Together and Fireworks."""
+    asked: Fields = {"messages": [bare(turn) for turn in _asked(chosen, rejected)]}
+    if chosen.tools:
+        asked["tools"] = chosen.tool_list()
+    good: list[Any] = [bare(chosen.turns[-1])]
+    bad: list[Any] = [bare(rejected.turns[-1])]
+    return {"input": asked, "preferred_output": good, "non_preferred_output": bad}
+
+
+def ms_swift_preference(chosen: Conversation, rejected: Conversation) -> Fields:
+    """ms-swift: the good answer ends the conversation, and the bad one stands beside it as a text."""
+    _asked(chosen, rejected)
+    if rejected.turns[-1].calls:
+        raise Rejected("call_beside")
+    return {**ms_swift(chosen), "rejected_response": rejected.turns[-1].content}
+
+
+def llama_factory_preference(chosen: Conversation, rejected: Conversation) -> Fields:
+    """LLaMA-Factory's `ranking`: the conversation up to the last question, and both answers in ShareGPT's words."""
+    asked = _asked(chosen, rejected)
+    told = llama_factory(Conversation(asked, chosen.tools))
+    return {**told, "chosen": said(chosen.turns[-1]), "rejected": said(rejected.turns[-1])}
+
+
+def _asked(chosen: Conversation, rejected: Conversation) -> tuple[Turn, ...]:
+    """What both answer."""
+    if chosen.turns[:-1] != rejected.turns[:-1]:
+        raise Rejected("other_prompt")
+    return chosen.turns[:-1]
 
 
 def openai(told: Conversation) -> Fields:

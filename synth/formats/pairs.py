@@ -13,6 +13,7 @@ import orjson
 from pydantic import ValidationError
 
 from synth.errors import RecipeError, Rejected
+from synth.formats import FORMATS
 from synth.recipes.views import NO_QUALITY, VERDICT, Preference, Rule, Unpaired, bad_reasons
 from synth.types import Fields
 
@@ -61,14 +62,16 @@ def rule_for(name: str, paths: Sequence[Path], given: Mapping[str, Any]) -> Rule
 
     Raises RecipeError for options that have no effect there, or do not go together.
     """
-    kinds = {"preference": Preference, "unpaired": Unpaired}
+    form = FORMATS[name]
     options = ", ".join(f"--{option.replace('_', '-').removesuffix('s')}" for option in given)
-    if name not in kinds or not any(is_run(path) for path in paths):
+    if not (form.is_pair or form.is_labelled) or not any(is_run(path) for path in paths):
         if given:
-            raise RecipeError(f"{options}: draws are told apart for preference and unpaired of a run alone.")
+            raise RecipeError(f"{options}: draws are told apart for pairs and labels of a run alone.")
         return None
     try:
-        return kinds[name].model_validate({"kind": name, **given})
+        if form.is_pair:
+            return Preference.model_validate({"kind": "preference", **given})
+        return Unpaired.model_validate({"kind": "unpaired", **given})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = "".join(f"--{str(part).replace('_', '-')}: " for part in first["loc"][:1])
@@ -192,13 +195,14 @@ def _why(chosen: Answer, rejected: Answer, rule: Preference) -> Fields:
 
 
 def _labelled(answers: Sequence[Answer], rule: Unpaired) -> Iterator[Fields]:
+    tools = next((one.row.get("tools") for one in answers if not one.reason), None)  # a refused one does not name them
     for one in answers:
         label = _label(one, rule)
         if label is not None:
             turns = one.turns()
             why: Fields = {"refused_for": one.reason or None} if rule.by == VERDICT else {"score": one.score(rule.by)}
             told: Fields = {"id": one.id, "prompt": turns[:-1], "completion": turns[-1:], "label": label}
-            yield told | {"tools": one.row.get("tools")} | why
+            yield told | {"tools": tools} | why
 
 
 def _label(one: Answer, rule: Unpaired) -> bool | None:

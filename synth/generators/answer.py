@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from synth.ask import Ask
 from synth.errors import Rejected
@@ -15,8 +15,9 @@ class Answer(Value):
     """Render a prompt from the seed and take the teacher's answer.
 
     With `question` set to a field's name, the row shows that field as the user's turn and keeps the prompt's own
-    instructions out of the training data. With `keep_as` later stages find the answer in a field of that name: a prompt
-    that rewrites it, or a `compare` with it as the `reference`.
+    instructions out of the training data; with `shown` it shows what that template makes of the seed. With `keep_as`
+    later stages find the answer in a field of that name: a prompt that rewrites it, or a `compare` with it as the
+    `reference`.
     """
 
     template_values: ClassVar[dict[str, JsonValue]] = {}
@@ -25,8 +26,15 @@ class Answer(Value):
     prompt: TemplateFile
     system: TemplateFile | None = None
     question: str = ""
+    shown: TemplateFile | None = None
     teacher: str = ""
     keep_as: str = Field(default="", pattern=r"^([^\W\d]\w*)?$")
+
+    @model_validator(mode="after")
+    def _one_turn(self) -> Answer:
+        if self.question and self.shown is not None:
+            raise ValueError("`question` and `shown` both say what the user's turn is; leave one of them out")
+        return self
 
     @property
     def adds(self) -> tuple[str, ...]:
@@ -35,7 +43,7 @@ class Answer(Value):
 
     def template_files(self) -> tuple[str, ...]:
         """The template files it renders."""
-        return (self.prompt,) if self.system is None else (self.system, self.prompt)
+        return tuple(name for name in (self.system, self.prompt, self.shown) if name is not None)
 
     async def generate(self, seed: Seed, ask: Ask) -> list[Draft]:
         """One draft: the system turn if there is one, the question, the answer.
@@ -51,6 +59,8 @@ class Answer(Value):
         system = () if self.system is None else (Message(role="system", content=ask.render(self.system, seed.fields)),)
         completion = await ask.text((*system, prompt), teacher=self.teacher)
         shown = Message(role="user", content=str(question)) if self.question else prompt
+        if self.shown is not None:
+            shown = Message(role="user", content=ask.render(self.shown, seed.fields))
         answer = Message(role="assistant", content=completion.text, reasoning_content=completion.reasoning)
         messages = (*system, shown, answer)
         kept: dict[str, JsonValue] = {self.keep_as: completion.text} if self.keep_as else {}

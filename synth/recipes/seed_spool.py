@@ -21,6 +21,7 @@ from synth.errors import FolderError
 from synth.types import Rejection, Seed
 
 ROWS_AT_ONCE = 256
+SEEDS_AT_ONCE = 1000
 SCHEMA = "CREATE TABLE seed (position INTEGER PRIMARY KEY, id TEXT, digest BLOB, fields BLOB);"
 TELL_REPEATED = """
 CREATE INDEX seed_digest ON seed (digest);
@@ -104,6 +105,16 @@ class SeedSpool:
                 yield Rejection(
                     id=name, seed_id=name, stage="seeds", reason="repeated_seed", detail=detail, twin_id=first
                 )
+
+    def pieces(self) -> Iterator[list[Seed]]:
+        """Every seed in order, but for the repeated ones, many at once."""
+        rows = self._connection.execute(
+            "SELECT id, fields FROM seed WHERE position NOT IN (SELECT position FROM repeated) ORDER BY position"
+        )
+        while piece := rows.fetchmany(SEEDS_AT_ONCE):
+            yield [
+                Seed(id=name, fields=(json if packed[:1] == b" " else orjson).loads(packed)) for name, packed in piece
+            ]
 
     def close(self) -> None:
         """Close and remove the file."""

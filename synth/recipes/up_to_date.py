@@ -25,6 +25,7 @@ from synth.types import Rejection, Sample, Value
 NOTE = "whole"
 LIBRARIES = ("genai-prices", "jinja2", "jsonschema", "numpy", "orjson", "pyarrow", "pydantic", "tokenizers")
 OUTPUTS = ("rows.jsonl", "rejected.jsonl", "manifest.json", "report.html")
+FOLDERS = ("dataset", "report")
 """Beside the dataset folder, of which every file counts."""
 
 
@@ -42,7 +43,7 @@ class Whole(Value):
     rejections: tuple[Rejection, ...]
 
 
-def inputs(loaded: LoadedRecipe, limit: int | None, salt: str) -> dict[str, str] | None:
+def inputs(loaded: LoadedRecipe, limit: int | None, salt: str, decisions: Path | None = None) -> dict[str, str] | None:
     """What decides the outputs, but for templates and replies; None when that cannot be told cheaply."""
     content, student = seeds.sha256(loaded.recipe.seeds, loaded.folder), loaded.recipe.output.tokenizer
     compared = [*(loaded.recipe.decontaminate.against if loaded.recipe.decontaminate else ())]
@@ -55,6 +56,7 @@ def inputs(loaded: LoadedRecipe, limit: int | None, salt: str) -> dict[str, str]
         "seeds": content,
         "limit": str(limit),
         "salt": salt,
+        "decisions": "" if decisions is None else _sha256(decisions) if decisions.is_file() else "none there",
         **{f"known {name}": str(digest) for name, digest in known.items()},
         **{
             f"tokenizer {name}": digest for name, digest in (_files(loaded.folder / student) if student else {}).items()
@@ -103,7 +105,8 @@ async def remember(
 
 def _outputs(folder: Path) -> dict[str, str]:
     named = {name: _sha256(folder / name) if (folder / name).is_file() else "" for name in OUTPUTS}
-    return named | {f"dataset/{name}": digest for name, digest in _files(folder / "dataset").items()}
+    beside = {f"{one}/{name}": digest for one in FOLDERS for name, digest in _files(folder / one).items()}
+    return named | beside
 
 
 def _files(folder: Path) -> dict[str, str]:

@@ -17,13 +17,15 @@ VERDICT = "verdict"
 QUALITY = frozenset(
     {"refusal", "soft_refusal", "prompt_leak", "template_leak", "self_identification", "placeholder",
      "missing_reference", "mixed_script", "broken_markdown", "repetition", "wrong_language", "no_final_answer",
-     "too_short", "too_long", "below_threshold"}
+     "too_short", "too_long", "below_threshold", "declined", "not_declined", "no_citation", "wrong_citation",
+     "not_in_passage"}
 )  # fmt: skip
-"""Reasons that call an answer bad. Others, such as `truncated` or `toxic`, count where a view names them."""
+"""Reasons that call the last answer bad. Others count where a view names them: `truncated`, or `wrong_tool_use`,
+which may be about an earlier turn."""
 NO_QUALITY = frozenset(
     {"duplicate", "near_duplicate", "semantic_duplicate", "repeated_seed", "template_quota", "contaminated",
      "not_novel", "seed_full", "not_diverse", "not_balanced", "beyond_target", "no_verdict", "no_reference",
-     "empty_question", "template_error", "plugin_error", "pii"}
+     "empty_question", "template_error", "plugin_error", "pii", "parked", "not_asked"}
 )  # fmt: skip
 """Reasons that say nothing of an answer's quality, and personal data, which no view may hold."""
 TAKEN = ("data", "default", "tokens", "provenance")
@@ -170,9 +172,10 @@ class Output(Value):
         taken = next((name for name in names if name in TAKEN), None)
         if taken is not None:
             raise ValueError(f"a view cannot be called {taken!r}, which is something else in the dataset")
-        idle = {"tokenizer", "shard_mb"} & self.model_fields_set
+        fields = type(self).model_fields  # a recipe that was written out whole names the defaults too
+        idle = [name for name in ("tokenizer", "shard_mb") if getattr(self, name) != fields[name].default]
         if idle and not names:
-            raise ValueError(f"`{min(idle)}` is for views, and none is listed; add `views`, or leave it out")
+            raise ValueError(f"`{idle[0]}` is for views, and none is listed; add `views`, or leave it out")
         return self
 
     def wanted(self) -> list[AnyOf]:

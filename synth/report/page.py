@@ -1,18 +1,24 @@
-"""The report of a run: one HTML file that needs nothing else."""
+"""The report of a run: one HTML file that opens from a disk; only the texts of a large run lie beside it."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from synth.datasets.card import is_japanese
-from synth.datasets.files import write_whole
+from synth.datasets.files import whole_file
 from synth.manifest import Manifest
 from synth.money.budget import usd
+from synth.report import browser_words
+from synth.report.browser import Listing, write_rows
 from synth.report.clusters import Cluster
 from synth.report.figures import PLOT_HEIGHT, PLOT_WIDTH, Bar, bars, funnel, histograms, pairs, short, sizes, spending
 from synth.report.texts import plain, shown, visible
@@ -28,6 +34,8 @@ MOST_CHARACTERS_REFUSED = 1000
 
 MOST_CHARACTERS_TWIN = 240
 """Of one text in a cluster of twins."""
+DATA_HERE = "<!-- rows -->"
+"""Where the browser's data go, which are never in memory as a whole; texts cannot hold it, as they are escaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +61,45 @@ def write_report(
     rejections: Sequence[Rejection],
     twins: Mapping[str, Sample] | None = None,
     clusters: Sequence[Cluster] = (),
+    listing: Listing | None = None,
 ) -> None:
     """Write the page: Japanese for a Japanese recipe, else English.
 
     All counts come from the manifest; `examples` and `rejections` are what to show (the first 12, and the first 2 of
-    each reason), `twins` the kept samples by id that duplicates are shown beside, and `clusters` the largest families.
+    each reason), `twins` the kept samples by id that duplicates are shown beside, `clusters` the largest families, and
+    `listing` says where all rows lie that the page's browser is to show; without it there is none.
     Raises FolderError when the disk refuses.
     """
     known = {sample.id: sample for sample in examples} | dict(twins or {})
-    write_whole(
-        path, page(manifest, examples, reasons(manifest, rejections, known), clusters).encode("utf-8", "replace")
-    )
+    refused = reasons(manifest, rejections, known)
+    html = page(manifest, examples, refused, clusters, browsed=listing is not None).encode("utf-8", "replace")
+    before, _, after = html.partition(DATA_HERE.encode())
+    with whole_file(path) as file:
+        file.write(before)
+        if listing is not None:
+            japanese = is_japanese(manifest.recipe.language)
+            words, browser = (JAPANESE, browser_words.JAPANESE) if japanese else (ENGLISH, browser_words.ENGLISH)
+            write_rows(file, listing, words, browser)
+        file.write(after)
 
 
 def page(
-    manifest: Manifest, examples: Sequence[Sample], refused: Sequence[Reason], clusters: Sequence[Cluster] = ()
+    manifest: Manifest,
+    examples: Sequence[Sample],
+    refused: Sequence[Reason],
+    clusters: Sequence[Cluster] = (),
+    *,
+    browsed: bool = False,
 ) -> str:
-    """The page as HTML."""
-    words = JAPANESE if is_japanese(manifest.recipe.language) else ENGLISH
+    """The page as HTML; with a browser of rows, what it shows goes where `DATA_HERE` stands."""
+    japanese = is_japanese(manifest.recipe.language)
+    words = JAPANESE if japanese else ENGLISH
+    script = load_script() if browsed else ""
     return load_template().render(
+        browser=(browser_words.JAPANESE if japanese else browser_words.ENGLISH) if browsed else None,
+        script=Markup(script),  # noqa: S704 (our own)
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        data_here=Markup(DATA_HERE),  # noqa: S704
         manifest=manifest,
         words=words,
         shown=shown,
@@ -90,6 +118,12 @@ def page(
         examples=examples[:MOST_EXAMPLES],
         duration=duration(manifest.seconds, words.language),
     )
+
+
+@cache
+def load_script() -> str:
+    """The browser's script, the only one that the page allows itself, with the files that it loads."""
+    return files("synth.report").joinpath("browser.js").read_text(encoding="utf-8")
 
 
 @cache

@@ -286,6 +286,7 @@ ENGLISH = Words(
         "not_asked": "Not asked before the asking stopped",
         "parked": "No usable reply yet",
         "beyond_target": "More than was wanted",
+        "by_hand": "Rejected by hand",
         "refusal": "Teacher declined",
         "soft_refusal": "Teacher put off instead of answering",
         "prompt_leak": "Repeats its own prompt",
@@ -318,6 +319,7 @@ ENGLISH = Words(
         "empty_question": "Question is empty",
         "empty_answer": "Answer is empty",
         "template_error": "Template failed",
+        "not_mentioned": "Lacks what it must name",
         "no_reasoning": "No reasoning with it",
         "not_declined": "Answered what the passages do not say",
         "declined": "Says that the passages do not say",
@@ -346,7 +348,7 @@ ENGLISH = Words(
         "open": "still open",
         "unsent": "never sent",
         "reused": "from an earlier run",
-        "unserved": "not reached in its batch",
+        "unserved": "not served, in a batch or as one of several choices",
     },
 )
 
@@ -509,6 +511,7 @@ JAPANESE = Words(
         "not_asked": "停止前に未送信",
         "parked": "使える返答がまだない",
         "beyond_target": "必要数を超過",
+        "by_hand": "人の判断で不採用",
         "refusal": "教師が回答を拒否",
         "soft_refusal": "答えずにはぐらかした",
         "prompt_leak": "指示文の繰り返し",
@@ -541,6 +544,7 @@ JAPANESE = Words(
         "empty_question": "質問が空",
         "empty_answer": "答えが空",
         "template_error": "テンプレートのエラー",
+        "not_mentioned": "述べるべきことがない",
         "no_reasoning": "推論がない",
         "not_declined": "文書にないことに答えた",
         "declined": "文書にあるのにないと答えた",
@@ -569,7 +573,7 @@ JAPANESE = Words(
         "open": "応答待ち",
         "unsent": "未送信",
         "reused": "以前の実行から",
-        "unserved": "バッチで未処理",
+        "unserved": "未処理（バッチ内、または複数の応答の一つ）",
     },
 )
 

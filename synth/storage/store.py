@@ -382,6 +382,16 @@ class Store:
         return Stored(attempt, own, reserved, failure, tokens, price or "", outcome, place, draws)
 
 
+def recipe_of(folder: Path) -> Path:
+    """Where the recipe of a run lies. Raises FolderError when the folder does not say, or it is not there."""
+    with readable(folder / "run.db"), contextlib.closing(connect(folder / "run.db")) as connection:
+        row = connection.execute("SELECT value FROM meta WHERE name = 'path'").fetchone()
+    if row is None or not Path(row[0]).exists():
+        missing = "no recipe" if row is None else f"the recipe {row[0]}, which is not there"
+        raise FolderError(f"{folder} names {missing}; give the recipe, and the folder with --out.")
+    return Path(row[0])
+
+
 class _Seen:
     """Which keys may have been journalled: a Bloom filter (Bloom, 1970) of 4 MB, one wrong yes in 40 at 4 million.
 

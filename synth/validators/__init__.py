@@ -17,6 +17,7 @@ from synth.validators.language import Language
 from synth.validators.leakage import Leakage
 from synth.validators.length import Length
 from synth.validators.markdown import Markdown
+from synth.validators.mentions import Mentions
 from synth.validators.merged import Merged
 from synth.validators.pii import Pii
 from synth.validators.placeholders import Placeholders
@@ -39,6 +40,7 @@ Known = Annotated[
     | Leakage
     | Length
     | Markdown
+    | Mentions
     | Merged
     | Pii
     | Placeholders

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import struct
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import datasets
 import jsonschema
 import pytest
+import yaml
 
 import synth
 from synth.backends.practice.told import logprobs_of
@@ -157,6 +162,59 @@ def test_rows_of_which_nothing_is_told_are_counted_and_the_card_says_what_is_mis
     assert "served-1" in card
 
 
+class Here(BaseHTTPRequestHandler):
+    """A server of one's own that names the folder which it serves, as vLLM does."""
+
+    root = ""
+
+    def do_GET(self):
+        self._say({"data": [{"id": "other", "root": "/nowhere"}, {"id": "small", "root": self.root}]})
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self._say(reply(choice(ANSWER)))
+
+    def _say(self, document):
+        body = json.dumps(document).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def here(tmp_path):
+    served = type("Served", (Here,), {"root": str(tmp_path / "模型")})
+    with ThreadingHTTPServer(("127.0.0.1", 0), served) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+        server.shutdown()
+
+
+def test_the_tokenizer_of_a_model_on_this_machine_is_told_by_the_hash_of_its_file(folder, here, tmp_path):
+    path = folder(base_url=here)
+    result = run(path)
+    assert result.manifest.tokens is not None
+    assert result.manifest.tokens.tokenizer_files == {}
+    assert "ハッシュは分かっていません" in (result.dataset / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "模型").mkdir()
+    (tmp_path / "模型" / "tokenizer.json").write_text("語彙", encoding="utf-8")
+    first = f"tokenizer.json sha256:{hashlib.sha256('語彙'.encode()).hexdigest()}"
+    known = synth.run(path, folder=path / "again")
+    assert known.manifest.tokens is not None
+    assert known.manifest.tokens.tokenizer_files == {"main": [first]}
+    assert first in (known.dataset / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "模型" / "tokenizer.json").write_text("別の語彙", encoding="utf-8")
+    (path / "seeds.jsonl").write_text('{"q": "問い0"}\n{"q": "もう一つの問い"}\n', encoding="utf-8")
+    changed = synth.run(path, folder=path / "again", accept_change=True)
+    assert changed.manifest.tokens is not None
+    assert changed.manifest.tokens.tokenizer_files["main"][0] == first
+    assert len(changed.manifest.tokens.tokenizer_files["main"]) == 2
+
+
 def test_an_export_writes_the_same_tokens_again(folder):
     result = run(folder(choice(ANSWER)))
     file = result.dataset / "tokens/train.parquet"
@@ -273,3 +331,93 @@ def test_probabilities_of_what_becomes_no_row_are_a_mistake_and_those_of_a_stand
     (path / "cheap.jsonl").write_text(for_it, encoding="utf-8")
     [one] = tokens_of(run(path))
     assert b"".join(one["tokens"]).decode() == ANSWER
+
+
+def by_ids(text: str, ids: list[int], tops: list[list[int]], **more) -> dict:
+    content = [
+        entry(f"token_id:{one}", -0.5, *((f"token_id:{top}", -0.5 - 0.25 * place) for place, top in enumerate(likely)))
+        for one, likely in zip(ids, tops, strict=True)
+    ]
+    return {"message": {"role": "assistant", "content": text}, "logprobs": {"content": content}, **more}
+
+
+@pytest.fixture
+def distilled(folder):
+    """A run of two rows with ids, one of which lies beyond two bytes, and of one without those of its prompt."""
+    return run(
+        folder(
+            by_ids("森です。", [7, 70_000, 2], [[7, 9], [3, 70_000], [2, 1]], prompt_token_ids=[1, 5]),
+            by_ids("林です。", [8, 2], [[8, 9], [2, 4]], prompt_token_ids=[1, 5, 6, 6]),
+            by_ids("木です。", [8], [[8, 9]]),
+        )
+    )
+
+
+def test_tokens_become_what_a_student_is_distilled_from(distilled, tmp_path, synth):
+    done = synth("convert", distilled.folder, "--to", "distillation", "--out", tmp_path / "out")
+    assert done.returncode == 3
+    assert "no_prompt_ids  1" in done.stderr
+    rows = [*datasets.load_dataset("parquet", data_files=str(tmp_path / "out/train.parquet"), split="train")]
+    first, second = rows
+    assert first["input_ids"] == [1, 5, 7, 70_000, 2]
+    assert first["labels"] == [-100, -100, 7, 70_000, 2]
+    assert (first["top_ids"], first["top_logprobs"]) == ([[7, 9], [3, 70_000], [2, 1]], [[-0.5, -0.75]] * 3)
+    assert len(second["top_ids"]) == sum(label >= 0 for label in second["labels"])
+    made = [json.loads(line) for line in (distilled.folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [one["id"] for one in rows] == [one["id"] for one in made[:2]]
+
+
+def test_distillkit_reads_packed_rows_of_one_length_by_the_settings_beside_them(distilled, tmp_path, synth):
+    out = tmp_path / "out"
+    assert synth("convert", distilled.folder, "--to", "distillkit", "--out", out).returncode == 3
+    settings = yaml.safe_load((out / "distillkit.yaml").read_text())
+    told = settings["teacher"]["logprob_compressor"]
+    assert (settings["sequence_length"], told["k"], told["exact_k"]) == (6, 2, 2)
+    bits = math.ceil(math.log2(told["d"]))
+    rows = [*datasets.load_dataset("parquet", data_files=str(out / "train.parquet"), split="train")]
+    assert {len(value) for row in rows for value in row.values()} == {6}
+    first, second = rows
+    assert (first["input_ids"], first["attention_mask"]) == ([1, 5, 7, 70_000, 2, 0], [1, 1, 1, 1, 1, 0])
+    assert (first["labels"], second["labels"][-1]) == ([-100, -100, 7, 70_000, 2, -100], 2)
+    for row, place, ids in ((first, 1, [7, 9]), (first, 2, [3, 70_000]), (first, 3, [2, 1]), (second, 4, [2, 4])):
+        stream = int.from_bytes(bytes(row["bytepacked_indices"][place]), "big")
+        size = 8 * len(row["bytepacked_indices"][place])
+        assert [stream >> (size - bits * (number + 1)) & (2**bits - 1) for number in range(2)] == ids
+        assert struct.unpack("<2f", bytes(row["compressed_logprobs"][place])) == (-0.5, -0.75)
+    for place in (0, 4, 5):
+        assert max(struct.unpack("<2f", bytes(first["compressed_logprobs"][place]))) < -1000
+
+
+@pytest.mark.parametrize("name", ["distillation", "distillkit"])
+def test_where_no_tokens_or_no_ids_are_told_nothing_is_written(name, folder, tmp_path, synth):
+    result = run(folder(choice(ANSWER)))
+    (tmp_path / "森.jsonl").write_text("{}\n", encoding="utf-8")
+    for given, said in (
+        (result.folder, f"No row can be written as {name}, so nothing was: no_token_ids 1."),
+        (tmp_path / "森.jsonl", "it is no Parquet file that can be read"),
+        (result.dataset / "data" / "train.parquet", "it holds no tokens of a run: there is no column"),
+        (tmp_path / "nowhere", "There are no tokens in"),
+    ):
+        done = synth("convert", given, "--to", name, "--out", tmp_path / "out")
+        assert done.returncode == 2
+        assert said in done.stderr
+    assert not (tmp_path / "out").exists()
+    done = synth("convert", result.folder, "--to", name, "--out", tmp_path / "out", "--shuffle", "1")
+    assert "takes no option but --out" in done.stderr
+
+
+def test_each_of_several_draws_of_one_request_has_the_tokens_of_its_own_choice(folder):
+    path = folder(base_url="practice:faultless", sampling=", logprobs: 2, seed: 3")
+    text = (path / "recipe.yaml").read_text(encoding="utf-8").replace("model: small", "model: practice-1")
+    (path / "recipe.yaml").write_text(
+        text.replace("  - name: answer\n", "  - name: answer\n    draws: 4\n"), encoding="utf-8"
+    )
+    (path / "ask.md.j2").write_text(
+        "バスが大阪市を出て、時速60kmで3時間走りました。進んだ道のりは何kmですか。", encoding="utf-8"
+    )
+    result = run(path)
+    rows = (result.folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+    answers = [json.loads(row)["messages"][-1]["content"] for row in rows]
+    assert [b"".join(one["tokens"]).decode() for one in tokens_of(result)] == answers
+    assert len(set(answers)) > 1
+    assert sum(line.along for line in result.manifest.ledger) == 3

@@ -76,15 +76,15 @@ def student(tmp_path: Path) -> Path:
     return folder
 
 
-def said_by(variable: str, script: str, *paths: Path) -> Any:
+def said_by(variable: str, script: str, file: Path, *more: Path | str) -> Any:
     """What a script says when the Python runs it that a variable of the environment names."""
     python = os.environ.get(variable)
     if python is None:
         pytest.skip(f"set {variable} to the Python of an environment that holds the trainer")
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(paths[0].parent / "cache"), "PYTHONPATH": "",
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(file.parent / "cache"), "PYTHONPATH": "",
            "DISABLE_VERSION_CHECK": "1"}  # fmt: skip
     done = subprocess.run(
-        [python, SCRIPTS / script, *paths], capture_output=True, text=True, timeout=300, check=False, env=env
+        [python, SCRIPTS / script, file, *more], capture_output=True, text=True, timeout=300, check=False, env=env
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -129,7 +129,7 @@ def test_llama_factory_learns_every_answer_with_its_reasoning_and_calls(student:
     folder = tmp_path / "data"
     convert([saved(tmp_path / "rows.jsonl", ROWS)], folder, Wanted("llama-factory"))
     plain, reasoned, longer, tools = (
-        what for _, what in said_by("SYNTH_LLAMA_FACTORY", "llama_factory.py", folder, student)
+        what for [what] in said_by("SYNTH_LLAMA_FACTORY", "llama_factory.py", folder, student, "sft")
     )
     no_thought, end = "<think>\n\n</think>\n\n", "<|im_end|>\n"
     thought = "<think>\n標準税率は10％。\n食品は8％。\n</think>\n\n10％です。"
@@ -143,9 +143,29 @@ def test_llama_factory_learns_every_answer_with_its_reasoning_and_calls(student:
 def test_ms_swift_tells_the_format_by_itself_and_reads_every_turn(tmp_path: Path) -> None:
     convert([saved(tmp_path / "a.jsonl", ROWS)], tmp_path / "rows.jsonl", Wanted("ms-swift"))
     told = said_by("SYNTH_MS_SWIFT", "ms_swift.py", tmp_path / "rows.jsonl")
-    for row, turns in zip(ROWS[:3], told[:3], strict=True):
+    for row, (turns, _) in zip(ROWS[:3], told[:3], strict=True):
         assert [(turn["role"], turn["content"]) for turn in turns] == [
             (turn["role"], turn["content"]) for turn in made(row, "ms-swift")["messages"]
         ]
-    assert [turn["role"] for turn in told[3]] == ["user", "tool_call", "tool", "assistant"]
-    assert _object(told[3][1]["content"]) == {"name": "lamp", "arguments": {"room": "居間", "on": None}}
+    assert [turn["role"] for turn in told[3][0]] == ["user", "tool_call", "tool", "assistant"]
+    assert _object(told[3][0][1]["content"]) == {"name": "lamp", "arguments": {"room": "居間", "on": None}}
+
+
+def test_llama_factory_weighs_both_answers_of_a_pair(student: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    pairs = fit_for("preference")
+    convert([saved(tmp_path / "rows.jsonl", pairs)], folder, Wanted("llama-factory-preference"))
+    told = said_by("SYNTH_LLAMA_FACTORY", "llama_factory.py", folder, student, "rm")
+    no_thought, end = "<think>\n\n</think>\n\n", "<|im_end|>\n"
+    thought = "<think>\n標準税率は10％。\n食品は8％。\n</think>\n\n"
+    good = [f"{thought if pair['chosen'][0].get('reasoning_content') else no_thought}10％です。{end}" for pair in pairs]
+    assert [one for one, _ in told] == good
+    assert [one for _, one in told] == [f"{no_thought}{pair['rejected'][0]['content']}{end}" for pair in pairs]
+
+
+def test_ms_swift_reads_the_answer_that_is_rejected(tmp_path: Path) -> None:
+    pairs = fit_for("preference")
+    convert([saved(tmp_path / "a.jsonl", pairs)], tmp_path / "rows.jsonl", Wanted("ms-swift-preference"))
+    told = said_by("SYNTH_MS_SWIFT", "ms_swift.py", tmp_path / "rows.jsonl")
+    assert [bad for _, bad in told] == [pair["rejected"][0]["content"] for pair in pairs]
+    assert told[0][0][-1] == {"role": "assistant", "content": "10％です。"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +249,7 @@ def test_pairs_are_made_of_runs_alone(tmp_path: Path) -> None:
     [
         (
             ["--to", "messages", "--by", "judge"],
-            "--by: draws are told apart for preference and unpaired of a run alone",
+            "--by: draws are told apart for pairs and labels of a run alone",
         ),
         (["--to", "preference", "--gap", "1"], "`gap` goes with a score"),
         (["--to", "preference", "--by", "judge"], "`by: judge` needs `gap`"),
@@ -338,3 +339,22 @@ def test_every_configuration_loads_by_its_name_and_reads_back_what_was_written(
     pair = datasets.load_dataset(str(run / "dataset"), "preference", split="test", cache_dir=str(tmp_path / "cache"))[0]
     assert (pair["chosen"][0]["content"], pair["rejected"][0]["content"]) == (f"{hard}1", "違う 1")
     assert pair["prompt"][0]["content"] == QUESTION.format(1)
+
+
+def test_a_refused_answer_is_labelled_with_the_tools_that_its_prompt_offers(tmp_path: Path) -> None:
+    tools = json.dumps([{"type": "function", "function": {"name": "足す", "parameters": {"type": "object"}}}])
+    draws = [answer(0, 0, "3", tools=tools), answer(0, 1, "いやです。", None, reason="refusal")]
+    run = write_run(tmp_path / "run", draws)
+    assert [row["tools"] for _, row in judged(run, Unpaired(kind="unpaired"))] == [tools, tools]
+
+
+def test_the_page_names_the_reasons_that_call_an_answer_bad() -> None:
+    page = (Path(__file__).parents[2] / "docs/formats.md").read_text("utf-8")
+    told = page.split("was refused for what calls an answer bad:", 1)[1].split(". `--reason`", 1)[0]
+    assert set(re.findall(r"`(\w+)`", told)) == QUALITY
+
+
+def test_an_output_that_is_written_out_whole_is_read_back_as_the_same() -> None:
+    for given in ({}, {"views": ["messages", {"kind": "preference", "by": "judge", "gap": 1}], "shard_mb": 5}):
+        output = Output.model_validate(given)
+        assert Output.model_validate_json(output.model_dump_json()) == output

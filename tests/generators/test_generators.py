@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from synth.errors import Rejected
 from synth.generators.answer import Answer
@@ -48,6 +49,15 @@ def test_an_answer_shows_the_field_and_keeps_reasoning_apart():
     ((messages, teacher),) = ask.asked
     assert teacher == "main"
     assert messages[-1].content.startswith("ask.md.j2:")
+
+
+def test_an_answer_can_show_what_a_template_makes_of_the_seed():
+    ask = Listed(Completion("遅延", "stop"))
+    (draft,) = asyncio.run(Answer(prompt="p", shown="s").generate(Seed(id="0", fields={"語": "latency"}), ask))
+    assert [one.content for one in draft.messages] == ["s: {'語': 'latency'}", "遅延"]
+    assert Answer(prompt="p", shown="s").template_files() == ("p", "s")
+    with pytest.raises(ValidationError, match="leave one of them out"):
+        Answer(prompt="p", shown="s", question="語")
 
 
 @pytest.mark.parametrize("fields", [{}, {"q": None}, {"q": "　\n"}, {"q": {"a": 1}}, {"q": ["問"]}, {"q": True}])

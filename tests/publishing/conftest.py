@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from synth.datasets.card import write_card
-from synth.datasets.export import write_dataset
+from synth.datasets.export import write_dataset, write_rejected
 from synth.datasets.rows import line, row
 from synth.manifest import Manifest, RecipeRecord, SeedsRecord, StageRecord, Versions, teacher_record, write_manifest
 from synth.protocol.endpoint import Endpoint, Price, Sampling
@@ -58,18 +58,19 @@ def make_run(tmp_path: Path) -> Make:
     """Write the folder of a finished run with these answers."""
 
     def make(
-        answers: dict[str, list[str]] | None = None, *, folder: str = "run", language: str = "ja", **changed: Any
+        answers: dict[str, list[str]] | None = None,
+        *,
+        folder: str = "run",
+        language: str = "ja",
+        start: int = 0,
+        **changed: Any,
     ) -> Path:
         answers = answers or {"train": ["消費税は 10 % です。", "7 で割ると 3 余る。😀"], "test": ["東京です。"]}
         place = tmp_path / folder
-        written = write_dataset(
-            (
-                (split, _line(f"{number:06d}", text))
-                for split, texts in answers.items()
-                for number, text in enumerate(texts)
-            ),
-            place,
-        )
+        numbered = enumerate(((split, text) for split, texts in answers.items() for text in texts), start)
+        rows = ((split, _line(f"{number:06d}", text)) for number, (split, text) in numbered)
+        written = write_dataset(rows, place)
+        write_rejected([], place / "rejected.jsonl")
         manifest = _manifest(language, written.rows, **changed)
         write_manifest(place / "manifest.json", manifest)
         write_card(place, manifest, written)
@@ -78,8 +79,24 @@ def make_run(tmp_path: Path) -> Make:
     return make
 
 
+QUESTIONS = (
+    "消費税の軽減税率は、どんな品物にかかりますか。",
+    "相続を放棄したいとき、いつまでに何をすればよいですか。",
+    "年金の受け取りを遅らせると、金額はどう変わりますか。",
+    "引っ越したあと、住民票はどこへ移せばよいのでしょうか。",
+    "戸籍謄本を郵便で取り寄せる方法を教えてください。",
+    "車検を受けずに公道を走った場合の罰則は何ですか。",
+    "医療費控除に領収書の原本は要りますか。",
+    "俳句に季語を二つ入れてはいけないのはなぜですか。",
+    "電車の中で財布を落としました。まずどこへ連絡しますか。",
+    "犬を飼い始めたら、役所への届け出は必要ですか。",
+    "味噌汁の出汁は昆布と鰹のどちらを先に入れますか。",
+    "富士山の山頂は何県にありますか。",
+)
+
+
 def _line(number: str, answer: str) -> bytes:
-    question = Message(role="user", content=f"質問 {number}")
+    question = Message(role="user", content=QUESTIONS[int(number) % len(QUESTIONS)])
     sample = Sample(
         id=f"{number}/0/0",
         seed_id=number,

@@ -67,7 +67,7 @@ def test_the_same_again_writes_nothing_and_a_new_version_only_what_changed(memor
     assert again is not None
     assert not again.is_new
     assert seen == []
-    put(make_run({"train": ["新しい"], "test": ["東京です。"]}, folder="next"), "memory://set")
+    put(make_run({"train": ["新しい", "二つ目"], "test": ["東京です。"]}, folder="next"), "memory://set")
     assert seen == ["train.parquet"]
     previous = json.loads(memory.cat_file("/set/synth.json"))["previous"]
     assert previous["rows"] == 3

@@ -15,6 +15,7 @@ import orjson
 from synth.backends.practice.ailments import AILMENTS
 from synth.backends.practice.back_translator import back_translator, fit_judge
 from synth.backends.practice.evolver import evolver, sameness
+from synth.backends.practice.expert import expert
 from synth.backends.practice.faults import (
     CONTENT,
     POLITE,
@@ -41,6 +42,7 @@ ROLES: tuple[Role, ...] = (
     tools,
     problems,
     labelling,
+    expert,
     user,
     dialogue_judge,
     evolver,

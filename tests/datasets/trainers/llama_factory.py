@@ -1,4 +1,4 @@
-"""LLaMA-Factory: what its loader makes of a registered file with the template qwen3, and what counts in the loss."""
+"""LLaMA-Factory: what of a registered file counts in the loss with its template qwen3, of pairs in both answers."""
 
 import json
 import sys
@@ -13,6 +13,7 @@ wanted = DataArguments(dataset_dir=sys.argv[1], dataset="rows", template="qwen3"
 template = get_template_and_fix_tokenizer(words, wanted)
 model = ModelArguments(model_name_or_path=sys.argv[2])
 training = Seq2SeqTrainingArguments(output_dir=f"{sys.argv[1]}/out", use_cpu=True)
-rows = get_dataset(template, model, wanted, training, stage="sft", tokenizer=words)["train_dataset"]
-told = [[words.decode(row["input_ids"]), words.decode([one for one in row["labels"] if one >= 0])] for row in rows]
+stage, kinds = sys.argv[3], {"sft": [""], "rm": ["chosen_", "rejected_"]}
+rows = get_dataset(template, model, wanted, training, stage=stage, tokenizer=words)["train_dataset"]
+told = [[words.decode([one for one in row[f"{kind}labels"] if one >= 0]) for kind in kinds[stage]] for row in rows]
 print(json.dumps(told))

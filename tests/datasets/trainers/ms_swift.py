@@ -6,4 +6,4 @@ import sys
 from swift.dataset import load_dataset
 
 rows, _ = load_dataset(sys.argv[1], num_proc=1)
-print(json.dumps([row["messages"] for row in rows]))
+print(json.dumps([[row["messages"], row.get("rejected_response")] for row in rows]))

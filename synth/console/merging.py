@@ -1,0 +1,31 @@
+"""`synth merge`: what came of each run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synth.console.screen import ERR, OUT, PRACTICE, plain_table, write_json
+from synth.language.text import visible
+from synth.manifest import Manifest
+
+
+def merged(manifest: Manifest, out: Path, *, as_json: bool) -> None:
+    """Say how many rows of each run were kept, and why the others were not."""
+    if as_json:
+        runs = [one.model_dump() for one in manifest.merged]
+        write_json({"rows": manifest.rows, "runs": runs, "license": manifest.recipe.license, "out": str(out)})
+        return
+    if manifest.practice:
+        OUT.print(PRACTICE)
+    splits = ", ".join(f"{name} {count:,}" for name, count in manifest.rows.items())
+    OUT.print(f"[green]{manifest.row_count:,} rows[/] ({splits})")
+    table = plain_table("run", "rows", "kept", "", right=1)
+    for one in manifest.merged:
+        why = ", ".join(f"{reason} {count:,}" for reason, count in one.removed.items())
+        table.add_row(visible(one.run), f"{one.rows:,}", f"{one.kept:,}", why)
+    OUT.print(table)
+    for benchmark in manifest.decontamination:
+        OUT.print(f"{benchmark.name}: {benchmark}", markup=False, soft_wrap=True)
+    if manifest.notice:
+        ERR.print(manifest.notice, style="yellow", markup=False, soft_wrap=True)
+    OUT.print(f"dataset  {visible(str(out / 'dataset'))}", markup=False, soft_wrap=True)

@@ -1,0 +1,247 @@
+"""The rows and refusals of a run for the page's browser: a compact index in the page, long texts in files beside it.
+
+    report.html              the index: ids, states, reasons, scores, lengths, first words; all texts of a small run
+    report/rows-0001.js      the full texts of a large one, so many rows each, which the page loads one by one
+
+A page that was opened from a disk may load scripts and nothing else, so the files are scripts that hold data. They are
+the lines of rows.jsonl and rejected.jsonl as they are: the same rows give the same bytes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from synth.errors import FolderError
+from synth.language.text import UNSEEN
+from synth.report.browser_words import BrowserWords
+from synth.report.words import Words
+from synth.selection import SELECTION
+from synth.types import Seed
+
+PAGES = "report"
+"""The folder of the full texts."""
+BYTES_AT_ONCE = 1024 * 1024
+"""Of one file of texts, and the row that goes beyond."""
+MOST_EMBEDDED_BYTES = 2 * 1024 * 1024
+"""Of rows.jsonl and rejected.jsonl: so much goes into the page itself."""
+MOST_LISTED = 200_000
+SHORTENED_CHARACTERS = 12_000_000
+"""Of all first words together."""
+LEAST_SHORTENED, MOST_SHORTENED = 60, 300
+MOST_VALUES, MOST_LETTERS = 60, 60
+"""A field of the seeds can be filtered by when it has so many values of such a length at most."""
+
+
+@dataclass(slots=True)
+class Table:
+    """Names by number, numbered as they come; 0 is none."""
+
+    names: list[str] = field(default_factory=lambda: [""])
+    numbers: dict[str, int] = field(default_factory=lambda: {"": 0})
+
+    def column(self, values: Iterable[str]) -> list[int]:
+        """The numbers of many names."""
+        numbers = self.numbers
+        found: list[int] = []
+        for name in values:
+            if name not in numbers:
+                numbers[name] = len(self.names)
+                self.names.append(name)
+            found.append(numbers[name])
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the browser shows, and what it has to know of the run."""
+
+    folder: Path
+    """Where rows.jsonl and rejected.jsonl lie, and the page is to."""
+    run: str
+    """The name of the store, which decisions are held to."""
+    count: int
+    """How many rows and refusals there are, about."""
+    seeds: Iterable[Sequence[Seed]] = ()
+    """In pieces."""
+    decisions: Sequence[Mapping[str, Any]] = ()
+    """Those that made the rows, as their file has them."""
+
+
+@dataclass(slots=True)
+class _Index:
+    """What is gathered while the files are read."""
+
+    reasons: Table = field(default_factory=Table)
+    stages: Table = field(default_factory=Table)
+    teachers: Table = field(default_factory=Table)
+    splits: Table = field(default_factory=Table)
+    scores: list[str] = field(default_factory=list[str])
+    fields: list[tuple[str, Table]] = field(default_factory=list[tuple[str, Table]])
+    of_seed: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+    pages: int = 0
+    listed: int = 0
+    left_out: int = 0
+
+
+def write_rows(page: BinaryIO, listing: Listing, words: Words, browser: BrowserWords) -> None:
+    """Write the index into the page, the texts of a large run beside it, and remove what an earlier page had there.
+
+    Raises FolderError when the disk refuses.
+    """
+    paths = [listing.folder / name for name in ("rows.jsonl", "rejected.jsonl")]
+    embedded = sum(path.stat().st_size for path in paths) <= MOST_EMBEDDED_BYTES
+    index = _Index()
+    index.fields, index.of_seed = _kinds(listing.seeds)
+    most = SHORTENED_CHARACTERS // (2 * max(1, min(listing.count, MOST_LISTED)))
+    most = max(LEAST_SHORTENED, min(MOST_SHORTENED, most))
+    for path in paths:
+        for lines in _pages(path, index):
+            texts = b"[%b]" % b",".join(lines)
+            _write_script(page, "index", orjson.dumps(_columns(orjson.loads(texts), index, most)))
+            if embedded:
+                _write_script(page, "texts", texts)
+            else:
+                _write_texts(listing, index.pages, texts)
+    kept = 0 if embedded else index.pages
+    _remove_others(listing.folder / PAGES, kept)
+    told = _told(listing, index, kept) | {"words": asdict(browser), "says": _says(words)}
+    _write_script(page, "told", orjson.dumps(told))
+
+
+def _told(listing: Listing, index: _Index, files: int) -> dict[str, Any]:
+    return {
+        "run": listing.run,
+        "folder": PAGES,
+        "files": files,
+        "reasons": index.reasons.names,
+        "stages": index.stages.names,
+        "teachers": index.teachers.names,
+        "splits": index.splits.names,
+        "scores": index.scores,
+        "fields": [{"name": name, "values": table.names} for name, table in index.fields],
+        "decisions": listing.decisions,
+        "decidable": SELECTION,
+        "left_out": index.left_out,
+        "unseen": "[" + "".join(_escaped(one) for one in UNSEEN.pattern.strip("[]")) + "]",
+    }
+
+
+def _says(words: Words) -> dict[str, Any]:
+    """The page's own words that the browser needs."""
+    return {
+        "reasons": words.reasons,
+        "roles": words.roles,
+        "reasoning": words.reasoning,
+        "scripts": words.scripts,
+        "similarity": words.similarity,
+        "not_kept": words.not_kept,
+        "language": words.language,
+    }
+
+
+def _escaped(character: str) -> str:
+    """A character of a class for a pattern in ASCII."""
+    return character if character == "-" else f"\\u{ord(character):04x}"
+
+
+def _kinds(seeds: Iterable[Sequence[Seed]]) -> tuple[list[tuple[str, Table]], dict[str, tuple[int, ...]]]:
+    """The fields of the seeds that are of a few kinds, and for each seed which ones."""
+    pieces = iter(seeds)
+    first = next(pieces, ())
+    names = list(dict.fromkeys(name for seed in first for name in seed.fields))
+    found = [(name, Table()) for name in names if _is_kind([seed.fields.get(name) for seed in first])]
+    of_seed: dict[str, tuple[int, ...]] = {}
+    same: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for piece in itertools.chain([first], pieces) if found else ():
+        columns = [table.column(_named([seed.fields.get(name) for seed in piece], table)) for name, table in found]
+        of_seed.update(
+            {seed.id: same.setdefault(one, one) for seed, one in zip(piece, zip(*columns, strict=True), strict=True)}
+        )
+        if len(of_seed) >= MOST_LISTED:
+            break
+    return found, of_seed
+
+
+def _is_kind(values: Sequence[Any]) -> bool:
+    texts = {value for value in values if isinstance(value, str)}
+    short = all(len(text) <= MOST_LETTERS for text in texts)
+    return short and 1 < len(texts) <= min(MOST_VALUES, max(2, len(values) // 2))
+
+
+def _named(values: Sequence[Any], table: Table) -> list[str]:
+    """The values that are short texts, as far as the table has room for them; the others as nothing."""
+    texts = [value if isinstance(value, str) and len(value) <= MOST_LETTERS else "" for value in values]
+    room = max(0, MOST_VALUES - len(table.names))
+    known = {*table.names, *itertools.islice(dict.fromkeys(one for one in texts if one not in table.numbers), room)}
+    return [one if one in known else "" for one in texts]
+
+
+def _pages(path: Path, index: _Index) -> Iterator[list[bytes]]:
+    """The lines of a file, as many at once as one file of texts holds."""
+    with path.open("rb") as file:
+        while lines := file.readlines(BYTES_AT_ONCE):
+            listed = lines[: max(0, MOST_LISTED - index.listed)]
+            index.left_out += len(lines) - len(listed)
+            index.listed += len(listed)
+            if listed:
+                index.pages += 1
+                yield listed
+
+
+def _columns(rows: Sequence[Mapping[str, Any]], index: _Index, most: int) -> dict[str, Any]:
+    """So many rows as columns: of half the size, and read in a fifth of the time."""
+    scores = [{score["name"]: score["value"] for score in row["scores"]} for row in rows]
+    for name in dict.fromkeys(name for of_row in scores for name in of_row):
+        if name not in index.scores:
+            index.scores.append(name)
+    questions, answers = (
+        [next((one["content"] for one in reversed(row["messages"]) if one["role"] == role), "") or "" for row in rows]
+        for role in ("user", "assistant")
+    )
+    no_kind = (0,) * len(index.fields)
+    kinds = [index.of_seed.get(row["seed_id"].partition("-")[2] or row["seed_id"], no_kind) for row in rows]
+    return {
+        "id": [row["id"] for row in rows],
+        "reason": index.reasons.column([row.get("reason", "") for row in rows]),
+        "stage": index.stages.column([row.get("stage", "") for row in rows]),
+        "teacher": index.teachers.column([row.get("teacher", "") for row in rows]),
+        "split": index.splits.column([row.get("split", "") for row in rows]),
+        "scores": [[of_row.get(name) for of_row in scores] for name in index.scores],
+        "length": [len(question) + len(answer) for question, answer in zip(questions, answers, strict=True)],
+        "question": [one[:most].replace("\n", " ") for one in questions],
+        "answer": [one[:most].replace("\n", " ") for one in answers],
+        "fields": list(map(list, zip(*kinds, strict=True))),
+    }
+
+
+def _write_script(page: BinaryIO, name: str, content: bytes) -> None:
+    """Data in the page; a bracket that could end the element, which stands in texts alone, is written otherwise."""
+    page.write(b'<script type="application/json" class="%b">' % name.encode())
+    page.write(content.replace(b"<", b"\\u003c"))
+    page.write(b"</script>\n")
+
+
+def _write_texts(listing: Listing, number: int, texts: bytes) -> None:
+    """Write one file of texts. Not synced as other files are: they are made again from what is, and it takes long."""
+    path = listing.folder / PAGES / f"rows-{number:04}.js"
+    try:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"synthTexts(%b,%d,%b);\n" % (orjson.dumps(listing.run), number, texts))
+    except OSError as error:
+        raise FolderError(f"{path} could not be written ({error}); free space or mend the disk.") from error
+
+
+def _remove_others(folder: Path, kept: int) -> None:
+    """Remove texts of an earlier page that this one does not know."""
+    names = {f"rows-{number:04}.js" for number in range(1, kept + 1)}
+    for file in folder.glob("rows-*.js*"):
+        if file.name not in names:
+            file.unlink()
+    if not kept and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

@@ -1,0 +1,323 @@
+"""The row browser: what it is given, and what a person sees and does in a real browser."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synth.datasets.rows import line, rejected_row, row
+from synth.manifest import Manifest
+from synth.report import browser
+from synth.report.browser import Listing
+from synth.report.page import write_report
+from synth.types import Rejection, Sample, Seed
+from tests.report.chromium import CHROMIUM, Page, chromium
+
+HOSTILE = (
+    '</script><script>window.hacked = 1</script><!-- <img src="http://evil.example/x" onerror="hacked=1"> \u202eabc'
+)
+AXE = Path(os.environ.get("SYNTH_AXE", "/nowhere"))
+"""The file axe.min.js of npm's axe-core."""
+in_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+
+@pytest.fixture
+def written(
+    tmp_path: Path,
+    make_manifest: Callable[..., Manifest],
+    make_sample: Callable[..., Sample],
+    make_rejection: Callable[..., Rejection],
+) -> Callable[..., Path]:
+    """A report of rows and refusals, laid out as a run leaves them."""
+
+    def written(texts: list[tuple[str, str]], language: str = "en", **listing: Any) -> Path:
+        samples = [make_sample(number, question, answer) for number, (question, answer) in enumerate(texts)]
+        rows = [row(one, {"answers": "large"}) for one in samples[:-2]]
+        refused = [
+            make_rejection(samples[-2], "refusal", detail="says no"),
+            samples[-1].refused("below_threshold", "judge is 1", "selection"),
+        ]
+        (tmp_path / "rows.jsonl").write_bytes(b"".join(b'%b,"split":"train"}\n' % line(one)[:-1] for one in rows))
+        (tmp_path / "rejected.jsonl").write_bytes(b"".join(line(rejected_row(one)) + b"\n" for one in refused))
+        given: dict[str, Any] = {"run": "r1", "count": len(texts), "seeds": ()} | listing
+        manifest = make_manifest(language=language)
+        write_report(tmp_path / "report.html", manifest, [], [], listing=Listing(tmp_path, **given))
+        return tmp_path / "report.html"
+
+    return written
+
+
+TEXTS = [
+    ("How many apples?", "Twelve."),
+    ("コーヒーはいくつ？", "ｱｲｽｺｰﾋｰが三杯です。"),
+    (HOSTILE, f"```js\n{HOSTILE}\n```\nand {HOSTILE}"),
+    ("No answer?", "I cannot."),
+    ("Bad one?", "Bad."),
+]
+FROM_DISK = re.compile(r'<script type="application/json" class="(\w+)">(.*?)</script>', re.DOTALL)
+
+
+def data(path: Path) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for name, content in FROM_DISK.findall(path.read_text("utf-8")):
+        found.setdefault(name, []).append(json.loads(content))
+    return found
+
+
+def test_hostile_texts_in_the_data_end_no_element_and_the_page_allows_one_script(written: Callable[..., Path]) -> None:
+    path = written(TEXTS)
+    text = path.read_text("utf-8")
+    assert "hacked = 1</script>" not in text
+    assert "evil.example/x\\" in text.replace("\\u003c", "<")
+    scripts = re.findall(r"<script([^>]*)>(.*?)</script>", text, re.DOTALL)
+    assert {attributes for attributes, _ in scripts} == {
+        "", *(f' type="application/json" class="{name}"' for name in ("index", "texts", "told")),
+    }  # fmt: skip
+    (own,) = [content for attributes, content in scripts if not attributes]
+    digest = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}' 'strict-dynamic'" in text
+    assert "unsafe-inline'; script-src" in text
+
+
+def test_a_small_run_has_all_its_texts_in_the_page(written: Callable[..., Path], tmp_path: Path) -> None:
+    found = data(written(TEXTS))
+    texts = [(tmp_path / f"{name}.jsonl").read_text("utf-8") for name in ("rows", "rejected")]
+    lines = [json.loads(one) for text in texts for one in text.splitlines()]
+    assert [one for page in found["texts"] for one in page] == lines
+    assert [block["id"] for block in found["index"]] == [["000000", "000001", "000002"], ["000003", "000004"]]
+    (told,) = found["told"]
+    assert [told["reasons"][number] for number in found["index"][1]["reason"]] == ["refusal", "below_threshold"]
+    assert found["index"][0]["scores"] == [[4.5, 4.5, 4.5]]
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_large_run_has_its_texts_in_files_beside_the_page_and_the_same_bytes_each_time(
+    written: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browser, "MOST_EMBEDDED_BYTES", 0)
+    monkeypatch.setattr(browser, "BYTES_AT_ONCE", 100)
+    path = written(TEXTS)
+    files = sorted((tmp_path / "report").iterdir())
+    assert [file.name for file in files] == [f"rows-000{number}.js" for number in range(1, 6)]
+    before = [file.read_bytes() for file in (path, *files)]
+    first = re.fullmatch(rb'synthTexts\("r1",1,(.*)\);\n', files[0].read_bytes(), re.DOTALL)
+    assert first is not None
+    assert [one["id"] for one in json.loads(first[1])] == ["000000"]
+    assert "texts" not in data(path)
+    (tmp_path / "report" / "rows-0007.js").write_text("of an earlier, larger page")
+    written(TEXTS)
+    assert [file.read_bytes() for file in (path, *sorted((tmp_path / "report").iterdir()))] == before
+    monkeypatch.undo()
+    written(TEXTS)
+    assert not (tmp_path / "report").exists()
+
+
+def test_what_is_too_much_to_list_is_told(written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser, "MOST_LISTED", 2)
+    found = data(written(TEXTS))
+    assert [name for block in found["index"] for name in block["id"]] == ["000000", "000001"]
+    assert found["told"][0]["left_out"] == 3
+
+
+def test_fields_of_a_few_kinds_are_filters_and_others_are_not(written: Callable[..., Path]) -> None:
+    topics = ["料理", "旅行", "料理", "音楽", "旅行"]
+    seeds = [
+        Seed(id=f"{number:06d}", fields={"topic": topic, "text": f"{topic} {number}", "n": number})
+        for number, topic in enumerate(topics * 3)
+    ]
+    found = data(written(TEXTS, seeds=[seeds]))
+    (field,) = found["told"][0]["fields"]
+    assert field["name"] == "topic"
+    assert [field["values"][number] for number in found["index"][0]["fields"][0]] == topics[:3]
+
+
+def visit(path: Path, act: Callable[[Page], Coroutine[Any, Any, None]], **opening: Any) -> None:
+    async def visited() -> None:
+        async with chromium() as page:
+            await page.open(path, **opening)
+            await act(page)
+            assert page.problems == []
+            assert [url for url in page.requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+    asyncio.run(visited())
+
+
+TYPE = "(() => {{ const node = {node}; node.value = {text}; node.dispatchEvent(new Event('{event}')); }})()"
+SHOWN = "[...document.querySelectorAll('.line .first')].map((node) => node.textContent)"
+
+
+async def searched(page: Page, text: str) -> list[str]:
+    await page.do(TYPE.format(node="document.getElementById('search')", text=json.dumps(text), event="input"))
+    return await page.do(SHOWN)
+
+
+async def filtered(page: Page, label: str, wanted: str) -> list[str]:
+    node = f"[...document.querySelectorAll('#filters label')].find((one) => one.textContent.startsWith({json.dumps(label)})).querySelector('select')"
+    value = f"[...{node}.options].find((one) => one.textContent.startsWith({json.dumps(wanted)})).value"
+    await page.do(TYPE.format(node=node, text=value, event="change"))
+    return await page.do(SHOWN)
+
+
+async def chosen(page: Page, place: int) -> str:
+    await page.do(f"document.querySelectorAll('.line')[{place}].click()")
+    await page.wait("document.querySelector('#detail h3') !== null")
+    return await page.do("document.getElementById('detail').textContent")
+
+
+@in_chromium
+def test_search_finds_japanese_whatever_its_width_and_kana_and_filters_combine(written: Callable[..., Path]) -> None:
+    async def act(page: Page) -> None:
+        assert len(await page.do(SHOWN)) == 5
+        for query in ("コーヒー", "こーひー", "ｺｰﾋｰ", "アイスコーヒー"):
+            assert await searched(page, query) == ["コーヒーはいくつ？"], query
+        assert await searched(page, "APPLES") == ["How many apples?"]
+        assert await searched(page, "") != []
+        assert await filtered(page, "State", "refused") == ["No answer?", "Bad one?"]
+        assert await filtered(page, "Reason", "Score too low") == ["Bad one?"]
+        assert await searched(page, "nowhere") == []
+        assert await page.do("document.getElementById('nothing').hidden") is False
+        await page.do("document.getElementById('clear').click()")
+        assert await filtered(page, "Script", "Japanese") == ["コーヒーはいくつ？"]
+
+    visit(written(TEXTS), act)
+
+
+@in_chromium
+def test_hostile_texts_are_shown_and_do_nothing(written: Callable[..., Path]) -> None:
+    async def act(page: Page) -> None:
+        text = await chosen(page, 2)
+        assert "<script>window.hacked = 1</script>" in text
+        assert "U+202E" in text
+        assert await page.do("typeof window.hacked") == "undefined"
+        assert await page.do("document.querySelectorAll('#detail script, #detail img, #list img').length") == 0
+
+    visit(written(TEXTS), act)
+
+
+@in_chromium
+def test_keys_move_decide_and_take_back_and_a_reload_forgets_nothing(written: Callable[..., Path]) -> None:
+    path = written(TEXTS)
+    kept = "JSON.parse(localStorage.getItem('synth decisions r1')).decisions.map((one) => [one.id, one.decision])"
+
+    async def act(page: Page) -> None:
+        await page.do("document.getElementById('list').focus()")
+        await page.press("ArrowDown")
+        await page.wait("document.querySelector('#detail h3')?.textContent.startsWith('000001')")
+        await page.press("r")
+        await page.press("End")
+        await page.wait("document.querySelector('#detail h3')?.textContent.startsWith('000004')")
+        await page.press("a")
+        assert await page.do(kept) == [["000001", "reject"], ["000004", "accept"]]
+        await page.press("ArrowUp")
+        await page.wait("document.querySelector('#detail h3')?.textContent.startsWith('000003')")
+        await page.press("a")
+        assert "before it became a row" in await page.do("document.getElementById('detail').textContent")
+        assert await page.do(kept) == [["000001", "reject"], ["000004", "accept"]]
+        await page.open(path)
+        assert await page.do("document.getElementById('tally').textContent") == "1 accepted, 1 rejected, 0 edited"
+        assert await filtered(page, "State", "decided") == ["コーヒーはいくつ？", "Bad one?"]
+        await chosen(page, 0)
+        await page.press("u")
+        assert await page.do(kept) == [["000004", "accept"]]
+
+    visit(path, act)
+
+
+@in_chromium
+def test_an_edit_keeps_its_original_and_is_saved_and_loaded_and_refused_elsewhere(written: Callable[..., Path]) -> None:
+    load = """(() => {{ const files = new DataTransfer(); files.items.add(new File([{content}], 'decisions.json'));
+        const node = document.getElementById('load'); node.files = files.files; node.dispatchEvent(new Event('change')); }})()"""
+
+    async def act(page: Page) -> None:
+        await page.do("""window.saved = null; URL.createObjectURL = (blob) => { window.saved = blob.text(); return 'blob:x'; };
+            HTMLAnchorElement.prototype.click = () => {}; 1""")
+        await page.do(TYPE.format(node="document.getElementById('who')", text='"健"', event="change"))
+        await chosen(page, 1)
+        await page.press("e")
+        await page.do(
+            "const area = [...document.querySelectorAll('#detail textarea')].at(-1); area.value = '四杯です。'; 1"
+        )
+        await page.do("document.querySelector('#detail .buttons button').click()")
+        assert "四杯です。" in await page.do("document.getElementById('detail').textContent")
+        await page.do("document.getElementById('save').click()")
+        saved = json.loads(await page.do("window.saved"))
+        (decision,) = saved["decisions"]
+        assert (saved["run"], decision["by"], decision["decision"]) == ("r1", "健", "edit")
+        assert decision["messages"][-1]["content"] == "四杯です。"
+        assert decision["original"][-1]["content"] == TEXTS[1][1]
+        await page.do("document.querySelectorAll('.buttons button')[3].click()")
+        assert await page.do("document.getElementById('tally').textContent") == "None yet."
+        await page.do(load.format(content=json.dumps(json.dumps(saved))))
+        await page.wait("document.getElementById('tally').textContent === '0 accepted, 0 rejected, 1 edited'")
+        await page.do(load.format(content=json.dumps(json.dumps(saved | {"run": "r2"}))))
+        await page.wait("document.getElementById('done').textContent === 'These decisions are of another run.'")
+        await page.do(load.format(content=json.dumps("[]")))
+        await page.wait("document.getElementById('done').textContent === 'This is no file of decisions.'")
+
+    visit(written(TEXTS), act)
+
+
+@in_chromium
+def test_texts_beside_the_page_are_loaded_one_by_one_searched_and_missed(
+    written: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browser, "MOST_EMBEDDED_BYTES", 0)
+    monkeypatch.setattr(browser, "BYTES_AT_ONCE", 20_000)
+    far = "長い文です。" * 200
+    path = written([*((f"Question {number}", f"{far}{number}番の答え") for number in range(60)), *TEXTS[-2:]], "ja")
+
+    async def act(page: Page) -> None:
+        assert not [url for url in page.requests if "rows-" in url]
+        assert "0番の答え" in await chosen(page, 0)
+        assert len([url for url in page.requests if "rows-" in url]) == 1
+        assert await searched(page, "41番の答え") == []
+        await page.do("document.getElementById('deeper').click()")
+        await page.wait("document.querySelectorAll('.line').length === 1")
+        assert await page.do(SHOWN) == ["Question 41"]
+        await page.do("document.getElementById('clear').click()")
+        for file in (tmp_path / "report").iterdir():
+            file.rename(file.with_suffix(".gone"))
+        await page.open(path)
+        await page.do("document.querySelectorAll('.line')[0].click()")
+        await page.wait("document.getElementById('detail').textContent.includes('report/rows-0001.js')")
+        page.problems.clear()  # the browser itself says that the file is not there
+
+    visit(path, act)
+
+
+@in_chromium
+def test_only_what_can_be_seen_is_in_the_document(written: Callable[..., Path]) -> None:
+    async def act(page: Page) -> None:
+        assert await page.do("document.querySelectorAll('.line').length") < 40
+        await page.do("document.getElementById('list').scrollTop = 1e9")
+        await page.wait("[...document.querySelectorAll('.line')].at(-1).textContent.startsWith('Bad one?')")
+        assert await page.do("document.querySelectorAll('.line').length") < 40
+
+    visit(written([*[("Another?", "Yes.")] * 3000, *TEXTS[-2:]]), act)
+
+
+@in_chromium
+@pytest.mark.skipif(not AXE.is_file(), reason="SYNTH_AXE names no axe.min.js")
+@pytest.mark.parametrize(("language", "width", "dark"), [("en", 1400, False), ("ja", 1400, True), ("ja", 390, False)])
+def test_nothing_serious_stands_in_the_way_of_anybody(
+    written: Callable[..., Path], language: str, width: int, dark: bool
+) -> None:
+    axe = AXE.read_text("utf-8") + "; 1"
+
+    async def act(page: Page) -> None:
+        await chosen(page, 1)
+        await page.press("a")
+        await page.do(axe)
+        found = await page.do("axe.run().then((told) => told.violations.map((one) => [one.impact, one.id]))")
+        assert [one for one in found if one[0] in ("serious", "critical")] == []
+
+    visit(written(TEXTS, language), act, width=width, dark=dark)

@@ -1,0 +1,48 @@
+"""Whether an answer holds what its seed says it must."""
+
+from __future__ import annotations
+
+import pytest
+
+from synth.errors import Rejected
+from synth.types import Message, Sample
+from synth.validators.mentions import Mentions
+
+TERMS = [{"source": "latency", "target": "遅延"}, {"source": "rated current", "target": "Rated Current"}]
+
+
+def checked(answer, fields, **options):
+    turns = (Message(role="user", content="?"), Message(role="assistant", content=answer))
+    sample = Sample(id="0", seed_id="0", parent_id="0", stage="a", draw=0, messages=turns, fields=fields)
+    Mentions(**options).check(sample)
+
+
+@pytest.mark.parametrize(
+    ("answer", "fields", "options"),
+    [
+        ("遅延は rated  current によります。", {"terms": TERMS}, {"of": "terms", "key": "target"}),
+        ("２０２５年４月１日時点の定めです。", {"as_of": "2025-04-01"}, {"of": "as_of"}),
+        ("令和7年4月1日の時点です。", {"as_of": "2025-04-01"}, {"of": "as_of"}),
+        ("As of 1 April 2025.", {"as_of": "2025-04-01"}, {"of": "as_of"}),
+        ("As of April 1, 2025.", {"as_of": "2025-04-01"}, {"of": "as_of"}),
+        ("消費税と住民税", {"words": ["消費税", "住民税"]}, {"of": "words"}),
+        ("anything", {}, {"of": "words"}),
+        ("anything", {"words": None}, {"of": "words"}),
+    ],
+)
+def test_what_is_there_in_any_usual_form_passes(answer, fields, options):
+    checked(answer, fields, **options)
+
+
+@pytest.mark.parametrize(
+    ("answer", "fields", "options", "missing"),
+    [
+        ("待ち時間は rated current によります。", {"terms": TERMS}, {"of": "terms", "key": "target"}, "'遅延'"),
+        ("2024年4月1日時点の定めです。", {"as_of": "2025-04-01"}, {"of": "as_of"}, "'2025-04-01'"),
+        ("As of 11 April 2025.", {"as_of": "2025-04-02"}, {"of": "as_of"}, "'2025-04-02'"),
+        ("消費税だけ", {"words": ["消費税", "住民税"]}, {"of": "words"}, "'住民税'"),
+    ],
+)
+def test_what_is_not_is_refused_by_its_name(answer, fields, options, missing):
+    with pytest.raises(Rejected, match=f"not_mentioned: {missing}"):
+        checked(answer, fields, **options)
