@@ -138,7 +138,7 @@ def judged(run: Path, rule: Rule) -> Iterator[tuple[str, Fields]]:
 
 
 def _by_prompt(run: Path) -> Iterator[list[Answer]]:
-    """The answers, prompt by prompt; those of an earlier stage are all refused ones. Memory holds those of one prompt."""
+    """The answers, prompt by prompt; those of an earlier stage are all refused. Memory holds those of one."""
     with (run / KEPT).open("rb") as kept, (run / REFUSED).open("rb") as refused:
         every = heapq.merge(
             map(orjson.loads, kept), filter(_is_answered, map(orjson.loads, refused)), key=itemgetter("id")
