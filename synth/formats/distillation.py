@@ -103,7 +103,7 @@ def _sources(path: Path) -> list[Path]:
     if not found or (inner.name != FOLDER and inner != path):
         raise RecipeError(
             f"There are no tokens in {path}: a run keeps them with `sampling: {{logprobs: 20}}`, and of vLLM with "
-            "`extra: {return_tokens_as_token_ids: true, return_token_ids: true}`."
+            "`extra: {return_tokens_as_token_ids: true, return_token_ids: true}` in it."
         )
     return found
 
