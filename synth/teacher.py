@@ -52,6 +52,8 @@ POISON_CHANCE = 0.01
 requests, or more, are to be expected by chance, as with an endpoint that fails now and then whatever it is asked."""
 WITHOUT_ROOM = ("capacity", "rate", "unreachable")
 """How a request fails that asks for several draws, and how each of them alone would too."""
+VAIN_LOTS = 3
+"""So many requests for several draws, and none that ever brought them: it may be the prompt of one, and not of all."""
 ROOMLESS = ("capacity", "rate")
 """What a service tier says that has no room just now."""
 SPEECH = re.compile(rb'"choices"|"stop_reason"')
@@ -160,6 +162,7 @@ class Teacher:
         """Why patience with a request ended in this run: what else asks the same waits for the next one too, or a reply
         would lie in the store to which what was parked for want of it could be made."""
         self._answered = self._spoken = self._gave_several = False
+        self._vain = 0
         self._sends = self._repeats = self._successes = self._fruitless = self._failed = 0
         self._schema_replies = self._unfit = 0
 
@@ -300,6 +303,7 @@ class Teacher:
         try:
             if (await self._obtain(in_one(members), unit, members)).found > 1:
                 self._gave_several, self.draws_at_once = True, self.endpoint.draws_at_once
+                return
         except BudgetReached:
             return  # for one draw there may be enough
         except Rejected:
@@ -312,7 +316,8 @@ class Teacher:
             for key in keys:
                 del self._flying[key]
             done.set()
-        if not self._gave_several:
+        self._vain += 1
+        if not self._gave_several and self._vain >= VAIN_LOTS:
             self.draws_at_once = 1
 
     async def _reused(self, request: Request, unit: Unit) -> Completion | None:

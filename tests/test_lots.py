@@ -37,7 +37,7 @@ teachers:
     base_url: "replay:none"
     {profile}
     sampling: {{max_tokens: 50, {sampling}}}
-    limits: {{max_in_flight: 8}}
+    limits: {{max_in_flight: {in_flight}}}
     price: {{input_usd: 1.37, output_usd: 2.91, request_usd: 0.0000013}}
 stages:
   - name: solve
@@ -90,11 +90,11 @@ def solve(tmp_path, monkeypatch):
     (folder / "ask.md.j2").write_text("{{ q }}", encoding="utf-8")
 
     def run(draws=4, *, questions=("鶴と亀", "旅人"), odd=None, profile="profile: vllm", sampling="", budget="",
-            again=0, tail="", out="run", **options):  # fmt: skip
+            again=0, tail="", in_flight=8, out="run", **options):  # fmt: skip
         teacher = Several(odd)
         monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
         text = RECIPE.format(
-            draws=draws, profile=profile, sampling=sampling, budget=budget, again=again, tail=tail
+            draws=draws, profile=profile, sampling=sampling, budget=budget, again=again, tail=tail, in_flight=in_flight
         )  # fmt: skip
         (folder / "recipe.yaml").write_text(text, encoding="utf-8")
         (folder / "seeds.jsonl").write_text(
@@ -248,6 +248,30 @@ def test_a_host_that_refuses_several_choices_is_asked_for_each_draw_alone(solve,
     assert sum(one[2] for one in told(rows)) == result.manifest.cost_microusd
     _, again, teacher = solve(questions=[f"問{k}" for k in range(30)], draws=3)
     assert (again, teacher.sent) == (rows, [])
+
+
+def test_choices_that_come_as_events_unasked_give_the_first_and_the_others_are_asked_alone(solve):
+    def streams(question, draw, number):
+        told = [{"index": at % number, "delta": {"content": f"{at % number}"}} for at in range(2 * number)]
+        ends = [{"index": at, "delta": {}, "finish_reason": "stop"} for at in range(number)]
+        return Outcome(
+            200, b"".join(b"data: " + json.dumps({"choices": [one]}).encode() + b"\n\n" for one in told + ends)
+        )
+
+    _, rows, teacher = solve(questions=("旅人",), odd=streams)
+    assert [text for _, text, _ in told(rows)] == ["00"] * 4
+    assert teacher.by_question("旅人") == [(0, 4), (1, 1), (2, 1), (3, 1)]
+
+
+def test_a_prompt_that_is_refused_does_not_speak_for_the_host(solve):
+    def picky(question, draw, number):
+        return Outcome(400, b'{"error": {"code": "content_filter", "message": "no"}}') if question == "拒否" else None
+
+    questions = ("拒否", "鶴と亀", "旅人")
+    result, rows, teacher = solve(questions=questions, odd=picky, draws=3, in_flight=1)
+    assert teacher.by_question("拒否") == [(0, 1), (0, 3), (1, 1), (2, 1)]
+    assert teacher.by_question("鶴と亀") == teacher.by_question("旅人") == [(0, 3)]
+    assert (len(told(rows)), result.manifest.rejected) == (6, {"teacher_refused": 3})
 
 
 def test_a_request_for_several_draws_that_meets_a_limit_is_sent_again_whole(solve):

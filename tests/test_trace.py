@@ -55,6 +55,9 @@ def test_a_row_leads_back_to_each_prompt_and_raw_reply_in_their_order(run):
         assert abs(reply["usage"]["completion_tokens"] - last.choices * last.completion_tokens) < last.choices
         assert last.found == "ok"
         assert answer.served == "practice-1"
+        assert answer.host == "practice"
+        templates = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["recipe"]["templates"]
+        assert answer.templates == [f"answer.md.j2 {templates['answer.md.j2']}"]
 
 
 def test_a_refused_sample_leads_to_the_replies_of_its_unit_and_names_the_row_it_gave_way_to(run):

@@ -97,7 +97,7 @@ def added_up(body: bytes, damaged: Literal["strict", "replace"] = "strict") -> d
         if event.get("error") is not None:
             return event
         document.update({name: event[name] for name in ("id", "model", "usage", ENDED) if event.get(name)})
-        for choice in _list(event.get("choices"))[:1]:
+        for choice in _first(event):
             finish = choice.get("finish_reason") or finish
             delta = choice.get("delta")
             told = cast("dict[str, Any]", delta) if isinstance(delta, dict) else {}
@@ -147,12 +147,17 @@ def _event(block: bytes) -> dict[str, Any] | None:
 def _told(event: dict[str, Any]) -> str:
     """The text that an event adds, reasoning included: it is billed too."""
     text = messages.words_of(event)
-    for choice in _list(event.get("choices"))[:1]:
+    for choice in _first(event):
         delta = choice.get("delta")
         if isinstance(delta, dict):
             said, thought = apart(cast("dict[str, Any]", delta))
             text += thought + said
     return text
+
+
+def _first(event: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an event tells of a reply's first choice: those of several come in any order."""
+    return [choice for choice in _list(event.get("choices"))[:1] if not choice.get("index")]
 
 
 def _list(value: Any) -> list[dict[str, Any]]:

@@ -348,7 +348,7 @@ ENGLISH = Words(
         "open": "still open",
         "unsent": "never sent",
         "reused": "from an earlier run",
-        "unserved": "not reached in its batch",
+        "unserved": "not served, in a batch or as one of several choices",
     },
 )
 
@@ -573,7 +573,7 @@ JAPANESE = Words(
         "open": "応答待ち",
         "unsent": "未送信",
         "reused": "以前の実行から",
-        "unserved": "バッチで未処理",
+        "unserved": "未処理（バッチ内、または複数の応答の一つ）",
     },
 )
 

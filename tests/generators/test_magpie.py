@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any, get_args
 
 import orjson
+import pyarrow.parquet
 import pytest
 from pydantic import ValidationError
 
@@ -124,6 +126,20 @@ def test_each_draw_of_a_seed_is_a_request_of_its_own_and_none_is_bought_twice(tm
     assert (tmp_path / "run" / "rows.jsonl").read_bytes() == rows
     questions = [json.loads(line)["messages"][0]["content"] for line in rows.splitlines()]
     assert len(set(questions)) == len(questions)
+
+
+def test_what_was_gone_on_with_is_shown_by_trace_and_is_no_sampling(tmp_path, synth):
+    copied = synth("new", "mine", "--from", "magpie-ja")
+    assert copied.returncode == 0
+    with (tmp_path / "mine" / "recipe.yaml").open("a", encoding="utf-8") as file:
+        file.write("\noutput: {provenance: true}\n")
+    assert synth("run", "mine", "--limit", "3", "--out", "run").returncode == 0
+    row = json.loads((tmp_path / "run" / "rows.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    shown = synth("trace", "run", row["id"]).stdout
+    assert re.search(r"^text\n\s+<\|im_start\|>system *\n", shown, re.MULTILINE)
+    (table,) = list((tmp_path / "run" / "dataset" / "provenance").glob("train.*"))
+    step = pyarrow.parquet.read_table(table).to_pylist()[0]["requests"][0]
+    assert json.loads(step["sampling"]).keys() == {"max_tokens", "seed", "stop", "temperature", "top_p"}
 
 
 def test_a_server_that_completes_no_texts_is_told_of_in_a_sentence(tmp_path, write_recipe):

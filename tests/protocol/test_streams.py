@@ -51,6 +51,12 @@ def test_events_are_read_as_the_reply_they_add_up_to():
     assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (7, 21)
 
 
+def test_the_events_of_other_choices_are_no_part_of_the_first():
+    other = [event(model="m", choices=[{"index": 1, "delta": {"content": "京都"}, "finish_reason": None}])] * 3
+    first, *rest = map(piece, SAID)
+    assert read(Outcome(200, b"".join([first, *other, *rest, piece("", "stop")]))).text == SAID
+
+
 def test_reasoning_and_refusals_arrive_too():
     thought = event(choices=[{"delta": {"reasoning": "考え"}}]) + event(choices=[{"delta": {"reasoning": "中"}}])
     assert read(Outcome(200, thought + WHOLE)).reasoning == "考え中"

@@ -72,7 +72,7 @@ stages:
 """
 
 
-def test_dialogues_go_on_between_two_servers_and_are_the_same_when_they_are_made_again(servers, exercises, tmp_path):
+def test_dialogues_go_on_between_two_servers_and_no_turn_is_bought_again(servers, exercises, tmp_path):
     recipe = tmp_path / "recipe"
     recipe.mkdir()
     text = DIALOGUE.format(url=servers["taught"], other=servers["student"])
@@ -86,9 +86,10 @@ def test_dialogues_go_on_between_two_servers_and_are_the_same_when_they_are_made
              for line in (tmp_path / "one" / f"{name}.jsonl").read_text("utf-8").splitlines()]  # fmt: skip
     assert len(lines) == 12
     assert {one["messages"][0]["content"] for one in lines} == {one["q"] for one in exercises[:12]}
-    assert {len(one["messages"]) for one in lines} >= {2, 3} or {len(one["messages"]) for one in lines} >= {2, 4}
+    assert any(len(one["messages"]) > 2 for one in lines)
     assert {one.get("reason") for one in lines} <= {None, "truncated", "role_slip", "echo"}
     assert {line.teacher for line in first.manifest.ledger} == {"main", "person"}
-    assert synth.run(recipe, folder=tmp_path / "two").exit_code == 0
-    for name in ("rows.jsonl", "rejected.jsonl"):
-        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    rows = (tmp_path / "one" / "rows.jsonl").read_bytes()
+    again = synth.run(recipe, folder=tmp_path / "one")
+    assert (again.exit_code, again.manifest.ledger) == (0, first.manifest.ledger)
+    assert (tmp_path / "one" / "rows.jsonl").read_bytes() == rows
