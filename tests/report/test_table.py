@@ -168,7 +168,7 @@ def test_a_run_gives_its_rows_its_refusals_its_cost_and_its_report(write_recipe,
     assert "write" in result.cost._repr_html_()
     page = result.report()
     assert page.path.is_file()
-    assert 'sandbox="allow-scripts"' in page._repr_html_()
+    assert 'sandbox="allow-scripts allow-downloads"' in page._repr_html_()
     assert "<title" not in page._repr_html_()  # the page is escaped inside the frame's attribute
 
 
