@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures.thread  # noqa: F401 (what ends first is what was told of last, and a run needs these threads)
 import contextlib
 import shutil
 import sys
@@ -321,5 +322,5 @@ def _leave_all() -> None:
         running.leave()
 
 
-# before what the process waits for at its end, as a run's own threads would keep it from ending
+# before the process waits for threads, and before those that a run hands work to are ended
 getattr(threading, "_register_atexit", atexit.register)(_leave_all)
