@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,14 +11,20 @@ from typing import Any, cast
 
 import orjson
 import zstandard
+from pydantic import ValidationError
 
-from synth.errors import FolderError, Rejected, TeacherError
+from synth.datasets.provenance import hosts, templates
+from synth.errors import FolderError, RecipeError, Rejected, TeacherError
+from synth.manifest import read_manifest
 from synth.protocol.lots import choice_of
 from synth.protocol.replies import read
+from synth.recipes.recipe import Recipe
 from synth.storage.database import LOTS, RAW, connect, readable
 from synth.types import Fields, Outcome
 
 OUTPUTS = ("rows.jsonl", "rejected.jsonl")
+SHOWN = {"id", "seed_id", "scores"}
+"""What a line has, whether it was kept or refused."""
 ATTEMPTS = (
     "SELECT attempt.id, stage, unit, teacher, model, draw, started_ns, body, failure, "  # noqa: S608 (ours alone)
     "cost_microusd, prompt_tokens, completion_tokens, "
@@ -66,6 +72,10 @@ class Step:
     model: str
     served: str
     """The model that the reply says it came from."""
+    host: str
+    """Where the teacher was asked; empty where the run's recipe is not known."""
+    templates: Sequence[str]
+    """Those of the stage, as `name sha256`."""
     draw: int
     asked: Fields
     """The body: messages, model and sampling."""
@@ -90,15 +100,24 @@ class Trace:
 def trace(folder: Path, row_id: str) -> Trace:
     """The way of a row of a run, or of what it refused, by the `id` in rows.jsonl or rejected.jsonl.
 
-    Raises FolderError when there is no such run, or no such row in it.
+    Raises FolderError when there is no such run, or no such row in it, or a line of its files is not as synth wrote it.
     """
     record, name = _found(folder, row_id)
     if record is None:
         raise FolderError(f"There is no {row_id!r} in {folder}; `synth show {folder}` shows ids.")
+    if not (folder / "run.db").exists() and read_manifest(folder / "manifest.json").merged:
+        run, _, own = row_id.partition("/")
+        raise FolderError(
+            f"{folder} was merged; the replies lie in the run {run}, whose row {own} this is: trace it there."
+        )
     with readable(folder / "run.db"):
         connection = connect(folder / "run.db")
         keys = cast("list[str]", record.get("requests") or _keys_of(connection, record))
-        steps = [step for step in (_step(connection, key) for key in keys) if step is not None]
+        recipe, hashes = _recipe(folder)
+        where, written = (
+            ({}, {}) if recipe is None else (hosts(recipe), templates(recipe, lambda name: hashes.get(name, "")))
+        )
+        steps = [step for step in (_step(connection, key, where, written) for key in keys) if step is not None]
         connection.close()
     own = str(record["id"])
     twins = [
@@ -112,9 +131,9 @@ def trace(folder: Path, row_id: str) -> Trace:
 def _found(folder: Path, row_id: str) -> tuple[Fields | None, str]:
     for name in OUTPUTS:
         path = folder / name
-        if not path.exists():
+        if not path.is_file():
             raise FolderError(f"There is no {name} in {folder}; run or export the recipe first.")
-        needle = orjson.dumps(row_id)
+        needle = orjson.dumps(row_id.encode("utf-8", "replace").decode())
         for one in _lines(path, needle):
             if one.get("id") == row_id:
                 return one, name
@@ -124,9 +143,24 @@ def _found(folder: Path, row_id: str) -> tuple[Fields | None, str]:
 def _lines(path: Path, needle: bytes = b"") -> Iterator[Fields]:
     """The objects of a file's lines that hold certain bytes."""
     with path.open("rb") as file:
-        for line in file:
-            if needle in line:
-                yield orjson.loads(line)
+        for number, line in enumerate(file, 1):
+            if needle not in line:
+                continue
+            try:
+                yield _object(orjson.loads(line))
+            except ValueError:
+                raise FolderError(f"{path}:{number}: not a row that synth wrote; export the recipe again.") from None
+
+
+def _object(document: Any) -> Fields:
+    """Raises ValueError when it is no row, kept or refused."""
+    known = cast("Fields", document if isinstance(document, dict) else {})
+    keys: Any = known.get("requests", [])
+    if not known.keys() >= SHOWN or not isinstance(keys, list):
+        raise ValueError
+    for key in cast("list[Any]", keys):
+        bytes.fromhex(str(key))
+    return known
 
 
 def _keys_of(connection: sqlite3.Connection, record: Fields) -> list[str]:
@@ -141,7 +175,21 @@ def _keys_of(connection: sqlite3.Connection, record: Fields) -> list[str]:
     return [key.lower() for key, _ in connection.execute(sql, units)]
 
 
-def _step(connection: sqlite3.Connection, key: str) -> Step | None:
+def _recipe(folder: Path) -> tuple[Recipe | None, Mapping[str, str]]:
+    """The recipe as it was run, with the hashes of its templates; None where this synth cannot read it."""
+    path = folder / "manifest.json"
+    if not path.exists():
+        return None, {}
+    record = read_manifest(path).recipe
+    try:
+        return Recipe.model_validate_json(record.text), record.templates
+    except (ValidationError, RecipeError):  # another version's, or with code of the user's own
+        return None, {}
+
+
+def _step(
+    connection: sqlite3.Connection, key: str, where: Mapping[str, str], written: Mapping[str, Sequence[str]]
+) -> Step | None:
     rows = connection.execute(ATTEMPTS, (bytes.fromhex(key),)).fetchall()
     if not rows:
         return None
@@ -160,7 +208,9 @@ def _step(connection: sqlite3.Connection, key: str) -> Step | None:
         if completion is not None:
             text, reasoning, served = completion.text, completion.reasoning or "", completion.model
     _, stage, unit, teacher, model, draw, _, body, *_ = rows[-1]
-    return Step(key, stage, unit, teacher, model, served, draw, orjson.loads(unpack(body)), text, reasoning, attempts)
+    asked = orjson.loads(unpack(body))
+    told = (where.get(teacher, ""), written.get(stage, ()))
+    return Step(key, stage, unit, teacher, model, served, *told, draw, asked, text, reasoning, attempts)
 
 
 def _outcome(row: Sequence[Any], unpack: Any) -> Outcome | None:

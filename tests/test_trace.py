@@ -55,6 +55,9 @@ def test_a_row_leads_back_to_each_prompt_and_raw_reply_in_their_order(run):
         assert abs(reply["usage"]["completion_tokens"] - last.choices * last.completion_tokens) < last.choices
         assert last.found == "ok"
         assert answer.served == "practice-1"
+        assert answer.host == "practice"
+        templates = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["recipe"]["templates"]
+        assert answer.templates == [f"answer.md.j2 {templates['answer.md.j2']}"]
 
 
 def test_a_refused_sample_leads_to_the_replies_of_its_unit_and_names_the_row_it_gave_way_to(run):
@@ -89,3 +92,27 @@ def test_the_command_shows_it_calmly_and_as_json(run, synth):
 def test_a_folder_without_a_run_is_said(tmp_path):
     with pytest.raises(FolderError, match=r"There is no rows.jsonl"):
         trace(tmp_path, "a")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"id":"%b","messa',
+        b'["%b"]',
+        b'{"id":"%b","seed_id":"0"}',
+        b'{"id":"%b","seed_id":"0","scores":[],"requests":["\xe6\xa3\xae"]}',
+        b'\xff"%b"',
+    ],
+)
+def test_a_line_that_synth_did_not_write_so_is_a_sentence(run, line, synth):
+    row = lines(run / "rows.jsonl")[0]["id"]
+    (run / "rows.jsonl").write_bytes(b"{}\n" + line % row.encode() + b"\n")
+    done = synth("trace", "run", row)
+    assert (done.returncode, done.stderr) == (
+        5,
+        "run/rows.jsonl:2: not a row that synth wrote; export the recipe again.\n",
+    )
+
+
+def test_an_id_that_is_no_text_is_one_that_is_not_there(run, synth):
+    assert synth("trace", "run", b"\xff").stderr.startswith("There is no ")

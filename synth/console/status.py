@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synth.backends.practice import PRACTICE_MODELS
-from synth.console.live import WAITING
+from synth.console.panel import WAITING
 from synth.console.screen import OUT, PRACTICE, clock_time, plain_table, write_json
 from synth.files.asking import OWNER
 from synth.manifest import Manifest, read_manifest
@@ -100,6 +100,9 @@ def summary(manifest: Manifest) -> None:
     OUT.print(
         f"[green]{manifest.row_count:,} rows[/] ({splits})  {', '.join(manifest.standing)}", markup=True, soft_wrap=True
     )
+    for view in manifest.views:
+        pairs = f", chosen the longer in {view.pairs.chosen_longer:,}" if view.pairs else ""
+        OUT.print(f"view {view.name}  {sum(view.rows.values()):,} rows{pairs}", markup=False, soft_wrap=True)
     if manifest.practice:
         OUT.print(PRACTICE)
     if manifest.unpriced:

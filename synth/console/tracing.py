@@ -47,9 +47,10 @@ def _fate(found: Trace) -> str:
 
 def _step(number: int, step: Step) -> None:
     served = f" (served {step.served})" if step.served not in ("", step.model) else ""
+    where = f" at {step.host}" if step.host else ""
     last = step.attempts[-1]
     choice = f", choice {last.choice} of {last.choices}" if last.choices > 1 else ""
-    head = f"{number}  {step.stage}  {step.teacher}: {step.model}{served}  draw {step.draw}{choice}"
+    head = f"{number}  {step.stage}  {step.teacher}: {step.model}{served}{where}  draw {step.draw}{choice}"
     OUT.print(Text(f"\n{visible(head)}", style="bold"))
     shown = ("messages", "model", "prompt")
     sampling = [f"{name} {_short(value)}" for name, value in step.asked.items() if name not in shown]
@@ -68,6 +69,8 @@ def _step(number: int, step: Step) -> None:
         tokens = (f"{one.prompt_tokens or 0:,}", f"{one.completion_tokens or 0:,}")
         table.add_row(str(one.number), started, one.found, seconds, *tokens, usd(one.cost_microusd))
     OUT.print(table)
+    for template in step.templates:
+        OUT.print(Text(visible(f"template {template}"), style="dim"), soft_wrap=True)
     OUT.print(Text(f"key {step.request}", style="dim"), soft_wrap=True)
 
 

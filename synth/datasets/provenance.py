@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -27,7 +27,7 @@ from synth.errors import Fatal, Rejected, Transient
 from synth.own import OwnGenerator, OwnScorer
 from synth.protocol.lots import choice_of
 from synth.protocol.replies import read
-from synth.recipes.recipe import LoadedRecipe
+from synth.recipes.recipe import LoadedRecipe, Recipe
 from synth.storage.database import LOTS, RAW, connect, readable
 from synth.types import Fields, Outcome, Value
 
@@ -116,11 +116,8 @@ class _Way:
     def __init__(self, loaded: LoadedRecipe, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._unpack = zstandard.ZstdDecompressor().decompress
-        self._hosts = {
-            name: ", ".join(dict.fromkeys(member.host for member in endpoint.members()))
-            for name, endpoint in loaded.recipe.teachers.items()
-        }
-        self._templates = dict(_templates(loaded))
+        self._hosts = hosts(loaded.recipe)
+        self._templates = templates(loaded.recipe, loaded.templates.sha256)
         self._request = lru_cache(KNOWN_REQUESTS)(self._found)
 
     def of(self, record: Fields) -> Fields:
@@ -181,13 +178,23 @@ def _timeless(told: Fields) -> Fields:
     return {**told, "requests": [{**step, "started": None, "seconds": None} for step in steps]}
 
 
-def _templates(loaded: LoadedRecipe) -> Iterator[tuple[str, list[str]]]:
+def hosts(recipe: Recipe) -> dict[str, str]:
+    """Where each teacher answers; several hosts where it has replicas on them."""
+    return {
+        name: ", ".join(dict.fromkeys(member.host for member in endpoint.members()))
+        for name, endpoint in recipe.teachers.items()
+    }
+
+
+def templates(recipe: Recipe, sha256: Callable[[str], str]) -> dict[str, list[str]]:
     """The templates of each stage, and of its scorers, as `name sha256`, and the user's own code that asks."""
-    for stage in loaded.recipe.stages:
+    found: dict[str, list[str]] = {}
+    for stage in recipe.stages:
         for name, plugins in ((stage.name, [stage.generator]), (f"{stage.name}:score", stage.scorers)):
             files = dict.fromkeys(file for plugin in plugins for file in plugin.template_files())
             files |= {plugin.source[0]: None for plugin in plugins if isinstance(plugin, OwnGenerator | OwnScorer)}
-            yield name, [f"{file} {loaded.templates.sha256(file)}" for file in files]
+            found[name] = [f"{file} {sha256(file)}".rstrip() for file in files]
+    return found
 
 
 def _schema(pyarrow: Any) -> Any:

@@ -16,7 +16,7 @@ import orjson
 import yaml
 from pydantic import ValidationError
 
-from synth.datasets.card import is_japanese, publishable
+from synth.datasets.card import escaped, is_japanese, publishable
 from synth.datasets.files import PARTIAL
 from synth.datasets.metadata import wrong
 from synth.errors import FolderError, Problem, RecipeError
@@ -241,5 +241,5 @@ def _told(content: Content, previous: Previous | None, accepted: tuple[Accepted,
             else "Before publishing, patterns found the following, and the publisher chose to publish it all the same:",
             "",
         ]
-        lines += [f"- {what}: {count:,}" for one in accepted for what, count in one.found.items()]
+        lines += [f"- {escaped(what)}: {count:,}" for one in accepted for what, count in one.found.items()]
     return "\n".join(lines) + ("\n" if lines else "")

@@ -11,7 +11,8 @@ from synth.recipes import yaml_places
 
 SHIPPED = Path(__file__).parents[1] / "library"
 """Where an installed synth has them; a clone has them beside the package."""
-DATA = re.compile(r"\.\./\.\./data/([\w.-]+)")
+OUTSIDE = re.compile(r"(?:\.\./)+[\w./-]+\w")
+"""A file of the library beyond the recipe's own folder, such as its seeds."""
 NOT_COPIED = ("README.md", "sample.jsonl")
 """What tells of the recipe in the library, and not of its copy."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -45,18 +46,30 @@ def copy(recipe: str, target: Path) -> Path:
     if target.exists() or target.is_symlink():
         raise FolderError(f"{target} exists already, and nothing is written over; choose another name.")
     text = (source / "recipe.yaml").read_text(encoding="utf-8")
-    seeds = sorted(set(DATA.findall(text)))
-    text = DATA.sub(r"\1", text).replace(f"prompts/{recipe}", target.name)
+    beyond = _beyond(text, source)
+    text = OUTSIDE.sub(lambda path: beyond.get(path[0], path[0]), text).replace(f"prompts/{recipe}", target.name)
     text = re.sub(rf"(?m)^name: {re.escape(recipe)}$", f"name: {target.name}", text)
     try:
         shutil.copytree(source, target, ignore=shutil.ignore_patterns(*NOT_COPIED, "__pycache__"))
-        for name in seeds:
-            shutil.copyfile(root() / "data" / name, target / name)
+        for path, name in beyond.items():
+            shutil.copyfile(source / path, target / name)
         (target / "recipe.yaml").write_text(text, encoding="utf-8")
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
         raise FolderError(f"{target} cannot be written ({error.strerror}).") from error
     return target / "recipe.yaml"
+
+
+def _beyond(text: str, source: Path) -> dict[str, str]:
+    """The files of elsewhere that a recipe names, with what each is called in the copy: as there, unless there is
+    another one of that name."""
+    names: dict[str, str] = {}
+    for path in map(Path, OUTSIDE.findall(text)):
+        if (source / path).is_file():
+            others = [name for known, name in names.items() if known != str(path)]
+            taken = (source / path.name).exists() or path.name in others
+            names[str(path)] = f"{path.parent.name}-{path.name}" if taken else path.name
+    return names
 
 
 def _description(path: Path) -> str:

@@ -172,9 +172,10 @@ class Output(Value):
         taken = next((name for name in names if name in TAKEN), None)
         if taken is not None:
             raise ValueError(f"a view cannot be called {taken!r}, which is something else in the dataset")
-        idle = {"tokenizer", "shard_mb"} & self.model_fields_set
+        fields = type(self).model_fields  # a recipe that was written out whole names the defaults too
+        idle = [name for name in ("tokenizer", "shard_mb") if getattr(self, name) != fields[name].default]
         if idle and not names:
-            raise ValueError(f"`{min(idle)}` is for views, and none is listed; add `views`, or leave it out")
+            raise ValueError(f"`{idle[0]}` is for views, and none is listed; add `views`, or leave it out")
         return self
 
     def wanted(self) -> list[AnyOf]:

@@ -352,3 +352,17 @@ def test_the_page_names_the_reasons_that_call_an_answer_bad() -> None:
     page = (Path(__file__).parents[2] / "docs/formats.md").read_text("utf-8")
     told = page.split("was refused for what calls an answer bad:", 1)[1].split(". `--reason`", 1)[0]
     assert set(re.findall(r"`(\w+)`", told)) == QUALITY
+
+
+def test_an_output_that_is_written_out_whole_is_read_back_as_the_same() -> None:
+    for given in ({}, {"views": ["messages", {"kind": "preference", "by": "judge", "gap": 1}], "shard_mb": 5}):
+        output = Output.model_validate(given)
+        assert Output.model_validate_json(output.model_dump_json()) == output
+
+
+def test_without_pyarrow_a_view_is_lines_of_json(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synth.formats.views.find_spec", lambda name: None)
+    [record] = write_views(asking_for(run, views=["preference"]), run)
+    assert record.files == {"train": ("views/preference/train.jsonl",)}
+    lines = (run / "dataset" / record.files["train"][0]).read_text("utf-8").splitlines()
+    assert [json.loads(line)["rejected_for"] for line in lines] == ["refusal"] * 4

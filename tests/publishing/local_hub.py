@@ -15,6 +15,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -30,17 +31,23 @@ DATE = "2026-11-29T12:00:00.000Z"
 class Blob:
     content: bytes
     large: bool
+    told: tuple[str, int] | None = None
+    """Of a file that lies in Xet, which this Hub cannot read: its SHA-256 and size, as the client gave them."""
 
     @property
     def sha256(self) -> str:
-        return hashlib.sha256(self.content).hexdigest()
+        return self.told[0] if self.told else hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def size(self) -> int:
+        return self.told[1] if self.told else len(self.content)
 
     @property
     def oid(self) -> str:
         """As git names what lies in the tree: of a large file its pointer."""
         held = self.content
         if self.large:
-            held = f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {len(held)}\n".encode()
+            held = f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {self.size}\n".encode()
         return hashlib.sha1(b"blob %d\0" % len(held) + held).hexdigest()
 
 
@@ -78,6 +85,8 @@ class LocalHub:
         """Every request: its method and path."""
         self.uploads: list[str] = []
         """Every large file whose bytes came whole."""
+        self.xet: Path | None = None
+        """A folder in which the client's own Xet keeps what it uploads; None where there is no Xet."""
         self.before_upload: Callable[[int], None] = lambda number: None
         """Called on a thread when the n-th upload begins."""
         self.before_commit: Callable[[], None] = lambda: None
@@ -118,6 +127,7 @@ class LocalHub:
         add("GET", repo + "/discussions", self.discussions)
         add("POST", repo + "/preupload/{rev}", self.preupload)
         add("POST", repo + "/commit/{rev}", self.commit)
+        add("GET", repo + "/xet-write-token/{rev}", self.xet_token)
         add("POST", "/datasets/{owner}/{name}.git/info/lfs/objects/batch", self.batch)
         add("PUT", "/upload/{oid}", self.upload)
         add("POST", "/verify", self.verify)
@@ -311,6 +321,15 @@ class LocalHub:
             )
         return web.json_response({"files": told, "commitOid": commit.oid})
 
+    async def xet_token(self, request: web.Request) -> web.Response:
+        self._repo(request, write=True, propose=True)
+        told = {
+            "X-Xet-Cas-Url": f"local://{self.xet}",
+            "X-Xet-Access-Token": "of-xet",
+            "X-Xet-Token-Expiration": str(2**31),
+        }
+        return web.json_response({"casUrl": f"local://{self.xet}", "accessToken": "of-xet", "exp": 2**31}, headers=told)
+
     async def batch(self, request: web.Request) -> web.Response:
         self._repo(request, write=True, propose=True)
         body = await request.json()
@@ -384,6 +403,8 @@ class LocalHub:
             assert value["encoding"] == "base64"
             assert not _is_large(base, path, len(content)), f"{path} is a large file"
             tree[path] = Blob(content, large=False)
+        elif key == "lfsFile" and self.xet is not None:
+            tree[path] = Blob(b"", large=True, told=(value["oid"], value["size"]))
         elif key == "lfsFile":
             if value["oid"] not in self.store:
                 raise _error(web.HTTPBadRequest, "", f"{path}: its content was not uploaded")
@@ -447,9 +468,9 @@ def _is_large(commit: Commit, path: str, size: int) -> bool:
 
 
 def _entry(path: str, blob: Blob) -> dict[str, Any]:
-    entry: dict[str, Any] = {"type": "file", "oid": blob.oid, "size": len(blob.content), "path": path}
+    entry: dict[str, Any] = {"type": "file", "oid": blob.oid, "size": blob.size, "path": path}
     if blob.large:
-        entry["lfs"] = {"oid": blob.sha256, "size": len(blob.content), "pointerSize": 130}
+        entry["lfs"] = {"oid": blob.sha256, "size": blob.size, "pointerSize": 130}
     return entry
 
 

@@ -110,6 +110,19 @@ def test_an_upload_killed_in_the_middle_goes_on_and_sends_nothing_twice(hub, hub
     assert record(hub)["rows"] == {"a": 50, "b": 50, "c": 50, "d": 50}
 
 
+def test_xet_takes_the_large_files_where_the_client_has_it(hub, publish, make_run, tmp_path) -> None:
+    pytest.importorskip("hf_xet", reason="hf_xet is not installed")
+    hub.xet = tmp_path / "cas"
+    run = make_run()
+    done = publish(run, REPO, HF_HUB_DISABLE_XET="0")
+    assert done.returncode == 0, done.stderr
+    assert hub.uploads == []
+    assert any(path.is_file() for path in (hub.xet / "xet" / "xorbs").rglob("*"))
+    tree = hub.commits(REPO)[-1].tree
+    assert tree["data/train.parquet"].sha256 == record(hub)["files"]["data/train.parquet"]["sha256"]
+    assert "it is there already" in publish(run, REPO, HF_HUB_DISABLE_XET="0").stdout
+
+
 def test_a_new_version_sends_what_changed_and_names_the_one_that_it_follows(hub, publish, make_run, load) -> None:
     publish(make_run({"test": ["同じ"], "train": ["一つ目"], "old": ["古い"]}), REPO)
     first, manifest = hub.commits(REPO)[-1].oid, record(hub)["manifest_sha256"]
@@ -337,7 +350,7 @@ def test_without_a_licence_nothing_goes_out(hub, publish, make_run) -> None:
     ("changed", "kind", "says"),
     [
         ({"seeds_license": None}, "seeds", "the licence of the seeds is not told"),
-        ({"model": "own-model"}, "terms", "what the terms of own-model say of training is not known"),
+        ({"model": "own<b>|model"}, "terms", "what the terms of own<b>|model say of training is not known"),
     ],
 )
 def test_what_nobody_knows_of_terms_is_accepted_by_word_and_recorded(
@@ -348,6 +361,7 @@ def test_what_nobody_knows_of_terms_is_accepted_by_word_and_recorded(
     assert says in stopped.stderr
     assert publish(make_run(**changed), REPO, "--accept", kind).returncode == 0
     assert [one["kind"] for one in record(hub)["accepted"]] == [kind]
+    assert "<b>" not in card(hub).replace("\\<b\\>", "")
 
 
 def test_a_licence_that_the_seeds_do_not_bear_goes_nowhere(hub, publish, make_run) -> None:

@@ -145,3 +145,10 @@ def test_the_command_says_what_came_of_each_run(make_run, tmp_path, synth) -> No
     assert all(len(line) <= 80 for line in told.stdout.splitlines()[:-1])
     as_json = json.loads(synth("merge", first, second, "--out", tmp_path / "out", "--json").stdout)
     assert [one["kept"] for one in as_json["runs"]] == [1, 0]
+
+
+def test_a_row_of_a_merged_dataset_is_traced_in_its_run(make_run, tmp_path, synth) -> None:
+    merge([make_run({"train": ["一"]}, folder="first")], tmp_path / "out", How("both"))
+    told = synth("trace", tmp_path / "out", "first/000000/0/0")
+    assert told.returncode == 5
+    assert "the replies lie in the run first, whose row 000000/0/0 this is" in told.stderr

@@ -36,7 +36,7 @@ def test_a_copy_is_a_sound_recipe_that_needs_nothing_of_the_library(name, tmp_pa
     assert loaded.recipe.name == "mine"
     for file in path.parent.rglob("*"):
         if file.is_file():
-            assert "../../" not in file.read_text(encoding="utf-8"), file
+            assert "../" not in file.read_text(encoding="utf-8"), file
     original = {file.name for file in (ROOT / "prompts" / name).iterdir()} - {"README.md", "sample.jsonl"}
     assert original <= {file.name for file in path.parent.iterdir()}
 
@@ -72,6 +72,21 @@ def test_what_cannot_be_begun_is_one_sentence_and_writes_nothing(synth, tmp_path
     assert "Traceback" not in said.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
     assert (tmp_path / "there" / "recipe.yaml").read_text(encoding="utf-8") == "mine"
+
+
+def test_two_files_of_one_name_from_elsewhere_stay_two(tmp_path, monkeypatch):
+    for folder, topic in (("prompts/one", "税"), ("prompts/two", "暦"), ("data", "旅")):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "seeds.jsonl").write_text(f'{{"topic": "{topic}"}}\n', encoding="utf-8")
+    text = "name: one\nseeds: {path: ../two/seeds.jsonl}\nmore: [seeds.jsonl, ../../data/seeds.jsonl, ../two/seeds.jsonl]\n"
+    (tmp_path / "prompts" / "one" / "recipe.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(library, "root", lambda: tmp_path)
+    copied = library.copy("one", tmp_path / "mine").read_text(encoding="utf-8")
+    assert (
+        copied == "name: mine\nseeds: {path: two-seeds.jsonl}\nmore: [seeds.jsonl, data-seeds.jsonl, two-seeds.jsonl]\n"
+    )
+    topics = {path.name: path.read_text(encoding="utf-8")[11] for path in (tmp_path / "mine").glob("*.jsonl")}
+    assert topics == {"seeds.jsonl": "税", "two-seeds.jsonl": "暦", "data-seeds.jsonl": "旅"}
 
 
 def test_a_folder_that_cannot_be_written_is_told_and_left_as_it_was(tmp_path):
