@@ -185,6 +185,7 @@ def test_a_run_writes_calls_and_tools_as_texts_and_goes_on_without_asking_again(
     assert json.loads(call["function"]["arguments"]) == {"city": "仙台", "day": "今日"}
     assert json.loads(rows[1]["tools"]) == tools
     assert "tool_calls" in rows[1]["messages"][0]
+    assert "`tool_call_id`" in (tmp_path / "run" / "dataset" / "README.md").read_text(encoding="utf-8")
     before = (tmp_path / "run" / "rows.jsonl").read_bytes()
     again = synth.run(tmp_path, folder=tmp_path / "run")
     assert (tmp_path / "run" / "rows.jsonl").read_bytes() == before
