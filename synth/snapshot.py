@@ -66,6 +66,7 @@ class Snapshot(Value):
     """Why it is ending."""
     seconds: float
     left_s: float | None
+    """At the pace so far; None when it cannot be told, and while the run is paused."""
     seeds: int | None
     seeds_done: int
     rows: int
@@ -99,7 +100,7 @@ def snapshot(
         state="ending" if error is not None else "paused" if paused else "running",
         why="" if error is None else str(error),
         seconds=round(seconds, 1),
-        left_s=progress.left_s(),
+        left_s=None if paused else progress.left_s(),
         seeds=progress.total_seeds,
         seeds_done=progress.seeds_done,
         rows=progress.rows,
@@ -156,6 +157,7 @@ def read_problems(folder: Path) -> tuple[str, ...]:
     """What went wrong among the last attempts of a run, in plain words, the newest first."""
     path = folder / "run.db"
     with readable(path), closing(connect(path)) as connection:
+        sent = connection.execute("SELECT count(*) FROM (SELECT 1 FROM attempt LIMIT ?)", (RECENT,)).fetchone()[0]
         found = connection.execute(FAILED, (RECENT, MOST_PROBLEMS)).fetchall()
         told: list[str] = []
         for teacher, failure, count, last in found:
@@ -164,7 +166,7 @@ def read_problems(folder: Path) -> tuple[str, ...]:
             words = ENGLISH.failures.get(failure) or ENGLISH.reasons.get(failure) or failure.replace("_", " ")
             said = " ".join([f"HTTP {status}" if status else str(error), " ".join(str(detail).split())]).strip()
             told.append(
-                f"{teacher}: {words.lower()}, {count:,} of the last {RECENT:,} requests"
+                f"{teacher}: {words.lower()}, {count:,} of the last {sent:,} requests"
                 + (f" ({said[:MOST_DETAIL]})" if said else "")
             )
     return tuple(told)

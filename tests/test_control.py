@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,8 @@ from synth.console.panel import panel
 from synth.control import SOCKET, Refused, Steering, reachable
 from synth.money.budget import Budget, Caps
 from synth.progress import Progress, StageCount
-from synth.snapshot import Snapshot, StageNow, TeacherNow
+from synth.report.words import ENGLISH
+from synth.snapshot import Snapshot, StageNow, TeacherNow, read_problems
 from synth.types import Spend
 
 SLOW = NO_FAULTS.model_copy(update={"latency_s": 1.5})
@@ -123,6 +127,32 @@ def test_a_paused_run_can_be_drained_and_goes_on_to_the_same_rows(
     library.run(recipe, folder=folder)
     library.run(recipe, folder=tmp_path / "whole")
     assert (folder / "rows.jsonl").read_bytes() == (tmp_path / "whole" / "rows.jsonl").read_bytes()
+
+
+def test_what_went_wrong_is_told_in_plain_words_the_newest_first(write_recipe: Any, tmp_path: Path) -> None:
+    library.run(write_recipe(), folder=tmp_path / "run")
+    with closing(sqlite3.connect(tmp_path / "run" / "run.db")) as connection:
+        sent = connection.execute("SELECT count(*) FROM attempt").fetchone()[0]
+        last = connection.execute(
+            "SELECT failure FROM settled WHERE failure NOT IN ('ok', 'unsent') ORDER BY attempt DESC LIMIT 1"
+        ).fetchone()[0]
+    problems = read_problems(tmp_path / "run")
+    assert 1 <= len(problems) <= 3
+    assert problems[0].startswith(f"main: {ENGLISH.failures[last]}, ")
+    assert all(re.fullmatch(rf"main: [a-z ]+, \d+ of the last {sent:,} requests( \(.+\))?", one) for one in problems)
+
+
+def test_nothing_is_promised_of_the_time_left_while_paused(tmp_path: Path) -> None:
+    async def told() -> tuple[float | None, float | None]:
+        progress = Progress({"a": StageCount(units=2)}, {}, Budget(), total_seeds=4, seeds_done=2)
+        hand = Steering("x", tmp_path, progress, Halt())
+        before = hand.now().left_s
+        await hand.do("pause")
+        return before, hand.now().left_s
+
+    before, paused = asyncio.run(told())
+    assert before is not None
+    assert paused is None
 
 
 @pytest.mark.parametrize("command", [("ctl", "run", "pause"), ("watch", "run")])
