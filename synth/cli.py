@@ -307,6 +307,31 @@ def status(folder: Path, as_json: bool) -> int:
     return 0
 
 
+@command.command(short_help="Watch a run that goes on in another terminal.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON every second.")
+def watch(folder: Path, as_json: bool) -> int:
+    """Watch the run in FOLDER, which another process does, until it ends; nothing is changed."""
+    from synth.console import steering
+
+    return steering.watch(folder, as_json=as_json)
+
+
+@command.command(short_help="Pause, slow, fund or end a run in another terminal.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("what", type=click.Choice(["pause", "resume", "limit", "budget", "drain"]))
+@click.argument("value", required=False, default="")
+def ctl(folder: Path, what: str, value: str) -> int:
+    """Steer the run in FOLDER, which another process does: pause, resume, limit N, budget USD, drain.
+
+    `limit` is the most requests in flight at each teacher, up to the recipe's own; `budget` the sum in dollars for this
+    run; `drain` ends what is in flight and writes what is there, as Ctrl-C does.
+    """
+    from synth.console import steering
+
+    return steering.ctl(folder, what, value)
+
+
 @command.command(short_help="Show rows of a run, or what was refused.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("ids", nargs=-1)

@@ -484,7 +484,7 @@ async def budgeted(caps: Caps, store: Store, halt: Halt, *, offline: bool = Fals
         account = await asyncio.to_thread(Account, Path(caps.account), run, store.folder, store.spent().microusd)
     if not offline:
         await store.note("caps", caps.model_dump_json())
-    budget = Budget(caps, store.spent(), account=account)
+    budget = Budget(caps, store.spent(), account=account, note=store.note)
     halt.tell(budget.give_up)
     timer = None
     if caps.hours is not None:

@@ -166,15 +166,24 @@ class Progress:
             total.update(count.rejected)
         return total
 
+    def expected_units(self) -> dict[str, float]:
+        """How many units each stage will have had at the end, as far as it can be told; empty when nothing can."""
+        if not self.total_seeds or not self.seeds_done:
+            return {}
+        expected: dict[str, float] = {}
+        coming: float = self.total_seeds
+        for name, count in self.stages.items():
+            expected[name] = coming * count.expected_draws()
+            coming = count.accepted * expected[name] / max(1, count.units)
+        return expected
+
+    def share(self) -> float | None:
+        """How much of the work is done, from above 0 to 1; None when it cannot be told."""
+        expected = sum(self.expected_units().values())
+        done = sum(count.units for count in self.stages.values())
+        return min(1.0, done / expected) if done and expected else None
+
     def left_s(self) -> float | None:
         """Seconds left at the pace so far; None when it cannot be told."""
-        if not self.total_seeds or not self.seeds_done:
-            return None
-        done = expected = 0.0
-        coming: float = self.total_seeds
-        for count in self.stages.values():
-            units = coming * count.expected_draws()
-            done, expected = done + count.units, expected + units
-            coming = count.accepted * units / max(1, count.units)
-        share = min(1.0, done / expected)
-        return (time.monotonic() - self.began) * (1 - share) / share
+        share = self.share()
+        return None if share is None else (time.monotonic() - self.began) * (1 - share) / share

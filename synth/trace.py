@@ -23,6 +23,8 @@ from synth.storage.database import LOTS, RAW, connect, readable
 from synth.types import Fields, Outcome
 
 OUTPUTS = ("rows.jsonl", "rejected.jsonl")
+SHOWN = {"id", "seed_id", "scores"}
+"""What a line has, whether it was kept or refused."""
 ATTEMPTS = (
     "SELECT attempt.id, stage, unit, teacher, model, draw, started_ns, body, failure, "  # noqa: S608 (ours alone)
     "cost_microusd, prompt_tokens, completion_tokens, "
@@ -98,7 +100,7 @@ class Trace:
 def trace(folder: Path, row_id: str) -> Trace:
     """The way of a row of a run, or of what it refused, by the `id` in rows.jsonl or rejected.jsonl.
 
-    Raises FolderError when there is no such run, or no such row in it.
+    Raises FolderError when there is no such run, or no such row in it, or a line of its files is not as synth wrote it.
     """
     record, name = _found(folder, row_id)
     if record is None:
@@ -129,9 +131,9 @@ def trace(folder: Path, row_id: str) -> Trace:
 def _found(folder: Path, row_id: str) -> tuple[Fields | None, str]:
     for name in OUTPUTS:
         path = folder / name
-        if not path.exists():
+        if not path.is_file():
             raise FolderError(f"There is no {name} in {folder}; run or export the recipe first.")
-        needle = orjson.dumps(row_id)
+        needle = orjson.dumps(row_id.encode("utf-8", "replace").decode())
         for one in _lines(path, needle):
             if one.get("id") == row_id:
                 return one, name
@@ -141,9 +143,24 @@ def _found(folder: Path, row_id: str) -> tuple[Fields | None, str]:
 def _lines(path: Path, needle: bytes = b"") -> Iterator[Fields]:
     """The objects of a file's lines that hold certain bytes."""
     with path.open("rb") as file:
-        for line in file:
-            if needle in line:
-                yield orjson.loads(line)
+        for number, line in enumerate(file, 1):
+            if needle not in line:
+                continue
+            try:
+                yield _object(orjson.loads(line))
+            except ValueError:
+                raise FolderError(f"{path}:{number}: not a row that synth wrote; export the recipe again.") from None
+
+
+def _object(document: Any) -> Fields:
+    """Raises ValueError when it is no row, kept or refused."""
+    known = cast("Fields", document if isinstance(document, dict) else {})
+    keys: Any = known.get("requests", [])
+    if not known.keys() >= SHOWN or not isinstance(keys, list):
+        raise ValueError
+    for key in cast("list[Any]", keys):
+        bytes.fromhex(str(key))
+    return known
 
 
 def _keys_of(connection: sqlite3.Connection, record: Fields) -> list[str]:

@@ -85,7 +85,19 @@ LAYERS = (
     {"views", "view_checks", "recipe", "recipe_checks"},
     {"fingerprint", "up_to_date"},
     {"judges"},
-    {"progress", "screen", "savings", "neighbours", "manifest", "datasets", "outcomes", "report", "bakeoff"}
+    {
+        "progress",
+        "screen",
+        "savings",
+        "neighbours",
+        "manifest",
+        "datasets",
+        "outcomes",
+        "report",
+        "bakeoff",
+        "snapshot",
+        "control",
+    }
     | {"lint", "formats"},
     {"line", "gate", "nearness"},
     {"turns", "outputs", "recovery"},

@@ -282,3 +282,10 @@ def test_a_table_whose_metadata_old_readers_do_not_know_and_a_huge_row_are_found
     found = lint([path])
     assert found.traps["newer_parquet"].places == [str(path)]
     assert found.traps["huge_row"].places == [f"{path}:2"]
+
+
+def test_a_table_that_is_none_is_a_sentence(tmp_path, synth):
+    (tmp_path / "壊れた.parquet").write_bytes(b"PAR1xxxx")
+    done = synth("lint", "壊れた.parquet")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert done.stderr.startswith("壊れた.parquet cannot be read")

@@ -92,3 +92,27 @@ def test_the_command_shows_it_calmly_and_as_json(run, synth):
 def test_a_folder_without_a_run_is_said(tmp_path):
     with pytest.raises(FolderError, match=r"There is no rows.jsonl"):
         trace(tmp_path, "a")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"id":"%b","messa',
+        b'["%b"]',
+        b'{"id":"%b","seed_id":"0"}',
+        b'{"id":"%b","seed_id":"0","scores":[],"requests":["\xe6\xa3\xae"]}',
+        b'\xff"%b"',
+    ],
+)
+def test_a_line_that_synth_did_not_write_so_is_a_sentence(run, line, synth):
+    row = lines(run / "rows.jsonl")[0]["id"]
+    (run / "rows.jsonl").write_bytes(b"{}\n" + line % row.encode() + b"\n")
+    done = synth("trace", "run", row)
+    assert (done.returncode, done.stderr) == (
+        5,
+        "run/rows.jsonl:2: not a row that synth wrote; export the recipe again.\n",
+    )
+
+
+def test_an_id_that_is_no_text_is_one_that_is_not_there(run, synth):
+    assert synth("trace", "run", b"\xff").stderr.startswith("There is no ")

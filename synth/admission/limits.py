@@ -216,6 +216,8 @@ class Admission:
         self._sleep = sleep
         self._at_gate = False
         """Whether one sleeps until a lane opens, with the others in line behind it."""
+        self._paused = False
+        """Whether a person wants nothing new to be sent."""
         self._waiting_turn: Line = []
         self._waiting_place: Line = []
         self._order = itertools.count()
@@ -229,6 +231,23 @@ class Admission:
     def limit(self) -> float:
         """How many requests may be on the wire."""
         return sum(lane.concurrency.limit for lane in self.lanes)
+
+    def pause(self) -> None:
+        """Put nothing new on the wire until `resume`; what is about to leave still does."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on."""
+        self._paused = False
+        _wake(self._waiting_place)
+
+    def limit_to(self, most: int) -> None:
+        """Never have more than this in flight from now on, over all lanes; more than before is found bit by bit."""
+        each, rest = divmod(most, len(self.lanes))
+        for lane in self.lanes:
+            lane.concurrency.lower_most(max(1, each + (lane.place < rest)))
+        _wake(self._waiting_turn)
+        _wake(self._waiting_place)
 
     async def enter(self, priority: int) -> None:
         """Take a turn: permission to journal and then send one request; lower `priority` goes first."""
@@ -246,7 +265,7 @@ class Admission:
 
     async def board(self, tokens: int, priority: int, prefix: int = 0) -> Place:
         """Take a place on the wire, to be held from the first byte out to the last byte in."""
-        while self._at_gate or (lane := self._lane(tokens, prefix)) is None:
+        while self._at_gate or self._paused or (lane := self._lane(tokens, prefix)) is None:
             await self._wait(self._waiting_place, priority)
         while (pause_s := lane.pause_s(tokens)) > 0:
             self._at_gate = True

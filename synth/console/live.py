@@ -5,27 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
 
-from rich.console import Group
 from rich.live import Live
-from rich.text import Text
 
 from synth.admission.halt import Halt
 from synth.api import run_loop
-from synth.console.screen import ERR, OUT, clock_time, plain_table
+from synth.console.keys import Keys, listening
+from synth.console.panel import WAITING, money, panel
+from synth.console.screen import ERR, OUT, clock_time
+from synth.control import Steering, reachable
 from synth.errors import Interrupted
 from synth.language.text import visible
-from synth.money.budget import standing
 from synth.progress import Progress
-from synth.types import Spend
+from synth.snapshot import Snapshot, snapshot
 
 T = TypeVar("T")
-WAITING = "requests wait for reservations to settle: the budget is nearly used, the provider is not the limit"
 PLAIN_EVERY_S = 5.0
 LIVE_EVERY_S = 0.2
 SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the end of its terminal"}
@@ -93,59 +91,47 @@ def heeding_signals(loop: asyncio.AbstractEventLoop, halt: Halt) -> Generator[No
             signal.signal(number, handler)
 
 
-async def watch(name: str, progress: Progress) -> None:
-    """Show how a run of the recipe `name` goes until cancelled: a panel on a terminal, plain lines elsewhere."""
+async def watch(steering: Steering) -> None:
+    """Show how a run goes until cancelled: a panel with keys on a terminal, plain lines elsewhere."""
     if not ERR.is_terminal:
         while True:
             await asyncio.sleep(PLAIN_EVERY_S)
-            ERR.print(progress_line(name, progress), soft_wrap=True)
-    with Live(progress_panel(name, progress), console=ERR, auto_refresh=False, transient=True) as live:
+            ERR.print(snapshot_line(steering.now()), soft_wrap=True, markup=False)
+    keys = Keys(steering)
+    with listening(keys) as heard, Live(console=ERR, auto_refresh=False, transient=True) as live:
         while True:
+            live.update(panel(steering.now(), keys.line if heard else ""), refresh=True)
             await asyncio.sleep(LIVE_EVERY_S)
-            live.update(progress_panel(name, progress), refresh=True)
+
+
+async def steered(steering: Steering) -> None:
+    """Show how a run goes, and let other terminals steer it, until cancelled."""
+    async with reachable(steering) as problem:
+        if problem:
+            ERR.print(problem, style="yellow", markup=False, soft_wrap=True)
+        await watch(steering)
 
 
 def progress_line(name: str, progress: Progress) -> str:
-    """How a run goes, as one plain line."""
-    rejected = " ".join(f"{reason}={count}" for reason, count in progress.rejected().most_common(6))
-    return (
-        f"{name}: {progress.seeds_done}/{progress.total_seeds or '?'} seeds, {progress.rows} accepted, "
-        f"{sum(progress.rejected().values())} rejected ({rejected or 'none'}), {progress.in_flight()} in flight, "
-        f"{', '.join(_standing(progress))}"
+    """How a run of the recipe `name` goes, as one plain line."""
+    return snapshot_line(snapshot(name, progress))
+
+
+def snapshot_line(now: Snapshot) -> str:
+    """A moment of a run as one plain line."""
+    refused = " ".join(f"{reason}={count}" for reason, count in list(now.refused.items())[:6])
+    said = [now.state] * (now.state != "running") + money(now)
+    said += [f"{now.waiting_for_budget:,} {WAITING}"] if now.waiting_for_budget else []
+    for one in now.teachers:
+        said += [f"{one.batched:,} wait for a batch"] if one.batched else []
+        said += (
+            [f"{one.name} runs {one.running:,.0f}, {one.waiting or 0:,.0f} wait there"]
+            if one.running is not None
+            else []
+        )
+        said += [f"{one.name} is asked again in {clock_time(one.pause_s)}"] if one.pause_s else []
+    in_flight = sum(one.in_flight for one in now.teachers)
+    return visible(
+        f"{now.recipe}: {now.seeds_done}/{now.seeds or '?'} seeds, {now.rows} accepted, "
+        f"{sum(now.refused.values())} rejected ({refused or 'none'}), {in_flight} in flight, {', '.join(said)}"
     )
-
-
-def _standing(progress: Progress) -> list[str]:
-    """The live budget, and what the run waits for."""
-    budget = progress.budget
-    spent = Spend(budget.spent_microusd, budget.spent_tokens, budget.spent_requests)
-    said = standing(budget.caps, spent, Spend(budget.reserved_microusd), overshoot_microusd=budget.overshoot_microusd)
-    said += [f"{budget.waiting:,} {WAITING}"] if budget.waiting else []
-    said += [f"{batched:,} wait for a batch"] if (batched := progress.batched()) else []
-    said += [f"{name} runs {runs:,.0f}, {wait:,.0f} wait there" for name, (runs, wait) in progress.loads().items()]
-    return said + [f"{name} is asked again in {clock_time(pause_s)}" for name, pause_s in progress.held().items()]
-
-
-def progress_panel(name: str, progress: Progress) -> Group:
-    """How a run goes, as a panel."""
-    seconds = max(0.001, time.monotonic() - progress.began)
-    left = progress.left_s()
-    tokens = sum(teacher.tokens for teacher in progress.teachers.values())
-    head = Text.assemble(
-        (name, "bold"),
-        f"   {progress.seeds_done:,} of {progress.total_seeds or 0:,} seeds",
-        f"   {clock_time(seconds)} gone",
-        f"   {clock_time(left)} left" if left is not None else "",
-    )
-    table = plain_table("stage", "asked", "kept", "refused", right=1)
-    for stage, count in progress.stages.items():
-        reasons = "  ".join(f"{reason} {number:,}" for reason, number in count.rejected.most_common(5))
-        table.add_row(stage, f"{count.units:,}", f"{count.accepted:,}", reasons)
-    foot = Text.assemble(
-        (f"{progress.rows:,} accepted", "green"),
-        f"   {progress.rows / seconds:,.1f}/s",
-        f"   {progress.in_flight()} in flight",
-        f"   {tokens:,} tokens",
-        f"   {'   '.join(_standing(progress))}",
-    )
-    return Group(head, table, foot)

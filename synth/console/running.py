@@ -14,9 +14,10 @@ from synth.admission.halt import Halt
 from synth.api import run_loop
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
-from synth.console.live import heeding_signals, tell, watch
+from synth.console.live import heeding_signals, steered, tell
 from synth.console.screen import ERR, OUT, conversation, noted, plain_table, write_json
 from synth.console.status import summary
+from synth.control import Steering
 from synth.errors import Interrupted
 from synth.language.text import visible
 from synth.pipeline import PARKED_EXIT, Options, Result
@@ -89,7 +90,7 @@ def ended(result: Result) -> int:
 
 def watched_run(loaded: LoadedRecipe, options: Options, name: str = "") -> Result:
     """Run with progress on stderr, heeding signals. What came is kept in every case."""
-    name = name or loaded.recipe.name
+    name, folder = name or loaded.recipe.name, pipeline.run_folder(loaded, options)
 
     async def watched() -> Result:
         loop = asyncio.get_running_loop()
@@ -100,7 +101,7 @@ def watched_run(loaded: LoadedRecipe, options: Options, name: str = "") -> Resul
                 if progress.warning:
                     ERR.print(progress.warning, style="yellow", markup=False, soft_wrap=True)
                 heeding.enter_context(heeding_signals(loop, halt))
-                watching.append(loop.create_task(watch(name, progress)))
+                watching.append(loop.create_task(steered(Steering(name, folder, progress, halt))))
 
             try:
                 return await pipeline.run(loaded, replace(options, say=tell), observe)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synth.backends.practice import PRACTICE_MODELS
-from synth.console.live import WAITING
+from synth.console.panel import WAITING
 from synth.console.screen import OUT, PRACTICE, clock_time, plain_table, write_json
 from synth.files.asking import OWNER
 from synth.manifest import Manifest, read_manifest

@@ -103,29 +103,29 @@ def _sources(path: Path) -> list[Path]:
     if not found or (inner.name != FOLDER and inner != path):
         raise RecipeError(
             f"There are no tokens in {path}: a run keeps them with `sampling: {{logprobs: 20}}`, and of vLLM with "
-            "`extra: {return_tokens_as_token_ids: true, return_token_ids: true}`."
+            "`extra: {return_tokens_as_token_ids: true, return_token_ids: true}` in it."
         )
     return found
 
 
 def _rows(path: Path, converted: Converted) -> Iterator[Told]:
     """The rows of a file of which all is told; the others are counted. Raises RecipeError when it is none of tokens."""
-    parquet: Any = import_module("pyarrow.parquet")
+    number = 0
     try:
-        file = parquet.ParquetFile(path)
+        with import_module("pyarrow.parquet").ParquetFile(path) as file:
+            if missing := {*READ} - {*file.schema_arrow.names}:
+                raise RecipeError(
+                    Problem(f"it holds no tokens of a run: there is no column {min(missing)!r}", str(path))
+                )
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=[*READ]):
+                for row in cast("list[Row]", batch.to_pylist()):
+                    number += 1
+                    try:
+                        yield _told(row)
+                    except Rejected as refused:
+                        converted.leave_out(f"{path}:{number}", refused.reason, refused.detail)
     except (ValueError, OSError) as error:
         raise RecipeError(Problem(f"it is no Parquet file that can be read ({error})", str(path))) from None
-    if missing := {*READ} - {*file.schema_arrow.names}:
-        raise RecipeError(Problem(f"it holds no tokens of a run: there is no column {min(missing)!r}", str(path)))
-    number = 0
-    with file:
-        for batch in file.iter_batches(ROWS_AT_ONCE, columns=[*READ]):
-            for row in cast("list[Row]", batch.to_pylist()):
-                number += 1
-                try:
-                    yield _told(row)
-                except Rejected as refused:
-                    converted.leave_out(f"{path}:{number}", refused.reason, refused.detail)
 
 
 def _told(row: Row) -> Told:

@@ -138,17 +138,10 @@ def judged(run: Path, rule: Rule) -> Iterator[tuple[str, Fields]]:
 
 
 def _by_prompt(run: Path) -> Iterator[list[Answer]]:
-    """The answers of the last stage, prompt by prompt; memory holds those of one."""
+    """The answers, prompt by prompt; those of an earlier stage are all refused. Memory holds those of one."""
     with (run / KEPT).open("rb") as kept, (run / REFUSED).open("rb") as refused:
-        rows = map(orjson.loads, kept)
-        first = next(rows, None)
-        if first is None:
-            return
-        depth = first["id"].count("/")
         every = heapq.merge(
-            itertools.chain([first], rows),
-            (one for one in map(orjson.loads, refused) if one["id"].count("/") == depth and _is_answered(one)),
-            key=itemgetter("id"),
+            map(orjson.loads, kept), filter(_is_answered, map(orjson.loads, refused)), key=itemgetter("id")
         )
         for _, group in itertools.groupby(every, key=lambda one: one["id"].rsplit("/", PLACES)[0]):
             yield [Answer(one, str(one.get("reason", ""))) for one in group]

@@ -132,8 +132,6 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
 
 
 def _file(path: Path, linted: Linted, tokens: Tokens | None, max_length: int | None, aim: Aim | None) -> None:
-    if ending(path) == ".parquet" and _is_newer(path):
-        linted.note("newer_parquet", str(path))
     formats: Counter[str] = Counter()
     for piece in pieces(path):
         for row, number in zip(piece.rows, piece.numbers, strict=True):
@@ -150,6 +148,8 @@ def _file(path: Path, linted: Linted, tokens: Tokens | None, max_length: int | N
                 linted.note("huge_row", place)
             if tokens is not None:
                 _count(tokens, row, place, linted, max_length)
+    if ending(path) == ".parquet" and _is_newer(path):  # it has been read, so it can be
+        linted.note("newer_parquet", str(path))
     linted.rows += formats.total()
     linted.formats += formats
 

@@ -10,7 +10,7 @@ import asyncio
 import heapq
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 from pydantic import Field
@@ -96,6 +96,7 @@ class Budget:
         spent: Spend | None = None,
         *,
         account: Account | None = None,
+        note: Callable[[str, str], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.caps = caps or Caps()
@@ -107,6 +108,7 @@ class Budget:
         self.unreturned = ""
         """Why the account still holds what this run did not spend; a sentence, or empty."""
         self._account = account
+        self._note = note
         self._leasing = asyncio.Lock()
         self._given_up: Fatal | None = None
         self._clock = clock
@@ -165,6 +167,13 @@ class Budget:
             self.overshoot_microusd += cost.microusd - worst.microusd
         if self._waiting:
             self._serve()
+
+    async def raise_to(self, usd: float) -> None:
+        """Change the run's own money cap, of which there must be one, and let go who fits now."""
+        self.caps = self.caps.model_copy(update={"usd": usd})
+        self._serve()
+        if self._note is not None:
+            await self._note("caps", self.caps.model_dump_json())
 
     def correct(self, before: Spend, after: Spend) -> None:
         """A sum that counted as spent turns out to be another."""

@@ -50,18 +50,19 @@ let scriptNumbers = null;
 
 // ---- decisions: kept in the browser at every change
 const KEY = `synth decisions ${told.run}`;
-const decisions = new Map();
+const decisions = new Map(), drafts = new Map();
 let keeps = true;
 const take = (list) => list.forEach((one) => decisions.set(one.id, one));
 const keep = () => {
   try {
-    localStorage.setItem(KEY, JSON.stringify({ decisions: [...decisions.values()], who: byId("who").value }));
+    localStorage.setItem(KEY, JSON.stringify({ decisions: [...decisions.values()], drafts: [...drafts], who: byId("who").value }));
   } catch { keeps = false; }
 };
 take(told.decisions);
 try {
   const kept = JSON.parse(localStorage.getItem(KEY) ?? "{}");
   if (kept.decisions) { decisions.clear(); take(kept.decisions); }
+  for (const [id, contents] of kept.drafts ?? []) drafts.set(id, contents);
   byId("who").value = kept.who ?? "";
 } catch { keeps = false; }
 
@@ -328,11 +329,14 @@ function decide(decision, messages) {
 function edit() {
   if (!opened?.text || !canDecide(opened.row)) return;
   const { row, text } = opened, messages = decisions.get(text.id)?.messages ?? text.messages;
-  const areas = messages.map((message) => make("textarea", { value: message.content ?? "", rows: Math.min(20, 2 + Math.ceil((message.content ?? "").length / 60)), dir: "auto", "aria-label": says.roles[message.role] ?? message.role }));
-  const save = () => decide("edit", messages.map((message, place) => ({ ...message, content: areas[place].value })));
+  const contents = drafts.get(text.id) ?? messages.map((message) => message.content ?? "");
+  const areas = messages.map((message, place) => make("textarea", { value: contents[place], rows: Math.min(20, 2 + Math.ceil((message.content ?? "").length / 60)), dir: "auto", "aria-label": says.roles[message.role] ?? message.role }));
+  for (const area of areas) area.addEventListener("input", () => { drafts.set(text.id, areas.map((one) => one.value)); keep(); });
+  const leave = () => { drafts.delete(text.id); keep(); };
+  const save = () => { leave(); decide("edit", messages.map((message, place) => ({ ...message, content: areas[place].value }))); };
   detail.replaceChildren(make("h3", {}, make("code", {}, ...visible(text.id))),
     ...messages.map((message, place) => make("div", { className: "edited" }, make("div", { className: "role", textContent: says.roles[message.role] ?? message.role }), areas[place])),
-    make("div", { className: "buttons" }, button(words.save_edit, () => { save(); list.focus(); }), button(words.cancel, () => { show(row, text); list.focus(); })));
+    make("div", { className: "buttons" }, button(words.save_edit, () => { save(); list.focus(); }), button(words.cancel, () => { leave(); show(row, text); list.focus(); })));
   areas[areas.length - 1]?.focus();
 }
 function tally() {

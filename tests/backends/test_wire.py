@@ -16,6 +16,7 @@ from synth.backends.dial import origin_of
 from synth.backends.online import online
 from synth.errors import Fatal
 from synth.protocol.endpoint import Endpoint
+from synth.types import CONTINUED
 from tests.faults.scripted import ANSWER, CHUNKED, READ, WAIT, Scripted, both_loops, chunk, reply, request, sends
 from tests.faults.test_transport import tls_server
 
@@ -69,6 +70,18 @@ def test_a_request_is_one_header_block_and_the_body_as_it_is(run, monkeypatch):
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
     } <= set(lines)
+
+
+def test_what_a_path_tells_its_reader_alone_is_not_sent():
+    with Scripted([READ, reply(ANSWER)]) as server:
+
+        async def main():
+            async with online(Endpoint(model="m", base_url=server.url), server.url) as backend:
+                return await backend.send(request()._replace(path=CONTINUED))
+
+        assert asyncio.run(main()).status == 200
+    (post,) = server.posts
+    assert post.head.partition(b"\r\n")[0] == b"POST /v1/completions HTTP/1.1"
 
 
 @both_loops

@@ -388,6 +388,15 @@ def test_distillkit_reads_packed_rows_of_one_length_by_the_settings_beside_them(
         assert max(struct.unpack("<2f", bytes(first["compressed_logprobs"][place]))) < -1000
 
 
+def test_a_file_of_tokens_that_is_damaged_in_its_middle_is_a_sentence(distilled, tmp_path, synth):
+    whole = bytearray((distilled.dataset / "tokens/train.parquet").read_bytes())
+    whole[40:400] = bytes(360)
+    (tmp_path / "壊れた.parquet").write_bytes(whole)
+    done = synth("convert", tmp_path / "壊れた.parquet", "--to", "distillation", "--out", tmp_path / "out")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "壊れた.parquet: it is no Parquet file that can be read" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["distillation", "distillkit"])
 def test_where_no_tokens_or_no_ids_are_told_nothing_is_written(name, folder, tmp_path, synth):
     result = run(folder(choice(ANSWER)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import synth
 from synth.datasets.export import write_dataset
 from synth.formats.convert import Wanted, convert
 from synth.formats.views import write_views
@@ -111,6 +112,42 @@ def test_sft_trainer_takes_an_export_as_it_is(
     assert seen.startswith(
         "<|user|>りんごが 1 個と 3 個で何個ですか。<|end|><|assistant|><think>足し算</think>4 個です。<|end|>"
     )
+
+
+OF_TOOLS = (
+    "{% if tools %}<tools>{% for tool in tools %}{{ tool.function.name }} {% endfor %}</tools>{% endif %}"
+    "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}"
+    "{% for call in message.tool_calls or [] %}<call>{{ call.function.name }} {{ call.function.arguments }}</call>"
+    "{% endfor %}<|end|>{% endfor %}"
+)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_sft_trainer_sees_the_tools_their_calls_and_their_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import datasets
+    from trl import SFTConfig, SFTTrainer
+
+    recipe = Path(__file__).parents[2] / "prompts" / "tool-calling-ja"
+    assert synth.run(recipe, folder=tmp_path / "run", limit=2).exit_code == 0
+    rows = datasets.load_dataset(str(tmp_path / "run" / "dataset"), split="train", cache_dir=str(tmp_path / "cache"))
+    called = next(row for row in rows if row["messages"][1]["tool_calls"])
+    words = tokenizer([message["content"] for row in rows for message in row["messages"]])
+    words.chat_template = OF_TOOLS
+    trainer = SFTTrainer(
+        model=student(words), args=SFTConfig(**settings(tmp_path)), train_dataset=rows, processing_class=words
+    )
+    assert trainer.train().global_step == 2
+    texts = [words.decode(row["input_ids"]) for row in trainer.train_dataset]
+    call = called["messages"][1]["tool_calls"][0]["function"]
+    shown = next(text for text in texts if called["messages"][0]["content"] in text)
+    assert "<tools>get_weather find_trains book_seats </tools>" in shown
+    assert f"<call>{call['name']} " in shown
+    assert all(value in shown for value in map(str, json.loads(call["arguments"]).values()))
+    assert called["messages"][-2]["content"] in shown
+    assert "None" not in shown
 
 
 @pytest.mark.filterwarnings("ignore")

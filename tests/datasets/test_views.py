@@ -358,3 +358,11 @@ def test_an_output_that_is_written_out_whole_is_read_back_as_the_same() -> None:
     for given in ({}, {"views": ["messages", {"kind": "preference", "by": "judge", "gap": 1}], "shard_mb": 5}):
         output = Output.model_validate(given)
         assert Output.model_validate_json(output.model_dump_json()) == output
+
+
+def test_without_pyarrow_a_view_is_lines_of_json(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synth.formats.views.find_spec", lambda name: None)
+    [record] = write_views(asking_for(run, views=["preference"]), run)
+    assert record.files == {"train": ("views/preference/train.jsonl",)}
+    lines = (run / "dataset" / record.files["train"][0]).read_text("utf-8").splitlines()
+    assert [json.loads(line)["rejected_for"] for line in lines] == ["refusal"] * 4

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 import synth
 from synth.ask import UnitAsk
 from synth.errors import RecipeError, Rejected
+from synth.formats.convert import Wanted, convert
 from synth.generators.conversation import Conversation, drawn, oldest
 from synth.lint.traps import traps_of
 from synth.recipes.recipe import Overrides, load
@@ -209,6 +210,18 @@ def test_a_stand_in_speaks_for_the_stages_teacher_and_for_nobody_else():
     for name in ("main", "person"):
         asyncio.run(ask.text([], teacher=name))
     assert asked == ["strong", "person"]
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+@pytest.mark.parametrize("form", ["messages", "prompt-completion", "sharegpt", "openai", "gemini", "ms-swift", "nemo"])
+def test_rows_of_several_turns_go_into_trainers_shapes_whole(form, language, tmp_path):
+    sample = PROMPTS / f"conversation-{language}" / "sample.jsonl"
+    done = convert([sample], tmp_path / "out.jsonl", Wanted(form))
+    assert (done.rows(), done.left_out) == (10, {})
+    written, texts = (tmp_path / "out.jsonl").read_text(encoding="utf-8"), sample.read_text(encoding="utf-8")
+    for row in map(json.loads, texts.splitlines()):
+        assert len(row["messages"]) >= 4
+        assert all(json.dumps(one["content"], ensure_ascii=False) in written for one in row["messages"])
 
 
 def attempts(folder: Path) -> tuple[int, int]:

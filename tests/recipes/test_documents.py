@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+import synth
 from synth.errors import RecipeError
 from synth.recipes import seeds
 from synth.recipes.documents import Documents
+from synth.recipes.recipe import Overrides
 
 MARKDOWN = """\
 ---
@@ -154,3 +156,21 @@ def pdf(*pages: str) -> bytes:
     table = "".join(f"{at:010d} 00000 n \n" for at in places)
     trailer = f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(content)}\n%%EOF\n"
     return content + f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{trailer}".encode()
+
+
+def test_other_documents_take_the_place_of_the_recipes_own_and_are_cut_as_it_says(tmp_path):
+    (tmp_path / "手引き.md").write_text("# 手引き\n\n窓口は三番です。\n", encoding="utf-8")
+    loaded = synth.load("prompts/grounded-qa-ja", Overrides(seeds=str(tmp_path)))
+    assert loaded.recipe.seeds == Documents(path=str(tmp_path), max_chars=350, min_chars=120)
+    (seed,) = seeds.read(loaded.recipe.seeds, loaded.folder)
+    assert (seed.fields["document"], seed.fields["passage"]) == ("手引き.md", "手引き\n\n窓口は三番です。")
+
+
+def test_a_changed_document_is_another_source(tmp_path):
+    source = Documents(path="docs")
+    assert seeds.sha256(source, tmp_path) is None
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("一", encoding="utf-8")
+    before = seeds.sha256(source, tmp_path)
+    (tmp_path / "docs" / "a.md").write_text("二", encoding="utf-8")
+    assert before not in (None, seeds.sha256(source, tmp_path))

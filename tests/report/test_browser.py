@@ -267,6 +267,27 @@ def test_an_edit_keeps_its_original_and_is_saved_and_loaded_and_refused_elsewher
 
 
 @in_chromium
+def test_an_edit_that_was_left_half_done_is_there_again_after_a_reload(written: Callable[..., Path]) -> None:
+    path = written(TEXTS)
+    area = "[...document.querySelectorAll('#detail textarea')].at(-1)"
+
+    async def act(page: Page) -> None:
+        await chosen(page, 1)
+        await page.press("e")
+        await page.do(TYPE.format(node=area, text='"半分だけ"', event="input"))
+        await page.do("document.querySelectorAll('.line')[0].click()")
+        await page.open(path)
+        assert "半分だけ" not in await chosen(page, 1)
+        await page.press("e")
+        assert await page.do(f"{area}.value") == "半分だけ"
+        await page.do("document.querySelectorAll('#detail .buttons button')[1].click()")
+        await page.press("e")
+        assert await page.do(f"{area}.value") == TEXTS[1][1]
+
+    visit(path, act)
+
+
+@in_chromium
 def test_texts_beside_the_page_are_loaded_one_by_one_searched_and_missed(
     written: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
