@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from synth import pipeline
 from synth.admission.halt import Halt
-from synth.background import Observe, Running, Status, Work, shown, status_of
+from synth.background import Observe, Running, Status, Work, shown, status_of, tell
 from synth.errors import RecipeError
 from synth.manifest import read_manifest
 from synth.pipeline import Options, Result
@@ -50,6 +50,7 @@ async def arun(
     """
     options = _options(folder, limit, "limit", accept_change=accept_change)
     loaded = await asyncio.to_thread(_loaded, recipe, teachers, serve, seeds, budget_usd, rows, accept_terms)
+    tell(loaded.notes, quiet=quiet)
     return await shown(_work(loaded, options), _ending, quiet=quiet)
 
 
@@ -73,6 +74,7 @@ def run(
     """
     options = _options(folder, limit, "limit", accept_change=accept_change)
     loaded = _loaded(recipe, teachers, serve, seeds, budget_usd, rows, accept_terms)
+    tell(loaded.notes, quiet=quiet)
     return finished(_work(loaded, options), loaded.recipe.name, _ending, quiet=quiet)
 
 
@@ -95,6 +97,7 @@ def start(
     """
     options = _options(folder, limit, "limit", accept_change=accept_change)
     loaded = _loaded(recipe, teachers, serve, seeds, budget_usd, rows, accept_terms)
+    tell(loaded.notes, quiet=False)
     return Running(_work(loaded, options), loaded.recipe.name, _ending, run_loop)
 
 
@@ -116,6 +119,7 @@ def preview(
     """
     options = _options(folder, n, "n", write=False)
     loaded = _loaded(recipe, teachers, serve, seeds, budget_usd, None, accept_terms)
+    tell(loaded.notes, quiet=quiet)
     return finished(_work(loaded, options), loaded.recipe.name, _ending, quiet=quiet)
 
 
@@ -140,6 +144,7 @@ def select(
     overrides = Overrides(selection=selection)
     loaded = override(recipe, overrides) if isinstance(recipe, LoadedRecipe) else load(recipe, overrides)
     options = Options(None if folder is None else Path(folder), offline=True)
+    tell(loaded.notes, quiet=quiet)
     return finished(_work(loaded, options), loaded.recipe.name, _ending, quiet=quiet)
 
 

@@ -9,7 +9,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Generic, TypeVar
@@ -154,6 +154,12 @@ class ProgressLine:
             self._handle = self._display(bundle, raw=True, display_id=True) if self._display else None
         else:
             self._handle.update(bundle, raw=True)
+
+
+def tell(notes: Iterable[str], *, quiet: bool) -> None:
+    """Say on standard error what the user should know before anything is asked."""
+    if not quiet:
+        sys.stderr.writelines(f"{visible(note)}\n" for note in notes)
 
 
 def _notebook_display() -> Any:
@@ -321,5 +327,7 @@ def _leave_all() -> None:
         running.leave()
 
 
-# before what the process waits for at its end, as a run's own threads would keep it from ending
+# Before the process waits for threads, and before those that a run hands work to are ended: what was told of last ends
+# first, and they tell of themselves when they are imported.
+import_module("concurrent.futures.thread")
 getattr(threading, "_register_atexit", atexit.register)(_leave_all)

@@ -14,10 +14,11 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from synth import terms
 from synth.admission.halt import Halt
 from synth.api import finished
-from synth.background import Observe, Status, Work, shown
+from synth.background import Observe, Status, Work, shown, tell
 from synth.errors import BudgetReached, Fatal, RecipeError, Rejected, TeacherError
 from synth.files.asking import Desk, desk
 from synth.money.budget import Caps, usd
+from synth.pipeline import Options
 from synth.protocol.endpoint import PRACTICE, Endpoint
 from synth.recipes.recipe import caps_of, endpoint_of
 from synth.recipes.recipe_checks import host_problems
@@ -206,7 +207,7 @@ async def aask_all(
     Raises RecipeError for what cannot be asked so, FolderError for a folder that cannot be used, and Fatal when the
     teacher gave no answer at all and cannot give any; what ends the asking later is in the result's `message`.
     """
-    work = _work(prompts, teacher, schema, system, budget, folder, validators, language, accept_terms)
+    work = _work(prompts, teacher, schema, system, budget, folder, validators, language, accept_terms, quiet)
     return await shown(work, Answers[M].status, quiet=quiet)
 
 
@@ -224,7 +225,7 @@ def ask_all(
     quiet: bool = False,
 ) -> Answers[M]:
     """`aask_all`, waited for; works in a notebook cell too. An interrupt ends the asking; what had come is kept."""
-    work = _work(prompts, teacher, schema, system, budget, folder, validators, language, accept_terms)
+    work = _work(prompts, teacher, schema, system, budget, folder, validators, language, accept_terms, quiet)
     return finished(work, str(folder), Answers[M].status, quiet=quiet)
 
 
@@ -238,6 +239,7 @@ def _work(
     validators: Sequence[Mapping[str, Any]] | None,
     language: str,
     accept_terms: Sequence[str],
+    quiet: bool,
 ) -> Work[Answers[M]]:
     """What asks, with everything checked that can be before the first request."""
     endpoint = _endpoint(teacher)
@@ -247,7 +249,8 @@ def _work(
 
     async def work(observe: Observe) -> Answers[M]:
         began, halt = time.monotonic(), Halt()
-        async with desk(Path(folder), {TEACHER: endpoint}, caps, halt) as opened:
+        options = Options(say=lambda note: tell([note], quiet=quiet))
+        async with desk(Path(folder), {TEACHER: endpoint}, caps, halt, options) as opened:
             observe(lambda: asking.status(opened, str(folder), time.monotonic() - began), halt)
             await asking.done(opened)
         rows = tuple(asking.answers)

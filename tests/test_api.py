@@ -53,6 +53,15 @@ def test_impossible_numbers_are_one_sentence(write_recipe, tmp_path, words):
     assert not (tmp_path / "run").exists()
 
 
+def test_what_a_user_should_know_is_said_before_the_run(write_recipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("NOTED_KEY", raising=False)
+    recipe = write_recipe("http://127.0.0.1:1/v1", endpoint="key_variable: NOTED_KEY")
+    (recipe / ".env").write_text("NOTED_KEY=語ではない")
+    with pytest.raises(synth.Fatal, match="NOTED_KEY"):
+        synth.run(recipe, folder=tmp_path / "run")
+    assert f"The key in NOTED_KEY for http://127.0.0.1:1/v1 is read from {recipe / '.env'}." in capsys.readouterr().err
+
+
 def test_a_preview_of_no_seeds_is_one_sentence(write_recipe):
     with pytest.raises(synth.RecipeError, match="n is 0"):
         synth.preview(write_recipe(), 0)

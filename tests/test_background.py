@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
+import json
 import os
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -105,23 +109,49 @@ print("left", flush=True)
 """
 
 
-def test_a_process_that_ends_does_not_wait_for_a_run_that_it_left(write_recipe, tmp_path):
-    import socket
+def left(recipe, folder):
+    return subprocess.run(
+        [sys.executable, "-c", LEFT, recipe, folder],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
+
+def test_a_process_that_ends_does_not_wait_long_for_a_run_that_it_left(write_recipe, tmp_path):
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
         recipe = write_recipe(f"http://127.0.0.1:{silent.getsockname()[1]}/v1")
-        finished = subprocess.run(
-            [sys.executable, "-c", LEFT, recipe, tmp_path / "run"],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    assert finished.stdout.strip() == "left"
-    assert finished.returncode == 0
+        finished = left(recipe, tmp_path / "run")
+    assert (finished.stdout.strip(), finished.returncode) == ("left", 0)
     assert "Traceback" not in finished.stderr
     assert synth.run(write_recipe(), folder=tmp_path / "run", limit=1, accept_change=True, quiet=True).exit_code == 0
+
+
+def test_what_is_in_flight_when_the_process_ends_is_kept(write_recipe, tmp_path):
+    content = json.dumps({"instructions": ["一つ目の問題", "二つ目の問題"]})
+    reply = json.dumps({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}).encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(1)  # by then the process wants to end
+        writer.write(head % len(reply) + reply)
+        await writer.drain()
+        writer.close()
+
+    async def both():
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with server:
+            recipe = write_recipe(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", in_flight=2)
+            return await asyncio.to_thread(left, recipe, tmp_path / "run")
+
+    finished = asyncio.run(both())
+    assert (finished.stdout.strip(), finished.returncode) == ("left", 0)
+    with contextlib.closing(sqlite3.connect(tmp_path / "run" / "run.db")) as store:
+        assert store.execute("SELECT count(*) FROM reply").fetchone()[0] == 2
+    assert (tmp_path / "run" / "manifest.json").exists()
 
 
 class Terminal(io.StringIO):

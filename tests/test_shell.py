@@ -159,15 +159,19 @@ def test_a_run_takes_its_key_from_beside_the_recipe_and_tells_its_name_alone(wri
     assert "secret" not in found.stdout + found.stderr
 
 
-def test_asking_without_a_recipe_takes_its_key_from_the_working_directory(tmp_path, monkeypatch):
+def test_asking_without_a_recipe_takes_its_key_from_the_working_directory(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("DOT_KEY", raising=False)
     monkeypatch.setattr(keys, "_read", {})
     monkeypatch.chdir(tmp_path)
     with pytest.raises(package.Fatal, match=r"nor given in a \.env file"):
         package.ask_all(["a"], teacher="http://127.0.0.1:1/v1,m,DOT_KEY", quiet=True)
     (tmp_path / ".env").write_text("DOT_KEY=secret-word\n")
-    with pytest.raises(package.Fatal, match="cannot be reached"):
-        package.ask_all(["a"], teacher="http://127.0.0.1:1/v1,m,DOT_KEY", quiet=True)
+    for quiet in (True, False):
+        with pytest.raises(package.Fatal, match="cannot be reached"):
+            package.ask_all(["a"], teacher="http://127.0.0.1:1/v1,m,DOT_KEY", quiet=quiet)
+        said = capsys.readouterr().err
+        assert (f"is read from {tmp_path / '.env'}." in said) is not quiet
+        assert "secret-word" not in said
 
 
 def test_help_and_completion_name_every_command():

@@ -55,9 +55,9 @@ def framed(words: Words, inside: Markup) -> str:
 
 
 def frame(page: str) -> str:
-    """A whole page in a frame: scripts of its own run there and reach nothing outside it."""
+    """A whole page in a frame: scripts of its own run there and reach nothing outside it but for downloads."""
     wrapped = Markup(
-        '<iframe srcdoc="{}" sandbox="allow-scripts" '
+        '<iframe srcdoc="{}" sandbox="allow-scripts allow-downloads" '
         'style="width:100%;height:36em;border:1px solid color-mix(in srgb,currentColor 18%,transparent)"></iframe>'
     )
     return str(wrapped.format(escape(page)))

@@ -20,6 +20,8 @@ from synth.report import cards
 from synth.report.words import Words
 from synth.storage.store import Ledger
 
+LARGEST_FRAME = 2_000_000
+"""Bytes of a page that becomes part of a notebook."""
 Record = Mapping[str, Any]
 
 
@@ -135,15 +137,17 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The report of a run; a notebook shows it in a frame of its own."""
+    """The report of a run; a notebook shows it in a frame of its own, and of a large one where it is."""
 
     path: Path
 
     def __repr__(self) -> str:
         return f"<Report {self.path}>"
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         try:
+            if self.path.stat().st_size > LARGEST_FRAME:
+                return None  # its path is shown: a notebook that holds all of it opens slowly for ever
             return cards.frame(self.path.read_text(encoding="utf-8"))
         except OSError as error:
             raise FolderError(f"{self.path} cannot be read ({error.strerror}); run or export it again.") from error

@@ -188,7 +188,7 @@ class Forgetful:
     async def begin(self, *entry: object) -> int:
         return 1
 
-    async def keep(self, attempt: int, outcome: Outcome) -> None:
+    async def keep(self, attempt: int, outcome: Outcome, draws: int = 1) -> None:
         pass
 
     async def forgive(self) -> None:

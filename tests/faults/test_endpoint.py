@@ -419,12 +419,13 @@ def test_fault_46_the_watchdog_takes_no_pause_of_the_process_for_a_stall(monkeyp
 
 CLOCKS = {("time", "time"), ("time", "time_ns"), ("datetime", "now"), ("datetime", "today"), ("date", "today")}
 RECORDS = {
-    ("store.py", "begin"),  # when an attempt began, beside how long it took by the other clock
+    ("storage/store.py", "begin"),  # when an attempt began, beside how long it took by the other clock
     ("pipeline.py", "_now"),  # when a run began and ended, beside how long it took
-    ("endpoint.py", "_host_price"),  # which of several listed prices is in force today
+    ("protocol/endpoint.py", "_host_price"),  # which of several listed prices is in force today
+    ("publishing/__init__.py", "_note_of"),  # when a dataset was published
     # batches outlive the process, and with it every other clock
-    *(("store.py", name) for name in ("plan", "note_step")),
-    *(("batch.py", name) for name in ("_order", "_found", "_ordered", "_ended")),
+    *(("storage/store.py", name) for name in ("_journal", "note_step")),
+    *(("batches/batch.py", name) for name in ("_order", "_found", "_ordered", "_ended")),
     *(("backends/practice/batches.py", name) for name in ("_added", "_create", "_cancel", "_work", "_answered")),
     *(("lint/tokens.py", name) for name in ("_compiled", "strftime_now")),  # a chat template may ask for the date
 }

@@ -14,6 +14,7 @@ from synth.datasets.rows import line, row
 from synth.errors import Rejected
 from synth.generators.tool_calling import ToolCalling
 from synth.outcomes import SAMPLES
+from synth.recipes.recipe import Overrides
 from synth.types import Completion, Sample, Seed, ToolTurn
 
 WEATHER = {
@@ -190,6 +191,22 @@ def test_a_run_writes_calls_and_tools_as_texts_and_goes_on_without_asking_again(
     again = synth.run(tmp_path, folder=tmp_path / "run")
     assert (tmp_path / "run" / "rows.jsonl").read_bytes() == before
     assert [asked(one.manifest) for one in (first, again)] == [3, 3]
+
+
+def test_a_run_that_stops_in_the_middle_of_dialogues_goes_on_there(tmp_path):
+    whole = synth.run("prompts/tool-calling-ja", folder=tmp_path / "whole", limit=3)
+    for requests in (6, 12, 1000):
+        loaded = synth.load("prompts/tool-calling-ja", Overrides(budget={"requests": requests}))
+        parts = synth.run(loaded, folder=tmp_path / "parts", limit=3)
+        assert parts.exit_code == (0 if requests == 1000 else 6)
+    first, other = ((tmp_path / name / "rows.jsonl").read_bytes() for name in ("whole", "parts"))
+    assert first == other
+    assert bought(parts.manifest) == bought(whole.manifest) > 12
+
+
+def bought(manifest: Any) -> int:
+    """How many replies were of use."""
+    return sum(one.attempts for one in manifest.ledger if one.failure == "ok")
 
 
 def asked(manifest: Any) -> int:

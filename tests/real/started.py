@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+
+from synth.backends.own_vllm.served import KEEPER
 
 VLLM = os.environ.get("SYNTH_VLLM") or shutil.which("vllm")
 START_S = 900
@@ -93,8 +96,14 @@ class Server:
         more = SURROUNDINGS | {"PATH": f"{Path(VLLM).parent}:{os.environ['PATH']}"}
         environment = {name: one for name, one in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | more
         with self._log.open("ab") as log:
+            # under a keeper, so that it ends with the tests, however they end
             self._process = subprocess.Popen(
-                self._command, env=environment, stdout=log, stderr=log, start_new_session=True
+                [sys.executable, "-I", KEEPER, *self._command],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def wait(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import synth
-from synth.report.table import Table
+from synth.report.table import LARGEST_FRAME, Page, Table
 from synth.report.words import ENGLISH, JAPANESE
 
 ROOT = Path(__file__).parents[2]
@@ -168,8 +168,14 @@ def test_a_run_gives_its_rows_its_refusals_its_cost_and_its_report(write_recipe,
     assert "write" in result.cost._repr_html_()
     page = result.report()
     assert page.path.is_file()
-    assert 'sandbox="allow-scripts"' in page._repr_html_()
+    assert 'sandbox="allow-scripts allow-downloads"' in page._repr_html_()
     assert "<title" not in page._repr_html_()  # the page is escaped inside the frame's attribute
+
+
+def test_a_large_report_stays_a_file_and_is_named(tmp_path):
+    (tmp_path / "report.html").write_text("長" * LARGEST_FRAME, encoding="utf-8")
+    assert Page(tmp_path / "report.html")._repr_html_() is None
+    assert str(tmp_path / "report.html") in repr(Page(tmp_path / "report.html"))
 
 
 def test_a_preview_shows_rows_and_refusals_and_names_the_model(write_recipe, tmp_path):
