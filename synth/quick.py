@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -398,6 +398,8 @@ def _permitted(endpoint: Endpoint, accept_terms: Sequence[str]) -> None:
 def _conversations(prompts: Sequence[Prompt], system: str) -> list[tuple[Message, ...]]:
     if isinstance(prompts, str):
         raise RecipeError("ask_all takes a list of prompts; this is one text: write [prompt].")
+    if not isinstance(cast("object", prompts), Iterable):
+        raise RecipeError(f"ask_all takes a list of prompts, and {prompts!r} is none.")
     begin = (Message(role="system", content=system),) if system else ()
     return [(*begin, *_turns(prompt, place)) for place, prompt in enumerate(prompts)]
 
@@ -414,11 +416,19 @@ def _turns(prompt: object, place: int) -> tuple[Message, ...]:
     return turns
 
 
+def _plain_checks(validators: object) -> list[dict[str, Any]]:
+    """The checks as dictionaries. Raises RecipeError for what is no list of them."""
+    each = list(cast("Sequence[Any]", validators)) if isinstance(validators, Sequence) else []
+    if isinstance(validators, str) or not all(isinstance(one, Mapping) for one in each) or (validators and not each):
+        raise RecipeError('validators= takes a list of checks, each as {"kind": "finished"}.')
+    return [dict(one) for one in each]
+
+
 def _checks(validators: Sequence[Mapping[str, Any]] | None, language: str) -> list[Validator]:
     if validators is None:
         return [Finished(), Refusal()]
     try:
-        found = VALIDATORS.validate_python([dict(one) for one in validators])
+        found = VALIDATORS.validate_python(_plain_checks(validators))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
