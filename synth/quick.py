@@ -18,7 +18,6 @@ from synth.background import Observe, Status, Work, shown, tell
 from synth.errors import BudgetReached, Fatal, RecipeError, Rejected, TeacherError
 from synth.files.asking import Desk, desk
 from synth.money.budget import Caps, usd
-from synth.pipeline import Options
 from synth.protocol.endpoint import PRACTICE, Endpoint
 from synth.recipes.recipe import caps_of, endpoint_of
 from synth.recipes.recipe_checks import host_problems
@@ -26,6 +25,7 @@ from synth.report import cards
 from synth.report.notebook import words_of
 from synth.report.table import Table
 from synth.report.words import Words
+from synth.result import Options
 from synth.scheduler import in_order, together
 from synth.types import Message, Sample
 from synth.validators import Validator

@@ -52,6 +52,8 @@ POISON_CHANCE = 0.01
 requests, or more, are to be expected by chance, as with an endpoint that fails now and then whatever it is asked."""
 WITHOUT_ROOM = ("capacity", "rate", "unreachable")
 """How a request fails that asks for several draws, and how each of them alone would too."""
+TOO_MUCH = re.compile(rb"too large|must be reduced")
+"""How a host says that one request alone wants more than its limit for a minute: waiting does not help it."""
 VAIN_LOTS = 3
 """So many requests for several draws, and none that ever brought them: it may be the prompt of one, and not of all."""
 ROOMLESS = ("capacity", "rate")
@@ -517,6 +519,8 @@ class Teacher:
         self._heed(place, outcome, (failure, result), usage, tries)
         if members and not isinstance(result, Completion) and failure != "unreachable":
             result = _excused(failure, result, tries)
+            if failure == "rate" and _is_too_much(request, outcome):
+                result = Rejected(failure, str(result))
         elif not isinstance(result, Completion):
             failure, result = await self._judged(failure, result, outcome, place, tries)
         cost = self._tariff.charge(worst, usage, paid=paid)
@@ -625,6 +629,13 @@ def _excused(failure: str, error: Transient | Rejected | Fatal, tries: Tries) ->
     tries.began = tries.began or time.monotonic()
     tries.failures[failure] += 1
     return Rejected(failure, str(error)) if isinstance(error, Fatal) else error
+
+
+def _is_too_much(request: Request, outcome: Outcome) -> bool:
+    """Whether a request for several draws was refused for wanting more tokens than are given in a minute at all."""
+    tokens = request.prompt_tokens // 3 + request.max_tokens
+    limits = [told.limit for told in allowances(outcome.headers) if told.kind == "tokens"]
+    return bool(TOO_MUCH.search(outcome.body)) or any(tokens > limit for limit in limits)
 
 
 def _part_of(worst: Spend, place: int, draws: int) -> Spend:

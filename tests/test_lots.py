@@ -12,15 +12,16 @@ import pytest
 from synth import pipeline
 from synth.console.status import status
 from synth.console.tracing import traced
+from synth.generators.answer import Answer
 from synth.money.account import set_total
 from synth.money.prices import Price, tariff
-from synth.pipeline import Options
 from synth.protocol.endpoint import Endpoint, Sampling
 from synth.protocol.lots import Lot, choice_of, part, share_of, together
 from synth.protocol.lots import Member as AMember
 from synth.protocol.replies import read, usage_of
 from synth.recipes.recipe import load
 from synth.report.figures import spending
+from synth.result import Options
 from synth.storage.salvage import repair
 from synth.storage.store import Store, connect
 from synth.trace import trace
@@ -540,3 +541,64 @@ def test_status_tells_how_many_attempts_went_along(solve, capsys):
     told = json.loads(capsys.readouterr().out)
     assert (told["requests"], sum(line["attempts"] for line in told["ledger"])) == (2, 6)
     assert [one.attempts for one in spending(result.manifest.ledger)] == [2]
+
+
+def test_what_one_draw_bears_for_others_that_did_not_come_is_no_charge_beyond_the_cap(solve):
+    def cut(question, draw, number):
+        body = {"model": "m", "choices": [choice("答え")], "usage": {"prompt_tokens": 60, "completion_tokens": 50}}
+        return Outcome(200, json.dumps(body).encode())
+
+    result, rows, _ = solve(draws=3, questions=("旅人",), odd=cut)
+    assert len(told(rows)) == 3
+    assert result.manifest.overshoot_microusd == 0
+
+    def more(question, draw, number):
+        body = {
+            "model": "m",
+            "choices": [choice("答え")] * number,
+            "usage": {"prompt_tokens": 9, "completion_tokens": 900},
+        }
+        return Outcome(200, json.dumps(body).encode())
+
+    result, _, _ = solve(draws=3, questions=("旅人",), odd=more, out="more")
+    connection = connect(solve.folder / "more" / "run.db")
+    (reserved,) = connection.execute("SELECT sum(reserved_microusd) FROM attempt").fetchone()
+    connection.close()
+    assert result.manifest.overshoot_microusd == result.manifest.cost_microusd - reserved > 0
+
+
+@pytest.mark.parametrize("says_so", ["words", "limit"])
+def test_draws_that_want_more_together_than_a_minute_allows_are_asked_for_alone(solve, says_so):
+    def small(question, draw, number):
+        if number == 1:
+            return None
+        if says_so == "limit":
+            headers = {"x-ratelimit-limit-tokens": "150", "x-ratelimit-remaining-tokens": "150"}
+            return Outcome(429, b'{"error": {"message": "Please retry after 86400 seconds"}}', headers)
+        said = "Request too large for m on tokens per min (TPM): Limit 150, Requested 240"
+        return Outcome(429, json.dumps({"error": {"message": said, "code": "rate_limit_exceeded"}}).encode())
+
+    result, rows, teacher = solve(questions=("旅人",), odd=small)
+    assert teacher.by_question("旅人") == [(0, 1), (0, 4), (1, 1), (2, 1), (3, 1)]
+    assert (len(told(rows)), result.exit_code) == (4, 0)
+
+
+def test_a_plug_in_that_asks_for_one_draw_after_the_other_does_not_hang(solve, monkeypatch):
+    monkeypatch.setattr("synth.protocol.lots.WAIT_S", 0.01)
+    generate, places = Answer.generate, []
+
+    async def one_by_one(self, seed, ask):
+        if not places:
+            places.append(asyncio.Lock())
+        async with places[0]:
+            return await generate(self, seed, ask)
+
+    monkeypatch.setattr(Answer, "generate", one_by_one)
+    _, rows, teacher = solve(questions=("旅人",))
+    assert teacher.by_question("旅人") == [(0, 1), (1, 1), (2, 1), (3, 1)]
+    assert len(told(rows)) == 4
+
+
+def test_draws_of_two_teachers_with_the_same_model_are_not_asked_for_together():
+    members = [AMember(request(draw)._replace(teacher=name), "") for draw, name in enumerate(("main", "other", "main"))]
+    assert [one.request.draw for one in together(members, members[0].request, 9)] == [0, 2]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -17,6 +18,9 @@ from synth.errors import Fatal, Rejected, Transient
 from synth.money.prices import Tariff
 from synth.protocol.replies import FATES, name_of, parsed, read, usage_of
 from synth.types import CHAT, LOT, UNSERVED, Outcome, Request, Spend, Usage
+
+WAIT_S = 30.0
+"""The longest that a draw waits for the others: a plug-in may let one ask only when another has its answer."""
 
 
 class Member(NamedTuple):
@@ -36,12 +40,15 @@ class Lot:
         self._decided = asyncio.Event()
 
     async def join(self, draw: int, member: Member) -> None:
-        """Be asked for with the others; return when each of them has decided."""
+        """Be asked for with the others; return when each of them has decided, or has taken too long."""
         self.members.append(member)
         self.leave(draw)
         if self._decided.is_set():
             await asyncio.sleep(0)  # the others go on first, as they came first
-        await self._decided.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_S):
+                await self._decided.wait()
+        self._decided.set()
 
     def leave(self, draw: int) -> None:
         """Keep nobody waiting any longer."""
@@ -58,7 +65,7 @@ def together(members: Iterable[Member], request: Request, most: int) -> Sequence
     wanted = _prompt(request)
     same = sorted((one for one in members if _prompt(one.request) == wanted), key=lambda one: one.request.draw)
     place = [one.request.key for one in same].index(request.key)
-    if wanted[1] is not None:
+    if wanted[-1] is not None:
         # draws that follow each other are as far apart as their places
         same = [one for at, one in enumerate(same) if one.request.draw - request.draw == at - place]
         place = [one.request.key for one in same].index(request.key)
@@ -130,11 +137,11 @@ def _part(whole: int, place: int, came: int) -> int:
     return part(whole, place, came) if place < came else 0
 
 
-def _prompt(request: Request) -> tuple[bytes, int | None]:
-    """What a request asks, and its seed, both without what is its draw's own."""
+def _prompt(request: Request) -> tuple[str, bytes, int | None]:
+    """Whom a request asks, what, and with which seed, without what is its draw's own."""
     body: dict[str, Any] = orjson.loads(request.body)
     seed: int | None = body.pop("seed", None)
-    return orjson.dumps(body), None if seed is None else seed - request.draw
+    return request.teacher, orjson.dumps(body), None if seed is None else seed - request.draw
 
 
 def _document(whole: Outcome) -> dict[str, Any]:

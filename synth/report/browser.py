@@ -10,6 +10,7 @@ the lines of rows.jsonl and rejected.jsonl as they are: the same rows give the s
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ from synth.types import Seed
 
 PAGES = "report"
 """The folder of the full texts."""
+TURNING = re.compile(rb"\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
+"""Signs of Unicode that turn the direction of what follows, in UTF-8."""
 BYTES_AT_ONCE = 1024 * 1024
 """Of one file of texts, and the row that goes beyond."""
 MOST_EMBEDDED_BYTES = 2 * 1024 * 1024
@@ -221,9 +224,10 @@ def _columns(rows: Sequence[Mapping[str, Any]], index: _Index, most: int) -> dic
 
 
 def _write_script(page: BinaryIO, name: str, content: bytes) -> None:
-    """Data in the page; a bracket that could end the element, which stands in texts alone, is written otherwise."""
+    """Data in the page; a bracket that could end the element, and signs that turn the direction of what is read in an
+    editor, which stand in texts alone, are written otherwise."""
     page.write(b'<script type="application/json" class="%b">' % name.encode())
-    page.write(content.replace(b"<", b"\\u003c"))
+    page.write(TURNING.sub(lambda sign: b"\\u%04x" % ord(sign[0].decode()), content.replace(b"<", b"\\u003c")))
     page.write(b"</script>\n")
 
 

@@ -69,6 +69,16 @@ RAW = "coalesce(whole.raw, reply.raw)"
 LOTS = "LEFT JOIN lot ON lot.attempt = attempt.id LEFT JOIN reply AS whole ON whole.attempt = lot.first "
 """The body of an attempt's reply, and where it lies for draws that were asked for together: with the first of them."""
 
+BEYOND = (
+    "CASE coalesce(lot.place, 0) WHEN 0 THEN max(0, CASE WHEN lot.place IS NULL "
+    "THEN coalesce(cost_microusd, 0) - reserved_microusd "
+    "ELSE (SELECT sum(coalesce(part.cost_microusd, 0) - own.reserved_microusd) FROM attempt AS own "
+    "LEFT JOIN settled AS part ON part.attempt = own.id "
+    "WHERE own.id BETWEEN lot.first AND lot.first + lot.draws - 1) END) ELSE 0 END"
+)
+"""What an attempt cost beyond what was set aside; of draws asked for together the first tells it for all of them, as
+one may bear what was set aside for another."""
+
 
 def compressor() -> zstandard.ZstdCompressor:
     """What packs the last column of the tables in `BLOBS`."""
@@ -239,10 +249,10 @@ def _set_up(connection: sqlite3.Connection, *, write: bool) -> None:
 def read_ledger(connection: sqlite3.Connection) -> list[Ledger]:
     """Attempts, money and tokens by stage, teacher and class."""
     rows = connection.execute(
-        "SELECT stage, teacher, coalesce(failure, 'open'), count(*), "
+        "SELECT stage, teacher, coalesce(failure, 'open'), count(*), "  # noqa: S608 (ours alone)
         "sum(coalesce(cost_microusd, reserved_microusd)), sum(coalesce(prompt_tokens, 0)), "
         "sum(coalesce(completion_tokens, 0)), sum(coalesce(cached_tokens, 0)), sum(coalesce(reasoning_tokens, 0)), "
-        "sum(coalesce(cache_write_tokens, 0)), sum(max(0, coalesce(cost_microusd, 0) - reserved_microusd)), "
+        f"sum(coalesce(cache_write_tokens, 0)), sum({BEYOND}), "
         "sum(coalesce(usage_unknown, 0)), count(batched.attempt), "
         "sum(CASE WHEN batched.attempt IS NULL THEN 0 ELSE coalesce(cost_microusd, reserved_microusd) END), "
         "sum(coalesce(lot.place, 0) > 0) FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id "
