@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -43,6 +44,8 @@ NOT_ASKED, PARKED = "not_asked", "parked"
 MESSAGES = TypeAdapter(tuple[Message, ...])
 VALIDATORS = TypeAdapter(list[Validator])
 WINDOW_PER_SLOT = 2
+HALF = re.compile("[\ud800-\udfff]")
+"""A surrogate without its other half, as damaged files have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +245,8 @@ def _work(
     quiet: bool,
 ) -> Work[Answers[M]]:
     """What asks, with everything checked that can be before the first request."""
+    if schema is not None and not (isinstance(kind := cast("object", schema), type) and issubclass(kind, BaseModel)):
+        raise RecipeError(f"schema= takes a pydantic model, a class of its own, and {schema!r} is none.")
     endpoint = _endpoint(teacher)
     _permitted(endpoint, accept_terms)
     caps = Caps() if budget is None else caps_of(budget if isinstance(budget, Mapping) else {"usd": budget})
@@ -413,6 +418,9 @@ def _turns(prompt: object, place: int) -> tuple[Message, ...]:
         raise RecipeError(
             f"prompts[{place}] asks nothing: give a text, or messages with `role` and `content` that end with a user's."
         )
+    if broken := next(filter(None, (HALF.search(turn.content) for turn in turns)), None):
+        code = f"U+{ord(broken[0]):04X}"
+        raise RecipeError(f"prompts[{place}] holds half a letter, {code}, which cannot be sent; mend it.")
     return turns
 
 

@@ -132,6 +132,9 @@ def test_a_host_that_cannot_be_reached_is_one_error(tmp_path):
         ({"validators": {"kind": "length"}}, "takes a list of checks"),
         ({"validators": 5}, "takes a list of checks"),
         ({"prompts": 5}, "takes a list of prompts"),
+        ({"prompts": ["あ", "\ud800"]}, r"prompts\[1\] holds half a letter, U\+D800"),
+        ({"schema": int}, "takes a pydantic model.*'int'"),
+        ({"schema": {"type": "object"}}, "takes a pydantic model"),
         ({"budget": {"dollars": 3}}, "budget dollars"),
     ],
 )
