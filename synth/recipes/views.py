@@ -81,7 +81,11 @@ class Preference(View):
 
 
 class Unpaired(View):
-    """Answers with a `label`: true for good ones, false for bad ones."""
+    """Answers with a `label`: true for good ones, false for bad ones.
+
+    A check looks at every answer of a dialogue, so that a refused one counts as bad only where a row of the same prompt
+    has the same turns before its last answer.
+    """
 
     kind: Literal["unpaired"]
     by: str = VERDICT
