@@ -143,8 +143,8 @@ def _asked(
     """What comes of work that asks; `own` are a recipe's caps."""
     from synth.console import live
     from synth.files.asking import desk
-    from synth.pipeline import Options
     from synth.recipes.recipe import caps_of
+    from synth.result import Options
 
     most = caps_of({**(own or {}), **cap_fields(caps, allow_unknown_price=allow_unknown_price)})
 

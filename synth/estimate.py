@@ -15,9 +15,9 @@ import zstandard
 
 from synth.manifest import StageRecord
 from synth.money.budget import usd
-from synth.pipeline import Pilot
 from synth.protocol.endpoint import Endpoint
 from synth.recipes.recipe import Recipe
+from synth.result import Pilot
 from synth.storage.database import connect, readable
 
 RESAMPLES = 2000

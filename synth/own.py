@@ -5,6 +5,7 @@ All that such a file needs can be imported from here.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import inspect
@@ -122,6 +123,16 @@ class OwnScorer(Value):
 
 PLUG_INS = (OwnGenerator, OwnValidator, OwnScorer)
 METHODS = {OwnGenerator: "generate", OwnValidator: "check", OwnScorer: "score"}
+RETURNS: dict[type[Value], str] = {
+    OwnGenerator: "a list of Draft",
+    OwnValidator: "nothing, and raise Rejected for a sample that is no good",
+    OwnScorer: "a Score",
+}
+FITS: dict[type[Value], Callable[[Any], bool]] = {
+    OwnGenerator: lambda made: _are_drafts(made),
+    OwnValidator: lambda made: made is None,
+    OwnScorer: lambda made: isinstance(made, Score),
+}
 P = TypeVar("P", OwnGenerator, OwnValidator, OwnScorer)
 
 
@@ -181,7 +192,31 @@ def class_of(kind: str, folder: Path, base: type[P]) -> type[P]:
         how = "async def" if method != "check" else "def"
         raise ValueError(f"{name}.{method} in {file} must be written as `{how} {method}`")
     found.source = (file, raw)
+    if not hasattr(written, "__wrapped__"):  # one that inherits it, or was read before, is held already
+        setattr(found, method, _held(written, f"{name}.{method} in {file}", base))
     return found
+
+
+def _held(written: Callable[..., Any], where: str, base: type[Value]) -> Callable[..., Any]:
+    """The method, which raises TypeError where what it returns is not what synth goes on with."""
+
+    def fitting(made: Any) -> Any:
+        if not FITS[base](made):
+            raise TypeError(f"{where} returned {made!r:.80}; it must return {RETURNS[base]}")
+        return made
+
+    if base is OwnValidator:
+        return functools.wraps(written)(lambda *given: fitting(written(*given)))
+
+    @functools.wraps(written)
+    async def asking(*given: Any) -> Any:
+        return fitting(await written(*given))
+
+    return asking
+
+
+def _are_drafts(made: Any) -> bool:
+    return isinstance(made, list) and all(isinstance(one, Draft) for one in cast("list[Any]", made))
 
 
 def _module(file: str, path: Path, raw: bytes) -> ModuleType:

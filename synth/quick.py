@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -18,7 +19,6 @@ from synth.background import Observe, Status, Work, shown, tell
 from synth.errors import BudgetReached, Fatal, RecipeError, Rejected, TeacherError
 from synth.files.asking import Desk, desk
 from synth.money.budget import Caps, usd
-from synth.pipeline import Options
 from synth.protocol.endpoint import PRACTICE, Endpoint
 from synth.recipes.recipe import caps_of, endpoint_of
 from synth.recipes.recipe_checks import host_problems
@@ -26,6 +26,7 @@ from synth.report import cards
 from synth.report.notebook import words_of
 from synth.report.table import Table
 from synth.report.words import Words
+from synth.result import Options
 from synth.scheduler import in_order, together
 from synth.types import Message, Sample
 from synth.validators import Validator
@@ -43,6 +44,8 @@ NOT_ASKED, PARKED = "not_asked", "parked"
 MESSAGES = TypeAdapter(tuple[Message, ...])
 VALIDATORS = TypeAdapter(list[Validator])
 WINDOW_PER_SLOT = 2
+HALF = re.compile("[\ud800-\udfff]")
+"""A surrogate without its other half, as damaged files have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +245,8 @@ def _work(
     quiet: bool,
 ) -> Work[Answers[M]]:
     """What asks, with everything checked that can be before the first request."""
+    if schema is not None and not (isinstance(kind := cast("object", schema), type) and issubclass(kind, BaseModel)):
+        raise RecipeError(f"schema= takes a pydantic model, a class of its own, and {schema!r} is none.")
     endpoint = _endpoint(teacher)
     _permitted(endpoint, accept_terms)
     caps = Caps() if budget is None else caps_of(budget if isinstance(budget, Mapping) else {"usd": budget})
@@ -398,6 +403,8 @@ def _permitted(endpoint: Endpoint, accept_terms: Sequence[str]) -> None:
 def _conversations(prompts: Sequence[Prompt], system: str) -> list[tuple[Message, ...]]:
     if isinstance(prompts, str):
         raise RecipeError("ask_all takes a list of prompts; this is one text: write [prompt].")
+    if not isinstance(cast("object", prompts), Iterable):
+        raise RecipeError(f"ask_all takes a list of prompts, and {prompts!r} is none.")
     begin = (Message(role="system", content=system),) if system else ()
     return [(*begin, *_turns(prompt, place)) for place, prompt in enumerate(prompts)]
 
@@ -411,14 +418,25 @@ def _turns(prompt: object, place: int) -> tuple[Message, ...]:
         raise RecipeError(
             f"prompts[{place}] asks nothing: give a text, or messages with `role` and `content` that end with a user's."
         )
+    if broken := next(filter(None, (HALF.search(turn.content) for turn in turns)), None):
+        code = f"U+{ord(broken[0]):04X}"
+        raise RecipeError(f"prompts[{place}] holds half a letter, {code}, which cannot be sent; mend it.")
     return turns
+
+
+def _plain_checks(validators: object) -> list[dict[str, Any]]:
+    """The checks as dictionaries. Raises RecipeError for what is no list of them."""
+    each = list(cast("Sequence[Any]", validators)) if isinstance(validators, Sequence) else []
+    if isinstance(validators, str) or not all(isinstance(one, Mapping) for one in each) or (validators and not each):
+        raise RecipeError('validators= takes a list of checks, each as {"kind": "finished"}.')
+    return [dict(one) for one in each]
 
 
 def _checks(validators: Sequence[Mapping[str, Any]] | None, language: str) -> list[Validator]:
     if validators is None:
         return [Finished(), Refusal()]
     try:
-        found = VALIDATORS.validate_python([dict(one) for one in validators])
+        found = VALIDATORS.validate_python(_plain_checks(validators))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])

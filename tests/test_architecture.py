@@ -14,8 +14,8 @@ from pathlib import Path
 import orjson
 
 from synth import pipeline
-from synth.pipeline import Options
 from synth.recipes.recipe import load
+from synth.result import Options
 from synth.types import Outcome
 
 SYNTH = Path(pipeline.__file__).parent
@@ -100,7 +100,7 @@ LAYERS = (
     }
     | {"lint", "formats"},
     {"line", "gate", "nearness"},
-    {"turns", "outputs", "recovery"},
+    {"turns", "outputs", "recovery", "result"},
     {"pipeline"},
     {
         *("probe", "trace", "estimate", "described", "parts", "plugin_texts"),

@@ -11,8 +11,8 @@ import pytest
 
 from synth import pipeline
 from synth.errors import RecipeError
-from synth.pipeline import Options
 from synth.recipes.recipe import load
+from synth.result import Options
 
 RECIPE = """\
 name: again

@@ -141,8 +141,8 @@ def test_another_teachers_data_is_not_called_practice(hostile, synth):
 
 def test_a_run_without_pyarrow_says_that_parquet_was_left_out(hostile, tmp_path, monkeypatch, capsys):
     from synth.console import running
-    from synth.pipeline import Options
     from synth.recipes.recipe import load
+    from synth.result import Options
 
     monkeypatch.setattr(export, "find_spec", lambda name: None)
     assert running.run(load(hostile(said("答え"))), Options(tmp_path / "run")) == 0

@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 
 from synth.estimate import Estimate, Range, estimate
-from synth.pipeline import Options, Result, run
+from synth.pipeline import run
 from synth.recipes.recipe import load
+from synth.result import Options, Result
 
 RECIPE = """\
 name: estimated

@@ -14,8 +14,8 @@ from synth import pipeline
 from synth.judges import ranked_right
 from synth.language.diversity import MOST_CHARACTERS, MOST_ROWS, measured
 from synth.manifest import read_manifest
-from synth.pipeline import Options
 from synth.recipes.recipe import load
+from synth.result import Options
 from synth.types import Outcome
 
 RECIPE = """\

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from synth import pipeline
-from synth.pipeline import Options
 from synth.recipes.recipe import load
+from synth.result import Options
 from synth.types import Outcome
 
 RECIPE = """\

@@ -15,13 +15,13 @@ from synth.console.tracing import traced
 from synth.generators.answer import Answer
 from synth.money.account import set_total
 from synth.money.prices import Price, tariff
-from synth.pipeline import Options
 from synth.protocol.endpoint import Endpoint, Sampling
 from synth.protocol.lots import Lot, _read, choice_of, part, share_of, together
 from synth.protocol.lots import Member as AMember
 from synth.protocol.replies import read, usage_of
 from synth.recipes.recipe import load
 from synth.report.figures import spending
+from synth.result import Options
 from synth.storage.salvage import repair
 from synth.storage.store import Store, connect
 from synth.trace import trace

@@ -13,8 +13,8 @@ import pytest
 from synth import pipeline
 from synth.backends.practice.embedding import embedded
 from synth.errors import RecipeError
-from synth.pipeline import Options
 from synth.recipes.recipe import load
+from synth.result import Options
 from synth.types import Outcome
 
 WORDS = ["パン屋", "船長", "図書館", "りんご", "切手", "駅", "庭", "三輪車", "鳥", "箱", "川", "帽子", "絵", "石", "橋"]

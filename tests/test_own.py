@@ -107,6 +107,34 @@ def test_what_it_raises_refuses_the_sample_with_the_traceback_and_no_other(write
     )
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "says"),
+    [
+        (
+            "return [good] * self.times + [bad]",
+            "good, bad",
+            "Twice.generate in mine.py returned None; .* list of Draft",
+        ),
+        (
+            "return [good] * self.times + [bad]",
+            "return ['答え']",
+            r"returned \['答え'\]; it must return a list of Draft",
+        ),
+        (
+            'raise Rejected("cooking", "料理の話です")',
+            "return False",
+            "NoCooking.check in mine.py returned False; .* Rejected",
+        ),
+        ("return Score(name=self.name, value=len(sample.answer()))", "return 3.0", "returned 3.0; .* a Score"),
+    ],
+)
+def test_what_returns_something_else_refuses_the_sample_and_says_what_is_wanted(write, tmp_path, right, wrong, says):
+    run = synth.run(write(MINE.replace(right, wrong)), folder=tmp_path / "run", quiet=True)
+    details = [row["detail"] for row in run.rejected if row["reason"] == "plugin_error"]
+    assert details
+    assert all(re.search(says, one) for one in details)
+
+
 def test_a_validator_of_ones_own_is_used_on_files_too(write, tmp_path, synth):
     write()
     row = {"messages": [{"role": "user", "content": "料理は？"}, {"role": "assistant", "content": "うどんです。"}]}

@@ -128,6 +128,13 @@ def test_a_host_that_cannot_be_reached_is_one_error(tmp_path):
         ({"teacher": "https://api.openai.com/v1,gpt-4o"}, "OPENAI_API_KEY.*accept_terms"),
         ({"teacher": {"model": "m"}}, "base_url"),
         ({"validators": [{"kind": "nonesuch"}]}, "validators.0"),
+        ({"validators": ["finished"]}, "takes a list of checks"),
+        ({"validators": {"kind": "length"}}, "takes a list of checks"),
+        ({"validators": 5}, "takes a list of checks"),
+        ({"prompts": 5}, "takes a list of prompts"),
+        ({"prompts": ["あ", "\ud800"]}, r"prompts\[1\] holds half a letter, U\+D800"),
+        ({"schema": int}, "takes a pydantic model.*'int'"),
+        ({"schema": {"type": "object"}}, "takes a pydantic model"),
         ({"budget": {"dollars": 3}}, "budget dollars"),
     ],
 )

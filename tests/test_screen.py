@@ -12,8 +12,8 @@ import pytest
 from synth import pipeline
 from synth.errors import RecipeError
 from synth.manifest import read_manifest
-from synth.pipeline import Options
 from synth.recipes.recipe import load
+from synth.result import Options
 from synth.types import Outcome
 
 QUESTIONS = [

@@ -9,9 +9,10 @@ import pytest
 
 from synth import terms
 from synth.errors import RecipeError
-from synth.pipeline import Options, run
+from synth.pipeline import run
 from synth.protocol.endpoint import Endpoint
 from synth.recipes.recipe import Overrides, load
+from synth.result import Options
 from synth.terms import terms_of, verdict_of
 
 RECIPE = """\

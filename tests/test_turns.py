@@ -11,8 +11,8 @@ import pytest
 
 from synth import pipeline
 from synth.errors import Interrupted
-from synth.pipeline import Options
 from synth.recipes.recipe import Overrides, load
+from synth.result import Options
 from synth.types import Outcome
 
 HEAD = """\

@@ -18,10 +18,10 @@ from synth.console.screen import ERR, OUT, PRACTICE, noted, plain_table
 from synth.datasets.files import write_whole
 from synth.errors import Interrupted
 from synth.language.text import visible
-from synth.pipeline import Options
 from synth.recipes.recipe import LoadedRecipe
 from synth.report.compared import WORDS, amount, figures, interval, write_comparison
 from synth.report.words import ENGLISH
+from synth.result import Options
 
 
 def compared(loaded: LoadedRecipe, stage: str, named: Sequence[str], options: Options, *, as_json: bool) -> int:

@@ -20,9 +20,10 @@ from synth.console.status import summary
 from synth.control import Steering
 from synth.errors import Interrupted
 from synth.language.text import visible
-from synth.pipeline import PARKED_EXIT, Options, Result
+from synth.pipeline import PARKED_EXIT
 from synth.progress import Progress
 from synth.recipes.recipe import LoadedRecipe
+from synth.result import Options, Result
 
 
 def run(loaded: LoadedRecipe, options: Options) -> int:

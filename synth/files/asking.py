@@ -17,9 +17,9 @@ from synth.admission.halt import Halt
 from synth.ask import UnitAsk
 from synth.errors import Fatal, FolderError, RecipeError, TeacherError
 from synth.money.budget import Budget, Caps
-from synth.pipeline import Options
 from synth.protocol.endpoint import Endpoint, look_for_keys
 from synth.recipes.templates import Templates
+from synth.result import Options
 from synth.scheduler import in_order, together
 from synth.storage.store import Store
 from synth.teacher import Teacher, Unit

@@ -185,6 +185,10 @@ class NoTeacher:
         """Refuse."""
         raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
 
+    async def continued(self, text: str, *, teacher: str, stop: Sequence[str] = ()) -> Completion:  # noqa: ARG002
+        """Refuse."""
+        raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
+
     async def found(self, path: str, fields: Mapping[str, JsonValue], *, teacher: str) -> tuple[Any, ...]:  # noqa: ARG002
         """Refuse."""
         raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")

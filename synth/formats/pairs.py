@@ -189,13 +189,20 @@ def _why(chosen: Answer, rejected: Answer, rule: Preference) -> Fields:
 
 def _labelled(answers: Sequence[Answer], rule: Unpaired) -> Iterator[Fields]:
     tools = next((one.row.get("tools") for one in answers if not one.reason), None)  # a refused one does not name them
+    good = [one.turns()[:-1] for one in answers if not one.reason]
     for one in answers:
         label = _label(one, rule)
+        if label is False and one.reason and _is_dialogue(one) and one.turns()[:-1] not in good:
+            continue  # what it was refused for may be about an earlier answer
         if label is not None:
             turns = one.turns()
             why: Fields = {"refused_for": one.reason or None} if rule.by == VERDICT else {"score": one.score(rule.by)}
             told: Fields = {"id": one.id, "prompt": turns[:-1], "completion": turns[-1:], "label": label}
             yield told | {"tools": tools} | why
+
+
+def _is_dialogue(one: Answer) -> bool:
+    return any(turn["role"] == "assistant" and (turn.get("content") or "").strip() for turn in one.turns()[:-1])
 
 
 def _label(one: Answer, rule: Unpaired) -> bool | None:

@@ -61,7 +61,7 @@ def write_views(loaded: LoadedRecipe, run: Path) -> tuple[ViewRecord, ...]:
     wanted = output.wanted()
     for left in folder.iterdir() if folder.is_dir() else ():
         if left.name not in {config_of(view) for view in wanted}:
-            shutil.rmtree(left)
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
     tokens = Tokens(str(loaded.folder / output.tokenizer)) if output.tokenizer else None
     return tuple(_written(view, run, tokens, output.shard_mb * MEGABYTE) for view in wanted)
 

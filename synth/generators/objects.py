@@ -21,6 +21,8 @@ TYPES: dict[str, tuple[Any, JsonValue]] = {
     "yes_no": (bool, True),
 }
 NAME = r"^[^\W\d]\w*$"
+EXACT = 2**53
+"""Beyond it a JSON number is not told from its neighbours."""
 
 
 class Objects(Value):
@@ -81,12 +83,17 @@ class Objects(Value):
         )
         if blank or not objects:
             raise Rejected("no_instructions", f"the field {blank!r} is blank" if blank else "the list is empty")
-        return [self._draft(seed, one, ask) for one in objects]
+        return [self._draft(seed, {name: _whole(value) for name, value in one.items()}, ask) for one in objects]
 
     def _draft(self, seed: Seed, one: dict[str, JsonValue], ask: Ask) -> Draft:
         first = next(iter(self.fields))
         shown = str(one[first]).strip() if self.shown is None else ask.render(self.shown, {**seed.fields, **one})
         return Draft(messages=(Message(role="user", content=shown),), fields={**one, "instruction": shown})
+
+
+def _whole(value: JsonValue) -> JsonValue:
+    """A number as the teacher wrote it: 42 and not 42.0, which a template would show."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < EXACT else value
 
 
 @cache

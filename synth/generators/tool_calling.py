@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any, ClassVar, Literal, cast
 
@@ -145,6 +146,8 @@ def _checked(call: Call, tools: dict[str, Any], number: int) -> ToolCall:
         raise Rejected("broken_tool_call", f"{call.name}: {error}: {call.arguments[:80]!r}") from None
     if not isinstance(arguments, dict):
         raise Rejected("broken_tool_call", f"{call.name}: the arguments are no object: {call.arguments[:80]!r}")
+    if json.loads(call.arguments or "{}") != arguments:
+        raise Rejected("broken_tool_call", f"{call.name}: a number is too long to be kept: {call.arguments[:80]!r}")
     shape: Any = tools[call.name]["function"].get("parameters") or {}
     if misfit := json_schema.misfit_of(shape, arguments):
         raise Rejected("schema_mismatch", f"{call.name}, {misfit}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import glob
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from html.parser import HTMLParser
 from importlib import import_module
@@ -23,6 +24,11 @@ from synth.types import Fields, Value
 MARKDOWN, PLAIN, HTML, PDF = (".md", ".markdown"), (".txt", ".text"), (".html", ".htm", ".xhtml"), (".pdf",)
 ENDINGS = (*MARKDOWN, *PLAIN, *HTML, *PDF)
 OTHER_ENCODINGS = {"cp932": "Shift_JIS", "euc_jp": "EUC-JP"}
+NAMED = {
+    **dict.fromkeys(("shift_jis", "shift-jis", "sjis", "x-sjis", "windows-31j"), "cp932"),
+    **dict.fromkeys(("iso-8859-1", "latin1", "us-ascii", "ascii"), "cp1252"),
+}
+"""What a page's encoding is where it names an older one: that browsers read it so is why pages name it."""
 MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 DECLARED = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w-]+)""", re.IGNORECASE)
 LOOKED_AT = 4096
@@ -146,7 +152,8 @@ def _decoded(raw: bytes, path: Path, *, declares: bool) -> str:
         message = "it is no text, or UTF-16; save it as UTF-8, or take it out of the folder"
         raise RecipeError(Problem(message, str(path)))
     found = DECLARED.search(raw[:LOOKED_AT]) if declares else None
-    encoding = found[1].decode() if found else "utf-8"
+    named = found[1].decode() if found else "utf-8"
+    encoding = NAMED.get(named.lower(), named)
     try:
         return raw.decode("utf-8-sig" if encoding.lower() == "utf-8" else encoding)
     except LookupError:
@@ -225,19 +232,25 @@ class _Page(HTMLParser):
         | {"ruby", "rb", "s", "samp", "small", "span", "strong", "sub", "sup", "time", "u", "var", "wbr"}
     )
 
+    READINGS = frozenset({"rt", "rp", "rtc"})
+    """Above a word: pages may leave out where one ends, and then it does with the next one or with the word."""
+
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.blocks: list[Block] = []
         self._headings: list[tuple[int, str]] = []
         self._level = 0
         self._skipped = 0
+        self._in_reading = False
         self._verbatim = 0
         self._text: list[str] = []
         self._line = 1
         self._part, self._last_part = "", ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 (the parser's shape)
-        if tag in self.LEFT_OUT or tag in ("rt", "rp"):
+        if tag in self.READINGS:
+            self._in_reading = True
+        elif tag in self.LEFT_OUT:
             self._skipped += 1
         elif tag == "br":
             self._text.append("\n")
@@ -252,7 +265,9 @@ class _Page(HTMLParser):
                 self._text.append("- ")
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in self.LEFT_OUT or tag in ("rt", "rp"):
+        if tag in self.READINGS or tag == "ruby":
+            self._in_reading = False
+        elif tag in self.LEFT_OUT:
             self._skipped = max(0, self._skipped - 1)
         elif tag not in self.INLINE and tag not in ("td", "th", "br"):
             self.end_block()
@@ -260,7 +275,7 @@ class _Page(HTMLParser):
             self._verbatim = max(0, self._verbatim - (tag == "pre"))
 
     def handle_data(self, data: str) -> None:
-        if self._skipped:
+        if self._skipped or self._in_reading:
             return
         if not "".join(self._text).strip(" -") and data.strip():
             self._line = self.getpos()[0]
@@ -370,6 +385,13 @@ def _sentences(text: str, most: int) -> Iterator[str]:
         rest = match[0]
         while len(rest) > most:
             cut = max(rest.rfind(sign, most // 2, most) for sign in " 、，,") + 1 or most
+            while cut > 1 and _continues(rest[cut]):
+                cut -= 1
             yield rest[:cut]
             rest = rest[cut:]
         yield rest
+
+
+def _continues(letter: str) -> bool:
+    """Whether it belongs to the letter before it: an accent, a voicing mark, the variant of a kanji."""
+    return letter in "ﾞﾟ\u200d" or unicodedata.category(letter).startswith("M")

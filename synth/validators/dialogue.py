@@ -54,7 +54,8 @@ class Dialogue(Value):
 
     def check(self, sample: Sample) -> None:
         """Raise Rejected(`role_slip`) or Rejected(`echo`)."""
-        turns = [one for one in sample.messages if one.role in ("user", "assistant")]
+        said = (one for one in sample.messages if one.role in ("user", "assistant"))
+        turns = [one for one in said if one.role == "user" or one.content.strip()]  # a turn of calls says nothing
         for place, turn in enumerate(turns):
             if slip := find_slip(turn):
                 raise Rejected("role_slip", f"{turn.role}: {slip}")

@@ -17,7 +17,9 @@ from synth.types import Sample, Value
 CITATION = re.compile(r"[\[［【](\d{1,2}(?:\s*[,、，]\s*\d{1,2})*)[\]］】]")
 QUOTED = re.compile(r"“([^”\n]+)”|「([^」\n]+)」|『([^』\n]+)』|\"([^\"\n]+)\"")
 SENTENCE_END = re.compile(r"(?<=[。！？!?\n])|(?<=\.)\s")
-LIST_NUMBER = re.compile(r"^\s*\(?\d{1,2}[.)．）]\s*(?!\d)", re.MULTILINE)
+LIST_NUMBER = re.compile(
+    r"^[ \t\u3000#>*_・-]*(?:[(（]\s?\d{1,2}\s?[)）]|\d{1,2}[.)．）]\s*(?!\d)|[①-⑳⑴-⒇⒈-⒛])", re.MULTILINE
+)
 LEAST_QUOTE = 6
 """Characters: a shorter text in quotation marks may be a name, or a word that is spoken of."""
 SILENT_EN = (
@@ -101,8 +103,7 @@ def _cited_parts(answer: str) -> list[str]:
     """Sentences, each with the citations that stand behind it."""
     parts: list[str] = []
     for piece in SENTENCE_END.split(answer):
-        bare = CITATION.match(piece.strip())
-        if bare and parts:  # "… is open. [1] It …"
+        while parts and (bare := CITATION.match(piece.lstrip())):  # "… is open. [1][2] It …"
             end = piece.index(bare[0]) + len(bare[0])
             parts[-1] += piece[:end]
             piece = piece[end:]

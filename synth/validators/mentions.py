@@ -29,10 +29,9 @@ class Mentions(Value):
 
     def check(self, sample: Sample) -> None:
         """Raise Rejected(`not_mentioned`)."""
-        text = fold(subject(sample)).replace(" ", "")
+        text = fold(subject(sample))
         for wanted in _texts(sample.fields.get(self.of), self.key):
-            forms = [fold(one).replace(" ", "") for one in _forms(wanted)]
-            if not any(form in text for form in forms):
+            if not any(_stands(fold(form).replace(" ", ""), text) for form in _forms(wanted)):
                 raise Rejected("not_mentioned", f"{wanted!r} does not stand in it")
 
 
@@ -43,11 +42,21 @@ def _texts(value: JsonValue, key: str) -> Iterator[str]:
             yield str(text)
 
 
+def _stands(form: str, text: str) -> bool:
+    """Whether a form stands in a text, with blanks anywhere, and not as a part of a longer number."""
+    before = r"(?<!\d)(?<!\d\.)" if form[:1].isdigit() else ""
+    after = r"(?!\d|\.\d)" if form[-1:].isdigit() else ""
+    return re.search(before + r"\s?".join(map(re.escape, form)) + after, text) is not None
+
+
 def _forms(text: str) -> tuple[str, ...]:
     """A text as it may be written: dates in several ways."""
-    if ISO.fullmatch(text) is None:
+    try:
+        day = date.fromisoformat(text) if ISO.fullmatch(text) else None
+    except ValueError:  # the 30th of February
+        day = None
+    if day is None:
         return (text,)
-    day = date.fromisoformat(text)
     era = f"令和{day.year - 2018 if day.year > 2019 else '元'}年{day.month}月{day.day}日"
     months = (f"{day:%B}", f"{day:%b}")
     english = [form for month in months for form in (f"{day.day} {month} {day.year}", f"{month} {day.day}, {day.year}")]

@@ -20,9 +20,9 @@ from synth.files import parts_by_meaning
 from synth.files.asking import desk
 from synth.files.parts_by_meaning import EMBEDDER
 from synth.money.budget import Caps
-from synth.pipeline import Options
 from synth.protocol.endpoint import Endpoint
 from synth.recipes.recipe import load
+from synth.result import Options
 from tests.dedupe.test_semantic import ENGLISH, JAPANESE, RECIPE, USUAL, Both, texts, turned
 
 model2vec = pytest.importorskip("model2vec")

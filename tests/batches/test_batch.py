@@ -27,9 +27,9 @@ from synth.batches import batch
 from synth.errors import Fatal, Interrupted, RecipeError, StoreStopped
 from synth.money.budget import Budget, Caps
 from synth.money.prices import Price, Tier, by_batch
-from synth.pipeline import Options
 from synth.profiles import named
 from synth.recipes.recipe import Overrides, load
+from synth.result import Options
 
 RECIPE = """\
 name: half

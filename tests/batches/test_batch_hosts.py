@@ -17,10 +17,10 @@ from aiohttp import web
 from synth import pipeline
 from synth.backends.batch.anthropic import AnthropicOrders
 from synth.errors import Fatal, Rejected, Transient
-from synth.pipeline import Options
 from synth.profiles import named
 from synth.protocol.replies import read
 from synth.recipes.recipe import load
+from synth.result import Options
 
 SEEDS = 9
 RECIPE = """\

@@ -15,8 +15,9 @@ import tempfile
 from pathlib import Path
 
 from synth.estimate import estimate
-from synth.pipeline import Options, run
+from synth.pipeline import run
 from synth.recipes.recipe import load
+from synth.result import Options
 
 RECIPE = """\
 name: estimated

@@ -127,6 +127,28 @@ def test_labels_go_by_verdict_or_by_two_scores(run: Path) -> None:
     assert first["completion"] == [{"role": "assistant", "content": "3 個です。"}]
 
 
+def test_a_dialogue_that_was_refused_for_whichever_answer_makes_no_bad_last_one(tmp_path: Path) -> None:
+    def dialogue(draw: int, first: str, last: str, **more: str) -> dict[str, Any]:
+        one = answer(0, draw, last, None, **more)
+        asked = one["messages"][0]
+        return {**one, "messages": [asked, {**one["messages"][-1], "content": first}, *one["messages"]]}
+
+    good = dialogue(0, "3 個です。", "4 個です。")
+    late = dialogue(1, "3 個です。", "お答えできません。", reason="refusal")
+    early = dialogue(2, "お答えできません。", "4 個です。", reason="refusal")
+    run = write_run(tmp_path / "run", [good, late, early])
+    labels = {row["id"]: row["label"] for _, row in judged(run, Unpaired(kind="unpaired"))}
+    assert labels == {"000000/00/000": True, "000000/01/000": False}
+
+
+def test_a_strange_file_beside_the_views_is_cleared_away(run: Path) -> None:
+    folder = run / "dataset" / "views"
+    folder.mkdir(parents=True)
+    (folder / ".DS_Store").write_bytes(b"x")
+    write_views(asking_for(run, views=["preference"]), run)
+    assert [path.name for path in folder.iterdir()] == ["preference"]
+
+
 def test_how_often_the_chosen_answer_is_the_longer_one_is_told(run: Path) -> None:
     [record] = write_views(asking_for(run, views=["preference"]), run)
     assert record.pairs is not None

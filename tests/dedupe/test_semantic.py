@@ -16,8 +16,8 @@ from synth.dedupe.semantic import Meanings, Meant, script_of
 from synth.dedupe.shelf import LENGTH, whole
 from synth.errors import RecipeError
 from synth.manifest import read_manifest
-from synth.pipeline import Options
 from synth.recipes.recipe import load
+from synth.result import Options
 from synth.types import Outcome
 
 JAPANESE = [

@@ -12,10 +12,10 @@ import pytest
 import synth as library
 from synth import pipeline, schema
 from synth.errors import RecipeError
-from synth.pipeline import Options
 from synth.recipes import up_to_date
 from synth.recipes.fingerprint import _shown
 from synth.recipes.recipe import load
+from synth.result import Options
 
 
 def edit(recipe: Path, old: str, new: str, name: str = "recipe.yaml") -> None:

@@ -27,10 +27,10 @@ from synth.admission.limits import STREAK, Place
 from synth.console.live import progress_line
 from synth.errors import Stalled
 from synth.money.budget import Budget
-from synth.pipeline import Options
 from synth.progress import Progress, StageCount
 from synth.protocol.replies import FATES
 from synth.recipes.recipe import load
+from synth.result import Options
 from synth.scheduler import watched
 from synth.types import Outcome
 from tests.faults.played import ANSWER, RECIPE, PlayedTeacher, Virtual, in_virtual_time, refuses, says

@@ -26,9 +26,9 @@ from synth.errors import BudgetReached, TeacherError
 from synth.money.account import set_total, standing
 from synth.money.budget import Budget, Caps
 from synth.money.prices import Price, Tier, tariff
-from synth.pipeline import Options
 from synth.protocol.endpoint import Endpoint, Limits, Sampling
 from synth.recipes.recipe import Overrides, load
+from synth.result import Options
 from synth.storage.store import Store, connect, read_spent
 from synth.teacher import Teacher, Unit
 from synth.types import Message, Outcome

@@ -56,6 +56,13 @@ def test_yes_no_and_numbers_keep_their_kind():
     assert draft.fields["degrees"] == 0
 
 
+@pytest.mark.parametrize(("number", "shown"), [(42, "42"), (42.0, "42"), (0.5, "0.5")])
+def test_a_number_is_shown_as_it_is_written(number, shown):
+    (draft,) = written([{"answer": number, "problem": "6×7は？"}], answer="number", problem="text")
+    assert draft.messages[-1].content == shown
+    assert str(draft.fields["answer"]) == shown
+
+
 def test_a_field_that_means_something_else_in_templates_is_a_mistake():
     with pytest.raises(ValidationError, match="'instruction' has a meaning of its own"):
         Objects(prompt="w", fields={"instruction": "text"})

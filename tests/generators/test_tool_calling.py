@@ -97,6 +97,7 @@ def test_the_teacher_can_play_the_tools():
         ("get_rain", "{}", "unknown_tool.*'get_rain' is none of get_weather, get_time"),
         ("get_weather", '{"city": "金沢"', "broken_tool_call"),
         ("get_weather", '["金沢"]', "broken_tool_call.*no object"),
+        ("get_weather", '{"city": "金沢", "days": 123456789012345678901234}', "broken_tool_call.*too long to be kept"),
         ("get_weather", "{}", "schema_mismatch.*'city' is a required property"),
         ("get_weather", '{"city": "金沢", "days": 0}', "schema_mismatch.*get_weather, days: 0"),
         ("get_weather", '{"city": "金沢", "hour": 3}', "schema_mismatch.*no parameter 'hour'"),

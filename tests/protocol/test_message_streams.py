@@ -12,11 +12,11 @@ from synth.backends.online import online
 from synth.backends.practice.faults import NO_FAULTS
 from synth.backends.practice.server import practice_server
 from synth.errors import Fatal, Rejected, Transient
-from synth.pipeline import Options
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.replies import read, usage_of
 from synth.protocol.streams import Watch, streamed
 from synth.recipes.recipe import load
+from synth.result import Options
 from synth.types import MESSAGES, Outcome, Request
 from synth.validators.repetition import looping
 from tests.faults.scripted import READ, Scripted, chunk

@@ -69,8 +69,25 @@ def test_a_page_is_read_without_what_is_no_text_of_it(tmp_path):
 def test_a_page_is_read_in_the_encoding_that_it_names(tmp_path):
     page = '<meta charset="Shift_JIS"><p>炊飯器の取扱説明書</p>'.encode("cp932")
     assert read(tmp_path, {"a.html": page})[0]["passage"] == "炊飯器の取扱説明書"
+    old = "<meta charset={}><p>①時間㈱</p>"
+    for name in ("Shift_JIS", "x-sjis"):  # as browsers do, with the signs that only Windows had
+        assert read(tmp_path, {"a.html": old.format(name).encode("cp932")})[0]["passage"] == "①時間㈱"
+    quoted = "<meta charset=ISO-8859-1><p>“é”</p>".encode("cp1252")
+    assert read(tmp_path, {"a.html": quoted})[0]["passage"] == "“é”"
     with pytest.raises(RecipeError, match=r"b.html.*'klingon', is not known"):
         read(tmp_path, {"b.html": b'<meta charset="klingon"><p>x</p>'}, path="b.html")
+
+
+@pytest.mark.parametrize("reading", ["<rt>のき", "<rp>(<rt>の<rt>き<rp>)", "<rt>のき</rt>"])
+def test_a_reading_that_is_not_closed_hides_nothing_after_its_word(tmp_path, reading):
+    page = f"<p><ruby>軒{reading}</ruby>の高さです。</p><p>次の段落です。</p>"
+    assert read(tmp_path, {"a.html": page})[0]["passage"] == "軒の高さです。\n\n次の段落です。"
+
+
+@pytest.mark.parametrize("letter", ["か\u3099", "ｶﾞ", "葛\U000e0100"])
+def test_a_letter_of_two_signs_is_not_cut_between_them(tmp_path, letter):
+    found = [read(tmp_path, {"a.txt": "あ" * before + letter * 120}, max_chars=100, min_chars=10) for before in (0, 1)]
+    assert all(one["passage"][0] in "あ" + letter[0] for passages in found for one in passages)
 
 
 @pytest.mark.parametrize(

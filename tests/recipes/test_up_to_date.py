@@ -11,10 +11,10 @@ import pytest
 
 import synth
 from synth import pipeline
-from synth.pipeline import Options
 from synth.recipes import seeds, up_to_date
 from synth.recipes.recipe import load
 from synth.recipes.seeds import HuggingFace, Text
+from synth.result import Options
 from synth.storage import salvage
 
 

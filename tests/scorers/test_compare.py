@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from synth import pipeline
 from synth.errors import RecipeError, Rejected
-from synth.pipeline import Options
 from synth.recipes.recipe import load
+from synth.result import Options
 from synth.scorers.compare import Compare, Preference
 from synth.types import Message, Outcome, Sample
 

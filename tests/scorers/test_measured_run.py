@@ -11,8 +11,9 @@ import synth
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import scoreboard
 from synth.errors import RecipeError
-from synth.pipeline import Options, run
+from synth.pipeline import run
 from synth.recipes.recipe import Overrides, load, override
+from synth.result import Options
 
 RECIPE = """\
 name: measured

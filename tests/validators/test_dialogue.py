@@ -147,6 +147,16 @@ def test_an_apology_that_answers_nothing_is_refused(answer, refused):
         Hollow().check(sample("?", answer))
 
 
+def test_turns_that_only_call_tools_are_no_echo_of_each_other():
+    calls = [sample("天気は？", "").messages[1]] * 2
+    turns = (
+        Message(role="user", content="金沢と富山の天気は？"),
+        *calls,
+        Message(role="assistant", content="晴れです。"),
+    )
+    Dialogue().check(Sample(id="0", seed_id="0", parent_id="0", stage="talk", draw=0, messages=turns, fields={}))
+
+
 def test_a_sample_is_seen_at_each_of_its_answers():
     whole = sample("a", "b", "c", "d")
     assert [one.answer() for one in whole.by_answer()] == ["b", "d"]
