@@ -16,7 +16,7 @@ from synth.generators.answer import Answer
 from synth.money.account import set_total
 from synth.money.prices import Price, tariff
 from synth.protocol.endpoint import Endpoint, Sampling
-from synth.protocol.lots import Lot, choice_of, part, share_of, together
+from synth.protocol.lots import Lot, _read, choice_of, part, share_of, together
 from synth.protocol.lots import Member as AMember
 from synth.protocol.replies import read, usage_of
 from synth.recipes.recipe import load
@@ -602,3 +602,27 @@ def test_a_plug_in_that_asks_for_one_draw_after_the_other_does_not_hang(solve, m
 def test_draws_of_two_teachers_with_the_same_model_are_not_asked_for_together():
     members = [AMember(request(draw)._replace(teacher=name), "") for draw, name in enumerate(("main", "other", "main"))]
     assert [one.request.draw for one in together(members, members[0].request, 9)] == [0, 2]
+
+
+def test_a_choice_that_cannot_be_taken_out_of_its_reply_is_asked_for_alone(solve):
+    def deep(question, draw, number):
+        if number == 1:
+            return None
+        nested = "[" * 400 + "]" * 400
+        body = says(*[choice("答え")] * 2, choice("深い", deep="HERE")).body
+        return Outcome(200, body.replace(b'"HERE"', nested.encode()))
+
+    result, rows, teacher = solve(questions=("旅人",), draws=3, odd=deep)
+    assert teacher.by_question("旅人") == [(0, 3), (2, 1)]
+    assert len(told(rows)) == 3
+    assert ledger(solve.folder / "run")[4] == result.manifest.cost_microusd
+
+
+def test_a_reply_is_read_once_for_all_its_draws():
+    price = tariff(Price(input_usd=1, output_usd=1))
+    whole = says(*(choice(f"一度だけ{place}") for place in range(9)))
+    before = _read.cache_info().misses
+    for place in range(9):
+        share_of(whole, place, 9, price, Spend(9, 9, 1))
+        assert read(choice_of(whole, place, 9)).text == f"一度だけ{place}"
+    assert _read.cache_info().misses == before + 1

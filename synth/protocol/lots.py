@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -90,12 +91,15 @@ def choice_of(whole: Outcome, place: int, of: int) -> Outcome:
 
     A choice that is missing has not been served; a reply without any says nothing of a draw that is asked for alone.
     """
-    choices, document = _choices(whole), _document(whole)
-    if place >= len(choices):
-        said = f"{len(choices)} of {of} choices came"
-        return Outcome(0, error=UNSERVED, detail=said, written=False, seconds=whole.seconds)
-    usage = _told(_usage_part(usage_of(whole), place, min(of, len(choices))))
-    return whole._replace(body=orjson.dumps({**document, "choices": [choices[place]], "usage": usage}))
+    found = _said(whole)
+    said, choices = f"{len(found.choices)} of {of} choices came", found.choices
+    if place < len(choices):
+        usage = _told(_usage_part(found.usage, place, min(of, len(choices))))
+        try:
+            return whole._replace(body=orjson.dumps({**found.document, "choices": [choices[place]], "usage": usage}))
+        except orjson.JSONEncodeError as error:  # deeper, or larger numbers, than are written
+            said = f"the choice cannot be taken out of its reply: {error}"
+    return Outcome(0, error=UNSERVED, detail=said, written=False, seconds=whole.seconds)
 
 
 class Share(NamedTuple):
@@ -112,10 +116,10 @@ def share_of(whole: Outcome, place: int, of: int, tariff: Tariff, reserved: Spen
     What is charged is shared by the draws that the reply holds. Where it does not say what it used, each draw costs
     what was set aside for it, as all of that may have been charged.
     """
-    failure, usage = _failure(whole, LOT), usage_of(whole)
+    failure, usage, _, choices = _said(whole)
     paid = failure == "ok" or FATES[failure].paid
     cost = tariff.charge(reserved, usage, paid=paid)._replace(requests=int(place == 0))
-    came = min(of, len(_choices(whole))) or of
+    came = min(of, len(choices)) or of
     if not cost.assumed:
         cost = cost._replace(tokens=_part(cost.tokens, place, came))
     if not cost.assumed or usage.cost_microusd is not None:
@@ -144,20 +148,37 @@ def _prompt(request: Request) -> tuple[str, bytes, int | None]:
     return request.teacher, orjson.dumps(body), None if seed is None else seed - request.draw
 
 
-def _document(whole: Outcome) -> dict[str, Any]:
-    """What a reply says; empty where that is nothing of use."""
+class _Said(NamedTuple):
+    """What a reply says of all its draws."""
+
+    failure: str
+    usage: Usage
+    document: dict[str, Any]
+    """Empty where that is nothing of use."""
+    choices: list[Any]
+    """In their order."""
+
+
+def _said(whole: Outcome) -> _Said:
+    return _read(whole.status, whole.body, whole.error, whole.written)
+
+
+@lru_cache(4)
+def _read(status: int, body: bytes, error: str, written: bool) -> _Said:
+    """The same, once for all draws: a reply is as long as they are many."""
+    whole = Outcome(status, body, error=error, written=written)
     document: Any = None if whole.error else parsed(whole.body)
-    return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
+    known = cast("dict[str, Any]", document) if isinstance(document, dict) else {}
+    return _Said(_failure(whole, LOT), usage_of(whole), known, _in_order(known.get("choices")))
 
 
-def _choices(whole: Outcome) -> list[Any]:
-    """The choices of a reply in their order."""
-    found: Any = _document(whole).get("choices")
+def _in_order(found: Any) -> list[Any]:
     choices = cast("list[Any]", found) if isinstance(found, list) else []
     indices = [cast("dict[str, Any]", one).get("index") if isinstance(one, dict) else None for one in choices]
     if sorted(one for one in indices if type(one) is int) != list(range(len(choices))):
         return choices
-    return [choices[indices.index(place)] for place in range(len(choices))]
+    places = {index: at for at, index in enumerate(indices)}
+    return [choices[places[place]] for place in range(len(choices))]
 
 
 def _usage_part(usage: Usage, place: int, of: int) -> Usage:
