@@ -28,9 +28,10 @@ WIDTH = 100
 def commands_page() -> str:
     """The help of every command, as the terminal prints it."""
     parts = ["# Commands", "Written by `tools/reference.py` from the commands' own help.", "## synth"]
-    parts.append(_help(command, click.Context(command, info_name="synth", max_content_width=WIDTH)))
+    settings = {**command.context_settings, "max_content_width": WIDTH}  # click keeps the first help option it makes
+    parts.append(_help(command, click.Context(command, info_name="synth", **settings)))
     for name, each in sorted(command.commands.items()):
-        context = click.Context(each, info_name=f"synth {name}", max_content_width=WIDTH)
+        context = click.Context(each, info_name=f"synth {name}", **settings)
         parts += [f"## synth {name}", _help(each, context)]
     return "\n\n".join(parts) + "\n"
 
