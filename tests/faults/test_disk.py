@@ -142,7 +142,7 @@ def test_fault_48_a_limit_on_file_sizes_is_a_full_disk(recipe, server, tmp_path,
     finished = subprocess.run(
         [sys.executable, "-c", "from synth.cli import main; main()", "run", recipe, "--out", "run"],
         cwd=tmp_path,
-        env={**os.environ, "NO_COLOR": "1", "PYTHONPATH": str(Path(disk.__file__).parent.parent)},
+        env={**os.environ, "NO_COLOR": "1", "PYTHONPATH": str(Path(disk.__file__).parents[2])},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000)),
         capture_output=True,
         text=True,
