@@ -18,7 +18,7 @@ test: .venv/test.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not vllm'
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not vllm'
 
 docs: .venv/test.stamp
 	$(BIN)/python tools/reference.py
