@@ -105,7 +105,10 @@ def make(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("language", "looked_for", "not_looked_for"),
-    [("ja", "意味からも調べました", "調べていません"), ("en", "looked for by\nmeaning too", "rephrasings are not looked for")],
+    [
+        ("ja", "意味からも調べました", "調べていません"),
+        ("en", "looked for by\nmeaning too", "rephrasings are not looked for"),
+    ],
 )
 def test_the_card_says_whether_other_words_were_looked_for(make, monkeypatch, language, looked_for, not_looked_for):
     monkeypatch.setattr(f"{__name__}.RECIPE", RECIPE.replace("language: ja", f"language: {language}"))
