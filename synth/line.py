@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,6 +34,7 @@ from synth.types import Draft, Fields, Rejection, Sample, Score, Seed
 if TYPE_CHECKING:
     from synth.nearness import Nearness
 
+OURS = str(Path(__file__).parent)
 T = TypeVar("T")
 W = TypeVar("W", Work, Group)
 
@@ -374,13 +376,14 @@ class Line:
         )
 
     def _plugin_error(self, where: str) -> Rejected:
-        """The traceback of the exception being handled, as a rejection; after a few of them the run stops."""
+        """The exception being handled with its traceback, as a rejection; after a few of them the run stops."""
         self.plugin_errors += 1
-        detail = traceback.format_exc()
+        error = sys.exception()
+        last = traceback.format_exc().strip().splitlines()[-1]
+        detail = f"{last}{_place_of(error)}\n\n{traceback.format_exc()}"
         if self.plugin_errors >= MOST_PLUGIN_ERRORS:
-            last = detail.strip().splitlines()[-1]
             self.halt.throw(
-                Fatal(f"{where!r} raised {self.plugin_errors} unexpected errors, the last {last}; see rejected.jsonl.")
+                Fatal(f"{where!r} raised {self.plugin_errors} unexpected errors, the last {last}{_place_of(error)}.")
             )
         return Rejected("plugin_error", detail)
 
@@ -433,6 +436,13 @@ class Line:
         """Whether as many rows are there as are wanted."""
         rows = self.recipe.selection.rows
         return rows is not None and self.wanted >= rows
+
+
+def _place_of(error: BaseException | None) -> str:
+    """Where in code that is not synth's an exception came from, as a plug-in's author looks for it."""
+    frames: list[traceback.FrameSummary] = [] if error is None else list(traceback.extract_tb(error.__traceback__))
+    theirs = [one for one in frames if not one.filename.startswith(OURS)]
+    return f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
 
 
 def _anew(stage: Stage, ask: UnitAsk, made: Results) -> UnitAsk | None:

@@ -134,14 +134,14 @@ def beside(loaded: LoadedRecipe, store: Store, run: Path, *, views: bool) -> Bes
     return Beside(tokens, write_views(loaded, run), write_provenance(loaded, store.folder / "run.db", run))
 
 
+def _why_empty(view: ViewRecord) -> str:
+    left_out = ", ".join(f"{reason} {rows:,}" for reason, rows in view.left_out.items())
+    return left_out or ("no two draws fit its rule" if view.rule else "no row was kept")
+
+
 def with_beside(manifest: Manifest, written: Beside) -> Manifest:
     """The manifest with what stands beside the rows, and a notice of each view that holds nothing."""
-    empty = [
-        f"The view {view.name!r} has no row: "
-        f"{', '.join(f'{reason} {rows:,}' for reason, rows in view.left_out.items()) or 'no two draws fit its rule'}."
-        for view in written.views
-        if not view.rows
-    ]
+    empty = [f"The view {view.name!r} has no row: {_why_empty(view)}." for view in written.views if not view.rows]
     update = {"tokens": written.tokens, "views": written.views, "provenance": written.provenance}
     return manifest.model_copy(update={**update, "notice": " ".join([manifest.notice, *empty]).strip()})
 

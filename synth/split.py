@@ -11,6 +11,9 @@ from pydantic import Field, field_validator
 
 from synth.types import Value
 
+FEW = 4
+"""Rows that a split may lack without a word: with a handful of seeds no deal comes out as asked."""
+
 
 class Split(Value):
     """Shares of the seeds by split name."""
@@ -35,7 +38,7 @@ class Deal(NamedTuple):
     splits: Mapping[str, str]
     """The split of each seed; none of them when there is only one split."""
     notice: str
-    """One sentence when a split is left empty that was to have a row at least; else empty itself."""
+    """One sentence when a split got no row, or far fewer than it was to have; else empty."""
 
 
 def deal(texts: Iterable[tuple[str, str]], split: Split) -> Deal:
@@ -65,13 +68,25 @@ def deal(texts: Iterable[tuple[str, str]], split: Split) -> Deal:
         had = Counter(dealt.values())
         spare = [family for family, place in dealt.items() if had[place] > 1]
         if not had[name] and spare:
-            dealt[min(spare, key=lambda family: (abs(rows[family] - share * rows.total()), family))] = name
-    empty = [name for name in split.fractions if name not in dealt.values()]
+            wanted = share * rows.total()
+            nearest = min(spare, key=lambda family: (rows[family] > wanted, abs(rows[family] - wanted), family))
+            dealt[nearest] = name
     splits = {seed_id: dealt[family] for seed_id, family in first.items()}
-    if not empty or rows.total() * split.fractions[empty[0]] < 1:
-        return Deal(splits, "")
-    what = f"what is nearly the same, numbers aside, or from one seed stays together, and {max(rows.values()):,} of "
-    return Deal(splits, f"No row went into the split {empty[0]!r}: {what}{rows.total():,} rows are.")
+    return Deal(splits, _notice(rows, dealt, split))
+
+
+def _notice(rows: Counter[str], dealt: Mapping[str, str], split: Split) -> str:
+    """A sentence when a split got no row, or less than half of what it was to have; empty otherwise."""
+    had: Counter[str] = Counter()
+    for family, count in rows.items():
+        had[dealt[family]] += count
+    least = min(split.fractions, key=lambda name: had[name] / split.fractions[name])
+    wanted = split.fractions[least] * rows.total()
+    if (had[least] and 2 * had[least] >= wanted) or wanted < (FEW if had[least] else 1):
+        return ""
+    why = f"what is nearly the same, numbers aside, or from one seed stays together, and {max(rows.values()):,} of "
+    got = f"{had[least]:,} of {wanted:,.0f} rows" if had[least] else "No row"
+    return f"{got} went into the split {least!r}: {why}{rows.total():,} rows are."
 
 
 def _room_for(family: str, share: float, split: Split) -> str:

@@ -102,9 +102,32 @@ def test_what_it_raises_refuses_the_sample_with_the_traceback_and_no_other(write
     result = synth.run(write(broken), folder=tmp_path / "run")
     assert result.manifest.row_count == whole.manifest.row_count
     (found, *_) = [one for one in lines(tmp_path / "run" / "rejected.jsonl") if one["reason"] == "plugin_error"]
+    assert found["detail"].startswith("KeyError: '料理' (mine.py, line 21)\n")
     assert re.search(
         r'mine\.py", line 21, in check\n.*raise KeyError\("料理"\).*KeyError: .料理', found["detail"], re.DOTALL
     )
+
+
+CHECK = """\
+from synth.own import OwnValidator, Rejected, Sample
+
+
+class Short(OwnValidator):
+    def check(self, sample: Sample) -> None:
+        if len(sample.answer()) > {most}:
+            raise Rejected("long", "長すぎます")
+"""
+
+
+def test_a_check_in_a_file_of_its_own_may_change_like_any_check_and_asks_nothing_again(write, tmp_path):
+    recipe = write(validator="check.py:Short")
+    (recipe / "check.py").write_text(CHECK.format(most=9_999), encoding="utf-8")
+    first = synth.run(recipe, folder=tmp_path / "run", quiet=True)
+    (recipe / "check.py").write_text(CHECK.format(most=0), encoding="utf-8")
+    second = synth.run(recipe, folder=tmp_path / "run", quiet=True)
+    assert (first.manifest.row_count, second.manifest.row_count) == (6, 0)
+    assert second.manifest.rejected["long"] == 6
+    assert second.cost.requests == first.cost.requests
 
 
 @pytest.mark.parametrize(

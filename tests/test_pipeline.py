@@ -305,7 +305,7 @@ def test_a_plugin_that_keeps_raising_stops_the_run(write_recipe, tmp_path, monke
     monkeypatch.setattr(Answer, "generate", fails)
     result = synth.run(write_recipe(), folder=tmp_path / "run")
     assert result.exit_code == 4
-    assert "unexpected errors" in result.message
+    assert "5 unexpected errors, the last ZeroDivisionError: planted (test_pipeline.py, line " in result.message
 
 
 def test_practice_data_is_marked_everywhere(write_recipe, tmp_path):

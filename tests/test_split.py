@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 
@@ -98,6 +99,15 @@ def test_with_a_handful_of_families_no_split_stays_empty():
         assert set(dealt.splits.values()) == {"train", "test"}
         assert dealt.notice == ""
         assert len({dealt.splits[seed] for seed in ("20", "21", "22")}) == 1
+
+
+def test_one_large_family_goes_to_the_first_of_equal_splits_and_what_the_other_lacks_is_said():
+    large = [(f"1{n:02d}", f"りんごが{n + 2}個あります。三人で分けると何個余りますか。") for n in range(40)]
+    texts = [*large, *((f"2{n}", text) for n, text in enumerate(distinct(2)))]
+    for dealing in range(20):
+        dealt = deal(texts, HALVES.model_copy(update={"seed": dealing}))
+        assert {dealt.splits[seed] for seed, _ in large} == {"train"}
+        assert re.match(r"[12] of 21 rows went into the split 'test': .* 40 of 42 rows are\.", dealt.notice)
 
 
 @pytest.mark.parametrize(("rows", "said"), [(6, False), (9, False), (40, True)])

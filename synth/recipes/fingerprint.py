@@ -29,7 +29,7 @@ from pydantic import BaseModel, JsonValue
 
 from synth import schema
 from synth.errors import RecipeError
-from synth.own import OwnScorer
+from synth.own import OwnGenerator, OwnScorer, OwnValidator
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.replies import read
 from synth.recipes.recipe import LoadedRecipe, Recipe, Stage
@@ -68,11 +68,18 @@ def fingerprint(loaded: LoadedRecipe, marks: Mapping[int, str], salt: str) -> Fi
         "language": recipe.language,
         "teachers": {name: _asked(endpoint) for name, endpoint in recipe.teachers.items()},
         "stages": [_asking(stage) for stage in recipe.stages],
-        "templates": dict(loaded.templates.texts()),
+        "templates": {name: text for name, text in loaded.templates.texts().items() if name not in _checks(recipe)},
         "schemas": dict(_schemas(recipe)),
         "seeds": {str(position): mark for position, mark in marks.items()},
         SALT: salt,
     }
+
+
+def _checks(recipe: Recipe) -> set[str]:
+    """Files of one's own that hold nothing but checks: no answer was asked with them, and they may change freely."""
+    checks = {one.source[0] for stage in recipe.stages for one in stage.validators if isinstance(one, OwnValidator)}
+    asking = [one for stage in recipe.stages for one in (stage.generator, *stage.scorers)]
+    return checks - {one.source[0] for one in asking if isinstance(one, OwnGenerator | OwnScorer)}
 
 
 def marked(store: Store) -> frozenset[int]:
