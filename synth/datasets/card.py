@@ -62,11 +62,7 @@ def card(manifest: Manifest, written: Written, examples: Sequence[Sample] = ()) 
             limits=list(limits(manifest)),
             recipe=recipe_text(manifest),
             example=next(iter(examples), None),
-            seeds_licences=[
-                found
-                for one in (manifest.seeds.license or "").split(", ")
-                if (found := licences.known(one)) is not None
-            ],
+            seeds_licences=[found for one in manifest.seeds_licences if (found := licences.known(one)) is not None],
         )
     )
 
@@ -98,7 +94,7 @@ def publishable(manifest: Manifest) -> Problem | None:
             field="license",
         )
     said = [(teacher.name, one) for teacher in manifest.teachers for one in teacher.said]
-    conflict = next(licences.conflicts(licence, licences.sources(manifest.seeds.license, said)), None)
+    conflict = next(licences.conflicts(licence, licences.sources(", ".join(manifest.seeds_licences), said)), None)
     return None if conflict is None else Problem(conflict, field="license")
 
 
