@@ -18,7 +18,7 @@ from synth import licences
 from synth.datasets.export import Written
 from synth.datasets.files import write_whole
 from synth.datasets.plots import plots, write_plots
-from synth.datasets.told import checks, fenced, limits, recipe_text
+from synth.datasets.told import checks, fenced, limits, recipe_text, without_folders
 from synth.errors import Problem
 from synth.language.text import visible
 from synth.manifest import Manifest
@@ -79,6 +79,7 @@ def _environment() -> Environment:
     )
     environment.filters["md"] = escaped
     environment.filters["fenced"] = fenced
+    environment.filters["without_folders"] = without_folders
     environment.filters["shortened"] = shortened
     environment.filters["usd"] = usd
     return environment
