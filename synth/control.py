@@ -219,7 +219,7 @@ class Line:
             raise FolderError(f"The run did not answer in {ANSWER_S:g} seconds; try again.") from error
         except OSError:
             return {}
-        return orjson.loads(line) if line else {}
+        return orjson.loads(line) if line.endswith(b"\n") else {}
 
     def close(self) -> None:
         """Close it."""

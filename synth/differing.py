@@ -7,6 +7,7 @@ changed; what is left was added or is gone. Ids and places do not count: they mo
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class Row(NamedTuple):
     question: bytes
     """The same of all but the last answer."""
     split: str
+    """Empty when nothing tells it."""
     place: str
     """Its id, or its file and line."""
 
@@ -94,7 +96,7 @@ def differ(old: Path, new: Path) -> Difference:
     before, after = list(_rows(old)), list(_rows(new))
     splits = {
         name: Change(count_old or None, count_new or None)
-        for name, count_old, count_new in _both(Counter(r.split for r in before), Counter(r.split for r in after))
+        for name, count_old, count_new in _both(_splits(before), _splits(after))
     }
     found = Difference(str(old), str(new), Change(len(before), len(after)), splits)
     places = _compare(found, before, after)
@@ -108,6 +110,10 @@ Pairs = dict[Literal["added", "gone", "changed"], list[tuple[str, str]]]
 """Of the first rows of each kind the places in the old and in the new version."""
 
 
+def _splits(rows: list[Row]) -> Counter[str]:
+    return Counter(row.split for row in rows if row.split)
+
+
 def _compare(found: Difference, before: list[Row], after: list[Row]) -> Pairs:
     had: defaultdict[bytes, list[Row]] = defaultdict(list)
     for row in before:
@@ -118,13 +124,12 @@ def _compare(found: Difference, before: list[Row], after: list[Row]) -> Pairs:
             twin = next((one for one in same if one.split == row.split), same[0])
             same.remove(twin)
             found.unchanged += 1
-            found.moved += twin.split != row.split
+            found.moved += bool(twin.split and row.split) and twin.split != row.split
         else:
             fresh.append(row)
     left: defaultdict[bytes, list[Row]] = defaultdict(list)
-    for row in before:
-        if row in had[row.whole]:
-            left[row.question].append(row)
+    for row in itertools.chain.from_iterable(had.values()):
+        left[row.question].append(row)
     pairs: Pairs = {"added": [], "gone": [], "changed": []}
     for row in fresh:
         if earlier := left.get(row.question):
@@ -193,10 +198,11 @@ def _conversations(path: Path) -> Iterator[tuple[str, str, tuple[Message, ...]]]
 
 
 def _files(path: Path) -> list[tuple[Path, str]]:
-    """The files of rows of a run, of a dataset's folder, or a file itself, each with its split."""
+    """The files of rows of a run, of a dataset's folder, or a file itself, each with its split, which the
+    name of a single file does not tell."""
     if path.is_file():
         ending(path)
-        return [(path, path.name.split(".")[0])]
+        return [(path, "")]
     for rows in (path / "rows.jsonl", path / "dataset" / "rows.jsonl"):
         if rows.is_file():
             return [(rows, "train")]

@@ -57,7 +57,7 @@ def every() -> tuple[Licence, ...]:
 
 def known(licence: str) -> Licence | None:
     """What is known of a licence; None for one that is not known, such as `other`."""
-    return next((one for one in every() if re.fullmatch(one.names, licence.lower())), None)
+    return next((one for one in every() if re.fullmatch(one.names, _id(licence))), None)
 
 
 def sources(seeds: str | None, said: Iterable[tuple[str, Terms]]) -> Iterator[Source]:
@@ -94,10 +94,18 @@ def _carries(chosen: str, licence: Licence | None, source: Source, ask: Ask) -> 
     if ask in ("noderivatives", "pass_on"):
         return False
     if ask == "sharealike":
-        return _family(chosen) == _family(source.licence)
+        (family, version), (of_source, earliest) = _parted(chosen), _parted(source.licence)
+        return family == of_source and version >= earliest
     return licence is not None and ask in licence.asks
 
 
-def _family(licence: str) -> str:
-    """A licence without its version: the text itself lets later ones take its place."""
-    return re.sub(r"-[\d.]+$", "", licence.lower())
+def _parted(licence: str) -> tuple[str, str]:
+    """A licence without its version, and that: the text itself lets later ones take its place."""
+    name = _id(licence)
+    version = re.search(r"-([\d.]+)$", name)
+    return (name, "") if version is None else (name[: version.start()], version[1])
+
+
+def _id(licence: str) -> str:
+    """The Hub's id of a licence whose name people write in many ways, such as `CC BY-SA 4.0`."""
+    return re.sub(r"[\s_]+", "-", licence.strip().lower())

@@ -170,6 +170,8 @@ class MergedRecord(Value):
     recipe: str
     language: str
     license: str | None = None
+    seeds_license: str = ""
+    """What was told of the licences of its seeds, with commas between."""
     recipe_sha256: str
     manifest_sha256: str
     rows: int
@@ -242,6 +244,12 @@ class Manifest(Value):
     def row_count(self) -> int:
         """Rows over all splits."""
         return sum(self.rows.values())
+
+    @property
+    def seeds_licences(self) -> tuple[str, ...]:
+        """The licences of the seeds as far as they are told, those of runs that were merged among them."""
+        told = [self.seeds.license or "", *(one.seeds_license for one in self.merged)]
+        return tuple(dict.fromkeys(one for some in told for one in some.split(", ") if one))
 
     @property
     def listed(self) -> int:

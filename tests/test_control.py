@@ -27,7 +27,7 @@ from synth.backends.practice.faults import NO_FAULTS
 from synth.backends.practice.server import practice_server
 from synth.console.keys import Keys
 from synth.console.panel import panel
-from synth.control import SOCKET, Refused, Steering, reachable
+from synth.control import SOCKET, Line, Refused, Steering, reachable
 from synth.money.budget import Budget, Caps
 from synth.progress import Progress, StageCount
 from synth.report.words import ENGLISH
@@ -231,6 +231,28 @@ def test_a_socket_left_by_a_killed_run_and_a_folder_too_deep_for_one_are_no_matt
     for foreign in (b"GET / HTTP/1.1\n", b"[]\n", b'{"do": {}}\n'):
         assert "refused" in asyncio.run(asked(foreign))
     assert not left.exists()
+
+
+def test_a_run_that_is_killed_while_it_answers_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synth.control.holder", lambda _: "process 1")
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    monkeypatch.chdir(tmp_path)
+    listening.bind(SOCKET)
+    listening.listen()
+
+    def dies() -> None:
+        one, _ = listening.accept()
+        one.recv(100)
+        one.sendall('{"said": "一時停'.encode())
+        one.close()
+
+    thread = threading.Thread(target=dies)
+    thread.start()
+    line = Line(tmp_path)
+    assert line.ask("pause") == {}
+    line.close()
+    thread.join()
+    listening.close()
 
 
 def test_a_folder_that_takes_no_socket_is_told_and_the_run_goes_on(

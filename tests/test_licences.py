@@ -44,6 +44,8 @@ def loaded(tmp_path, *, chosen="", seeds="", model="Qwen/Qwen3-8B", overrides=No
         ("cc-by-nc-nd-4.0", "cc-by-nd-4.0"),
         ("cc0-1.0", "cc-by-4.0"),
         ("cc0-1.0", "mit"),
+        ("cc-by-sa-3.0", "cc-by-sa-4.0"),
+        ("apache-2.0", "CC BY-NC 4.0"),
     ],
 )
 def test_a_licence_that_does_not_carry_what_the_seeds_ask_is_refused_with_source_and_date(tmp_path, chosen, seeds):

@@ -98,6 +98,10 @@ def looked(tmp_path, monkeypatch):
         ("DOT_KEY=$HOME", "$HOME"),
         ("DOT_KEY=one\nDOT_KEY=two", "two"),
         ("XDOT_KEY=a\n#DOT_KEY=b\nDOT_KEY=", ""),
+        ("DOT_KEY= # ここに鍵を書く\r\n", ""),
+        ("DOT_KEY=# ここに鍵を書く", ""),
+        ("DOT_KEY='ab-c'# 注\r\n", "ab-c"),
+        ("DOT_KEY='never closed", ""),
     ],
 )
 def test_a_file_of_keys_is_read_line_by_line(looked, text, key):

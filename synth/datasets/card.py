@@ -18,7 +18,7 @@ from synth import licences
 from synth.datasets.export import Written
 from synth.datasets.files import write_whole
 from synth.datasets.plots import plots, write_plots
-from synth.datasets.told import checks, fenced, limits, recipe_text
+from synth.datasets.told import checks, fenced, limits, recipe_text, without_folders
 from synth.errors import Problem
 from synth.language.text import visible
 from synth.manifest import Manifest
@@ -62,11 +62,7 @@ def card(manifest: Manifest, written: Written, examples: Sequence[Sample] = ()) 
             limits=list(limits(manifest)),
             recipe=recipe_text(manifest),
             example=next(iter(examples), None),
-            seeds_licences=[
-                found
-                for one in (manifest.seeds.license or "").split(", ")
-                if (found := licences.known(one)) is not None
-            ],
+            seeds_licences=[found for one in manifest.seeds_licences if (found := licences.known(one)) is not None],
         )
     )
 
@@ -83,6 +79,7 @@ def _environment() -> Environment:
     )
     environment.filters["md"] = escaped
     environment.filters["fenced"] = fenced
+    environment.filters["without_folders"] = without_folders
     environment.filters["shortened"] = shortened
     environment.filters["usd"] = usd
     return environment
@@ -98,7 +95,7 @@ def publishable(manifest: Manifest) -> Problem | None:
             field="license",
         )
     said = [(teacher.name, one) for teacher in manifest.teachers for one in teacher.said]
-    conflict = next(licences.conflicts(licence, licences.sources(manifest.seeds.license, said)), None)
+    conflict = next(licences.conflicts(licence, licences.sources(", ".join(manifest.seeds_licences), said)), None)
     return None if conflict is None else Problem(conflict, field="license")
 
 

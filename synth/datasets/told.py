@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -16,6 +17,8 @@ MOST_CHARACTERS = 20_000
 NOT_TOLD = ("base_url", "key_variable", "replicas", "limits", "vllm_args", "profile", "output", "accept_terms")
 """Fields of a recipe that say where it was run and not what was made; terms have a place of their own in the card."""
 PERSONAL = "pii"
+_FOLDERS = re.compile(r"(?<![^ ])(?:(?:~|[A-Za-z]:)?/(?:[^/;\n*+?^$|(){}\[\]]*/)+|[A-Za-z]:\\(?:[^\\;\n]*\\)+)")
+"""Of the whole path of a file, all but its name: it tells who worked where. No pattern of a recipe's looks so."""
 
 
 class Checks(NamedTuple):
@@ -75,6 +78,11 @@ def recipe_text(manifest: Manifest) -> str:
     return yaml.safe_dump(_kept(recipe), allow_unicode=True, sort_keys=False, width=100)
 
 
+def without_folders(text: str) -> str:
+    """What names a file, without the folders of whole paths; paths that begin where the recipe lies stay."""
+    return _FOLDERS.sub("", text)
+
+
 def fenced(text: str, kind: str = "text") -> str:
     """A text of anybody's as a Markdown code block that nothing in it can end; what cannot be seen is shown."""
     shown = visible(text.replace("\r\n", "\n")).strip("\n")
@@ -100,4 +108,6 @@ def _kept(value: Any) -> Any:
     if isinstance(value, dict):
         items = {name: _kept(one) for name, one in cast("dict[str, Any]", value).items() if name not in NOT_TOLD}
         return {name: one for name, one in items.items() if one not in (None, "", [], {}, False)}
-    return [_kept(one) for one in cast("list[Any]", value)] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_kept(one) for one in cast("list[Any]", value)]
+    return without_folders(value) if isinstance(value, str) and _FOLDERS.match(value) else value

@@ -7,6 +7,7 @@ together: its draws of one prompt are no twins here. The record unites those of 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -63,22 +64,29 @@ def merge(folders: Sequence[Path], out: Path, how: How) -> Manifest:
 
 
 def _parts(folders: Sequence[Path], out: Path) -> list[Part]:
-    labels: Counter[str] = Counter()
+    names = [folder.resolve().name for folder in folders]
     parts: list[Part] = []
-    for folder in folders:
+    for folder, label in zip(folders, _labels(names), strict=True):
         if folder.resolve() == out.resolve():
             raise FolderError(f"{out} is one of the runs to be merged; choose another folder with --out.")
         manifest = read_manifest(folder / "manifest.json")
         if not (folder / ROWS).is_file():
             raise FolderError(f"There is no {ROWS} in {folder}; run or export the recipe first.")
-        name = folder.resolve().name
-        labels[name] += 1
-        label = name if labels[name] == 1 else f"{name}-{labels[name]}"
         digest = hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
         parts.append(Part(label, folder, manifest, digest))
     if (out / "run.db").exists():
         raise FolderError(f"{out} holds a run, which a merged dataset would take the place of; choose another folder.")
     return parts
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """The names, each with a number behind it that a name before it has already; none is given twice."""
+    labels: list[str] = []
+    for name in names:
+        others = (f"{name}-{number}" for number in itertools.count(2))
+        free = (one for one in others if one not in names and one not in labels)
+        labels.append(next(free) if name in labels else name)
+    return labels
 
 
 def _licence(parts: Sequence[Part], how: How) -> str | None:

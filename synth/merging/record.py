@@ -92,6 +92,7 @@ def united(
         ),
         decontamination=benchmarks,
         not_selected=dict(sum((Counter(one.not_selected) for one in every), removed)),
+        by_hand=dict(sum((Counter(one.by_hand) for one in every), Counter[str]())),
         rows=written.rows,
         mixture=dict(sorted(came.models.items())) if len(came.models) > 1 else {},
         scores={
@@ -129,6 +130,7 @@ def _merged(part: Part, came: Came) -> MergedRecord:
         recipe=recipe.name,
         language=recipe.language,
         license=recipe.license,
+        seeds_license=", ".join(part.manifest.seeds_licences),
         recipe_sha256=recipe.sha256,
         manifest_sha256=part.manifest_sha256,
         rows=part.manifest.row_count,

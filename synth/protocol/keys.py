@@ -16,10 +16,11 @@ FILE = ".env"
 LARGEST_BYTES = 1_000_000
 LINE = re.compile(
     r"""^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*
-    (?:"([^"\n]*)"|'([^'\n]*)'|([^\n]*?))(?:[ \t]+\#[^\n]*)?[ \t]*$""",
+    (?:(?:"([^"\n]*)"|'([^'\n]*)')[ \t]*(?:\#[^\n]*)?|([^\s\#"'][^\n]*?)?(?:[ \t]+\#[^\n]*)?|\#[^\n]*)[ \t]*$""",
     re.MULTILINE | re.VERBOSE,
 )
-"""NAME=value, with or without quotes and `export`; a `#` after a blank begins a comment. Nothing is expanded."""
+"""NAME=value, with or without quotes and `export`; a `#` after a blank, a quote or the `=` begins a
+comment. Nothing is expanded."""
 
 _read: dict[str, str] = {}
 

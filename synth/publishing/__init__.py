@@ -11,7 +11,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from synth.datasets.files import write_whole
-from synth.protocol.keys import key_of
+from synth.protocol.keys import key_of, look
 from synth.publishing.content import Accepted, Content, gather
 from synth.publishing.findings import Finding, accepted_of, find
 from synth.publishing.folder import Place
@@ -53,7 +53,7 @@ def to_hub(folder: Path, wanted: Wanted, accept: Sequence[str], *, dry_run: bool
     """Publish a run's dataset on the Hub. Raises RecipeError, FolderError and PublishError."""
     content, hub = gather(folder), Hub()
     repo = hub.name(wanted.repo)
-    found = find(content, _keys(content) | {"HF_TOKEN": hub.token})
+    found = find(content, _keys(content, folder) | {"HF_TOKEN": hub.token})
     accepted, refused = accepted_of(found, accept)
     target = f"{hub.endpoint}/datasets/{repo}" + (f"@{wanted.revision}" if wanted.revision else "")
     notes = _notes(folder)
@@ -76,7 +76,7 @@ def to_hub(folder: Path, wanted: Wanted, accept: Sequence[str], *, dry_run: bool
 def to_folder(folder: Path, url: str, accept: Sequence[str], *, dry_run: bool) -> Outcome:
     """Publish a run's dataset into a folder or an object store. Raises as `to_hub` does."""
     content, place = gather(folder), Place(url)
-    found = find(content, _keys(content))
+    found = find(content, _keys(content, folder))
     accepted, refused = accepted_of(found, accept)
     notes = _notes(folder)
     last = next((note.manifest_sha256 for note in reversed(notes) if note.target == place.url), "")
@@ -99,10 +99,11 @@ def _note_of(target: str, done: Done, content: Content, accepted: tuple[Accepted
     )
 
 
-def _keys(content: Content) -> dict[str, str]:
+def _keys(content: Content, folder: Path) -> dict[str, str]:
     """The keys that the teachers are asked with on this machine, by their variables."""
-    names = {one.key_variable for one in content.manifest.teachers if one.key_variable}
-    return {name: key for name in sorted(names) if len(key := key_of(name)) >= SHORTEST_KEY}
+    named = {one.key_variable: one.base_url for one in content.manifest.teachers if one.key_variable}
+    look(named, (Path(), folder, folder.absolute().parent))
+    return {name: key for name in sorted(named) if len(key := key_of(name)) >= SHORTEST_KEY}
 
 
 _NOTES = TypeAdapter(tuple[Note, ...])

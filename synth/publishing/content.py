@@ -7,6 +7,7 @@ somebody else has changed since, and links this one as what it follows.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -163,7 +164,7 @@ def _agrees(content: Content, dataset: Path) -> None:
 
     Raises RecipeError for what the Hub would not take.
     """
-    parts = content.card.split("---\n", 2)
+    parts = re.split(r"^---\n", content.card, maxsplit=2, flags=re.MULTILINE)
     try:
         header: Any = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else None
         named = {path for config in header["configs"] for split in config["data_files"] for path in _paths(split)}

@@ -51,6 +51,7 @@ _ANY = re.compile(
 """What every one of them holds: most texts hold none of it."""
 _MADE_UP = re.compile(r"example|placeholder|your|dummy|x{6}|0{8}|1234567|abcdefg", re.IGNORECASE)
 _HASH = re.compile(r"[0-9a-f]{32,128}|[0-9/_-]*")
+"""Hashes and ids, whose digits are nobody's."""
 
 
 @dataclass(slots=True)
@@ -120,15 +121,14 @@ def _of_row(row: Fields, own: Mapping[str, str]) -> Iterator[tuple[Kind, str]]:
     asked_for_nobody = any(turn.role == "user" and FICTIONAL.search(turn.content) for turn in turns)
     for text in _texts(row):
         yield from _secrets(text, own)
-        if not asked_for_nobody and (told := find_pii(text)) is not None:
+        if not asked_for_nobody and not _HASH.fullmatch(text) and (told := find_pii(text)) is not None:
             yield "pii", told.partition(":")[0]
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in a value, but for hashes and ids."""
+    """Every text in a value."""
     if isinstance(value, str):
-        if not _HASH.fullmatch(value):
-            yield value
+        yield value
     elif isinstance(value, dict):
         for one in cast("dict[str, Any]", value).values():
             yield from _texts(one)

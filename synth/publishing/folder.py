@@ -6,6 +6,7 @@ so that an upload which was killed goes on where it stopped.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -29,13 +30,19 @@ from synth.publishing.content import (
 from synth.publishing.hub import Done, Plan, There
 
 UPLOADED = "synth-upload.json"
-"""The files of an upload that is not over, each with its hash."""
+"""The files of an upload that is not over, each with its hash; without one while it may be there in part."""
+_PASSWORD = re.compile(r"://[^/@:]*:(?!\d+(?:/|$))[^@]*@")
 
 
 class Place:
     """A folder that fsspec opens. Raises PublishError with one sentence for all that goes wrong."""
 
     def __init__(self, url: str) -> None:
+        if _PASSWORD.search(url):
+            raise RecipeError(
+                "The address holds a password, which would be written down with it; leave it out, and give it by the "
+                "variables that fsspec reads, such as FSSPEC_FTP_USERNAME and FSSPEC_FTP_PASSWORD."
+            )
         self.url = url.rstrip("/")
         try:
             core: Any = import_module("fsspec.core")
@@ -66,7 +73,8 @@ class Place:
         files, before = there.files or {}, there.publication
         uploaded = self._uploaded(files)
         changed = [path for path, one in before.files.items() if files.get(path) != str(one.bytes)] if before else []
-        if before is not None and not changed and not uploaded and is_published(content, before, accepted):
+        whole = before is not None and all(uploaded.get(p, one.sha256) == one.sha256 for p, one in before.files.items())
+        if before is not None and whole and not changed and is_published(content, before, accepted):
             return Plan(self.url, there, (), content.items, (), before.previous)
         if before is None and (others := sorted(files.keys() - uploaded.keys() - {UPLOADED})):
             raise PublishError(
@@ -96,16 +104,17 @@ class Place:
     def push(self, plan: Plan) -> Done:
         """Do what a plan says."""
         with self._speaking():
-            up = self._uploaded(plan.there.files or {})
+            up = self._uploaded(plan.there.files or {}) | {item.path: "" for item in plan.changed}
+            if plan.changed:
+                self._files.pipe_file(self._at(UPLOADED), orjson.dumps(up))
             for item in plan.changed:
                 if item.path == RECORD:
                     self._unchanged(plan.there.publication)
+                    self._remove(plan.gone)
                 self._write(item)
                 up[item.path] = item.record.sha256
                 if item.path != RECORD:
                     self._files.pipe_file(self._at(UPLOADED), orjson.dumps(up))
-            for path in plan.gone:
-                self._files.rm_file(self._at(path))
             if self._files.exists(self._at(UPLOADED)):
                 self._files.rm_file(self._at(UPLOADED))
         return Done(self.url, "", is_new=not plan.is_done)
@@ -115,6 +124,12 @@ class Place:
             self._files.pipe_file(self._at(item.path), item.source)
         else:
             self._files.put_file(str(item.source), self._at(item.path))
+
+    def _remove(self, paths: tuple[str, ...]) -> None:
+        """Remove files, as far as an earlier upload that was killed has not."""
+        for path in paths:
+            if self._files.exists(self._at(path)):
+                self._files.rm_file(self._at(path))
 
     def _unchanged(self, before: Publication | None) -> None:
         """Raise PublishError when another version took the place of the one that was seen, in the meantime."""
@@ -135,7 +150,7 @@ class Place:
         try:
             return dict(orjson.loads(raw))
         except (orjson.JSONDecodeError, TypeError, ValueError):  # it was killed while it wrote this
-            return {}
+            return dict.fromkeys(files, "")
 
     def _at(self, path: str) -> str:
         return f"{self._root.rstrip('/')}/{path}"

@@ -273,3 +273,24 @@ def test_the_card_tells_checks_limits_prompts_and_an_example(
     assert "10.0.0.7" not in text
     limits = text[text.index({"en": "## Known limits", "ja": "## 分かっている限界"}[language]) :].split("\n## ")[0]
     assert limits.count("\n- ") == 3  # that people did not read them, benchmarks, one teacher
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+@pytest.mark.parametrize(
+    "path",
+    ["/home/taro/データ 集/種.jsonl", "~/秘密/種.jsonl", "C:/Users/taro/種.jsonl", "C:\\Users\\taro\\種.jsonl"],
+)
+def test_the_card_tells_the_names_of_files_and_not_who_worked_where(make_manifest: Make, language, path) -> None:
+    made = make_manifest(language=language)
+    recipe = {"seeds": {"kind": "jsonl", "path": path}, "stages": [{"name": "a", "pattern": r"\d+/\w+/ /x.*/y"}]}
+    manifest = made.model_copy(
+        update={
+            "seeds": made.seeds.model_copy(update={"identity": f"jsonl {path} sha256:ab; jsonl ../近所/種.jsonl"}),
+            "recipe": made.recipe.model_copy(update={"text": json.dumps(recipe)}),
+        }
+    )
+    text = card(manifest, WRITTEN)
+    assert "jsonl 種.jsonl sha256:ab; jsonl ../近所/種.jsonl" in text
+    assert "path: 種.jsonl" in text
+    assert r"pattern: \d+/\w+/ /x.*/y" in text
+    assert not any(one in text for one in ("taro", "秘密", "Users"))

@@ -41,6 +41,21 @@ def test_rows_that_say_the_same_are_counted_one_by_one(make_run) -> None:
     assert (found.unchanged, found.gone, found.moved) == (1, 1, 0)
 
 
+def test_rows_that_say_the_same_under_one_id_are_counted_one_by_one(tmp_path) -> None:
+    line = json.dumps({"id": "一", "instruction": "問い", "input": "", "output": "答え"}, ensure_ascii=False) + "\n"
+    (tmp_path / "old.jsonl").write_text(line * 3, encoding="utf-8")
+    (tmp_path / "new.jsonl").write_text(line, encoding="utf-8")
+    found = differ(tmp_path / "old.jsonl", tmp_path / "new.jsonl")
+    assert (found.unchanged, found.gone) == (1, 2)
+
+
+def test_the_name_of_a_file_moves_no_row(tmp_path) -> None:
+    for name in ("版1.jsonl", "版2.jsonl"):
+        (tmp_path / name).write_text('{"instruction": "問い", "input": "", "output": "答え"}\n', encoding="utf-8")
+    found = differ(tmp_path / "版1.jsonl", tmp_path / "版2.jsonl")
+    assert (found.unchanged, found.moved, found.is_same) == (1, 0, True)
+
+
 def test_counts_reasons_cost_teachers_and_what_made_it_are_told(make_run) -> None:
     old = make_run({"train": ["一"]}, folder="old", not_selected={"threshold": 3})
     new = make_run(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from synth import publishing
+from synth.protocol import keys
 from synth.publishing.content import gather
 from synth.publishing.findings import accepted_of, find
 
@@ -76,6 +78,26 @@ def test_a_key_in_use_is_found_to_the_letter_and_cannot_be_accepted(make_run) ->
     accepted, refused = accepted_of(found, ["secret", "pii", "incomplete"])
     assert [one.what for one in refused] == ["the value of SOME_KEY"]
     assert accepted == ()
+
+
+def test_a_key_that_looks_like_a_hash_is_found_where_it_stands_alone(make_run) -> None:
+    key = "0123456789abcdef" * 2
+    found = find(gather(make_run({"train": [key]})), {"SOME_KEY": key})
+    assert [one.what for one in found] == ["the value of SOME_KEY"]
+
+
+@pytest.mark.parametrize("where", [".", "run", "work"])
+def test_a_key_that_a_file_holds_is_a_key_in_use(make_run, tmp_path, monkeypatch, where) -> None:
+    monkeypatch.delenv("SOME_KEY", raising=False)
+    monkeypatch.setattr(keys, "_read", {})
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    run = make_run({"train": ["合言葉は ひらけごまだよ一二三 です"]})
+    (tmp_path / where / ".env").write_text("SOME_KEY=ひらけごまだよ一二三 # 鍵\n", encoding="utf-8")
+    (tmp_path / where / ".env").chmod(0o600)
+    outcome = publishing.to_folder(run, str(tmp_path / "out"), (), dry_run=False)
+    assert [one.kind for one in outcome.refused] == ["own_key"]
+    assert not (tmp_path / "out").exists()
 
 
 def test_only_what_is_found_is_recorded_as_accepted(make_run) -> None:

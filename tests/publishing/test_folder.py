@@ -96,6 +96,57 @@ def test_an_upload_that_dies_goes_on_where_it_stopped(memory, make_run, monkeypa
     assert put(run, "memory://set").plan.is_done
 
 
+@pytest.mark.parametrize("published_before", [False, True])
+def test_an_upload_that_dies_in_its_first_file_goes_on(memory, make_run, monkeypatch, published_before) -> None:
+    if published_before:
+        put(make_run({"train": ["前の版"]}, folder="before"), "memory://set")
+    run = make_run({"train": ["新しい版の答えです。"]})
+
+    def part(self: Any, source: str, target: str, **more: Any) -> None:
+        self.pipe_file(target, b"half")
+        raise Dies
+
+    with monkeypatch.context() as dying:
+        dying.setattr(type(memory), "put_file", part)
+        with pytest.raises(Dies):
+            put(run, "memory://set")
+    put(run, "memory://set")
+    record = json.loads(memory.cat_file("/set/synth.json"))
+    assert all(memory.size(f"/set/{path}") == one["bytes"] for path, one in record["files"].items())
+    assert not memory.exists(f"/set/{UPLOADED}")
+
+
+def test_a_note_of_an_upload_that_was_cut_off_stops_nobody(memory, make_run) -> None:
+    memory.pipe_file(f"/set/{UPLOADED}", b'{"data/tr')
+    memory.pipe_file("/set/data/train.parquet", b"half")
+    put(make_run(), "memory://set")
+    assert put(make_run(), "memory://set").plan.is_done
+
+
+def test_an_upload_that_dies_when_all_is_up_follows_no_version_of_itself(memory, make_run, monkeypatch) -> None:
+    run = make_run()
+
+    def dies(self: Any, path: str) -> None:
+        raise Dies
+
+    with monkeypatch.context() as dying:
+        dying.setattr(type(memory), "rm_file", dies)
+        with pytest.raises(Dies):
+            put(run, "memory://set")
+    assert memory.exists("/set/synth.json")
+    again = put(run, "memory://set")
+    assert again.plan.is_done
+    assert not memory.exists(f"/set/{UPLOADED}")
+    assert json.loads(memory.cat_file("/set/synth.json"))["previous"] is None
+
+
+@pytest.mark.parametrize("url", ["ftp://taro:himitsu@example.com/set", "s3://KEY:ab/himitsu@bucket/set"])
+def test_a_password_in_the_address_is_refused_and_not_repeated(synth, make_run, url) -> None:
+    stopped = synth("publish", make_run(), url)
+    assert "The address holds a password" in stopped.stderr
+    assert "himitsu" not in stopped.stdout + stopped.stderr
+
+
 def test_what_somebody_else_did_there_is_not_overwritten(memory, make_run) -> None:
     memory.pipe_file("/other/paper.pdf", b"%PDF")
     with pytest.raises(PublishError, match=r"holds what synth did not publish, such as paper\.pdf"):

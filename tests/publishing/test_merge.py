@@ -118,6 +118,42 @@ def test_licences_that_do_not_agree_need_one_for_the_whole_that_carries_them(mak
     assert merge([first, second], tmp_path / "out", How("both", license="cc-by-nc-4.0")).recipe.license
 
 
+def test_a_licence_of_seeds_is_not_lost_beside_seeds_without_one(make_run, tmp_path) -> None:
+    first = make_run({"train": ["一"]}, folder="first", seeds_license="cc-by-nc-4.0")
+    second = make_run({"train": ["二"]}, folder="second", start=1, seeds_license=None, language="en")
+    merge([first, second], tmp_path / "out", How("both"))
+    merge([second, tmp_path / "out"], tmp_path / "again", How("again"))
+    for folder in ("out", "again"):
+        with pytest.raises(RecipeError, match=r"cc-by-4\.0 cannot stand over the seeds \(cc-by-nc-4\.0\)"):
+            gather(tmp_path / folder)
+    japanese, english = (
+        (tmp_path / name / "dataset" / "README.md").read_text(encoding="utf-8") for name in ("out", "again")
+    )
+    assert "申告されていません（実行の一部。申告されたもの：cc-by-nc-4.0）。" in japanese
+    assert "not declared for all of the runs; declared are: cc-by-nc-4.0.\nNeither it" in english
+
+
+def test_runs_of_one_name_keep_ids_of_their_own(make_run, tmp_path) -> None:
+    folders = ["a/答え", "b/答え", "c/答え-2"]
+    runs = [make_run({"train": [f"{n} 番目"]}, folder=folder, start=n) for n, folder in enumerate(folders)]
+    manifest = merge(runs, tmp_path / "out", How("all"))
+    assert [one.run for one in manifest.merged] == ["答え", "答え-3", "答え-2"]
+    assert len(answers(tmp_path / "out")) == 3
+
+
+def test_what_a_person_did_to_rows_is_still_told(make_run, tmp_path) -> None:
+    runs = [
+        make_run({"train": [name]}, folder=name, start=start, by_hand={"edit": 2})
+        for start, name in enumerate(("first", "second"))
+    ]
+    assert merge(runs, tmp_path / "out", How("both")).by_hand == {"edit": 4}
+
+
+def test_a_name_that_ends_with_dashes_ends_no_front_matter(make_run, tmp_path) -> None:
+    merge([make_run(folder="first")], tmp_path / "out", How("一覧---"))
+    assert gather(tmp_path / "out").manifest.recipe.name == "一覧---"
+
+
 def test_a_merge_of_a_run_that_is_not_complete_is_not_complete(make_run, tmp_path) -> None:
     runs = [make_run({"train": ["一"]}, folder="first", state="interrupted")]
     assert merge(runs, tmp_path / "out", How("both")).state == "partial"
