@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import threading
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import synth as package
-from synth.backends.practice.faults import NO_FAULTS
-from synth.backends.practice.server import practice_server
 from synth.console.live import progress_line
 from synth.console.panel import panel
 from synth.datasets import export
@@ -21,6 +16,7 @@ from synth.manifest import read_manifest
 from synth.money.budget import Budget
 from synth.progress import Progress, StageCount
 from synth.snapshot import snapshot
+from tests.served import served
 
 HOSTILE = "\x1b]0;pwned\x07\x1b[31m\x00\u202e赤い\u200b\x9b2J"
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202e]")
@@ -59,28 +55,6 @@ def practice():
     """The base URL of a practice teacher behind HTTP, on a loop of its own."""
     with served() as base_url:
         yield base_url
-
-
-@contextmanager
-def served():
-    loop, ready, stop = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-    found: list[str] = []
-
-    async def serve() -> None:
-        async with practice_server(NO_FAULTS) as base_url:
-            found.append(base_url)
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert ready.wait(20)
-    try:
-        yield found[0]
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()
 
 
 def said(content: str, finish: str = "stop") -> dict:

@@ -24,7 +24,6 @@ from rich.console import Console
 import synth as library
 from synth.admission.halt import Halt
 from synth.backends.practice.faults import NO_FAULTS
-from synth.backends.practice.server import practice_server
 from synth.console.keys import Keys
 from synth.console.panel import panel
 from synth.control import SOCKET, Line, Refused, Steering, reachable
@@ -33,6 +32,7 @@ from synth.progress import Progress, StageCount
 from synth.report.words import ENGLISH
 from synth.snapshot import Snapshot, StageNow, TeacherNow, read_problems
 from synth.types import Spend
+from tests.served import served
 
 SLOW = NO_FAULTS.model_copy(update={"latency_s": 1.5})
 ROOT = Path(__file__).parent.parent
@@ -42,22 +42,8 @@ PRICED = "price: {input_usd: 1.0, output_usd: 4.0}"
 @pytest.fixture
 def slow() -> Generator[str]:
     """The base URL of a practice teacher that takes its time, on a loop of its own."""
-    loop, ready, stop = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-    found: list[str] = []
-
-    async def serve() -> None:
-        async with practice_server(SLOW) as base_url:
-            found.append(base_url)
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert ready.wait(20)
-    yield found[0]
-    loop.call_soon_threadsafe(stop.set)
-    thread.join()
-    loop.close()
+    with served(SLOW) as base_url:
+        yield base_url
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ STATUSES = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
-"""What an error that comes as an event would have come with otherwise."""
+"""What an error without a status of its own, in an event or in a batch, would have come with otherwise."""
 TOLD = {"text_delta": "text", "thinking_delta": "thinking"}
 """Where the words of an event stand, by its kind; the other kinds have none for readers."""
 UNHEEDED = (

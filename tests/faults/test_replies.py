@@ -13,27 +13,16 @@ from pydantic import BaseModel, ValidationError
 
 from synth import schema
 from synth.backends.online import online
-from synth.errors import Fatal, Rejected, Transient
+from synth.errors import Transient
 from synth.protocol.endpoint import Endpoint, Limits, Sampling
 from synth.protocol.replies import read
 from synth.types import Outcome
 from tests.faults.played import WRITE, PlayedTeacher, choice, refuses, says
 from tests.faults.scripted import CHUNKED, READ, Scripted, both_loops, chunk, request
+from tests.protocol.test_replies import name_of
 
 FILLER = 60
 """More good answers than it takes to see that a bad one is of its request."""
-
-
-def name_of(outcome: Outcome) -> str:
-    try:
-        read(outcome)
-    except Transient as failure:
-        return failure.failure
-    except Rejected as failure:
-        return failure.reason
-    except Fatal:
-        return "fatal"
-    return "ok"
 
 
 def beside(bad):

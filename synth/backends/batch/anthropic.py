@@ -16,23 +16,11 @@ import orjson
 
 from synth.backends.batch import Look, Row, Sought, Unanswered, identified, loaded
 from synth.backends.batch.control import Control
+from synth.protocol.messages import STATUSES
 from synth.types import MESSAGES, UNSERVED, Outcome
 
 BATCHES = f"{MESSAGES}/batches"
 UNWORKED = ("canceled", "expired")
-STATUS = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
-"""What an error that has no status of its own would have come with."""
 PAGE = 100
 CLOCKS_S = 24 * 3600
 """How far the host's clock may be from ours: hours, where one of them takes local time for universal time."""
@@ -122,7 +110,7 @@ class AnthropicOrders:
         inner: Any = cast("dict[str, Any]", error).get("error") if isinstance(error, dict) else None
         if kind == "errored" and isinstance(inner, dict):
             return Row(
-                name, Outcome(STATUS.get(str(cast("dict[str, Any]", inner).get("type")), 500), orjson.dumps(error))
+                name, Outcome(STATUSES.get(str(cast("dict[str, Any]", inner).get("type")), 500), orjson.dumps(error))
             )
         return Row(name, Outcome(0, line, error="batch", detail=f"the batch has no reply to it ({kind})"))
 
