@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 
 from synth import pipeline
 from synth.admission.halt import Halt
-from synth.background import Observe, Running, Status, Work, shown, status_of, tell
 from synth.errors import RecipeError
-from synth.manifest import read_manifest
-from synth.progress import Progress
+from synth.live.background import Observe, Running, Status, Work, shown, status_of, tell
+from synth.live.progress import Progress
 from synth.recipes.recipe import LoadedRecipe, Overrides, load, override
 from synth.report.notebook import words_of
-from synth.result import Options, Result
+from synth.results.manifest import read_manifest
+from synth.results.result import Options, Result
 
 __all__ = ["arun", "load", "preview", "read", "run", "select", "start"]
 

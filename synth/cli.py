@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synth import commands, finished
+from synth.console import commands, finished
 from synth.errors import SynthError
 
 if TYPE_CHECKING:
@@ -130,9 +130,9 @@ def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
     import tempfile
 
     from synth.console import checking
+    from synth.gates.screen import Screen
     from synth.recipes import seeds
     from synth.recipes.seed_spool import SeedSpool
-    from synth.screen import Screen
     from synth.types import Rejection
 
     loaded = _load(recipe, **overrides)
@@ -152,7 +152,7 @@ def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
 def preview(recipe: Path, count: int, out: Path | None, as_json: bool, **overrides: Any) -> int:
     """Try a RECIPE on its first seeds and show what comes of them. The replies are kept for the run."""
     from synth.console import running
-    from synth.result import Options
+    from synth.results.result import Options
 
     return running.preview(_load(recipe, **overrides), Options(out, count, write=False), as_json=as_json)
 
@@ -165,7 +165,7 @@ def preview(recipe: Path, count: int, out: Path | None, as_json: bool, **overrid
 def estimate(recipe: Path, pilot: int, out: Path | None, as_json: bool, **overrides: Any) -> int:
     """Tell what a run of RECIPE will cost, bring and take. Seeds spread over all are tried; their replies are kept."""
     from synth.console import running
-    from synth.result import Options
+    from synth.results.result import Options
 
     return running.estimate(_load(recipe, **overrides), Options(out, pilot=pilot, write=False), as_json=as_json)
 
@@ -183,7 +183,7 @@ def compare(recipe: Path, named: str, stage: str, count: int, out: Path | None, 
     The replies are kept: `synth run --reuse FOLDER` with the one that you choose buys none of them again.
     """
     from synth.console import comparing
-    from synth.result import Options
+    from synth.results.result import Options
 
     names = [name.strip() for name in named.split(",") if name.strip()]
     return comparing.compared(_load(recipe, **overrides), stage, names, Options(out, count), as_json=as_json)
@@ -213,7 +213,7 @@ def run(
 ) -> int:
     """Make the dataset of a RECIPE. Run it again to go on: nothing that is stored is asked twice."""
     from synth.console import running
-    from synth.result import Options
+    from synth.results.result import Options
 
     return running.run(_load(recipe, **overrides), Options(out, limit, fresh, reuse, accept_change=accept_change))
 
@@ -226,7 +226,7 @@ def run(
 def retry(recipe: Path, out: Path | None, limit: int | None, accept_change: bool, **overrides: Any) -> int:
     """Go on with the run of a RECIPE, and ask again for what had failed for good."""
     from synth.console import running
-    from synth.result import Options
+    from synth.results.result import Options
 
     return running.run(_load(recipe, **overrides), Options(out, limit, retry=True, accept_change=accept_change))
 
@@ -239,7 +239,7 @@ def retry(recipe: Path, out: Path | None, limit: int | None, accept_change: bool
 def export(recipe: Path, out: Path | None, limit: int | None, accept_change: bool, **overrides: Any) -> int:
     """Write the dataset of a RECIPE again from stored replies alone, such as after changing its selection."""
     from synth.console import running
-    from synth.result import Options
+    from synth.results.result import Options
 
     return running.run(_load(recipe, **overrides), Options(out, limit, offline=True, accept_change=accept_change))
 
@@ -271,7 +271,7 @@ def select(
     recipe says comes back with `synth export RECIPE`.
     """
     from synth.console import running
-    from synth.result import Options
+    from synth.results.result import Options
 
     wanted = {"require": _thresholds(require, "--require"), "at_most": _thresholds(at_most, "--at-most")}
     given = {"best_of": best_of, "per_prompt": per_prompt, **{name: some for name, some in wanted.items() if some}}

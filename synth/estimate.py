@@ -13,11 +13,11 @@ import numpy as np
 import orjson
 import zstandard
 
-from synth.manifest import StageRecord
 from synth.money.budget import usd
 from synth.protocol.endpoint import Endpoint
 from synth.recipes.recipe import Recipe
-from synth.result import Pilot
+from synth.results.manifest import StageRecord
+from synth.results.result import Pilot
 from synth.storage.database import connect, readable
 
 RESAMPLES = 2000

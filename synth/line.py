@@ -13,26 +13,26 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from synth.admission.halt import Halt
-from synth.agreement import PASS_RATE, Adaptive, Draw, pass_rate, still_needed
+from synth.admission.scheduler import Channel, gathered, in_order, together
 from synth.ask import ANEW_DRAWS, RAISED_CAP, TURN_DRAWS, UnitAsk
+from synth.comparing.agreement import PASS_RATE, Adaptive, Draw, pass_rate, still_needed
 from synth.errors import Fatal, FolderError, Interrupted, Rejected, TeacherError, Transient
-from synth.gate import Drawn, Gate, Group, Results, Scored, Work, grouped
+from synth.gates.gate import Drawn, Gate, Group, Results, Scored, Work, grouped
+from synth.gates.screen import Screen
 from synth.language.answers import final_answer
-from synth.outcomes import Outcomes
-from synth.progress import Progress
+from synth.live.progress import Progress
 from synth.protocol.lots import Lot
 from synth.recipes.recipe import Recipe, Stage
 from synth.recipes.templates import Templates
-from synth.scheduler import Channel, gathered, in_order, together
+from synth.results.outcomes import Outcomes
+from synth.results.selection import Selection
 from synth.scorers import Scorer
-from synth.screen import Screen
-from synth.selection import Selection
 from synth.storage.store import Store
 from synth.teacher import Teacher, Unit
 from synth.types import Draft, Fields, Rejection, Sample, Score, Seed
 
 if TYPE_CHECKING:
-    from synth.nearness import Nearness
+    from synth.gates.nearness import Nearness
 
 OURS = str(Path(__file__).parent)
 T = TypeVar("T")
@@ -186,7 +186,7 @@ class Line:
         """The step that compares by meaning, where the recipe wants it."""
         if self.screen.neighbours is None and stage.name not in self.screen.meanings:
             return None
-        from synth.nearness import Nearness  # numpy takes a tenth of a second
+        from synth.gates.nearness import Nearness  # numpy takes a tenth of a second
 
         return Nearness(self, index, stage, out, called)
 

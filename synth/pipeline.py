@@ -18,9 +18,9 @@ from pathlib import Path
 
 import orjson
 
-from synth import outputs
 from synth.admission.gauges import watch
 from synth.admission.halt import Halt
+from synth.admission.scheduler import beside, watched
 from synth.backends import Backend
 from synth.backends.batch import Orders
 from synth.backends.descriptors import usable_in_flight
@@ -32,21 +32,13 @@ from synth.batches.batch_journal import has_open
 from synth.datasets.card import write_card
 from synth.datasets.export import load_parquet
 from synth.datasets.tokenizers import note_tokenizers
-from synth.decisions import read_decisions
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
+from synth.gates.screen import Screen
 from synth.line import Enough, Line
-from synth.manifest import (
-    Manifest,
-    State,
-    read_manifest,
-    write_manifest,
-)
+from synth.live.progress import Progress, StageCount
 from synth.money.account import Account
 from synth.money.budget import Budget, Caps
 from synth.money.prices import UNKNOWN
-from synth.outcomes import Outcomes
-from synth.outputs import NONE_DECIDED
-from synth.progress import Progress, StageCount
 from synth.protocol.endpoint import LOCAL, REPLAY, Endpoint
 from synth.protocol.outgoing import Translate, translation
 from synth.recipes import seeds, up_to_date
@@ -57,10 +49,18 @@ from synth.recipes.up_to_date import Whole
 from synth.report.browser import Listing
 from synth.report.clusters import clusters
 from synth.report.page import load_template, write_report
-from synth.result import Observer, Options, Pilot, Result, run_folder
-from synth.scheduler import beside, watched
-from synth.screen import Screen
-from synth.selection import select
+from synth.results import outputs
+from synth.results.decisions import read_decisions
+from synth.results.manifest import (
+    Manifest,
+    State,
+    read_manifest,
+    write_manifest,
+)
+from synth.results.outcomes import Outcomes
+from synth.results.outputs import NONE_DECIDED
+from synth.results.result import Observer, Options, Pilot, Result, run_folder
+from synth.results.selection import select
 from synth.storage.store import Store
 from synth.teacher import Teacher
 from synth.turns import in_turns

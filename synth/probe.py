@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, cast
 import orjson
 from pydantic import JsonValue
 
-from synth import explain
 from synth.admission.gauges import figures, may_tell, page, told_in
 from synth.admission.rate_headers import allowances
 from synth.backends import Backend
@@ -18,6 +17,7 @@ from synth.backends.fetch import fetched
 from synth.backends.online import online
 from synth.errors import Fatal, Rejected, Transient
 from synth.profiles import UNKNOWN, named
+from synth.protocol import explain
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.replies import read, usage_of
 from synth.types import CHAT, COMPLETIONS, Completion, Outcome, Request

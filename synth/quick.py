@@ -12,12 +12,12 @@ from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from synth import terms
 from synth.admission.halt import Halt
+from synth.admission.scheduler import in_order, together
 from synth.api import finished
-from synth.background import Observe, Status, Work, shown, tell
 from synth.errors import BudgetReached, Fatal, RecipeError, Rejected, TeacherError
 from synth.files.asking import Desk, desk
+from synth.live.background import Observe, Status, Work, shown, tell
 from synth.money.budget import Caps, usd
 from synth.protocol.endpoint import PRACTICE, Endpoint
 from synth.recipes.recipe import caps_of, endpoint_of
@@ -26,8 +26,8 @@ from synth.report import cards
 from synth.report.notebook import words_of
 from synth.report.table import Table
 from synth.report.words import Words
-from synth.result import Options
-from synth.scheduler import in_order, together
+from synth.results.result import Options
+from synth.rights import terms
 from synth.types import Message, Sample
 from synth.validators import Validator
 from synth.validators.finished import Finished

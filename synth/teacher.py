@@ -17,7 +17,6 @@ from typing import Any
 import orjson
 from pydantic import JsonValue
 
-from synth import explain
 from synth.admission.halt import Halt
 from synth.admission.hedge import Hedge
 from synth.admission.limits import LONGEST_GATE_S, SPREAD, Admission, Place
@@ -28,6 +27,7 @@ from synth.batches.batch import Batches
 from synth.errors import BudgetReached, Fatal, Rejected, Transient
 from synth.money.budget import Budget
 from synth.money.prices import FREE, UNKNOWN, Tariff, recorded
+from synth.protocol import explain
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.lots import Lot, Member, Share, in_one, part, share_of, together
 from synth.protocol.replies import FATES, name_of, read, usage_of

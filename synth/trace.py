@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from synth.datasets.provenance import hosts, templates
 from synth.errors import FolderError, RecipeError, Rejected, TeacherError
-from synth.manifest import read_manifest
 from synth.protocol.lots import choice_of
 from synth.protocol.replies import read
 from synth.recipes.recipe import Recipe
+from synth.results.manifest import read_manifest
 from synth.storage.database import LOTS, RAW, connect, readable
 from synth.types import Fields, Outcome
 

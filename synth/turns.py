@@ -18,10 +18,10 @@ from pydantic import TypeAdapter
 from synth.dedupe import TWIN_REASONS
 from synth.errors import StoreStopped
 from synth.line import Line
-from synth.outcomes import Outcomes
-from synth.progress import Progress
+from synth.live.progress import Progress
 from synth.recipes.recipe import Stage
-from synth.selection import Selection, select
+from synth.results.outcomes import Outcomes
+from synth.results.selection import Selection, select
 from synth.types import Rejection, Sample, Seed
 
 MOST_TURNS = 999

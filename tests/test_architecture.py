@@ -15,7 +15,7 @@ import orjson
 
 from synth import pipeline
 from synth.recipes.recipe import load
-from synth.result import Options
+from synth.results.result import Options
 from synth.types import Outcome
 
 SYNTH = Path(pipeline.__file__).parent
@@ -108,14 +108,17 @@ LAYERS = (
         *("publishing", "merging", "differing"),
     },
     {"background"},
-    {"api", "console"},
+    {"api"},
     {"quick"},
-    {"commands", "finished"},
+    {"console"},
     {"cli"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Folders of modules that belong together by subject but stand in different layers: there each module has a rank.
-BY_SUBJECT = {"storage", "admission", "money", "protocol", "batches", "recipes", "language", "files"}
+BY_SUBJECT = {
+    *("storage", "admission", "money", "protocol", "batches", "recipes", "language", "files"),
+    *("gates", "results", "comparing", "rights", "live"),
+}
 
 
 def part_of(names: list[str]) -> str:

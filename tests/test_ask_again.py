@@ -12,7 +12,7 @@ import pytest
 from synth import pipeline
 from synth.errors import RecipeError
 from synth.recipes.recipe import load
-from synth.result import Options
+from synth.results.result import Options
 
 RECIPE = """\
 name: again

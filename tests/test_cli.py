@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from synth.errors import FolderError
-from synth.outcomes import Outcomes
+from synth.results.outcomes import Outcomes
 
 ROOT = Path(__file__).parent.parent
 

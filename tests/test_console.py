@@ -12,10 +12,10 @@ import synth as package
 from synth.console.live import progress_line
 from synth.console.panel import panel
 from synth.datasets import export
-from synth.manifest import read_manifest
+from synth.live.progress import Progress, StageCount
+from synth.live.snapshot import snapshot
 from synth.money.budget import Budget
-from synth.progress import Progress, StageCount
-from synth.snapshot import snapshot
+from synth.results.manifest import read_manifest
 from tests.served import served
 
 HOSTILE = "\x1b]0;pwned\x07\x1b[31m\x00\u202e赤い\u200b\x9b2J"
@@ -116,7 +116,7 @@ def test_another_teachers_data_is_not_called_practice(hostile, synth):
 def test_a_run_without_pyarrow_says_that_parquet_was_left_out(hostile, tmp_path, monkeypatch, capsys):
     from synth.console import running
     from synth.recipes.recipe import load
-    from synth.result import Options
+    from synth.results.result import Options
 
     monkeypatch.setattr(export, "find_spec", lambda name: None)
     assert running.run(load(hostile(said("答え"))), Options(tmp_path / "run")) == 0

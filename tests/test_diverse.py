@@ -11,7 +11,7 @@ from synth.dedupe.diverse import too_similar
 from synth.dedupe.normalise import normalise
 from synth.errors import RecipeError
 from synth.recipes.recipe import load
-from synth.selection import Diverse, Selection, select
+from synth.results.selection import Diverse, Selection, select
 from synth.types import Message, Rejection, Sample, Score
 
 

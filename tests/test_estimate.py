@@ -12,7 +12,7 @@ import pytest
 from synth.estimate import Estimate, Range, estimate
 from synth.pipeline import run
 from synth.recipes.recipe import load
-from synth.result import Options, Result
+from synth.results.result import Options, Result
 
 RECIPE = """\
 name: estimated

@@ -9,7 +9,7 @@ import pytest
 
 from synth import pipeline
 from synth.recipes.recipe import load
-from synth.result import Options
+from synth.results.result import Options
 from synth.types import Outcome
 
 RECIPE = """\

@@ -21,7 +21,7 @@ from synth.protocol.lots import Member as AMember
 from synth.protocol.replies import read, usage_of
 from synth.recipes.recipe import load
 from synth.report.figures import spending
-from synth.result import Options
+from synth.results.result import Options
 from synth.storage.salvage import repair
 from synth.storage.store import Store, connect
 from synth.trace import trace

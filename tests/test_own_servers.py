@@ -12,9 +12,9 @@ from aiohttp import web
 
 from synth import pipeline
 from synth.console.live import progress_line
-from synth.progress import Progress
+from synth.live.progress import Progress
 from synth.recipes.recipe import load
-from synth.result import Options, Result
+from synth.results.result import Options, Result
 
 RECIPE = """\
 name: own

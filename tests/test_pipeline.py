@@ -25,7 +25,7 @@ from synth.console import status
 from synth.errors import Stalled
 from synth.generators.answer import Answer
 from synth.recipes.recipe import Overrides, load
-from synth.result import Options
+from synth.results.result import Options
 from synth.storage.store import connect
 
 OUTPUTS = ("rows.jsonl", "rejected.jsonl", "dataset/data/train.parquet", "dataset/data/test.parquet")

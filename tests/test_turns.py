@@ -12,7 +12,7 @@ import pytest
 from synth import pipeline
 from synth.errors import Interrupted
 from synth.recipes.recipe import Overrides, load
-from synth.result import Options
+from synth.results.result import Options
 from synth.types import Outcome
 
 HEAD = """\

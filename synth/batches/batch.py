@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from synth.admission.halt import Halt
+from synth.admission.scheduler import first_of
 from synth.backends.batch import Look, Orders, Sought, Unanswered
 from synth.batches import batch_journal as journal
 from synth.batches.batch_journal import Batch, Member, Plan
@@ -29,7 +30,6 @@ from synth.money.budget import Budget
 from synth.money.prices import Price, by_batch, recorded
 from synth.profiles import BatchTerms
 from synth.protocol.replies import classify
-from synth.scheduler import first_of
 from synth.storage.store import Planned, Store, Stored
 from synth.types import UNSERVED, Outcome, Request, Spend
 

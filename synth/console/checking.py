@@ -11,7 +11,7 @@ from synth.money.budget import Caps
 from synth.money.prices import tariff
 from synth.protocol.endpoint import Endpoint
 from synth.recipes.recipe import LoadedRecipe
-from synth.terms import sentence, terms_of
+from synth.rights.terms import sentence, terms_of
 from synth.types import Request
 
 

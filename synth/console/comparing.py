@@ -11,8 +11,8 @@ from pathlib import Path
 import orjson
 from rich.text import Text
 
-from synth import bakeoff
-from synth.bakeoff import Comparison
+from synth.comparing import bakeoff
+from synth.comparing.bakeoff import Comparison
 from synth.console.running import watched_run
 from synth.console.screen import ERR, OUT, PRACTICE, noted, plain_table
 from synth.datasets.files import write_whole
@@ -21,7 +21,7 @@ from synth.language.text import visible
 from synth.recipes.recipe import LoadedRecipe
 from synth.report.compared import WORDS, amount, figures, interval, write_comparison
 from synth.report.words import ENGLISH
-from synth.result import Options
+from synth.results.result import Options
 
 
 def compared(loaded: LoadedRecipe, stage: str, named: Sequence[str], options: Options, *, as_json: bool) -> int:

@@ -10,8 +10,8 @@ from rich.cells import set_cell_size
 from rich.table import Table
 from rich.text import Text
 
+from synth.comparing.differing import Change, Difference
 from synth.console.screen import OUT, plain_table, write_json
-from synth.differing import Change, Difference
 from synth.language.text import visible
 from synth.money.budget import usd
 

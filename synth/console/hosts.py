@@ -20,7 +20,7 @@ from synth.money.price_table import provider_of
 from synth.profiles import Profile, named
 from synth.protocol.endpoint import look_for_keys
 from synth.recipes.recipe import endpoint_of
-from synth.terms import of_hosts, sentence, verdict_of
+from synth.rights.terms import of_hosts, sentence, verdict_of
 
 
 def practice(host: str, port: int, faults: str, key: str | None) -> int:

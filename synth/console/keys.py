@@ -11,7 +11,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from synth.console.screen import ERR
-from synth.control import Refused, Steering
+from synth.live.control import Refused, Steering
 
 HELP = "p pause   l limit   b budget   d drain   Ctrl-C stop"
 PAUSED = "p go on   l limit   b budget   d drain   Ctrl-C stop"

@@ -17,11 +17,11 @@ from synth.api import run_loop
 from synth.console.keys import Keys, listening
 from synth.console.panel import WAITING, money, panel
 from synth.console.screen import ERR, OUT, clock_time
-from synth.control import Steering, reachable
 from synth.errors import Interrupted
 from synth.language.text import visible
-from synth.progress import Progress
-from synth.snapshot import Snapshot, snapshot
+from synth.live.control import Steering, reachable
+from synth.live.progress import Progress
+from synth.live.snapshot import Snapshot, snapshot
 
 T = TypeVar("T")
 PLAIN_EVERY_S = 5.0

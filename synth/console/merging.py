@@ -6,7 +6,7 @@ from pathlib import Path
 
 from synth.console.screen import ERR, OUT, PRACTICE, plain_table, write_json
 from synth.language.text import visible
-from synth.manifest import Manifest
+from synth.results.manifest import Manifest
 
 
 def merged(manifest: Manifest, out: Path, *, as_json: bool) -> None:

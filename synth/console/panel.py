@@ -8,8 +8,8 @@ from rich.text import Text
 
 from synth.console.screen import clock_time
 from synth.language.text import visible
+from synth.live.snapshot import Snapshot, StageNow
 from synth.money.budget import standing, usd
-from synth.snapshot import Snapshot, StageNow
 from synth.types import Spend
 
 WAITING = "requests wait for reservations to settle: the budget is nearly used, the provider is not the limit"

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from synth.console.screen import ERR, OUT, PRACTICE, conversation
 from synth.errors import FolderError
-from synth.manifest import read_manifest
+from synth.results.manifest import read_manifest
 from synth.types import Message, ToolTurn
 
 MESSAGES = TypeAdapter(list[Message | ToolTurn])

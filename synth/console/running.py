@@ -17,13 +17,13 @@ from synth.backends.practice.scoreboard import Scoreboard, scoreboard
 from synth.console.live import heeding_signals, steered, tell
 from synth.console.screen import ERR, OUT, conversation, noted, plain_table, write_json
 from synth.console.status import summary
-from synth.control import Steering
 from synth.errors import Interrupted
 from synth.language.text import visible
+from synth.live.control import Steering
+from synth.live.progress import Progress
 from synth.pipeline import PARKED_EXIT
-from synth.progress import Progress
 from synth.recipes.recipe import LoadedRecipe
-from synth.result import Options, Result
+from synth.results.result import Options, Result
 
 
 def run(loaded: LoadedRecipe, options: Options) -> int:

@@ -8,8 +8,8 @@ from synth.backends.practice import PRACTICE_MODELS
 from synth.console.panel import WAITING
 from synth.console.screen import OUT, PRACTICE, clock_time, plain_table, write_json
 from synth.files.asking import OWNER
-from synth.manifest import Manifest, read_manifest
 from synth.money.budget import Caps, standing, usd
+from synth.results.manifest import Manifest, read_manifest
 from synth.storage.lock import holder
 from synth.storage.store import connect, read_ledger, read_spent, readable
 from synth.types import Spend

@@ -12,9 +12,9 @@ from synth.console.live import snapshot_line
 from synth.console.panel import panel
 from synth.console.screen import ERR, OUT
 from synth.console.status import status
-from synth.control import TELL, Line
 from synth.language.text import visible
-from synth.snapshot import Snapshot
+from synth.live.control import TELL, Line
+from synth.live.snapshot import Snapshot
 
 LIVE_EVERY_S = 0.5
 PLAIN_EVERY_S = 5.0

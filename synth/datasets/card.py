@@ -14,15 +14,15 @@ from pathlib import Path
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from synth import licences
 from synth.datasets.export import Written
 from synth.datasets.files import write_whole
 from synth.datasets.plots import plots, write_plots
 from synth.datasets.told import checks, fenced, limits, recipe_text, without_folders
 from synth.errors import Problem
 from synth.language.text import visible
-from synth.manifest import Manifest
 from synth.money.budget import usd
+from synth.results.manifest import Manifest
+from synth.rights import licences
 from synth.types import Sample
 
 PRACTICE_TAG = "practice-data"

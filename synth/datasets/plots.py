@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from synth.datasets.files import write_whole
 from synth.language.text import visible
-from synth.manifest import Manifest
 from synth.report.figures import Bar, bars, funnel, histograms
 from synth.report.words import ENGLISH, JAPANESE, Words
+from synth.results.manifest import Manifest
 
 FOLDER = "figures"
 MOST_REASONS = 15

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import yaml
 
 from synth.language.text import visible
-from synth.manifest import Manifest
+from synth.results.manifest import Manifest
 
 MOST_CHARACTERS = 20_000
 """Of one block of text in a card."""

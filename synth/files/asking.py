@@ -14,13 +14,13 @@ from typing import TypeVar
 
 from synth import pipeline
 from synth.admission.halt import Halt
+from synth.admission.scheduler import in_order, together
 from synth.ask import UnitAsk
 from synth.errors import Fatal, FolderError, RecipeError, TeacherError
 from synth.money.budget import Budget, Caps
 from synth.protocol.endpoint import Endpoint, look_for_keys
 from synth.recipes.templates import Templates
-from synth.result import Options
-from synth.scheduler import in_order, together
+from synth.results.result import Options
 from synth.storage.store import Store
 from synth.teacher import Teacher, Unit
 

@@ -24,8 +24,8 @@ from synth.dedupe import TWIN_REASONS, Dedupe, SemanticSummary, Twins, text_of
 from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks, NeighboursRecord
 from synth.errors import Problem, RecipeError, Rejected
 from synth.recipes.named import KNOWN, prefill
+from synth.results.split import Split, deal
 from synth.shapes import PARTS, SHAPES, sample_of
-from synth.split import Split, deal
 from synth.types import Fields, Sample
 from synth.validators import Validator
 

@@ -36,8 +36,8 @@ from synth.files.parts import (
     sift,
     text_by,
 )
-from synth.neighbours import Neighbours
-from synth.screen import REVIEW
+from synth.gates.neighbours import Neighbours
+from synth.gates.screen import REVIEW
 from synth.teacher import POISON
 from synth.types import Sample
 

@@ -13,8 +13,8 @@ from synth.errors import Problem, RecipeError
 from synth.protocol.endpoint import Endpoint
 from synth.recipes import yaml_places
 from synth.recipes.recipe import Stage, endpoint_of
+from synth.results.split import Split
 from synth.scorers import ASKING, Scorer
-from synth.split import Split
 from synth.types import Value
 from synth.validators import Validator
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 import orjson
 from pydantic import BaseModel, JsonValue
 
+from synth.admission.scheduler import gathered
 from synth.ask import Ask, UnitAsk
 from synth.errors import Fatal, Problem, RecipeError, Rejected, TeacherError, Transient
 from synth.files.asking import Desk
 from synth.files.parts import Bought, Judge, Removal, Report, Scores, Verdict, samples_of, sift
 from synth.protocol.endpoint import Endpoint
 from synth.recipes.templates import Templates
-from synth.scheduler import gathered
 from synth.scorers import ASKING, Scorer
 from synth.teacher import POISON, Teacher, Unit
 from synth.types import Completion, Message, Sample, Score

@@ -22,11 +22,11 @@ from synth.dedupe.decontaminate import Benchmarks
 from synth.errors import FolderError, RecipeError
 from synth.files.parts import text_by
 from synth.language.diversity import MOST_CHARACTERS, MOST_ROWS
-from synth.licences import Source, conflicts, known, told
-from synth.manifest import Manifest, read_manifest, write_manifest
 from synth.merging.record import Came, How, Part, united
+from synth.results.manifest import Manifest, read_manifest, write_manifest
+from synth.results.split import deal
+from synth.rights.licences import Source, conflicts, known, told
 from synth.shapes import sample_of
-from synth.split import deal
 from synth.types import Fields, Rejection, Sample
 
 AT_ONCE = 1000

@@ -15,8 +15,8 @@ from pydantic import JsonValue
 from synth.datasets.export import Written
 from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks
 from synth.language.diversity import measured
-from synth.manifest import Manifest, MergedRecord, RecipeRecord, SeedsRecord, versions
-from synth.split import Split
+from synth.results.manifest import Manifest, MergedRecord, RecipeRecord, SeedsRecord, versions
+from synth.results.split import Split
 from synth.types import Rejection, Sample
 
 T = TypeVar("T")

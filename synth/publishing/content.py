@@ -21,8 +21,8 @@ from synth.datasets.card import escaped, is_japanese, publishable
 from synth.datasets.files import PARTIAL
 from synth.datasets.metadata import wrong
 from synth.errors import FolderError, Problem, RecipeError
-from synth.manifest import Manifest, read_manifest
-from synth.terms import Acceptance
+from synth.results.manifest import Manifest, read_manifest
+from synth.rights.terms import Acceptance
 from synth.types import Value
 
 RECORD = "synth.json"

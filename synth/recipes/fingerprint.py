@@ -34,9 +34,9 @@ from synth.protocol.endpoint import Endpoint
 from synth.protocol.replies import read
 from synth.recipes.recipe import LoadedRecipe, Recipe, Stage
 from synth.recipes.yaml_places import dotted
+from synth.rights.terms import Acceptance, terms_of
 from synth.scorers import ASKING
 from synth.storage.store import Store
-from synth.terms import Acceptance, terms_of
 from synth.types import Message, Value
 
 NOTE = "fingerprint"

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar, cast
 import orjson
 from pydantic import Discriminator, Field, Tag, ValidationError
 
-from synth.agreement import Adaptive
+from synth.comparing.agreement import Adaptive
 from synth.dedupe import Dedupe
 from synth.dedupe.decontaminate import Decontaminate
 from synth.errors import At, Problem, RecipeError
@@ -28,10 +28,10 @@ from synth.recipes.seeds import SeedSource
 from synth.recipes.templates import Templates
 from synth.recipes.views import Output
 from synth.recipes.yaml_places import dotted
+from synth.results.selection import Selection, Threshold
+from synth.results.split import Split
 from synth.routing import Route
 from synth.scorers import Scorer
-from synth.selection import Selection, Threshold
-from synth.split import Split
 from synth.types import Fields, Value
 from synth.validators import Validator
 from synth.validators.finished import Finished

@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
-from synth import licences, terms
-from synth.agreement import MAJORITY, PASS_RATE, Adaptive
+from synth.comparing.agreement import MAJORITY, PASS_RATE, Adaptive
 from synth.errors import At, Problem, RecipeError
 from synth.generators import Generator
 from synth.protocol.endpoint import Endpoint
 from synth.recipes import seeds
 from synth.recipes.templates import Templates
 from synth.recipes.view_checks import view_problems
+from synth.rights import licences, terms
 from synth.scorers import VERIFIERS, Scorer
 from synth.scorers.length import Length
 from synth.scorers.likelihood import Likelihood

@@ -22,7 +22,7 @@ from synth.errors import FolderError
 from synth.language.text import UNSEEN
 from synth.report.browser_words import BrowserWords
 from synth.report.words import Words
-from synth.selection import SELECTION
+from synth.results.selection import SELECTION
 from synth.types import Seed
 
 PAGES = "report"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from synth.dedupe import text_of
-from synth.manifest import Manifest
-from synth.outcomes import Outcomes
 from synth.recipes.named import KNOWN
 from synth.recipes.recipe import Recipe
+from synth.results.manifest import Manifest
+from synth.results.outcomes import Outcomes
 
 MOST_CLUSTERS = 5
 MOST_TWINS = 3

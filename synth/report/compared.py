@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synth.bakeoff import ACCEPTED, LANGUAGE, Comparison, Contender, Given, Measured
+from synth.comparing.bakeoff import ACCEPTED, LANGUAGE, Comparison, Contender, Given, Measured
 from synth.datasets.card import is_japanese
 from synth.datasets.files import write_whole
 from synth.money.budget import usd

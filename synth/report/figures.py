@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from synth.dedupe import Calibration, Summary
-from synth.manifest import Manifest
 from synth.report.words import Words
+from synth.results.manifest import Manifest
 from synth.storage.store import Ledger
 
 MOST_VALUES = 12

@@ -9,11 +9,11 @@ from markupsafe import Markup
 
 from synth.datasets.card import is_japanese
 from synth.language.text import visible as safe
-from synth.manifest import Manifest
 from synth.report import cards
 from synth.report.table import Table
 from synth.report.texts import visible
 from synth.report.words import ENGLISH, JAPANESE, Words
+from synth.results.manifest import Manifest
 
 
 def in_words(manifest: Manifest, folder: Path, message: str) -> str:

@@ -15,7 +15,6 @@ from markupsafe import Markup
 
 from synth.datasets.card import is_japanese
 from synth.datasets.files import whole_file
-from synth.manifest import Manifest
 from synth.money.budget import usd
 from synth.report import browser_words
 from synth.report.browser import Listing, write_rows
@@ -23,6 +22,7 @@ from synth.report.clusters import Cluster
 from synth.report.figures import PLOT_HEIGHT, PLOT_WIDTH, Bar, bars, funnel, histograms, pairs, short, sizes, spending
 from synth.report.texts import plain, shown, visible
 from synth.report.words import ENGLISH, JAPANESE, duration, moment
+from synth.results.manifest import Manifest
 from synth.types import Rejection, Sample, Spend
 
 MOST_EXAMPLES = 12

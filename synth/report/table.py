@@ -14,10 +14,10 @@ import orjson
 
 from synth.datasets.rows import RejectedRow, Row, line
 from synth.errors import FolderError, MissingPackage
-from synth.manifest import Manifest
 from synth.money.budget import usd
 from synth.report import cards
 from synth.report.words import Words
+from synth.results.manifest import Manifest
 from synth.storage.store import Ledger
 
 LARGEST_FRAME = 2_000_000

@@ -22,7 +22,7 @@ from synth.files.parts_by_meaning import EMBEDDER
 from synth.money.budget import Caps
 from synth.protocol.endpoint import Endpoint
 from synth.recipes.recipe import load
-from synth.result import Options
+from synth.results.result import Options
 from tests.dedupe.test_semantic import ENGLISH, JAPANESE, RECIPE, USUAL, Both, texts, turned
 
 model2vec = pytest.importorskip("model2vec")

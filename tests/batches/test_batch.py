@@ -29,7 +29,7 @@ from synth.money.budget import Budget, Caps
 from synth.money.prices import Price, Tier, by_batch
 from synth.profiles import named
 from synth.recipes.recipe import Overrides, load
-from synth.result import Options
+from synth.results.result import Options
 
 RECIPE = """\
 name: half

@@ -20,7 +20,7 @@ from synth.errors import Fatal, Rejected, Transient
 from synth.profiles import named
 from synth.protocol.replies import read
 from synth.recipes.recipe import load
-from synth.result import Options
+from synth.results.result import Options
 
 SEEDS = 9
 RECIPE = """\

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from synth import agreement
-from synth.agreement import Adaptive, Draw, enough, majority
+from synth.comparing import agreement
+from synth.comparing.agreement import Adaptive, Draw, enough, majority
 from synth.language.answers import final_answer, same_answer
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "gsm8k_model_solutions.jsonl"

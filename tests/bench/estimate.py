@@ -17,7 +17,7 @@ from pathlib import Path
 from synth.estimate import estimate
 from synth.pipeline import run
 from synth.recipes.recipe import load
-from synth.result import Options
+from synth.results.result import Options
 
 RECIPE = """\
 name: estimated

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import orjson
 
-from synth.manifest import Manifest, RecipeRecord, SeedsRecord, StageRecord, versions
 from synth.report.browser import PAGES, Listing
 from synth.report.page import write_report
+from synth.results.manifest import Manifest, RecipeRecord, SeedsRecord, StageRecord, versions
 from synth.types import Seed
 from tests.report.chromium import Page, chromium
 

@@ -27,7 +27,7 @@ from synth.backends.practice.embedding import embedded
 from synth.dedupe import Dedupe, Semantic, SemanticSummary
 from synth.dedupe.decontaminate import Item
 from synth.dedupe.semantic import Meanings, Meant
-from synth.neighbours import Space
+from synth.gates.neighbours import Space
 from tests.bench.minilm import PACKAGE, minilm, tokens_alone
 
 Embedder = Callable[[Sequence[str]], NDArray[np.float32]]

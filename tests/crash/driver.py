@@ -28,13 +28,14 @@ import pyarrow.json
 import pyarrow.parquet  # noqa: F401
 import uvloop
 
-from synth import outcomes, pipeline
+from synth import pipeline
 from synth.backends import wire
 from synth.backends.batch.openai import OpenAIOrders
 from synth.datasets import card, export, files
 from synth.profiles import named
 from synth.recipes.recipe import Overrides, load
 from synth.report import page
+from synth.results import outcomes
 from synth.storage import store, writer
 
 Fire = Callable[[], None]

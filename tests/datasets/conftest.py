@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from synth.datasets.rows import line, row
-from synth.manifest import Manifest, RecipeRecord, SeedsRecord, StageRecord, Versions, teacher_record
 from synth.protocol.endpoint import Endpoint, Price, Sampling
+from synth.results.manifest import Manifest, RecipeRecord, SeedsRecord, StageRecord, Versions, teacher_record
 from synth.storage.store import Ledger
 from synth.types import Message, Sample, Score
 

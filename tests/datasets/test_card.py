@@ -10,7 +10,7 @@ import yaml
 
 from synth.datasets.card import card, escaped, publishable, size_category, write_card
 from synth.datasets.export import Written, write_dataset
-from synth.manifest import Manifest
+from synth.results.manifest import Manifest
 from synth.storage.store import Ledger
 from synth.types import Sample
 from tests.datasets.conftest import packed

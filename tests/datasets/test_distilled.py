@@ -58,7 +58,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Any, An
     (tmp_path / "ask.md.j2").write_text("{{ q }}", encoding="utf-8")
     (tmp_path / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     monkeypatch.setattr(
-        "synth.manifest.version", lambda _: "0"
+        "synth.results.manifest.version", lambda _: "0"
     )  # the Python that has TRL need not have synth installed
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     run = synth.run(tmp_path, folder=tmp_path / "run")

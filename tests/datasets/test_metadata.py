@@ -10,7 +10,7 @@ import yaml
 from synth.datasets.card import card, size_category
 from synth.datasets.export import Written
 from synth.datasets.metadata import LICENSES, wrong
-from synth.licences import every
+from synth.rights.licences import every
 
 FILES = [{"split": "train", "path": "data/train.parquet"}]
 GOOD: dict[str, Any] = {

@@ -15,9 +15,9 @@ from synth.dedupe import Dedupe, Semantic, semantic, shelf
 from synth.dedupe.semantic import Meanings, Meant, script_of
 from synth.dedupe.shelf import LENGTH, whole
 from synth.errors import RecipeError
-from synth.manifest import read_manifest
 from synth.recipes.recipe import load
-from synth.result import Options
+from synth.results.manifest import read_manifest
+from synth.results.result import Options
 from synth.types import Outcome
 
 JAPANESE = [

@@ -15,7 +15,7 @@ from synth.errors import RecipeError
 from synth.recipes import up_to_date
 from synth.recipes.fingerprint import _shown
 from synth.recipes.recipe import load
-from synth.result import Options
+from synth.results.result import Options
 
 
 def edit(recipe: Path, old: str, new: str, name: str = "recipe.yaml") -> None:

@@ -24,14 +24,14 @@ import synth
 from synth import teacher as module
 from synth.admission import concurrency
 from synth.admission.limits import STREAK, Place
+from synth.admission.scheduler import watched
 from synth.console.live import progress_line
 from synth.errors import Stalled
+from synth.live.progress import Progress, StageCount
 from synth.money.budget import Budget
-from synth.progress import Progress, StageCount
 from synth.protocol.replies import FATES
 from synth.recipes.recipe import load
-from synth.result import Options
-from synth.scheduler import watched
+from synth.results.result import Options
 from synth.types import Outcome
 from tests.faults.played import ANSWER, RECIPE, PlayedTeacher, Virtual, in_virtual_time, refuses, says
 from tests.faults.scripted import READ, Scripted, reply

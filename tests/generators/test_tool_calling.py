@@ -13,8 +13,8 @@ import synth
 from synth.datasets.rows import line, row
 from synth.errors import Rejected
 from synth.generators.tool_calling import ToolCalling
-from synth.outcomes import SAMPLES
 from synth.recipes.recipe import Overrides
+from synth.results.outcomes import SAMPLES
 from synth.types import Completion, Sample, Seed, ToolTurn
 
 WEATHER = {

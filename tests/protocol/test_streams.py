@@ -17,7 +17,7 @@ from synth.protocol.endpoint import Endpoint
 from synth.protocol.replies import read, usage_of
 from synth.protocol.streams import Watch, added_up, streamed
 from synth.recipes.recipe import load
-from synth.result import Options
+from synth.results.result import Options
 from synth.types import Outcome, Request
 from synth.validators.repetition import looping
 from tests.faults.scripted import READ, Scripted, chunk, reply

@@ -13,8 +13,16 @@ import pytest
 from synth.datasets.card import write_card
 from synth.datasets.export import write_dataset, write_rejected
 from synth.datasets.rows import line, row
-from synth.manifest import Manifest, RecipeRecord, SeedsRecord, StageRecord, Versions, teacher_record, write_manifest
 from synth.protocol.endpoint import Endpoint, Price, Sampling
+from synth.results.manifest import (
+    Manifest,
+    RecipeRecord,
+    SeedsRecord,
+    StageRecord,
+    Versions,
+    teacher_record,
+    write_manifest,
+)
 from synth.storage.store import Ledger
 from synth.types import Message, Sample
 from tests.publishing.local_hub import LocalHub

@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from synth.differing import differ
+from synth.comparing.differing import differ
 from synth.errors import FolderError, RecipeError
 
 

@@ -11,10 +11,10 @@ import yaml
 
 from synth.dedupe.decontaminate import Benchmarks, Item
 from synth.errors import FolderError, RecipeError
-from synth.manifest import read_manifest
 from synth.merging import How, merge
 from synth.publishing.content import gather
-from synth.split import Split
+from synth.results.manifest import read_manifest
+from synth.results.split import Split
 from tests.publishing.conftest import QUESTIONS
 
 

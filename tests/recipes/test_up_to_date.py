@@ -14,7 +14,7 @@ from synth import pipeline
 from synth.recipes import seeds, up_to_date
 from synth.recipes.recipe import load
 from synth.recipes.seeds import HuggingFace, Text
-from synth.result import Options
+from synth.results.result import Options
 from synth.storage import salvage
 
 

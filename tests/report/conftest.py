@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from synth.manifest import Manifest, RecipeRecord, SeedsRecord, StageRecord, Versions, teacher_record
 from synth.protocol.endpoint import Endpoint, Price
+from synth.results.manifest import Manifest, RecipeRecord, SeedsRecord, StageRecord, Versions, teacher_record
 from synth.storage.store import Ledger
 from synth.types import Message, Rejection, Sample, Score
 

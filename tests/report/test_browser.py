@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from synth.datasets.rows import line, rejected_row, row
-from synth.manifest import Manifest
 from synth.report import browser
 from synth.report.browser import Listing
 from synth.report.page import write_report
+from synth.results.manifest import Manifest
 from synth.types import Rejection, Sample, Seed
 from tests.report.chromium import CHROMIUM, Page, chromium
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from synth.dedupe import Summary
-from synth.manifest import Manifest
 from synth.report.figures import bars, funnel, histograms, pairs, short, sizes, spending
 from synth.report.words import ENGLISH, JAPANESE, duration
+from synth.results.manifest import Manifest
 from synth.storage.store import Ledger
 
 Make = Callable[..., Manifest]

@@ -11,14 +11,14 @@ import pytest
 import synth
 from synth.dedupe import TWIN_REASONS, Calibration, SemanticSummary, Summary
 from synth.dedupe.semantic import script_of
-from synth.manifest import Manifest, RungRecord, StageRecord, teacher_record
+from synth.gates.screen import CONTAMINATED, NOT_NOVEL, SEED_FULL
 from synth.money.budget import Caps
 from synth.money.savings import Saved
 from synth.protocol.endpoint import Endpoint
 from synth.report.clusters import Cluster
 from synth.report.page import MOST_CHARACTERS_REFUSED, MOST_EXAMPLES, write_report
 from synth.report.words import ENGLISH, JAPANESE
-from synth.screen import CONTAMINATED, NOT_NOVEL, SEED_FULL
+from synth.results.manifest import Manifest, RungRecord, StageRecord, teacher_record
 from synth.storage.store import Ledger
 from synth.types import Rejection, Sample
 

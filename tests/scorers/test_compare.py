@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from synth import pipeline
 from synth.errors import RecipeError, Rejected
 from synth.recipes.recipe import load
-from synth.result import Options
+from synth.results.result import Options
 from synth.scorers.compare import Compare, Preference
 from synth.types import Message, Outcome, Sample
 

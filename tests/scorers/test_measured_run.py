@@ -13,7 +13,7 @@ from synth.backends.practice.scoreboard import scoreboard
 from synth.errors import RecipeError
 from synth.pipeline import run
 from synth.recipes.recipe import Overrides, load, override
-from synth.result import Options
+from synth.results.result import Options
 
 RECIPE = """\
 name: measured

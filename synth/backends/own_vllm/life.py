@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from synth.admission.halt import Halt
+from synth.admission.scheduler import beside
 from synth.errors import EngineStopped, Fatal
 from synth.protocol.endpoint import Endpoint
-from synth.scheduler import beside
 from synth.types import Outcome, Request
 
 LOOK_S = 0.25

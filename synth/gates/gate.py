@@ -1,0 +1,153 @@
+"""Between the steps of a stage: what passes on, in id order, and what is kept back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from synth.admission.scheduler import Channel
+from synth.dedupe import TWIN_REASONS, Match, text_of
+from synth.errors import Rejected, TeacherError
+from synth.gates.screen import NOT_NOVEL, SEED_FULL
+from synth.recipes.named import KNOWN
+from synth.recipes.recipe import Stage
+from synth.types import Rejection, Sample, Seed
+
+if TYPE_CHECKING:
+    from synth.line import Line
+
+
+class Work(NamedTuple):
+    """One unit of a stage: what it starts from, and which draw."""
+
+    id: str
+    draw: int
+    parent: Seed | Sample
+    seed_id: str
+    last: bool = True
+    """Whether no other draw of the same parent follows."""
+
+
+class Group(NamedTuple):
+    """The samples of one unit that are no twins by their letters."""
+
+    id: str
+    """Of the unit."""
+    samples: list[Sample]
+
+
+Results = list[Sample | Rejection]
+Drawn = list[tuple[Work, Results | TeacherError]]
+"""What came of the draws of one parent."""
+
+
+class Gate:
+    """Lets samples through in id order and keeps twins back: the first id wins."""
+
+    def __init__(self, line: Line, stage: Stage, out: Channel[Sample], *, is_last: bool) -> None:
+        self.out = out
+        self._is_last = is_last
+        """Whether what it lets through is accepted by the stage."""
+        self._line = line
+        self._stage = stage
+        self._screen = line.screen
+        self._twins = line.screen.twins.get(stage.name)
+        self._quota = stage.dedupe is not None and stage.dedupe.per_seed is not None
+        self._text_of = text_of("question" if stage.dedupe is None else stage.dedupe.by)
+        self._count = line.progress.stages[stage.name]
+        self._first = stage is line.recipe.stages[0]
+
+    async def let_all(self, _: Work | Sequence[Work], drawn: Drawn) -> None:
+        """Pass on what came of all draws of a parent."""
+        for work, results in drawn:
+            await self.let_through(work, results)
+
+    async def call_back(self, refused: Rejection) -> None:
+        """Pass a sample on that was kept back before."""
+        if refused.sample is not None:
+            self._count.accepted += self._is_last
+            await self.out.put(refused.sample)
+
+    async def let_through(self, work: Work, results: Results | TeacherError) -> None:
+        """Pass on what came of one unit."""
+        self._count.units += 1
+        if self._first:
+            self._line.progress.seeds_done += work.last
+        if isinstance(results, TeacherError):
+            self._line.unfinished(self._stage.name, self._stage, work.id, results)
+            return
+        if self._first:
+            self._line.idle = 0
+        for result in results:
+            kept = self._checked(result) if isinstance(result, Sample) else result
+            self._count.drafts += 1
+            if isinstance(kept, Rejection):
+                self._count.rejected[kept.reason] += 1
+                self._line.outcomes.reject(kept)
+            else:
+                self._count.accepted += self._is_last
+                await self.out.put(kept)
+
+    def _checked(self, sample: Sample) -> Sample | Rejection:
+        if self._screen.benchmarks is not None:
+            try:
+                self._screen.check(sample)
+            except Rejected as error:
+                return sample.refused(error.reason, error.detail)
+        if self._twins is None:
+            return sample
+        if self._quota and self._screen.is_full(self._stage.name, sample.seed_id):
+            return sample.refused(SEED_FULL, f"seed {sample.seed_id} has brought enough")
+        match = self._twins.add_batch([sample.id], [self._text_of(sample)])[0]
+        if match is None:
+            if self._quota:
+                self._screen.count(self._stage.name, sample.seed_id, 1)
+            return sample
+        return refused_as(match, sample)
+
+
+@dataclass(slots=True)
+class Scored:
+    """Hands scored samples on, in order."""
+
+    line: Line
+    stage: Stage
+    step: str
+    out: Channel[Sample]
+
+    async def hand_on(self, work: Work, results: Results | TeacherError) -> None:
+        """Count what scoring brought."""
+        count = self.line.progress.stages[self.stage.name]
+        if isinstance(results, TeacherError):
+            self.line.unfinished(self.step, self.stage, work.id, results)
+            return
+        for result in results:
+            if isinstance(result, Rejection):
+                count.rejected[result.reason] += 1
+                self.line.outcomes.reject(result)
+            else:
+                count.accepted += 1
+                await self.out.put(result)
+
+
+def refused_as(match: Match, sample: Sample) -> Rejection:
+    """A sample that says what another one said before."""
+    known = match.twin_id.startswith(KNOWN)
+    twin = match.twin_id.removeprefix(KNOWN)
+    refused = sample.refused(NOT_NOVEL if known else TWIN_REASONS[match.kind], f"of {twin}")
+    return replace(refused, twin_id=twin, similarity=match.similarity)
+
+
+async def grouped(samples: AsyncIterator[Sample]) -> AsyncIterator[Group]:
+    """The samples of one unit together, as they follow each other."""
+    group = Group("", [])
+    async for sample in samples:
+        unit = sample.id.rpartition("/")[0]
+        if unit != group.id:
+            if group.samples:
+                yield group
+            group = Group(unit, [])
+        group.samples.append(sample)
+    if group.samples:
+        yield group

@@ -1,0 +1,172 @@
+"""How a run stands at one moment, for people and programs: what the live view and `synth watch` show."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+
+from synth.admission.halt import Halt
+from synth.live.progress import Progress
+from synth.money.budget import Caps
+from synth.report.words import ENGLISH
+from synth.storage.store import connect, readable
+from synth.types import Value
+
+RECENT = 1000
+"""Attempts that are looked over for problems."""
+MOST_PROBLEMS = 3
+MOST_DETAIL = 120
+FAILED = """
+SELECT attempt.teacher, settled.failure, count(*), max(attempt.id)
+FROM settled JOIN attempt ON attempt.id = settled.attempt
+WHERE settled.attempt > (SELECT coalesce(max(id), 0) FROM attempt) - ? AND failure NOT IN ('ok', 'reused', 'unsent')
+GROUP BY attempt.teacher, settled.failure ORDER BY max(attempt.id) DESC LIMIT ?
+"""
+
+
+class StageNow(Value):
+    """One stage so far."""
+
+    name: str
+    asked: int
+    expected: float | None
+    """How many will be asked in all, as far as it is known."""
+    kept: int
+    parked: int
+    refused: dict[str, int]
+    """By reason, most frequent first."""
+
+
+class TeacherNow(Value):
+    """One teacher's admission now."""
+
+    name: str
+    in_flight: int
+    limit: int
+    """How many may be in flight, as found so far."""
+    most: int
+    """The most there may ever be."""
+    pause_s: float
+    """How long it asked to be left alone."""
+    running: float | None = None
+    waiting: float | None = None
+    """What its server says of itself."""
+    batched: int = 0
+    """Requests that wait for a batch."""
+
+
+class Snapshot(Value):
+    """A run at one moment. Money in micro-dollars."""
+
+    recipe: str
+    state: str
+    """`running`, `paused` or `ending`."""
+    why: str = ""
+    """Why it is ending."""
+    seconds: float
+    left_s: float | None
+    """At the pace so far; None when it cannot be told, and while the run is paused."""
+    seeds: int | None
+    seeds_done: int
+    rows: int
+    rows_per_s: float
+    refused: dict[str, int]
+    stages: tuple[StageNow, ...]
+    teachers: tuple[TeacherNow, ...]
+    tokens: int
+    """Used in this invocation."""
+    spent_microusd: int
+    spent_tokens: int
+    spent_requests: int
+    reserved_microusd: int
+    projected_microusd: int | None
+    """What the whole will come to at this pace."""
+    overshoot_microusd: int
+    waiting_for_budget: int
+    caps: Caps
+    problems: tuple[str, ...] = ()
+
+
+def snapshot(
+    name: str, progress: Progress, halt: Halt | None = None, *, paused: bool = False, problems: tuple[str, ...] = ()
+) -> Snapshot:
+    """How a run of the recipe `name` stands."""
+    seconds = max(0.001, time.monotonic() - progress.began)
+    budget, share = progress.budget, progress.share()
+    error = None if halt is None else halt.error
+    return Snapshot(
+        recipe=name,
+        state="ending" if error is not None else "paused" if paused else "running",
+        why="" if error is None else str(error),
+        seconds=round(seconds, 1),
+        left_s=None if paused else progress.left_s(),
+        seeds=progress.total_seeds,
+        seeds_done=progress.seeds_done,
+        rows=progress.rows,
+        rows_per_s=round(progress.rows / seconds, 3),
+        refused=dict(progress.rejected().most_common()),
+        stages=_stages(progress),
+        teachers=_teachers(progress),
+        tokens=sum(teacher.tokens for teacher in progress.teachers.values()),
+        spent_microusd=budget.spent_microusd,
+        spent_tokens=budget.spent_tokens,
+        spent_requests=budget.spent_requests,
+        reserved_microusd=budget.reserved_microusd,
+        projected_microusd=None if share is None else round(budget.spent_microusd / share),
+        overshoot_microusd=budget.overshoot_microusd,
+        waiting_for_budget=budget.waiting,
+        caps=budget.caps,
+        problems=problems,
+    )
+
+
+def _stages(progress: Progress) -> tuple[StageNow, ...]:
+    expected = progress.expected_units()
+    return tuple(
+        StageNow(
+            name=name,
+            asked=count.units,
+            expected=expected.get(name),
+            kept=count.accepted,
+            parked=count.parked,
+            refused={reason: number for reason, number in count.rejected.most_common() if number},
+        )
+        for name, count in progress.stages.items()
+    )
+
+
+def _teachers(progress: Progress) -> tuple[TeacherNow, ...]:
+    held, loads = progress.held(), progress.loads()
+    return tuple(
+        TeacherNow(
+            name=name,
+            in_flight=one.admission.in_flight,
+            limit=int(one.admission.limit),
+            most=sum(lane.concurrency.most for lane in one.admission.lanes),
+            pause_s=round(held.get(name, 0.0), 1),
+            running=loads[name][0] if name in loads else None,
+            waiting=loads[name][1] if name in loads else None,
+            batched=0 if one.batches is None else one.batches.waiting,
+        )
+        for name, one in progress.teachers.items()
+    )
+
+
+def read_problems(folder: Path) -> tuple[str, ...]:
+    """What went wrong among the last attempts of a run, in plain words, the newest first."""
+    path = folder / "run.db"
+    with readable(path), closing(connect(path)) as connection:
+        sent = connection.execute("SELECT count(*) FROM (SELECT 1 FROM attempt LIMIT ?)", (RECENT,)).fetchone()[0]
+        found = connection.execute(FAILED, (RECENT, MOST_PROBLEMS)).fetchall()
+        told: list[str] = []
+        for teacher, failure, count, last in found:
+            sql = "SELECT status, error, detail FROM reply WHERE attempt = ?"
+            status, error, detail = connection.execute(sql, (last,)).fetchone() or (0, "", "")
+            words = ENGLISH.failures.get(failure) or ENGLISH.reasons.get(failure) or failure.replace("_", " ")
+            said = " ".join([f"HTTP {status}" if status else str(error), " ".join(str(detail).split())]).strip()
+            told.append(
+                f"{teacher}: {words.lower()}, {count:,} of the last {sent:,} requests"
+                + (f" ({said[:MOST_DETAIL]})" if said else "")
+            )
+    return tuple(told)

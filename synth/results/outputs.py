@@ -1,0 +1,371 @@
+"""What a run leaves: the rows selected, split and written, and the record of it all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import orjson
+
+from synth.comparing.agreement import Adaptive
+from synth.comparing.judges import Judges
+from synth.datasets.export import Written, write_dataset, write_rejected
+from synth.datasets.files import write_whole
+from synth.datasets.provenance import ProvenanceRecord, write_provenance
+from synth.datasets.tokens import TokensRecord, write_tokens
+from synth.errors import RecipeError
+from synth.formats.views import ViewRecord, write_views
+from synth.gates.screen import Screen
+from synth.generators.tool_calling import ToolCalling
+from synth.language.diversity import MOST_CHARACTERS, MOST_ROWS, Diversity, measured
+from synth.live.progress import Progress, StageCount
+from synth.money.savings import Saved, saved
+from synth.recipes import seeds
+from synth.recipes.fingerprint import accepted, accepted_terms
+from synth.recipes.recipe import LoadedRecipe, Recipe
+from synth.results.decisions import Decision, edited
+from synth.results.manifest import (
+    DrawsRecord,
+    Manifest,
+    RecipeRecord,
+    RungRecord,
+    SeedsRecord,
+    ShareRecord,
+    StageRecord,
+    State,
+    teacher_record,
+    versions,
+)
+from synth.results.outcomes import Kept, Outcomes
+from synth.results.selection import Selection, select
+from synth.results.split import deal
+from synth.storage.store import Ledger, Store
+from synth.types import Rejection, Sample
+
+EXAMPLES = 12
+DECIDED = "by_hand.jsonl"
+NONE_DECIDED: Mapping[str, Decision] = MappingProxyType({})
+SHOWN = 3
+"""Rejections of each reason."""
+LAST_ID = "~"
+"""Comes after every id, as they are made of digits and slashes, with `t` before those of later turns; given twice, also
+after those of replies that were followed by another one, which end in it and a digit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What was written, and what of it is shown."""
+
+    written: Written
+    scores: dict[str, dict[float, int]]
+    """How many rows have which value, to three digits, by score."""
+    not_selected: Mapping[str, int]
+    mixture: dict[str, int]
+    """Rows by the model that answered, where several may."""
+    examples: list[Sample]
+    rejections: list[Rejection]
+    twins: dict[str, Sample]
+    """Samples that were kept in place of the shown duplicates."""
+    notice: str
+    judges: Judges
+    diversity: tuple[Diversity, ...]
+
+
+def write(
+    loaded: LoadedRecipe,
+    folder: Path,
+    outcomes: Outcomes,
+    screen: Screen,
+    decisions: Mapping[str, Decision] = NONE_DECIDED,
+) -> Outputs:
+    """Select, split and write; everything in id order, so that the same outcomes give the same bytes.
+
+    Raises RecipeError for decisions about what is no row of these outcomes.
+    """
+    recipe = loaded.recipe
+    _check(decisions, outcomes)
+    every = (one.sample() for one in _chosen(outcomes, recipe.selection, decisions) if isinstance(one, Kept))
+    dealt = deal(((one.seed_id, one.question() or one.answer()) for one in every), recipe.split)
+    passing = _Passing(recipe, outcomes, decisions)
+    _write_decisions(decisions, folder / DECIDED)
+    tools = isinstance(recipe.stages[-1].generator, ToolCalling)
+    written = write_dataset(passing.rows(dealt.splits), folder, tools=tools)
+    write_rejected(screen.reviewed(passing.rejected(), folder), folder / "rejected.jsonl")
+    shown = passing.rejections
+    twins = {rejection.twin_id: outcomes.known_as(rejection.twin_id) for rejection in shown if rejection.twin_id}
+    few = min(EXAMPLES, len(passing.examples))
+    return Outputs(
+        written=written,
+        scores={
+            name: {value: count for (of, value), count in sorted(passing.scores.items()) if of == name}
+            for name in sorted({name for name, _ in passing.scores})
+        },
+        not_selected=passing.not_selected,
+        mixture=dict(sorted(passing.mixture.items())),
+        examples=[passing.examples[place * len(passing.examples) // few] for place in range(few)],
+        rejections=shown,
+        twins={name: sample for name, sample in twins.items() if sample is not None},
+        notice=dealt.notice,
+        judges=passing.judges,
+        diversity=measured(passing.texts),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands beside the rows, each in configurations of its own."""
+
+    tokens: TokensRecord | None
+    views: tuple[ViewRecord, ...]
+    provenance: ProvenanceRecord | None
+
+
+def beside(loaded: LoadedRecipe, store: Store, run: Path, *, views: bool) -> Beside:
+    """Write what the recipe wants beside the rows that lie in `run`; without `views` the tokens alone.
+
+    Raises RecipeError when the views' tokenizer cannot be read, FolderError when the disk refuses.
+    """
+    tokens = write_tokens(loaded.recipe, store, run)
+    if not views:
+        return Beside(tokens, (), None)
+    return Beside(tokens, write_views(loaded, run), write_provenance(loaded, store.folder / "run.db", run))
+
+
+def _why_empty(view: ViewRecord) -> str:
+    left_out = ", ".join(f"{reason} {rows:,}" for reason, rows in view.left_out.items())
+    return left_out or ("no two draws fit its rule" if view.rule else "no row was kept")
+
+
+def with_beside(manifest: Manifest, written: Beside) -> Manifest:
+    """The manifest with what stands beside the rows, and a notice of each view that holds nothing."""
+    empty = [f"The view {view.name!r} has no row: {_why_empty(view)}." for view in written.views if not view.rows]
+    update = {"tokens": written.tokens, "views": written.views, "provenance": written.provenance}
+    return manifest.model_copy(update={**update, "notice": " ".join([manifest.notice, *empty]).strip()})
+
+
+class _Passing:
+    """Rows and rejections on their way into files, and what is to be told of them."""
+
+    def __init__(self, recipe: Recipe, outcomes: Outcomes, decisions: Mapping[str, Decision]) -> None:
+        self._outcomes = outcomes
+        self._decisions = decisions
+        self._selection = recipe.selection
+        self._only_split = next(iter(recipe.split.fractions))
+        last = recipe.stages[-1]
+        self._are_scored = bool(last.scorers or isinstance(last.draws, Adaptive)) or self._selection != Selection()
+        self._model = recipe.teachers[last.generator.teacher].model if last.is_shared else ""
+        """That of the last stage's first teacher, where several answer."""
+        self._last, self._end = "", LAST_ID
+        self.judges = Judges(recipe)
+        self.scores: Counter[tuple[str, float]] = Counter()
+        self.not_selected: Counter[str] = Counter()
+        self.mixture: Counter[str] = Counter()
+        self.examples: list[Sample] = []
+        self.texts: list[tuple[str, str]] = []
+        self.rejections: list[Rejection] = []
+
+    def rows(self, splits: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
+        """Each row with its split; `splits` are those of the seeds, where there are several."""
+        made, stride, wide = 0, 1, 1
+        for chosen in _chosen(self._outcomes, self._selection, self._decisions):
+            if isinstance(chosen, Rejection):
+                self.judges.see(chosen.sample)
+                self.not_selected[chosen.reason] += 1
+                self._outcomes.reject(chosen)
+                continue
+            if self._are_scored or self._model or made % min(stride, wide) == 0:
+                sample = chosen.sample()
+                if self._model:
+                    self.mixture[sample.model or self._model] += 1
+                if self._are_scored:
+                    self.judges.see(sample)
+                    self.scores.update((score.name, score.counted()) for score in sample.scores)
+                if made % stride == 0:
+                    self.examples.append(sample)
+                if made % wide == 0:
+                    self.texts.append((sample.question()[:MOST_CHARACTERS], sample.answer()[:MOST_CHARACTERS]))
+            made += 1
+            if len(self.texts) > 2 * MOST_ROWS:
+                del self.texts[1::2]
+                wide *= 2
+            if len(self.examples) > 2 * EXAMPLES:  # every second one goes, so that they stay spread over the run
+                del self.examples[1::2]
+                stride *= 2
+            if made == self._selection.rows:
+                last = chosen.sample()
+                self._last, unit = last.id, last.id.rpartition("/")[0]
+                # the best of a prompt is chosen when all of its draws are there
+                self._end = f"{last.parent_id}/{LAST_ID}" if self._selection.best_of else f"{unit}{LAST_ID}{LAST_ID}"
+            yield splits.get(chosen.seed_id, self._only_split), chosen.line
+
+    def rejected(self) -> Iterator[Rejection]:
+        """The rejections; of every reason the first few are to be shown."""
+        shown: Counter[str] = Counter()
+        for rejection in self._outcomes.rejected():
+            if rejection.id > self._end:
+                return  # how far the run went beyond the last wanted row depends on timing
+            if not self._selection.best_of and _is_later(rejection.id, self._last):
+                continue
+            shown[rejection.reason] += 1
+            if shown[rejection.reason] <= SHOWN:
+                self.rejections.append(rejection)
+            yield rejection
+
+
+def _is_later(name: str, last: str) -> bool:
+    """Whether a rejection's id is that of a later draft of the reply that made the last row."""
+    return bool(last) and name.startswith(last.rpartition("/")[0] + "/") and name[: len(last)] > last
+
+
+def _chosen(outcomes: Outcomes, selection: Selection, decisions: Mapping[str, Decision]) -> Iterator[Kept | Rejection]:
+    """What selection and decisions make of what was accepted. Where nothing is asked of them no sample is read."""
+    if selection == Selection() and not decisions:
+        return outcomes.kept()
+    return _decided(outcomes, selection, decisions)
+
+
+def _decided(outcomes: Outcomes, selection: Selection, decisions: Mapping[str, Decision]) -> Iterator[Kept | Rejection]:
+    """The same with something to decide by; rows that a person wanted come also when selection had enough before."""
+    last = ""
+    for one in select(edited(outcomes.accepted(), decisions), selection, decisions):
+        last = max(last, one.id)
+        yield one if isinstance(one, Rejection) else outcomes.with_row(one)
+    beyond = (outcomes.accepted_one(id_) for id_ in decisions if id_ > last and decisions[id_].decision != "reject")
+    for sample in edited((one for one in beyond if one is not None), decisions):
+        yield outcomes.with_row(sample)
+
+
+def _check(decisions: Mapping[str, Decision], outcomes: Outcomes) -> None:
+    """Raise RecipeError when a decision is about what is no row, or about another text than the row's."""
+    for id_, decision in decisions.items():
+        sample = outcomes.accepted_one(id_)
+        if sample is None:
+            refusal = outcomes.refusal_of(id_)
+            if refusal is None:
+                raise RecipeError(f"{id_} was decided by hand, and this run has no such row; save the decisions anew.")
+            raise RecipeError(
+                f"{id_} was refused ({refusal.reason}) by the stage {refusal.stage!r} before it was a row, so it "
+                "cannot be decided by hand; take it out of the decisions, or change the stage's checks."
+            )
+        if decision.decision == "edit" and decision.original != sample.messages:
+            raise RecipeError(
+                f"{id_} has another text now than the one that was edited by hand; edit it again in a new report.html."
+            )
+
+
+def _write_decisions(decisions: Mapping[str, Decision], path: Path) -> None:
+    """Keep what was decided beside the rows: who, when, why, and the text that an edit took the place of."""
+    if not decisions:
+        path.unlink(missing_ok=True)
+        return
+    lines = (orjson.dumps(one.told()) for one in decisions.values())
+    write_whole(path, b"".join(line + b"\n" for line in lines))
+
+
+def record(
+    loaded: LoadedRecipe,
+    store: Store,
+    progress: Progress,
+    screen: Screen,
+    written: Outputs,
+    decisions: Mapping[str, Decision],
+    *,
+    state: State,
+    started: str,
+    finished: str,
+    seconds: float,
+) -> Manifest:
+    """What the run was and what came of it; `started` and `finished` are ISO 8601."""
+    recipe = loaded.recipe
+    ledger = tuple(store.ledger())
+    refused = dict(sorted(progress.refused_seeds.items()))
+    repeated = refused.pop("repeated_seed", 0)
+    teachers = tuple(
+        teacher_record(name, endpoint, progress.teachers[name].served) for name, endpoint in recipe.teachers.items()
+    )
+    return Manifest(
+        versions=versions(),
+        state=state,
+        practice=any(teacher.is_practice for teacher in teachers),
+        recipe=RecipeRecord(
+            name=recipe.name,
+            language=recipe.language,
+            license=recipe.license,
+            sha256=loaded.sha256,
+            text=recipe.model_dump_json(indent=2),
+            templates=loaded.templates.sources(),
+            prompts=loaded.templates.texts(),
+        ),
+        seeds=SeedsRecord(
+            identity=seeds.describe(recipe.seeds, loaded.folder),
+            license=seeds.licence(recipe.seeds),
+            count=progress.seeds,
+            repeated=repeated,
+            refused=refused,
+            turns=progress.turns,
+        ),
+        teachers=teachers,
+        stages=tuple(
+            StageRecord(
+                name=name,
+                units=count.units,
+                drafts=count.drafts,
+                accepted=count.accepted,
+                rejected={reason: number for reason, number in sorted(count.rejected.items()) if number},
+                parked=count.parked,
+                called_back=count.called_back,
+                twins=screen.twins[name].summary() if name in screen.twins else None,
+                semantic=screen.meanings[name].summary() if name in screen.meanings else None,
+                draws=_draws_record(count) if count.pass_rates else None,
+                shares={
+                    teacher: ShareRecord(model=recipe.teachers[teacher].model, **asdict(share))
+                    for teacher, share in sorted(count.shares.items())
+                },
+                rungs={rung: RungRecord(**asdict(count.rungs[rung])) for rung in sorted(count.rungs)},
+            )
+            for name, count in progress.stages.items()
+        ),
+        saved=_saved(loaded, progress, ledger),
+        decontamination=screen.record(),
+        neighbours=None if screen.neighbours is None else screen.neighbours.record(),
+        not_selected=dict(written.not_selected),
+        by_hand=dict(sorted(Counter(one.decision for one in decisions.values()).items())),
+        rows=written.written.rows,
+        mixture=written.mixture,
+        scores=written.scores,
+        judges=written.judges.records({name: teacher.served for name, teacher in progress.teachers.items()}),
+        diversity=written.diversity,
+        notice=f"{written.written.notice} {written.notice}".strip(),
+        ledger=ledger,
+        budget_microusd=progress.budget.caps.microusd,
+        caps=progress.budget.caps,
+        accepted_terms=accepted_terms(store),
+        changes=accepted(store),
+        limited_by_reservation_s=round(progress.budget.limited_s, 3),
+        started=started,
+        finished=finished,
+        seconds=round(seconds, 3),
+    )
+
+
+def _saved(loaded: LoadedRecipe, progress: Progress, ledger: tuple[Ledger, ...]) -> Saved | None:
+    if all(stage.dedupe is None for stage in loaded.recipe.stages[:-1]):
+        return None
+    counts = progress.stages
+    drafts = {name: count.drafts for name, count in counts.items()}
+    return saved(drafts, {name: count.rejected for name, count in counts.items()}, ledger)
+
+
+def _draws_record(count: StageCount) -> DrawsRecord:
+    prompts = count.pass_rates.total()
+    return DrawsRecord(
+        prompts=prompts,
+        most=prompts * count.draws,
+        made=count.drawn,
+        pass_rates=tuple(count.pass_rates[tenth] for tenth in range(11)),
+        hard=count.hard,
+        hard_empty=count.empty,
+    )

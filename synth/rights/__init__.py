@@ -1,0 +1,1 @@
+"""What providers' terms and licences said about training on answers, as data with source and date."""

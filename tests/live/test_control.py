@@ -1,0 +1,298 @@
+"""A run in the hands of a person: from another terminal by a real process, and by the keys of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+import synth as library
+from synth.admission.halt import Halt
+from synth.backends.practice.faults import NO_FAULTS
+from synth.console.keys import Keys
+from synth.console.panel import panel
+from synth.live.control import SOCKET, Line, Refused, Steering, reachable
+from synth.live.progress import Progress, StageCount
+from synth.live.snapshot import Snapshot, StageNow, TeacherNow, read_problems
+from synth.money.budget import Budget, Caps
+from synth.report.words import ENGLISH
+from synth.types import Spend
+from tests.served import served
+
+SLOW = NO_FAULTS.model_copy(update={"latency_s": 1.5})
+ROOT = Path(__file__).parent.parent.parent
+PRICED = "price: {input_usd: 1.0, output_usd: 4.0}"
+
+
+@pytest.fixture
+def slow() -> Generator[str]:
+    """The base URL of a practice teacher that takes its time, on a loop of its own."""
+    with served(SLOW) as base_url:
+        yield base_url
+
+
+@pytest.fixture
+def running(write_recipe: Any, slow: str, tmp_path: Path) -> Generator[tuple[Path, subprocess.Popen[str]]]:
+    """The folder of a run that another process does with little in flight, under a budget, and the process."""
+    recipe = write_recipe(slow, endpoint=PRICED, in_flight=2)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from synth.cli import main; main()", "run", str(recipe), "--out", "run", "--budget", "2"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    until = time.monotonic() + 60
+    while not (tmp_path / "run" / SOCKET).exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    yield tmp_path / "run", process
+    process.kill()
+    process.communicate()
+
+
+def moments(synth: Any, folder: Path) -> list[dict[str, Any]]:
+    """What `synth watch --json` tells until it is ended."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from synth.cli import main; main()", "watch", str(folder), "--json"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    told = [json.loads(process.stdout.readline()) for _ in range(2)]
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    return told
+
+
+def test_another_terminal_watches_pauses_slows_funds_and_drains_a_run(
+    running: tuple[Path, subprocess.Popen[str]], synth: Any, tmp_path: Path
+) -> None:
+    folder, process = running
+    assert synth("ctl", folder, "limit", "1").stdout == "At most in flight: main 1.\n"
+    assert synth("ctl", folder, "pause").stdout.startswith("Paused: nothing new is sent;")
+    first, second = moments(synth, folder)
+    assert (first["state"], first["recipe"]) == ("paused", "small")
+    assert second["teachers"][0] | {"in_flight": 0} == second["teachers"][0]
+    assert (second["teachers"][0]["most"], second["caps"]["usd"]) == (1, 2.0)
+    assert second["stages"][0]["asked"] == first["stages"][0]["asked"]
+    too_small = synth("ctl", folder, "budget", "0")
+    assert (too_small.returncode, "spent or reserved already" in too_small.stdout) == (2, True)
+    assert "is $3.00 now" in synth("ctl", folder, "budget", "3").stdout
+    assert json.loads(synth("status", folder, "--json").stdout)["caps"]["usd"] == 3.0
+    assert synth("ctl", folder, "resume").stdout == "Going on.\n"
+    assert synth("ctl", folder, "drain").stdout.startswith("Ending:")
+    assert process.wait(60) == 130
+    assert "Drained as asked" in process.communicate()[1]
+    assert not (folder / SOCKET).exists()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert (manifest["state"], manifest["budget_microusd"]) == ("interrupted", 3_000_000)
+
+
+def test_a_paused_run_can_be_drained_and_goes_on_to_the_same_rows(
+    running: tuple[Path, subprocess.Popen[str]], write_recipe: Any, synth: Any, slow: str, tmp_path: Path
+) -> None:
+    folder, process = running
+    assert synth("ctl", folder, "pause").returncode == 0
+    assert synth("ctl", folder, "drain").returncode == 0
+    assert process.wait(60) == 130
+    recipe = write_recipe(slow, endpoint=PRICED)
+    library.run(recipe, folder=folder)
+    library.run(recipe, folder=tmp_path / "whole")
+    assert (folder / "rows.jsonl").read_bytes() == (tmp_path / "whole" / "rows.jsonl").read_bytes()
+
+
+def test_what_went_wrong_is_told_in_plain_words_the_newest_first(write_recipe: Any, tmp_path: Path) -> None:
+    library.run(write_recipe(), folder=tmp_path / "run")
+    with closing(sqlite3.connect(tmp_path / "run" / "run.db")) as connection:
+        sent = connection.execute("SELECT count(*) FROM attempt").fetchone()[0]
+        last = connection.execute(
+            "SELECT failure FROM settled WHERE failure NOT IN ('ok', 'unsent') ORDER BY attempt DESC LIMIT 1"
+        ).fetchone()[0]
+    problems = read_problems(tmp_path / "run")
+    assert 1 <= len(problems) <= 3
+    assert problems[0].startswith(f"main: {ENGLISH.failures[last]}, ")
+    assert all(re.fullmatch(rf"main: [a-z ]+, \d+ of the last {sent:,} requests( \(.+\))?", one) for one in problems)
+
+
+def test_nothing_is_promised_of_the_time_left_while_paused(tmp_path: Path) -> None:
+    async def told() -> tuple[float | None, float | None]:
+        progress = Progress({"a": StageCount(units=2)}, {}, Budget(), total_seeds=4, seeds_done=2)
+        hand = Steering("x", tmp_path, progress, Halt())
+        before = hand.now().left_s
+        await hand.do("pause")
+        return before, hand.now().left_s
+
+    before, paused = asyncio.run(told())
+    assert before is not None
+    assert paused is None
+
+
+@pytest.mark.parametrize("command", [("ctl", "run", "pause"), ("watch", "run")])
+def test_where_nothing_runs_a_sentence_says_so(command: tuple[str, ...], synth: Any, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    finished = synth(*command)
+    assert finished.returncode == 5
+    assert finished.stderr == "Nothing runs in run; `synth status run` says what is there.\n"
+
+
+def test_a_limit_without_a_number_is_a_usage_error(synth: Any) -> None:
+    for arguments in (("limit",), ("pause", "3"), ("halt",)):
+        finished = synth("ctl", "run", *arguments)
+        assert finished.returncode == 2
+        assert "Traceback" not in finished.stderr
+
+
+def steering(tmp_path: Path, caps: Caps | None = None) -> Steering:
+    progress = Progress({"答え": StageCount(units=3, accepted=2)}, {}, Budget(caps, Spend(500_000)), total_seeds=4)
+    return Steering("算数", tmp_path, progress, Halt())
+
+
+def test_keys_pause_take_a_number_and_can_be_thought_better_of(tmp_path: Path) -> None:
+    async def pressed() -> list[str]:
+        hand = steering(tmp_path, Caps(usd=1.0))
+        keys, lines = Keys(hand), list[str]()
+        for typed in ("p", "p", "b2x.\x7f.5\r", "b9\x1b", "l0\n", "b0.1\n", "d", "p"):
+            for key in typed:
+                await keys.press(key)
+            lines.append(keys.line)
+        assert hand.now().caps.usd == 2.5
+        return lines
+
+    paused, going, funded, cancelled, limited, refused, drained, late = asyncio.run(pressed())
+    assert paused.startswith("Paused")
+    assert "p go on" in paused
+    assert "p pause" in going
+    assert funded.startswith("The budget of this run is $2.50 now")
+    assert "Esc" not in cancelled
+    assert limited.startswith("A limit is at least 1")
+    assert refused.startswith("$0.5000 is spent or reserved already")
+    assert drained.startswith("Ending")
+    assert late.startswith("The run is ending already: Drained as asked")
+
+
+@pytest.mark.parametrize(
+    ("command", "value", "words"),
+    [("budget", "5", "no budget in dollars"), ("limit", "many", "'many' is not a number"), ("limit", "nan", "'nan' is not"),
+        ("budget", "inf", "'inf' is not"), ("limit", "0", "at least 1"), ("stop", "", "is no command")],
+)  # fmt: skip
+def test_what_cannot_be_done_is_said_and_not_done(tmp_path: Path, command: str, value: str, words: str) -> None:
+    hand = steering(tmp_path)
+    with pytest.raises(Refused, match=words):
+        asyncio.run(hand.do(command, value))
+
+
+def test_a_socket_left_by_a_killed_run_and_a_folder_too_deep_for_one_are_no_matter(tmp_path: Path) -> None:
+    folder = tmp_path / ("深い" * 30) / ("x" * 100)
+    folder.mkdir(parents=True)
+    left = folder / SOCKET
+    left.write_text("of a run that was killed")
+
+    async def asked(line: bytes) -> dict[str, Any]:
+        async with reachable(steering(folder)) as problem:
+            assert problem == ""
+            assert left.stat().st_mode & 0o777 == 0o600
+            handle = os.open(folder, os.O_RDONLY)
+            reader, writer = await asyncio.open_unix_connection(f"/proc/self/fd/{handle}/{SOCKET}")
+            os.close(handle)
+            writer.write(line)
+            answer = json.loads(await reader.readline())
+            writer.close()
+            return answer
+
+    assert asyncio.run(asked(b'{"do": "tell"}\n'))["now"]["recipe"] == "算数"
+    for foreign in (b"GET / HTTP/1.1\n", b"[]\n", b'{"do": {}}\n'):
+        assert "refused" in asyncio.run(asked(foreign))
+    assert not left.exists()
+
+
+def test_a_run_that_is_killed_while_it_answers_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synth.live.control.holder", lambda _: "process 1")
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    monkeypatch.chdir(tmp_path)
+    listening.bind(SOCKET)
+    listening.listen()
+
+    def dies() -> None:
+        one, _ = listening.accept()
+        one.recv(100)
+        one.sendall('{"said": "一時停'.encode())
+        one.close()
+
+    thread = threading.Thread(target=dies)
+    thread.start()
+    line = Line(tmp_path)
+    assert line.ask("pause") == {}
+    line.close()
+    thread.join()
+    listening.close()
+
+
+def test_a_folder_that_takes_no_socket_is_told_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> None:
+        raise OSError("no sockets here")
+
+    monkeypatch.setattr(socket.socket, "bind", refused)
+
+    async def opened() -> str:
+        async with reachable(steering(tmp_path)) as problem:
+            return problem
+
+    assert "cannot reach this run (no sockets here)" in asyncio.run(opened())
+
+
+def shown(now: Snapshot, width: int) -> str:
+    console = Console(width=width, color_system=None)
+    with console.capture() as captured:
+        console.print(panel(now, "p pause"))
+    return captured.get()
+
+
+@pytest.fixture
+def now() -> Callable[..., Snapshot]:
+    def made(**changed: Any) -> Snapshot:
+        stage = StageNow(name="答え", asked=30, expected=60.0, kept=25, parked=2,
+                         refused={"refusal": 9, "truncated": 4, "repetition": 3, "too_long": 2, "toxic": 1})  # fmt: skip
+        teacher = TeacherNow(name="main", in_flight=3, limit=16, most=64, pause_s=12.0)
+        fields: dict[str, Any] = {
+            "recipe": "算数", "state": "running", "seconds": 75.0, "left_s": 80.0, "seeds": 60, "seeds_done": 30, "rows": 25,
+            "rows_per_s": 0.4, "refused": {"refusal": 9}, "stages": (stage,), "teachers": (teacher,), "tokens": 12_345,
+            "spent_microusd": 1_500_000, "spent_tokens": 0, "spent_requests": 0, "reserved_microusd": 20_000,
+            "projected_microusd": 3_000_000, "overshoot_microusd": 0, "waiting_for_budget": 0, "caps": Caps(usd=5.0),
+            "problems": ("main: rate limit, 3 of the last 1,000 requests (HTTP 429 \x1b]0;x)",),
+        }  # fmt: skip
+        return Snapshot(**(fields | changed))
+
+    return made
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_panel_fits_its_terminal_and_says_all_that_matters(now: Callable[..., Snapshot], width: int) -> None:
+    text = shown(now(), width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    flat = " ".join(text.split())
+    for words in (
+        *("30 of 60 seeds", "1 min 20 s left", "━━━━━━━━━━──────────", "30 of 60", "25 kept", "others 1", "parked 2"),
+        *("3 of 16 in flight", "asked again in 12 s", "12,345 tokens", "$1.50 spent of $5.00", "$0.0200 reserved"),
+        *("about $3.00 in all", "rate limit, 3 of the last 1,000 requests (HTTP 429 <U+001B>]0;x)", "p pause"),
+    ):
+        assert words in flat, words
+
+
+def test_the_panel_says_why_a_run_is_ending(now: Callable[..., Snapshot]) -> None:
+    assert "The budget is reached." in shown(now(state="ending", why="The budget is reached."), 80)
