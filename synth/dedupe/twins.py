@@ -208,10 +208,6 @@ class Twins:
         )
 
 
-PARTS = ("question", "answer", "messages")
-"""What of every sample can be compared, beside its fields."""
-
-
 def text_of(by: str) -> Callable[[Sample], str]:
     """How to get the part of a sample that is compared."""
     if by == "question":

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from pydantic import JsonValue
 
 from synth.comparing.agreement import MAJORITY, PASS_RATE, Adaptive
-from synth.dedupe.twins import PARTS
 from synth.errors import At, Problem, RecipeError
 from synth.generators import Generator
 from synth.language.codes import mistaken
@@ -25,6 +24,7 @@ from synth.scorers import VERIFIERS, Scorer
 from synth.scorers.length import Length
 from synth.scorers.likelihood import Likelihood
 from synth.scorers.reward import Reward
+from synth.shapes import PARTS
 from synth.types import Fields
 from synth.validators.language import Language
 
