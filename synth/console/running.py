@@ -21,9 +21,9 @@ from synth.errors import Interrupted
 from synth.language.text import visible
 from synth.live.control import Steering
 from synth.live.progress import Progress
-from synth.pipeline import PARKED_EXIT
 from synth.recipes.recipe import LoadedRecipe
-from synth.results.result import Options, Result
+from synth.results.ending import PARKED_EXIT
+from synth.results.result import Options, Result, run_folder
 
 
 def run(loaded: LoadedRecipe, options: Options) -> int:
@@ -91,7 +91,7 @@ def ended(result: Result) -> int:
 
 def watched_run(loaded: LoadedRecipe, options: Options, name: str = "") -> Result:
     """Run with progress on stderr, heeding signals. What came is kept in every case."""
-    name, folder = name or loaded.recipe.name, pipeline.run_folder(loaded, options)
+    name, folder = name or loaded.recipe.name, run_folder(loaded, options)
 
     async def watched() -> Result:
         loop = asyncio.get_running_loop()
