@@ -23,8 +23,8 @@ from synth.errors import Interrupted
 from synth.language.text import visible
 from synth.live.control import Steering
 from synth.live.progress import Progress
-from synth.pipeline import PARKED_EXIT
 from synth.recipes.recipe import LoadedRecipe
+from synth.results.ending import PARKED_EXIT
 from synth.results.result import Options, Result, run_folder
 
 
