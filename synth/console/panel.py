@@ -22,7 +22,7 @@ def panel(now: Snapshot, keys: str = "") -> Group:
     parts = [_head(now), _stages(now), *_refused(now), _flow(now), Text("   ".join(money(now)), overflow="fold")]
     if now.waiting_for_budget:
         parts.append(Text(f"{now.waiting_for_budget:,} {WAITING}", style="yellow"))
-    parts += [Text(visible(problem), style="yellow", overflow="fold") for problem in now.problems]
+    parts += [Text(visible(problem.text), style="yellow", overflow="fold") for problem in now.problems]
     if now.why:
         parts.append(Text(visible(now.why), style="yellow", overflow="fold"))
     if keys:

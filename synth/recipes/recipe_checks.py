@@ -25,14 +25,19 @@ from synth.scorers.length import Length
 from synth.scorers.likelihood import Likelihood
 from synth.scorers.reward import Reward
 from synth.shapes import PARTS
-from synth.types import Fields
+from synth.types import Fields, Value
+from synth.validators.kept import Kept
 from synth.validators.language import Language
+from synth.validators.length import Length as Size
+from synth.validators.register import Register
 
 if TYPE_CHECKING:
     from synth.recipes.recipe import Recipe, Stage
 
 FIELD_OPTIONS = ("question", "opening", "material", "answer", "reference", "choices", "tests", "entry_point", "per")
-"""Where plug-ins name fields that they read."""
+"""Where generators and scorers name fields that they read."""
+HELD_OPTIONS = ("of", "max_from")
+"""Where validators do, that would check nothing without it."""
 
 
 def beyond_form(recipe: Recipe, folder: Path, templates: Templates, *, makes: bool) -> list[At]:
@@ -362,14 +367,13 @@ def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[At]:
                 found += [(("stages", index, *way, *option), problem) for problem in templates.check(name, values)]
             if way == ("generator",) and stage.route is not None and stage.route.by not in fields:
                 found.append((("stages", index, "route", "by"), _no_field(stage.route.by, fields)))
-            for option in FIELD_OPTIONS:
-                named = getattr(plugin, option, "")
-                for field in (named,) if isinstance(named, str) else named:
-                    if field and field not in (values if option == "per" else fields):
-                        found.append((("stages", index, *way, option), _no_field(field, fields)))
+            found += _unknown_fields(plugin, ("stages", index, *way), FIELD_OPTIONS, fields, values)
         fields = {**fields, **_added(stage)}
         if stage.dedupe is not None and stage.dedupe.by not in (*PARTS, *fields):
             found.append((("stages", index, "dedupe", "by"), _no_field(stage.dedupe.by, [*PARTS, *fields])))
+        for place, one in enumerate(stage.validators):
+            if isinstance(one, Kept | Register | Size):
+                found += _unknown_fields(one, ("stages", index, "validators", place), HELD_OPTIONS, fields, fields)
     if (field := recipe.selection.balance) and field not in fields:
         found.append((("selection", "balance"), _no_field(field, fields)))
     return found
@@ -378,6 +382,17 @@ def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[At]:
 def _no_field(name: str, fields: Iterable[str]) -> Problem:
     known = list(dict.fromkeys(fields))
     return Problem(f"there is no field {name!r}; the fields here are {', '.join(known)}{hint(name, known)}")
+
+
+def _unknown_fields(
+    plugin: Value, way: tuple[str | int, ...], options: Iterable[str], fields: Fields, values: Fields
+) -> Iterator[At]:
+    """Where a plug-in names fields that are not there; `values` are what its templates see."""
+    for option in options:
+        named = getattr(plugin, option, "")
+        for field in (named,) if isinstance(named, str) else named:
+            if field and field not in (values if option == "per" else fields):
+                yield (*way, option), _no_field(field, fields)
 
 
 def _shadowed(recipe: Recipe, fields: Fields) -> list[At]:
