@@ -14,7 +14,7 @@ from rich.text import Text
 from synth.comparing import bakeoff
 from synth.comparing.bakeoff import Comparison
 from synth.console.running import watched_run
-from synth.console.screen import ERR, OUT, PRACTICE, noted, plain_table
+from synth.console.screen import ERR, OUT, PRACTICE, noted, plain_table, say
 from synth.datasets.files import write_whole
 from synth.errors import Interrupted
 from synth.language.text import visible
@@ -39,7 +39,7 @@ def compared(loaded: LoadedRecipe, stage: str, named: Sequence[str], options: Op
         with tempfile.TemporaryDirectory() as vanishing:
             result = watched_run(asking, replace(options, folder=folder, write=False, into=Path(vanishing)), name)
             if result.message:
-                ERR.print(visible(f"{name}: {result.message}"), style="yellow", markup=False, soft_wrap=True)
+                say(ERR, f"{name}: {result.message}", "yellow")
             told = bakeoff.side(asking.recipe, name, Path(vanishing), folder, result.manifest, result.message)
         sides.append(told)
         exit_code, practice = exit_code or result.exit_code, practice or result.manifest.practice
@@ -79,4 +79,4 @@ def _side_by_side(found: Comparison) -> None:
     for one in of:
         for judge in one.own_judges:
             said = f"The judge {judge!r} asks {one.model}, as {one.name} does; models favour their own answers."
-            OUT.print(visible(said), style="yellow", markup=False, soft_wrap=True)
+            say(OUT, said, "yellow")

@@ -66,7 +66,7 @@ class Snapshot(Value):
     """Why it is ending."""
     seconds: float
     left_s: float | None
-    """At the pace so far; None when it cannot be told, and while the run is paused."""
+    """At the pace so far; None when it cannot be told, and while the run is paused or ending."""
     seeds: int | None
     seeds_done: int
     rows: int
@@ -100,7 +100,7 @@ def snapshot(
         state="ending" if error is not None else "paused" if paused else "running",
         why="" if error is None else str(error),
         seconds=round(seconds, 1),
-        left_s=None if paused else progress.left_s(),
+        left_s=None if paused or error is not None else progress.left_s(),
         seeds=progress.total_seeds,
         seeds_done=progress.seeds_done,
         rows=progress.rows,
@@ -126,7 +126,7 @@ def _stages(progress: Progress) -> tuple[StageNow, ...]:
     return tuple(
         StageNow(
             name=name,
-            asked=count.units,
+            asked=count.units - count.unfinished,
             expected=expected.get(name),
             kept=count.accepted,
             parked=count.parked,
@@ -164,9 +164,8 @@ def read_problems(folder: Path) -> tuple[str, ...]:
             sql = "SELECT status, error, detail FROM reply WHERE attempt = ?"
             status, error, detail = connection.execute(sql, (last,)).fetchone() or (0, "", "")
             words = ENGLISH.failures.get(failure) or ENGLISH.reasons.get(failure) or failure.replace("_", " ")
-            said = " ".join([f"HTTP {status}" if status else str(error), " ".join(str(detail).split())]).strip()
+            said = " ".join((f"HTTP {status} {detail}" if status else str(detail or error)).split())[:MOST_DETAIL]
             told.append(
-                f"{teacher}: {words.lower()}, {count:,} of the last {sent:,} requests"
-                + (f" ({said[:MOST_DETAIL]})" if said else "")
+                f"{teacher}: {words.lower()}, {count:,} of the last {sent:,} requests{f' ({said})' if said else ''}"
             )
     return tuple(told)
