@@ -15,6 +15,7 @@ from synth.comparing import bakeoff
 from synth.comparing.bakeoff import Comparison
 from synth.console.running import watched_run
 from synth.console.screen import ERR, OUT, PRACTICE, noted, plain_table, say
+from synth.console.telling import Wanted
 from synth.datasets.files import write_whole
 from synth.errors import Interrupted
 from synth.language.text import visible
@@ -24,7 +25,9 @@ from synth.report.words import ENGLISH
 from synth.results.result import Options
 
 
-def compared(loaded: LoadedRecipe, stage: str, named: Sequence[str], options: Options, *, as_json: bool) -> int:
+def compared(
+    loaded: LoadedRecipe, stage: str, named: Sequence[str], options: Options, wanted: Wanted, *, as_json: bool
+) -> int:
     """Ask the same prompts of several teachers, and say how they differ.
 
     Raises RecipeError when there are no two to compare, or no such stage.
@@ -37,7 +40,8 @@ def compared(loaded: LoadedRecipe, stage: str, named: Sequence[str], options: Op
     for name in names:
         asking = bakeoff.with_teacher(loaded, stage, name)
         with tempfile.TemporaryDirectory() as vanishing:
-            result = watched_run(asking, replace(options, folder=folder, write=False, into=Path(vanishing)), name)
+            here = replace(options, folder=folder, write=False, into=Path(vanishing))
+            result = watched_run(asking, here, wanted, name)
             if result.message:
                 say(ERR, f"{name}: {result.message}", "yellow")
             told = bakeoff.side(asking.recipe, name, Path(vanishing), folder, result.manifest, result.message)

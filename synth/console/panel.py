@@ -29,7 +29,7 @@ def panel(now: Snapshot, console: Console, keys: str = "") -> Group:
     label_cells = _label_cells(now)
     room = width - label_cells - 2
     below = [Text(keys, style="dim")] * bool(keys)
-    below += [_cut(Text(visible(problem), style="yellow"), console) for problem in now.problems]
+    below += [_cut(Text(visible(problem.text), style="yellow"), console) for problem in now.problems]
     if now.why:
         below.append(Text(visible(now.why), style="yellow"))
     rows = _rows(now, room, ascii_only=console.options.ascii_only)

@@ -30,7 +30,7 @@ from synth.console.keys import Keys
 from synth.console.panel import panel
 from synth.live.control import SOCKET, Line, Refused, Steering, reachable
 from synth.live.progress import Progress, StageCount
-from synth.live.snapshot import Snapshot, StageNow, TeacherNow, read_problems
+from synth.live.snapshot import ProblemNow, Snapshot, StageNow, TeacherNow, read_problems
 from synth.money.budget import Budget, Caps
 from synth.report.words import ENGLISH
 from synth.types import Spend
@@ -39,6 +39,7 @@ from tests.served import served
 SLOW = NO_FAULTS.model_copy(update={"latency_s": 1.5})
 ROOT = Path(__file__).parent.parent.parent
 PRICED = "price: {input_usd: 1.0, output_usd: 4.0}"
+PROBLEM = "main: rate limit, 3 of the last 1,000 requests (HTTP 429 \x1b]0;x)"
 
 
 @pytest.fixture
@@ -126,8 +127,9 @@ def test_what_went_wrong_is_told_in_plain_words_the_newest_first(write_recipe: A
         ).fetchone()[0]
     problems = read_problems(tmp_path / "run")
     assert 1 <= len(problems) <= 3
-    assert problems[0].startswith(f"main: {ENGLISH.failures[last]}, ")
-    assert all(re.fullmatch(rf"main: [a-z ]+, \d+ of the last {sent:,} requests( \(.+\))?", one) for one in problems)
+    assert problems[0].text.startswith(f"main: {ENGLISH.failures[last]}, ")
+    wanted = rf"main: [a-z ]+, \d+ of the last {sent:,} requests( \(.+\))?"
+    assert all(re.fullmatch(wanted, one.text) for one in problems)
 
 
 def test_nothing_is_promised_of_the_time_left_while_paused(tmp_path: Path) -> None:
@@ -277,7 +279,7 @@ def now() -> Callable[..., Snapshot]:
             "rows_per_s": 0.4, "refused": {"refusal": 9}, "stages": (stage,), "teachers": (teacher,), "tokens": 12_345,
             "spent_microusd": 1_500_000, "spent_tokens": 0, "spent_requests": 0, "reserved_microusd": 20_000,
             "projected_microusd": 3_000_000, "overshoot_microusd": 0, "waiting_for_budget": 0, "caps": Caps(usd=5.0),
-            "problems": ("main: rate limit, 3 of the last 1,000 requests (HTTP 429 \x1b]0;x)",),
+            "problems": (ProblemNow(teacher="main", code="rate", count=3, of=1000, status=429, text=PROBLEM),),
         }  # fmt: skip
         return Snapshot(**(fields | changed))
 
@@ -364,4 +366,4 @@ def test_a_connection_that_broke_is_told_in_its_own_words(write_recipe: Any, tmp
         last = connection.execute("SELECT max(attempt) FROM reply").fetchone()
         connection.execute("UPDATE settled SET failure = 'ambiguous' WHERE attempt = ?", last)
         connection.execute(broke, last)
-    assert read_problems(tmp_path / "run")[0].endswith("requests (the server closed)")
+    assert read_problems(tmp_path / "run")[0].text.endswith("requests (the server closed)")
