@@ -9,6 +9,7 @@ from textwrap import indent
 from typing import Any
 
 import orjson
+from rich.cells import cell_len
 from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Column, Table
@@ -20,7 +21,7 @@ from synth.types import Message
 
 UNWRAPPED = 1_000_000
 """Columns where no terminal shows what is written: there a line is as long as what it says, so that `grep` finds it."""
-GAP = 3
+GAP = 2
 PRACTICE = "[yellow]Practice data:[/] exercises of synth's practice teacher, not of a language model."
 
 
@@ -80,14 +81,35 @@ def _one_line(cell: RenderableType, console: Console) -> Text:
     return Text(" ").join(text.split()) if "\n" in text.plain else text
 
 
-OUT = ScreenConsole(highlight=False)
-ERR = ScreenConsole(stderr=True, highlight=False)
+OUT = ScreenConsole(highlight=False, emoji=False)
+ERR = ScreenConsole(stderr=True, highlight=False, emoji=False)
+
+
+def say(console: ScreenConsole, text: str, style: str | None = None) -> None:
+    """A sentence: folded between words on a terminal, and one line elsewhere."""
+    console.print(visible(text), style=style, markup=False)
+
+
+def say_each(told: Iterable[tuple[str, str]], indent: int = 0) -> None:
+    """Names, and what is said of each beside them: folded there on a terminal, one line each elsewhere."""
+    pairs = [(visible(name), visible(said)) for name, said in told]
+    width = max((cell_len(name) for name, _ in pairs), default=0)
+    if not OUT.is_screen:
+        for name, said in pairs:
+            OUT.print(f"{' ' * indent}{name}{' ' * (width - cell_len(name))}  {said}", markup=False, soft_wrap=True)
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, said in pairs:
+        table.add_row(Text(name, style="bold"), Text(said))
+    OUT.print(Padding(table, (0, 0, 0, indent)))
 
 
 def noted(loaded: LoadedRecipe) -> None:
     """Say on standard error what the user should know before the run."""
     for note in loaded.notes:
-        ERR.print(visible(note), style="yellow", markup=False, soft_wrap=True)
+        say(ERR, note, "yellow")
 
 
 def conversation(title: str, messages: Iterable[Message]) -> None:
