@@ -85,7 +85,7 @@ LAYERS = (
     {"ask"},
     {"own"},
     {"generators", "validators", "scorers"},
-    {"views", "view_checks", "mistyped", "recipe", "recipe_checks"},
+    {"views", "view_checks", "mistyped", "recipe", "recipe_checks", "every_seed"},
     {"fingerprint", "up_to_date"},
     {"judges"},
     {
