@@ -430,13 +430,10 @@ def _turns(prompt: object, place: int) -> tuple[Message, ...]:
 
 def _check_keys(message: object, where: str) -> None:
     """Raise RecipeError for what a message says that would not be sent."""
-    given = cast("Mapping[object, object]", message) if isinstance(message, Mapping) else {}
+    given: Mapping[object, object] = cast("Any", message) if isinstance(message, Mapping) else {}
     for key, value in given.items():
         if key not in KEYS and value is not None:
-            known = (
-                hint(str(key), KEYS)
-                or "; a message has `role` and `content`, and a picture or a tool cannot be asked with"
-            )
+            known = hint(str(key), KEYS) or "; a message has `role` and `content`: no picture and no tool is asked with"
             raise RecipeError(f"{where} has {key!r}, which would not be sent{known}")
 
 
