@@ -67,6 +67,7 @@ LAYERS = (
             "replies",
             "lots",
             "store",
+            "pace",
             "seeds",
             "seed_spool",
         ),
