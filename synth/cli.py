@@ -450,7 +450,8 @@ def completion(shell: str) -> int:
 
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(command, {}, "synth", "_SYNTH_COMPLETE").source())
+    script = found(command, {}, "synth", "_SYNTH_COMPLETE").source()
+    click.echo(script.replace('string split ","', 'string split -m 1 ","'))  # fish: what is told may hold commas
     return 0
 
 
