@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import random
 import tempfile
@@ -10,7 +11,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Generator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -29,7 +30,7 @@ from synth.backends.practice.faults import faults_of
 from synth.backends.replay import ReplayRun, replay
 from synth.batches.batch import Desk, batches
 from synth.batches.batch_journal import has_open
-from synth.datasets.card import write_card
+from synth.datasets.card import load_card, write_card
 from synth.datasets.export import load_parquet
 from synth.datasets.tokenizers import note_tokenizers
 from synth.errors import AccountStopped, Fatal, FolderError, Interrupted, Stalled, StoreStopped
@@ -55,6 +56,7 @@ from synth.results.manifest import (
     Manifest,
     State,
     read_manifest,
+    versions,
     write_manifest,
 )
 from synth.results.outcomes import Outcomes
@@ -168,11 +170,12 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
                 waits = loaded.recipe.waits() if options.write else {}  # who looks at a few rows does so now
                 line = _line(loaded, store, outcomes, progress, halt, screen, waits)
                 whole = options.limit is None and options.pilot is None
-                _prepare_while_asking()
+                _prepare_while_asking(loaded.recipe.language)
                 picked, twins = dict[str, int](), Counter[str]()
                 taken = spool if options.pilot is None else _spread(spool, options.pilot, picked)
                 going = in_turns(line, lambda: screen.seeds(taken), whole=whole)
                 await watched(going, progress.pulse, _patience_s(loaded))
+                _give_back_memory()
                 if isinstance(halt.error, StoreStopped):
                     raise halt.error  # what room is left is for replies
                 await store.note("finished", _now())
@@ -256,15 +259,23 @@ def _spread(spool: SeedSpool, count: int, picked: dict[str, int]) -> Iterator[Se
             yield seed
 
 
-def _prepare_while_asking() -> None:
+def _prepare_while_asking(language: str) -> None:
     """Do what writing needs and takes a while, and depends on no reply."""
 
     def prepare() -> None:
         load_parquet()
         load_template()
+        load_card(language)
+        versions()  # which asks the system
 
     loop = asyncio.get_running_loop()
     loop.call_later(PREPARE_AFTER_S, loop.run_in_executor, None, prepare)
+
+
+def _give_back_memory() -> None:
+    """Return to the system what the asking has left free: what writing takes would come on top of it."""
+    with suppress(OSError, AttributeError):  # other C libraries than glibc do so by themselves, or not at all
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager
