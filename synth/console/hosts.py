@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 
 import orjson
@@ -13,8 +12,9 @@ from rich.markup import escape
 
 from synth import probe as probing
 from synth.backends.practice.faults import faults_of
-from synth.console.screen import ERR, OUT, plain_table, write_json
+from synth.console.screen import ERR, OUT, plain_table, say, write_json
 from synth.errors import Fatal, FolderError, RecipeError
+from synth.language.near import hint
 from synth.language.text import visible
 from synth.money.price_table import provider_of
 from synth.profiles import Profile, named
@@ -46,7 +46,7 @@ def probed(url: str, model: str, key: str | None, *, as_json: bool) -> int:
     """Find out what a server can do, and say it."""
     variable = f",{key}" if key else ""
     for note in look_for_keys([endpoint_of(f"{url},-{variable}", "probe ")], (Path(),)):
-        ERR.print(note, markup=False, soft_wrap=True)
+        say(ERR, note)
     listed = dict[str, probing.Listed]()
     with contextlib.suppress(*((Fatal,) if model else ())):  # not every server has a list
         listed = probing.models(endpoint_of(f"{url},-{variable}", "probe "))
@@ -62,7 +62,7 @@ def probed(url: str, model: str, key: str | None, *, as_json: bool) -> int:
         write_json({"model": endpoint.model, "findings": [one._asdict() for one in findings], **used._asdict()})
         return 0
     title = f"{endpoint.model} at {endpoint.base_url}: {endpoint.known.title}"
-    OUT.print(visible(title), markup=False, soft_wrap=True)
+    say(OUT, title)
     table = plain_table("", "found", "so")
     for one in findings:
         table.add_row(one.what, escape(visible(one.found)), one.so)
@@ -76,9 +76,8 @@ def hosts(name: str, *, as_json: bool) -> None:
     """Say what is known of every host, or all that is known of one. Raises RecipeError for a name that none has."""
     known = named()
     if name and name not in known:
-        near = get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
-        raise RecipeError(f"There is no profile {name!r}; {hint}")
+        listed = f"; there are {', '.join(known)}."
+        raise RecipeError(f"There is no profile {name!r}{hint(name, known) or listed}")
     if as_json:
         chosen = {name: known[name]} if name else known
         write_json({name: one.model_dump(mode="json", exclude_defaults=True) for name, one in chosen.items()})
