@@ -34,6 +34,7 @@ LAYERS = (
         "dates",
         "yaml_places",
         "documents",
+        "classes",
         "halt",
         "prices",
         "price_table",

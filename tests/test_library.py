@@ -184,10 +184,12 @@ def test_every_answer_comes_in_each_register_and_length_asked_for(language, tmp_
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
-def test_the_shape_that_is_shown_is_the_one_that_is_checked(language):
+def test_the_shape_that_is_shown_is_the_one_that_is_written_and_checked(language):
     loaded = synth.load(PROMPTS / f"extract-{language}")
-    shown = json.loads((loaded.folder / "shape.json.j2").read_text(encoding="utf-8"))
-    assert [one.shape for one in loaded.recipe.stages[-1].validators if one.kind == "json_schema"] == [shown]
+    shown = loaded.templates.render("shown.md.j2", {"text": "..."}).split("\n")[2]
+    (checked,) = [one.shape for one in loaded.recipe.stages[-1].validators if one.kind == "json_schema"]
+    assert json.loads(shown) == checked == loaded.recipe.stages[0].generator.model_dump()["fields"]["expected"]
+    assert {*checked["properties"]} == {*checked["required"]} == {"name", "city", "item", "quantity", "day"}
 
 
 UNVERIFIED = ["consumption-tax", "labour-law", "medical", "python-data", "technical-translation"]
