@@ -64,6 +64,7 @@ class Words:
     still_charged: str
     examples: str
     no_rows: str
+    more_rows: str
     roles: dict[str, str]
     reasoning: str
     left_out: str
@@ -198,6 +199,7 @@ ENGLISH = Words(
     still_charged=", still charged",
     examples="Some rows",
     no_rows="This run made no rows.",
+    more_rows="{} more",
     roles={"system": "System", "user": "User", "assistant": "Assistant", "tool": "Tool"},
     reasoning="Reasoning",
     left_out="more characters are not shown here",
@@ -433,6 +435,7 @@ JAPANESE = Words(
     still_charged="（費用に計上）",
     examples="行の例",
     no_rows="この実行では行ができませんでした。",
+    more_rows="ほか {} 件",
     roles={"system": "システム", "user": "ユーザー", "assistant": "アシスタント", "tool": "ツール"},
     reasoning="推論",
     left_out="文字をこのページでは省略しました",
