@@ -12,6 +12,4 @@ class Order(BaseModel):
     city: str | None = Field(description="where to, null when it is not said")
     item: str = Field(description="what is ordered, as it is called in the message")
     quantity: int = Field(ge=1, description="how many, as a number")
-    day: int | None = Field(
-        ge=1, le=31, description="the day of the month that it is wanted by, or null"
-    )
+    day: int | None = Field(ge=1, le=31, description="the day of the month that it is wanted by, or null")
