@@ -30,6 +30,9 @@ LAYERS = (
         "lock",
         "database",
         "text",
+        "near",
+        "look_alikes",
+        "codes",
         "numerals",
         "dates",
         "yaml_places",
@@ -83,7 +86,7 @@ LAYERS = (
     {"ask"},
     {"own"},
     {"generators", "validators", "scorers"},
-    {"views", "view_checks", "recipe", "recipe_checks"},
+    {"views", "view_checks", "mistyped", "recipe", "recipe_checks"},
     {"fingerprint", "up_to_date"},
     {"judges"},
     {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib.util
 import inspect
@@ -25,6 +24,8 @@ from pydantic import (
     WithJsonSchema,
     WrapValidator,
 )
+
+from synth.language.near import hint
 
 NAMED = re.compile(r"^(?P<file>.+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)$")
 FOLDER = "folder"
@@ -55,10 +56,16 @@ def found(named: str, folder: Path) -> Found:
     try:
         raw = (folder / file).read_bytes()
     except OSError as error:
-        raise ValueError(f"{folder / file} cannot be read ({error.strerror})") from None
+        near = hint(file, files_in(folder))
+        raise ValueError(f"{folder / file} cannot be read ({error.strerror}){near}") from None
     values = vars(_module(file, folder / file, raw))
     classes = {one: value for one, value in values.items() if inspect.isclass(value)}
     return Found(file, raw, name, values.get(name), classes)
+
+
+def files_in(folder: Path) -> list[str]:
+    """The Python files beside a recipe."""
+    return sorted(path.name for path in folder.glob("*.py"))
 
 
 def model_of(named: str, folder: Path) -> type[BaseModel]:
@@ -68,9 +75,8 @@ def model_of(named: str, folder: Path) -> type[BaseModel]:
     if at.name not in models:
         if at.name in at.classes:
             raise ValueError(f"{at.name} in {at.file} is no pydantic model; write `class {at.name}(BaseModel):`")
-        near = difflib.get_close_matches(at.name, models, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(models) or 'no model'}"
-        raise ValueError(f"{at.file} has no class {at.name!r}; {hint}")
+        there = hint(at.name, list(models)) or f"; there is {', '.join(models) or 'no model'}"
+        raise ValueError(f"{at.file} has no class {at.name!r}{there}")
     model = models[at.name]
     try:
         schema_of(model)
