@@ -99,6 +99,7 @@ LAYERS = (
         "control",
         "events",
         "sink",
+        "stored",
     }
     | {"lint", "formats"},
     {"line", "gate", "nearness"},

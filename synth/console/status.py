@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from synth.backends.practice import PRACTICE_MODELS
-from synth.console.panel import WAITING
+from synth.console.panel import WAITING, since
 from synth.console.screen import OUT, PRACTICE, clock_time, plain_table, write_json
 from synth.files.asking import OWNER
+from synth.live.stored import in_flight, last_commit
 from synth.money.budget import Caps, standing, usd
 from synth.results.manifest import Manifest, read_manifest
-from synth.storage.lock import holder
+from synth.storage.lock import holder, was_cut_off
 from synth.storage.store import connect, read_ledger, read_spent, readable
 from synth.types import Spend
 
@@ -37,7 +38,11 @@ def status(folder: Path, *, as_json: bool) -> None:
     if manifest is not None and not running:  # the journal keeps also those that a later run asked again
         parked = sum(stage.parked for stage in manifest.stages)
     unwritten = "replies to commands on files" if meta.get("recipe") == OWNER else "stopped before its first export"
-    state = f"running ({running})" if running else manifest.state if manifest else unwritten
+    cut, written, flying = was_cut_off(folder), last_commit(folder).isoformat(timespec="seconds"), in_flight(ledger)
+    ended = "cut_off" if cut else manifest.state if manifest else unwritten
+    state = f"running ({running})" if running else "cut off" if cut else ended
+    if running or cut:
+        state += f", last written {since(written)}, {flying:,} in flight{' then' if cut else ''}"
     cost = sum(line.cost_microusd for line in ledger)
     caps = Caps.model_validate_json(meta.get("caps") or "{}")
     reserved = Spend(sum(line.cost_microusd for line in ledger if line.failure == "open"))
@@ -56,7 +61,9 @@ def status(folder: Path, *, as_json: bool) -> None:
         write_json(
             {
                 "recipe": meta.get("recipe"),
-                "state": "running" if running else state,
+                "state": "running" if running else ended,
+                "last_commit": written,
+                "in_flight": flying,
                 "rows": manifest.rows if manifest else {},
                 "rejected": manifest.rejected if manifest else {},
                 "parked": parked,
@@ -73,7 +80,7 @@ def status(folder: Path, *, as_json: bool) -> None:
             }
         )
         return
-    OUT.print(f"[bold]{meta.get('recipe')}[/]  {state}")
+    OUT.print(f"[bold]{meta.get('recipe')}[/]  {state}", soft_wrap=True)
     OUT.print(", ".join(money), soft_wrap=True, markup=False)
     if held_back:
         OUT.print(WAITING, markup=False)
