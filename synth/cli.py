@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synth.console import commands, finished
+from synth.console.helping import Grouped
 from synth.errors import SynthError
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _wanted(events: str, *, as_json: bool = False) -> Wanted:
     return Wanted(events)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Grouped, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="synth")
 def command() -> None:
     """Distil a strong teacher into a checked, deduplicated, scored instruction dataset."""
@@ -444,10 +445,7 @@ def schema() -> int:
 @command.command(short_help="Print what has a shell complete commands and options.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
-    """Print the script by which SHELL completes commands, options and paths.
-
-    Use it as: eval "$(synth completion bash)"
-    """
+    """Print the script by which SHELL completes commands, options and paths."""
     from click.shell_completion import get_completion_class
 
     found = get_completion_class(shell)

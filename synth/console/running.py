@@ -16,7 +16,7 @@ from synth.api import run_loop
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
 from synth.console.live import heeding_signals, steered, tell
-from synth.console.screen import ERR, OUT, conversation, noted, plain_table, write_json
+from synth.console.screen import ERR, OUT, conversation, noted, plain_table, say, write_json
 from synth.console.status import summary
 from synth.console.telling import NOTHING, Telling, Wanted, telling
 from synth.errors import Interrupted
@@ -42,7 +42,7 @@ def run(loaded: LoadedRecipe, options: Options, wanted: Wanted = NOTHING) -> int
     if faults and not options.offline:
         OUT.print(_board(scoreboard(result.folder, faults)))
     for said in (*manifest.declared, *[manifest.notice] * bool(manifest.notice)):
-        OUT.print(visible(said), style="yellow", markup=False, soft_wrap=True)
+        say(OUT, said, "yellow")
     OUT.print(f"dataset  {result.dataset}", soft_wrap=True, markup=False)
     OUT.print(f"report   {result.report().path}", soft_wrap=True, markup=False)
     return ended(result)
@@ -87,7 +87,7 @@ def estimate(loaded: LoadedRecipe, options: Options, wanted: Wanted, *, as_json:
 def ended(result: Result) -> int:
     """Say why a run ended early; gives its exit code."""
     if result.message:
-        ERR.print(visible(result.message), style="yellow", markup=False, soft_wrap=True)
+        say(ERR, result.message, "yellow")
     return result.exit_code
 
 
@@ -109,7 +109,7 @@ def _watched(loaded: LoadedRecipe, options: Options, name: str, folder: Path, to
 
             def observe(progress: Progress, halt: Halt) -> None:
                 if progress.warning:
-                    ERR.print(progress.warning, style="yellow", markup=False, soft_wrap=True)
+                    say(ERR, progress.warning, "yellow")
                 heeding.enter_context(heeding_signals(loop, halt))
                 steering = Steering(name, folder, progress, halt)
                 watching.append(loop.create_task(steered(steering)))

@@ -11,9 +11,8 @@ from rich.live import Live
 
 from synth.console.live import snapshot_line
 from synth.console.panel import panel
-from synth.console.screen import ERR, OUT
+from synth.console.screen import ERR, OUT, say
 from synth.console.status import status
-from synth.language.text import visible
 from synth.live.control import TELL, Line, Unreachable
 from synth.live.snapshot import Snapshot
 from synth.live.stored import stored
@@ -38,7 +37,7 @@ def ctl(folder: Path, command: str, value: str) -> int:
     if not answer:
         ERR.print("The run has just ended.", style="yellow")
         return 1
-    OUT.print(visible(answer.get("said") or answer.get("refused") or ""), markup=False, soft_wrap=True)
+    say(OUT, answer.get("said") or answer.get("refused") or "")
     return 0 if "said" in answer else 2
 
 
@@ -52,10 +51,10 @@ def watch(folder: Path, *, as_json: bool) -> int:
     if OUT.is_terminal:
         with Live(console=OUT, auto_refresh=False, transient=True) as live:
             for now in _moments(folder, LIVE_EVERY_S):
-                live.update(panel(now), refresh=True)
+                live.update(panel(now, OUT), refresh=True)
     else:
         for now in _moments(folder, PLAIN_EVERY_S):
-            OUT.print(snapshot_line(now), soft_wrap=True, markup=False)
+            say(OUT, snapshot_line(now))
     status(folder, as_json=False)
     return 0
 

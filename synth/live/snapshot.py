@@ -100,7 +100,7 @@ class Snapshot(Value):
     seconds: float | None
     """Since it began, this time."""
     left_s: float | None
-    """At the pace so far; None when it cannot be told, and while the run is paused."""
+    """At the pace so far; None when it cannot be told, and while the run is paused or ending."""
     seeds: int | None
     """How many there are to use."""
     seeds_done: int | None
@@ -154,7 +154,7 @@ def snapshot(
         state="ending" if error is not None else "paused" if paused else "running",
         why="" if error is None else str(error),
         seconds=round(seconds, 1),
-        left_s=None if paused else progress.left_s(),
+        left_s=None if paused or error is not None else progress.left_s(),
         seeds=progress.total_seeds,
         seeds_done=progress.seeds_done,
         rows=progress.rows,
@@ -180,7 +180,7 @@ def _stages(progress: Progress) -> tuple[StageNow, ...]:
     return tuple(
         StageNow(
             name=name,
-            asked=count.units,
+            asked=count.units - count.unfinished,
             expected=expected.get(name),
             kept=count.accepted,
             parked=count.parked,
@@ -217,7 +217,7 @@ def read_problems(folder: Path) -> tuple[ProblemNow, ...]:
         for teacher, code, count, last in found:
             sql = "SELECT status, error, detail FROM reply WHERE attempt = ?"
             status, error, detail = connection.execute(sql, (last,)).fetchone() or (0, "", "")
-            said = " ".join([f"HTTP {status}" if status else str(error), " ".join(str(detail).split())]).strip()
+            said = " ".join((f"HTTP {status} {detail}" if status else str(detail or error)).split())
             text = f"{teacher}: {ENGLISH.failures[code]}, {count:,} of the last {sent:,} requests"
             text += f" ({said[:MOST_DETAIL]})" if said else ""
             told.append(ProblemNow(teacher=teacher, code=code, count=count, of=sent, status=status, text=text))

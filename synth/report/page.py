@@ -26,6 +26,8 @@ from synth.results.manifest import Manifest
 from synth.types import Rejection, Sample, Spend
 
 MOST_EXAMPLES = 12
+OPEN_EXAMPLES = 3
+"""So many stand open; a press shows the others."""
 MOST_PER_REASON = 2
 MOST_CHARACTERS = 8000
 """Of one text in an example row."""
@@ -34,7 +36,7 @@ MOST_CHARACTERS_REFUSED = 1000
 
 MOST_CHARACTERS_TWIN = 240
 """Of one text in a cluster of twins."""
-SCRIPT = ("index", "nodes", "texts", "decisions", "list", "find", "read", "keys")
+SCRIPT = ("index", "nodes", "texts", "commands", "decisions", "list", "find", "figures", "read", "keys")
 """The files that the browser's script is made of, in one scope."""
 DATA_HERE = "<!-- rows -->"
 """Where the browser's data go, which are never in memory as a whole; texts cannot hold it, as they are escaped."""
@@ -118,6 +120,7 @@ def page(
         spending=spending(manifest.ledger),
         charged=manifest.caps.at_stake(Spend(manifest.cost_microusd)),
         examples=examples[:MOST_EXAMPLES],
+        few=OPEN_EXAMPLES,
         duration=duration(manifest.seconds, words.language),
     )
 

@@ -64,6 +64,7 @@ class Words:
     still_charged: str
     examples: str
     no_rows: str
+    more_rows: str
     roles: dict[str, str]
     reasoning: str
     left_out: str
@@ -198,6 +199,7 @@ ENGLISH = Words(
     still_charged=", still charged",
     examples="Some rows",
     no_rows="This run made no rows.",
+    more_rows="{} more",
     roles={"system": "System", "user": "User", "assistant": "Assistant", "tool": "Tool"},
     reasoning="Reasoning",
     left_out="more characters are not shown here",
@@ -320,6 +322,10 @@ ENGLISH = Words(
         "empty_answer": "Answer is empty",
         "template_error": "Template failed",
         "not_mentioned": "Lacks what it must name",
+        "not_kept": "Lost what had to stay",
+        "foreign_units": "In units its readers do not use",
+        "other_register": "In another register",
+        "mixed_register": "Mixes registers",
         "no_reasoning": "No reasoning with it",
         "not_declined": "Answered what the passages do not say",
         "declined": "Says that the passages do not say",
@@ -429,6 +435,7 @@ JAPANESE = Words(
     still_charged="（費用に計上）",
     examples="行の例",
     no_rows="この実行では行ができませんでした。",
+    more_rows="ほか {} 件",
     roles={"system": "システム", "user": "ユーザー", "assistant": "アシスタント", "tool": "ツール"},
     reasoning="推論",
     left_out="文字をこのページでは省略しました",
@@ -551,6 +558,10 @@ JAPANESE = Words(
         "empty_answer": "答えが空",
         "template_error": "テンプレートのエラー",
         "not_mentioned": "述べるべきことがない",
+        "not_kept": "残すべきものが失われた",
+        "foreign_units": "読み手の使わない単位や通貨",
+        "other_register": "求めた文体と違う",
+        "mixed_register": "文体が混ざっている",
         "no_reasoning": "推論がない",
         "not_declined": "文書にないことに答えた",
         "declined": "文書にあるのにないと答えた",

@@ -115,15 +115,18 @@ def test_the_panel_and_the_plain_line_leave_out_what_only_the_run_knows(write_re
     library.run(write_recipe(endpoint=PRICED), folder=tmp_path / "run", limit=1)
     now = stored(tmp_path / "run")
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(panel(now))
+    console.print(panel(now, console))
     text = console.export_text()
     assert max(len(line) for line in text.splitlines()) <= 80
     line = snapshot_line(now)
-    for words in ("0 in flight", "replies/s", "spent", "last written"):
+    for words in ("0 in flight", "spent"):
         assert words in text
         assert words in line
+    assert "read from its store" in text
+    assert "replies/s" in line
+    assert "last written" in line
     assert "answer:score" in text
-    for words in ("accepted", "seeds", "kept", "None"):
+    for words in ("accepted", "seeds ", "kept", "None"):
         assert words not in text
         assert words not in line
 
