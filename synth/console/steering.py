@@ -48,7 +48,7 @@ def watch(folder: Path, *, as_json: bool) -> int:
             click.echo(now.model_dump_json())
         click.echo(stored(folder).model_dump_json())
         return 0
-    if OUT.is_terminal:
+    if OUT.is_screen:
         with Live(console=OUT, auto_refresh=False, transient=True) as live:
             for now in _moments(folder, LIVE_EVERY_S):
                 live.update(panel(now, OUT), refresh=True)
