@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import orjson
@@ -246,10 +247,17 @@ def _records(path: Path) -> Iterator[Fields]:
         yield from map(orjson.loads, lines)
 
 
-def _spread(spool: SeedSpool, count: int, picked: dict[str, int]) -> Iterator[Seed]:
-    """So many seeds, one from each of as many equal parts, and the same ones each time; notes them in `picked`."""
+def spread(of: int, count: int) -> set[int]:
+    """So many places, one in each of as many equal parts, and the same ones each time."""
     chance = random.Random(0)  # noqa: S311 (chooses, guards nothing): evenly would fall in step with a grid's axes
-    places = {int((part + chance.random()) * spool.unique / count) for part in range(count)}
+    parts = max(1, min(count, of))
+    ends = [part * of // parts for part in range(parts + 1)]
+    return {low + int(chance.random() * (high - low)) for low, high in pairwise(ends)}
+
+
+def _spread(spool: SeedSpool, count: int, picked: dict[str, int]) -> Iterator[Seed]:
+    """The seeds of a pilot; notes them in `picked`."""
+    places = spread(spool.unique, count)
     for place, seed in enumerate(one for one in spool if isinstance(one, Seed)):
         if place in places:
             picked[seed.id] = 0

@@ -103,7 +103,7 @@ LAYERS = (
     {"turns", "outputs", "recovery", "result"},
     {"pipeline"},
     {
-        *("probe", "trace", "estimate", "described", "parts", "plugin_texts"),
+        *("probe", "trace", "estimates", "described", "parts", "plugin_texts"),
         *("scoring", "asking", "file_vectors", "parts_by_meaning"),
         *("publishing", "merging", "differing"),
     },
