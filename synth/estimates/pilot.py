@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ ASKED = (
     "FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id LEFT JOIN reply ON reply.attempt = attempt.id "
     "LEFT JOIN lot ON lot.attempt = attempt.id WHERE key = ? AND failure IS NOT 'unsent' GROUP BY stage, teacher, unit"
 )
+
+CERTAIN = 3.0
+"""By how many standard errors lengths must go with what prompts take: by chance they do not."""
 
 
 @dataclass(slots=True)
@@ -50,10 +54,11 @@ class Seen:
         if lengths is None or not self.prompt.any():
             return
         own, others = lengths
-        apart = own - own.mean()
-        if not apart.any():
+        apart, deviations = own - own.mean(), float(own.std() * self.prompt.std())
+        along = float((apart * self.prompt).mean()) / deviations if deviations else 0.0
+        if along * math.sqrt(len(own)) < CERTAIN:
             return
-        a_byte = max(0.0, float((apart * self.prompt).sum() / (apart * apart).sum()))
+        a_byte = float((apart * self.prompt).sum() / (apart * apart).sum())
         longer = a_byte * (others - own)
         if float((self.prompt + longer).mean()) > 0:
             # dollars per million tokens: micro-dollars a token
