@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synth.console import commands, finished
+from synth.console.helping import Grouped
 from synth.errors import SynthError
 
 if TYPE_CHECKING:
+    from synth.console.telling import Wanted
     from synth.recipes.recipe import LoadedRecipe, Overrides
 
 BUG_EXIT = 1
@@ -98,7 +100,22 @@ _accept_change = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The option of commands that ask: what is told beside the view."""
+    told = "Append events as JSON lines to this file or pipe, or print them (-)."
+    return click.option("--events", default="", metavar="PATH|-", help=told)(function)
+
+
+def _wanted(events: str, *, as_json: bool = False) -> Wanted:
+    """What is to be told beside the view, and beside the JSON of a command that prints some."""
+    from synth.console.telling import Wanted
+
+    if as_json and events == "-":
+        raise click.UsageError("--json and --events - both print on standard output; give --events a path.")
+    return Wanted(events)
+
+
+@click.group(cls=Grouped, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="synth")
 def command() -> None:
     """Distil a strong teacher into a checked, deduplicated, scored instruction dataset."""
@@ -149,12 +166,14 @@ def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
 @click.option("-n", "count", default=3, show_default=True, type=click.IntRange(min=1), help="Seeds to try.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def preview(recipe: Path, count: int, out: Path | None, as_json: bool, **overrides: Any) -> int:
+@_telling
+def preview(recipe: Path, count: int, out: Path | None, as_json: bool, events: str, **overrides: Any) -> int:
     """Try a RECIPE on its first seeds and show what comes of them. The replies are kept for the run."""
     from synth.console import running
     from synth.results.result import Options
 
-    return running.preview(_load(recipe, **overrides), Options(out, count, write=False), as_json=as_json)
+    wanted = _wanted(events, as_json=as_json)
+    return running.preview(_load(recipe, **overrides), Options(out, count, write=False), wanted, as_json=as_json)
 
 
 @command.command(short_help="Tell what a run will cost, from a few seeds.")
@@ -184,8 +203,16 @@ def preview(recipe: Path, count: int, out: Path | None, as_json: bool, **overrid
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder, in which the replies are kept for the run.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_telling
 def estimate(
-    recipe: Path, pilot: int, most_usd: float, tokenizer: str, out: Path | None, as_json: bool, **overrides: Any
+    recipe: Path,
+    pilot: int,
+    most_usd: float,
+    tokenizer: str,
+    out: Path | None,
+    as_json: bool,
+    events: str,
+    **overrides: Any,
 ) -> int:
     """Tell what a run of RECIPE will cost, bring and take. Seeds spread over all are tried; their replies are kept."""
     from synth.console import running
@@ -193,9 +220,9 @@ def estimate(
 
     if tokenizer and pilot:
         raise click.UsageError("--tokenizer is for --pilot 0: what a pilot's replies say of their tokens is exact")
-    options = Options(out, pilot=pilot, write=False)
+    wanted, options = _wanted(events, as_json=as_json), Options(out, pilot=pilot, write=False)
     return running.estimate(
-        _load(recipe, **overrides), options, most_usd=most_usd, tokenizer=tokenizer, as_json=as_json
+        _load(recipe, **overrides), options, wanted, most_usd=most_usd, tokenizer=tokenizer, as_json=as_json
     )
 
 
@@ -206,7 +233,10 @@ def estimate(
 @click.option("-n", "--count", default=20, show_default=True, type=click.IntRange(min=1), help="Seeds to try.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="runs/NAME-compare if none.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def compare(recipe: Path, named: str, stage: str, count: int, out: Path | None, as_json: bool, **overrides: Any) -> int:
+@_telling
+def compare(
+    recipe: Path, named: str, stage: str, count: int, out: Path | None, as_json: bool, events: str, **overrides: Any
+) -> int:
     """Ask the first prompts of a RECIPE of each of its teachers in turn, and say how they differ.
 
     The replies are kept: `synth run --reuse FOLDER` with the one that you choose buys none of them again.
@@ -215,7 +245,8 @@ def compare(recipe: Path, named: str, stage: str, count: int, out: Path | None, 
     from synth.results.result import Options
 
     names = [name.strip() for name in named.split(",") if name.strip()]
-    return comparing.compared(_load(recipe, **overrides), stage, names, Options(out, count), as_json=as_json)
+    wanted = _wanted(events, as_json=as_json)
+    return comparing.compared(_load(recipe, **overrides), stage, names, Options(out, count), wanted, as_json=as_json)
 
 
 @command.command(short_help="Make the dataset of a recipe, or go on with it.")
@@ -231,6 +262,7 @@ def compare(recipe: Path, named: str, stage: str, count: int, out: Path | None, 
     help="Take replies to the same requests from this earlier run.",
 )
 @_accept_change
+@_telling
 def run(
     recipe: Path,
     out: Path | None,
@@ -238,13 +270,15 @@ def run(
     fresh: str,
     reuse: tuple[Path, ...],
     accept_change: bool,
+    events: str,
     **overrides: Any,
 ) -> int:
     """Make the dataset of a RECIPE. Run it again to go on: nothing that is stored is asked twice."""
     from synth.console import running
     from synth.results.result import Options
 
-    return running.run(_load(recipe, **overrides), Options(out, limit, fresh, reuse, accept_change=accept_change))
+    options = Options(out, limit, fresh, reuse, accept_change=accept_change)
+    return running.run(_load(recipe, **overrides), options, _wanted(events))
 
 
 @command.command(short_help="Go on, and ask again for what had failed for good.")
@@ -252,12 +286,14 @@ def run(
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only so many seeds.")
 @_accept_change
-def retry(recipe: Path, out: Path | None, limit: int | None, accept_change: bool, **overrides: Any) -> int:
+@_telling
+def retry(recipe: Path, out: Path | None, limit: int | None, accept_change: bool, events: str, **overrides: Any) -> int:
     """Go on with the run of a RECIPE, and ask again for what had failed for good."""
     from synth.console import running
     from synth.results.result import Options
 
-    return running.run(_load(recipe, **overrides), Options(out, limit, retry=True, accept_change=accept_change))
+    options = Options(out, limit, retry=True, accept_change=accept_change)
+    return running.run(_load(recipe, **overrides), options, _wanted(events))
 
 
 @command.command(short_help="Write the dataset again from stored replies alone.")
@@ -444,10 +480,7 @@ def schema() -> int:
 @command.command(short_help="Print what has a shell complete commands and options.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
-    """Print the script by which SHELL completes commands, options and paths.
-
-    Use it as: eval "$(synth completion bash)"
-    """
+    """Print the script by which SHELL completes commands, options and paths."""
     from click.shell_completion import get_completion_class
 
     found = get_completion_class(shell)

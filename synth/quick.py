@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from synth.admission.halt import Halt
-from synth.admission.scheduler import in_order, together
+from synth.admission.scheduler import WINDOW_PER_SLOT, in_order, together
 from synth.api import finished
 from synth.errors import BudgetReached, Fatal, RecipeError, Rejected, TeacherError
 from synth.files.asking import Desk, desk
@@ -43,7 +43,6 @@ PRACTICE_MODEL = "practice-1"
 NOT_ASKED, PARKED = "not_asked", "parked"
 MESSAGES = TypeAdapter(tuple[Message, ...])
 VALIDATORS = TypeAdapter(list[Validator])
-WINDOW_PER_SLOT = 2
 HALF = re.compile("[\ud800-\udfff]")
 """A surrogate without its other half, as damaged files have it."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from synth import pipeline
+from synth import opening, pipeline
 from synth.recipes.recipe import load
 from synth.results.result import Options
 from synth.types import Outcome
@@ -97,10 +97,13 @@ LAYERS = (
         "bakeoff",
         "snapshot",
         "control",
+        "events",
+        "sink",
     }
     | {"lint", "formats"},
     {"line", "gate", "nearness"},
     {"turns", "outputs", "recovery", "result"},
+    {"opening", "ending", "pilot"},
     {"pipeline"},
     {
         *("probe", "trace", "estimates", "described", "parts", "plugin_texts"),
@@ -208,7 +211,7 @@ def calls_for(rows: int, folder: Path, transport: Watched) -> Counter[str]:
 
 def test_one_row_enters_few_functions_and_puts_few_frames_above_the_transport(tmp_path, monkeypatch):
     transport = Watched()
-    monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: transport)
+    monkeypatch.setattr(opening, "replay", lambda base_url, folder: transport)
     few, many = calls_for(10, tmp_path / "few", transport), calls_for(60, tmp_path / "many", transport)
     per_row = {name: (many[name] - few[name]) / 50 for name in many}
     functions = [name for name, calls in per_row.items() if calls > 0.5]

@@ -8,9 +8,10 @@ import random
 
 import pytest
 
-from synth import pipeline
+from synth import opening, pipeline
 from synth.errors import RecipeError
 from synth.recipes.recipe import load
+from synth.results.ending import PARKED_EXIT
 from synth.results.result import Options
 from synth.types import Outcome
 
@@ -62,7 +63,7 @@ def solve(tmp_path, monkeypatch):
 
     def run(answers, draws, *, scorers="[]", selection="", right=18, offline=False, teacher=None, tail=""):
         teacher = teacher or Scripted(answers)
-        monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
+        monkeypatch.setattr(opening, "replay", lambda base_url, folder: teacher)
         text = RECIPE.format(draws=draws, scorers=scorers, selection=selection) + tail
         (folder / "recipe.yaml").write_text(text, encoding="utf-8")
         seeds = [json.dumps({"q": question, "right": str(right)}, ensure_ascii=False) + "\n" for question in answers]
@@ -138,7 +139,7 @@ def test_an_export_tells_of_parked_prompts_as_the_run_does(solve):
     first, _, lines = solve(answers, "{most: 3}")
     again, _, exported = solve(answers, "{most: 3}", offline=True, teacher=Scripted({}))
     for result in (first, again):
-        assert (result.exit_code, result.manifest.state) == (pipeline.PARKED_EXIT, "partial")
+        assert (result.exit_code, result.manifest.state) == (PARKED_EXIT, "partial")
         assert result.message.startswith("1 samples got no usable reply and are parked")
     assert exported == lines
 
@@ -160,7 +161,7 @@ def test_a_prompt_with_a_parked_draw_waits_as_a_whole_and_comes_back(solve, monk
     broken = Outcome(500, b"{}")
     answers = {"whole": [18, 18, 18], "torn": [18, broken, 18]}
     result, asked, (rows, rejected) = solve(answers, "{most: 3}")
-    assert result.exit_code == pipeline.PARKED_EXIT
+    assert result.exit_code == PARKED_EXIT
     assert (rows.count("whole"), rows.count("torn")) == (2, 0)
     assert solve(answers, "{most: 3}", offline=True, teacher=Scripted({}))[2] == [rows, rejected]
     answers["torn"][1] = 7

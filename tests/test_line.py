@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from synth import pipeline
+from synth import opening, pipeline
 from synth.recipes.recipe import load
 from synth.results.result import Options
 from synth.types import Outcome
@@ -58,7 +58,7 @@ def line(tmp_path, monkeypatch):
     (folder / "judge.j2").write_text("JUDGE {{ answer }}")
 
     def run(teacher, questions, *, offline=False, in_flight=8, draws=1, stage="validators: []", selection=""):
-        monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
+        monkeypatch.setattr(opening, "replay", lambda base_url, folder: teacher)
         text = RECIPE.format(in_flight=in_flight, draws=draws, stage=stage, selection=selection)
         (folder / "recipe.yaml").write_text(text)
         (folder / "seeds.jsonl").write_text("".join(json.dumps({"q": q}) + "\n" for q in questions))

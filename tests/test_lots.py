@@ -9,7 +9,7 @@ import sqlite3
 
 import pytest
 
-from synth import pipeline
+from synth import opening, pipeline
 from synth.console.status import status
 from synth.console.tracing import traced
 from synth.generators.answer import Answer
@@ -93,7 +93,7 @@ def solve(tmp_path, monkeypatch):
     def run(draws=4, *, questions=("鶴と亀", "旅人"), odd=None, profile="profile: vllm", sampling="", budget="",
             again=0, tail="", in_flight=8, out="run", **options):  # fmt: skip
         teacher = Several(odd)
-        monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
+        monkeypatch.setattr(opening, "replay", lambda base_url, folder: teacher)
         text = RECIPE.format(
             draws=draws, profile=profile, sampling=sampling, budget=budget, again=again, tail=tail, in_flight=in_flight
         )  # fmt: skip

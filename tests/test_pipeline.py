@@ -18,7 +18,7 @@ import pytest
 from aiohttp import web
 
 import synth
-from synth import pipeline, teacher
+from synth import opening, pipeline, teacher
 from synth.backends.practice.faults import NO_FAULTS, USUAL
 from synth.backends.practice.server import PracticeTeacher, practice_server
 from synth.console import status
@@ -348,7 +348,7 @@ def test_a_run_that_hangs_ends_and_says_what_it_waited_for(write_recipe, tmp_pat
         async def send(self, request):
             await asyncio.Event().wait()
 
-    monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: Deaf())
+    monkeypatch.setattr(opening, "replay", lambda base_url, folder: Deaf())
     monkeypatch.setattr(pipeline, "SHORTEST_PATIENCE_S", 0.2)
     recipe = write_recipe() / "recipe.yaml"
     text = recipe.read_text().replace("practice:", "replay:none").replace("32}", "32, deadline_s: 0.01}")

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import synth as package
-from synth import errors, pipeline
+from synth import errors
 from synth.cli import command
 from synth.protocol import keys
+from synth.results.ending import PARKED_EXIT
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "shell.md").read_text(encoding="utf-8")
@@ -69,7 +70,7 @@ def test_the_table_of_exit_codes_is_what_errors_carry():
         if kind.__name__ not in inside:
             assert kind.__name__ in told[kind.exit_code], kind
     assert {name for names in told.values() for name in names} == {kind.__name__ for kind in kinds} - inside
-    assert pipeline.PARKED_EXIT in told
+    assert PARKED_EXIT in told
     assert told.keys() == {kind.exit_code for kind in kinds} | {0, 3}
 
 

@@ -9,9 +9,10 @@ from collections import Counter
 
 import pytest
 
-from synth import pipeline
+from synth import opening, pipeline
 from synth.errors import Interrupted
 from synth.recipes.recipe import Overrides, load
+from synth.results.ending import PARKED_EXIT
 from synth.results.result import Options
 from synth.types import Outcome
 
@@ -69,7 +70,7 @@ def make(tmp_path, monkeypatch):
     (folder / "answer.md.j2").write_text("{{ instruction }}", encoding="utf-8")
 
     def run(teacher, topics, stages, tail="", *, rows=None, run="run", observe=None, **options):
-        monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
+        monkeypatch.setattr(opening, "replay", lambda base_url, folder: teacher)
         (folder / "recipe.yaml").write_text(HEAD + stages + tail, encoding="utf-8")
         lines = [json.dumps({"topic": topic}, ensure_ascii=False) + "\n" for topic in topics]
         (folder / "seeds.jsonl").write_text("".join(lines), encoding="utf-8")
@@ -382,7 +383,7 @@ def test_an_export_of_a_run_that_had_enough_rows_misses_nothing(make):
     assert (result.exit_code, result.message, result.manifest.state) == (0, "", "complete")
     assert again == rows
     result, _, _ = make(Played(None), topics, ANSWER, rows=20, offline=True)
-    assert (result.exit_code, result.manifest.state) == (pipeline.PARKED_EXIT, "partial")
+    assert (result.exit_code, result.manifest.state) == (PARKED_EXIT, "partial")
 
 
 def test_after_two_twins_met_the_same_end_no_third_is_asked(make):
@@ -405,6 +406,6 @@ def test_a_twin_waits_while_what_it_is_a_twin_of_may_still_come(make, monkeypatc
 
     result, rows, _ = make(Down(writes(WRITTEN, {KEPT})), list(WRITTEN), TWO_STAGES % "")
     assert [asked(row) for row in rows] == [WRITTEN["二"][1]]
-    assert result.exit_code == pipeline.PARKED_EXIT
+    assert result.exit_code == PARKED_EXIT
     _, rows, _ = make(Played(writes(WRITTEN, {KEPT})), list(WRITTEN), TWO_STAGES % "")
     assert [asked(row) for row in rows] == [FIRST_TWIN, WRITTEN["二"][1]]

@@ -12,6 +12,8 @@ from synth.errors import Stalled
 T = TypeVar("T")
 R = TypeVar("R")
 
+WINDOW_PER_SLOT = 2
+"""How many pieces of work are begun for each request that may be on the wire."""
 LOOKS = 20
 """How often it is looked whether anything still moves, before patience ends."""
 HELD = 16

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from synth.console.helping import Told
 
-@click.command(short_help="Publish the dataset of a run on the Hub, or into a folder.")
+
+@click.command(cls=Told, short_help="Publish the dataset of a run on the Hub, or into a folder.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OWNER/NAME|URL")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent and what was found in it; send nothing.")
@@ -43,7 +45,7 @@ def publish(folder: Path, target: str, dry_run: bool, accept: tuple[str, ...], a
     return published(outcome, target, as_json=as_json)
 
 
-@click.command(short_help="Make one dataset of several finished runs.")
+@click.command(cls=Told, short_help="Make one dataset of several finished runs.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Where it goes.")
 @click.option("--name", default="", help="Its name; the folder's if none.")
@@ -90,7 +92,7 @@ def merge(
     return 0
 
 
-@click.command(short_help="Say what differs between two versions of a dataset.")
+@click.command(cls=Told, short_help="Say what differs between two versions of a dataset.")
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

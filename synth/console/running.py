@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
@@ -15,22 +16,23 @@ from synth.api import run_loop
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
 from synth.console.live import heeding_signals, steered, tell
-from synth.console.screen import ERR, OUT, conversation, noted, plain_table, write_json
+from synth.console.screen import ERR, OUT, conversation, noted, plain_table, say, write_json
 from synth.console.status import summary
+from synth.console.telling import NOTHING, Telling, Wanted, telling
 from synth.errors import Interrupted
 from synth.language.text import visible
 from synth.live.control import Steering
 from synth.live.progress import Progress
 from synth.money.budget import usd
-from synth.pipeline import PARKED_EXIT
 from synth.recipes.recipe import LoadedRecipe
-from synth.results.result import Options, Result
+from synth.results.ending import PARKED_EXIT
+from synth.results.result import Options, Result, run_folder
 
 
-def run(loaded: LoadedRecipe, options: Options) -> int:
+def run(loaded: LoadedRecipe, options: Options, wanted: Wanted = NOTHING) -> int:
     """Run (or export) with live progress, and say what came of it."""
     noted(loaded)
-    result = watched_run(loaded, options)
+    result = watched_run(loaded, options, wanted)
     manifest = result.manifest
     summary(manifest)
     faults = {
@@ -41,16 +43,16 @@ def run(loaded: LoadedRecipe, options: Options) -> int:
     if faults and not options.offline:
         OUT.print(_board(scoreboard(result.folder, faults)))
     for said in (*manifest.declared, *[manifest.notice] * bool(manifest.notice)):
-        OUT.print(visible(said), style="yellow", markup=False, soft_wrap=True)
+        say(OUT, said, "yellow")
     OUT.print(f"dataset  {result.dataset}", soft_wrap=True, markup=False)
     OUT.print(f"report   {result.report().path}", soft_wrap=True, markup=False)
     return ended(result)
 
 
-def preview(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
+def preview(loaded: LoadedRecipe, options: Options, wanted: Wanted, *, as_json: bool) -> int:
     """Run on a few seeds and show rows and rejections."""
     noted(loaded)
-    result = watched_run(loaded, options)
+    result = watched_run(loaded, options, wanted)
     if as_json:
         write_json(
             {
@@ -70,7 +72,9 @@ def preview(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
     return ended(result)
 
 
-def estimate(loaded: LoadedRecipe, options: Options, *, most_usd: float, tokenizer: str, as_json: bool) -> int:
+def estimate(
+    loaded: LoadedRecipe, options: Options, wanted: Wanted, *, most_usd: float, tokenizer: str, as_json: bool
+) -> int:
     """Run on a few seeds spread over all, and tell what the whole will come to; on none, what their prompts tell."""
     from synth.console import estimating  # numpy takes a tenth of a second
 
@@ -79,12 +83,10 @@ def estimate(loaded: LoadedRecipe, options: Options, *, most_usd: float, tokeniz
     if not options.pilot:
         estimating.told_unasked(loaded.recipe, prompts, tokenizer, as_json=as_json)
         return 0
-    held = estimating.ceiling(loaded, pipeline.run_folder(loaded, options), most_usd)
-    tried = f"{min(options.pilot, prompts.of):,} of {prompts.of:,} seeds"
-    ERR.print(
-        f"{tried} are tried first, {held.said}. Their replies are kept for the run.", markup=False, soft_wrap=True
-    )
-    result = watched_run(held.loaded, options)
+    held = estimating.ceiling(loaded, run_folder(loaded, options), most_usd)
+    tried = f"{min(options.pilot, prompts.of):,} of {prompts.of:,} seeds are tried first"
+    ERR.print(f"{tried}, {held.said}. Their replies are kept for the run.", markup=False, soft_wrap=True)
+    result = watched_run(held.loaded, options, wanted)
     if result.pilot is not None and result.exit_code in (0, PARKED_EXIT):
         found = estimating.estimate(loaded.recipe, result.folder, result.pilot, result.manifest.stages, prompts)
         estimating.told(found, name, as_json=as_json)
@@ -99,14 +101,21 @@ def estimate(loaded: LoadedRecipe, options: Options, *, most_usd: float, tokeniz
 def ended(result: Result) -> int:
     """Say why a run ended early; gives its exit code."""
     if result.message:
-        ERR.print(visible(result.message), style="yellow", markup=False, soft_wrap=True)
+        say(ERR, result.message, "yellow")
     return result.exit_code
 
 
-def watched_run(loaded: LoadedRecipe, options: Options, name: str = "") -> Result:
-    """Run with progress on stderr, heeding signals. What came is kept in every case."""
-    name, folder = name or loaded.recipe.name, pipeline.run_folder(loaded, options)
+def watched_run(loaded: LoadedRecipe, options: Options, wanted: Wanted = NOTHING, name: str = "") -> Result:
+    """Run with progress on stderr, heeding signals, and tell programs what they want. What came is always kept."""
+    name, folder = name or loaded.recipe.name, run_folder(loaded, options)
+    with telling(name, folder, loaded, wanted) as told:
+        result = _watched(loaded, options, name, folder, told)
+        if told is not None:
+            told.end(result)
+        return result
 
+
+def _watched(loaded: LoadedRecipe, options: Options, name: str, folder: Path, told: Telling | None) -> Result:
     async def watched() -> Result:
         loop = asyncio.get_running_loop()
         watching: list[asyncio.Task[None]] = []
@@ -114,9 +123,13 @@ def watched_run(loaded: LoadedRecipe, options: Options, name: str = "") -> Resul
 
             def observe(progress: Progress, halt: Halt) -> None:
                 if progress.warning:
-                    ERR.print(progress.warning, style="yellow", markup=False, soft_wrap=True)
+                    say(ERR, progress.warning, "yellow")
                 heeding.enter_context(heeding_signals(loop, halt))
-                watching.append(loop.create_task(steered(Steering(name, folder, progress, halt))))
+                steering = Steering(name, folder, progress, halt)
+                watching.append(loop.create_task(steered(steering)))
+                if told is not None:
+                    told.begin(steering, progress, halt)
+                    watching.append(loop.create_task(told.follow(steering)))
 
             try:
                 return await pipeline.run(loaded, replace(options, say=tell), observe)

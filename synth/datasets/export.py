@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
@@ -104,12 +104,15 @@ def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path, *, tools: boo
     )
 
 
-def write_rejected(rejections: Iterable[Rejection], path: Path) -> dict[str, int]:
-    """Write `rejected.jsonl`, one line per refused sample in the order given; return the counts by reason."""
+def write_rejected(rejections: Iterable[Rejection], path: Path, teachers: Mapping[str, str]) -> dict[str, int]:
+    """Write `rejected.jsonl`, one line per refused sample in the order given; return the counts by reason.
+
+    `teachers` maps each stage to the model that answered in it.
+    """
     counts: dict[str, int] = {}
     with whole_file(path) as file:
         for rejection in rejections:
-            file.write(line(rejected_row(rejection)) + b"\n")
+            file.write(line(rejected_row(rejection, teachers)) + b"\n")
             counts[rejection.reason] = counts.get(rejection.reason, 0) + 1
     return counts
 

@@ -16,12 +16,12 @@ from synth import schema
 from synth.errors import Rejected
 from synth.estimates.intervals import Floats
 from synth.own import OwnGenerator
-from synth.pipeline import spread
 from synth.protocol.endpoint import Endpoint
 from synth.recipes.recipe import LoadedRecipe, Stage
 from synth.recipes.seed_spool import SeedSpool
 from synth.recipes.seeds import read
 from synth.recipes.templates import Templates
+from synth.results.pilot import spread
 from synth.types import Message, Seed
 
 MOST_RENDERED = 20_000

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from synth import pipeline
 from synth.admission.halt import Halt
-from synth.admission.scheduler import in_order, together
+from synth.admission.scheduler import WINDOW_PER_SLOT, in_order, together
 from synth.ask import UnitAsk
 from synth.errors import Fatal, FolderError, RecipeError, TeacherError
 from synth.money.budget import Budget, Caps
+from synth.opening import budgeted, fit_descriptors, opened
 from synth.protocol.endpoint import Endpoint, look_for_keys
 from synth.recipes.templates import Templates
 from synth.results.result import Options
@@ -62,7 +62,7 @@ class Desk:
                     return
                 yield value
 
-        window = pipeline.WINDOW_PER_SLOT * max(one.endpoint.limits.max_in_flight for one in self.teachers.values())
+        window = WINDOW_PER_SLOT * max(one.endpoint.limits.max_in_flight for one in self.teachers.values())
         await together(in_order(while_asking(), tried, _nothing, window))
         self.halt.check()
         if failed:
@@ -94,10 +94,10 @@ async def desk(
         store.watch(halt.throw)
         await store.open_run([name for name, endpoint in endpoints.items() if endpoint.recover])
         async with (
-            pipeline.budgeted(caps, store, halt) as budget,
-            pipeline.opened(endpoints, Path(), store, budget, halt, options or Options()) as teachers,
+            budgeted(caps, store, halt) as budget,
+            opened(endpoints, Path(), store, budget, halt, options or Options()) as teachers,
         ):
-            pipeline.fit_descriptors(teachers)
+            fit_descriptors(teachers)
             yield Desk(store, teachers, budget, halt)
     finally:
         store.close()

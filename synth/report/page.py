@@ -26,6 +26,8 @@ from synth.results.manifest import Manifest
 from synth.types import Rejection, Sample, Spend
 
 MOST_EXAMPLES = 12
+OPEN_EXAMPLES = 3
+"""So many stand open; a press shows the others."""
 MOST_PER_REASON = 2
 MOST_CHARACTERS = 8000
 """Of one text in an example row."""
@@ -34,6 +36,8 @@ MOST_CHARACTERS_REFUSED = 1000
 
 MOST_CHARACTERS_TWIN = 240
 """Of one text in a cluster of twins."""
+SCRIPT = ("index", "nodes", "texts", "commands", "decisions", "list", "find", "figures", "read", "keys")
+"""The files that the browser's script is made of, in one scope."""
 DATA_HERE = "<!-- rows -->"
 """Where the browser's data go, which are never in memory as a whole; texts cannot hold it, as they are escaped."""
 
@@ -116,6 +120,7 @@ def page(
         spending=spending(manifest.ledger),
         charged=manifest.caps.at_stake(Spend(manifest.cost_microusd)),
         examples=examples[:MOST_EXAMPLES],
+        few=OPEN_EXAMPLES,
         duration=duration(manifest.seconds, words.language),
     )
 
@@ -123,7 +128,9 @@ def page(
 @cache
 def load_script() -> str:
     """The browser's script, the only one that the page allows itself, with the files that it loads."""
-    return files("synth.report").joinpath("browser.js").read_text(encoding="utf-8")
+    folder = files("synth.report").joinpath("script")
+    parts = (folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in SCRIPT)
+    return "\n".join(['"use strict";', "(() => {", *parts, "})();", ""])
 
 
 @cache

@@ -64,6 +64,7 @@ class Words:
     still_charged: str
     examples: str
     no_rows: str
+    more_rows: str
     roles: dict[str, str]
     reasoning: str
     left_out: str
@@ -198,6 +199,7 @@ ENGLISH = Words(
     still_charged=", still charged",
     examples="Some rows",
     no_rows="This run made no rows.",
+    more_rows="{} more",
     roles={"system": "System", "user": "User", "assistant": "Assistant", "tool": "Tool"},
     reasoning="Reasoning",
     left_out="more characters are not shown here",
@@ -320,6 +322,10 @@ ENGLISH = Words(
         "empty_answer": "Answer is empty",
         "template_error": "Template failed",
         "not_mentioned": "Lacks what it must name",
+        "not_kept": "Lost what had to stay",
+        "foreign_units": "In units its readers do not use",
+        "other_register": "In another register",
+        "mixed_register": "Mixes registers",
         "no_reasoning": "No reasoning with it",
         "not_declined": "Answered what the passages do not say",
         "declined": "Says that the passages do not say",
@@ -339,8 +345,14 @@ ENGLISH = Words(
     },
     failures={
         "rate": "rate limit",
+        "capacity": "server too busy",
         "transient": "server error",
+        "unreachable": "could not be reached",
         "ambiguous": "connection lost",
+        "malformed": "reply that cannot be read",
+        "poison": "failed in the same way each time",
+        "teacher_refused": "teacher declined",
+        "truncated_empty": "cut off before any text",
         "permanent": "request refused",
         "repetition": "ended in a loop",
         "fatal": "stopped the run",
@@ -423,6 +435,7 @@ JAPANESE = Words(
     still_charged="（費用に計上）",
     examples="行の例",
     no_rows="この実行では行ができませんでした。",
+    more_rows="ほか {} 件",
     roles={"system": "システム", "user": "ユーザー", "assistant": "アシスタント", "tool": "ツール"},
     reasoning="推論",
     left_out="文字をこのページでは省略しました",
@@ -545,6 +558,10 @@ JAPANESE = Words(
         "empty_answer": "答えが空",
         "template_error": "テンプレートのエラー",
         "not_mentioned": "述べるべきことがない",
+        "not_kept": "残すべきものが失われた",
+        "foreign_units": "読み手の使わない単位や通貨",
+        "other_register": "求めた文体と違う",
+        "mixed_register": "文体が混ざっている",
         "no_reasoning": "推論がない",
         "not_declined": "文書にないことに答えた",
         "declined": "文書にあるのにないと答えた",
@@ -564,8 +581,14 @@ JAPANESE = Words(
     },
     failures={
         "rate": "レート制限",
+        "capacity": "サーバーが混雑",
         "transient": "サーバーエラー",
+        "unreachable": "接続できず",
         "ambiguous": "接続切れ",
+        "malformed": "読み取れない応答",
+        "poison": "毎回同じ失敗",
+        "teacher_refused": "教師が回答を拒否",
+        "truncated_empty": "本文の前に切れている",
         "permanent": "要求を拒否",
         "repetition": "繰り返しのため打ち切り",
         "fatal": "実行を停止",

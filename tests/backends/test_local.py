@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from synth import pipeline
+from synth import opening, pipeline
 from synth.admission.halt import Halt
 from synth.backends.local import LocalModel
 from synth.dedupe import Dedupe, Semantic
@@ -89,7 +89,7 @@ def test_a_recipe_names_its_folder_from_its_own(folder, tmp_path, monkeypatch):
     shutil.copytree(folder, tmp_path / "model")
     every = texts("ja", 90)
     teacher = Both([*every, turned(every[3], "ja")])
-    monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
+    monkeypatch.setattr(opening, "replay", lambda base_url, folder: teacher)
     recipe = RECIPE.replace('{{model: e, base_url: "replay:none"', '{{model: e, base_url: "local:model"').format(
         **USUAL
     )

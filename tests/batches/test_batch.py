@@ -15,7 +15,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from synth import pipeline
+from synth import opening, pipeline
 from synth.backends.batch import Unanswered
 from synth.backends.batch.control import Control
 from synth.backends.batch.openai import OpenAIOrders
@@ -146,7 +146,7 @@ def test_run_again_or_online_nothing_is_bought_twice_and_an_export_gives_the_sam
 
 def test_what_expires_is_lost_on_the_way_or_comes_twice_is_asked_online_and_ends_in_one_state(tmp_path, monkeypatch):
     faults = Faults(batch_missing=0.15, batch_no_status=0.15, batch_repeated=0.2, batch_expiry=1.0, batch_s=0.0)
-    monkeypatch.setattr(pipeline, "faults_of", lambda _url: faults)
+    monkeypatch.setattr(opening, "faults_of", lambda _url: faults)
     result = run(recipe(tmp_path / "recipe", seeds=60), tmp_path / "out")
     assert result.manifest.row_count == 60
     found = Found(tmp_path / "out")

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from synth import pipeline
+from synth import opening, pipeline
 from synth.comparing.judges import ranked_right
 from synth.language.diversity import MOST_CHARACTERS, MOST_ROWS, measured
 from synth.recipes.recipe import load
@@ -71,7 +71,7 @@ def judged(tmp_path, monkeypatch):
     (folder / "seeds.jsonl").write_text("".join(seeds), encoding="utf-8")
 
     def run(language="ja", judge="large", served="", offline=False):
-        monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: Playing(served))
+        monkeypatch.setattr(opening, "replay", lambda base_url, folder: Playing(served))
         (folder / "recipe.yaml").write_text(RECIPE.format(language=language, judge=judge), encoding="utf-8")
         return asyncio.run(pipeline.run(load(folder), Options(tmp_path / "run", offline=offline)))
 

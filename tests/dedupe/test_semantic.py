@@ -9,7 +9,7 @@ import random
 import numpy as np
 import pytest
 
-from synth import pipeline
+from synth import opening, pipeline
 from synth.backends.practice.embedding import embedded
 from synth.dedupe import Dedupe, Semantic, semantic, shelf
 from synth.dedupe.semantic import Meanings, Meant, script_of
@@ -316,7 +316,7 @@ def make(tmp_path, monkeypatch):
     (tmp_path / "answer.md.j2").write_text("{{ instruction }}", encoding="utf-8")
 
     def run(teacher, *, folder="run", words=None, **options):
-        monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
+        monkeypatch.setattr(opening, "replay", lambda base_url, folder: teacher)
         (tmp_path / "recipe.yaml").write_text(RECIPE.format(**USUAL | (words or {})), encoding="utf-8")
         seeds = "".join(json.dumps({"start": place}) + "\n" for place in range(0, len(teacher.instructions), 5))
         (tmp_path / "seeds.jsonl").write_text(seeds, encoding="utf-8")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from synth import pipeline
+from synth import opening, pipeline
 from synth import teacher as module
 from synth.admission.halt import Halt
 from synth.errors import TeacherError
@@ -135,7 +135,7 @@ class Plays:
         fields: str = "",
         **options: Any,
     ) -> Ended:
-        self._monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
+        self._monkeypatch.setattr(opening, "replay", lambda base_url, folder: teacher)
         recipe = self.folder / "recipe"
         recipe.mkdir(exist_ok=True)
         text = RECIPE.format(in_flight=in_flight, teacher=fields, generator=generator)

@@ -9,7 +9,7 @@ import random
 import numpy as np
 import pytest
 
-from synth import pipeline
+from synth import opening
 from synth import teacher as teacher_module
 from synth.admission.halt import Halt
 from synth.backends.practice.embedding import embedded
@@ -21,6 +21,7 @@ from synth.files.asking import desk
 from synth.files.parts_by_meaning import EMBEDDER, JUDGE
 from synth.money.budget import Caps
 from synth.protocol.endpoint import Endpoint, Price
+from synth.storage.store import Store
 from synth.types import Outcome
 
 WORDS = {
@@ -96,7 +97,7 @@ def at_desk(tmp_path, monkeypatch):
     """Do a command's work with a teacher that answers in this process."""
 
     def call(teacher, work, *, caps=None, price=None, judge=False):
-        monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
+        monkeypatch.setattr(opening, "replay", lambda base_url, folder: teacher)
         monkeypatch.setattr(parts_by_meaning, "AT_ONCE", 50)
         endpoint = Endpoint(model="e", base_url="replay:none", price=price)
         endpoints = {EMBEDDER: endpoint, **({JUDGE: endpoint} if judge else {})}
@@ -236,7 +237,7 @@ def test_money_is_not_capped_where_no_price_is_known(tmp_path):
 
 def test_the_folder_of_a_recipes_run_is_not_taken(at_desk, tmp_path):
     async def own():
-        store = pipeline.Store(tmp_path / "vectors")
+        store = Store(tmp_path / "vectors")
         await store.note("recipe", "mine")
         store.close()
 

@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pytest
 
-from synth import pipeline
+from synth import opening, pipeline
 from synth.backends.practice.embedding import embedded
 from synth.errors import RecipeError
 from synth.recipes.recipe import load
@@ -90,7 +90,7 @@ def make(tmp_path, monkeypatch):
     """Run the recipe over questions; gives its result and what stands in the review file."""
 
     def run(teacher, questions, *, more="", dedupe="", bench=None, folder="run"):
-        monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
+        monkeypatch.setattr(opening, "replay", lambda base_url, folder: teacher)
         (tmp_path / "recipe.yaml").write_text(RECIPE.format(more=more, dedupe=dedupe), encoding="utf-8")
         (tmp_path / "bench.tsv").write_text("".join(f"{one}\t1\n" for one in bench or items()), encoding="utf-8")
         (tmp_path / "ask.md.j2").write_text("{{ q }}", encoding="utf-8")

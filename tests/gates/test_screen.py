@@ -9,7 +9,7 @@ import random
 import orjson
 import pytest
 
-from synth import pipeline
+from synth import opening, pipeline
 from synth.errors import RecipeError
 from synth.recipes.recipe import load
 from synth.results.manifest import read_manifest
@@ -78,7 +78,7 @@ def made(tmp_path, monkeypatch):
     """Run a recipe; gives its result, its rejections, and what the teacher was asked."""
 
     def make(recipe, teacher, seeds=(), more="", stage="", folder="run"):
-        monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
+        monkeypatch.setattr(opening, "replay", lambda base_url, folder: teacher)
         (tmp_path / "recipe.yaml").write_text(recipe.format(more=more, stage=stage))
         (tmp_path / "ask.md.j2").write_text("{{ q }}" if recipe is ANSWER else "{{ instruction }}")
         (tmp_path / "write.md.j2").write_text("write instructions about {{ topic }}")

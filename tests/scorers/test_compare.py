@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from synth import pipeline
+from synth import opening, pipeline
 from synth.errors import RecipeError, Rejected
 from synth.recipes.recipe import load
 from synth.results.result import Options
@@ -125,7 +125,7 @@ def judged(tmp_path, monkeypatch):
     (folder / "ask.md.j2").write_text("{{ q }}", encoding="utf-8")
 
     def run(teacher, scorer=COMPARE, language="ja", questions=("問い一", "問い二", "問い三")):
-        monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
+        monkeypatch.setattr(opening, "replay", lambda base_url, folder: teacher)
         (folder / "recipe.yaml").write_text(RECIPE.format(language=language, scorer=scorer), encoding="utf-8")
         seeds = [json.dumps({"q": question, "old": f"古い{question}"}) + "\n" for question in questions]
         (folder / "seeds.jsonl").write_text("".join(seeds), encoding="utf-8")
@@ -268,7 +268,7 @@ def test_an_answer_that_a_later_stage_rewrites_is_what_the_new_one_is_compared_w
         return json.dumps({"reason": "長いほう", "better": "first" if first else "second"})
 
     teacher = Playing(longer)
-    monkeypatch.setattr(pipeline, "replay", lambda base_url, folder: teacher)
+    monkeypatch.setattr(opening, "replay", lambda base_url, folder: teacher)
     result = asyncio.run(pipeline.run(load(rewriting(tmp_path, language)), Options(tmp_path / "run")))
     (row,) = result.examples
     assert [message.content for message in row.messages] == ["問い", "新しい[新しい問い]"]
