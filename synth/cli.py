@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synth.console import commands, finished
+from synth.console.choices import Choice
 from synth.console.helping import Grouped
 from synth.errors import SynthError
 
@@ -384,7 +385,7 @@ def watch(folder: Path, as_json: bool) -> int:
 
 @command.command(short_help="Pause, slow, fund or end a run in another terminal.")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.argument("what", type=click.Choice(["pause", "resume", "limit", "budget", "drain"]))
+@click.argument("what", type=Choice(["pause", "resume", "limit", "budget", "drain"]))
 @click.argument("value", required=False, default="")
 def ctl(folder: Path, what: str, value: str) -> int:
     """Steer the run in FOLDER, which another process does: pause, resume, limit N, budget USD, drain.
@@ -429,7 +430,7 @@ def trace(folder: Path, row: str, as_json: bool) -> int:
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option(
-    "--faults", default="usual", show_default=True, type=click.Choice(["usual", "held_out", "faultless", "unhealthy"])
+    "--faults", default="usual", show_default=True, type=Choice(["usual", "held_out", "faultless", "unhealthy"])
 )
 @click.option("--key", default=None, help="Demand this API key.")
 def practice(port: int, host: str, faults: str, key: str | None) -> int:
@@ -478,14 +479,15 @@ def schema() -> int:
 
 
 @command.command(short_help="Print what has a shell complete commands and options.")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
     """Print the script by which SHELL completes commands, options and paths."""
     from click.shell_completion import get_completion_class
 
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(command, {}, "synth", "_SYNTH_COMPLETE").source())
+    script = found(command, {}, "synth", "_SYNTH_COMPLETE").source()
+    click.echo(script.replace('string split ","', 'string split -m 1 ","'))  # fish: what is told may hold commas
     return 0
 
 

@@ -329,3 +329,38 @@ def test_what_stands_in_for_the_recipes_words_is_told_after_a_commands_own_optio
     told = each.get_help(click.Context(each, info_name="run"))
     assert told.index("\nOptions:") < told.index("--fresh") < told.index("\nIn place of the recipe's words:")
     assert told.index("\nIn place of the recipe's words:") < told.index("--teacher NAME") < told.index("\nExamples:")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("new", "x", "--from", "quikstart-jp"), "did you mean 'quickstart-ja'?"),
+        (("convert", "a.jsonl", "--to", "llamafactory", "--out", "b"), "did you mean 'llama-factory'?"),
+        (("lint", "a.jsonl", "--for", "ａｌｐａｃａ"), "did you mean 'alpaca'?"),
+        (("ctl", "run", "paus"), "did you mean 'pause'?"),
+        (("completion", "zhs"), "did you mean 'zsh'?"),
+        (("practice", "--faults", "faultles"), "did you mean 'faultless'?"),
+        (("dedupe", "a.jsonl", "--by", "本の題目"), "its columns are 本の題名, 本文; did you mean '本の題名'?"),
+        (("validate", "a.jsonl", "--check", "refusl"), "did you mean 'refusal'?"),
+        (("score", "a.jsonl", "--scorer", "{kind: length}", "--require", "lenght=3"), "did you mean 'length'?"),
+        (("hosts", "vlm"), "did you mean 'vllm'?"),
+        (("chek", "x"), "'check'"),
+        (("run", "x", "--budgett", "3"), "--budget"),
+    ],
+)
+def test_a_mistyped_word_is_answered_with_the_one_that_was_meant(synth, tmp_path, arguments, words):
+    (tmp_path / "a.jsonl").write_text('{"本の題名": "一", "本文": "二"}\n', encoding="utf-8")
+    said = synth(*arguments)
+    assert said.returncode == 2
+    assert words in said.stderr
+
+
+def test_a_reason_that_nothing_was_refused_for_is_answered_with_those_that_there_are(synth, tmp_path):
+    refused = {"id": "1", "seed_id": "1", "messages": [], "scores": [], "reason": "丁寧でない", "detail": "です"}
+    (tmp_path / "rejected.jsonl").write_text(json.dumps(refused) + "\n", encoding="utf-8")
+    said = synth("show", tmp_path, "--reason", "丁寧でわない")
+    assert (said.returncode, said.stdout) == (0, "")
+    assert said.stderr == (
+        "Nothing was refused for '丁寧でわない'; there are 丁寧でない 1; did you mean '丁寧でない'?\n"
+    )
+    assert "1  丁寧でない  です" in synth("show", tmp_path, "--reason", "丁寧でない").stdout

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synth.console.choices import Choice, among
 from synth.console.helping import Told
 
 if TYPE_CHECKING:
@@ -314,7 +315,7 @@ def lint(
     from synth.lint.tokens import Tokens
 
     if name is not None and name not in FORMATS:
-        raise click.BadParameter(f"{name!r} is none of {', '.join(FORMATS)}", param_hint="--for")
+        raise click.BadParameter(among(name, [*FORMATS]), param_hint="--for")
     if max_length is not None and tokenizer is None:
         raise click.UsageError("--max-length counts tokens; name the student's --tokenizer.")
     tokens = None if tokenizer is None else Tokens(tokenizer)
@@ -327,7 +328,7 @@ def lint(
 @click.option("--to", "name", required=True, metavar="FORMAT", help="Such as prompt-completion, openai, llama-factory.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE|FOLDER",
               help="A .jsonl or .parquet file, or a folder that gets one for each.")  # fmt: skip
-@click.option("--reasoning", type=click.Choice(["field", "inline", "drop"]),
+@click.option("--reasoning", type=Choice(["field", "inline", "drop"]),
               help="As reasoning_content, as <think> before the answer, or nowhere; by default by format.")  # fmt: skip
 @click.option("--tokenizer", metavar="FOLDER|NAME", help="The student's, whose chat template writes the format text.")
 @click.option("--by", metavar="SCORE", help="Tell a run's draws apart (preference, unpaired) by this score.")
@@ -373,8 +374,7 @@ def convert(
             raise click.UsageError(f"--to {name} writes what is told of tokens, and takes no option but --out.")
         return converted(convert_tokens(paths, out, name), as_json=as_json)
     if name not in FORMATS:
-        every = ", ".join([*FORMATS, *TOKEN_FORMATS])
-        raise click.BadParameter(f"{name!r} is none of {every}", param_hint="--to")
+        raise click.BadParameter(among(name, [*FORMATS, *TOKEN_FORMATS]), param_hint="--to")
     if (tokenizer is None) == (FORMATS[name].make is None):
         raise click.UsageError("--to text needs the student's --tokenizer, and the other formats take none.")
     render = None if tokenizer is None else Tokens(tokenizer).text

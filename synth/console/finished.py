@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from synth.console.choices import Choice
 from synth.console.helping import Told
 
 
@@ -15,13 +16,13 @@ from synth.console.helping import Told
 @click.argument("target", metavar="OWNER/NAME|URL")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent and what was found in it; send nothing.")
 @click.option("--public", is_flag=True, help="Let everybody read it; without it the repository is private.")
-@click.option("--gated", type=click.Choice(["auto", "manual"]), help="Whoever reads it has to ask, and gets in so.")
+@click.option("--gated", type=Choice(["auto", "manual"]), help="Whoever reads it has to ask, and gets in so.")
 @click.option("--revision", default="", metavar="BRANCH", help="Publish on this branch, which is made if it is new.")
 @click.option("--pull-request", is_flag=True, help="Propose it, and leave the branch as it is.")
 @click.option(
     "--parent", default="", metavar="COMMIT", help="Go on top of this commit, although somebody else made it."
 )
-@click.option("--accept", multiple=True, type=click.Choice(["secret", "pii", "incomplete", "seeds", "terms"]),
+@click.option("--accept", multiple=True, type=Choice(["secret", "pii", "incomplete", "seeds", "terms"]),
               help="Publish although this was found; the card and synth.json tell.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def publish(folder: Path, target: str, dry_run: bool, accept: tuple[str, ...], as_json: bool, **where: Any) -> int:

@@ -58,7 +58,7 @@ def heeding_signals(loop: asyncio.AbstractEventLoop, halt: Halt) -> Generator[No
     the loop's, which would wait for the loop.
     """
     task, presses = asyncio.current_task(), 0
-    on_terminal = [console for console in (OUT, ERR) if console.is_terminal]
+    on_terminal = [console for console in (OUT, ERR) if console.is_screen]
 
     def heed(number: int, _frame: FrameType | None) -> None:
         nonlocal presses
@@ -93,7 +93,7 @@ def heeding_signals(loop: asyncio.AbstractEventLoop, halt: Halt) -> Generator[No
 
 async def watch(steering: Steering) -> None:
     """Show how a run goes until cancelled: a panel with keys on a terminal, plain lines elsewhere."""
-    if not ERR.is_terminal:
+    if not ERR.is_screen:
         while True:
             await asyncio.sleep(PLAIN_EVERY_S)
             say(ERR, snapshot_line(steering.now()))

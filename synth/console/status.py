@@ -110,7 +110,7 @@ def summary(manifest: Manifest) -> None:
     splits = ", ".join(f"{name} {count:,}" for name, count in manifest.rows.items())
     OUT.print(f"\n[bold]{manifest.recipe.name}[/]  {manifest.state}  {clock_time(manifest.seconds)}")
     said = Text.assemble((f"{manifest.row_count:,} rows", "green"), f" ({splits})  {', '.join(manifest.standing)}")
-    OUT.print(said, soft_wrap=not OUT.is_terminal)
+    OUT.print(said)
     for view in manifest.views:
         pairs = f", chosen the longer in {view.pairs.chosen_longer:,}" if view.pairs else ""
         say(OUT, f"view {view.name}  {sum(view.rows.values()):,} rows{pairs}")

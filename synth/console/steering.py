@@ -41,7 +41,7 @@ def watch(folder: Path, *, as_json: bool) -> int:
     try:
         if as_json:
             _follow_json(line)
-        elif OUT.is_terminal:
+        elif OUT.is_screen:
             _follow_live(line)
         else:
             _follow_plain(line)
