@@ -111,7 +111,7 @@ LAYERS = (
     {"opening", "ending", "pilot"},
     {"pipeline"},
     {
-        *("probe", "trace", "estimate", "described", "parts", "plugin_texts"),
+        *("probe", "trace", "estimates", "described", "parts", "plugin_texts"),
         *("scoring", "asking", "file_vectors", "parts_by_meaning"),
         *("publishing", "merging", "differing"),
     },
