@@ -81,7 +81,9 @@ def test_every_line_that_a_page_has_a_reader_type_is_one_that_its_command_unders
             words = list(itertools.takewhile(lambda word: word not in ("|", ">", "&&", ";"), words[1:]))
             each, seen = command.commands[words[0]], seen + 1
             try:
-                each.make_parser(click.Context(each, info_name=words[0])).parse_args(words[1:])
+                each.make_parser(click.Context(each, info_name=words[0], **command.context_settings)).parse_args(
+                    words[1:]
+                )
             except click.ClickException as error:
                 wrong.append(f"{path.relative_to(ROOT)}: {line}: {error.format_message()}")
     assert wrong == []
