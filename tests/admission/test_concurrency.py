@@ -61,7 +61,7 @@ def ramped(most: int = 500) -> tuple[Concurrency, float]:
         ("cap 8", 30, 0.90, 0.01),
         ("cap 500, 5 % refused at any load", 15, 0.90, 0.01),
         ("cap 500, 10 % refused at any load", 20, 0.90, 0.011),
-        ("2M tokens a minute, no headers", 15, 0.93, 0.012),
+        ("2M tokens a minute, no headers", 20, 0.93, 0.01),
         ("2.7M tokens a minute in bursts of 5 s", 20, 0.95, 0.014),
         ("503 two minutes in ten, cap 300", 20, 0.90, 0.015),
         ("queue of 256 slots", 15, 0.93, 0.0),
