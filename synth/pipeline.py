@@ -214,7 +214,7 @@ def _write(run: _Run, target: Path) -> tuple[Manifest, Outputs]:
     decided = [one.told() for one in decisions.values()]
     listing = Listing(target, store.meta("identity") or "", manifest.listed, run.spool.pieces(), decided)
     shown = (written.examples, written.rejections, written.twins)
-    write_report(target / "report.html", manifest, *shown, told, listing)
+    write_report(target / "report.html", manifest, *shown, told, listing, store.pace())
     return manifest, written
 
 

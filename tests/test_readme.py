@@ -64,6 +64,7 @@ def test_the_japanese_page_names_what_there_is():
 
 OTHERS = {
     "--max-model-len",
+    "--max-num-batched-tokens",
     "--reasoning-parser",
     "--help",
     "--version",
