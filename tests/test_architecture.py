@@ -37,6 +37,7 @@ LAYERS = (
         "dates",
         "yaml_places",
         "documents",
+        "classes",
         "halt",
         "prices",
         "price_table",
@@ -103,6 +104,7 @@ LAYERS = (
         "control",
         "events",
         "sink",
+        "stored",
     }
     | {"lint", "formats"},
     {"line", "gate", "nearness"},
@@ -110,7 +112,7 @@ LAYERS = (
     {"opening", "ending", "pilot"},
     {"pipeline"},
     {
-        *("probe", "trace", "estimate", "described", "parts", "plugin_texts"),
+        *("probe", "trace", "estimates", "described", "parts", "plugin_texts"),
         *("scoring", "asking", "file_vectors", "parts_by_meaning"),
         *("publishing", "merging", "differing"),
     },

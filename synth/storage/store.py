@@ -360,6 +360,7 @@ class Store:
             self._writer.close()
         finally:
             self._reader.close()
+            self._lock.note_end()
             self._lock.release()
 
     def _complete(self) -> tuple[str, int]:
