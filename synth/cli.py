@@ -30,9 +30,9 @@ def main() -> None:
     try:
         code = command(standalone_mode=False)
     except SynthError as error:
-        from synth.language.text import visible
+        from synth.console.screen import ERR, say
 
-        click.echo(visible(str(error)), err=True)
+        say(ERR, str(error))
         sys.exit(error.exit_code)
     except click.Abort:
         click.echo("Stopped.", err=True)
@@ -169,17 +169,52 @@ def preview(recipe: Path, count: int, out: Path | None, as_json: bool, events: s
 
 @command.command(short_help="Tell what a run will cost, from a few seeds.")
 @_overriding
-@click.option("--pilot", default=20, show_default=True, type=click.IntRange(min=5), help="Seeds to try.")
+@click.option(
+    "--pilot",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=0),
+    metavar="SEEDS",
+    help="Seeds to try, spread over all; 0: ask nothing, and tell what the prompts alone tell.",
+)
+@click.option(
+    "--pilot-usd",
+    "most_usd",
+    default=1.0,
+    show_default=True,
+    callback=_dollars,
+    metavar="USD",
+    help="The most that trying them may cost.",
+)
+@click.option(
+    "--tokenizer",
+    default="",
+    metavar="NAME",
+    help="With --pilot 0: count the prompts by this tokenizer, a folder or a name on the Hub.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder, in which the replies are kept for the run.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @_telling
-def estimate(recipe: Path, pilot: int, out: Path | None, as_json: bool, events: str, **overrides: Any) -> int:
+def estimate(
+    recipe: Path,
+    pilot: int,
+    most_usd: float,
+    tokenizer: str,
+    out: Path | None,
+    as_json: bool,
+    events: str,
+    **overrides: Any,
+) -> int:
     """Tell what a run of RECIPE will cost, bring and take. Seeds spread over all are tried; their replies are kept."""
     from synth.console import running
     from synth.results.result import Options
 
-    wanted = _wanted(events, as_json=as_json)
-    return running.estimate(_load(recipe, **overrides), Options(out, pilot=pilot, write=False), wanted, as_json=as_json)
+    if tokenizer and pilot:
+        raise click.UsageError("--tokenizer is for --pilot 0: what a pilot's replies say of their tokens is exact")
+    wanted, options = _wanted(events, as_json=as_json), Options(out, pilot=pilot, write=False)
+    return running.estimate(
+        _load(recipe, **overrides), options, wanted, most_usd=most_usd, tokenizer=tokenizer, as_json=as_json
+    )
 
 
 @command.command(short_help="Ask several teachers the same, side by side.")
@@ -441,7 +476,8 @@ def completion(shell: str) -> int:
 
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(command, {}, "synth", "_SYNTH_COMPLETE").source())
+    script = found(command, {}, "synth", "_SYNTH_COMPLETE").source()
+    click.echo(script.replace('string split ","', 'string split -m 1 ","'))  # fish: what is told may hold commas
     return 0
 
 

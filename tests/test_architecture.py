@@ -37,6 +37,7 @@ LAYERS = (
         "dates",
         "yaml_places",
         "documents",
+        "classes",
         "halt",
         "prices",
         "price_table",
@@ -70,6 +71,7 @@ LAYERS = (
             "replies",
             "lots",
             "store",
+            "pace",
             "seeds",
             "seed_spool",
         ),
@@ -102,6 +104,7 @@ LAYERS = (
         "control",
         "events",
         "sink",
+        "stored",
     }
     | {"lint", "formats"},
     {"line", "gate", "nearness"},
@@ -109,7 +112,7 @@ LAYERS = (
     {"opening", "ending", "pilot"},
     {"pipeline"},
     {
-        *("probe", "trace", "estimate", "described", "parts", "plugin_texts"),
+        *("probe", "trace", "estimates", "described", "parts", "plugin_texts"),
         *("scoring", "asking", "file_vectors", "parts_by_meaning"),
         *("publishing", "merging", "differing"),
     },

@@ -30,6 +30,8 @@ from synth.types import Rejection
 ROW_GROUP_ROWS = 1000
 ROW_GROUP_BYTES = 8 * 1024 * 1024
 """Of JSON. A group is closed by whichever comes first; small groups keep the Hub's viewer quick."""
+LINES_AT_ONCE = 64
+"""Of rows.jsonl."""
 
 NO_PYARROW = "Parquet was left out because pyarrow is not installed: pip install 'synth[parquet]'"
 
@@ -73,7 +75,7 @@ def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path, *, tools: boo
     ending = "parquet" if parquet else "jsonl"
     schema = _schema(import_module("pyarrow"), tools=tools) if parquet else None
     splits: dict[str, Split] = {}
-    content = hashlib.sha256()
+    content, lines = hashlib.sha256(), list[bytes]()
     with ExitStack() as files:
 
         def open_split(name: str) -> Split:
@@ -82,13 +84,20 @@ def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path, *, tools: boo
             files.callback(finish)  # also when the export fails; closing twice does nothing
             return Split(file, write, finish)
 
+        def write_lines() -> None:
+            block = b"".join(lines)
+            content.update(block)
+            together.write(block)
+            lines.clear()
+
         together = files.enter_context(whole_file(folder / "rows.jsonl"))
         for name, text in rows:
             split = splits.get(name) or splits.setdefault(name, open_split(name))
             split.add(text)
-            whole = b'%b,"split":"%b"}\n' % (text[:-1], name.encode())
-            content.update(whole)
-            together.write(whole)
+            lines.append(b'%b,"split":"%b"}\n' % (text[:-1], name.encode()))
+            if len(lines) == LINES_AT_ONCE:
+                write_lines()
+        write_lines()
         if not splits:
             splits["train"] = open_split("train")
         for split in splits.values():

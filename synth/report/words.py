@@ -25,6 +25,7 @@ class Words:
     practice: str
     way: str
     way_note: str
+    way_money: str
     rejections: str
     no_rejections: str
     kept_twin: str
@@ -51,6 +52,13 @@ class Words:
     distinct: str
     compression: str
     diversity_note: str
+    course: str
+    requests_a_minute: str
+    tokens_a_second: str
+    money_so_far: str
+    course_note: str
+    breaks: str
+    at_most: str
     spending: str
     stage: str
     teacher: str
@@ -154,6 +162,7 @@ ENGLISH = Words(
     ),
     way="From seeds to rows",
     way_note="Every sample that was refused is in rejected.jsonl with its reason.",
+    way_money="Beside the drafts stands what asking for them cost, beside the accepted what scoring cost.",
     rejections="Why samples were refused",
     no_rejections="No sample was refused.",
     kept_twin="The one that was kept",
@@ -186,6 +195,13 @@ ENGLISH = Words(
         "Distinct: different runs of one, two and three words (kana and kanji one by one) as a share of all. "
         "Compression: how many times smaller the texts become, so the higher, the more they repeat."
     ),
+    course="Over time",
+    requests_a_minute="Requests a minute",
+    tokens_a_second="Tokens written a second",
+    money_so_far="Money so far",
+    course_note="By the time at which requests were sent, over all invocations of the run.",
+    at_most="at most {}",
+    breaks="Longer times without a request are left out: {}.",
     spending="Tokens and cost",
     stage="Stage",
     teacher="Teacher",
@@ -390,6 +406,7 @@ JAPANESE = Words(
     ),
     way="シードから行まで",
     way_note="不採用のサンプルはすべて、理由とともに rejected.jsonl にあります。",
+    way_money="下書きの横は作成、採用の横は採点にかかった費用です。",
     rejections="不採用の理由",
     no_rejections="不採用のサンプルはありません。",
     kept_twin="採用されたほう",
@@ -422,6 +439,13 @@ JAPANESE = Words(
         "異なり率：1、2、3 語（かなと漢字は 1 字ずつ）の並びのうち、異なるものの割合です。"
         "圧縮比：圧縮で何分の 1 になるかを示し、大きいほど繰り返しが多いことを表します。"
     ),
+    course="時間の経過",
+    requests_a_minute="1 分あたりの送信数",
+    tokens_a_second="1 秒あたりの出力トークン",
+    money_so_far="費用の累計",
+    course_note="リクエストを送った時刻によるもので、再開した分もすべて含みます。",
+    at_most="最大 {}",
+    breaks="長く送信のなかった時間は除いています（{} 回）。",
     spending="トークンと費用",
     stage="段階",
     teacher="教師",
