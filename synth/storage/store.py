@@ -351,9 +351,8 @@ class Store:
     def close(self) -> None:
         """Write what is queued, close the file and unlock the folder."""
         try:
-            self._writer.close()
+            self._writer.close(self._reader)
         finally:
-            self._reader.close()
             self._lock.release()
 
     def _complete(self) -> tuple[str, int]:
