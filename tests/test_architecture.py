@@ -99,7 +99,7 @@ LAYERS = (
         "control",
     }
     | {"lint", "formats"},
-    {"line", "gate", "nearness"},
+    {"line", "gate", "nearness", "boundary", "ladder", "making"},
     {"turns", "outputs", "recovery", "result"},
     {"opening", "ending", "pilot"},
     {"pipeline"},
