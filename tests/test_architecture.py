@@ -76,7 +76,7 @@ LAYERS = (
     {"agreement", "decisions"},
     {"selection", "routing"},
     {"backends"},
-    {"hedge", "gauges", "explain"},
+    {"hedge", "gauges", "explain", "wording", "kept", "health"},
     {"batch_journal", "batch"},
     {"teacher"},
     {"ask"},

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from synth import teacher as module
+from synth.admission import health
 from synth.admission.halt import Halt
 from synth.ask import UnitAsk
 from synth.errors import BudgetReached, Fatal, FolderError, Rejected, Transient
@@ -233,7 +234,7 @@ def test_an_endpoint_that_never_brings_a_completion_is_at_fault_itself(tmp_path,
 def test_many_sends_without_a_completion_ever_stop_the_run_while_all_still_have_resends(
     tmp_path, monkeypatch, failure, fatal
 ):
-    monkeypatch.setattr(module, "PROVING_S", -1.0)
+    monkeypatch.setattr(health, "PROVING_S", -1.0)
     script = Script(*[failure] * 8, ok())
 
     async def scene(asked, store, budget, halt):
@@ -440,13 +441,13 @@ def test_replies_are_on_disk_when_the_process_is_killed(tmp_path):
 import asyncio, os
 from pathlib import Path
 from synth.storage.store import Store
-from synth.types import Outcome, Request
+from synth.types import Outcome, Planned, Request
 async def main():
     store = Store(Path({str(tmp_path / "run")!r}))
     await store.open_run()
     for number in range(3):
         request = Request(bytes([number]) * 32, "main", "m", b"{{}}", 0, 1, 1)
-        attempt = await store.begin(request, "s", "u", 7)
+        attempt = await store.begin([Planned(request, "s", "u", 7)])
         if number < 2:
             await store.keep(attempt, Outcome(200, "日本語".encode()))
     os.kill(os.getpid(), {int(signal.SIGKILL)})

@@ -30,8 +30,8 @@ from synth.money.budget import Budget
 from synth.money.prices import Price, by_batch, recorded
 from synth.profiles import BatchTerms
 from synth.protocol.replies import classify
-from synth.storage.store import Planned, Store, Stored
-from synth.types import UNSERVED, Outcome, Request, Spend
+from synth.storage.store import Store, Stored
+from synth.types import UNSERVED, Outcome, Planned, Request, Spend
 
 T = TypeVar("T")
 

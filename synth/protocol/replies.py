@@ -46,6 +46,8 @@ class Fate:
     """Whether the reservation stays charged when the reply says nothing about tokens."""
 
 
+POISON = "poison"
+"""The class of a request that is at fault itself: it is asked again only when a person wishes."""
 FATES: Mapping[str, Fate] = {
     "rate": Fate(Transient, resends=None),
     "capacity": Fate(Transient, resends=None),
@@ -53,7 +55,7 @@ FATES: Mapping[str, Fate] = {
     "unreachable": Fate(Transient, resends=5),
     "ambiguous": Fate(Transient, resends=2, paid=True),
     "malformed": Fate(Transient, resends=1, paid=True),
-    "poison": Fate(Transient),
+    POISON: Fate(Transient),
     "unserved": Fate(Transient),
     "teacher_refused": Fate(Rejected),
     "truncated_empty": Fate(Rejected, paid=True),

@@ -31,7 +31,7 @@ from synth.recipes.recipe import Overrides, load
 from synth.results.result import Options
 from synth.storage.store import Store, connect, read_spent
 from synth.teacher import Teacher, Unit
-from synth.types import Message, Outcome
+from synth.types import Message, Outcome, Planned
 
 ROOT = Path(__file__).parent.parent.parent
 HOSTED = "https://api.example.com/v1"
@@ -224,7 +224,7 @@ def test_36_a_reply_is_settled_at_the_price_that_was_in_force_when_it_was_sent(t
 
     async def killed(asked, store, budget, halt):
         request = asked.request([Message(role="user", content="質問 1")], 0)
-        attempt = await store.begin(request, "stage", "u", 1000, asked._price)
+        attempt = await store.begin([Planned(request, "stage", "u", 1000)], asked._price)
         await store.keep(attempt, script.rule(request))
 
     async def later(asked, store, budget, halt):

@@ -8,13 +8,13 @@ from contextlib import closing
 from pathlib import Path
 
 from synth.storage.store import Store, connect, read_ledger
-from synth.types import Outcome, Request, Usage
+from synth.types import Outcome, Planned, Request, Usage
 
 
 async def filled(folder: Path) -> None:
     store = Store(folder)
     await store.open_run()
-    attempt = await store.begin(Request(bytes(32), "main", "m", b"{}", 0, 10, 10), "answer", "0", 7)
+    attempt = await store.begin([Planned(Request(bytes(32), "main", "m", b"{}", 0, 10, 10), "answer", "0", 7)])
     await store.keep(attempt, Outcome(200, "答え".encode()))
     store.settle(attempt, "ok", Usage(5, 6), 3)
     assert (folder / "run.db-wal").stat().st_size > 0
