@@ -15,6 +15,7 @@ from synth.console import commands, finished
 from synth.errors import SynthError
 
 if TYPE_CHECKING:
+    from synth.console.telling import Wanted
     from synth.recipes.recipe import LoadedRecipe, Overrides
 
 BUG_EXIT = 1
@@ -98,6 +99,21 @@ _accept_change = click.option(
 )
 
 
+def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The option of commands that ask: what is told beside the view."""
+    told = "Append events as JSON lines to this file or pipe, or print them (-)."
+    return click.option("--events", default="", metavar="PATH|-", help=told)(function)
+
+
+def _wanted(events: str, *, as_json: bool = False) -> Wanted:
+    """What is to be told beside the view, and beside the JSON of a command that prints some."""
+    from synth.console.telling import Wanted
+
+    if as_json and events == "-":
+        raise click.UsageError("--json and --events - both print on standard output; give --events a path.")
+    return Wanted(events)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="synth")
 def command() -> None:
@@ -149,12 +165,14 @@ def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
 @click.option("-n", "count", default=3, show_default=True, type=click.IntRange(min=1), help="Seeds to try.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def preview(recipe: Path, count: int, out: Path | None, as_json: bool, **overrides: Any) -> int:
+@_telling
+def preview(recipe: Path, count: int, out: Path | None, as_json: bool, events: str, **overrides: Any) -> int:
     """Try a RECIPE on its first seeds and show what comes of them. The replies are kept for the run."""
     from synth.console import running
     from synth.results.result import Options
 
-    return running.preview(_load(recipe, **overrides), Options(out, count, write=False), as_json=as_json)
+    wanted = _wanted(events, as_json=as_json)
+    return running.preview(_load(recipe, **overrides), Options(out, count, write=False), wanted, as_json=as_json)
 
 
 @command.command(short_help="Tell what a run will cost, from a few seeds.")
@@ -162,12 +180,14 @@ def preview(recipe: Path, count: int, out: Path | None, as_json: bool, **overrid
 @click.option("--pilot", default=20, show_default=True, type=click.IntRange(min=5), help="Seeds to try.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder, in which the replies are kept for the run.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def estimate(recipe: Path, pilot: int, out: Path | None, as_json: bool, **overrides: Any) -> int:
+@_telling
+def estimate(recipe: Path, pilot: int, out: Path | None, as_json: bool, events: str, **overrides: Any) -> int:
     """Tell what a run of RECIPE will cost, bring and take. Seeds spread over all are tried; their replies are kept."""
     from synth.console import running
     from synth.results.result import Options
 
-    return running.estimate(_load(recipe, **overrides), Options(out, pilot=pilot, write=False), as_json=as_json)
+    wanted = _wanted(events, as_json=as_json)
+    return running.estimate(_load(recipe, **overrides), Options(out, pilot=pilot, write=False), wanted, as_json=as_json)
 
 
 @command.command(short_help="Ask several teachers the same, side by side.")
@@ -177,7 +197,10 @@ def estimate(recipe: Path, pilot: int, out: Path | None, as_json: bool, **overri
 @click.option("-n", "--count", default=20, show_default=True, type=click.IntRange(min=1), help="Seeds to try.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="runs/NAME-compare if none.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def compare(recipe: Path, named: str, stage: str, count: int, out: Path | None, as_json: bool, **overrides: Any) -> int:
+@_telling
+def compare(
+    recipe: Path, named: str, stage: str, count: int, out: Path | None, as_json: bool, events: str, **overrides: Any
+) -> int:
     """Ask the first prompts of a RECIPE of each of its teachers in turn, and say how they differ.
 
     The replies are kept: `synth run --reuse FOLDER` with the one that you choose buys none of them again.
@@ -186,7 +209,8 @@ def compare(recipe: Path, named: str, stage: str, count: int, out: Path | None, 
     from synth.results.result import Options
 
     names = [name.strip() for name in named.split(",") if name.strip()]
-    return comparing.compared(_load(recipe, **overrides), stage, names, Options(out, count), as_json=as_json)
+    wanted = _wanted(events, as_json=as_json)
+    return comparing.compared(_load(recipe, **overrides), stage, names, Options(out, count), wanted, as_json=as_json)
 
 
 @command.command(short_help="Make the dataset of a recipe, or go on with it.")
@@ -202,6 +226,7 @@ def compare(recipe: Path, named: str, stage: str, count: int, out: Path | None, 
     help="Take replies to the same requests from this earlier run.",
 )
 @_accept_change
+@_telling
 def run(
     recipe: Path,
     out: Path | None,
@@ -209,13 +234,15 @@ def run(
     fresh: str,
     reuse: tuple[Path, ...],
     accept_change: bool,
+    events: str,
     **overrides: Any,
 ) -> int:
     """Make the dataset of a RECIPE. Run it again to go on: nothing that is stored is asked twice."""
     from synth.console import running
     from synth.results.result import Options
 
-    return running.run(_load(recipe, **overrides), Options(out, limit, fresh, reuse, accept_change=accept_change))
+    options = Options(out, limit, fresh, reuse, accept_change=accept_change)
+    return running.run(_load(recipe, **overrides), options, _wanted(events))
 
 
 @command.command(short_help="Go on, and ask again for what had failed for good.")
@@ -223,12 +250,14 @@ def run(
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only so many seeds.")
 @_accept_change
-def retry(recipe: Path, out: Path | None, limit: int | None, accept_change: bool, **overrides: Any) -> int:
+@_telling
+def retry(recipe: Path, out: Path | None, limit: int | None, accept_change: bool, events: str, **overrides: Any) -> int:
     """Go on with the run of a RECIPE, and ask again for what had failed for good."""
     from synth.console import running
     from synth.results.result import Options
 
-    return running.run(_load(recipe, **overrides), Options(out, limit, retry=True, accept_change=accept_change))
+    options = Options(out, limit, retry=True, accept_change=accept_change)
+    return running.run(_load(recipe, **overrides), options, _wanted(events))
 
 
 @command.command(short_help="Write the dataset again from stored replies alone.")

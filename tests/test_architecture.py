@@ -97,6 +97,8 @@ LAYERS = (
         "bakeoff",
         "snapshot",
         "control",
+        "events",
+        "sink",
     }
     | {"lint", "formats"},
     {"line", "gate", "nearness", "boundary", "ladder", "making"},

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import synth as package
 from synth.console.live import progress_line
@@ -128,7 +132,10 @@ def test_the_live_counts_call_a_sample_accepted_until_it_is_selected():
     progress = Progress({"answer": StageCount()}, {}, Budget(None), total_seeds=3, rows=188)
     assert "188 accepted" in progress_line("x", progress)
     assert "rows" not in progress_line("x", progress)
-    assert "188 accepted" in str(panel(snapshot("x", progress)).renderables[2])
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(panel(snapshot("x", progress), console))
+    assert "188 accepted" in captured.get()
 
 
 def records(path: Path) -> list[dict]:
@@ -169,3 +176,62 @@ def test_the_dataset_has_the_same_bytes_after_a_run_that_was_interrupted(write_r
 
     assert {Path("README.md"), Path("data/train.parquet")} < files("straight").keys()
     assert files("parted") == files("straight")
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> Console:
+    """The console of standard output, as on a terminal of this width."""
+    from synth.console import screen
+
+    terminal = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=width, emoji=False)
+    monkeypatch.setattr(screen, "OUT", terminal)
+    return terminal
+
+
+def printed(console: Console) -> list[str]:
+    assert isinstance(console.file, io.StringIO)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_a_sentence_is_folded_between_words_on_a_terminal_and_is_one_line_elsewhere(monkeypatch):
+    from synth.console.screen import say
+
+    terminal = on_terminal(monkeypatch, 30)
+    log = Console(file=io.StringIO(), width=30)
+    for console in (terminal, log):
+        say(console, "Nothing new is sent; what is in flight still ends.")
+    assert printed(terminal) == ["Nothing new is sent; what is", "in flight still ends."]
+    assert printed(log) == ["Nothing new is sent; what is in flight still ends."]
+
+
+@pytest.mark.parametrize(
+    ("said", "lines"),
+    [
+        ("Short exercises with worked answers.", ["  new  Short exercises with", "       worked answers."]),
+        ("短い練習問題と、途中の考え方つきの解答。", ["  new  短い練習問題と、途中の", "       考え方つきの解答。"]),
+    ],
+)
+def test_what_is_said_beside_a_name_is_folded_beside_it(monkeypatch, said, lines):
+    from synth.console.screen import say_each
+
+    terminal = on_terminal(monkeypatch, 30)
+    say_each([("new", said)], indent=2)
+    assert printed(terminal) == lines
+
+
+def test_a_word_between_colons_stays_a_word(hostile, synth):
+    finished = synth("run", hostile(said("答え")), "--out", ":key:")
+    assert ":key:" in finished.stdout
+
+
+def test_status_tells_outcomes_in_plain_words_in_the_order_of_the_stages(write_recipe, synth, tmp_path):
+    package.run(write_recipe(), folder=tmp_path / "run")
+    with closing(sqlite3.connect(tmp_path / "run" / "run.db")) as connection, connection:
+        connection.execute("UPDATE settled SET failure = 'transient' WHERE attempt = 1")
+    told = synth("status", "run").stdout
+    assert told.count("complete") == 1
+    assert "server error" in told
+    assert "transient" not in told
+    stages = [stage.name for stage in read_manifest(tmp_path / "run" / "manifest.json").stages]
+    ledger = told[told.index("outcome") :].splitlines()[1:]
+    seen = [line.split()[0].partition(":")[0] for line in ledger if line.strip()]
+    assert list(dict.fromkeys(seen))[: len(stages)] == stages

@@ -11,8 +11,10 @@ import pytest
 
 import synth
 from synth import sandbox
+from synth.errors import Rejected
 from synth.lint.traps import traps_of
 from synth.recipes import seeds
+from synth.types import Message, Sample
 
 PROMPTS = Path(__file__).parent.parent / "prompts"
 LIBRARY = sorted(path.name for path in PROMPTS.glob("*-*") if (path / "README.md").is_file())
@@ -37,6 +39,7 @@ def test_every_recipe_of_the_library_is_there_in_both_languages():
         "evol-instruct",
         "extract",
         "grounded-qa",
+        "localise",
         "magpie",
         "math",
         "medical",
@@ -47,8 +50,10 @@ def test_every_recipe_of_the_library_is_there_in_both_languages():
         "reasoning-short",
         "rewrite",
         "self-instruct",
+        "style",
         "technical-translation",
         "tool-calling",
+        "translate",
     }
     in_japan = {"consumption-tax-ja", "labour-law-ja"}
     assert {f"{name}-{language}" for name in names for language in ("en", "ja")} | in_japan == {*LIBRARY}
@@ -141,6 +146,43 @@ def test_labelled_rows_are_as_many_of_each_value(name, field, language, tmp_path
     assert len(set(counts.values())) == 1
 
 
+@pytest.mark.parametrize("name", ["translate", "localise"])
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_rows_are_in_their_language_with_what_had_to_stay_and_in_the_units_of_their_readers(name, language, tmp_path):
+    loaded = synth.load(PROMPTS / f"{name}-{language}")
+    synth.run(loaded.folder, folder=tmp_path / "run")
+    sources = {seed.id: seed.fields for seed in seeds.read(loaded.recipe.seeds, loaded.folder)}
+    rows = [json.loads(line) for line in (tmp_path / "run" / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    texts = {row["seed_id"][:8]: "\n".join(turn["content"] for turn in row["messages"]) for row in rows}
+    assert all(bool(re.search("[ぁ-ん]", text)) == (language == "ja") for text in texts.values())
+    kept = re.compile(r"print\(\d+ \* \d+\)|https://[\w./]+\w|\{user\}")
+    for seed_id, text in texts.items():
+        source = "\n".join(str(value) for value in sources[seed_id].values())
+        assert set(kept.findall(source)) == set(kept.findall(text))
+    foreign = {"ja": "マイル|ポンド|ドル|華氏|チップ|ジャック", "en": "yen|mats|Showa|oseibo|Suzuki"}[language]
+    found = [text for text in texts.values() if re.search(foreign, text)]
+    assert bool(found) == (name == "translate"), found
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_every_answer_comes_in_each_register_and_length_asked_for(language, tmp_path):
+    loaded = synth.load(PROMPTS / f"style-{language}")
+    synth.run(loaded.folder, folder=tmp_path / "run")
+    wanted = {seed.id: seed.fields for seed in seeds.read(loaded.recipe.seeds, loaded.folder)}
+    rows = [json.loads(line) for line in (tmp_path / "run" / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {wanted[row["seed_id"]]["register"] for row in rows} == {*loaded.recipe.seeds.axes["register"]}
+    refused = (tmp_path / "run" / "rejected.jsonl").read_text(encoding="utf-8").splitlines()
+    assert "other_register" in {json.loads(line)["reason"] for line in refused}
+    for row in rows:
+        fields, answer = wanted[row["seed_id"]], row["messages"][-1]["content"]
+        assert len(answer) <= fields["most_chars"]
+        endings = r"です。|ます。|ません。|ください。"
+        if language == "ja":
+            assert bool(re.search(endings, answer)) == (fields["register"] != "常体")
+        else:
+            assert bool(re.search(r"\w'\w", answer)) == (fields["register"] == "casual")
+
+
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_the_shape_that_is_shown_is_the_one_that_is_checked(language):
     loaded = synth.load(PROMPTS / f"extract-{language}")
@@ -168,3 +210,16 @@ def test_the_best_of_several_draws_is_paired_with_one_that_is_two_points_worse(l
     (path,) = (tmp_path / "run" / "dataset" / "views" / "preference").glob("train*")
     pairs = pytest.importorskip("pyarrow.parquet").read_table(path).to_pylist()
     assert all(pair["chosen_score"] >= 4 and pair["chosen_score"] - pair["rejected_score"] >= 2 for pair in pairs)
+
+
+@pytest.mark.parametrize("name", ["translate", "localise"])
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_a_request_that_only_works_in_its_own_language_is_refused_before_its_answer_is_bought(name, language):
+    loaded = synth.load(PROMPTS / f"{name}-{language}")
+    prompt = (loaded.folder / "ask.md.j2").read_text(encoding="utf-8")
+    (said,) = re.findall(r"この依頼は.+?。|This request .+?\.", prompt)
+    turns = (Message(role="user", content="?"), Message(role="assistant", content=said))
+    sample = Sample(id="0", seed_id="0", parent_id="0", stage="ask", draw=0, messages=turns, fields={})
+    (check,) = [one for one in loaded.recipe.stages[0].validators if one.kind == "language"]
+    with pytest.raises(Rejected, match="wrong_language"):
+        check.check(sample)

@@ -1,4 +1,4 @@
-"""Writes the reference pages from the code: docs/commands.md, docs/recipe.md and docs/reasons.md.
+"""Writes the reference pages from the code: docs/commands.md, docs/recipe.md, docs/reasons.md and docs/events.md.
 
     .venv/bin/python tools/reference.py
 
@@ -17,7 +17,9 @@ import click
 import yaml
 
 from synth.cli import command
-from synth.recipes.described import json_schema
+from synth.live.events import EVENTS, Event
+from synth.protocol.replies import FATES
+from synth.recipes.described import described, json_schema
 from synth.report.words import ENGLISH, JAPANESE
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -132,7 +134,52 @@ def reasons_page() -> str:
     return head + "\n".join(rows) + "\n"
 
 
-PAGES = {"commands": commands_page, "recipe": recipe_page, "reasons": reasons_page}
+EVENTS_HEAD = """# Events
+
+Written by `tools/reference.py` from the code. `synth run RECIPE --events PATH` appends lines of JSON, one for each of
+these, to a file or a pipe, and so do `retry`, `preview`, `estimate` and `compare`; `--events -` prints them on
+standard output, and what is for people goes to standard error. Each run begins with `started`, also where it goes on
+with an earlier one in the same file. A line is whole or not there: half a one, as a kill may leave it at the end, is
+cut off by the next run. A reader that stands still or goes away holds nothing up. No event holds a key, a prompt or
+an answer.
+
+```sh
+synth run RECIPE --events - | jq -c 'select(.event == "problem") | .text'
+synth run RECIPE --events - | jq -r 'select(.event == "progress") | .now | [.rows, .spent_microusd / 1e6] | @tsv'
+```
+
+Money is in millionths of a dollar. Fields may be added under the same `v`; what one means never changes under it."""
+
+
+def events_page() -> str:
+    """Every event that a run tells, every field of it, and every code of a problem."""
+    common = described(Event)["properties"]
+    parts, values = [EVENTS_HEAD, "## Every event", _fields(common)], dict[str, Any]()
+    for event in EVENTS:
+        schema = described(event)
+        parts += [f"## {schema['properties']['event']['const']}", _plain(schema["description"])]
+        parts.append(
+            _fields({name: one for name, one in schema["properties"].items() if name not in {"event", *common}})
+        )
+        values |= schema.get("$defs", {})
+    for name, one in values.items():
+        parts += [f"## {_title(name)}", _plain(one["description"]), _fields(one["properties"])]
+    codes = [f"| `{code}` | {ENGLISH.failures[code]} | {JAPANESE.failures[code]} |" for code in (*FATES, "lost")]
+    parts += ["## Codes of problems", "\n".join(["| code | means | 意味 |", "|---|---|---|", *codes])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _fields(properties: Mapping[str, Any]) -> str:
+    rows = ["| field | value | means |", "|---|---|---|"]
+    for name, field in properties.items():
+        value = _value(field) + " or `null`" * any(one.get("type") == "null" for one in field.get("anyOf", ()))
+        rows.append(
+            f"| `{name}` | {value} | {' '.join(_plain(field['description']).split()).replace('None', '`null`')} |"
+        )
+    return "\n".join(rows)
+
+
+PAGES = {"commands": commands_page, "recipe": recipe_page, "reasons": reasons_page, "events": events_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

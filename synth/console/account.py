@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from synth.console.screen import ERR, OUT, plain_table, write_json
+from synth.console.screen import ERR, OUT, plain_table, say, write_json
 from synth.errors import FolderError
 from synth.money import account as accounts
 from synth.money.budget import Caps, usd
@@ -27,13 +27,13 @@ def account(file: Path, total_usd: float | None, folder: Path | None, *, as_json
         connection = connect(folder / "run.db")
         back = accounts.release(file, folder, read_spent(connection).microusd)
         connection.close()
-        ERR.print(f"{usd(back)} came back from {folder}", markup=False, soft_wrap=True)
+        say(ERR, f"{usd(back)} came back from {folder}")
     total, leases = accounts.standing(file)
     free = total - sum(lease.held_microusd for lease in leases)
     if as_json:
         write_json({"total_microusd": total, "free_microusd": free, "leases": leases})
         return
-    OUT.print(f"{file}: {usd(free)} free of {usd(total)}", markup=False, soft_wrap=True)
+    say(OUT, f"{file}: {usd(free)} free of {usd(total)}")
     table = plain_table("folder", "spent", "held", "", right=1)
     for lease in leases:
         state = "running" if holder(Path(lease.folder)) else ""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
-from rich.markup import escape
-
-from synth.console.screen import OUT, noted, write_json
+from synth.console.screen import OUT, noted, say_each, write_json
 from synth.money.budget import Caps
 from synth.money.prices import tariff
 from synth.protocol.endpoint import Endpoint
-from synth.recipes.recipe import LoadedRecipe
+from synth.recipes.recipe import LoadedRecipe, Recipe
 from synth.rights.terms import sentence, terms_of
 from synth.types import Request
 
@@ -27,26 +26,33 @@ def checked(loaded: LoadedRecipe, count: int, refused: Counter[str], *, as_json:
     words = {"repeated_seed": "repeated", "not_novel": "not novel"}
     dropped = "".join(f", {number:,} {words.get(reason, reason)}" for reason, number in refused.items())
     OUT.print(f"[green]ok[/]  {recipe.name}: {count:,} seeds{dropped}")
+    told = [*_of_teachers(recipe), *_of_stages(recipe)]
+    told += [("license", "none is given, so the result cannot be published")] * (recipe.license is None)
+    say_each(told, indent=4)
+
+
+def _of_teachers(recipe: Recipe) -> Iterator[tuple[str, str]]:
     for name, endpoint in recipe.teachers.items():
-        OUT.print(f"    teacher {name}: {escape(endpoint.model)} at {escape(endpoint.base_url)}{_priced(endpoint)}")
+        yield f"teacher {name}", f"{endpoint.model} at {endpoint.base_url}{_priced(endpoint)}"
         if (most := _held_at_once(endpoint, recipe.budget)) < endpoint.limits.max_in_flight:
-            OUT.print(
-                f"        the money budget reserves for at most {most:,} of its requests at once: that limits the run, "
+            yield (
+                "",
+                f"the money budget reserves for at most {most:,} of its requests at once: that limits the run, "
                 f"not max_in_flight {endpoint.limits.max_in_flight:,}",
-                soft_wrap=True,
             )
         for one in terms_of(endpoint):
-            OUT.print(f"        terms: {one.verdict.replace('_', ' ')}: {sentence(one)}", soft_wrap=True, markup=False)
+            yield "", f"terms: {one.verdict.replace('_', ' ')}: {sentence(one)}"
+
+
+def _of_stages(recipe: Recipe) -> Iterator[tuple[str, str]]:
     for stage in recipe.stages:
         checks = ", ".join(validator.kind for validator in stage.validators) or "none"
         scores = ", ".join(scorer.name for scorer in stage.scorers) or "none"
         most = stage.draws if isinstance(stage.draws, int) else stage.draws.most
         draws = "" if most == 1 else f" x {most} draws" if most == stage.draws else f" x at most {most} draws"
-        OUT.print(f"    stage {stage.name}: {stage.generator.kind}{draws}; checks {checks}; scores {scores}")
+        yield f"stage {stage.name}", f"{stage.generator.kind}{draws}; checks {checks}; scores {scores}"
         for name in stage.asks() if stage.can_wait_h else ():
-            OUT.print(f"        {_waited_for(name, recipe.teachers[name], stage.can_wait_h)}", markup=False)
-    if recipe.license is None:
-        OUT.print("    no licence is given, so the result cannot be published")
+            yield "", _waited_for(name, recipe.teachers[name], stage.can_wait_h)
 
 
 def _waited_for(name: str, endpoint: Endpoint, hours: float) -> str:
@@ -63,7 +69,7 @@ def _priced(endpoint: Endpoint) -> str:
     if price is None:
         return "; price unknown"
     dated = f" as of {price.as_of}" if price.as_of else ""
-    source = f" ({escape(price.source)}{dated})" if price.source else dated
+    source = f" ({price.source}{dated})" if price.source else dated
     return f"; ${price.input_usd:g} / ${price.output_usd:g} per million tokens{source}"
 
 

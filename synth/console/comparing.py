@@ -14,7 +14,8 @@ from rich.text import Text
 from synth.comparing import bakeoff
 from synth.comparing.bakeoff import Comparison
 from synth.console.running import watched_run
-from synth.console.screen import ERR, OUT, PRACTICE, noted, plain_table
+from synth.console.screen import ERR, OUT, PRACTICE, noted, plain_table, say
+from synth.console.telling import Wanted
 from synth.datasets.files import write_whole
 from synth.errors import Interrupted
 from synth.language.text import visible
@@ -24,7 +25,9 @@ from synth.report.words import ENGLISH
 from synth.results.result import Options
 
 
-def compared(loaded: LoadedRecipe, stage: str, named: Sequence[str], options: Options, *, as_json: bool) -> int:
+def compared(
+    loaded: LoadedRecipe, stage: str, named: Sequence[str], options: Options, wanted: Wanted, *, as_json: bool
+) -> int:
     """Ask the same prompts of several teachers, and say how they differ.
 
     Raises RecipeError when there are no two to compare, or no such stage.
@@ -37,9 +40,10 @@ def compared(loaded: LoadedRecipe, stage: str, named: Sequence[str], options: Op
     for name in names:
         asking = bakeoff.with_teacher(loaded, stage, name)
         with tempfile.TemporaryDirectory() as vanishing:
-            result = watched_run(asking, replace(options, folder=folder, write=False, into=Path(vanishing)), name)
+            here = replace(options, folder=folder, write=False, into=Path(vanishing))
+            result = watched_run(asking, here, wanted, name)
             if result.message:
-                ERR.print(visible(f"{name}: {result.message}"), style="yellow", markup=False, soft_wrap=True)
+                say(ERR, f"{name}: {result.message}", "yellow")
             told = bakeoff.side(asking.recipe, name, Path(vanishing), folder, result.manifest, result.message)
         sides.append(told)
         exit_code, practice = exit_code or result.exit_code, practice or result.manifest.practice
@@ -79,4 +83,4 @@ def _side_by_side(found: Comparison) -> None:
     for one in of:
         for judge in one.own_judges:
             said = f"The judge {judge!r} asks {one.model}, as {one.name} does; models favour their own answers."
-            OUT.print(visible(said), style="yellow", markup=False, soft_wrap=True)
+            say(OUT, said, "yellow")

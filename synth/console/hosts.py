@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from synth import probe as probing
 from synth.backends.practice.faults import faults_of
-from synth.console.screen import ERR, OUT, plain_table, write_json
+from synth.console.screen import ERR, OUT, plain_table, say, write_json
 from synth.errors import Fatal, FolderError, RecipeError
 from synth.language.text import visible
 from synth.money.price_table import provider_of
@@ -46,7 +46,7 @@ def probed(url: str, model: str, key: str | None, *, as_json: bool) -> int:
     """Find out what a server can do, and say it."""
     variable = f",{key}" if key else ""
     for note in look_for_keys([endpoint_of(f"{url},-{variable}", "probe ")], (Path(),)):
-        ERR.print(note, markup=False, soft_wrap=True)
+        say(ERR, note)
     listed = dict[str, probing.Listed]()
     with contextlib.suppress(*((Fatal,) if model else ())):  # not every server has a list
         listed = probing.models(endpoint_of(f"{url},-{variable}", "probe "))
@@ -62,7 +62,7 @@ def probed(url: str, model: str, key: str | None, *, as_json: bool) -> int:
         write_json({"model": endpoint.model, "findings": [one._asdict() for one in findings], **used._asdict()})
         return 0
     title = f"{endpoint.model} at {endpoint.base_url}: {endpoint.known.title}"
-    OUT.print(visible(title), markup=False, soft_wrap=True)
+    say(OUT, title)
     table = plain_table("", "found", "so")
     for one in findings:
         table.add_row(one.what, escape(visible(one.found)), one.so)

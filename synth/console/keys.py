@@ -13,8 +13,12 @@ from contextlib import contextmanager
 from synth.console.screen import ERR
 from synth.live.control import Refused, Steering
 
-HELP = "p pause   l limit   b budget   d drain   Ctrl-C stop"
-PAUSED = "p go on   l limit   b budget   d drain   Ctrl-C stop"
+KEYS = {
+    "running": "p pause   l limit   b budget   d drain   Ctrl-C stop",
+    "paused": "p go on   l limit   b budget   d drain   Ctrl-C stop",
+    "ending": "Ctrl-C stop at once",
+}
+"""What may be typed, by the state of the run."""
 ASKED = {"l": ("limit", "at most in flight"), "b": ("budget", "budget in dollars")}
 ENTER, ESCAPE, ERASE = "\r\n", "\x1b", "\x7f\x08"
 
@@ -27,14 +31,16 @@ class Keys:
         self._asking: str = ""
         self._typed = ""
         self._said = ""
+        self._said_while = ""
 
     @property
     def line(self) -> str:
         """What may be typed, what is being typed, or what came of it."""
         if self._asking:
             return f"{ASKED[self._asking][1]}: {self._typed}_   (Enter, or Esc)"
-        keys = PAUSED if self._steering.now().state == "paused" else HELP
-        return f"{self._said}\n{keys}".strip()
+        state = self._steering.now().state
+        said = self._said if self._said_while == state else ""
+        return f"{said}\n{KEYS[state]}".strip()
 
     async def press(self, key: str) -> None:
         """Heed one key."""
@@ -64,6 +70,7 @@ class Keys:
             self._said = await self._steering.do(command, value)
         except Refused as error:
             self._said = str(error)
+        self._said_while = self._steering.now().state
 
 
 @contextmanager

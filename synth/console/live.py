@@ -16,7 +16,7 @@ from synth.admission.halt import Halt
 from synth.api import run_loop
 from synth.console.keys import Keys, listening
 from synth.console.panel import WAITING, money, panel
-from synth.console.screen import ERR, OUT, clock_time
+from synth.console.screen import ERR, OUT, clock_time, say
 from synth.errors import Interrupted
 from synth.language.text import visible
 from synth.live.control import Steering, reachable
@@ -47,7 +47,7 @@ def heeding(work: Callable[[Halt], Coroutine[Any, Any, T]]) -> T:
 
 def tell(text: str) -> None:
     """Say what a run waits for."""
-    ERR.print(visible(text), markup=False, soft_wrap=True)
+    say(ERR, text)
 
 
 @contextmanager
@@ -96,11 +96,11 @@ async def watch(steering: Steering) -> None:
     if not ERR.is_terminal:
         while True:
             await asyncio.sleep(PLAIN_EVERY_S)
-            ERR.print(snapshot_line(steering.now()), soft_wrap=True, markup=False)
+            say(ERR, snapshot_line(steering.now()))
     keys = Keys(steering)
     with listening(keys) as heard, Live(console=ERR, auto_refresh=False, transient=True) as live:
         while True:
-            live.update(panel(steering.now(), keys.line if heard else ""), refresh=True)
+            live.update(panel(steering.now(), ERR, keys.line if heard else ""), refresh=True)
             await asyncio.sleep(LIVE_EVERY_S)
 
 
@@ -108,7 +108,7 @@ async def steered(steering: Steering) -> None:
     """Show how a run goes, and let other terminals steer it, until cancelled."""
     async with reachable(steering) as problem:
         if problem:
-            ERR.print(problem, style="yellow", markup=False, soft_wrap=True)
+            say(ERR, problem, "yellow")
         await watch(steering)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synth.console.screen import ERR, OUT, PRACTICE, plain_table, write_json
+from synth.console.screen import ERR, OUT, PRACTICE, plain_table, say, write_json
 from synth.language.text import visible
 from synth.results.manifest import Manifest
 
@@ -25,7 +25,7 @@ def merged(manifest: Manifest, out: Path, *, as_json: bool) -> None:
         table.add_row(visible(one.run), f"{one.rows:,}", f"{one.kept:,}", why)
     OUT.print(table)
     for benchmark in manifest.decontamination:
-        OUT.print(f"{benchmark.name}: {benchmark}", markup=False, soft_wrap=True)
+        say(OUT, f"{benchmark.name}: {benchmark}")
     if manifest.notice:
-        ERR.print(manifest.notice, style="yellow", markup=False, soft_wrap=True)
+        say(ERR, manifest.notice, "yellow")
     OUT.print(f"dataset  {visible(str(out / 'dataset'))}", markup=False, soft_wrap=True)

@@ -1,33 +1,46 @@
-"""A run at one moment as a calm panel: stages with bars, what is in flight, what it costs, what went wrong."""
+"""A run at one moment as a calm panel: no line is folded, and none moves another one about as its numbers change."""
 
 from __future__ import annotations
 
-from rich.console import Group
+from rich.cells import cell_len
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from synth.console.screen import clock_time
 from synth.language.text import visible
-from synth.live.snapshot import Snapshot, StageNow
+from synth.live.snapshot import Snapshot, StageNow, TeacherNow
 from synth.money.budget import standing, usd
 from synth.types import Spend
 
-WAITING = "requests wait for reservations to settle: the budget is nearly used, the provider is not the limit"
-BAR = 20
-MOST_REASONS = 4
+WAITING = "requests wait: the budget is nearly used"
+BARS = (6, 20)
+"""The least and the most cells of a bar."""
+MOST_NAME = 16
+"""Cells that a name may take."""
+MONEY_AND_ALL = len("$1,000.00 spent of $1,000.00, $0.0200 reserved   about $1,000.00 in all")
+OTHERS = len("  others 10,000")
+STYLES = {"running": "green", "paused": "yellow", "ending": "yellow"}
 
 
-def panel(now: Snapshot, keys: str = "") -> Group:
-    """The panel, and below it what may be typed."""
-    parts = [_head(now), _stages(now), *_refused(now), _flow(now), Text("   ".join(money(now)), overflow="fold")]
-    if now.waiting_for_budget:
-        parts.append(Text(f"{now.waiting_for_budget:,} {WAITING}", style="yellow"))
-    parts += [Text(visible(problem), style="yellow", overflow="fold") for problem in now.problems]
+def panel(now: Snapshot, console: Console, keys: str = "") -> Group:
+    """The panel as it fits the console, and below it what may be typed and what went wrong."""
+    width, height = console.size
+    label_cells = _label_cells(now)
+    room = width - label_cells - 2
+    below = [Text(keys, style="dim")] * bool(keys)
+    below += [_cut(Text(visible(problem.text), style="yellow"), console) for problem in now.problems]
     if now.why:
-        parts.append(Text(visible(now.why), style="yellow", overflow="fold"))
-    if keys:
-        parts.append(Text(keys, style="dim"))
-    return Group(*parts)
+        below.append(Text(visible(now.why), style="yellow"))
+    rows = _rows(now, room, ascii_only=console.options.ascii_only)
+    if len(rows) + len(below) + 2 > height:  # too low for more than the rows that have a name
+        rows = [row for row in rows if row[0]]
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=label_cells, no_wrap=True, overflow="crop")
+    table.add_column(no_wrap=True, overflow="crop")
+    for label, said in rows:
+        table.add_row(_name(label), said)
+    return Group(_cut(_head(now), console), table, *below)
 
 
 def money(now: Snapshot) -> list[str]:
@@ -39,56 +52,91 @@ def money(now: Snapshot) -> list[str]:
     return said
 
 
+def _rows(now: Snapshot, room: int, *, ascii_only: bool) -> list[tuple[str, Text]]:
+    """A label and what is said of it; those without one tell more of the one above: what was refused, other caps."""
+    rows = [("seeds", Text(f"{now.seeds_done:,} of {now.seeds or '?':,}" if now.seeds else f"{now.seeds_done:,}"))]
+    digits = max([3, *(len(f"{largest:,.0f}") for stage in now.stages for largest in _numbers(stage))])
+    for stage in now.stages:
+        rows += [(stage.name, _stage(stage, room, digits, ascii_only=ascii_only)), ("", _refused(stage, room))]
+    rows.append(("rows", _flow(now)))
+    rows += [(one.name, Text(_teacher(one))) for one in now.teachers]
+    said = money(now)
+    together = 2 if now.projected_microusd and room >= MONEY_AND_ALL else 1
+    rows += [("money", Text("   ".join(said[:together])))]
+    rows += [("", Text(one)) for one in said[together:]]
+    rows += [("waiting", Text(f"{now.waiting_for_budget:,} {WAITING}", style="yellow"))] * bool(now.waiting_for_budget)
+    return rows
+
+
 def _head(now: Snapshot) -> Text:
-    style = {"running": "green", "paused": "yellow", "ending": "yellow"}[now.state]
+    gone = f"{clock_time(now.seconds)} gone"
+    left = "" if now.left_s is None else f"about {clock_time(now.left_s)} left"
     return Text.assemble(
-        (visible(now.recipe), "bold"),
-        "   ",
-        (now.state, style),
-        f"   {now.seeds_done:,} of {now.seeds or 0:,} seeds   {clock_time(now.seconds)} gone",
-        f"   {clock_time(now.left_s)} left" if now.left_s is not None else "",
+        (visible(now.recipe), "bold"), "   ", (f"{now.state:7}", STYLES[now.state]), f"   {gone:18}{left}"
     )
 
 
-def _stages(now: Snapshot) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for _ in range(4):
-        table.add_column(no_wrap=True)
-    for stage in now.stages:
-        counts = f"{stage.asked:,} of {stage.expected:,.0f}" if stage.expected else f"{stage.asked:,}"
-        table.add_row(visible(stage.name), bar(stage), counts, f"{stage.kept:,} kept")
-    return table
+def _label_cells(now: Snapshot) -> int:
+    labels = ["seeds", "money", *(one.name for one in (*now.stages, *now.teachers))]
+    return min(MOST_NAME, max(cell_len(visible(label)) for label in labels))
 
 
-def _refused(now: Snapshot) -> list[Text]:
-    """What each stage refused, a line each."""
-    lines: list[Text] = []
-    for stage in now.stages:
-        counts = list(stage.refused.items())
-        reasons = [f"{visible(reason)} {count:,}" for reason, count in counts[:MOST_REASONS]]
-        others = sum(count for _, count in counts[MOST_REASONS:])
-        reasons += [f"others {others:,}"] * bool(others) + [f"parked {stage.parked:,}"] * bool(stage.parked)
-        if reasons:
-            lines.append(Text(f"{visible(stage.name)} refused  {'  '.join(reasons)}", style="dim", overflow="fold"))
-    return lines
+def _name(label: str) -> Text:
+    name = Text(visible(label))
+    name.truncate(MOST_NAME, overflow="ellipsis")
+    return name
 
 
-def bar(stage: StageNow) -> Text:
+def _numbers(stage: StageNow) -> tuple[float, ...]:
+    return (stage.expected or 0, stage.asked, stage.kept, sum(stage.refused.values()))
+
+
+def _stage(stage: StageNow, room: int, digits: int, *, ascii_only: bool) -> Text:
+    expected = f" of {stage.expected:{digits},.0f}" if stage.expected else " " * (digits + 4)
+    refused = sum(stage.refused.values())
+    counts = f"  {stage.asked:{digits},}{expected}  {stage.kept:{digits},} kept  {refused:{digits},} refused"
+    counts += f"  {stage.parked:,} parked" if stage.parked else ""
+    least, most = BARS
+    said = bar(stage, max(least, min(most, room - len(counts))), ascii_only=ascii_only)
+    return said.append(counts)
+
+
+def bar(stage: StageNow, cells: int, *, ascii_only: bool = False) -> Text:
     """How far a stage is; empty where it cannot be told."""
-    full = round(BAR * min(1.0, stage.asked / stage.expected)) if stage.expected else 0
-    return Text.assemble(("━" * full, "cyan"), ("─" * (BAR - full), "bright_black"))
+    full = round(cells * min(1.0, stage.asked / stage.expected)) if stage.expected else 0
+    done, open_ = "#-" if ascii_only else "━─"
+    return Text.assemble((done * full, "cyan"), (open_ * (cells - full), "bright_black"))
+
+
+def _refused(stage: StageNow, room: int) -> Text:
+    """As many of the reasons as there is room for, the most frequent first."""
+    said, others = "", sum(stage.refused.values())
+    for reason, count in stage.refused.items():
+        longer = f"{said}  {visible(reason)} {count:,}".strip()
+        if cell_len(longer) > room - (OTHERS if others > count else 0):
+            break
+        said, others = longer, others - count
+    return Text(f"{said}  others {others:,}" if others else said, style="dim")
 
 
 def _flow(now: Snapshot) -> Text:
     refused = sum(now.refused.values())
-    said = [f"{refused:,} refused", f"{now.rows_per_s:,.1f}/s"]
-    for one in now.teachers:
-        said.append(f"{one.in_flight:,} of {one.limit:,} in flight{f' ({one.name})' if len(now.teachers) > 1 else ''}")
-        said += [f"{one.batched:,} wait for a batch"] * bool(one.batched)
-        if one.running is not None:
-            said.append(f"{one.name} runs {one.running:,.0f}, {one.waiting or 0:,.0f} wait there")
-        if one.pause_s:
-            said.append(f"{one.name} is asked again in {clock_time(one.pause_s)}")
-    return Text.assemble(
-        (f"{now.rows:,} accepted", "green"), f"   {'   '.join(said)}   {now.tokens:,} tokens", overflow="fold"
-    )
+    more = f"   {refused:,} refused   {now.tokens:,} tokens   {now.rows_per_s:,.1f}/s"
+    return Text.assemble((f"{now.rows:,} accepted", "green"), more)
+
+
+def _teacher(one: TeacherNow) -> str:
+    limit = f"{one.limit:,}"
+    said = [f"{one.in_flight:{len(limit)},} of {limit} in flight"]
+    said += [f"{one.batched:,} wait for a batch"] * bool(one.batched)
+    if one.running is not None:
+        said.append(f"{one.running:,.0f} run and {one.waiting or 0:,.0f} wait there")
+    if one.pause_s:
+        said.append(f"asked again in {clock_time(one.pause_s)}")
+    return "   ".join(said)
+
+
+def _cut(line: Text, console: Console) -> Text:
+    """One line of it at most."""
+    line.truncate(console.width, overflow="crop" if console.options.ascii_only else "ellipsis")
+    return line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
@@ -15,8 +16,9 @@ from synth.api import run_loop
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
 from synth.console.live import heeding_signals, steered, tell
-from synth.console.screen import ERR, OUT, conversation, noted, plain_table, write_json
+from synth.console.screen import ERR, OUT, conversation, noted, plain_table, say, write_json
 from synth.console.status import summary
+from synth.console.telling import NOTHING, Telling, Wanted, telling
 from synth.errors import Interrupted
 from synth.language.text import visible
 from synth.live.control import Steering
@@ -26,10 +28,10 @@ from synth.results.ending import PARKED_EXIT
 from synth.results.result import Options, Result, run_folder
 
 
-def run(loaded: LoadedRecipe, options: Options) -> int:
+def run(loaded: LoadedRecipe, options: Options, wanted: Wanted = NOTHING) -> int:
     """Run (or export) with live progress, and say what came of it."""
     noted(loaded)
-    result = watched_run(loaded, options)
+    result = watched_run(loaded, options, wanted)
     manifest = result.manifest
     summary(manifest)
     faults = {
@@ -40,16 +42,16 @@ def run(loaded: LoadedRecipe, options: Options) -> int:
     if faults and not options.offline:
         OUT.print(_board(scoreboard(result.folder, faults)))
     for said in (*manifest.declared, *[manifest.notice] * bool(manifest.notice)):
-        OUT.print(visible(said), style="yellow", markup=False, soft_wrap=True)
+        say(OUT, said, "yellow")
     OUT.print(f"dataset  {result.dataset}", soft_wrap=True, markup=False)
     OUT.print(f"report   {result.report().path}", soft_wrap=True, markup=False)
     return ended(result)
 
 
-def preview(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
+def preview(loaded: LoadedRecipe, options: Options, wanted: Wanted, *, as_json: bool) -> int:
     """Run on a few seeds and show rows and rejections."""
     noted(loaded)
-    result = watched_run(loaded, options)
+    result = watched_run(loaded, options, wanted)
     if as_json:
         write_json(
             {
@@ -69,13 +71,13 @@ def preview(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
     return ended(result)
 
 
-def estimate(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
+def estimate(loaded: LoadedRecipe, options: Options, wanted: Wanted, *, as_json: bool) -> int:
     """Run on a few seeds spread over all, and tell what the whole will come to."""
     from synth.console.estimating import estimated
     from synth.estimate import estimate as told  # numpy takes a tenth of a second
 
     noted(loaded)
-    result = watched_run(loaded, options)
+    result = watched_run(loaded, options, wanted)
     if result.pilot is not None and result.exit_code in (0, PARKED_EXIT):
         found = told(loaded.recipe, result.folder, result.pilot, result.manifest.stages)
         estimated(found, loaded.recipe.name, as_json=as_json)
@@ -85,14 +87,21 @@ def estimate(loaded: LoadedRecipe, options: Options, *, as_json: bool) -> int:
 def ended(result: Result) -> int:
     """Say why a run ended early; gives its exit code."""
     if result.message:
-        ERR.print(visible(result.message), style="yellow", markup=False, soft_wrap=True)
+        say(ERR, result.message, "yellow")
     return result.exit_code
 
 
-def watched_run(loaded: LoadedRecipe, options: Options, name: str = "") -> Result:
-    """Run with progress on stderr, heeding signals. What came is kept in every case."""
+def watched_run(loaded: LoadedRecipe, options: Options, wanted: Wanted = NOTHING, name: str = "") -> Result:
+    """Run with progress on stderr, heeding signals, and tell programs what they want. What came is always kept."""
     name, folder = name or loaded.recipe.name, run_folder(loaded, options)
+    with telling(name, folder, loaded, wanted) as told:
+        result = _watched(loaded, options, name, folder, told)
+        if told is not None:
+            told.end(result)
+        return result
 
+
+def _watched(loaded: LoadedRecipe, options: Options, name: str, folder: Path, told: Telling | None) -> Result:
     async def watched() -> Result:
         loop = asyncio.get_running_loop()
         watching: list[asyncio.Task[None]] = []
@@ -100,9 +109,13 @@ def watched_run(loaded: LoadedRecipe, options: Options, name: str = "") -> Resul
 
             def observe(progress: Progress, halt: Halt) -> None:
                 if progress.warning:
-                    ERR.print(progress.warning, style="yellow", markup=False, soft_wrap=True)
+                    say(ERR, progress.warning, "yellow")
                 heeding.enter_context(heeding_signals(loop, halt))
-                watching.append(loop.create_task(steered(Steering(name, folder, progress, halt))))
+                steering = Steering(name, folder, progress, halt)
+                watching.append(loop.create_task(steered(steering)))
+                if told is not None:
+                    told.begin(steering, progress, halt)
+                    watching.append(loop.create_task(told.follow(steering)))
 
             try:
                 return await pipeline.run(loaded, replace(options, say=tell), observe)

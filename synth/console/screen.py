@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
+from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -30,14 +32,35 @@ class _Console(Console):
         os.close(nowhere)
 
 
-OUT = _Console(highlight=False)
-ERR = _Console(stderr=True, highlight=False)
+OUT = _Console(highlight=False, emoji=False)
+ERR = _Console(stderr=True, highlight=False, emoji=False)
+
+
+def say(console: Console, text: str, style: str | None = None) -> None:
+    """A sentence: folded between words on a terminal, and one line elsewhere."""
+    console.print(visible(text), style=style, markup=False, soft_wrap=not console.is_terminal)
+
+
+def say_each(told: Iterable[tuple[str, str]], indent: int = 0) -> None:
+    """Names, and what is said of each beside them: folded there on a terminal, one line each elsewhere."""
+    pairs = [(visible(name), visible(said)) for name, said in told]
+    width = max((cell_len(name) for name, _ in pairs), default=0)
+    if not OUT.is_terminal:
+        for name, said in pairs:
+            OUT.print(f"{' ' * indent}{name}{' ' * (width - cell_len(name))}  {said}", markup=False, soft_wrap=True)
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, said in pairs:
+        table.add_row(Text(name, style="bold"), Text(said))
+    OUT.print(Padding(table, (0, 0, 0, indent)))
 
 
 def noted(loaded: LoadedRecipe) -> None:
     """Say on standard error what the user should know before the run."""
     for note in loaded.notes:
-        ERR.print(visible(note), style="yellow", markup=False, soft_wrap=True)
+        say(ERR, note, "yellow")
 
 
 def conversation(title: str, messages: Iterable[Message]) -> None:
@@ -51,7 +74,7 @@ def conversation(title: str, messages: Iterable[Message]) -> None:
 
 def plain_table(*columns: str, right: int | None = None) -> Table:
     """A table without lines; columns from `right` to the last but one are numbers."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for place, column in enumerate(columns):
         numeric = right is not None and right <= place < max(right + 1, len(columns) - 1)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")

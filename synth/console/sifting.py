@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synth.console.screen import ERR, OUT, plain_table, write_json
+from synth.console.screen import ERR, OUT, plain_table, say, write_json
 from synth.dedupe import SemanticSummary
 from synth.files.parts import Report
 from synth.money.budget import usd
@@ -35,24 +35,22 @@ def sifted(report: Report, out: Path | None, *, as_json: bool) -> None:
     for name, counts in report.scores.items():
         mean = sum(value * count for value, count in counts.items()) / counts.total()
         values = "  ".join(f"{value:g}: {count:,}" for value, count in sorted(counts.items())[:12])
-        OUT.print(f"{name}: mean {short(mean)} of {counts.total():,} rows   {values}", markup=False, soft_wrap=True)
+        say(OUT, f"{name}: mean {short(mean)} of {counts.total():,} rows   {values}")
     for benchmark in report.benchmarks:
-        OUT.print(f"{benchmark.name}: {benchmark}", markup=False, soft_wrap=True)
+        say(OUT, f"{benchmark.name}: {benchmark}")
     if report.semantic is not None:
         _meanings(report.semantic)
     if report.neighbours is not None:
         near = report.neighbours
-        OUT.print(
-            f"by meaning: {near.compared:,} texts compared with {near.items:,} items, {near.refused:,} refused, "
-            f"{near.cleared:,} cleared (a judge decides from {near.grey_from} on, else {near.near_from} is refused)",
-            soft_wrap=True,
-        )
+        compared = f"{near.compared:,} texts compared with {near.items:,} items"
+        decides = f"a judge decides from {near.grey_from} on, else {near.near_from} is refused"
+        say(OUT, f"by meaning: {compared}, {near.refused:,} refused, {near.cleared:,} cleared ({decides})")
     if report.bought is not None:
         vectors, requests, microusd = report.bought
         what = f"{vectors:,} vectors with " if report.semantic or report.neighbours else ""
         OUT.print(f"bought {what}{requests:,} requests for {usd(microusd)}")
     if report.notice:
-        ERR.print(report.notice, style="yellow", markup=False, soft_wrap=True)
+        say(ERR, report.notice, "yellow")
     if out is not None:
         OUT.print(f"written to {out}", markup=False, soft_wrap=True)
 
@@ -61,11 +59,8 @@ def _meanings(found: SemanticSummary) -> None:
     """From which similarity on texts mean the same, by script."""
     for one in found.scripts:
         pairs, usual = one.texts * (one.texts - 1) // 2, one.exceeded_by_one_in_thousand or 0
-        OUT.print(
-            f"by meaning, {one.script}: the same from {one.threshold:.3f} on; of {pairs:,} pairs drawn at random one "
-            f"in a thousand exceeds {usual:.3f}",
-            soft_wrap=True,
-        )
+        drawn = f"of {pairs:,} pairs drawn at random one in a thousand exceeds {usual:.3f}"
+        say(OUT, f"by meaning, {one.script}: the same from {one.threshold:.3f} on; {drawn}")
     if found.uncompared:
         OUT.print(f"not compared by meaning: {found.uncompared:,} rows without a vector, or of a script with too few")
     if found.unremembered:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.text import Text
+
 from synth.backends.practice import PRACTICE_MODELS
 from synth.console.panel import WAITING
-from synth.console.screen import OUT, PRACTICE, clock_time, plain_table, write_json
+from synth.console.screen import OUT, PRACTICE, clock_time, plain_table, say, write_json
 from synth.files.asking import OWNER
+from synth.language.text import visible
 from synth.money.budget import Caps, standing, usd
+from synth.report.words import ENGLISH
 from synth.results.manifest import Manifest, read_manifest
 from synth.storage.lock import holder
-from synth.storage.store import connect, read_ledger, read_spent, readable
+from synth.storage.store import Ledger, connect, read_ledger, read_spent, readable
 from synth.types import Spend
 
 
@@ -73,56 +77,58 @@ def status(folder: Path, *, as_json: bool) -> None:
             }
         )
         return
-    OUT.print(f"[bold]{meta.get('recipe')}[/]  {state}")
-    OUT.print(", ".join(money), soft_wrap=True, markup=False)
+    if running or manifest is None:
+        OUT.print(Text.assemble((visible(str(meta.get("recipe"))), "bold"), f"  {state}"))
+        say(OUT, ", ".join(money))
     if held_back:
         OUT.print(WAITING, markup=False)
     if manifest is not None:
         summary(manifest)
     elif practice:
         OUT.print(PRACTICE)
-    table = plain_table("stage", "teacher", "class", "attempts", "tokens in", "tokens out", "cost", right=4)
-    for line in ledger:
-        table.add_row(
-            *(line.stage, line.teacher, line.failure, f"{line.attempts:,}", f"{line.prompt_tokens:,}"),
-            *(f"{line.completion_tokens:,}", usd(line.cost_microusd)),
-        )
+    _ledger(ledger, [stage.name for stage in manifest.stages] if manifest else [])
+
+
+def _ledger(ledger: list[Ledger], stages: list[str]) -> None:
+    """What was asked and what came of it, in the order of the stages."""
+    table = plain_table("stage", "teacher", "outcome", "attempts", "tokens in", "tokens out", "cost", right=3)
+    places = {name: place for place, name in enumerate(stages)}
+    for line in sorted(ledger, key=lambda line: places.get(line.stage.partition(":")[0], len(places))):
+        outcome = ENGLISH.failures.get(line.failure, line.failure)
+        tokens = [f"{line.prompt_tokens:,}", f"{line.completion_tokens:,}"]
+        sums = [*tokens, usd(line.cost_microusd)] if any((line.prompt_tokens, line.cost_microusd)) else []
+        table.add_row(line.stage, line.teacher, outcome, f"{line.attempts:,}", *sums)
+    OUT.print()
     OUT.print(table)
     along = sum(line.along for line in ledger)
     if along:
-        OUT.print(f"{along:,} of the attempts went along in another one's request, which spared their prompts")
+        say(OUT, f"{along:,} of the attempts went along in another one's request, which spared their prompts")
 
 
 def summary(manifest: Manifest) -> None:
     """Rows, reasons and money of a run."""
     splits = ", ".join(f"{name} {count:,}" for name, count in manifest.rows.items())
     OUT.print(f"\n[bold]{manifest.recipe.name}[/]  {manifest.state}  {clock_time(manifest.seconds)}")
-    OUT.print(
-        f"[green]{manifest.row_count:,} rows[/] ({splits})  {', '.join(manifest.standing)}", markup=True, soft_wrap=True
-    )
+    said = Text.assemble((f"{manifest.row_count:,} rows", "green"), f" ({splits})  {', '.join(manifest.standing)}")
+    OUT.print(said, soft_wrap=not OUT.is_terminal)
     for view in manifest.views:
         pairs = f", chosen the longer in {view.pairs.chosen_longer:,}" if view.pairs else ""
-        OUT.print(f"view {view.name}  {sum(view.rows.values()):,} rows{pairs}", markup=False, soft_wrap=True)
+        say(OUT, f"view {view.name}  {sum(view.rows.values()):,} rows{pairs}")
     if manifest.practice:
         OUT.print(PRACTICE)
     if manifest.unpriced:
         names = ", ".join(manifest.unpriced)
-        OUT.print(f"the price of {names} is not known: what it costs is in no sum here", markup=False)
+        say(OUT, f"the price of {names} is not known: what it costs is in no sum here")
     if manifest.limited_by_reservation_s >= 1:
-        OUT.print(
-            f"for {clock_time(manifest.limited_by_reservation_s)} the budget's reservations held requests back, "
-            "not the provider"
-        )
+        held = clock_time(manifest.limited_by_reservation_s)
+        say(OUT, f"for {held} the budget's reservations held requests back, not the provider")
     if manifest.batched:
         OUT.print(f"{manifest.batched:,} requests went by batch, for {usd(manifest.batched_microusd)}")
     if manifest.saved is not None and manifest.saved.prompts:
         saved = manifest.saved
-        OUT.print(
-            f"up to {saved.replies:,} replies{f' ({usd(saved.cost_microusd)})' if saved.cost_microusd else ''} "
-            f"were not bought, as {saved.prompts:,} prompts had been dropped as duplicates (an estimate)",
-            markup=False,
-            soft_wrap=True,
-        )
+        cost = f" ({usd(saved.cost_microusd)})" if saved.cost_microusd else ""
+        dropped = f"as {saved.prompts:,} prompts had been dropped as duplicates (an estimate)"
+        say(OUT, f"up to {saved.replies:,} replies{cost} were not bought, {dropped}")
     table = plain_table("stage", "asked", "drafts", "kept", "refused", right=1)
     if manifest.seeds.refused:
         reasons = "  ".join(f"{reason} {count:,}" for reason, count in manifest.seeds.refused.items())
@@ -138,6 +144,6 @@ def summary(manifest: Manifest) -> None:
     for stage in manifest.stages:
         for teacher, share in stage.shares.items():
             said = f"{teacher} answered {share.asked:,}, of use {share.of_use:,}, {usd(share.cost_microusd)}"
-            OUT.print(f"{stage.name}: {said}", markup=False, soft_wrap=True)
+            say(OUT, f"{stage.name}: {said}")
     for benchmark in manifest.decontamination:
-        OUT.print(f"{benchmark.name}: {benchmark}", markup=False, soft_wrap=True)
+        say(OUT, f"{benchmark.name}: {benchmark}")

@@ -10,9 +10,8 @@ from rich.live import Live
 
 from synth.console.live import snapshot_line
 from synth.console.panel import panel
-from synth.console.screen import ERR, OUT
+from synth.console.screen import ERR, OUT, say
 from synth.console.status import status
-from synth.language.text import visible
 from synth.live.control import TELL, Line
 from synth.live.snapshot import Snapshot
 
@@ -32,7 +31,7 @@ def ctl(folder: Path, command: str, value: str) -> int:
     if not answer:
         ERR.print("The run has just ended.", style="yellow")
         return 1
-    OUT.print(visible(answer.get("said") or answer.get("refused") or ""), markup=False, soft_wrap=True)
+    say(OUT, answer.get("said") or answer.get("refused") or "")
     return 0 if "said" in answer else 2
 
 
@@ -61,13 +60,13 @@ def _now(line: Line) -> Snapshot | None:
 def _follow_live(line: Line) -> None:
     with Live(console=OUT, auto_refresh=False, transient=True) as live:
         while (now := _now(line)) is not None:
-            live.update(panel(now), refresh=True)
+            live.update(panel(now, OUT), refresh=True)
             time.sleep(LIVE_EVERY_S)
 
 
 def _follow_plain(line: Line) -> None:
     while (now := _now(line)) is not None:
-        OUT.print(snapshot_line(now), soft_wrap=True, markup=False)
+        say(OUT, snapshot_line(now))
         time.sleep(PLAIN_EVERY_S)
 
 

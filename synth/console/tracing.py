@@ -8,7 +8,7 @@ from typing import Any, cast
 from rich.padding import Padding
 from rich.text import Text
 
-from synth.console.screen import OUT, plain_table, write_json
+from synth.console.screen import OUT, plain_table, say, write_json
 from synth.language.text import visible
 from synth.money.budget import usd
 from synth.trace import Step, Trace
@@ -32,7 +32,7 @@ def traced(found: Trace, *, as_json: bool) -> None:
     if record.get("repairs"):
         OUT.print(Text(f"repaired: {', '.join(cast('list[str]', record['repairs']))}"))
     if found.twins:
-        OUT.print(Text(f"refused for it: {', '.join(found.twins)}"), soft_wrap=True)
+        say(OUT, f"refused for it: {', '.join(found.twins)}")
     if not found.steps:
         OUT.print("no request of it is in run.db", style="yellow")
 
@@ -62,15 +62,16 @@ def _step(number: int, step: Step) -> None:
     if step.reasoning:
         _said("reasoning", step.reasoning)
     _said("reply", step.text or step.attempts[-1].raw[:MOST_RAW])
-    table = plain_table("attempt", "started", "found", "seconds", "tokens in", "tokens out", "cost", right=3)
+    table = plain_table("attempt", "started", "outcome", "seconds", "tokens in", "tokens out", "cost", right=3)
     for one in step.attempts:
-        started = f"{one.started[:10]} {one.started[11:19]}"
+        started = f"{one.started[:10]}\u00a0{one.started[11:19]}"
         seconds = "" if one.seconds is None else f"{one.seconds:.2f}"
         tokens = (f"{one.prompt_tokens or 0:,}", f"{one.completion_tokens or 0:,}")
         table.add_row(str(one.number), started, one.found, seconds, *tokens, usd(one.cost_microusd))
     OUT.print(table)
     for template in step.templates:
-        OUT.print(Text(visible(f"template {template}"), style="dim"), soft_wrap=True)
+        name, _, hash_ = template.rpartition(" ")
+        OUT.print(Text(visible(f"template {name} {hash_[:12]}"), style="dim"), soft_wrap=True)
     OUT.print(Text(f"key {step.request}", style="dim"), soft_wrap=True)
 
 

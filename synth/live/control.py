@@ -13,7 +13,7 @@ import math
 import os
 import socket
 import sys
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from synth.admission.halt import Halt
 from synth.admission.scheduler import beside
 from synth.errors import FolderError, Interrupted
 from synth.live.progress import Progress
-from synth.live.snapshot import Snapshot, read_problems, snapshot
+from synth.live.snapshot import ProblemNow, Snapshot, read_problems, snapshot
 from synth.money.budget import usd
 from synth.storage.lock import holder
 
@@ -49,7 +49,9 @@ class Steering:
         self._progress = progress
         self._halt = halt
         self._paused = False
-        self._problems: tuple[str, ...] = ()
+        self._problems: tuple[ProblemNow, ...] = ()
+        self.done: Callable[[str, str, str], None] | None = None
+        """Told of what a person did: the command, its value, and what was said of it."""
 
     def now(self) -> Snapshot:
         """How the run stands."""
@@ -66,6 +68,12 @@ class Steering:
         """Do what is asked, and say what was done. Raises Refused when it cannot be."""
         if self._halt.error is not None:
             raise Refused(f"The run is ending already: {self._halt.error}")
+        said = await self._do(command, value)
+        if self.done is not None:
+            self.done(command, value, said)
+        return said
+
+    async def _do(self, command: str, value: str) -> str:
         if command == "pause":
             return self._pause()
         if command == "resume":

@@ -180,7 +180,7 @@ class Progress:
     def share(self) -> float | None:
         """How much of the work is done, from above 0 to 1; None when it cannot be told."""
         expected = sum(self.expected_units().values())
-        done = sum(count.units for count in self.stages.values())
+        done = sum(count.units - count.unfinished for count in self.stages.values())
         return min(1.0, done / expected) if done and expected else None
 
     def left_s(self) -> float | None:

@@ -25,15 +25,36 @@ GROUP BY attempt.teacher, settled.failure ORDER BY max(attempt.id) DESC LIMIT ?
 """
 
 
+class ProblemNow(Value):
+    """What went wrong in one way with one teacher's requests."""
+
+    teacher: str
+    """Its name in the recipe."""
+    code: str
+    """The class of the failure, such as `rate`; it stays the same when the words change."""
+    count: int
+    """How many of the requests that were looked over."""
+    of: int
+    """How many were looked over: the last ones, 1,000 at most."""
+    status: int
+    """The last one's HTTP status; 0 where none came."""
+    text: str
+    """The whole in plain words."""
+
+
 class StageNow(Value):
     """One stage so far."""
 
     name: str
+    """Its name in the recipe."""
     asked: int
+    """How many pieces of work it had: one for each draw of each seed, or of each sample of the stage before."""
     expected: float | None
     """How many will be asked in all, as far as it is known."""
     kept: int
+    """Samples that it let through."""
     parked: int
+    """Pieces of work whose requests failed for now: they are asked again when the run is run again."""
     refused: dict[str, int]
     """By reason, most frequent first."""
 
@@ -42,7 +63,9 @@ class TeacherNow(Value):
     """One teacher's admission now."""
 
     name: str
+    """Its name in the recipe."""
     in_flight: int
+    """Requests on their way."""
     limit: int
     """How many may be in flight, as found so far."""
     most: int
@@ -50,8 +73,9 @@ class TeacherNow(Value):
     pause_s: float
     """How long it asked to be left alone."""
     running: float | None = None
+    """Requests that its server says it runs; None where it does not say."""
     waiting: float | None = None
-    """What its server says of itself."""
+    """Requests that wait there."""
     batched: int = 0
     """Requests that wait for a batch."""
 
@@ -60,36 +84,58 @@ class Snapshot(Value):
     """A run at one moment. Money in micro-dollars."""
 
     recipe: str
+    """Its name."""
     state: str
     """`running`, `paused` or `ending`."""
     why: str = ""
     """Why it is ending."""
     seconds: float
+    """Since it began, this time."""
     left_s: float | None
-    """At the pace so far; None when it cannot be told, and while the run is paused."""
+    """At the pace so far; None when it cannot be told, and while the run is paused or ending."""
     seeds: int | None
+    """How many there are to use."""
     seeds_done: int
+    """Those that are through all stages."""
     rows: int
+    """Samples that passed the last stage; selection takes its share of them at the end."""
     rows_per_s: float
+    """Since it began, this time."""
     refused: dict[str, int]
+    """Seeds and samples by the reason for which they were refused, most frequent first."""
     stages: tuple[StageNow, ...]
+    """In their order."""
     teachers: tuple[TeacherNow, ...]
+    """In the recipe's order."""
     tokens: int
-    """Used in this invocation."""
+    """Used by what was asked this time, in and out."""
     spent_microusd: int
+    """In the folder, earlier times included."""
     spent_tokens: int
+    """The same in tokens; a reply of unknown usage counts in full."""
     spent_requests: int
+    """The same in requests sent."""
     reserved_microusd: int
+    """Set aside for what is in flight."""
     projected_microusd: int | None
     """What the whole will come to at this pace."""
     overshoot_microusd: int
+    """What replies cost beyond what was set aside for them."""
     waiting_for_budget: int
+    """Requests that wait for reservations to settle."""
     caps: Caps
-    problems: tuple[str, ...] = ()
+    """The most that the run may use."""
+    problems: tuple[ProblemNow, ...] = ()
+    """What went wrong among the last 1,000 requests, the newest first, three at most."""
 
 
 def snapshot(
-    name: str, progress: Progress, halt: Halt | None = None, *, paused: bool = False, problems: tuple[str, ...] = ()
+    name: str,
+    progress: Progress,
+    halt: Halt | None = None,
+    *,
+    paused: bool = False,
+    problems: tuple[ProblemNow, ...] = (),
 ) -> Snapshot:
     """How a run of the recipe `name` stands."""
     seconds = max(0.001, time.monotonic() - progress.began)
@@ -100,7 +146,7 @@ def snapshot(
         state="ending" if error is not None else "paused" if paused else "running",
         why="" if error is None else str(error),
         seconds=round(seconds, 1),
-        left_s=None if paused else progress.left_s(),
+        left_s=None if paused or error is not None else progress.left_s(),
         seeds=progress.total_seeds,
         seeds_done=progress.seeds_done,
         rows=progress.rows,
@@ -126,7 +172,7 @@ def _stages(progress: Progress) -> tuple[StageNow, ...]:
     return tuple(
         StageNow(
             name=name,
-            asked=count.units,
+            asked=count.units - count.unfinished,
             expected=expected.get(name),
             kept=count.accepted,
             parked=count.parked,
@@ -153,20 +199,18 @@ def _teachers(progress: Progress) -> tuple[TeacherNow, ...]:
     )
 
 
-def read_problems(folder: Path) -> tuple[str, ...]:
-    """What went wrong among the last attempts of a run, in plain words, the newest first."""
+def read_problems(folder: Path) -> tuple[ProblemNow, ...]:
+    """What went wrong among the last attempts of a run, the newest first."""
     path = folder / "run.db"
     with readable(path), closing(connect(path)) as connection:
         sent = connection.execute("SELECT count(*) FROM (SELECT 1 FROM attempt LIMIT ?)", (RECENT,)).fetchone()[0]
         found = connection.execute(FAILED, (RECENT, MOST_PROBLEMS)).fetchall()
-        told: list[str] = []
-        for teacher, failure, count, last in found:
+        told: list[ProblemNow] = []
+        for teacher, code, count, last in found:
             sql = "SELECT status, error, detail FROM reply WHERE attempt = ?"
             status, error, detail = connection.execute(sql, (last,)).fetchone() or (0, "", "")
-            words = ENGLISH.failures.get(failure) or ENGLISH.reasons.get(failure) or failure.replace("_", " ")
-            said = " ".join([f"HTTP {status}" if status else str(error), " ".join(str(detail).split())]).strip()
-            told.append(
-                f"{teacher}: {words.lower()}, {count:,} of the last {sent:,} requests"
-                + (f" ({said[:MOST_DETAIL]})" if said else "")
-            )
+            said = " ".join((f"HTTP {status} {detail}" if status else str(detail or error)).split())
+            text = f"{teacher}: {ENGLISH.failures[code]}, {count:,} of the last {sent:,} requests"
+            text += f" ({said[:MOST_DETAIL]})" if said else ""
+            told.append(ProblemNow(teacher=teacher, code=code, count=count, of=sent, status=status, text=text))
     return tuple(told)

@@ -77,9 +77,12 @@ def standing(
     if overshoot_microusd:
         said.append(f"{usd(overshoot_microusd)} charged beyond reservations")
     if usage_unknown and at_stake:
-        said.append(f"{usage_unknown:,} replies of unknown usage charged in full")
+        replies = "reply" if usage_unknown == 1 else "replies"
+        said.append(f"{usage_unknown:,} {replies} of unknown usage charged in full")
     if lost:
-        said.append(f"{lost:,} lost attempts{' still charged' if at_stake or caps.requests is not None else ''}")
+        attempts = "attempt" if lost == 1 else "attempts"
+        is_charged = at_stake or caps.requests is not None
+        said.append(f"{lost:,} lost {attempts}{' still charged' if is_charged else ''}")
     return said
 
 

@@ -20,7 +20,12 @@ from synth.recipes.recipe import Recipe
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a recipe, for editors and for the reference."""
-    return Recipe.model_json_schema(schema_generator=_Described)
+    return described(Recipe)
+
+
+def described(model: type[BaseModel]) -> dict[str, Any]:
+    """A model's JSON schema with what each field is for."""
+    return model.model_json_schema(schema_generator=_Described)
 
 
 class _Described(GenerateJsonSchema):

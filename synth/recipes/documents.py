@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from html.parser import HTMLParser
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from synth.errors import Problem, RecipeError
 from synth.types import Fields, Value
@@ -50,6 +50,9 @@ class Source(Value):
     license: str = ""
     """Their licence by the Hub's id, such as `cc-by-4.0`: your word, and what it asks is held against the licence of
     the result. Without it, publishing asks whether you know what you may do."""
+    axes: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = {}
+    """Fields that every row gets, once with each combination of these values: `{register: [常体, 敬体]}` makes two
+    seeds of each row."""
 
 
 class Documents(Source):

@@ -24,7 +24,7 @@ from synth.protocol.endpoint import OWN, SERVE, Endpoint, look_for_keys
 from synth.recipes import overview, seeds, yaml_places
 from synth.recipes.documents import Documents
 from synth.recipes.recipe_checks import beyond_form, verifiers
-from synth.recipes.seeds import SeedSource
+from synth.recipes.seeds import Grid, SeedSource
 from synth.recipes.templates import Templates
 from synth.recipes.views import Output
 from synth.recipes.yaml_places import dotted
@@ -349,7 +349,9 @@ def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recip
     if overrides.seeds:
         path = str(Path(overrides.seeds).absolute())
         reads = isinstance(recipe.seeds, Documents)  # a folder is then one of documents, cut as the recipe says
-        update["seeds"] = recipe.seeds.model_copy(update={"path": path}) if reads else seeds.source_from_path(path)
+        source = recipe.seeds.model_copy(update={"path": path}) if reads else seeds.source_from_path(path)
+        axes = {} if isinstance(recipe.seeds, Grid) else recipe.seeds.axes
+        update["seeds"] = source.model_copy(update={"axes": axes})
     if overrides.budget:
         update["budget"] = caps_of({**recipe.budget.model_dump(), **overrides.budget})
     if overrides.online:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -22,13 +22,18 @@ from synth.scorers import VERIFIERS, Scorer
 from synth.scorers.length import Length
 from synth.scorers.likelihood import Likelihood
 from synth.scorers.reward import Reward
-from synth.types import Fields
+from synth.types import Fields, Value
+from synth.validators.kept import Kept
+from synth.validators.length import Length as Size
+from synth.validators.register import Register
 
 if TYPE_CHECKING:
     from synth.recipes.recipe import Recipe, Stage
 
 FIELD_OPTIONS = ("question", "opening", "material", "answer", "reference", "choices", "tests", "entry_point", "per")
-"""Where plug-ins name fields that they read."""
+"""Where generators and scorers name fields that they read."""
+HELD_OPTIONS = ("of", "max_from")
+"""Where validators do, that would check nothing without it."""
 
 
 def beyond_form(recipe: Recipe, folder: Path, templates: Templates, *, makes: bool) -> list[At]:
@@ -339,17 +344,27 @@ def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[At]:
             if way == ("generator",) and stage.route is not None and stage.route.by not in fields:
                 message = f"there is no field {stage.route.by!r}; the fields here are {', '.join(fields)}"
                 found.append((("stages", index, "route", "by"), Problem(message)))
-            for option in FIELD_OPTIONS:
-                named = getattr(plugin, option, "")
-                for field in (named,) if isinstance(named, str) else named:
-                    if field and field not in (values if option == "per" else fields):
-                        message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
-                        found.append((("stages", index, *way, option), Problem(message)))
+            found += _unknown_fields(plugin, ("stages", index, *way), FIELD_OPTIONS, fields, values)
         fields = {**fields, **_added(stage)}
+        for place, one in enumerate(stage.validators):
+            if isinstance(one, Kept | Register | Size):
+                found += _unknown_fields(one, ("stages", index, "validators", place), HELD_OPTIONS, fields, fields)
     if (field := recipe.selection.balance) and field not in fields:
         message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
         found.append((("selection", "balance"), Problem(message)))
     return found
+
+
+def _unknown_fields(
+    plugin: Value, way: tuple[str | int, ...], options: Iterable[str], fields: Fields, values: Fields
+) -> Iterator[At]:
+    """Where a plug-in names fields that are not there; `values` are what its templates see."""
+    for option in options:
+        named = getattr(plugin, option, "")
+        for field in (named,) if isinstance(named, str) else named:
+            if field and field not in (values if option == "per" else fields):
+                message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
+                yield (*way, option), Problem(message)
 
 
 def _shadowed(recipe: Recipe, fields: Fields) -> list[At]:

@@ -99,7 +99,7 @@ def read(source: SeedSource, folder: Path, limit: int | None = None) -> Iterator
     """
     empty = True
     try:
-        for position, fields in enumerate(itertools.islice(_rows(source, folder), limit)):
+        for position, fields in enumerate(itertools.islice(_crossed(source, folder), limit)):
             empty = False
             yield Seed(id=f"{position:08d}", fields=fields)
     except (OSError, EOFError, zlib.error) as error:
@@ -167,6 +167,22 @@ def source_from_path(path: str) -> SeedSource:
     if ending in (".txt", ".md"):
         return Text(path=glob.escape(path) if Path(path).exists() else path)
     raise RecipeError(f"Seeds cannot be read from {path!r}: it should end in {ENDINGS}.")
+
+
+def _crossed(source: SeedSource, folder: Path) -> Iterator[Fields]:
+    """The rows of a source, each once for every point of its axes, so that rows at the end move none."""
+    rows = _rows(source, folder)
+    if isinstance(source, Grid) or not source.axes:
+        return rows
+    points = list(_grid(Grid(axes=source.axes)))
+    return (_apart(fields, point, source) for fields in rows for point in points)
+
+
+def _apart(fields: Fields, point: Fields, source: SeedSource) -> Fields:
+    if twice := fields.keys() & point.keys():
+        name = min(twice)
+        raise RecipeError(f"The seeds in {describe(source)} have a field {name!r} already; rename it in `axes`.")
+    return {**fields, **point}
 
 
 def _rows(source: SeedSource, folder: Path) -> Iterator[Fields]:

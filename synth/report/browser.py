@@ -87,8 +87,8 @@ class _Index:
     scores: list[str] = field(default_factory=list[str])
     fields: list[tuple[str, Table]] = field(default_factory=list[tuple[str, Table]])
     of_seed: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
-    pages: int = 0
-    listed: int = 0
+    sizes: list[int] = field(default_factory=list[int])
+    """How many rows each piece holds."""
     left_out: int = 0
 
 
@@ -110,8 +110,8 @@ def write_rows(page: BinaryIO, listing: Listing, words: Words, browser: BrowserW
             if embedded:
                 _write_script(page, "texts", texts)
             else:
-                _write_texts(listing, index.pages, texts)
-    kept = 0 if embedded else index.pages
+                _write_texts(listing, len(index.sizes), texts)
+    kept = 0 if embedded else len(index.sizes)
     _remove_others(listing.folder / PAGES, kept)
     told = _told(listing, index, kept) | {"words": asdict(browser), "says": _says(words)}
     _write_script(page, "told", orjson.dumps(told))
@@ -122,6 +122,7 @@ def _told(listing: Listing, index: _Index, files: int) -> dict[str, Any]:
         "run": listing.run,
         "folder": PAGES,
         "files": files,
+        "sizes": index.sizes,
         "reasons": index.reasons.names,
         "stages": index.stages.names,
         "teachers": index.teachers.names,
@@ -187,13 +188,14 @@ def _named(values: Sequence[Any], table: Table) -> list[str]:
 
 def _pages(path: Path, index: _Index) -> Iterator[list[bytes]]:
     """The lines of a file, as many at once as one file of texts holds."""
+    room = MOST_LISTED - sum(index.sizes)
     with path.open("rb") as file:
         while lines := file.readlines(BYTES_AT_ONCE):
-            listed = lines[: max(0, MOST_LISTED - index.listed)]
+            listed = lines[:room]
+            room -= len(listed)
             index.left_out += len(lines) - len(listed)
-            index.listed += len(listed)
             if listed:
-                index.pages += 1
+                index.sizes.append(len(listed))
                 yield listed
 
 

@@ -24,6 +24,7 @@ class BrowserWords:
     teacher: str
     split: str
     script: str
+    length: str
     score: str
     least: str
     most: str
@@ -35,6 +36,7 @@ class BrowserWords:
     lowest: str
     clear: str
     found: str
+    searching: str
     nothing: str
     left_out: str
     full_texts: str
@@ -92,6 +94,7 @@ ENGLISH = BrowserWords(
     teacher="Model",
     split="Split",
     script="Script",
+    length="Characters",
     score="Score",
     least="at least",
     most="at most",
@@ -103,6 +106,7 @@ ENGLISH = BrowserWords(
     lowest="lowest {}",
     clear="Clear",
     found="{} of {}",
+    searching="{} so far, {} % looked through",
     nothing="Nothing fits. Clear the search or a filter.",
     left_out="Only the first {} are listed here; {} more lie in rows.jsonl and rejected.jsonl.",
     full_texts="Search the full texts too ({} files)",
@@ -160,6 +164,7 @@ JAPANESE = BrowserWords(
     teacher="モデル",
     split="分割",
     script="文字",
+    length="文字数",
     score="スコア",
     least="以上",
     most="以下",
@@ -171,6 +176,7 @@ JAPANESE = BrowserWords(
     lowest="{} の低い順",
     clear="条件を消す",
     found="{} 件（全 {} 件）",
+    searching="検索中：{} 件（{} %）",
     nothing="該当するものがありません。検索語か条件を消してください。",
     left_out="ここには最初の {} 件だけを載せています。残りの {} 件は rows.jsonl と rejected.jsonl にあります。",
     full_texts="全文も検索する（{} ファイル）",

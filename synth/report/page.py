@@ -34,6 +34,8 @@ MOST_CHARACTERS_REFUSED = 1000
 
 MOST_CHARACTERS_TWIN = 240
 """Of one text in a cluster of twins."""
+SCRIPT = ("index", "nodes", "texts", "decisions", "list", "find", "read", "keys")
+"""The files that the browser's script is made of, in one scope."""
 DATA_HERE = "<!-- rows -->"
 """Where the browser's data go, which are never in memory as a whole; texts cannot hold it, as they are escaped."""
 
@@ -123,7 +125,9 @@ def page(
 @cache
 def load_script() -> str:
     """The browser's script, the only one that the page allows itself, with the files that it loads."""
-    return files("synth.report").joinpath("browser.js").read_text(encoding="utf-8")
+    folder = files("synth.report").joinpath("script")
+    parts = (folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in SCRIPT)
+    return "\n".join(['"use strict";', "(() => {", *parts, "})();", ""])
 
 
 @cache

@@ -141,7 +141,7 @@ class StageRecord(Value):
 
     name: str
     units: int
-    """Seed and draw pairs that were to be asked."""
+    """Seed and draw pairs that were asked."""
     drafts: int
     accepted: int
     rejected: dict[str, int] = {}

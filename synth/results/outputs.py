@@ -311,7 +311,7 @@ def record(
         stages=tuple(
             StageRecord(
                 name=name,
-                units=count.units,
+                units=count.units - count.unfinished,
                 drafts=count.drafts,
                 accepted=count.accepted,
                 rejected={reason: number for reason, number in sorted(count.rejected.items()) if number},

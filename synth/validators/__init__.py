@@ -12,7 +12,9 @@ from synth.validators.dialogue import Dialogue
 from synth.validators.finished import Finished
 from synth.validators.grounded import Grounded
 from synth.validators.hollow import Hollow
+from synth.validators.home_units import HomeUnits
 from synth.validators.json_schema import JsonSchema
+from synth.validators.kept import Kept
 from synth.validators.language import Language
 from synth.validators.leakage import Leakage
 from synth.validators.length import Length
@@ -24,6 +26,7 @@ from synth.validators.placeholders import Placeholders
 from synth.validators.reasoning import Reasoning
 from synth.validators.references import References
 from synth.validators.refusal import Refusal
+from synth.validators.register import Register
 from synth.validators.repetition import Repetition
 from synth.validators.script import Script
 from synth.validators.tool_use import ToolUse
@@ -35,7 +38,9 @@ Known = Annotated[
     | Finished
     | Hollow
     | Grounded
+    | HomeUnits
     | JsonSchema
+    | Kept
     | Language
     | Leakage
     | Length
@@ -47,6 +52,7 @@ Known = Annotated[
     | Reasoning
     | References
     | Refusal
+    | Register
     | Repetition
     | Script
     | ToolUse

@@ -12,16 +12,22 @@ from synth.types import Sample, Value
 
 
 class Length(Value):
-    """Refuse a text outside these lengths, in characters (which mean the same in every script)."""
+    """Refuse a text outside these lengths, in characters (which mean the same in every script).
+
+    `max_from` is the field in which a seed says its own.
+    """
 
     kind: Literal["length"] = "length"
     min_chars: int = Field(default=1, ge=0)
     max_chars: int | None = Field(default=None, ge=1)
+    max_from: str = ""
 
     def check(self, sample: Sample) -> None:
         """Raise Rejected(`too_short`) or Rejected(`too_long`)."""
         chars = len(subject(sample).strip())
         if chars < self.min_chars:
             raise Rejected("too_short", f"{chars} characters, at least {self.min_chars} are wanted")
-        if self.max_chars is not None and chars > self.max_chars:
-            raise Rejected("too_long", f"{chars} characters, at most {self.max_chars} are allowed")
+        own = sample.fields.get(self.max_from)
+        for most in (self.max_chars, own if isinstance(own, int) else None):
+            if most is not None and chars > most:
+                raise Rejected("too_long", f"{chars} characters, at most {most} are allowed")

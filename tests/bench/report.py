@@ -1,7 +1,7 @@
 """How quickly the report of a large run opens and filters: `PYTHONPATH=. python tests/bench/report.py --rows 100000`.
 
 Rows and refusals, half of them Japanese, are laid out as a run leaves them; the report of them is written and opened in
-a headless Chromium. What a filter takes is told by the page's own clock, with the list drawn anew.
+a headless Chromium. What a search or a filter takes is told by the page's own clock, with the list drawn anew.
 """
 
 from __future__ import annotations
@@ -126,52 +126,91 @@ def manifest(rows: int) -> Manifest:
     )  # fmt: skip
 
 
-CHOSEN = """(() => { const began = performance.now(); const node = %s; node.value = %s;
-node.dispatchEvent(new Event('%s')); document.getElementById('list').getBoundingClientRect();
-return [performance.now() - began, document.getElementById('found').textContent]; })()"""
+MEASURE = """window.measured = async (node, text, kind) => {
+  const list = document.getElementById('list'), space = document.getElementById('space'), began = performance.now();
+  let first = null, held = 0, last = began, going = true;
+  const drawn = new MutationObserver(() => { first ??= performance.now() - began; });
+  drawn.observe(space, { childList: true });
+  const beat = () => { const now = performance.now(); held = Math.max(held, now - last); last = now; if (going) setTimeout(beat); };
+  setTimeout(beat);
+  node.value = text;
+  node.dispatchEvent(new Event(kind));
+  list.getBoundingClientRect();
+  while (list.hasAttribute('aria-busy')) await new Promise((resolve) => setTimeout(resolve));
+  const done = performance.now() - began;
+  await new Promise((resolve) => setTimeout(resolve));
+  going = false;
+  drawn.disconnect();
+  return [first ?? done, done, Math.max(held, performance.now() - last), document.getElementById('found').textContent];
+}; 1"""
+"""Milliseconds until the first rows are there, until all are, and that the page was held up at most; what it says."""
+SEARCH, ORDER = "document.getElementById('search')", "document.getElementById('order')"
+FILTER = "document.querySelectorAll('#filters select')[{}]"
+SETTLES_S = 5
+
+
+async def opened(page: Page, path: Path) -> None:
+    """Open the page anew, as if for the first time, and say when."""
+    took_s = await page.open(path)
+    await page.do(MEASURE)
+    own_s = await page.do("performance.getEntriesByType('navigation')[0].loadEventEnd / 1000")
+    elements = await page.do("document.querySelectorAll('*').length")
+    print(f"opens in {took_s:.2f} s ({own_s:.2f} s by its own clock), {elements:,} elements")
+
+
+async def choose(page: Page, what: str, node: str, text: str, kind: str = "change") -> list[float]:
+    """Do one thing, print and return what it took: until the first rows, until all, held up at most."""
+    first, done, held, told = await page.do(f"measured({node}, {orjson.dumps(text).decode()}, '{kind}')")
+    print(f"  {what}: first rows {first:.0f} ms, all {done:.0f} ms, page held {held:.0f} ms; {told}")
+    return [first, done, held]
+
+
+def summed(what: str, took: list[list[float]]) -> None:
+    """Print the median and the longest of each."""
+    names = ("first rows", "all", "held")
+    told = (
+        f"{name} {statistics.median(one):.0f} / {max(one):.0f}"
+        for name, one in zip(names, zip(*took, strict=True), strict=True)
+    )
+    print(f"{what}, median / longest in ms: {', '.join(told)}")
 
 
 async def measured(page: Page, path: Path) -> None:
     """Open the page and use it; print what each step took."""
-    opened_s = await page.open(path)
-    ready_s = await page.do(
-        "(() => { const e = performance.getEntriesByType('navigation')[0]; return e.loadEventEnd / 1000; })()"
-    )
-    print(
-        f"opens in {opened_s:.2f} s ({ready_s:.2f} s by its own clock), {await page.do('document.querySelectorAll(`*`).length'):,} elements"
-    )
-    first, told = await page.do(CHOSEN % ("document.getElementById('search')", '"apples"', "input"))
-    print(f"  search at once, before the index is folded: {first:.0f} ms, {told}")
-    await asyncio.sleep(4)
-    took: list[float] = []
+    at_once: list[list[float]] = []
     for text in SEARCHES:
-        spent, told = await page.do(
-            CHOSEN % ("document.getElementById('search')", orjson.dumps(text).decode(), "input")
-        )
-        print(f"  search {text!r}: {spent:.0f} ms, {told}")
-        took.append(spent)
-    await page.do(CHOSEN % ("document.getElementById('search')", '""', "input"))
-    for place in range(await page.do("document.querySelectorAll('#filters select').length")):
-        node = f"document.querySelectorAll('#filters select')[{place}]"
-        label, value = await page.do(f"[{node}.parentNode.textContent.slice(0, 8), {node}.options[1].value]")
-        spent, told = await page.do(CHOSEN % (node, orjson.dumps(value).decode(), "change"))
-        print(f"  filter {label}: {spent:.0f} ms, {told}")
-        took.append(spent)
-        await page.do(CHOSEN % (node, '""', "change"))
-    spent, told = await page.do(CHOSEN % ("document.querySelector('#filters input')", '"4"', "input"))
-    took.append(spent)
-    spent, told = await page.do(CHOSEN % ("document.getElementById('order')", '"high 0"', "change"))
-    took.append(spent)
-    print(f"  by score: {took[-2]:.0f} ms, in order of score: {spent:.0f} ms, {told}")
+        await opened(page, path)
+        at_once.append(await choose(page, f"search {text!r} at once", SEARCH, text, "input"))
+    count = await page.do("document.querySelectorAll('#filters select').length")
+    filtered: list[list[float]] = []
+    for place in range(count):
+        await opened(page, path)
+        node = FILTER.format(place)
+        label, value = await page.do(f"[{node}.parentNode.firstChild.textContent, {node}.options[1].value]")
+        filtered.append(await choose(page, f"filter {label} at once", node, value))
+    await asyncio.sleep(SETTLES_S)
+    await choose(page, "nothing", FILTER.format(count - 1), "")
+    later = [await choose(page, f"search {text!r}", SEARCH, text, "input") for text in SEARCHES]
+    await choose(page, "nothing", SEARCH, "", "input")
+    settled: list[list[float]] = []
+    for place in range(count):
+        node = FILTER.format(place)
+        label, value = await page.do(f"[{node}.parentNode.firstChild.textContent, {node}.options[1].value]")
+        settled.append(await choose(page, f"filter {label}", node, value))
+        await choose(page, "nothing", node, "")
+    settled.append(await choose(page, "score", "document.querySelector('#filters input')", "4", "input"))
+    settled.append(await choose(page, "in order of score", ORDER, "high 0"))
+    settled.append(await choose(page, "longest first", ORDER, "longest"))
     began = time.perf_counter()
     await page.do("document.querySelector('.line').click()")
     await page.wait("document.querySelector('#detail .conversation') !== null")
     print(f"  a row read whole: {1000 * (time.perf_counter() - began):.0f} ms")
-    print(
-        f"filters: median {statistics.median(took):.0f} ms, longest {max(took):.0f} ms; {page.problems or 'no problems'}"
-    )
+    summed("searches right after opening", at_once)
+    summed("filters right after opening", filtered)
+    summed("searches later", later)
+    summed("filters and orders later", settled)
     outside = [url for url in page.requests if not url.startswith(("file:", "data:"))]
-    print(f"requests to the network: {len(outside)}")
+    print(f"requests to the network: {len(outside)}; {page.problems or 'no problems'}")
 
 
 async def main() -> None:
@@ -179,6 +218,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--characters", type=int, default=1200, help="of an answer")
+    parser.add_argument("--slow", type=float, default=1, help="so many times slower a processor, as in a phone")
     parser.add_argument("--keep", type=Path, help="leave the run here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as vanishing:
@@ -200,6 +240,7 @@ async def main() -> None:
             f"{options.rows:,} rows: written in {took:.2f} s ({1e6 * spent / options.rows:.0f} us CPU a row); report.html {size:.1f} MB, texts beside it {texts:.1f} MB"
         )
         async with chromium() as page:
+            await page.send("Emulation.setCPUThrottlingRate", rate=options.slow)
             await measured(page, folder / "report.html")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 import synth as library
@@ -28,7 +30,7 @@ from synth.console.keys import Keys
 from synth.console.panel import panel
 from synth.live.control import SOCKET, Line, Refused, Steering, reachable
 from synth.live.progress import Progress, StageCount
-from synth.live.snapshot import Snapshot, StageNow, TeacherNow, read_problems
+from synth.live.snapshot import ProblemNow, Snapshot, StageNow, TeacherNow, read_problems
 from synth.money.budget import Budget, Caps
 from synth.report.words import ENGLISH
 from synth.types import Spend
@@ -37,6 +39,7 @@ from tests.served import served
 SLOW = NO_FAULTS.model_copy(update={"latency_s": 1.5})
 ROOT = Path(__file__).parent.parent.parent
 PRICED = "price: {input_usd: 1.0, output_usd: 4.0}"
+PROBLEM = "main: rate limit, 3 of the last 1,000 requests (HTTP 429 \x1b]0;x)"
 
 
 @pytest.fixture
@@ -124,8 +127,9 @@ def test_what_went_wrong_is_told_in_plain_words_the_newest_first(write_recipe: A
         ).fetchone()[0]
     problems = read_problems(tmp_path / "run")
     assert 1 <= len(problems) <= 3
-    assert problems[0].startswith(f"main: {ENGLISH.failures[last]}, ")
-    assert all(re.fullmatch(rf"main: [a-z ]+, \d+ of the last {sent:,} requests( \(.+\))?", one) for one in problems)
+    assert problems[0].text.startswith(f"main: {ENGLISH.failures[last]}, ")
+    wanted = rf"main: [a-z ]+, \d+ of the last {sent:,} requests( \(.+\))?"
+    assert all(re.fullmatch(wanted, one.text) for one in problems)
 
 
 def test_nothing_is_promised_of_the_time_left_while_paused(tmp_path: Path) -> None:
@@ -256,11 +260,12 @@ def test_a_folder_that_takes_no_socket_is_told_and_the_run_goes_on(
     assert "cannot reach this run (no sockets here)" in asyncio.run(opened())
 
 
-def shown(now: Snapshot, width: int) -> str:
-    console = Console(width=width, color_system=None)
+def shown(now: Snapshot, width: int, height: int = 24, encoding: str = "utf-8") -> list[str]:
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    console = Console(file=out, width=width, height=height, color_system=None)
     with console.capture() as captured:
-        console.print(panel(now, "p pause"))
-    return captured.get()
+        console.print(panel(now, console, "p pause"))
+    return captured.get().splitlines()
 
 
 @pytest.fixture
@@ -274,25 +279,91 @@ def now() -> Callable[..., Snapshot]:
             "rows_per_s": 0.4, "refused": {"refusal": 9}, "stages": (stage,), "teachers": (teacher,), "tokens": 12_345,
             "spent_microusd": 1_500_000, "spent_tokens": 0, "spent_requests": 0, "reserved_microusd": 20_000,
             "projected_microusd": 3_000_000, "overshoot_microusd": 0, "waiting_for_budget": 0, "caps": Caps(usd=5.0),
-            "problems": ("main: rate limit, 3 of the last 1,000 requests (HTTP 429 \x1b]0;x)",),
+            "problems": (ProblemNow(teacher="main", code="rate", count=3, of=1000, status=429, text=PROBLEM),),
         }  # fmt: skip
         return Snapshot(**(fields | changed))
 
     return made
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_panel_fits_its_terminal_and_says_all_that_matters(now: Callable[..., Snapshot], width: int) -> None:
-    text = shown(now(), width)
-    assert max(len(line) for line in text.splitlines()) <= width
-    flat = " ".join(text.split())
+    lines = shown(now(), width)
+    assert max(map(cell_len, lines)) <= width
+    flat = " ".join(" ".join(lines).split())
     for words in (
-        *("30 of 60 seeds", "1 min 20 s left", "━━━━━━━━━━──────────", "30 of 60", "25 kept", "others 1", "parked 2"),
+        *("30 of 60", "1 min 20 s left", "30 of 60 25 kept 19 refused", "refusal 9 truncated 4"),
         *("3 of 16 in flight", "asked again in 12 s", "12,345 tokens", "$1.50 spent of $5.00", "$0.0200 reserved"),
-        *("about $3.00 in all", "rate limit, 3 of the last 1,000 requests (HTTP 429 <U+001B>]0;x)", "p pause"),
+        *("about $3.00 in all", "rate limit, 3 of the last 1,000 requests", "p pause"),
     ):
         assert words in flat, words
+    assert ("others" in flat) == (width == 60)
+    if width > 60:
+        assert "━━━━━━━━━━──────────" in flat
+        assert "2 parked" in flat
+        assert "(HTTP 429 <U+001B>]0;x)" in flat
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_no_line_of_the_panel_moves_as_its_numbers_grow(now: Callable[..., Snapshot], width: int) -> None:
+    def at(kept: int, refused: dict[str, int], in_flight: int, **changed: Any) -> list[str]:
+        stage = StageNow(name="答え", asked=kept, expected=900.0, kept=kept, parked=0, refused=refused)
+        teacher = TeacherNow(name="先生", in_flight=in_flight, limit=256, most=256, pause_s=0.0)
+        return shown(now(stages=(stage,), teachers=(teacher,), **changed), width)
+
+    early = at(0, {}, 3, seconds=9.0, left_s=3000.0, rows=0, tokens=0, problems=())
+    late = at(800, {"wrong_language": 70, "truncated": 20, "no_final_answer": 9}, 256, seconds=3599.0, left_s=8.0)
+    assert len(early) == len(late) - 1  # the problem is the last line
+    for word in ("about", "kept", "in flight", "spent", "p pause"):
+        first, last = (
+            [(n, line.index(word)) for n, line in enumerate(lines) if word in line] for lines in (early, late)
+        )
+        assert first[0] == last[0]
+
+
+def test_a_low_terminal_loses_what_each_stage_refused_and_keeps_the_keys(now: Callable[..., Snapshot]) -> None:
+    stages = tuple(
+        StageNow(name=f"段{n}", asked=1, expected=None, kept=0, parked=0, refused={"refusal": 1}) for n in range(4)
+    )
+    high, low = shown(now(stages=stages), 80, 24), shown(now(stages=stages), 80, 12)
+    assert len(high) == len(low) + 4
+    assert any("refusal 1" in line for line in high)
+    assert not any("refusal 1" in line for line in low)
+    assert len(low) <= 12
+    assert "p pause" in low
+
+
+def test_a_terminal_without_unicode_gets_bars_of_ascii(now: Callable[..., Snapshot]) -> None:
+    stage = StageNow(name="answer", asked=30, expected=60.0, kept=25, parked=0, refused={})
+    text = "\n".join(shown(now(recipe="sums", stages=(stage,)), 60, encoding="ascii"))
+    assert text.isascii()
+    assert "####" in text
 
 
 def test_the_panel_says_why_a_run_is_ending(now: Callable[..., Snapshot]) -> None:
     assert "The budget is reached." in shown(now(state="ending", why="The budget is reached."), 80)
+
+
+def test_a_run_that_is_ending_promises_no_time_and_counts_what_was_asked(tmp_path: Path) -> None:
+    async def ended() -> tuple[Snapshot, str]:
+        count = StageCount(units=60, unfinished=40, accepted=20)
+        hand = Steering("x", tmp_path, Progress({"a": count}, {}, Budget(), total_seeds=60, seeds_done=60), Halt())
+        keys = Keys(hand)
+        await keys.press("p")
+        await hand.do("drain")
+        return hand.now(), keys.line
+
+    now, line = asyncio.run(ended())
+    assert now.left_s is None
+    assert now.stages[0].asked == 20
+    assert line == "Ctrl-C stop at once"  # and no longer that it is paused
+
+
+def test_a_connection_that_broke_is_told_in_its_own_words(write_recipe: Any, tmp_path: Path) -> None:
+    library.run(write_recipe(), folder=tmp_path / "run")
+    broke = "UPDATE reply SET status = 0, error = 'reset', detail = ' the server\nclosed ' WHERE attempt = ?"
+    with closing(sqlite3.connect(tmp_path / "run" / "run.db")) as connection, connection:
+        last = connection.execute("SELECT max(attempt) FROM reply").fetchone()
+        connection.execute("UPDATE settled SET failure = 'ambiguous' WHERE attempt = ?", last)
+        connection.execute(broke, last)
+    assert read_problems(tmp_path / "run")[0].text.endswith("requests (the server closed)")

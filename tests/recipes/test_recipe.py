@@ -191,6 +191,9 @@ def test_draws_are_not_bought_to_be_dropped_by_their_own_gate(tmp_path, stage, s
         ("selection: {best_of: majority}\n", "one draw has no majority"),
         ("  - name: answer\n    generator: {kind: answer, prompt: ask.md.j2}\n", "called 'answer'"),
         ("    scorers: [{kind: exact_answer, reference: 答え}]\n", "no field '答え'"),
+        ("    validators: [{kind: kept, of: [話題, 原文]}]\n", "no field '原文'"),
+        ("    validators: [{kind: register, of: 文体}]\n", "no field '文体'"),
+        ("    validators: [{kind: length, max_from: 字数}]\n", "no field '字数'"),
         ("split: {fractions: {train: 0.5}}\n", "add up to 1"),
     ],
 )
@@ -253,6 +256,12 @@ def test_overrides_stand_in_for_the_recipes_words(tmp_path):
     assert recipe.teachers["main"].model == "big"
     assert recipe.teachers["main"].key_variable == "MY_KEY"
     assert recipe.selection.rows == 7
+    (tmp_path / "own.jsonl").write_text('{"話題": "山"}', encoding="utf-8")
+    crossed = FINE.replace(
+        "seeds: {kind: grid, axes: {話題: [料理, no, yes]}}",
+        "seeds: {kind: jsonl, path: own.jsonl, axes: {文体: [常体, 敬体]}}",
+    )
+    assert good(tmp_path, crossed, overrides=overrides).recipe.seeds.axes == {"文体": ["常体", "敬体"]}
     priced = FINE.replace("model: m", "model: m, price: {input_usd: 1, output_usd: 2}")
     kept = good(tmp_path, priced, Overrides(["main=https://api.example.com/v1,big"], budget={"usd": 1})).recipe
     assert kept.teachers["main"].price.output_usd == 2

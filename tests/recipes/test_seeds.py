@@ -229,3 +229,23 @@ def test_a_path_is_understood_by_its_ending():
     assert seeds.source_from_path("a.tsv") == Csv(path="a.tsv", delimiter="\t")
     with pytest.raises(RecipeError, match="jsonl"):
         seeds.source_from_path("a.docx")
+
+
+def test_each_row_comes_once_for_every_point_of_its_axes_and_rows_at_the_end_move_none(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"q": "一"}\n{"q": "二"}\n', encoding="utf-8")
+    source = Jsonl(path="a.jsonl", axes={"文体": ["常体", "敬体"], "most": [60, 200]})
+    found = read(source, tmp_path)
+    assert len(found) == 8
+    assert found[:3] == [
+        {"q": "一", "文体": "常体", "most": 60},
+        {"q": "一", "文体": "常体", "most": 200},
+        {"q": "一", "文体": "敬体", "most": 60},
+    ]
+    (tmp_path / "a.jsonl").write_text('{"q": "一"}\n{"q": "二"}\n{"q": "三"}\n', encoding="utf-8")
+    assert read(source, tmp_path)[:8] == found
+
+
+def test_an_axis_that_rows_have_a_field_of_is_told(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"文体": "一"}\n', encoding="utf-8")
+    with pytest.raises(RecipeError, match="have a field '文体' already"):
+        read(Jsonl(path="a.jsonl", axes={"文体": ["常体"]}), tmp_path)

@@ -157,6 +157,11 @@ SHOWN = "[...document.querySelectorAll('.line .first')].map((node) => node.textC
 
 async def searched(page: Page, text: str) -> list[str]:
     await page.do(TYPE.format(node="document.getElementById('search')", text=json.dumps(text), event="input"))
+    return await listed(page)
+
+
+async def listed(page: Page) -> list[str]:
+    await page.wait("!document.getElementById('list').hasAttribute('aria-busy')")
     return await page.do(SHOWN)
 
 
@@ -164,7 +169,7 @@ async def filtered(page: Page, label: str, wanted: str) -> list[str]:
     node = f"[...document.querySelectorAll('#filters label')].find((one) => one.textContent.startsWith({json.dumps(label)})).querySelector('select')"
     value = f"[...{node}.options].find((one) => one.textContent.startsWith({json.dumps(wanted)})).value"
     await page.do(TYPE.format(node=node, text=value, event="change"))
-    return await page.do(SHOWN)
+    return await listed(page)
 
 
 async def chosen(page: Page, place: int) -> str:
@@ -189,6 +194,27 @@ def test_search_finds_japanese_whatever_its_width_and_kana_and_filters_combine(w
         assert await filtered(page, "Script", "Japanese") == ["コーヒーはいくつ？"]
 
     visit(written(TEXTS), act)
+
+
+@in_chromium
+def test_a_search_reaches_what_was_not_read_yet_and_a_row_that_holds_it_twice_is_one_row(
+    written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browser, "BYTES_AT_ONCE", 3000)
+    many = [(f"Is {number} even?\nカメラ", f"カメラは{number}台。\nカメラ") for number in range(3000)]
+    found = "document.getElementById('found').textContent"
+
+    async def act(page: Page) -> None:
+        assert await searched(page, "かめら") != []
+        assert await page.do(found) == "3,000 of 3,002"
+        assert await searched(page, "2997台") == ["Is 2997 even? カメラ"]
+        assert await searched(page, "I cannot (really). [ok]*") == ["No answer?"]
+        assert await searched(page, "") != []
+        assert await page.do(found) == "3,002 of 3,002"
+        await page.wait("document.getElementById('filters').textContent.includes('rows (3,000)')")
+        assert await page.do("document.querySelectorAll('script.index, script.texts').length") == 0
+
+    visit(written([*many, ("No answer?", "I cannot (really). [ok]*"), TEXTS[-1]]), act)
 
 
 @in_chromium

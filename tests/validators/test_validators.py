@@ -241,6 +241,19 @@ def test_length_counts_characters_of_any_script():
     assert reason(Length(min_chars=2, max_chars=5), "五文字です") == ""
 
 
+@pytest.mark.parametrize(("most", "wanted"), [(4, "too_long"), (5, ""), (None, "")])
+def test_a_seed_may_say_its_own_length(most, wanted):
+    turns = (Message(role="user", content="?"), Message(role="assistant", content="五文字です"))
+    fields = {"most": most}
+    sample = Sample(id="0", seed_id="0", parent_id="0", stage="a", draw=0, messages=turns, fields=fields)
+    found = ""
+    try:
+        Length(max_from="most").check(sample)
+    except Rejected as error:
+        found = error.reason
+    assert found == wanted
+
+
 @pytest.mark.parametrize(
     "text", ["説明。\n\n答え: 12", "Steps.\n\n**Answer:** 12", "\\boxed{12}", "#### 12", '{"a": 1}', "答えは 12"]
 )

@@ -29,10 +29,12 @@ from synth.backends.practice.faults import (
 )
 from synth.backends.practice.grounded import grounded
 from synth.backends.practice.labelling import labelling
+from synth.backends.practice.parallel import parallel
 from synth.backends.practice.playing import COUNT, cut, fault_of
 from synth.backends.practice.problems import problems
 from synth.backends.practice.questions import TASKS, TOPICS
 from synth.backends.practice.said import Asked, Planted, Role, Said, Truth, is_right, language_of
+from synth.backends.practice.styles import styles
 from synth.backends.practice.tasks import Read, read
 from synth.backends.practice.tools import tools
 from synth.backends.practice.user import dialogue_judge, user
@@ -49,6 +51,8 @@ ROLES: tuple[Role, ...] = (
     sameness,
     back_translator,
     fit_judge,
+    parallel,
+    styles,
 )
 """Kinds of requests beside the exercises, one file each; the first that knows what it is asked answers."""
 NAMES = ("instructions", "score", "better", "instruction", "same")
