@@ -139,7 +139,7 @@ class Teacher:
         self._budget = budget
         self._halt = halt
         self._earlier = earlier
-        self._health = Health(name, endpoint, self.admission, store)
+        self.health = Health(name, endpoint, self.admission, store)
         price, caps = endpoint.known_price() or UNKNOWN, budget.caps
         is_free = price == FREE and caps.tokens is None and caps.requests is None
         self._hedge = (
@@ -160,7 +160,7 @@ class Teacher:
     @property
     def landed(self) -> int:
         """How many sends have ended."""
-        return self._health.sends - self.admission.in_flight
+        return self.health.sends - self.admission.in_flight
 
     async def complete(self, request: Request, unit: Unit) -> Completion:
         """The completion of a request, from the store when it is there, bought otherwise.
@@ -305,7 +305,7 @@ class Teacher:
         Raises Fatal, and stops the run, when most of the first replies do not: such a teacher does not heed the way it
         is asked, and each sample would buy three replies to be rejected.
         """
-        error = self._health.note_fit(problem)
+        error = self.health.note_fit(problem)
         if error is not None:
             self._halt.throw(error)
             raise error
@@ -329,7 +329,7 @@ class Teacher:
 
     async def _obtain(self, request: Request, unit: Unit, members: Sequence[Planned] = ()) -> Completion:
         """Send until something comes of it; for several draws the completion holds how many choices came."""
-        tries, after_s = Tries(self._health.successes, request.path), self.endpoint.standard_after_s
+        tries, after_s = Tries(self.health.successes, request.path), self.endpoint.standard_after_s
         try:
             while True:
                 sent = await self._send(request, unit, members)
@@ -370,7 +370,7 @@ class Teacher:
             except BaseException:
                 self._release(place, attempt, draws, worst)
                 raise
-            self._health.sends += 1
+            self.health.sends += 1
             try:
                 if self._hedge is None:
                     outcome = await self._backends[place.lane.place].send(request)
@@ -397,11 +397,11 @@ class Teacher:
         usage = result.usage if isinstance(result, Completion) else usage_of(outcome)
         # what it was, before a third failure makes it poison, says whether it may have been paid for
         cost = self._tariff.charge(worst, usage, paid=failure == "ok" or FATES[failure].paid)
-        self._health.heed(place, outcome, failure, result, usage, tries)
+        self.health.heed(place, outcome, failure, result, usage, tries)
         if members and not isinstance(result, Completion) and failure != "unreachable":
             result = excused(failure, result, request, outcome, tries)
         elif not isinstance(result, Completion):
-            failure, result = await self._health.judged(failure, result, outcome, place, tries)
+            failure, result = await self.health.judged(failure, result, outcome, place, tries)
         shares = shares_of(outcome, len(members), self._tariff, worst) if members else (Share(failure, usage, cost),)
         for one, (found, used, due) in enumerate(shares, attempt):
             self._store.settle(one, found, used, due.microusd, usage_unknown=due.assumed)
@@ -432,6 +432,6 @@ class Teacher:
         if error.retry_after_s is not None:
             wished_s = min(error.retry_after_s, LONGEST_GATE_S) * (1 + SPREAD * self._jitter.random())
             wait_s = max(wished_s, min(wait_s, BACKOFF_S))  # some say 0, at every refusal
-        elif self._repeats > REPEATS_FLOOR + REPEATS_SHARE * self._health.sends:
+        elif self._repeats > REPEATS_FLOOR + REPEATS_SHARE * self.health.sends:
             wait_s = self._jitter.uniform(LONGEST_BACKOFF_S / 2, LONGEST_BACKOFF_S)
         await self._halt.sleep(wait_s)

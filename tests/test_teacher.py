@@ -376,6 +376,33 @@ def test_an_endpoint_that_has_answered_is_given_time_to_come_back(tmp_path):
     assert play(tmp_path, script, scene) == "again"
 
 
+def test_an_endpoint_that_stays_out_of_reach_ends_the_run_with_what_it_said_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(health, "SILENCE_S", 0.0)
+    script = Script(ok(), Outcome(0, error="connect", detail="接続が拒否されました", written=False))
+
+    async def scene(asked, store, budget, halt):
+        await asked.complete(asked.request(PROMPT, 0), unit())
+        assert asked.health.silent_s == 0
+        with pytest.raises(Fatal, match=r"接続が拒否されました.*run again"):
+            await asked.complete(asked.request(PROMPT, 1), unit())
+        assert asked.health.silent_s > 0
+        assert "main" in str(halt.error)
+
+    play(tmp_path, script, scene)
+    assert len(script.sent) == 2
+
+
+def test_an_endpoint_that_answers_again_is_waited_for_anew(tmp_path, monkeypatch):
+    gone = Outcome(0, error="connect", detail="refused", written=False)
+
+    async def scene(asked, store, budget, halt):
+        await asked.complete(asked.request(PROMPT, 0), unit())
+        await asked.complete(asked.request(PROMPT, 1), unit())
+        return asked.health.silent_s
+
+    assert play(tmp_path, Script(ok(), gone, Outcome(500, b"{}"), ok()), scene) == 0
+
+
 def test_a_halt_wakes_what_sleeps(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BACKOFF_S", 10_000.0)
     monkeypatch.setattr(module, "LONGEST_BACKOFF_S", 10_000.0)

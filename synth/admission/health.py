@@ -31,6 +31,8 @@ SPOKEN = ("ok", "teacher_refused", "truncated_empty", "repetition")
 FRUITLESS_SENDS = 8
 PROVING_S = 60.0
 """After so many sends and so long a time without a completion, ever, the endpoint is at fault and not the requests."""
+SILENCE_S = 3600.0
+"""How long an endpoint that has answered may be out of reach before nothing more is asked of it."""
 SCHEMA_TRIAL = 20
 """When more than half of so many first replies to a schema do not fit it, the teacher ignores it."""
 
@@ -65,8 +67,15 @@ class Health:
         self._admission = admission
         self._store = store
         self._answered = self._spoken = False
+        self._silent_since: float | None = None
+        """When a send failed to reach it, and none has since."""
         self._fruitless = self._failed = 0
         self._schema_replies = self._unfit = 0
+
+    @property
+    def silent_s(self) -> float:
+        """How long it has been out of reach; 0 when it has not."""
+        return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
 
     def heed(
         self, place: Place, outcome: Outcome, failure: str, result: Completion | Failed, usage: Usage, tries: Tries
@@ -80,10 +89,13 @@ class Health:
         elif failure == "rate":
             place.lane.refused(place, result.retry_after_s)
         elif failure != "malformed":
+            if failure == "unreachable" and self._silent_since is None:
+                self._silent_since = place.sent_at
             # no connection is never the fault of one request, however often it is sent
             again = failure != "unreachable" and bool(tries.failures)
             place.lane.failed(place.sent_at, result.retry_after_s, again=again)
-        self._answered = self._answered or outcome.status > 0
+        if outcome.status > 0:
+            self._answered, self._silent_since = True, None
         self._spoken = self._spoken or failure in SPOKEN or (tries.path == CHAT and bool(SPEECH.search(outcome.body)))
 
     async def judged(
@@ -95,6 +107,8 @@ class Health:
             return failure, Fatal(explain.unusable(self._name, member, outcome, str(error), tries.path))
         if failure == "unreachable" and not self._answered and all(lane.streak for lane in self._admission.lanes):
             return "fatal", Fatal(explain.unusable(self._name, member, outcome, error.detail, tries.path))
+        if failure == "unreachable" and self.silent_s > SILENCE_S:
+            return "fatal", Fatal(explain.gone(self._name, member, self.silent_s, error.detail))
         tries.count(failure)
         if failure in POISONOUS:
             self._failed += 1

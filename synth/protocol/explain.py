@@ -60,6 +60,15 @@ def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str, path:
     return f"{where} cannot serve this run: {said}"
 
 
+def gone(name: str, endpoint: Endpoint, silent_s: float, detail: str) -> str:
+    """An endpoint that had answered has been out of reach for too long."""
+    said = " ".join(detail.split())[:300]
+    return (
+        f"{endpoint.base_url} (teacher {name!r}) has been out of reach for {silent_s / 60:.0f} minutes, last with: "
+        f"{said}. What had come is kept; run again to go on when its server is there."
+    )
+
+
 def substituted(name: str, endpoint: Endpoint, served: str) -> str:
     """Another model answered than the pinned one."""
     found = f"came from the model {served[:200]!r}" if served else "does not say which model it came from"
