@@ -28,8 +28,9 @@ from synth.money.budget import Budget
 from synth.money.prices import FREE, UNKNOWN, Tariff, recorded
 from synth.protocol import explain
 from synth.protocol.endpoint import Endpoint
+from synth.protocol.fates import FATES, POISON, name_of
 from synth.protocol.lots import Lot, Share, in_one, parted, shares_of, together
-from synth.protocol.replies import FATES, POISON, name_of, read, usage_of
+from synth.protocol.replies import read, usage_of
 from synth.protocol.wording import Wording
 from synth.storage.kept import Kept
 from synth.storage.store import Store, Stored

@@ -64,6 +64,8 @@ LAYERS = (
             "messages",
             "thoughts",
             "outgoing",
+            "fates",
+            "usage",
             "replies",
             "lots",
             "store",

@@ -13,7 +13,7 @@ from synth.admission.rate_headers import allowances
 from synth.errors import Fatal, Rejected, Transient
 from synth.protocol import explain
 from synth.protocol.endpoint import Endpoint
-from synth.protocol.replies import FATES, POISON
+from synth.protocol.fates import FATES, POISON
 from synth.storage.store import Store
 from synth.types import CHAT, Completion, Outcome, Request, Usage
 

@@ -29,7 +29,7 @@ from synth.errors import Fatal, FolderError, StoreStopped
 from synth.money.budget import Budget
 from synth.money.prices import Price, by_batch, recorded
 from synth.profiles import BatchTerms
-from synth.protocol.replies import classify
+from synth.protocol.fates import classify
 from synth.storage.store import Store, Stored
 from synth.types import UNSERVED, Outcome, Planned, Request, Spend
 

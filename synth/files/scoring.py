@@ -17,7 +17,7 @@ from synth.errors import Fatal, Problem, RecipeError, Rejected, TeacherError, Tr
 from synth.files.asking import Desk
 from synth.files.parts import Bought, Judge, Removal, Report, Scores, Verdict, samples_of, sift
 from synth.protocol.endpoint import Endpoint
-from synth.protocol.replies import POISON
+from synth.protocol.fates import POISON
 from synth.recipes.templates import Templates
 from synth.scorers import ASKING, Scorer
 from synth.teacher import Teacher, Unit

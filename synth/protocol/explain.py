@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from synth.protocol.endpoint import Endpoint
-from synth.protocol.replies import KEY, MODEL, MONEY, SPENT
+from synth.protocol.fates import KEY, MODEL, MONEY, SPENT
 from synth.types import CHAT, CLASSIFY, COMPLETIONS, CONTINUED, EMBEDDINGS, POOLING, SCORE, Outcome
 
 ROUTES = re.compile(r"no endpoints found that", re.IGNORECASE)

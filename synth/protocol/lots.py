@@ -17,7 +17,8 @@ import orjson
 
 from synth.errors import Fatal, Rejected, Transient
 from synth.money.prices import Tariff
-from synth.protocol.replies import FATES, name_of, parsed, read, usage_of
+from synth.protocol.fates import FATES, name_of
+from synth.protocol.replies import parsed, read, usage_of
 from synth.types import CHAT, LOT, UNSERVED, Outcome, Planned, Request, Spend, Usage
 
 WAIT_S = 30.0

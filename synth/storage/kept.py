@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from synth.errors import Fatal, Rejected, Transient
 from synth.money.prices import Tariff, recorded
 from synth.protocol.endpoint import Endpoint
+from synth.protocol.fates import POISON
 from synth.protocol.lots import Share, share_alone, share_of
-from synth.protocol.replies import POISON, read, usage_of
+from synth.protocol.replies import read, usage_of
 from synth.storage.store import Store, Stored
 from synth.types import Completion, Request, Spend, Usage
 

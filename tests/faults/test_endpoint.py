@@ -29,7 +29,7 @@ from synth.console.live import progress_line
 from synth.errors import Stalled
 from synth.live.progress import Progress, StageCount
 from synth.money.budget import Budget
-from synth.protocol.replies import FATES
+from synth.protocol.fates import FATES
 from synth.recipes.recipe import load
 from synth.results.result import Options
 from synth.types import Outcome
