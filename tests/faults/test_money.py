@@ -27,6 +27,7 @@ from synth.money.account import set_total, standing
 from synth.money.budget import Budget, Caps
 from synth.money.prices import Price, Tier, tariff
 from synth.protocol.endpoint import Endpoint, Limits, Sampling
+from synth.protocol.wording import Wording
 from synth.recipes.recipe import Overrides, load
 from synth.results.result import Options
 from synth.storage.store import Store, connect, read_spent
@@ -145,7 +146,7 @@ def test_37_with_500_in_flight_at_the_cap_the_budget_is_never_exceeded(tmp_path,
         rng = random.Random(seed)
         price, rule = pattern(rng)
         script, most = Scripted(rule), rng.randint(1, 200)
-        worst = tariff(price).worst(Teacher.request(_dry(price, most), [Message(role="user", content="質問 1")], 0))
+        worst = tariff(price).worst(_dry(price, most).request([Message(role="user", content="質問 1")], 0))
         cap = int(worst.microusd * rng.uniform(20, 400))
 
         async def scene(asked, store, budget, halt, cap=cap):
@@ -164,7 +165,7 @@ def test_37_with_500_in_flight_at_the_cap_the_budget_is_never_exceeded(tmp_path,
 
 def _dry(price, most):
     endpoint = Endpoint(model="m", base_url=HOSTED, sampling=Sampling(max_tokens=most), price=price)
-    return Teacher("main", endpoint, backends=[None], store=None, budget=Budget(), halt=Halt())
+    return Wording("main", endpoint)
 
 
 def test_37_what_a_provider_charges_beyond_its_cap_is_reported(tmp_path):
