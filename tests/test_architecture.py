@@ -79,7 +79,7 @@ LAYERS = (
     {"selection", "routing"},
     {"backends"},
     {"hedge", "gauges", "explain", "wording", "kept", "health"},
-    {"batch_journal", "batch"},
+    {"batch_journal", "course", "batch"},
     {"teacher"},
     {"ask"},
     {"own"},
