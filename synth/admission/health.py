@@ -31,7 +31,7 @@ SPOKEN = ("ok", "teacher_refused", "truncated_empty", "repetition")
 FRUITLESS_SENDS = 8
 PROVING_S = 60.0
 """After so many sends and so long a time without a completion, ever, the endpoint is at fault and not the requests."""
-SILENCE_S = 3600.0
+SILENCE_S = 6 * 3600.0
 """How long an endpoint that has answered may be out of reach before nothing more is asked of it."""
 SCHEMA_TRIAL = 20
 """When more than half of so many first replies to a schema do not fit it, the teacher ignores it."""
