@@ -37,17 +37,7 @@ async def arun(
     accept_change: bool = False,
     quiet: bool = False,
 ) -> Result:
-    """Make the dataset of a recipe (a path, or what `load` returned) and return what came of it.
-
-    `folder` is the run folder, `limit` the most seeds, `rows` the most rows, `budget_usd` the cap in dollars;
-    `teachers` are `NAME=BASE_URL,MODEL[,KEY_VARIABLE]`, `serve` is `[NAME=]MODEL [OPTIONS]`, what vLLM is to serve
-    for the run. They stand in for the recipe's own words. `accept_terms` names
-    terms of teachers that restrict training on their output.
-    `accept_change` lets a run go on whose recipe, templates or seeds were changed in a way that asks anew.
-    One line tells how far it is, in a notebook and on a terminal, unless `quiet`.
-    Raises RecipeError, FolderError, and Fatal when a teacher cannot be opened; what stops a run later is in the
-    result's `exit_code` and `message`.
-    """
+    """`run`, for a loop of your own: takes the same, and is awaited."""
     options = _options(folder, limit, "limit", accept_change=accept_change)
     loaded = await asyncio.to_thread(_loaded, recipe, teachers, serve, seeds, budget_usd, rows, accept_terms)
     tell(loaded.notes, quiet=quiet)
@@ -68,14 +58,22 @@ def run(
     accept_change: bool = False,
     quiet: bool = False,
 ) -> Result:
-    """`arun`, waited for; works in a notebook cell too, where a loop is already running.
+    """Make the dataset of a recipe (a path, or what `load` returned) and return what came of it.
 
-    An interrupt stops the run before it goes on to the caller; what had come is kept.
+    `folder` is the run folder, `limit` the most seeds, `rows` the most rows, `budget_usd` the cap in dollars;
+    `teachers` are `NAME=BASE_URL,MODEL[,KEY_VARIABLE]`, `serve` is `[NAME=]MODEL [OPTIONS]`, what vLLM is to serve
+    for the run. They stand in for the recipe's own words. `accept_terms` names
+    terms of teachers that restrict training on their output.
+    `accept_change` lets a run go on whose recipe, templates or seeds were changed in a way that asks anew.
+    One line tells how far it is, in a notebook and on a terminal, unless `quiet`. It works in a notebook cell too,
+    where a loop is already running. An interrupt stops the run before it goes on to the caller; what had come is kept.
+    Raises RecipeError, FolderError, and Fatal when a teacher cannot be opened; what stops a run later is in the
+    result's `exit_code` and `message`.
     """
     options = _options(folder, limit, "limit", accept_change=accept_change)
     loaded = _loaded(recipe, teachers, serve, seeds, budget_usd, rows, accept_terms)
     tell(loaded.notes, quiet=quiet)
-    return finished(_work(loaded, options), loaded.recipe.name, _ending, quiet=quiet)
+    return finished(_work(loaded, options), _first(loaded), _ending, quiet=quiet)
 
 
 def start(
@@ -91,14 +89,14 @@ def start(
     accept_terms: Sequence[str] = (),
     accept_change: bool = False,
 ) -> Running[Result]:
-    """`arun` in the background: what is returned tells how far it is, waits for it, and stops it.
+    """`run` in the background: what is returned tells how far it is, waits for it, and stops it.
 
     It goes on when a cell is interrupted. The recipe is checked before this returns, and RecipeError raised.
     """
     options = _options(folder, limit, "limit", accept_change=accept_change)
     loaded = _loaded(recipe, teachers, serve, seeds, budget_usd, rows, accept_terms)
     tell(loaded.notes, quiet=False)
-    return Running(_work(loaded, options), loaded.recipe.name, _ending, run_loop)
+    return Running(_work(loaded, options), _first(loaded), _ending, run_loop)
 
 
 def preview(
@@ -115,12 +113,12 @@ def preview(
 ) -> Result:
     """Ask for the first `n` seeds only and write no dataset; the replies are kept for the run.
 
-    The result's `rows` and `rejected` hold what came of them, some of it where it is much. The rest is as in `arun`.
+    The result's `rows` and `rejected` hold what came of them, some of it where it is much. The rest is as in `run`.
     """
     options = _options(folder, n, "n", write=False)
     loaded = _loaded(recipe, teachers, serve, seeds, budget_usd, None, accept_terms)
     tell(loaded.notes, quiet=quiet)
-    return finished(_work(loaded, options), loaded.recipe.name, _ending, quiet=quiet)
+    return finished(_work(loaded, options), _first(loaded), _ending, quiet=quiet)
 
 
 def select(
@@ -145,7 +143,7 @@ def select(
     loaded = override(recipe, overrides) if isinstance(recipe, LoadedRecipe) else load(recipe, overrides)
     options = Options(None if folder is None else Path(folder), offline=True)
     tell(loaded.notes, quiet=quiet)
-    return finished(_work(loaded, options), loaded.recipe.name, _ending, quiet=quiet)
+    return finished(_work(loaded, options), _first(loaded), _ending, quiet=quiet)
 
 
 def read(folder: str | Path) -> Result:
@@ -189,13 +187,18 @@ def _loaded(
     return recipe if overrides == Overrides() else override(recipe, overrides)
 
 
-def finished(work: Work[T], name: str, ending: Callable[[T], Status], *, quiet: bool) -> T:
+def _first(loaded: LoadedRecipe) -> Status:
+    """How far a run is before it has begun."""
+    return Status(loaded.recipe.name, words=words_of(loaded.recipe.language))
+
+
+def finished(work: Work[T], first: Status, ending: Callable[[T], Status], *, quiet: bool) -> T:
     """Do the work to its end, on a thread of its own when this one already has a running loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return run_loop(shown(work, ending, quiet=quiet))
-    running = Running(work, name, ending, run_loop)
+    running = Running(work, first, ending, run_loop)
     try:
         return running.wait(quiet=quiet, goes_on=False)
     except KeyboardInterrupt:  # an interrupt of the cell must not leave a run behind that goes on buying

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synth.console import commands, finished
+from synth.console.choices import Choice
+from synth.console.helping import Grouped
 from synth.errors import SynthError
 
 if TYPE_CHECKING:
@@ -114,7 +116,7 @@ def _wanted(events: str, *, as_json: bool = False) -> Wanted:
     return Wanted(events)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Grouped, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="synth")
 def command() -> None:
     """Distil a strong teacher into a checked, deduplicated, scored instruction dataset."""
@@ -177,17 +179,52 @@ def preview(recipe: Path, count: int, out: Path | None, as_json: bool, events: s
 
 @command.command(short_help="Tell what a run will cost, from a few seeds.")
 @_overriding
-@click.option("--pilot", default=20, show_default=True, type=click.IntRange(min=5), help="Seeds to try.")
+@click.option(
+    "--pilot",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=0),
+    metavar="SEEDS",
+    help="Seeds to try, spread over all; 0: ask nothing, and tell what the prompts alone tell.",
+)
+@click.option(
+    "--pilot-usd",
+    "most_usd",
+    default=1.0,
+    show_default=True,
+    callback=_dollars,
+    metavar="USD",
+    help="The most that trying them may cost.",
+)
+@click.option(
+    "--tokenizer",
+    default="",
+    metavar="NAME",
+    help="With --pilot 0: count the prompts by this tokenizer, a folder or a name on the Hub.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder, in which the replies are kept for the run.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @_telling
-def estimate(recipe: Path, pilot: int, out: Path | None, as_json: bool, events: str, **overrides: Any) -> int:
+def estimate(
+    recipe: Path,
+    pilot: int,
+    most_usd: float,
+    tokenizer: str,
+    out: Path | None,
+    as_json: bool,
+    events: str,
+    **overrides: Any,
+) -> int:
     """Tell what a run of RECIPE will cost, bring and take. Seeds spread over all are tried; their replies are kept."""
     from synth.console import running
     from synth.results.result import Options
 
-    wanted = _wanted(events, as_json=as_json)
-    return running.estimate(_load(recipe, **overrides), Options(out, pilot=pilot, write=False), wanted, as_json=as_json)
+    if tokenizer and pilot:
+        raise click.UsageError("--tokenizer is for --pilot 0: what a pilot's replies say of their tokens is exact")
+    wanted, options = _wanted(events, as_json=as_json), Options(out, pilot=pilot, write=False)
+    return running.estimate(
+        _load(recipe, **overrides), options, wanted, most_usd=most_usd, tokenizer=tokenizer, as_json=as_json
+    )
 
 
 @command.command(short_help="Ask several teachers the same, side by side.")
@@ -348,7 +385,7 @@ def watch(folder: Path, as_json: bool) -> int:
 
 @command.command(short_help="Pause, slow, fund or end a run in another terminal.")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.argument("what", type=click.Choice(["pause", "resume", "limit", "budget", "drain"]))
+@click.argument("what", type=Choice(["pause", "resume", "limit", "budget", "drain"]))
 @click.argument("value", required=False, default="")
 def ctl(folder: Path, what: str, value: str) -> int:
     """Steer the run in FOLDER, which another process does: pause, resume, limit N, budget USD, drain.
@@ -393,7 +430,7 @@ def trace(folder: Path, row: str, as_json: bool) -> int:
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option(
-    "--faults", default="usual", show_default=True, type=click.Choice(["usual", "held_out", "faultless", "unhealthy"])
+    "--faults", default="usual", show_default=True, type=Choice(["usual", "held_out", "faultless", "unhealthy"])
 )
 @click.option("--key", default=None, help="Demand this API key.")
 def practice(port: int, host: str, faults: str, key: str | None) -> int:
@@ -442,17 +479,15 @@ def schema() -> int:
 
 
 @command.command(short_help="Print what has a shell complete commands and options.")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
-    """Print the script by which SHELL completes commands, options and paths.
-
-    Use it as: eval "$(synth completion bash)"
-    """
+    """Print the script by which SHELL completes commands, options and paths."""
     from click.shell_completion import get_completion_class
 
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(command, {}, "synth", "_SYNTH_COMPLETE").source())
+    script = found(command, {}, "synth", "_SYNTH_COMPLETE").source()
+    click.echo(script.replace('string split ","', 'string split -m 1 ","'))  # fish: what is told may hold commas
     return 0
 
 

@@ -12,6 +12,7 @@ import inspect
 import re
 import sys
 import traceback
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, ValidatorFunctionWrapHan
 
 from synth.ask import Ask
 from synth.errors import Rejected
+from synth.language.near import hint
 from synth.types import Completion, Draft, Fields, Message, Sample, Score, Seed, TemplateFile, Value
 
 __all__ = [
@@ -123,6 +125,7 @@ class OwnScorer(Value):
 
 PLUG_INS = (OwnGenerator, OwnValidator, OwnScorer)
 METHODS = {OwnGenerator: "generate", OwnValidator: "check", OwnScorer: "score"}
+WHERE = {OwnGenerator: "generator", OwnValidator: "validators", OwnScorer: "scorers"}
 RETURNS: dict[type[Value], str] = {
     OwnGenerator: "a list of Draft",
     OwnValidator: "nothing, and raise Rejected for a sample that is no good",
@@ -174,17 +177,21 @@ def class_of(kind: str, folder: Path, base: type[P]) -> type[P]:
     try:
         raw = (folder / file).read_bytes()
     except OSError as error:
-        raise ValueError(f"{folder / file} cannot be read ({error.strerror})") from None
+        near = hint(file, files_in(folder))
+        raise ValueError(f"{folder / file} cannot be read ({error.strerror}){near}") from None
     module = _module(file, folder / file, raw)
     found = getattr(module, name, None)
     method = METHODS[base]
     if not inspect.isclass(found):
         values = vars(module).items()
         known = [one for one, value in values if inspect.isclass(value) and issubclass(value, PLUG_INS)]
-        there = ", ".join(one for one in known if one not in __all__) or "none of use"
-        raise ValueError(f"{file} has no class {name!r}; there is {there}")
+        own = [one for one in known if one not in __all__]
+        there = hint(name, own) or f"; there is {', '.join(own) or 'none of use'}"
+        raise ValueError(f"{file} has no class {name!r}{there}")
     if not issubclass(found, base):
-        raise ValueError(f"{name} in {file} is no {base.__name__}; write `class {name}({base.__name__}):`")
+        other = next((one for one in PLUG_INS if issubclass(found, one)), None)
+        mend = f"name it in the stage's `{WHERE[other]}`" if other else f"write `class {name}({base.__name__}):`"
+        raise ValueError(f"{name} in {file} is no {base.__name__}; {mend}")
     written = getattr(found, method)
     if written is getattr(base, method):
         raise ValueError(f"{name} in {file} has no method {method!r}")
@@ -195,6 +202,26 @@ def class_of(kind: str, folder: Path, base: type[P]) -> type[P]:
     if not hasattr(written, "__wrapped__"):  # one that inherits it, or was read before, is held already
         setattr(found, method, _held(written, f"{name}.{method} in {file}", base))
     return found
+
+
+def files_in(folder: Path) -> list[str]:
+    """The Python files beside a recipe."""
+    return sorted(path.name for path in folder.glob("*.py"))
+
+
+def given_class(kind: str, folder: Path) -> str:
+    """`file.py:Class` for a kind that names a file of the folder in another way, such as `file.Class`; else nothing."""
+    plain = unicodedata.normalize("NFKC", kind)
+    stem, mark, name = plain.removesuffix(".py").replace(":", ".").partition(".")
+    return f"{stem}.py:{name or 'Class'}" if mark and name.isidentifier() and f"{stem}.py" in files_in(folder) else ""
+
+
+def fields_of(kind: str, folder: Path, base: type[Any]) -> list[str]:
+    """The options of a class of one's own; none where the kind names no such class."""
+    try:
+        return list(class_of(kind, folder, base).model_fields)
+    except ValueError:
+        return []
 
 
 def _held(written: Callable[..., Any], where: str, base: type[Value]) -> Callable[..., Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from synth.admission.halt import Halt
 from synth.admission.scheduler import WINDOW_PER_SLOT, watched
 from synth.boundary import Boundary
-from synth.datasets.card import write_card
+from synth.datasets.card import load_card, write_card
 from synth.datasets.export import load_parquet
 from synth.datasets.tokenizers import note_tokenizers
 from synth.errors import AccountStopped, FolderError, Stalled, StoreStopped
@@ -34,7 +35,7 @@ from synth.report.page import load_template, write_report
 from synth.results import outputs
 from synth.results.decisions import Decision, read_decisions
 from synth.results.ending import Offline, ending_of, kept_instead, left_at_hosts, state_of, too_few
-from synth.results.manifest import Manifest, read_manifest, write_manifest
+from synth.results.manifest import Manifest, read_manifest, versions, write_manifest
 from synth.results.outcomes import Outcomes
 from synth.results.outputs import NONE_DECIDED, Outputs
 from synth.results.pilot import Piloting
@@ -177,9 +178,10 @@ async def _ask(run: _Run) -> None:
     """Send the seeds through the line. Raises Stalled when nothing comes back, StoreStopped when the disk refuses."""
     line, pilot = run.line, run.pilot
     whole = run.options.limit is None and pilot is None
-    _prepare_while_asking()
+    _prepare_while_asking(run.recipe.language)
     going = in_turns(line, lambda: line.screen.seeds(run.spool if pilot is None else pilot.seeds()), whole=whole)
     await watched(going, line.progress.pulse, _patience_s(run.recipe))
+    _give_back_memory()
     if isinstance(line.halt.error, StoreStopped):
         raise line.halt.error  # what room is left is for replies
     await run.store.note("finished", _now())
@@ -213,7 +215,7 @@ def _write(run: _Run, target: Path) -> tuple[Manifest, Outputs]:
     decided = [one.told() for one in decisions.values()]
     listing = Listing(target, store.meta("identity") or "", manifest.listed, run.spool.pieces(), decided)
     shown = (written.examples, written.rejections, written.twins)
-    write_report(target / "report.html", manifest, *shown, told, listing)
+    write_report(target / "report.html", manifest, *shown, told, listing, store.pace())
     return manifest, written
 
 
@@ -233,15 +235,23 @@ def _result(run: _Run, manifest: Manifest, written: Outputs, kept: str) -> Resul
     return Result(run.store.folder, manifest, exit_code, message, *shown, pilot, options.write)
 
 
-def _prepare_while_asking() -> None:
+def _prepare_while_asking(language: str) -> None:
     """Do what writing needs and takes a while, and depends on no reply."""
 
     def prepare() -> None:
         load_parquet()
         load_template()
+        load_card(language)
+        versions()  # which asks the system
 
     loop = asyncio.get_running_loop()
     loop.call_later(PREPARE_AFTER_S, loop.run_in_executor, None, prepare)
+
+
+def _give_back_memory() -> None:
+    """Return to the system what the asking has left free: what writing takes would come on top of it."""
+    with suppress(OSError, AttributeError):  # other C libraries than glibc do so by themselves, or not at all
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager

@@ -173,6 +173,8 @@ def test_a_result_tells_what_was_left_out_and_why_it_ended(write_recipe, tmp_pat
     assert repr(result).endswith("Parquet was <left> out.; 停止<U+001B>[31mしました。>")
     shown = result._repr_html_()
     assert refused in shown
+    assert ("使用 $0.0000" in shown) == (language == "ja")
+    assert ("$0.0000 spent" in shown) == (language == "en")
     assert "my_&lt;own&gt; 1" in shown
     assert "Parquet was &lt;left&gt; out." in shown
     assert "\x1b" not in shown

@@ -30,6 +30,9 @@ LAYERS = (
         "lock",
         "database",
         "text",
+        "near",
+        "look_alikes",
+        "codes",
         "numerals",
         "dates",
         "yaml_places",
@@ -69,6 +72,7 @@ LAYERS = (
             "replies",
             "lots",
             "store",
+            "pace",
             "seeds",
             "seed_spool",
         ),
@@ -84,7 +88,7 @@ LAYERS = (
     {"ask"},
     {"own"},
     {"generators", "validators", "scorers"},
-    {"views", "view_checks", "recipe", "recipe_checks"},
+    {"views", "view_checks", "mistyped", "recipe", "recipe_checks"},
     {"fingerprint", "up_to_date"},
     {"judges"},
     {
@@ -101,6 +105,7 @@ LAYERS = (
         "control",
         "events",
         "sink",
+        "stored",
     }
     | {"lint", "formats"},
     {"line", "gate", "nearness", "boundary", "ladder", "making"},
@@ -108,7 +113,7 @@ LAYERS = (
     {"opening", "ending", "pilot"},
     {"pipeline"},
     {
-        *("probe", "trace", "estimate", "described", "parts", "plugin_texts"),
+        *("probe", "trace", "estimates", "described", "parts", "plugin_texts"),
         *("scoring", "asking", "file_vectors", "parts_by_meaning"),
         *("publishing", "merging", "differing"),
     },

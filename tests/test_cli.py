@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+import shlex
 import signal
 import socket
 import sqlite3
@@ -12,8 +14,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
+from synth.cli import command
+from synth.console.helping import EXAMPLES, SECTIONS
 from synth.errors import FolderError
 from synth.results.outcomes import Outcomes
 
@@ -180,8 +185,8 @@ def test_status_show_and_doctor_read_a_run(write_recipe, synth):
 
 
 def test_a_folder_without_a_run_is_one_sentence(synth, tmp_path):
-    for command in ("status", "show", "doctor"):
-        assert_one_sentence(synth(command, tmp_path), 5, str(tmp_path))
+    for name in ("status", "show", "doctor"):
+        assert_one_sentence(synth(name, tmp_path), 5, str(tmp_path))
 
 
 def test_preview_and_check_speak_json(write_recipe, synth, tmp_path):
@@ -296,6 +301,66 @@ def test_a_budget_that_names_no_account_or_cannot_be_reckoned_with_is_refused(wr
 
 
 def test_the_list_of_commands_fits_80_columns_with_every_sentence_whole(synth) -> None:
-    listed = synth("--help", env={"COLUMNS": "80"}).stdout.split("Commands:\n")[1].splitlines()
-    assert len(listed) > 12
-    assert [line for line in listed if not line.endswith(".") or line.endswith("...") or len(line) > 80] == []
+    listed = synth("--help", env={"COLUMNS": "80"}).stdout
+    for name, each in command.commands.items():
+        assert re.search(rf"^  {name} +{re.escape(each.short_help or each.help or '')}$", listed, re.MULTILINE), name
+    assert max(map(len, listed.splitlines())) <= 80
+
+
+def test_every_command_stands_in_one_section() -> None:
+    assert sorted(name for names in SECTIONS.values() for name in names) == sorted(command.commands)
+
+
+@pytest.mark.parametrize("name", sorted(command.commands))
+def test_the_help_of_a_command_ends_with_lines_that_it_understands(name: str) -> None:
+    lines = [line for line in EXAMPLES[name] if line.startswith("synth ")]
+    for line in lines:
+        called, *words = shlex.split(line.partition(" >")[0])[1:]
+        each = command.commands[called]
+        each.make_parser(click.Context(each, info_name=called)).parse_args(words)
+        assert len(line) <= 76
+    each = command.commands[name]
+    shown = each.get_help(click.Context(each, info_name=name)).splitlines()
+    assert shown[-len(EXAMPLES[name]) :] == [f"  {line}" for line in EXAMPLES[name]]
+
+
+def test_what_stands_in_for_the_recipes_words_is_told_after_a_commands_own_options() -> None:
+    each = command.commands["run"]
+    told = each.get_help(click.Context(each, info_name="run"))
+    assert told.index("\nOptions:") < told.index("--fresh") < told.index("\nIn place of the recipe's words:")
+    assert told.index("\nIn place of the recipe's words:") < told.index("--teacher NAME") < told.index("\nExamples:")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("new", "x", "--from", "quikstart-jp"), "did you mean 'quickstart-ja'?"),
+        (("convert", "a.jsonl", "--to", "llamafactory", "--out", "b"), "did you mean 'llama-factory'?"),
+        (("lint", "a.jsonl", "--for", "ａｌｐａｃａ"), "did you mean 'alpaca'?"),
+        (("ctl", "run", "paus"), "did you mean 'pause'?"),
+        (("completion", "zhs"), "did you mean 'zsh'?"),
+        (("practice", "--faults", "faultles"), "did you mean 'faultless'?"),
+        (("dedupe", "a.jsonl", "--by", "本の題目"), "its columns are 本の題名, 本文; did you mean '本の題名'?"),
+        (("validate", "a.jsonl", "--check", "refusl"), "did you mean 'refusal'?"),
+        (("score", "a.jsonl", "--scorer", "{kind: length}", "--require", "lenght=3"), "did you mean 'length'?"),
+        (("hosts", "vlm"), "did you mean 'vllm'?"),
+        (("chek", "x"), "'check'"),
+        (("run", "x", "--budgett", "3"), "--budget"),
+    ],
+)
+def test_a_mistyped_word_is_answered_with_the_one_that_was_meant(synth, tmp_path, arguments, words):
+    (tmp_path / "a.jsonl").write_text('{"本の題名": "一", "本文": "二"}\n', encoding="utf-8")
+    said = synth(*arguments)
+    assert said.returncode == 2
+    assert words in said.stderr
+
+
+def test_a_reason_that_nothing_was_refused_for_is_answered_with_those_that_there_are(synth, tmp_path):
+    refused = {"id": "1", "seed_id": "1", "messages": [], "scores": [], "reason": "丁寧でない", "detail": "です"}
+    (tmp_path / "rejected.jsonl").write_text(json.dumps(refused) + "\n", encoding="utf-8")
+    said = synth("show", tmp_path, "--reason", "丁寧でわない")
+    assert (said.returncode, said.stdout) == (0, "")
+    assert said.stderr == (
+        "Nothing was refused for '丁寧でわない'; there are 丁寧でない 1; did you mean '丁寧でない'?\n"
+    )
+    assert "1  丁寧でない  です" in synth("show", tmp_path, "--reason", "丁寧でない").stdout

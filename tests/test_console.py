@@ -10,17 +10,27 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 import synth as package
 from synth.console.live import progress_line
 from synth.console.panel import panel
+from synth.console.screen import ScreenConsole, plain_table
 from synth.datasets import export
 from synth.live.progress import Progress, StageCount
 from synth.live.snapshot import snapshot
 from synth.money.budget import Budget
 from synth.results.manifest import read_manifest
 from tests.served import served
+
+
+class Terminal(io.StringIO):
+    """What is written to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
 
 HOSTILE = "\x1b]0;pwned\x07\x1b[31m\x00\u202e赤い\u200b\x9b2J"
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202e]")
@@ -75,6 +85,37 @@ def test_what_a_model_says_cannot_steer_the_terminal(hostile, synth):
         assert not RAW.search(finished.stdout + finished.stderr)
         assert "<U+001B>]0;pwned<U+0007>" in finished.stdout
         assert "<U+202E>赤い" in finished.stdout
+
+
+def test_what_is_no_terminal_gets_each_row_on_one_line_whatever_columns_says(hostile, synth):
+    long = "長い説明" * 60
+    recipe = hostile(said(long), said("切れた" * 30, "length"))
+    narrow = {"COLUMNS": "40", "LANG": "ja_JP.UTF-8"}
+    assert synth("run", recipe, "--out", "run", env=narrow).returncode == 0
+    for arguments in (("status", "run"), ("trace", "run", "00000000/00/000"), ("show", "run")):
+        shown = synth(*arguments, env=narrow).stdout
+        assert not [line for line in shown.splitlines() if line != line.rstrip()]
+        assert arguments[0] == "status" or long in shown
+    shown = synth("status", "run", env=narrow).stdout
+    assert re.search(r"^answer +2 +2 +1 +truncated 1$", shown, re.MULTILINE), shown
+    assert re.search(r"^answer +main +ok +2$", shown, re.MULTILINE), shown
+
+
+def test_columns_begin_at_one_place_where_japanese_stands_in_them():
+    written = io.StringIO()
+    table = plain_table("stage", "数", "", right=1)
+    table.add_row("答える", "5", "one\ntwo")
+    table.add_row("write", "1,234", "重複 [b]1[/b]")
+    ScreenConsole(file=written).print(table)
+    assert written.getvalue().splitlines() == ["stage      数", "答える      5  one two", "write   1,234  重複 1"]
+
+
+def test_a_terminal_gets_tables_folded_to_its_width():
+    written = Terminal()
+    table = plain_table("stage", "why")
+    table.add_row("答える", "とても長い理由" * 5)
+    ScreenConsole(file=written, width=30, color_system=None).print(table)
+    assert max(cell_len(line) for line in written.getvalue().splitlines()) <= 30
 
 
 def test_what_a_server_says_cannot_steer_the_terminal(hostile, synth):
@@ -178,11 +219,11 @@ def test_the_dataset_has_the_same_bytes_after_a_run_that_was_interrupted(write_r
     assert files("parted") == files("straight")
 
 
-def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> Console:
+def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> ScreenConsole:
     """The console of standard output, as on a terminal of this width."""
     from synth.console import screen
 
-    terminal = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=width, emoji=False)
+    terminal = ScreenConsole(file=Terminal(), color_system=None, width=width, emoji=False)
     monkeypatch.setattr(screen, "OUT", terminal)
     return terminal
 
@@ -196,7 +237,7 @@ def test_a_sentence_is_folded_between_words_on_a_terminal_and_is_one_line_elsewh
     from synth.console.screen import say
 
     terminal = on_terminal(monkeypatch, 30)
-    log = Console(file=io.StringIO(), width=30)
+    log = ScreenConsole(file=io.StringIO(), width=30)
     for console in (terminal, log):
         say(console, "Nothing new is sent; what is in flight still ends.")
     assert printed(terminal) == ["Nothing new is sent; what is", "in flight still ends."]

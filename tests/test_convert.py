@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from synth.errors import RecipeError
 from synth.formats import FORMATS
 from synth.formats.convert import Wanted, convert
 from synth.lint.tokens import Tokens
+from synth.recipes.views import Preference
 from tests.test_formats import ANSWER, HARD, LONG, PLAIN, REASONED, ROWS, fit_for, lines, saved, talk
 
 MANY = [talk({"role": "user", "content": f"質問 {n} 😀"}, ANSWER, id=f"{n:06d}/0/0", topic="税") for n in range(10)]
@@ -19,6 +21,37 @@ MANY = [talk({"role": "user", "content": f"質問 {n} 😀"}, ANSWER, id=f"{n:06
 @pytest.fixture
 def source(tmp_path):
     return saved(tmp_path / "a.jsonl", ROWS)
+
+
+@pytest.fixture
+def run_of(tmp_path):
+    """Make what a run of this name leaves: a row and a refused answer of each split."""
+
+    def make(name: str) -> Path:
+        run = tmp_path / "runs" / name
+        (run / "dataset" / "data").mkdir(parents=True)
+        (run / "dataset" / "README.md").write_text("")
+        (run / "run.db").write_bytes(b"")
+        kept: list[dict] = []
+        for place, split in enumerate(("train", "test")):
+            asked = [{"role": "user", "content": f"{name}の質問{place}"}]
+            of = {"id": f"{place:08d}/00/000/00/000", "split": split, "scores": []}
+            kept.append({**of, "messages": [*asked, {"role": "assistant", "content": "はい。"}]})
+            saved(run / "dataset" / "data" / f"{split}.jsonl", [{"messages": kept[-1]["messages"]}])
+        refused = [
+            {
+                **one,
+                "id": one["id"].replace("/00/000/00/000", "/00/000/01/000"),
+                "messages": [one["messages"][0], {"role": "assistant", "content": "お答えできません。"}],
+                "reason": "refusal",
+            }
+            for one in kept
+        ]
+        saved(run / "rows.jsonl", kept)
+        saved(run / "rejected.jsonl", refused)
+        return run
+
+    return make
 
 
 def test_left_out_rows_are_counted_with_reason_and_place_and_end_with_3(synth, source, tmp_path):
@@ -159,6 +192,33 @@ def test_llama_factory_is_told_of_the_files_beside_what_it_knows(tmp_path):
     register.write_text("[", encoding="utf-8")
     with pytest.raises(RecipeError, match="it is no JSON object"):
         convert([tmp_path / "税.jsonl"], tmp_path / "out", Wanted("llama-factory"))
+
+
+def test_llama_factory_keeps_the_splits_of_several_runs_apart_and_what_else_is_listed(run_of, tmp_path):
+    out = tmp_path / "LLaMA-Factory" / "data"
+    out.mkdir(parents=True)
+    theirs = {"alpaca_ja": {"hf_hub_url": "someone/日本語", "columns": {"prompt": "指示"}}}
+    (out / "dataset_info.json").write_text(json.dumps(theirs, ensure_ascii=False), encoding="utf-8")
+    first, second = run_of("図書館"), run_of("desk")
+    for run in (first, second / "dataset", first):
+        convert([run], out, Wanted("llama-factory"))
+    convert([first], out, Wanted("llama-factory-preference", rule=Preference(kind="preference")))
+    listed = json.loads((out / "dataset_info.json").read_text(encoding="utf-8"))
+    assert listed["alpaca_ja"] == theirs["alpaca_ja"]
+    names = {f"{run}-{split}" for run in ("図書館", "desk") for split in ("train", "test")}
+    names |= {"図書館-train-preference", "図書館-test-preference"}
+    assert listed.keys() == {"alpaca_ja", *names}
+    assert all((out / f"{name}.jsonl").exists() and listed[name]["file_name"] == f"{name}.jsonl" for name in names)
+
+
+def test_llama_factorys_own_dataset_of_the_same_name_is_left_alone(tmp_path):
+    register = tmp_path / "out" / "dataset_info.json"
+    register.parent.mkdir()
+    register.write_text(json.dumps({"税": {"file_name": "others.json"}}), encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"has a dataset '税' already, of others\.json"):
+        convert([saved(tmp_path / "税.jsonl", ROWS)], tmp_path / "out", Wanted("llama-factory"))
+    assert [path.name for path in register.parent.iterdir()] == ["dataset_info.json"]
+    assert json.loads(register.read_text(encoding="utf-8")) == {"税": {"file_name": "others.json"}}
 
 
 def test_llama_factory_is_told_that_pairs_are_ranked(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,21 @@ def test_a_shell_gets_its_script_and_the_script_its_answers(shell):
     # as each script asks: fish gives the word itself, the others its place
     asked = {"COMP_WORDS": "synth pre", "COMP_CWORD": "pre" if shell == "fish" else "1"}
     assert "preview" in named_synth(_SYNTH_COMPLETE=f"{shell}_complete", **asked)
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_fish_tells_what_a_command_is_for_in_whole_sentences(tmp_path):
+    program = tmp_path / "synth"
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n{NAMED}\n", encoding="utf-8"
+    )
+    program.chmod(0o755)
+    asked = "synth completion fish | source; complete --do-complete 'synth comp'"
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    shown = subprocess.run(
+        ["fish", "--no-config", "-c", asked], env={**os.environ, **path}, capture_output=True, text=True, check=True
+    )
+    assert "compare\tAsk several teachers the same, side by side." in shown.stdout.splitlines()
 
 
 def test_options_and_choices_are_completed():

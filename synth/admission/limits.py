@@ -35,8 +35,6 @@ AHEAD = 64
 
 _LIMIT: Callable[[Any], float] = operator.attrgetter("concurrency.limit")
 
-Line = list[tuple[int, int, "asyncio.Future[None]"]]
-
 
 class Allowance(NamedTuple):
     """What a reply's headers say is left of one limit."""
@@ -191,6 +189,39 @@ class Place(NamedTuple):
     """How many had been sent on the lane, with this one."""
 
 
+class Line:
+    """Those who wait for a turn, or for a place: by priority, then by their order.
+
+    Who was called and has not come yet still counts, so that nobody takes a turn after another before their eyes.
+    """
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self._futures: list[tuple[int, int, asyncio.Future[None]]] = []
+
+    async def wait(self, priority: int, order: int) -> None:
+        """Wait until called; who looks in vain and comes back keeps the place that `order` gave."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._futures, (priority, order, future))
+        self.waiting += 1
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self.wake()
+            raise
+        finally:
+            self.waiting -= 1
+
+    def wake(self) -> None:
+        """Let the first look again; whoever gets through wakes the next while there is room."""
+        while self._futures:
+            future = heapq.heappop(self._futures)[2]
+            if not future.done():
+                future.set_result(None)
+                return
+
+
 class Admission:
     """The way to a teacher: one lane, or one for each of its replicas. Later stages go first.
 
@@ -218,8 +249,7 @@ class Admission:
         """Whether one sleeps until a lane opens, with the others in line behind it."""
         self._paused = False
         """Whether a person wants nothing new to be sent."""
-        self._waiting_turn: Line = []
-        self._waiting_place: Line = []
+        self._turn_line, self._place_line = Line(), Line()
         self._order = itertools.count()
 
     @property
@@ -239,47 +269,56 @@ class Admission:
     def resume(self) -> None:
         """Go on."""
         self._paused = False
-        _wake(self._waiting_place)
+        self._place_line.wake()
 
     def limit_to(self, most: int) -> None:
         """Never have more than this in flight from now on, over all lanes; more than before is found bit by bit."""
         each, rest = divmod(most, len(self.lanes))
         for lane in self.lanes:
             lane.concurrency.lower_most(max(1, each + (lane.place < rest)))
-        _wake(self._waiting_turn)
-        _wake(self._waiting_place)
+        self._turn_line.wake()
+        self._place_line.wake()
 
     async def enter(self, priority: int) -> None:
-        """Take a turn: permission to journal and then send one request; lower `priority` goes first."""
+        """Take a turn: permission to journal and then send one request; lower `priority` goes first.
+
+        Nobody overtakes those in line: who takes turn after turn would, and rows would wait for the one left behind.
+        """
+        order = next(self._order)
+        if self._turn_line.waiting:
+            await self._turn_line.wait(priority, order)
         while self._turns >= (most := int(1.125 * (limit := sum(map(_LIMIT, self.lanes))) + min(AHEAD, limit))):
-            await self._wait(self._waiting_turn, priority)
+            await self._turn_line.wait(priority, order)
         self._turns += 1
-        if self._waiting_turn and self._turns < most:
-            _wake(self._waiting_turn)
+        if self._turn_line.waiting and self._turns < most:
+            self._turn_line.wake()
 
     def leave(self) -> None:
         """Give the turn back."""
         self._turns -= 1
-        if self._waiting_turn:
-            _wake(self._waiting_turn)
+        if self._turn_line.waiting:
+            self._turn_line.wake()
 
     async def board(self, tokens: int, priority: int, prefix: int = 0) -> Place:
         """Take a place on the wire, to be held from the first byte out to the last byte in."""
+        order = next(self._order)
+        if self._place_line.waiting:
+            await self._place_line.wait(priority, order)
         while self._at_gate or self._paused or (lane := self._lane(tokens, prefix)) is None:
-            await self._wait(self._waiting_place, priority)
+            await self._place_line.wait(priority, order)
         while (pause_s := lane.pause_s(tokens)) > 0:
             self._at_gate = True
             try:
                 await self._sleep(pause_s if len(self.lanes) == 1 else min(LOOK_AGAIN_S, pause_s))
             except BaseException:
-                _wake(self._waiting_place)
+                self._place_line.wake()
                 raise
             finally:
                 self._at_gate = False
             lane = self._lane(tokens, prefix) or lane
         place = Place(lane, tokens, lane.board(tokens), self._clock(), lane.concurrency.sent)
-        if self._waiting_place and self._lane(tokens, prefix) is not None:
-            _wake(self._waiting_place)
+        if self._place_line.waiting and self._lane(tokens, prefix) is not None:
+            self._place_line.wake()
         return place
 
     def board_elsewhere(self, place: Place) -> Place | None:
@@ -289,7 +328,7 @@ class Admission:
         free = [
             lane for lane in free if lane.outstanding_tokens <= limit and not lane.streak and not lane.pause_s(tokens)
         ]
-        if not free or self._waiting_place:
+        if not free or self._place_line.waiting:
             return None
         lane = min(free, key=lambda lane: lane.outstanding_tokens)
         return Place(lane, tokens, lane.board(tokens), self._clock(), lane.concurrency.sent)
@@ -298,16 +337,16 @@ class Admission:
         """Give the place back."""
         place.lane.in_flight -= 1
         place.lane.outstanding_tokens -= place.tokens
-        if self._waiting_place:
-            _wake(self._waiting_place)
+        if self._place_line.waiting:
+            self._place_line.wake()
 
     def accepted(self, place: Place, tokens: int) -> None:
         """A request came through, with so many tokens in the reply."""
         place.lane.streak = 0
         place.lane.probed_until = 0.0
         place.lane.concurrency.accepted(self._clock(), place.sent_at, tokens)
-        _wake(self._waiting_turn)
-        _wake(self._waiting_place)
+        self._turn_line.wake()
+        self._place_line.wake()
 
     def _lane(self, tokens: int, prefix: int) -> Lane | None:
         """The lane for the next request; None when all are full."""
@@ -325,22 +364,3 @@ class Admission:
         best, known = min(free, key=burden), self.lanes[prefix % len(self.lanes)]
         near = known.outstanding_tokens <= UNBALANCED * best.outstanding_tokens + tokens
         return known if near and known in free and burden(known)[:2] == burden(best)[:2] else best
-
-    async def _wait(self, line: Line, priority: int) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(line, (priority, next(self._order), future))
-        try:
-            await future
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
-                _wake(line)
-            raise
-
-
-def _wake(line: Line) -> None:
-    """Let the first in line look again; whoever gets through wakes the next while there is room."""
-    while line:
-        future = heapq.heappop(line)[2]
-        if not future.done():
-            future.set_result(None)
-            return

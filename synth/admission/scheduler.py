@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from synth.errors import Stalled
 
@@ -41,26 +42,88 @@ async def in_order(
     A straggler holds back what follows it, never what is being worked on, until HELD windows of results, or MOST_HELD,
     wait for it.
     """
-    started: Channel[tuple[T, asyncio.Task[R]]] = Channel(max(window, min(HELD * window, MOST_HELD)))
     async with asyncio.TaskGroup() as group:
-        group.create_task(_start(group, source, work, started, asyncio.Semaphore(window)))
-        async for value, task in started:
-            await emit(value, await task)
+        workers = _Workers(group, source, work, window)
+        group.create_task(workers.one_after_another())
+        await workers.hand_on(emit)
 
 
-async def _start(
-    group: asyncio.TaskGroup,
-    source: AsyncIterator[T],
-    work: Callable[[T], Coroutine[Any, Any, R]],
-    started: Channel[tuple[T, asyncio.Task[R]]],
-    places: asyncio.Semaphore,
-) -> None:
-    async for value in source:
-        await places.acquire()
-        task = group.create_task(work(value))
-        task.add_done_callback(lambda _: places.release())
-        await started.put((value, task))
-    await started.put(None)
+class _Workers(Generic[T, R]):
+    """Tasks that each take one value after the other: a task for every value would take twice as long as handing it on.
+
+    There are as many as find work at once, up to the window.
+    """
+
+    def __init__(
+        self,
+        group: asyncio.TaskGroup,
+        source: AsyncIterator[T],
+        work: Callable[[T], Coroutine[Any, Any, R]],
+        window: int,
+    ) -> None:
+        self._group = group
+        self._source = source
+        self._work = work
+        self._unhired = window - 1
+        self._most = max(window, min(HELD * window, MOST_HELD))
+        self._held: deque[tuple[T, asyncio.Future[R]]] = deque()
+        """Values that were taken, and their results."""
+        self._is_over = False
+        self._any, self._room = asyncio.Event(), asyncio.Event()
+        self._is_taking = False
+        self._turns: deque[asyncio.Future[None]] = deque()
+        """Of the workers that wait for a value behind the one that is taking the next."""
+
+    async def hand_on(self, emit: Callable[[T, R], Awaitable[None]]) -> None:
+        """Emit the results in order, until there are no more."""
+        held = self._held
+        while held or not self._is_over:
+            if held:
+                value, result = held.popleft()
+                self._room.set()
+                await emit(value, await result)
+            else:
+                self._any.clear()
+                await self._any.wait()
+
+    async def one_after_another(self) -> None:
+        """Work on one value after the other, and have more at work where there are more values."""
+        while (taken := await self._next()) is not None:
+            value, result = taken
+            try:
+                found = await self._work(value)
+                if not result.done():  # nobody waits for it when all are cancelled
+                    result.set_result(found)
+                del found  # nor is it kept while the next one is worked on
+            finally:
+                result.cancel()
+            del taken, value, result
+
+    async def _next(self) -> tuple[T, asyncio.Future[R]] | None:
+        """The next value of the source, in line for its result; None when there is none."""
+        loop = asyncio.get_running_loop()
+        if self._is_taking:
+            self._turns.append(turn := loop.create_future())
+            await turn
+        self._is_taking = True
+        try:
+            while len(self._held) >= self._most:
+                self._room.clear()
+                await self._room.wait()
+            taken = await anext(self._source), cast("asyncio.Future[R]", loop.create_future())
+        except StopAsyncIteration:
+            self._is_over = True
+            return None
+        finally:
+            self._is_taking = bool(self._turns)  # who waits goes first
+            if self._turns and not (turn := self._turns.popleft()).done():
+                turn.set_result(None)
+            self._any.set()
+        self._held.append(taken)
+        if self._unhired and not self._is_taking:
+            self._unhired -= 1
+            self._group.create_task(self.one_after_another())
+        return taken
 
 
 async def gathered(works: Sequence[Coroutine[Any, Any, R]]) -> list[R]:

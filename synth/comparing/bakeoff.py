@@ -13,6 +13,7 @@ import orjson
 
 from synth.comparing.chance import CHANCE, corrected, difference
 from synth.errors import RecipeError
+from synth.language.near import hint
 from synth.recipes.recipe import LoadedRecipe, Recipe
 from synth.recipes.recipe_checks import measuring
 from synth.results.manifest import Manifest
@@ -115,11 +116,12 @@ def contenders(recipe: Recipe, stage: str, named: Sequence[str]) -> tuple[str, l
     """
     stages = [one.name for one in recipe.stages]
     if stage and stage not in stages:
-        raise RecipeError(f"There is no stage {stage!r}; the recipe has {', '.join(stages)}.")
+        raise RecipeError(f"There is no stage {stage!r}; the recipe has {', '.join(stages)}{hint(stage, stages)}.")
     chosen = stage or stages[-1]
     unknown = [name for name in named if name not in recipe.teachers]
     if unknown:
-        raise RecipeError(f"There is no teacher {unknown[0]!r}; the recipe names {', '.join(recipe.teachers)}.")
+        near = hint(unknown[0], recipe.teachers)
+        raise RecipeError(f"There is no teacher {unknown[0]!r}; the recipe names {', '.join(recipe.teachers)}{near}.")
     other = measuring(recipe)
     names = list(dict.fromkeys(named)) or [name for name in recipe.teachers if name not in other]
     own = recipe.stages[stages.index(chosen)].generator.teacher

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synth.console.choices import Choice, among
+from synth.console.helping import Told
+
 if TYPE_CHECKING:
     from synth.admission.halt import Halt
     from synth.files.asking import Desk
@@ -92,7 +95,7 @@ def _endpoint(_: click.Context, parameter: click.Parameter, value: str | None) -
     return None if value is None else endpoint_of(value, f"{parameter.opts[0]} ")
 
 
-@click.command(short_help="Remove rows of files that repeat an earlier one.")
+@click.command(cls=Told, short_help="Remove rows of files that repeat an earlier one.")
 @_on_files()
 @click.option("--exact", is_flag=True, help="Only texts that are equal but for width, case, blanks and punctuation.")
 @click.option("--threshold", type=click.FloatRange(0, 1, min_open=True), metavar="SHARE",
@@ -155,7 +158,7 @@ def _asked(
     return live.heeding(asked)
 
 
-@click.command(short_help="Remove rows of files that hold an item of a benchmark.")
+@click.command(cls=Told, short_help="Remove rows of files that hold an item of a benchmark.")
 @_on_files()
 @click.option("--against", multiple=True, required=True, metavar="NAME",
               help="A benchmark: a file, or hub:OWNER/NAME[/CONFIGURATION][@SPLIT].")  # fmt: skip
@@ -196,7 +199,7 @@ def decontaminate(
     return 0
 
 
-@click.command(short_help="Remove rows of files that a check refuses.")
+@click.command(cls=Told, short_help="Remove rows of files that a check refuses.")
 @_on_files(by=False)
 @click.option("--check", "checks", multiple=True, metavar="KIND",
               help="A validator, or '{kind: length, min_chars: 5}'; finished and refusal if none.")  # fmt: skip
@@ -217,7 +220,7 @@ def validate(
     return 0
 
 
-@click.command(short_help="Deal rows of files to splits, twins together.")
+@click.command(cls=Told, short_help="Deal rows of files to splits, twins together.")
 @_on_files()
 @click.option("--fractions", default="train=0.9,test=0.1", show_default=True, metavar="NAME=SHARE,...")
 @click.option("--seed", default=0, show_default=True, help="Another number deals the rows anew.")
@@ -234,7 +237,7 @@ def split(files: tuple[Path, ...], out: Path | None, as_json: bool, by: str, fra
     return 0
 
 
-@click.command(short_help="Score rows of files.")
+@click.command(cls=Told, short_help="Score rows of files.")
 @_on_files(by=False)
 @click.option("--scorer", "scorers", multiple=True, metavar="YAML",
               help="As in a recipe: '{kind: exact_answer, reference: answer}', where answer is a column.")  # fmt: skip
@@ -295,7 +298,7 @@ def score(
     return 0
 
 
-@click.command(short_help="Find what fails or spoils a training in rows of files.")
+@click.command(cls=Told, short_help="Find what fails or spoils a training in rows of files.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--tokenizer", metavar="FOLDER|NAME", help="The student's, to count tokens and try its chat template.")
 @click.option("--max-length", type=click.IntRange(min=1), help="The most tokens a row may have, as the trainer cuts.")
@@ -312,7 +315,7 @@ def lint(
     from synth.lint.tokens import Tokens
 
     if name is not None and name not in FORMATS:
-        raise click.BadParameter(f"{name!r} is none of {', '.join(FORMATS)}", param_hint="--for")
+        raise click.BadParameter(among(name, [*FORMATS]), param_hint="--for")
     if max_length is not None and tokenizer is None:
         raise click.UsageError("--max-length counts tokens; name the student's --tokenizer.")
     tokens = None if tokenizer is None else Tokens(tokenizer)
@@ -320,12 +323,12 @@ def lint(
     return linted(linting.lint(paths, tokens, max_length, aim), as_json=as_json)
 
 
-@click.command(short_help="Write rows in the shape of another trainer.")
+@click.command(cls=Told, short_help="Write rows in the shape of another trainer.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--to", "name", required=True, metavar="FORMAT", help="Such as prompt-completion, openai, llama-factory.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE|FOLDER",
               help="A .jsonl or .parquet file, or a folder that gets one for each.")  # fmt: skip
-@click.option("--reasoning", type=click.Choice(["field", "inline", "drop"]),
+@click.option("--reasoning", type=Choice(["field", "inline", "drop"]),
               help="As reasoning_content, as <think> before the answer, or nowhere; by default by format.")  # fmt: skip
 @click.option("--tokenizer", metavar="FOLDER|NAME", help="The student's, whose chat template writes the format text.")
 @click.option("--by", metavar="SCORE", help="Tell a run's draws apart (preference, unpaired) by this score.")
@@ -371,8 +374,7 @@ def convert(
             raise click.UsageError(f"--to {name} writes what is told of tokens, and takes no option but --out.")
         return converted(convert_tokens(paths, out, name), as_json=as_json)
     if name not in FORMATS:
-        every = ", ".join([*FORMATS, *TOKEN_FORMATS])
-        raise click.BadParameter(f"{name!r} is none of {every}", param_hint="--to")
+        raise click.BadParameter(among(name, [*FORMATS, *TOKEN_FORMATS]), param_hint="--to")
     if (tokenizer is None) == (FORMATS[name].make is None):
         raise click.UsageError("--to text needs the student's --tokenizer, and the other formats take none.")
     render = None if tokenizer is None else Tokens(tokenizer).text

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from rich.padding import Padding
-from rich.text import Text
-
-from synth.console.screen import ERR, OUT, write_json
+from synth.console.screen import ERR, OUT, indented, write_json
 from synth.formats import REFUSALS
 from synth.formats.convert import Converted
 from synth.language.text import visible
@@ -39,5 +36,5 @@ def converted(found: Converted, *, as_json: bool) -> int:
 def _told(what: str, notes: Mapping[str, Trapped], colour: str) -> None:
     for name, trapped in sorted(notes.items(), key=lambda item: (-item[1].rows, item[0])):
         ERR.print(f"\n[{colour}]{what}[/]  [bold]{name}[/]  {trapped.rows:,}")
-        ERR.print(Padding(Text(REFUSALS.get(name) or TRAPS[name].says), (0, 0, 0, 2)))
+        ERR.print(indented(REFUSALS.get(name) or TRAPS[name].says, ERR))
         ERR.print(f"  {visible(', '.join(trapped.places))}", markup=False, style="dim", soft_wrap=True)

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict
 
+from rich.table import Table
 from rich.text import Text
 
 from synth.console.screen import OUT, clock_time, plain_table, write_json
-from synth.estimate import Estimate, Range
+from synth.estimates.estimate import Estimate, estimate
+from synth.estimates.intervals import Range
+from synth.estimates.prompts import Prompts, rendered
+from synth.estimates.unasked import ceiling, unasked
 from synth.language.text import visible
 from synth.money.budget import usd
+from synth.recipes.recipe import Recipe
+
+__all__ = ["ceiling", "estimate", "rendered", "told", "told_unasked"]
 
 
-def estimated(found: Estimate, name: str, *, as_json: bool) -> None:
+def told(found: Estimate, name: str, *, as_json: bool) -> None:
     """Say what a whole run comes to, with what lies between 5 and 95 %."""
     if as_json:
         write_json(asdict(found))
         return
     head = f"{found.seeds:,} seeds, estimated from {found.pilot:,} that cost {usd(found.pilot_microusd)}"
     OUT.print(f"[bold]{visible(name)}[/]  {head}")
-    table = plain_table("stage", "teacher", "requests", "tokens in", "tokens out", "cost", "of nine in ten", right=2)
+    table = _table("stage", "teacher", "requests", "tokens in", "out", "cost", "nine times in ten")
     for step in found.steps:
         table.add_row(
             *(visible(step.stage), visible(step.teacher), f"{step.requests.value:,.0f}"),
@@ -36,21 +44,66 @@ def estimated(found: Estimate, name: str, *, as_json: bool) -> None:
     ):
         OUT.print(f"{what:<9} [bold]{said(one.value)}[/]  between {said(one.low)} and {said(one.high)}")
     if math.isfinite(found.seconds.high) and found.seconds.high:
-        fast, slow = clock_time(found.seconds.low), clock_time(found.seconds.high)
-        told = (
-            f"{fast}"
-            if fast == slow
-            else f"{fast} where the endpoint bears all of max_in_flight, {slow} at the pace found"
-        )
-        OUT.print(f"{'time':<9} {told}")
+        fast, usual, slow = map(clock_time, (found.seconds.low, found.seconds.value, found.seconds.high))
+        between = f"  between {fast} with all of max_in_flight, and {slow} at the pace found" if fast != slow else ""
+        OUT.print(f"{'time':<9} [bold]{usual}[/]{between}", soft_wrap=True)
     if found.unpriced:
         OUT.print(Text(f"the price of {', '.join(found.unpriced)} is not known: what it costs is in no sum here"))
+    if found.larger_pilot:
+        more = (found.larger_pilot - found.pilot) * found.pilot_microusd / max(1, found.pilot)
+        OUT.print(
+            f"replies cost too differently for {found.pilot} seeds to tell more; --pilot {found.larger_pilot} narrows "
+            f"it to about a factor of two, for some {usd(round(more))} more",
+            soft_wrap=True,
+        )
     for hint in found.hints:
         OUT.print(Text(f"cheaper   {visible(hint)}"), soft_wrap=True)
 
 
+def told_unasked(recipe: Recipe, prompts: Prompts, tokenizer: str, *, as_json: bool) -> None:
+    """Say what the first stage takes, with nothing asked."""
+    found = unasked(recipe, prompts, tokenizer)
+    if as_json:
+        write_json({"seeds": prompts.of, "rendered": len(prompts.every), "steps": [asdict(one) for one in found]})
+        return
+    OUT.print(f"[bold]{visible(recipe.name)}[/]  {prompts.of:,} seeds, and nothing asked")
+    table = _table("stage", "teacher", "requests", "tokens in", "out", "cost")
+    for one in found:
+        cost = "not known" if one.cost_microusd is None else _between(one.cost_microusd) or "nothing"
+        table.add_row(
+            *(visible(one.stage), visible(one.teacher), _span(one.requests, _whole), _span(one.prompt_tokens, _round)),
+            *(f"up to {_round(one.most_completion_tokens)}", cost),
+        )
+    OUT.print(table)
+    later = ", ".join(stage.name for stage in recipe.stages[1:])
+    own = "its generator is your own and is asked nothing here; " if not found else ""
+    if later or own:
+        OUT.print(
+            Text(f"{own}what {later or recipe.stages[0].name} will ask depends on replies: --pilot 20 tells it"),
+            soft_wrap=True,
+        )
+
+
+def _table(*columns: str) -> Table:
+    """A table whose numbers are not folded where a terminal is narrow: the names are."""
+    table = plain_table(*columns, right=2)
+    table.padding = (0, 2, 0, 0)
+    for column in table.columns[2:]:
+        column.no_wrap = True
+    return table
+
+
+def _span(one: Range, said: Callable[[float], str]) -> str:
+    low, high = said(one.low), said(one.high)
+    return low if low == high else f"{low} to {high}"
+
+
 def _money(microusd: float) -> str:
-    return usd(round(microusd)) if math.isfinite(microusd) else "any sum"
+    """A sum to three digits: the others are not known."""
+    if not math.isfinite(microusd):
+        return "any sum"
+    digits = 2 if microusd < 1 else max(0, 2 - math.floor(math.log10(microusd / 1e6)))
+    return f"${microusd / 1e6:,.{digits}f}"
 
 
 def _whole(number: float) -> str:

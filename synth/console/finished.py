@@ -7,19 +7,22 @@ from typing import Any
 
 import click
 
+from synth.console.choices import Choice
+from synth.console.helping import Told
 
-@click.command(short_help="Publish the dataset of a run on the Hub, or into a folder.")
+
+@click.command(cls=Told, short_help="Publish the dataset of a run on the Hub, or into a folder.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OWNER/NAME|URL")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent and what was found in it; send nothing.")
 @click.option("--public", is_flag=True, help="Let everybody read it; without it the repository is private.")
-@click.option("--gated", type=click.Choice(["auto", "manual"]), help="Whoever reads it has to ask, and gets in so.")
+@click.option("--gated", type=Choice(["auto", "manual"]), help="Whoever reads it has to ask, and gets in so.")
 @click.option("--revision", default="", metavar="BRANCH", help="Publish on this branch, which is made if it is new.")
 @click.option("--pull-request", is_flag=True, help="Propose it, and leave the branch as it is.")
 @click.option(
     "--parent", default="", metavar="COMMIT", help="Go on top of this commit, although somebody else made it."
 )
-@click.option("--accept", multiple=True, type=click.Choice(["secret", "pii", "incomplete", "seeds", "terms"]),
+@click.option("--accept", multiple=True, type=Choice(["secret", "pii", "incomplete", "seeds", "terms"]),
               help="Publish although this was found; the card and synth.json tell.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def publish(folder: Path, target: str, dry_run: bool, accept: tuple[str, ...], as_json: bool, **where: Any) -> int:
@@ -43,7 +46,7 @@ def publish(folder: Path, target: str, dry_run: bool, accept: tuple[str, ...], a
     return published(outcome, target, as_json=as_json)
 
 
-@click.command(short_help="Make one dataset of several finished runs.")
+@click.command(cls=Told, short_help="Make one dataset of several finished runs.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Where it goes.")
 @click.option("--name", default="", help="Its name; the folder's if none.")
@@ -90,7 +93,7 @@ def merge(
     return 0
 
 
-@click.command(short_help="Say what differs between two versions of a dataset.")
+@click.command(cls=Told, short_help="Say what differs between two versions of a dataset.")
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

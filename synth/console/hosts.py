@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 
 import orjson
@@ -15,6 +14,7 @@ from synth import probe as probing
 from synth.backends.practice.faults import faults_of
 from synth.console.screen import ERR, OUT, plain_table, say, write_json
 from synth.errors import Fatal, FolderError, RecipeError
+from synth.language.near import hint
 from synth.language.text import visible
 from synth.money.price_table import provider_of
 from synth.profiles import Profile, named
@@ -76,9 +76,8 @@ def hosts(name: str, *, as_json: bool) -> None:
     """Say what is known of every host, or all that is known of one. Raises RecipeError for a name that none has."""
     known = named()
     if name and name not in known:
-        near = get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
-        raise RecipeError(f"There is no profile {name!r}; {hint}")
+        listed = f"; there are {', '.join(known)}."
+        raise RecipeError(f"There is no profile {name!r}{hint(name, known) or listed}")
     if as_json:
         chosen = {name: known[name]} if name else known
         write_json({name: one.model_dump(mode="json", exclude_defaults=True) for name, one in chosen.items()})

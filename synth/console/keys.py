@@ -79,7 +79,7 @@ def listening(keys: Keys) -> Generator[bool]:
 
     A process in the background must not touch the terminal: it would be stopped.
     """
-    if not (ERR.is_terminal and sys.stdin.isatty() and _in_front()):
+    if not (ERR.is_screen and sys.stdin.isatty() and _in_front()):
         yield False
         return
     loop, tasks, handle = asyncio.get_running_loop(), set[asyncio.Task[None]](), sys.stdin.fileno()

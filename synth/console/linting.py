@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from rich.padding import Padding
-from rich.text import Text
-
-from synth.console.screen import OUT, write_json
+from synth.console.screen import OUT, indented, write_json
 from synth.language.text import visible
 from synth.lint import Linted, quantiles
 from synth.lint.table import TRAPS
@@ -37,7 +34,7 @@ def linted(found: Linted, *, as_json: bool) -> int:
         trap, trapped = TRAPS[name], found.traps[name]
         colour = "red" if trap.severity == "error" else "yellow"
         OUT.print(f"\n[{colour}]{trap.severity}[/]  [bold]{name}[/]  {trapped.rows:,}")
-        OUT.print(Padding(Text(trap.says), (0, 0, 0, 2)))
+        OUT.print(indented(trap.says))
         OUT.print(f"  {visible(', '.join(trapped.places))}", markup=False, style="dim", soft_wrap=True)
     if not names:
         OUT.print("[green]nothing that is known to fail or to spoil a training[/]")

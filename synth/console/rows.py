@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import TypeAdapter
 
 from synth.console.screen import ERR, OUT, PRACTICE, conversation
 from synth.errors import FolderError
+from synth.language.near import hint
 from synth.results.manifest import read_manifest
 from synth.types import Message, ToolTurn
 
@@ -31,15 +33,24 @@ def show(folder: Path, ids: tuple[str, ...], *, rejected: bool, reason: str, cou
             raise FolderError(f"There is no {path.name} in {folder}; run or export the recipe first.")
     if (folder / "manifest.json").exists() and read_manifest(folder / "manifest.json").practice:
         (ERR if as_json else OUT).print(PRACTICE)
-    records = (record for record in _records(paths) if not reason or record["reason"] == reason)
+    reasons = Counter[str]()
+    records = (record for record in _records(paths) if not reason or _of_reason(record, reason, reasons))
     chosen = _with_ids(records, ids, count, folder) if ids else list(islice(records, count))
     for record in chosen:
         if as_json:
             sys.stdout.buffer.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
         else:
             _record(record)
-    if not chosen and not as_json:
-        OUT.print(f"Nothing to show in {paths[0]}.", markup=False)
+    if not chosen:
+        told = f"Nothing was refused for {reason!r}" if reason else f"Nothing to show in {paths[0]}"
+        there = ", ".join(f"{name} {count:,}" for name, count in reasons.most_common())
+        ERR.print(f"{told}{f'; there are {there}' if there else ''}{hint(reason, reasons) or '.'}", markup=False)
+
+
+def _of_reason(record: dict[str, Any], reason: str, reasons: Counter[str]) -> bool:
+    """Whether a sample was refused for a reason; what the others were refused for is counted."""
+    reasons[record["reason"]] += 1
+    return record["reason"] == reason
 
 
 def _records(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:

@@ -23,6 +23,7 @@ from synth.errors import Interrupted
 from synth.language.text import visible
 from synth.live.control import Steering
 from synth.live.progress import Progress
+from synth.money.budget import usd
 from synth.recipes.recipe import LoadedRecipe
 from synth.results.ending import PARKED_EXIT
 from synth.results.result import Options, Result, run_folder
@@ -71,16 +72,29 @@ def preview(loaded: LoadedRecipe, options: Options, wanted: Wanted, *, as_json: 
     return ended(result)
 
 
-def estimate(loaded: LoadedRecipe, options: Options, wanted: Wanted, *, as_json: bool) -> int:
-    """Run on a few seeds spread over all, and tell what the whole will come to."""
-    from synth.console.estimating import estimated
-    from synth.estimate import estimate as told  # numpy takes a tenth of a second
+def estimate(
+    loaded: LoadedRecipe, options: Options, wanted: Wanted, *, most_usd: float, tokenizer: str, as_json: bool
+) -> int:
+    """Run on a few seeds spread over all, and tell what the whole will come to; on none, what their prompts tell."""
+    from synth.console import estimating  # numpy takes a tenth of a second
 
     noted(loaded)
-    result = watched_run(loaded, options, wanted)
+    name, prompts = loaded.recipe.name, asyncio.run(estimating.rendered(loaded, options.pilot or 0))
+    if not options.pilot:
+        estimating.told_unasked(loaded.recipe, prompts, tokenizer, as_json=as_json)
+        return 0
+    held = estimating.ceiling(loaded, run_folder(loaded, options), most_usd)
+    tried = f"{min(options.pilot, prompts.of):,} of {prompts.of:,} seeds are tried first"
+    ERR.print(f"{tried}, {held.said}. Their replies are kept for the run.", markup=False, soft_wrap=True)
+    result = watched_run(held.loaded, options, wanted)
     if result.pilot is not None and result.exit_code in (0, PARKED_EXIT):
-        found = told(loaded.recipe, result.folder, result.pilot, result.manifest.stages)
-        estimated(found, loaded.recipe.name, as_json=as_json)
+        found = estimating.estimate(loaded.recipe, result.folder, result.pilot, result.manifest.stages, prompts)
+        estimating.told(found, name, as_json=as_json)
+    elif held.cap_microusd is not None and result.message.startswith(f"The budget of {usd(held.cap_microusd)} "):
+        used = f"The pilot's {usd(round(most_usd * 1e6))} are used up, and its seeds are not all tried"
+        mend = "go on with a higher --pilot-usd, or with fewer seeds by --pilot."
+        ERR.print(f"{used}; {mend}", style="yellow", markup=False, soft_wrap=True)
+        return result.exit_code
     return ended(result)
 
 

@@ -5,24 +5,46 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from textwrap import indent
 from typing import Any
 
 import orjson
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType, RenderResult
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from synth.language.text import visible
 from synth.recipes.recipe import LoadedRecipe
 from synth.types import Message
 
+UNWRAPPED = 1_000_000
+"""Columns where no terminal shows what is written: there a line is as long as what it says, so that `grep` finds it."""
+GAP = 2
 PRACTICE = "[yellow]Practice data:[/] exercises of synth's practice teacher, not of a language model."
 
 
-class _Console(Console):
-    """A console that outlives its reader: the run goes on when nobody looks any more."""
+class ScreenConsole(Console):
+    """A console that wraps lines for a terminal alone, whatever `COLUMNS` says, and that outlives its reader.
+
+    The run goes on when nobody looks any more.
+    """
+
+    @property
+    def is_screen(self) -> bool:
+        """Whether a terminal shows it; colours that are forced make none of a file."""
+        return self.file.isatty()
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """Columns and lines."""
+        width, height = super().size
+        return ConsoleDimensions(width if self.is_screen else UNWRAPPED, height)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
 
     def on_broken_pipe(self) -> None:
         """Write to nowhere from now on."""
@@ -32,20 +54,47 @@ class _Console(Console):
         os.close(nowhere)
 
 
-OUT = _Console(highlight=False, emoji=False)
-ERR = _Console(stderr=True, highlight=False, emoji=False)
+class _Plain(Table):
+    """A table without lines: folded to the width of a terminal, elsewhere one line for each row."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if options.max_width < UNWRAPPED:
+            yield from super().__rich_console__(console, options)
+            return
+        columns = [[_one_line(cell, console) for cell in self._shown(column)] for column in self.columns]
+        widths = [max((cell.cell_len for cell in cells), default=0) for cells in columns]
+        for row in zip(*columns, strict=True):
+            line = Text()
+            for column, cell, width in zip(self.columns, row, widths, strict=True):
+                blanks = Text(" " * (width - cell.cell_len))
+                line += Text.assemble(*((blanks, cell) if column.justify == "right" else (cell, blanks)), " " * GAP)
+            line.rstrip()
+            yield line
+
+    def _shown(self, column: Column) -> list[RenderableType]:
+        head = [Text(str(column.header), style=str(self.header_style or ""))] if self.show_header else []
+        return [*head, *column.cells]
 
 
-def say(console: Console, text: str, style: str | None = None) -> None:
+def _one_line(cell: RenderableType, console: Console) -> Text:
+    text = cell.copy() if isinstance(cell, Text) else console.render_str(str(cell))
+    return Text(" ").join(text.split()) if "\n" in text.plain else text
+
+
+OUT = ScreenConsole(highlight=False, emoji=False)
+ERR = ScreenConsole(stderr=True, highlight=False, emoji=False)
+
+
+def say(console: ScreenConsole, text: str, style: str | None = None) -> None:
     """A sentence: folded between words on a terminal, and one line elsewhere."""
-    console.print(visible(text), style=style, markup=False, soft_wrap=not console.is_terminal)
+    console.print(visible(text), style=style, markup=False)
 
 
 def say_each(told: Iterable[tuple[str, str]], indent: int = 0) -> None:
     """Names, and what is said of each beside them: folded there on a terminal, one line each elsewhere."""
     pairs = [(visible(name), visible(said)) for name, said in told]
     width = max((cell_len(name) for name, _ in pairs), default=0)
-    if not OUT.is_terminal:
+    if not OUT.is_screen:
         for name, said in pairs:
             OUT.print(f"{' ' * indent}{name}{' ' * (width - cell_len(name))}  {said}", markup=False, soft_wrap=True)
         return
@@ -72,9 +121,16 @@ def conversation(title: str, messages: Iterable[Message]) -> None:
     OUT.print()
 
 
+def indented(text: str, console: Console = OUT) -> RenderableType:
+    """A text below its title, also where a terminal folds it."""
+    if console.width < UNWRAPPED:
+        return Padding(Text(text), (0, 0, 0, 2), expand=False)
+    return Text(indent(text, "  "))
+
+
 def plain_table(*columns: str, right: int | None = None) -> Table:
     """A table without lines; columns from `right` to the last but one are numbers."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = _Plain(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
     for place, column in enumerate(columns):
         numeric = right is not None and right <= place < max(right + 1, len(columns) - 1)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, cast
 
-from rich.padding import Padding
 from rich.text import Text
 
-from synth.console.screen import OUT, plain_table, say, write_json
+from synth.console.screen import OUT, indented, plain_table, say, write_json
 from synth.language.text import visible
 from synth.money.budget import usd
 from synth.trace import Step, Trace
@@ -84,4 +83,4 @@ def _short(value: Any) -> str:
 
 def _said(who: str, text: str) -> None:
     OUT.print(Text(who, style="cyan"))
-    OUT.print(Padding(Text(visible(text)), (0, 0, 0, 2), expand=False))
+    OUT.print(indented(visible(text)))

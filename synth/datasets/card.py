@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
 from synth.datasets.export import Written
 from synth.datasets.files import write_whole
@@ -49,22 +49,23 @@ def card(manifest: Manifest, written: Written, examples: Sequence[Sample] = ()) 
     """The text of the card."""
     japanese = is_japanese(manifest.recipe.language)
     header = yaml.safe_dump(_header(manifest, written), allow_unicode=True, sort_keys=False, width=1000)
-    return (
-        _environment()
-        .get_template("card.ja.md.j2" if japanese else "card.md.j2")
-        .render(
-            manifest=manifest,
-            written=written,
-            header=header,
-            used=[line for line in manifest.ledger if line.failure == "ok"],
-            plots=plots(manifest, japanese=japanese),
-            checks=checks(manifest),
-            limits=list(limits(manifest)),
-            recipe=recipe_text(manifest),
-            example=next(iter(examples), None),
-            seeds_licences=[found for one in manifest.seeds_licences if (found := licences.known(one)) is not None],
-        )
+    return load_card(manifest.recipe.language).render(
+        manifest=manifest,
+        written=written,
+        header=header,
+        used=[line for line in manifest.ledger if line.failure == "ok"],
+        plots=plots(manifest, japanese=japanese),
+        checks=checks(manifest),
+        limits=list(limits(manifest)),
+        recipe=recipe_text(manifest),
+        example=next(iter(examples), None),
+        seeds_licences=[found for one in manifest.seeds_licences if (found := licences.known(one)) is not None],
     )
+
+
+def load_card(language: str) -> Template:
+    """The card's template for a dataset in this language, compiled."""
+    return _environment().get_template("card.ja.md.j2" if is_japanese(language) else "card.md.j2")
 
 
 @cache

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
@@ -30,6 +30,8 @@ from synth.types import Rejection
 ROW_GROUP_ROWS = 1000
 ROW_GROUP_BYTES = 8 * 1024 * 1024
 """Of JSON. A group is closed by whichever comes first; small groups keep the Hub's viewer quick."""
+LINES_AT_ONCE = 64
+"""Of rows.jsonl."""
 
 NO_PYARROW = "Parquet was left out because pyarrow is not installed: pip install 'synth[parquet]'"
 
@@ -73,7 +75,7 @@ def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path, *, tools: boo
     ending = "parquet" if parquet else "jsonl"
     schema = _schema(import_module("pyarrow"), tools=tools) if parquet else None
     splits: dict[str, Split] = {}
-    content = hashlib.sha256()
+    content, lines = hashlib.sha256(), list[bytes]()
     with ExitStack() as files:
 
         def open_split(name: str) -> Split:
@@ -82,13 +84,20 @@ def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path, *, tools: boo
             files.callback(finish)  # also when the export fails; closing twice does nothing
             return Split(file, write, finish)
 
+        def write_lines() -> None:
+            block = b"".join(lines)
+            content.update(block)
+            together.write(block)
+            lines.clear()
+
         together = files.enter_context(whole_file(folder / "rows.jsonl"))
         for name, text in rows:
             split = splits.get(name) or splits.setdefault(name, open_split(name))
             split.add(text)
-            whole = b'%b,"split":"%b"}\n' % (text[:-1], name.encode())
-            content.update(whole)
-            together.write(whole)
+            lines.append(b'%b,"split":"%b"}\n' % (text[:-1], name.encode()))
+            if len(lines) == LINES_AT_ONCE:
+                write_lines()
+        write_lines()
         if not splits:
             splits["train"] = open_split("train")
         for split in splits.values():
@@ -104,12 +113,15 @@ def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path, *, tools: boo
     )
 
 
-def write_rejected(rejections: Iterable[Rejection], path: Path) -> dict[str, int]:
-    """Write `rejected.jsonl`, one line per refused sample in the order given; return the counts by reason."""
+def write_rejected(rejections: Iterable[Rejection], path: Path, teachers: Mapping[str, str]) -> dict[str, int]:
+    """Write `rejected.jsonl`, one line per refused sample in the order given; return the counts by reason.
+
+    `teachers` maps each stage to the model that answered in it.
+    """
     counts: dict[str, int] = {}
     with whole_file(path) as file:
         for rejection in rejections:
-            file.write(line(rejected_row(rejection)) + b"\n")
+            file.write(line(rejected_row(rejection, teachers)) + b"\n")
             counts[rejection.reason] = counts.get(rejection.reason, 0) + 1
     return counts
 

@@ -42,6 +42,7 @@ class RejectedRow(TypedDict):
     id: str
     seed_id: str
     stage: str
+    teacher: str
     reason: str
     detail: str
     twin_id: str | None
@@ -75,13 +76,17 @@ def row(sample: Sample, teachers: Mapping[str, str]) -> Row:
     return made
 
 
-def rejected_row(rejection: Rejection) -> RejectedRow:
-    """The line of a refused sample; its messages are empty when there was no text to keep."""
+def rejected_row(rejection: Rejection, teachers: Mapping[str, str]) -> RejectedRow:
+    """The line of a refused sample; `teachers` maps each stage to the model that answered in it.
+
+    Its messages are empty when there was no text to keep; who wrote it is then not told.
+    """
     sample = rejection.sample
     return RejectedRow(
         id=rejection.id,
         seed_id=rejection.seed_id,
         stage=rejection.stage,
+        teacher=sample.model or teachers.get(sample.stage, "") if sample else "",
         reason=rejection.reason,
         detail=rejection.detail,
         twin_id=rejection.twin_id,

@@ -23,6 +23,7 @@ from synth.datasets.tables import Piece, Write, ending, pieces, writer
 from synth.dedupe import TWIN_REASONS, Dedupe, SemanticSummary, Twins, text_of
 from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks, NeighboursRecord
 from synth.errors import Problem, RecipeError, Rejected
+from synth.language.near import hint
 from synth.recipes.named import KNOWN, prefill
 from synth.results.split import Split, deal
 from synth.shapes import PARTS, SHAPES, sample_of
@@ -208,7 +209,8 @@ def _sample(row: Fields, path: Path, number: int, by: str) -> Sample:
         return Sample(id=name, seed_id=name, parent_id=name, stage="", draw=0, messages=(), fields=row)
     columns = ", ".join(row) or "none"
     if by not in PARTS:
-        raise RecipeError(Problem(f"there is no column {by!r}; its columns are {columns}", str(path), number))
+        near = hint(by, (*PARTS, *row))
+        raise RecipeError(Problem(f"there is no column {by!r}; its columns are {columns}{near}", str(path), number))
     message = (
         f"its columns are {columns}; one of these shapes is expected: {SHAPES} (commands with --by take a column too)"
     )

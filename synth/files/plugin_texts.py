@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -12,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from synth.errors import Problem, RecipeError
 from synth.protocol.endpoint import Endpoint
 from synth.recipes import yaml_places
+from synth.recipes.mistyped import Form
 from synth.recipes.recipe import Stage, endpoint_of
 from synth.results.split import Split
 from synth.scorers import ASKING, Scorer
@@ -92,20 +94,14 @@ def _asks(scorer: Scorer, teachers: Sequence[str]) -> Scorer:
 
 
 def _plugin(kinds: TypeAdapter[P], option: str, text: str) -> P:
-    value, _, problems = yaml_places.load(text, option)
+    value, places, problems = yaml_places.load(text, option)
     if problems:
         raise RecipeError(problems)
+    value = {"kind": value} if isinstance(value, str) else value
     try:
-        plugin = kinds.validate_json(orjson.dumps({"kind": value} if isinstance(value, str) else value), strict=True)
+        return kinds.validate_json(orjson.dumps(value), strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"][1:])
-        message = str(first["msg"]).removeprefix("Value error, ")
-        if first["type"] == "union_tag_invalid":
-            message = f"there is no such kind; choose one of {first.get('ctx', {}).get('expected_tags')}"
-        elif first["type"] == "missing":
-            message = "it is missing"
-        elif first["type"] == "extra_forbidden":
-            message = "there is no field of this name"
-        raise RecipeError(Problem(message, f"{option} {text}", field=field)) from None
-    return plugin
+        first = cast("dict[str, Any]", error.errors(include_url=False)[0])
+        at = yaml_places.place_of(places, first["loc"])[1]
+        found = Form(kinds.json_schema(), value, Path()).problem(first, at)
+        raise RecipeError(Problem(found.message, f"{option} {text}", field=found.field)) from None

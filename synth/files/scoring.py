@@ -16,6 +16,7 @@ from synth.ask import Ask, UnitAsk
 from synth.errors import Fatal, Problem, RecipeError, Rejected, TeacherError, Transient
 from synth.files.asking import Desk
 from synth.files.parts import Bought, Judge, Removal, Report, Scores, Verdict, samples_of, sift
+from synth.language.near import hint
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.fates import POISON
 from synth.recipes.templates import Templates
@@ -65,9 +66,11 @@ def scoring(
             raise RecipeError(
                 f"The scorer {scorer.name!r} asks a teacher, and nobody is asked here; name it with --teacher."
             )
-    missing = [name for name in require if name not in {scorer.name for scorer in scorers}]
+    names = [scorer.name for scorer in scorers]
+    missing = [name for name in require if name not in names]
     if missing:
-        raise RecipeError(f"There is no score {missing[0]!r}; the scorers are {', '.join(s.name for s in scorers)}.")
+        near = hint(missing[0], names)
+        raise RecipeError(f"There is no score {missing[0]!r}; the scorers are {', '.join(names)}{near}.")
 
     def judge(samples: Sequence[Sample]) -> Iterator[Verdict]:
         if asking is None:

@@ -28,6 +28,8 @@ from synth.types import Fields
 
 ID = "id"
 """The column that is kept where there is one, so that a row can be traced."""
+DATASET = "dataset"
+"""What a run calls the folder of its dataset."""
 REGISTRY, REGISTERED = "dataset_info.json", ("llama-factory", "llama-factory-preference")
 """Where LLaMA-Factory looks for its files, and the formats that are written for it."""
 RESERVED = {"messages", "prompt", "completion", "chosen", "rejected", "text", "tools", "label", "conversations",
@@ -98,7 +100,7 @@ def convert(paths: Sequence[Path], out: Path, wanted: Wanted) -> Converted:
     _check_columns(form, wanted)
     targets = _targets(paths, out, form, wanted) if wanted.rule is None else _splits(paths, out, wanted)
     if wanted.format in REGISTERED:
-        _object(next(iter(targets)).parent / REGISTRY)  # one that cannot be added to is found before anything is made
+        _check_register(targets)  # one that cannot be added to is found before anything is made
     converted = Converted()
     with ExitStack() as spools:
         gathered = {target: gather(rows, form, wanted, converted, spools) for target, rows in targets.items()}
@@ -197,20 +199,21 @@ def _kept(row: Fields, form: Format, wanted: Wanted, place: str) -> Fields:
 def _targets(paths: Sequence[Path], out: Path, form: Format, wanted: Wanted) -> dict[Path, Rows]:
     """What goes into which file. Raises RecipeError where that cannot be told."""
     is_file = bool(out.suffix) and not out.is_dir()
-    sources = [(path.is_dir(), one) for path in paths for one in files_of([_rows_of_run(path)])]
+    sources = [(path, one) for path in paths for one in files_of([_rows_of_run(path)])]
     if not is_file:
         suffix = ".parquet" if wanted.parquet else ".jsonl"
         targets: dict[Path, list[Path]] = {}
-        for _, source in sources:
-            target = out / f"{source.name.split('.')[0]}{suffix}"
-            targets.setdefault(target, []).append(source)
+        for path, source in sources:
+            stem = source.name.split(".")[0]
+            stem = _dataset_name(path, stem, form) if path.is_dir() and wanted.format in REGISTERED else stem
+            targets.setdefault(out / f"{stem}{suffix}", []).append(source)
         double = next((target for target, of in targets.items() if len(of) > 1), None)
         if double is not None:
             raise RecipeError(f"{len(targets[double])} of the files would become {double}; convert them one by one.")
     else:
         if out.suffix not in (*LINES, ".parquet"):
             raise RecipeError(f"{out} should end in .jsonl or .parquet, or be a folder.")
-        names = [one.name for in_folder, one in sources if in_folder]
+        names = [one.name for path, one in sources if path.is_dir()]
         if len(names) > 1:
             raise RecipeError(
                 f"There are several files in {paths[0]} ({', '.join(names[:4])}), and one file would mix them: name a "
@@ -236,8 +239,17 @@ def _splits(paths: Sequence[Path], out: Path, wanted: Wanted) -> dict[Path, Rows
         if len(splits) > 1:
             raise RecipeError(f"{run} has the splits {', '.join(splits)}; let --out be a folder for one of each.")
         return {out: rows_of(run, "", wanted.rule)}
-    suffix = ".parquet" if wanted.parquet else ".jsonl"
-    return {out / f"{split}{suffix}": rows_of(run, split, wanted.rule) for split in splits}
+    suffix, form = ".parquet" if wanted.parquet else ".jsonl", FORMATS[wanted.format]
+    names = {split: _dataset_name(run, split, form) if wanted.format in REGISTERED else split for split in splits}
+    return {out / f"{names[split]}{suffix}": rows_of(run, split, wanted.rule) for split in splits}
+
+
+def _dataset_name(folder: Path, split: str, form: Format) -> str:
+    """What a split of a run, or a file of a folder, is called beside those of others, as LLaMA-Factory has them in one
+    list: `mine-train`, and `mine-train-preference` where it is pairs."""
+    own = folder.resolve()
+    name = own.parent.name if own.name == DATASET and (own.parent / "run.db").exists() else own.name
+    return f"{name}-{split}{'-preference' if form.is_pair else ''}"
 
 
 def _check_columns(form: Format, wanted: Wanted) -> None:
@@ -285,7 +297,18 @@ def _register(gathered: dict[Path, Gathered], form: Format) -> None:
                         "system_tag": "system"}  # fmt: skip
         entry: Fields = {"file_name": target.name, "formatting": "sharegpt", "columns": columns, "tags": tags}
         known[target.stem] = {"ranking": True, **entry} if form.is_pair else entry
-    write_whole(path, orjson.dumps(known, option=orjson.OPT_INDENT_2))
+    write_whole(path, orjson.dumps(known, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def _check_register(targets: Iterable[Path]) -> None:
+    """Raise RecipeError where the register is none, or calls something else what these files would be called."""
+    for target in targets:
+        path = target.parent / REGISTRY
+        known = _object(path).get(target.stem)
+        named = cast("Fields", known).get("file_name") if isinstance(known, dict) else known
+        if known is not None and named != target.name:
+            message = f"it has a dataset {target.stem!r} already, of {named}; name another --out, or rename that one"
+            raise RecipeError(Problem(message, str(path)))
 
 
 def _object(path: Path) -> Fields:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
@@ -30,6 +30,44 @@ DRAIN_S = 60.0
 """How long what is in flight may take to end once the run is stopped."""
 EXIT_S = 5.0
 """The same when the process wants to end."""
+
+
+LINE = {
+    "en": {
+        "seeds": "{done} of {of} seeds",
+        "prompts": "{done} of {of} prompts",
+        "rows": "{} rows",
+        "refused": "{} refused",
+        "in_flight": "{} in flight",
+        "left": "about {} left",
+        "goes_on": "; it goes on, and stop() ends it",
+        "stopped": "; it is stopped",
+        "clock": "s|min|h",
+        "comma": ", ",
+        "colon": ": ",
+        "stop": ". ",
+    },
+    "ja": {
+        "seeds": "シード {done}/{of}",
+        "prompts": "プロンプト {done}/{of}",
+        "rows": "{} 行",
+        "refused": "不採用 {}",
+        "in_flight": "送信中 {}",
+        "left": "残り約 {}",
+        "goes_on": "。実行は続いています（stop() で終わります）",
+        "stopped": "。停止しました",
+        "clock": "秒|分|時間",
+        "comma": "、",
+        "colon": "：",
+        "stop": "。",
+        "complete": "完了",
+        "partial": "完了（一部は保留）",
+        "stopped_by_budget": "予算で停止",
+        "interrupted": "中断",
+        "failed": "失敗",
+    },
+}
+"""The pieces of the one line, by the language of the recipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +95,24 @@ class Status:
     """What is counted."""
 
     def __str__(self) -> str:
-        seeds = "?" if self.seeds is None else f"{self.seeds:,}"
-        said = [f"{self.seeds_done:,} of {seeds} {self.of}", f"{self.rows:,} rows"]
-        said += [f"{sum(self.rejected.values()):,} refused", usd(self.cost_microusd), _clock(self.seconds)]
-        if self.state == "running":
-            said[3:3] = [f"{self.in_flight:,} in flight"]
-            said += [f"about {_clock(self.left_s)} left"] if self.left_s is not None else []
-        name = self.name if self.state == "running" else f"{self.name} {self.state}"
-        return visible(f"{name}: {', '.join(said)}{f'. {self.message}' if self.message else ''}")
+        phrases = LINE[self.words.language]
+        done = phrases[self.of].format(done=f"{self.seeds_done:,}", of="?" if self.seeds is None else f"{self.seeds:,}")
+        said = [done, phrases["rows"].format(f"{self.rows:,}")]
+        said += [phrases["refused"].format(f"{sum(self.rejected.values()):,}")]
+        said += [phrases["in_flight"].format(f"{self.in_flight:,}")] * (self.state == "running")
+        said += [usd(self.cost_microusd), self._clock(self.seconds)]
+        if self.state == "running" and self.left_s is not None:
+            said.append(phrases["left"].format(self._clock(self.left_s)))
+        name = self.name if self.state == "running" else f"{self.name} {phrases.get(self.state, self.state)}"
+        body = phrases["comma"].join(said)
+        return visible(f"{name}{phrases['colon']}{body}{phrases['stop'] + self.message if self.message else ''}")
+
+    def _clock(self, seconds: float) -> str:
+        """A length of time in as few words as will do."""
+        in_seconds, in_minutes, in_hours = LINE[self.words.language]["clock"].split("|")
+        if seconds < 90:
+            return f"{seconds:.0f} {in_seconds}"
+        return f"{seconds / 60:.0f} {in_minutes}" if seconds < 5400 else f"{seconds / 3600:.1f} {in_hours}"
 
     __repr__ = __str__
 
@@ -106,12 +154,6 @@ def status_of(name: str, progress: Progress, words: Words) -> Status:
 Observe = Callable[[Callable[[], Status], Halt], None]
 """Told how to find out how far a run is, and of the switch that stops it, before its first request."""
 Work = Callable[[Observe], Coroutine[Any, Any, T]]
-
-
-def _clock(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class ProgressLine:
@@ -207,8 +249,8 @@ class Running(Generic[T]):
     goes on from there.
     """
 
-    def __init__(self, work: Work[T], name: str, ending: Callable[[T], Status], loop: Callable[[Any], T]) -> None:
-        self._status = Status(name)
+    def __init__(self, work: Work[T], first: Status, ending: Callable[[T], Status], loop: Callable[[Any], T]) -> None:
+        self._status = first
         self._ending = ending
         self._began, self._ended = threading.Event(), threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -242,11 +284,14 @@ class Running(Generic[T]):
             while not self._ended.wait(LOOK_EVERY_S):
                 line.show(str(self._status))
         except KeyboardInterrupt:
-            then = "it goes on, and stop() ends it" if goes_on else "it is stopped"
-            line.end(f"{self._status}; {then}", is_problem=False)
+            then = LINE[self._status.words.language]["goes_on" if goes_on else "stopped"]
+            line.end(f"{self._status}{then}", is_problem=False)
             raise
-        line.end(str(self._status), is_problem=bool(self._status.message))
         self._thread.join()
+        if isinstance(self._error, SynthError):  # it is raised, and need not be said twice
+            line.end(str(replace(self._status, message="")), is_problem=False)
+            raise self._error
+        line.end(str(self._status), is_problem=bool(self._status.message))
         if self._error is not None:
             raise self._error
         return self._result[0]
@@ -302,7 +347,7 @@ class Running(Generic[T]):
     def _fail(self, error: BaseException) -> None:
         self._error = error
         said = str(error) if isinstance(error, SynthError) else repr(error)
-        self._status = Status(self._status.name, state="failed", message=said, words=self._status.words)
+        self._status = replace(self._status, state="failed", message=said)
 
     async def _followed(self, work: Work[T]) -> T:
         self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,7 +55,7 @@ def merge(folders: Sequence[Path], out: Path, how: How) -> Manifest:
             yield where, orjson.dumps(row)
 
     written = write_dataset(rows(), out, tools=any(_has_tools(part.folder) for part in parts))
-    write_rejected(came.rejections, out / "rejected.jsonl")
+    write_rejected(came.rejections, out / "rejected.jsonl", {})
     found = () if benchmarks is None else benchmarks.record(came.hits)
     notice = "" if splits is None else splits.notice
     manifest = united(parts, how, licence, came, written, found, notice)
@@ -121,7 +122,7 @@ def _read(part: Part) -> Iterator[tuple[Fields, str, Sample]]:
                 sample, split, row = None, "", {}
             if sample is None:
                 raise FolderError(f"{path}:{count}: not a row that synth wrote; export the recipe again.")
-            yield row, split, sample
+            yield row, split, replace(sample, model=str(row.get("teacher", "")))
     if count != part.manifest.row_count:
         raise FolderError(f"{path} has {count:,} rows, and its record {part.manifest.row_count:,}; export it again.")
 

@@ -59,31 +59,75 @@ class Caps(Value):
         return spent.microusd > 0 or self.has_money or self.tokens is not None
 
 
+PHRASES = {
+    "en": {
+        "spent": "{} spent",
+        "cap": " of {}",
+        "hold": ", {} reserved",
+        "account": "account {}",
+        "tokens": "{} of {} tokens",
+        "requests": "{} of {} requests",
+        "hours": "{} hours at most",
+        "beyond": "{} charged beyond reservations",
+        "unknown": "{} replies of unknown usage charged in full",
+        "lost": "{} lost attempts",
+        "lost_charged": "{} lost attempts still charged",
+    },
+    "ja": {
+        "spent": "使用 {}",
+        "cap": "（上限 {}）",
+        "hold": "、取り置き {}",
+        "account": "共有の予算 {}",
+        "tokens": "トークン {} / {}",
+        "requests": "リクエスト {} / {}",
+        "hours": "最長 {} 時間",
+        "beyond": "取り置きを超えた請求 {}",
+        "unknown": "使用量の分からない返答 {} 件は上限額で計上",
+        "lost": "結果の分からない送信 {} 件",
+        "lost_charged": "結果の分からない送信 {} 件も計上",
+    },
+}
+
+
 def standing(
-    caps: Caps, spent: Spend, reserved: Spend, *, overshoot_microusd: int = 0, usage_unknown: int = 0, lost: int = 0
+    caps: Caps,
+    spent: Spend,
+    reserved: Spend,
+    *,
+    overshoot_microusd: int = 0,
+    usage_unknown: int = 0,
+    lost: int = 0,
+    language: str = "en",
 ) -> list[str]:
-    """Where the money and the other caps stand, one phrase each, for people."""
+    """Where the money and the other caps stand, one phrase each, for people. `language` is `en` or `ja`."""
+    phrases = PHRASES[language]
     at_stake = caps.at_stake(spent) or reserved.microusd > 0
-    cap, hold = caps.microusd, f", {usd(reserved.microusd)} reserved" if reserved.microusd else ""
-    said = [f"{usd(spent.microusd)} spent{'' if cap is None else f' of {usd(cap)}'}{hold}"]
+    said = [phrases["spent"].format(usd(spent.microusd))]
+    said[0] += "" if caps.microusd is None else phrases["cap"].format(usd(caps.microusd))
+    said[0] += phrases["hold"].format(usd(reserved.microusd)) if reserved.microusd else ""
     if caps.account:
-        said.append(f"account {caps.account}")
+        said.append(phrases["account"].format(caps.account))
     if caps.tokens is not None:
-        said.append(f"{spent.tokens:,} of {caps.tokens:,} tokens")
+        said.append(phrases["tokens"].format(f"{spent.tokens:,}", f"{caps.tokens:,}"))
     if caps.requests is not None:
-        said.append(f"{spent.requests:,} of {caps.requests:,} requests")
+        said.append(phrases["requests"].format(f"{spent.requests:,}", f"{caps.requests:,}"))
     if caps.hours is not None:
-        said.append(f"{caps.hours:g} hours at most")
+        said.append(phrases["hours"].format(f"{caps.hours:g}"))
     if overshoot_microusd:
-        said.append(f"{usd(overshoot_microusd)} charged beyond reservations")
+        said.append(phrases["beyond"].format(usd(overshoot_microusd)))
     if usage_unknown and at_stake:
-        replies = "reply" if usage_unknown == 1 else "replies"
-        said.append(f"{usage_unknown:,} {replies} of unknown usage charged in full")
+        said.append(_one(phrases["unknown"].format(f"{usage_unknown:,}")))
     if lost:
-        attempts = "attempt" if lost == 1 else "attempts"
         is_charged = at_stake or caps.requests is not None
-        said.append(f"{lost:,} lost {attempts}{' still charged' if is_charged else ''}")
+        said.append(_one(phrases["lost_charged" if is_charged else "lost"].format(f"{lost:,}")))
     return said
+
+
+def _one(phrase: str) -> str:
+    """The phrase in the singular where it speaks of one."""
+    if not phrase.startswith("1 "):
+        return phrase
+    return phrase.replace(" replies ", " reply ").replace(" attempts", " attempt")
 
 
 class Budget:

@@ -88,6 +88,8 @@ class Band(NamedTuple):
     cached: int
     written: int
     reasoning: int
+    dearest_input: int
+    dearest_output: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +108,10 @@ class Tariff:
         """The most a request may use: the dearest input rate for the whole prompt, the whole output cap."""
         prompt, output = request.prompt_tokens, request.max_tokens
         # the estimate of the prompt is long, so every band that it could be in counts
-        most = max(
-            prompt * max(band.input, band.written, band.cached) + output * max(band.output, band.reasoning)
-            for band in self.bands
-            if prompt > band.above
-        )
+        most = 0
+        for band in self.bands:
+            if prompt > band.above:
+                most = max(most, prompt * band.dearest_input + output * band.dearest_output)
         microusd = -(-(most + self.request_atto) * self.surcharge // (UNIT * UNIT))
         return Spend(microusd, prompt + output, 1)
 
@@ -151,7 +152,8 @@ def _band(above: int, rates: Rates) -> Band:
     cached = rates.input_usd if rates.cached_input_usd is None else rates.cached_input_usd
     written = rates.input_usd if rates.cache_write_usd is None else rates.cache_write_usd
     reasoning = rates.output_usd if rates.reasoning_usd is None else rates.reasoning_usd
-    return Band(above, *map(_exact, (rates.input_usd, rates.output_usd, cached, written, reasoning)))
+    asked, said, read, kept, thought = map(_exact, (rates.input_usd, rates.output_usd, cached, written, reasoning))
+    return Band(above, asked, said, read, kept, thought, max(asked, read, kept), max(said, thought))
 
 
 def _exact(value: float) -> int:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, JsonValue, field_validator, model_va
 
 from synth import profiles
 from synth.errors import Fatal
+from synth.language.near import hint
 from synth.money.price_table import listed
 from synth.money.prices import FREE, Price
 from synth.profiles import UNKNOWN, Profile, Structured, named, profile_of
@@ -200,7 +201,7 @@ class Endpoint(Value):
     @classmethod
     def _profile(cls, name: str) -> str:
         if name and name not in named():
-            raise ValueError(f"there is no profile {name!r}; there are {', '.join(named())}")
+            raise ValueError(f"there is no profile {name!r}; there are {', '.join(named())}{hint(name, named())}")
         return name
 
     @model_validator(mode="after")

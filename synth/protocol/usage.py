@@ -20,21 +20,22 @@ def usage_in(document: dict[str, Any]) -> Usage:
     said = document.get("usage")
     if not isinstance(said, dict):
         return Usage()
-    counts = cast("dict[str, Any]", said)
-    own = "prompt_tokens" in counts
-    prompt = _count(counts.get("prompt_tokens" if own else "input_tokens"))
-    completion = _count(counts.get("completion_tokens" if own else "output_tokens"))
-    inside = counts.get("prompt_tokens_details" if own else "input_tokens_details")
+    told = cast("dict[str, Any]", said)
+    counts, own = _counts(told), "prompt_tokens" in told
+    prompt = counts.get("prompt_tokens" if own else "input_tokens")
+    completion = counts.get("completion_tokens" if own else "output_tokens")
+    inside = told.get("prompt_tokens_details" if own else "input_tokens_details")
     inside = as_object(inside) if inside else {}
-    thought = counts.get("completion_tokens_details" if own else "output_tokens_details")
-    thought = as_object(thought) if thought else {}
-    thinking = _count(thought.get("reasoning_tokens")) or _count(thought.get("thinking_tokens")) or 0
-    written = _count(inside.get("cache_write_tokens")) or _count(counts.get("cache_creation_input_tokens")) or 0
-    cached = _count(inside.get("cached_tokens")) or _count(counts.get("prompt_cache_hit_tokens")) or 0
-    cached = cached or _count(counts.get("cache_read_input_tokens")) or 0
+    parts = _counts(inside) if inside else {}
+    thought = told.get("completion_tokens_details" if own else "output_tokens_details")
+    thought = _counts(as_object(thought)) if thought else {}
+    thinking = thought.get("reasoning_tokens") or thought.get("thinking_tokens") or 0
+    written = parts.get("cache_write_tokens") or counts.get("cache_creation_input_tokens") or 0
+    cached = parts.get("cached_tokens") or counts.get("prompt_cache_hit_tokens") or 0
+    cached = cached or counts.get("cache_read_input_tokens") or 0
     if prompt is not None and not own and not inside:
         prompt += cached + written
-    total = _count(counts.get("total_tokens")) or 0
+    total = counts.get("total_tokens") or 0
     if prompt is not None and completion is not None:
         # some leave reasoning out of the completion and count it in the total only: it is paid for
         completion = max(completion, total - prompt)
@@ -47,8 +48,8 @@ def usage_in(document: dict[str, Any]) -> Usage:
         cached_tokens=cached,
         reasoning_tokens=min(thinking, completion or 0),
         cache_write_tokens=min(written, (prompt or 0) - cached),
-        cost_microusd=_cost_microusd(counts) if "cost" in counts else None,
-        service_tier=str(counts.get("service_tier") or document.get("service_tier") or ""),
+        cost_microusd=_cost_microusd(told) if "cost" in told else None,
+        service_tier=str(told.get("service_tier") or document.get("service_tier") or ""),
     )
 
 
@@ -57,9 +58,9 @@ def as_object(value: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def _count(value: Any) -> int | None:
-    """A believable number of tokens, or None: providers have sent negatives, texts, fractions and billions."""
-    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
+def _counts(told: dict[str, Any]) -> dict[str, int]:
+    """What of it are believable numbers of tokens: providers have sent negatives, texts, fractions and billions."""
+    return {name: one for name, one in told.items() if type(one) is int and 0 <= one <= MOST_TOKENS}
 
 
 def _cost_microusd(counts: dict[str, Any]) -> int | None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from synth.errors import FolderError, RecipeError
+from synth.language.near import hint
 from synth.recipes import yaml_places
 
 SHIPPED = Path(__file__).parents[1] / "library"
@@ -35,9 +36,10 @@ def copy(recipe: str, target: Path) -> Path:
     It is called as its folder. Raises RecipeError when there is no such recipe or the name will not do, FolderError
     when something is there already or it cannot be written.
     """
-    source = root() / "prompts" / recipe
-    if recipe not in recipes():
-        raise RecipeError(f"There is no recipe {recipe!r} in the library; `synth new` lists what there is.")
+    source, known = root() / "prompts" / recipe, recipes()
+    if recipe not in known:
+        near = hint(recipe, known) or "; `synth new` lists what there is."
+        raise RecipeError(f"There is no recipe {recipe!r} in the library{near}")
     if not NAME.fullmatch(target.name):
         message = (
             "a name has letters, digits, dots, hyphens and underscores, 64 at most, and begins with a letter or digit"

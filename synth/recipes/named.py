@@ -10,6 +10,7 @@ from pathlib import Path
 from synth.dedupe import Twins, text_of
 from synth.dedupe.decontaminate import Benchmarks, Item
 from synth.errors import Problem, RecipeError
+from synth.language.near import hint
 from synth.recipes import seeds
 from synth.recipes.seeds import Csv, HuggingFace, Jsonl, SeedSource, Text
 from synth.shapes import PARTS, sample_of
@@ -103,9 +104,8 @@ def _text(row: Fields, field: str, name: str, number: int, *, optional: bool) ->
     if field in PARTS and sample is not None:
         return text_of(field)(sample)
     if field and not optional:
-        raise RecipeError(
-            Problem(f"row {number}: there is no column {field!r} with a text; the columns are {', '.join(row)}", name)
-        )
+        said = f"there is no column {field!r} with a text; the columns are {', '.join(row)}{hint(field, row)}"
+        raise RecipeError(Problem(f"row {number}: {said}", name))
     if sample is not None and sample.question():
         return sample.question()
     for usual in USUAL:

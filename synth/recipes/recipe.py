@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 
@@ -18,11 +18,13 @@ from synth.dedupe import Dedupe
 from synth.dedupe.decontaminate import Decontaminate
 from synth.errors import At, Problem, RecipeError
 from synth.generators import Generator
+from synth.language.near import hint
 from synth.money.budget import Caps
 from synth.own import FOLDER, PLUG_INS
 from synth.protocol.endpoint import OWN, SERVE, Endpoint, look_for_keys
 from synth.recipes import overview, seeds, yaml_places
 from synth.recipes.documents import Documents
+from synth.recipes.mistyped import Form
 from synth.recipes.recipe_checks import beyond_form, verifiers
 from synth.recipes.seeds import Grid, SeedSource
 from synth.recipes.templates import Templates
@@ -38,9 +40,6 @@ from synth.validators.finished import Finished
 from synth.validators.refusal import Refusal
 
 V = TypeVar("V", bound=Value)
-
-SECRET = ("key_variable", "base_url")
-"""Fields in which a key may have been typed by mistake: what they hold is never repeated."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -279,22 +278,9 @@ class _Document:
         return problem if problem.file else Problem(problem.message, self._file, line, column, dotted(at))
 
     def _problem(self, error: dict[str, Any]) -> Problem:
-        loc: tuple[str | int, ...] = error["loc"]
-        (line, column), at = yaml_places.place_of(self._places, loc)
-        message = str(error["msg"]).removeprefix("Value error, ")
-        field = str(loc[-1]) if loc else ""
-        if error["type"] == "extra_forbidden":
-            message = f"there is no field {field!r} here{_near(field, loc)}"
-        elif error["type"] == "missing":
-            message, at = f"the field {field!r} is missing", (*at, field)
-        elif error["type"] == "union_tag_invalid":
-            context = error["ctx"]
-            message = f"there is no kind {context['tag']!r} here; choose one of {context['expected_tags']}"
-        elif error["type"] == "union_tag_not_found":
-            message = "the field 'kind' is missing"
-        elif isinstance(error["input"], (str, int, float)) and field not in SECRET:
-            message = f"{message} (it is {error['input']!r})" if repr(error["input"]) not in message else message
-        return Problem(message, self._file, line, column, dotted(at))
+        (line, column), at = yaml_places.place_of(self._places, error["loc"])
+        found = Form(_schema(), self._data, self._folder).problem(error, at)
+        return Problem(found.message, self._file, line, column, found.field)
 
 
 def _validated(data: Any, folder: Path) -> tuple[Recipe | None, list[dict[str, Any]]]:
@@ -315,16 +301,9 @@ def _without(data: Any, wrong: Set[tuple[str | int, ...]], at: tuple[str | int, 
     return data
 
 
-def _near(field: str, loc: Sequence[str | int]) -> str:
-    """A hint at the field that was probably meant."""
-    known = {name for definition in _definitions() for name in definition} if len(loc) > 1 else set(Recipe.model_fields)
-    near = difflib.get_close_matches(field, sorted(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _definitions() -> Iterator[list[str]]:
-    for definition in Recipe.model_json_schema().get("$defs", {}).values():
-        yield list(definition.get("properties", {}))
+@cache
+def _schema() -> dict[str, Any]:
+    return Recipe.model_json_schema()
 
 
 def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recipe:
@@ -334,7 +313,7 @@ def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recip
     for text in overrides.teachers:
         name, _, rest = text.partition("=")
         if name not in teachers:
-            names = ", ".join(teachers)
+            names = f"{', '.join(teachers)}{hint(name, teachers)}"
             message = f"--teacher {name}=...: write NAME=BASE_URL,MODEL[,KEY_VARIABLE], where NAME is one of {names}"
             raise RecipeError(message)
         moved = endpoint_of(rest, f"--teacher {name}=", teachers[name])

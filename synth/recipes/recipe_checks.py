@@ -13,6 +13,8 @@ from pydantic import JsonValue
 from synth.comparing.agreement import MAJORITY, PASS_RATE, Adaptive
 from synth.errors import At, Problem, RecipeError
 from synth.generators import Generator
+from synth.language.codes import mistaken
+from synth.language.near import hint
 from synth.protocol.endpoint import Endpoint
 from synth.recipes import seeds
 from synth.recipes.templates import Templates
@@ -22,8 +24,10 @@ from synth.scorers import VERIFIERS, Scorer
 from synth.scorers.length import Length
 from synth.scorers.likelihood import Likelihood
 from synth.scorers.reward import Reward
+from synth.shapes import PARTS
 from synth.types import Fields, Value
 from synth.validators.kept import Kept
+from synth.validators.language import Language
 from synth.validators.length import Length as Size
 from synth.validators.register import Register
 
@@ -41,7 +45,14 @@ def beyond_form(recipe: Recipe, folder: Path, templates: Templates, *, makes: bo
 
     `makes` says whether a dataset is to be made of it.
     """
-    found = [*_names(recipe), *_wasted_draws(recipe), *_unheeded(recipe), *_hosts(recipe), *_waits(recipe)]
+    found = [
+        *_language(recipe),
+        *_names(recipe),
+        *_wasted_draws(recipe),
+        *_unheeded(recipe),
+        *_hosts(recipe),
+        *_waits(recipe),
+    ]
     found += [*_sharing(recipe), *_untold(recipe), *view_problems(recipe, folder)]
     if makes:
         found += [*_terms(recipe), *_licence(recipe), *_prices(recipe)]
@@ -51,6 +62,18 @@ def beyond_form(recipe: Recipe, folder: Path, templates: Templates, *, makes: bo
 def verifiers(stage: Stage) -> list[str]:
     """The scorers that tell right from wrong, by name."""
     return [scorer.name for scorer in stage.scorers if isinstance(scorer, VERIFIERS)]
+
+
+def _language(recipe: Recipe) -> list[At]:
+    """A code that no text is ever found to be in, so that every row would be refused."""
+    given = [(("language",), recipe.language)]
+    given += [
+        (("stages", index, "validators", place, "language"), validator.language)
+        for index, stage in enumerate(recipe.stages)
+        for place, validator in enumerate(stage.validators)
+        if isinstance(validator, Language) and validator.language != recipe.language
+    ]
+    return [(way, Problem(said)) for way, code in given if (said := mistaken(code))]
 
 
 def _names(recipe: Recipe) -> list[At]:
@@ -75,7 +98,7 @@ def _names(recipe: Recipe) -> list[At]:
             teacher = getattr(plugin, "teacher", None)
             if teacher is not None and teacher not in recipe.teachers:
                 known = ", ".join(recipe.teachers)
-                message = f"there is no teacher {teacher!r}; the recipe names {known}"
+                message = f"there is no teacher {teacher!r}; the recipe names {known}{hint(teacher, recipe.teachers)}"
                 found.append((("stages", index, *way, "teacher"), Problem(message)))
             if other := getattr(plugin, "user_teacher", ""):
                 found += _unknown_teacher(recipe, other, ("stages", index, *way, "user_teacher"))
@@ -108,7 +131,7 @@ def _names(recipe: Recipe) -> list[At]:
         wanted.append(("best_of", recipe.selection.best_of))
     for field, name in wanted:
         if name not in scores:
-            message = f"there is no score {name!r}; the scorers are {', '.join(scores) or 'none'}"
+            message = f"there is no score {name!r}; the scorers are {', '.join(scores) or 'none'}{hint(name, scores)}"
             found.append((("selection", field, name), Problem(message)))
     return found + _products(recipe)
 
@@ -134,7 +157,7 @@ def _sharing(recipe: Recipe) -> Iterator[At]:
         known = [scorer.name for scorer in stage.scorers]
         for name in stage.escalate_below:
             if name not in known:
-                message = f"this stage has no scorer {name!r}; it has {', '.join(known) or 'none'}"
+                message = f"this stage has no scorer {name!r}; it has {', '.join(known) or 'none'}{hint(name, known)}"
                 yield (*way, "escalate_below", name), Problem(message)
 
 
@@ -184,7 +207,8 @@ def _wasted_draws(recipe: Recipe) -> list[At]:
 def _unknown_teacher(recipe: Recipe, name: str, way: tuple[str | int, ...]) -> list[At]:
     if name in recipe.teachers:
         return []
-    return [(way, Problem(f"there is no teacher {name!r}; the recipe names {', '.join(recipe.teachers)}"))]
+    known = ", ".join(recipe.teachers)
+    return [(way, Problem(f"there is no teacher {name!r}; the recipe names {known}{hint(name, recipe.teachers)}"))]
 
 
 def _plugins(stage: Stage) -> Iterator[tuple[tuple[str | int, ...], Generator | Scorer]]:
@@ -291,7 +315,7 @@ def _terms(recipe: Recipe) -> list[At]:
     """Terms that restrict training on a teacher's output and that nobody has accepted by name."""
     names = [one.id for one in terms.every()]
     found: list[At] = [
-        (("accept_terms",), Problem(f"there are no terms {name!r}; there are {', '.join(names)}"))
+        (("accept_terms",), Problem(f"there are no terms {name!r}; there are {', '.join(names)}{hint(name, names)}"))
         for name in recipe.accept_terms
         if name not in names
     ]
@@ -342,17 +366,22 @@ def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[At]:
                 option = [field for field in type(plugin).model_fields if getattr(plugin, field) == name][:1]
                 found += [(("stages", index, *way, *option), problem) for problem in templates.check(name, values)]
             if way == ("generator",) and stage.route is not None and stage.route.by not in fields:
-                message = f"there is no field {stage.route.by!r}; the fields here are {', '.join(fields)}"
-                found.append((("stages", index, "route", "by"), Problem(message)))
+                found.append((("stages", index, "route", "by"), _no_field(stage.route.by, fields)))
             found += _unknown_fields(plugin, ("stages", index, *way), FIELD_OPTIONS, fields, values)
         fields = {**fields, **_added(stage)}
+        if stage.dedupe is not None and stage.dedupe.by not in (*PARTS, *fields):
+            found.append((("stages", index, "dedupe", "by"), _no_field(stage.dedupe.by, [*PARTS, *fields])))
         for place, one in enumerate(stage.validators):
             if isinstance(one, Kept | Register | Size):
                 found += _unknown_fields(one, ("stages", index, "validators", place), HELD_OPTIONS, fields, fields)
     if (field := recipe.selection.balance) and field not in fields:
-        message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
-        found.append((("selection", "balance"), Problem(message)))
+        found.append((("selection", "balance"), _no_field(field, fields)))
     return found
+
+
+def _no_field(name: str, fields: Iterable[str]) -> Problem:
+    known = list(dict.fromkeys(fields))
+    return Problem(f"there is no field {name!r}; the fields here are {', '.join(known)}{hint(name, known)}")
 
 
 def _unknown_fields(
@@ -363,8 +392,7 @@ def _unknown_fields(
         named = getattr(plugin, option, "")
         for field in (named,) if isinstance(named, str) else named:
             if field and field not in (values if option == "per" else fields):
-                message = f"there is no field {field!r}; the fields here are {', '.join(fields)}"
-                yield (*way, option), Problem(message)
+                yield (*way, option), _no_field(field, fields)
 
 
 def _shadowed(recipe: Recipe, fields: Fields) -> list[At]:

@@ -11,7 +11,7 @@ import itertools
 import json
 import sqlite3
 import unicodedata
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any, cast
 
@@ -59,9 +59,12 @@ class SeedSpool:
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.executescript(SCHEMA)
             self._connection.execute("BEGIN")
-            source = self._marked(seeds, marks, limit)
+            source, so_far, count = iter(seeds), hashlib.blake2b(digest_size=16), 0
             while batch := list(itertools.islice(source, ROWS_AT_ONCE)):
-                self._connection.executemany("INSERT INTO seed VALUES (?, ?, ?, ?)", batch)
+                rows = self._marked(batch, so_far, count, marks, limit)
+                self._connection.executemany("INSERT INTO seed VALUES (?, ?, ?, ?)", rows)
+                count += len(batch)
+            self.marks[count] = so_far.hexdigest()
             self._connection.executescript(TELL_REPEATED)
         except sqlite3.Error as error:
             self.close()
@@ -74,11 +77,11 @@ class SeedSpool:
         self.unique = self._count("seed") - self.repeated
 
     def _marked(
-        self, seeds: Iterable[Seed], marks: Set[int], limit: int | None
-    ) -> Iterator[tuple[int, str, bytes, bytes]]:
-        """A row for each seed; hashes them all on the way."""
-        so_far, count = hashlib.blake2b(digest_size=16), 0
-        for count, seed in enumerate(seeds, 1):
+        self, seeds: Sequence[Seed], so_far: hashlib.blake2b, before: int, marks: Set[int], limit: int | None
+    ) -> list[tuple[int, str, bytes, bytes]]:
+        """A row for each of these seeds, which come after so many others; hashes them on the way."""
+        rows: list[tuple[int, str, bytes, bytes]] = []
+        for count, seed in enumerate(seeds, before + 1):
             try:
                 packed = orjson.dumps(seed.fields)
             except TypeError:  # a blank goes before numbers that only Python's own reader takes
@@ -89,8 +92,8 @@ class SeedSpool:
             if limit is not None and count > limit:
                 continue
             folded = orjson.dumps(_folded(seed.fields), option=orjson.OPT_SORT_KEYS)
-            yield count - 1, seed.id, hashlib.blake2b(folded, digest_size=16).digest(), packed
-        self.marks[count] = so_far.hexdigest()
+            rows.append((count - 1, seed.id, hashlib.blake2b(folded, digest_size=16).digest(), packed))
+        return rows
 
     def __iter__(self) -> Iterator[Seed | Rejection]:
         """Every seed in order; one that repeats an earlier one (after NFKC and white-space folding) as a rejection."""
@@ -127,6 +130,9 @@ class SeedSpool:
 
 def _folded(value: Any) -> Any:
     if isinstance(value, str):
+        bare = value.strip()
+        if bare.isascii() and bare.isprintable() and "  " not in bare:
+            return bare  # as folding it would leave it, in a fifth of the time
         return " ".join(unicodedata.normalize("NFKC", value).split())
     if isinstance(value, list):
         return [_folded(item) for item in cast("list[Any]", value)]

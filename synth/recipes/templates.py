@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 import traceback
@@ -16,6 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import JsonValue
 
 from synth.errors import Problem, Rejected
+from synth.language.near import hint
 
 SHARED = "shared"
 SHIPPED = Path(__file__).parents[1] / "scorers"
@@ -81,9 +81,8 @@ class Templates:
         path = self._find(name)
         if path is None:
             known = sorted(file.name for folder in self._folders if folder.is_dir() for file in folder.glob("*.j2"))
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known) or 'none'}"
-            return [Problem(f"there is no template {name!r}; {hint}")]
+            there = hint(name, known) or f"; there is {', '.join(known) or 'none'}"
+            return [Problem(f"there is no template {name!r}{there}")]
         try:
             problems = self._undefined(name, set(values) | {"seed"}, ", ".join(sorted(values)), set())
         except jinja2.TemplateSyntaxError as error:
@@ -147,7 +146,9 @@ class Templates:
         tree = self._environment.parse(source, name, path)
         missing = meta.find_undeclared_variables(tree) - known
         found = [
-            Problem(f"{node.name!r} is not defined; the fields here are {listed}", path, node.lineno)
+            Problem(
+                f"{node.name!r} is not defined; the fields here are {listed}{hint(node.name, known)}", path, node.lineno
+            )
             for node in tree.find_all(nodes.Name)
             if node.name in missing and node.ctx == "load"
         ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from synth.language.near import hint
 from synth.shapes import Style
 from synth.types import Value
 
@@ -114,9 +114,8 @@ def _check_rule(by: str, reasons: Sequence[str] | None, numbers: dict[str, float
         for name in reasons or ():
             if name in NO_QUALITY:
                 raise ValueError(f"{name!r} says nothing of an answer's quality, so it makes no answer a bad one")
-            near = difflib.get_close_matches(name, sorted(QUALITY | NO_QUALITY), 1, 0.8)
-            if near and near[0] != name:
-                raise ValueError(f"there is no reason {name!r}; did you mean {near[0]!r}?")
+            if name not in QUALITY and (near := hint(name, QUALITY, 0.8)):
+                raise ValueError(f"there is no reason {name!r}{near}")
         return
     missing = [name for name, number in numbers.items() if number is None]
     if missing:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from synth.errors import Problem
+from synth.recipes import look_alikes
 
 Place = tuple[int, int]
 Loc = tuple[str | int, ...]
@@ -33,9 +34,7 @@ def load(text: str, file: str) -> tuple[Any, dict[Loc, Place], list[Problem]]:
         problems += _surprises(text, file)
         node = yaml.compose(text, Loader=yaml.SafeLoader) if not problems else None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        return None, places, [Problem(f"not YAML: {error.problem or error}", file, line, column)]
+        return None, places, [_no_yaml(error, text, file)]
     except yaml.reader.ReaderError as error:
         line, column = text.count("\n", 0, error.position) + 1, error.position - text.rfind("\n", 0, error.position)
         message = (
@@ -66,6 +65,32 @@ def dotted(loc: Sequence[str | int]) -> str:
     return text
 
 
+def _no_yaml(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
+    """Why a text is no YAML: a sign that only looks like one of YAML's, or what its reader says."""
+    mark, before = error.problem_mark, error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+    began = before.line + 1 if before else line
+    looked_at = (line, line - 1, began)
+    found = look_alikes.suspect(text, (began, *looked_at) if "scanning" in (error.context or "") else looked_at)
+    if found is not None:
+        return Problem(found[2], file, *found[:2])
+    opened = _open_quote(text, line)
+    told = f"; the quote that opens on line {opened} closes here" if opened else ""
+    return Problem(f"not YAML: {error.problem or error}{told}", file, line, column)
+
+
+def _open_quote(text: str, line: int) -> int:
+    """The line on which a text in quotes begins that ends on this one, and that may lack its own quote; else 0."""
+    try:
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            begin, end = token.start_mark.line + 1, token.end_mark.line + 1
+            if isinstance(token, yaml.ScalarToken) and token.style in ("'", '"') and begin < end == line:
+                return begin
+    except yaml.MarkedYAMLError:
+        pass
+    return 0
+
+
 def _surprises(text: str, file: str) -> list[Problem]:
     found: list[Problem] = []
     depth = 0
@@ -87,6 +112,7 @@ def _surprises(text: str, file: str) -> list[Problem]:
 def _value(node: Any, at: Loc, places: dict[Loc, Place], problems: list[Problem], file: str) -> Any:
     places[at] = (node.start_mark.line + 1, node.start_mark.column + 1)
     if isinstance(node, yaml.SequenceNode):
+        problems += [one for item in node.value if (one := _look_alike(item, file, in_list=bool(node.flow_style)))]
         return [_value(item, (*at, index), places, problems, file) for index, item in enumerate(node.value)]
     if not isinstance(node, yaml.MappingNode):
         try:
@@ -98,6 +124,7 @@ def _value(node: Any, at: Loc, places: dict[Loc, Place], problems: list[Problem]
     for key, item in node.value:
         name = str(key.value) if isinstance(key, yaml.ScalarNode) else "?"
         place = (key.start_mark.line + 1, key.start_mark.column + 1)
+        problems += [one for one in (_look_alike(key, file, is_key=True), _look_alike(item, file)) if one]
         if name in values:
             problems.append(Problem(f"the key {name!r} is given twice", file, *place))
         if SURROGATE.search(name):
@@ -105,6 +132,16 @@ def _value(node: Any, at: Loc, places: dict[Loc, Place], problems: list[Problem]
         values[name] = _value(item, (*at, name), places, problems, file)
         places[(*at, name)] = place
     return values
+
+
+def _look_alike(node: Any, file: str, *, in_list: bool = False, is_key: bool = False) -> Problem | None:
+    """A text without quotes that holds what was probably meant as a sign of YAML's."""
+    if not isinstance(node, yaml.ScalarNode) or node.style is not None:
+        return None
+    text, mark = str(node.value), node.start_mark
+    sign = look_alikes.in_plain(text, in_list=in_list, is_key=is_key)
+    column = mark.column + 1 + text.find(sign)
+    return Problem(look_alikes.told(sign, text, is_text=not is_key), file, mark.line + 1, column) if sign else None
 
 
 def _scalar(node: Any) -> Any:

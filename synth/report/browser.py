@@ -205,10 +205,8 @@ def _columns(rows: Sequence[Mapping[str, Any]], index: _Index, most: int) -> dic
     for name in dict.fromkeys(name for of_row in scores for name in of_row):
         if name not in index.scores:
             index.scores.append(name)
-    questions, answers = (
-        [next((one["content"] for one in reversed(row["messages"]) if one["role"] == role), "") or "" for row in rows]
-        for role in ("user", "assistant")
-    )
+    last = [{one["role"]: one["content"] for one in row["messages"]} for row in rows]
+    questions, answers = ([said.get(role) or "" for said in last] for role in ("user", "assistant"))
     no_kind = (0,) * len(index.fields)
     kinds = [index.of_seed.get(row["seed_id"].partition("-")[2] or row["seed_id"], no_kind) for row in rows]
     return {
@@ -229,7 +227,10 @@ def _write_script(page: BinaryIO, name: str, content: bytes) -> None:
     """Data in the page; a bracket that could end the element, and signs that turn the direction of what is read in an
     editor, which stand in texts alone, are written otherwise."""
     page.write(b'<script type="application/json" class="%b">' % name.encode())
-    page.write(TURNING.sub(lambda sign: b"\\u%04x" % ord(sign[0].decode()), content.replace(b"<", b"\\u003c")))
+    content = content.replace(b"<", b"\\u003c")
+    if b"\xe2" in content:
+        content = TURNING.sub(lambda sign: b"\\u%04x" % ord(sign[0].decode()), content)
+    page.write(content)
     page.write(b"</script>\n")
 
 

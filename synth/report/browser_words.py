@@ -10,10 +10,15 @@ class BrowserWords:
     """Labels of the row browser in one language; `{}` is where a number, or a name, goes."""
 
     title: str
+    figures: str
+    figures_about: str
+    or_more: str
+    of_which: str
     about: str
     no_script: str
     search: str
     search_example: str
+    filters: str
     any: str
     state: str
     rows: str
@@ -45,6 +50,9 @@ class BrowserWords:
     list: str
     keys: str
     choose: str
+    previous: str
+    next: str
+    back: str
     missing: str
     foreign: str
     characters: str
@@ -53,6 +61,9 @@ class BrowserWords:
     repairs: str
     seed: str
     cost: str
+    trace: str
+    copy: str
+    copied: str
     accept: str
     reject: str
     edit: str
@@ -60,6 +71,7 @@ class BrowserWords:
     save_edit: str
     cancel: str
     note: str
+    before: str
     undecidable: str
     decisions: str
     none_yet: str
@@ -80,10 +92,15 @@ class BrowserWords:
 
 ENGLISH = BrowserWords(
     title="All rows and refusals",
+    figures="What the rows are like",
+    figures_about="of what fits the search and the filters below; press a bar to filter by it.",
+    or_more="{} or more",
+    of_which="{} rows, {} refused",
     about="Choose a row to read it whole. What you decide stays in this browser until you save it to a file.",
     no_script="This list needs JavaScript; `synth show FOLDER` shows the rows in a terminal.",
     search="Search",
     search_example="words in a question or answer, or an id",
+    filters="Filters",
     any="all",
     state="State",
     rows="rows",
@@ -113,9 +130,12 @@ ENGLISH = BrowserWords(
     full_going="Searching the full texts: {} of {} files",
     full_done="The full texts were searched too.",
     list="Rows",
-    keys="Arrow keys move, Enter reads, A accepts, R rejects, E edits, U takes back, / searches.",
-    choose="Choose a row on the left.",
-    missing="The full text lies in {}, which is not there. Keep the folder beside report.html.",
+    keys="Arrow keys or J and K move, Enter reads, A accepts, R rejects, E edits, Ctrl+Enter keeps the edit, U takes back, / searches.",
+    choose="Choose a row in the list.",
+    previous="Previous",
+    next="Next",
+    back="List",
+    missing="The full text lies in {}, which is not there. Keep the folder beside report.html, and unpack a zip before opening it.",
     foreign="{} belongs to another export of this run. Export the run again.",
     characters="{} characters",
     detail="Why",
@@ -123,6 +143,9 @@ ENGLISH = BrowserWords(
     repairs="Mended",
     seed="Seed",
     cost="Cost",
+    trace="Copy the trace command",
+    copy="Copy",
+    copied="Copied",
     accept="Accept",
     reject="Reject",
     edit="Edit",
@@ -130,6 +153,7 @@ ENGLISH = BrowserWords(
     save_edit="Keep this text",
     cancel="Cancel",
     note="Note",
+    before="Before the edit",
     undecidable="It was refused before it became a row, so nothing can be decided here; change the check in the recipe.",
     decisions="Your decisions",
     none_yet="None yet.",
@@ -137,7 +161,7 @@ ENGLISH = BrowserWords(
     who="Your name",
     save="Save decisions to a file",
     load="Load decisions",
-    apply="Then: synth select RECIPE --decisions FILE",
+    apply="Then, in the folder where the file was saved:",
     loaded="{} decisions were loaded.",
     not_loaded="This is no file of decisions.",
     other_run="These decisions are of another run.",
@@ -150,10 +174,15 @@ ENGLISH = BrowserWords(
 
 JAPANESE = BrowserWords(
     title="すべての行と不採用",
+    figures="行の内訳",
+    figures_about="下の検索と条件に合うものの件数です。棒を押すと、その条件で絞り込めます。",
+    or_more="{} 以上",
+    of_which="採用 {} 件、不採用 {} 件",
     about="行を選ぶと全文が読めます。判断は、ファイルに保存するまでこのブラウザーに残ります。",
     no_script="この一覧には JavaScript が必要です。`synth show FOLDER` でも端末で行を見られます。",
     search="検索",
     search_example="質問や回答の語句、または ID",
+    filters="絞り込み",
     any="すべて",
     state="状態",
     rows="採用した行",
@@ -183,9 +212,12 @@ JAPANESE = BrowserWords(
     full_going="全文を検索中：{} / {} ファイル",
     full_done="全文も検索しました。",
     list="行",
-    keys="矢印キーで移動、Enter で読む、A 採用、R 不採用、E 編集、U 取り消し、/ 検索。",
-    choose="左の一覧から行を選んでください。",
-    missing="全文は {} にありますが、見つかりません。フォルダーを report.html と同じ場所に置いてください。",
+    keys="矢印キーか J・K で移動、Enter で読む、A 採用、R 不採用、E 編集、Ctrl+Enter で編集を確定、U 取り消し、/ 検索。",
+    choose="一覧から行を選んでください。",
+    previous="前へ",
+    next="次へ",
+    back="一覧",
+    missing="全文は {} にありますが、見つかりません。フォルダーを report.html と同じ場所に置き、zip は展開してから開いてください。",
     foreign="{} はこの実行の別の書き出しのものです。もう一度書き出してください。",
     characters="{} 字",
     detail="詳細",
@@ -193,6 +225,9 @@ JAPANESE = BrowserWords(
     repairs="修復",
     seed="シード",
     cost="費用",
+    trace="trace コマンドをコピー",
+    copy="コピー",
+    copied="コピーしました",
     accept="採用",
     reject="不採用",
     edit="編集",
@@ -200,6 +235,7 @@ JAPANESE = BrowserWords(
     save_edit="この文にする",
     cancel="やめる",
     note="メモ",
+    before="編集前",
     undecidable="行になる前に不採用となったため、ここでは判断できません。レシピの検査を変えてください。",
     decisions="自分の判断",
     none_yet="まだありません。",
@@ -207,7 +243,7 @@ JAPANESE = BrowserWords(
     who="名前",
     save="判断をファイルに保存",
     load="判断を読み込む",
-    apply="続けて：synth select RECIPE --decisions FILE",
+    apply="続けて、保存したフォルダーで：",
     loaded="{} 件の判断を読み込みました。",
     not_loaded="判断のファイルではありません。",
     other_run="別の実行についての判断です。",

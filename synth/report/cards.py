@@ -20,6 +20,8 @@ SHOWN = 5
 """Rows in a notebook cell."""
 MOST_CHARACTERS = 4000
 """Of one turn."""
+CELL_CHARACTERS = 120
+"""Of a text in a table."""
 HEAD_CHARACTERS, TAIL_CHARACTERS = 60, 40
 """Of a question on its one line: many begin with the same passage or instruction and differ at the end."""
 
@@ -70,6 +72,19 @@ def rows(some: Iterable[Mapping[str, Any]], count: int, words: Words) -> Markup:
         return Markup('<p class="quiet">{}</p>').format(f"{words.rows}: 0")
     told = Markup('<p class="quiet">{} 1–{} / {:,}</p>').format(words.rows, len(each), count)
     return told + Markup("").join(each)
+
+
+def columns(some: Sequence[Mapping[str, Any]], count: int, words: Words) -> Markup:
+    """The first of so many flat rows as a table, long texts cut."""
+    names = list(dict.fromkeys(name for one in some for name in one))
+    body = [["" if one.get(name) is None else _short(one[name]) for name in names] for one in some]
+    told = Markup('<p class="quiet">{} 1–{} / {:,}</p>').format(words.rows, len(some), count)
+    return told + table(names, body)
+
+
+def _short(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())
+    return text if len(text) <= CELL_CHARACTERS else f"{text[:CELL_CHARACTERS]}…"
 
 
 def row(one: Mapping[str, Any], words: Words) -> Markup:

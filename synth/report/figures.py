@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from synth.dedupe import Calibration, Summary
 from synth.report.words import Words
@@ -23,6 +23,8 @@ class Bar:
     label: str
     count: int
     percent: float
+    cost_microusd: int = 0
+    """Of a step, what was paid in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,16 @@ def bars(counts: Iterable[tuple[str, int]]) -> tuple[Bar, ...]:
 
 
 def funnel(manifest: Manifest, words: Words) -> tuple[Bar, ...]:
-    """Seeds, then drafts and accepted samples of each stage, then rows."""
-    steps = [(words.seeds, manifest.seeds.count)]
+    """Seeds, then drafts and accepted samples of each stage, then rows; with what asking and scoring cost."""
+    steps = [(words.seeds, manifest.seeds.count, 0)]
     for stage in manifest.stages:
-        steps.append((f"{stage.name}: {words.drafts}", stage.drafts))
-        steps.append((f"{stage.name}: {words.accepted}", stage.accepted))
-    return bars([*steps, (words.rows, manifest.row_count)])
+        asked = sum(line.cost_microusd for line in manifest.ledger if line.stage == stage.name)
+        beside = sum(line.cost_microusd for line in manifest.ledger if line.stage.startswith(f"{stage.name}:"))
+        steps.append((f"{stage.name}: {words.drafts}", stage.drafts, asked))
+        steps.append((f"{stage.name}: {words.accepted}", stage.accepted, beside))
+    steps.append((words.rows, manifest.row_count, manifest.cost_microusd))
+    lengths = bars((label, count) for label, count, _ in steps)
+    return tuple(replace(bar, cost_microusd=cost) for bar, (_, _, cost) in zip(lengths, steps, strict=True))
 
 
 def histograms(manifest: Manifest) -> tuple[Histogram, ...]:

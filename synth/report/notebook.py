@@ -15,6 +15,8 @@ from synth.report.texts import visible
 from synth.report.words import ENGLISH, JAPANESE, Words
 from synth.results.manifest import Manifest
 
+LIST = {"en": ", ", "ja": "、"}
+
 
 def in_words(manifest: Manifest, folder: Path, message: str) -> str:
     """One line: rows, refused, money, where it lies, and what else there is to say."""
@@ -41,7 +43,7 @@ def in_a_notebook(manifest: Manifest, folder: Path, message: str, looked_at: tup
     lines = [
         (words.rows, visible(f"{manifest.row_count:,} ({splits})" if splits else "0")),
         (words.rejections, _reasons(manifest, words)),
-        (words.cost, visible(", ".join(manifest.standing))),
+        (words.cost, visible(LIST[words.language].join(manifest.standing_in(words.language)))),
     ]
     # a preview writes neither
     lines += [(name, visible(str(folder / name))) for name in ("dataset", "report.html") if (folder / name).exists()]

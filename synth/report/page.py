@@ -19,13 +19,17 @@ from synth.money.budget import usd
 from synth.report import browser_words
 from synth.report.browser import Listing, write_rows
 from synth.report.clusters import Cluster
+from synth.report.course import course
 from synth.report.figures import PLOT_HEIGHT, PLOT_WIDTH, Bar, bars, funnel, histograms, pairs, short, sizes, spending
 from synth.report.texts import plain, shown, visible
 from synth.report.words import ENGLISH, JAPANESE, duration, moment
 from synth.results.manifest import Manifest
+from synth.storage.pace import Pace
 from synth.types import Rejection, Sample, Spend
 
 MOST_EXAMPLES = 12
+OPEN_EXAMPLES = 3
+"""So many stand open; a press shows the others."""
 MOST_PER_REASON = 2
 MOST_CHARACTERS = 8000
 """Of one text in an example row."""
@@ -34,7 +38,7 @@ MOST_CHARACTERS_REFUSED = 1000
 
 MOST_CHARACTERS_TWIN = 240
 """Of one text in a cluster of twins."""
-SCRIPT = ("index", "nodes", "texts", "decisions", "list", "find", "read", "keys")
+SCRIPT = ("index", "nodes", "texts", "commands", "decisions", "list", "find", "figures", "read", "keys")
 """The files that the browser's script is made of, in one scope."""
 DATA_HERE = "<!-- rows -->"
 """Where the browser's data go, which are never in memory as a whole; texts cannot hold it, as they are escaped."""
@@ -64,17 +68,19 @@ def write_report(
     twins: Mapping[str, Sample] | None = None,
     clusters: Sequence[Cluster] = (),
     listing: Listing | None = None,
+    pace: Pace | None = None,
 ) -> None:
     """Write the page: Japanese for a Japanese recipe, else English.
 
     All counts come from the manifest; `examples` and `rejections` are what to show (the first 12, and the first 2 of
     each reason), `twins` the kept samples by id that duplicates are shown beside, `clusters` the largest families, and
-    `listing` says where all rows lie that the page's browser is to show; without it there is none.
+    `listing` says where all rows lie that the page's browser is to show; without it there is none. `pace` tells when
+    the run's requests were sent.
     Raises FolderError when the disk refuses.
     """
     known = {sample.id: sample for sample in examples} | dict(twins or {})
     refused = reasons(manifest, rejections, known)
-    html = page(manifest, examples, refused, clusters, browsed=listing is not None).encode("utf-8", "replace")
+    html = page(manifest, examples, refused, clusters, pace, browsed=listing is not None).encode("utf-8", "replace")
     before, _, after = html.partition(DATA_HERE.encode())
     with whole_file(path) as file:
         file.write(before)
@@ -90,6 +96,7 @@ def page(
     examples: Sequence[Sample],
     refused: Sequence[Reason],
     clusters: Sequence[Cluster] = (),
+    pace: Pace | None = None,
     *,
     browsed: bool = False,
 ) -> str:
@@ -116,8 +123,10 @@ def page(
         plot=(PLOT_WIDTH, PLOT_HEIGHT),
         histograms=histograms(manifest),
         spending=spending(manifest.ledger),
+        course=course(pace, words),
         charged=manifest.caps.at_stake(Spend(manifest.cost_microusd)),
         examples=examples[:MOST_EXAMPLES],
+        few=OPEN_EXAMPLES,
         duration=duration(manifest.seconds, words.language),
     )
 

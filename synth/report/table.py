@@ -87,7 +87,9 @@ class Table:
 
     def _repr_html_(self) -> str:
         """For a notebook: the first few, each folded to one line."""
-        return cards.framed(self.words, cards.rows(itertools.islice(self, cards.SHOWN), len(self), self.words))
+        first = list(itertools.islice(self, cards.SHOWN))
+        draw = cards.rows if all("messages" in one for one in first) else cards.columns
+        return cards.framed(self.words, draw(first, len(self), self.words))
 
 
 @dataclass(frozen=True, slots=True)

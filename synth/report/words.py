@@ -25,6 +25,7 @@ class Words:
     practice: str
     way: str
     way_note: str
+    way_money: str
     rejections: str
     no_rejections: str
     kept_twin: str
@@ -51,6 +52,13 @@ class Words:
     distinct: str
     compression: str
     diversity_note: str
+    course: str
+    requests_a_minute: str
+    tokens_a_second: str
+    money_so_far: str
+    course_note: str
+    breaks: str
+    at_most: str
     spending: str
     stage: str
     teacher: str
@@ -64,6 +72,7 @@ class Words:
     still_charged: str
     examples: str
     no_rows: str
+    more_rows: str
     roles: dict[str, str]
     reasoning: str
     left_out: str
@@ -153,6 +162,7 @@ ENGLISH = Words(
     ),
     way="From seeds to rows",
     way_note="Every sample that was refused is in rejected.jsonl with its reason.",
+    way_money="Beside the drafts stands what asking for them cost, beside the accepted what scoring cost.",
     rejections="Why samples were refused",
     no_rejections="No sample was refused.",
     kept_twin="The one that was kept",
@@ -185,6 +195,13 @@ ENGLISH = Words(
         "Distinct: different runs of one, two and three words (kana and kanji one by one) as a share of all. "
         "Compression: how many times smaller the texts become, so the higher, the more they repeat."
     ),
+    course="Over time",
+    requests_a_minute="Requests a minute",
+    tokens_a_second="Tokens written a second",
+    money_so_far="Money so far",
+    course_note="By the time at which requests were sent, over all invocations of the run.",
+    at_most="at most {}",
+    breaks="Longer times without a request are left out: {}.",
     spending="Tokens and cost",
     stage="Stage",
     teacher="Teacher",
@@ -198,6 +215,7 @@ ENGLISH = Words(
     still_charged=", still charged",
     examples="Some rows",
     no_rows="This run made no rows.",
+    more_rows="{} more",
     roles={"system": "System", "user": "User", "assistant": "Assistant", "tool": "Tool"},
     reasoning="Reasoning",
     left_out="more characters are not shown here",
@@ -388,6 +406,7 @@ JAPANESE = Words(
     ),
     way="シードから行まで",
     way_note="不採用のサンプルはすべて、理由とともに rejected.jsonl にあります。",
+    way_money="下書きの横は作成、採用の横は採点にかかった費用です。",
     rejections="不採用の理由",
     no_rejections="不採用のサンプルはありません。",
     kept_twin="採用されたほう",
@@ -420,6 +439,13 @@ JAPANESE = Words(
         "異なり率：1、2、3 語（かなと漢字は 1 字ずつ）の並びのうち、異なるものの割合です。"
         "圧縮比：圧縮で何分の 1 になるかを示し、大きいほど繰り返しが多いことを表します。"
     ),
+    course="時間の経過",
+    requests_a_minute="1 分あたりの送信数",
+    tokens_a_second="1 秒あたりの出力トークン",
+    money_so_far="費用の累計",
+    course_note="リクエストを送った時刻によるもので、再開した分もすべて含みます。",
+    at_most="最大 {}",
+    breaks="長く送信のなかった時間は除いています（{} 回）。",
     spending="トークンと費用",
     stage="段階",
     teacher="教師",
@@ -433,6 +459,7 @@ JAPANESE = Words(
     still_charged="（費用に計上）",
     examples="行の例",
     no_rows="この実行では行ができませんでした。",
+    more_rows="ほか {} 件",
     roles={"system": "システム", "user": "ユーザー", "assistant": "アシスタント", "tool": "ツール"},
     reasoning="推論",
     left_out="文字をこのページでは省略しました",

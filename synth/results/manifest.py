@@ -303,6 +303,10 @@ class Manifest(Value):
     @property
     def standing(self) -> list[str]:
         """Where the money and the other caps stand, one phrase each, for people."""
+        return self.standing_in("en")
+
+    def standing_in(self, language: str) -> list[str]:
+        """The same in `en` or `ja`."""
         spent = Spend(
             self.cost_microusd,
             sum(line.prompt_tokens + line.completion_tokens for line in self.ledger),
@@ -315,6 +319,7 @@ class Manifest(Value):
             overshoot_microusd=self.overshoot_microusd,
             usage_unknown=self.usage_unknown,
             lost=self.lost_attempts,
+            language=language,
         )
 
     @property

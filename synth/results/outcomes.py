@@ -56,7 +56,7 @@ class Outcomes:
         Raises FolderError when the file cannot be made.
         """
         self._path = path
-        self._models = models
+        self.models = models
         self._stop = stop
         self._broken: StoreStopped | None = None
         with self._sound():
@@ -83,7 +83,7 @@ class Outcomes:
             "finish_reason": sample.finish_reason,
             "model": sample.model,
         }
-        finished, beside = line(row(sample, self._models)), line(rest)
+        finished, beside = line(row(sample, self.models)), line(rest)
         self._accepted.append((sample.id, sample.seed_id, finished, beside))
         self._bytes += len(finished) + len(beside)
         if len(self._accepted) >= ROWS_AT_ONCE or self._bytes >= BYTES_AT_ONCE:
@@ -108,7 +108,7 @@ class Outcomes:
 
     def with_row(self, sample: Sample) -> Kept:
         """A sample that selection may have changed, with its row."""
-        return Kept(sample.seed_id, line(row(sample, self._models)), sample)
+        return Kept(sample.seed_id, line(row(sample, self.models)), sample)
 
     def rejected(self) -> Iterator[Rejection]:
         """The rejections in id order."""

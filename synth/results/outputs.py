@@ -93,7 +93,7 @@ def write(
     _write_decisions(decisions, folder / DECIDED)
     tools = isinstance(recipe.stages[-1].generator, ToolCalling)
     written = write_dataset(passing.rows(dealt.splits), folder, tools=tools)
-    write_rejected(screen.reviewed(passing.rejected(), folder), folder / "rejected.jsonl")
+    write_rejected(screen.reviewed(passing.rejected(), folder), folder / "rejected.jsonl", outcomes.models)
     shown = passing.rejections
     twins = {rejection.twin_id: outcomes.known_as(rejection.twin_id) for rejection in shown if rejection.twin_id}
     few = min(EXAMPLES, len(passing.examples))

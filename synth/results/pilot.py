@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import orjson
@@ -30,8 +31,7 @@ class Piloting:
 
     def seeds(self) -> Iterator[Seed]:
         """One seed from each of as many equal parts, and the same ones each time."""
-        chance = random.Random(0)  # noqa: S311 (chooses, guards nothing): evenly would fall in step with a grid's axes
-        places = {int((part + chance.random()) * self._spool.unique / self._count) for part in range(self._count)}
+        places = spread(self._spool.unique, self._count)
         for place, seed in enumerate(one for one in self._spool if isinstance(one, Seed)):
             if place in places:
                 self._rows[seed.id] = 0
@@ -54,6 +54,14 @@ class Piloting:
             if one.landed
         }
         return Pilot(self._rows, self._spool.unique, self._twins, keys, found)
+
+
+def spread(of: int, count: int) -> set[int]:
+    """So many places, one in each of as many equal parts, and the same ones each time."""
+    chance = random.Random(0)  # noqa: S311 (chooses, guards nothing): evenly would fall in step with a grid's axes
+    parts = max(1, min(count, of))
+    ends = [part * of // parts for part in range(parts + 1)]
+    return {low + int(chance.random() * (high - low)) for low, high in pairwise(ends)}
 
 
 def _records(path: Path) -> Iterator[Fields]:

@@ -95,7 +95,8 @@ class Result:
         words = words_of(self.manifest.recipe.language)
         if self.wrote:
             return Table(self.folder / "rejected.jsonl", words)
-        return Table(records(rejected_row(rejection) for rejection in self.rejections), words)
+        models = models_of(self.manifest)
+        return Table(records(rejected_row(rejection, models) for rejection in self.rejections), words)
 
     @property
     def cost(self) -> Cost:

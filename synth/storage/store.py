@@ -39,6 +39,7 @@ from synth.storage.database import (
 )
 from synth.storage.emergency import take_in
 from synth.storage.lock import Lock
+from synth.storage.pace import Pace, read_pace
 from synth.storage.writer import Writer
 from synth.types import Outcome, Planned, Spend, Usage
 
@@ -325,11 +326,17 @@ class Store:
         with readable(self._path):
             return read_ledger(self._reader)
 
+    def pace(self) -> Pace | None:
+        """When its requests were sent, and what came of them."""
+        with readable(self._path):
+            return read_pace(self._reader)
+
     def close(self) -> None:
         """Write what is queued, close the file and unlock the folder."""
         try:
             self._writer.close(self._reader)
         finally:
+            self._lock.note_end()
             self._lock.release()
 
     def _complete(self) -> tuple[str, int]:

@@ -1,8 +1,8 @@
-"""How often the true cost lies in the interval that `synth estimate` prints, over 20 practice recipes.
+"""How often the truth lies in the intervals that `synth estimate` prints: 20 practice recipes, 14 of recorded replies.
 
-    PYTHONPATH=. .venv/bin/python tests/bench/estimate.py [--recipes 20] [--pilot 20]
+    PYTHONPATH=. .venv/bin/python tests/bench/estimate.py [--recipes 20] [--pilot 20] [--orders 1]
 
-Each recipe has other seeds, draws, checks, languages and planted faults. The estimate is taken first, then the whole is
+Each practice recipe has other seeds, draws, checks, languages and planted faults. The estimate is taken first, then the whole is
 run in another folder, so that nothing of the one is in the other.
 """
 
@@ -12,12 +12,18 @@ import argparse
 import asyncio
 import random
 import tempfile
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from synth.estimate import estimate
+from synth.estimates.estimate import Estimate, estimate
+from synth.estimates.intervals import Range
+from synth.estimates.prompts import rendered
 from synth.pipeline import run
 from synth.recipes.recipe import load
 from synth.results.result import Options
+from tests.bench import replayed
 
 RECIPE = """\
 name: estimated
@@ -70,33 +76,59 @@ def written(number: int, folder: Path) -> Path:
     return folder
 
 
+def measured(recipe: Path, folder: Path, pilot: int) -> tuple[Estimate, dict[str, float]]:
+    """The estimate of a recipe, and what its run came to in another folder: by the names of the estimate's ranges."""
+    loaded = load(recipe)
+    tried = asyncio.run(run(loaded, Options(folder / "tried", pilot=pilot, write=False)))
+    assert tried.pilot is not None, tried.message
+    prompts = asyncio.run(rendered(loaded, pilot))
+    told = estimate(loaded.recipe, tried.folder, tried.pilot, tried.manifest.stages, prompts)
+    true = asyncio.run(run(loaded, Options(folder / "run"))).manifest
+    return told, {
+        "cost_microusd": true.cost_microusd,
+        "rows": true.row_count,
+        "requests": sum(line.sends for line in true.ledger if line.failure != "unsent"),
+        "tokens": sum(line.prompt_tokens + line.completion_tokens for line in true.ledger),
+    }
+
+
 def main() -> None:
     """Estimate and run each recipe, and count how often the truth was in between."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--recipes", type=int, default=20)
+    parser.add_argument("--recipes", type=int, default=20, help="of practice")
     parser.add_argument("--pilot", type=int, default=20)
+    parser.add_argument("--orders", type=int, default=1, help="of the seeds of each recipe with recorded replies")
     given = parser.parse_args()
-    inside = {"cost": 0, "rows": 0}
+    makers: list[tuple[str, Callable[[Path], Path]]] = [
+        (str(number), partial(written, number)) for number in range(given.recipes)
+    ]
+    if replayed.DATA.exists():
+        every = [(make, order) for make in replayed.EVERY for order in range(given.orders)]
+        makers += [(make.__name__, partial(_ordered, make, order)) for make, order in every]
+    inside: Counter[str] = Counter()
     widths: list[float] = []
-    for number in range(given.recipes):
-        with tempfile.TemporaryDirectory() as name:
-            loaded = load(written(number, Path(name) / "recipe"))
-            tried = asyncio.run(run(loaded, Options(Path(name) / "tried", pilot=given.pilot, write=False)))
-            assert tried.pilot is not None, tried.message
-            told = estimate(loaded.recipe, tried.folder, tried.pilot, tried.manifest.stages)
-            true = asyncio.run(run(loaded, Options(Path(name) / "run"))).manifest
-        low, value, high = (getattr(told.cost_microusd, name) / 1e6 for name in ("low", "value", "high"))
-        is_in = low <= true.cost_microusd / 1e6 <= high
-        inside["cost"] += is_in
-        inside["rows"] += told.rows.low <= true.row_count <= told.rows.high
-        widths.append(high / low)
+    for name, make in makers:
+        with tempfile.TemporaryDirectory() as folder:
+            told, true = measured(make(Path(folder) / "recipe"), Path(folder), given.pilot)
+        found: dict[str, Range] = {part: getattr(told, part) for part in true}
+        is_in = {part: found[part].low - 1 <= true[part] <= found[part].high + 1 for part in true}
+        inside.update(part for part in true if is_in[part])
+        cost, rows = found["cost_microusd"], found["rows"]
+        widths.append(cost.high / cost.low)
         print(
-            f"{number:>2}  {told.pilot} of {told.seeds} seeds  ${low:.4f} .. ${value:.4f} .. ${high:.4f}  "
-            f"true ${true.cost_microusd / 1e6:.4f} {'in' if is_in else 'OUT'}   "
-            f"rows {told.rows.low:.0f} .. {told.rows.high:.0f}  true {true.row_count}"
+            f"{name:>12}  {told.pilot} of {told.seeds} seeds  ${cost.low / 1e6:.4f} .. ${cost.value / 1e6:.4f} .. "
+            f"${cost.high / 1e6:.4f}  true ${true['cost_microusd'] / 1e6:.4f}   "
+            f"rows {rows.low:.0f} .. {rows.high:.0f}  true {true['rows']}   {widths[-1]:.2f}   "
+            + ", ".join(f"{part} OUT" for part in true if not is_in[part]),
+            flush=True,
         )
-    print(f"cost in the interval {inside['cost']} of {given.recipes}, rows {inside['rows']}; "
-          f"high is {max(widths):.2f} times low at most")  # fmt: skip
+    wide = sum(width >= 2 for width in widths)
+    print(f"in the interval of {len(makers)}: {dict(inside)}; high is {sorted(widths)[len(widths) // 2]:.2f} times low in "
+          f"the middle, {max(widths):.2f} at most, 2 or more {wide} times")  # fmt: skip
+
+
+def _ordered(make: Callable[[Path, int], Path], order: int, folder: Path) -> Path:
+    return make(folder, order)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +187,7 @@ def test_a_lone_surrogate_is_replaced_in_every_file(
 ) -> None:
     sample = make_sample(1, "壊れた\ud83d文字", "answer \udc00")
     write_dataset([("train", packed(sample))], tmp_path)
-    write_rejected([rejection(sample, detail="\ud800")], tmp_path / "rejected.jsonl")
+    write_rejected([rejection(sample, detail="\ud800")], tmp_path / "rejected.jsonl", {})
     expected = ["壊れた\ufffd文字", "answer \ufffd"]
     for row in (*lines(tmp_path / "rows.jsonl"), *load(str(tmp_path / "dataset"), split="train")):
         assert [message["content"] for message in row["messages"]] == expected
@@ -263,11 +263,14 @@ def rejection(sample: Sample, reason: str = "near_duplicate", **fields: Any) -> 
 def test_rejected_samples_keep_reason_twin_and_text(tmp_path: Path, make_sample: Make) -> None:
     twin = rejection(make_sample(7, "りんごは何個", "12 個"), twin_id="000001/0/0", similarity=0.91)
     silent = Rejection(id="000008/0/0", seed_id="000008", stage="answers", reason="teacher_refused", detail="お断り")
-    counts = write_rejected(iter([twin, silent, silent]), tmp_path / "rejected.jsonl")
-    assert counts == {"near_duplicate": 1, "teacher_refused": 2}
-    first, second, _ = lines(tmp_path / "rejected.jsonl")
+    other = rejection(replace(make_sample(9, "りんごは何個", "13 個"), model="small"))
+    teachers = {twin.stage: "large"}
+    counts = write_rejected(iter([twin, silent, other]), tmp_path / "rejected.jsonl", teachers)
+    assert counts == {"near_duplicate": 2, "teacher_refused": 1}
+    first, second, third = lines(tmp_path / "rejected.jsonl")
     assert (first["reason"], first["twin_id"], first["similarity"]) == ("near_duplicate", "000001/0/0", 0.91)
     assert [message["content"] for message in first["messages"]] == ["りんごは何個", "12 個"]
     assert first["scores"][0]["name"] == "judge"
     assert (second["detail"], second["messages"], second["twin_id"]) == ("お断り", [], None)
+    assert [one["teacher"] for one in (first, second, third)] == ["large", "", "small"]
     assert list(first) == list(second)

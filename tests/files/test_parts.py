@@ -158,8 +158,10 @@ def test_rows_are_validated_by_a_recipes_own_words(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("politeness", "no such kind; choose one of"),
-        ("{kind: length, min_char: 5}", "min_char: there is no field"),
+        ("politeness", "there is no kind 'politeness' here; choose one of answer_format, "),
+        ("ｌenght", "there is no kind 'ｌenght' here; did you mean 'length'"),
+        ("{kind: length, min_char: 5}", "min_char: there is no field 'min_char' here; did you mean 'min_chars'"),
+        ("{kind：length}", "'：' is a full-width colon"),
         ("{kind: length, min_chars: many}", "min_chars"),
         ("{kind: language}", "name the language"),
         ("{kind: length", "not YAML"),

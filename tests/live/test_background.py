@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +23,7 @@ import synth
 from synth.errors import Interrupted
 from synth.live import background
 from synth.live.background import ProgressLine, Running, Status
-from synth.report.words import JAPANESE
+from synth.report.words import ENGLISH, JAPANESE
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -53,6 +54,23 @@ def test_an_error_of_the_run_reaches_who_waits_and_who_looks(write_recipe, tmp_p
     assert "choose another one" in running._repr_html_()
 
 
+def test_an_error_that_is_raised_is_not_also_the_line(monkeypatch):
+    shown = []
+    monkeypatch.setattr(background, "_notebook_display", lambda: lambda bundle, **_: shown.append(bundle["text/plain"]))
+
+    async def work(observe):
+        observe(lambda: Status("作業", seeds_done=2, seeds=4), background.Halt())
+        await asyncio.sleep(0.01)
+        raise synth.FolderError("別の場所を選んでください")
+
+    running = Running(work, Status("作業", words=JAPANESE), lambda made: Status("作業"), asyncio.run)
+    with pytest.raises(synth.FolderError, match="別の場所"):
+        running.wait()
+    assert shown
+    assert not any("別の場所" in line for line in shown)
+    assert running.status.seeds_done == 2  # and the line does not fall back to nothing
+
+
 def held(stops):
     """Work that goes on until it is stopped, and counts how it ended."""
 
@@ -73,7 +91,9 @@ def held(stops):
 
 def test_stopping_ends_it_with_what_was_made():
     stops = []
-    running = Running(held(stops), "作業", lambda made: Status("作業", state="interrupted", rows=3), asyncio.run)
+    running = Running(
+        held(stops), Status("作業"), lambda made: Status("作業", state="interrupted", rows=3), asyncio.run
+    )
     assert running.stop() == "made"
     assert stops == ["stopped"]
     assert running.status.rows == 3
@@ -81,7 +101,7 @@ def test_stopping_ends_it_with_what_was_made():
 
 def test_an_interrupt_of_the_waiting_leaves_the_run_alone(monkeypatch):
     stops = []
-    running = Running(held(stops), "作業", lambda made: Status("作業"), asyncio.run)
+    running = Running(held(stops), Status("作業"), lambda made: Status("作業"), asyncio.run)
     monkeypatch.setattr(running._ended, "wait", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         running.wait(quiet=True)
@@ -92,7 +112,7 @@ def test_an_interrupt_of_the_waiting_leaves_the_run_alone(monkeypatch):
 
 def test_cancelling_says_that_it_was_stopped():
     stops = []
-    running = Running(held(stops), "作業", lambda made: Status("作業"), asyncio.run)
+    running = Running(held(stops), Status("作業"), lambda made: Status("作業"), asyncio.run)
     running._began.wait()
     running.cancel()
     assert stops == ["cancelled"]
@@ -204,9 +224,12 @@ def test_a_terminal_ipython_is_no_notebook(monkeypatch):
 
 def test_a_status_is_one_line_and_a_small_page_in_the_recipes_language():
     status = Status("名前\x1b[31m", seeds_done=3, seeds=12, rows=2, rejected={"refusal": 1}, words=JAPANESE, left_s=200)
-    assert str(status) == (
+    assert str(status) == "名前<U+001B>[31m：シード 3/12、2 行、不採用 1、送信中 0、$0.0000、0 秒、残り約 3 分"
+    assert str(replace(status, words=ENGLISH)) == (
         "名前<U+001B>[31m: 3 of 12 seeds, 2 rows, 1 refused, 0 in flight, $0.0000, 0 s, about 3 min left"
     )
+    ended = replace(status, state="interrupted", message="止めました。", of="prompts")
+    assert str(ended) == "名前<U+001B>[31m 中断：プロンプト 3/12、2 行、不採用 1、$0.0000、0 秒。止めました。"
     page = status._repr_html_()
     assert 'lang="ja"' in page
     assert "実行中" in page

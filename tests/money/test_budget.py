@@ -241,3 +241,18 @@ def test_what_is_charged_is_told_only_where_something_is_at_stake(caps, spent, c
 def test_a_lost_attempt_counts_as_a_request_even_where_nothing_costs_money():
     told = budget_module.standing(Caps(requests=50), Spend(0, 900, 20), Spend(), usage_unknown=11, lost=2)
     assert told == ["$0.0000 spent", "20 of 50 requests", "2 lost attempts still charged"]
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", ["$1.50 spent of $5.00, $0.0200 reserved", "30 of 500 requests",
+            "1 reply of unknown usage charged in full", "2 lost attempts still charged"]),
+        ("ja", ["使用 $1.50（上限 $5.00）、取り置き $0.0200", "リクエスト 30 / 500",
+            "使用量の分からない返答 1 件は上限額で計上", "結果の分からない送信 2 件も計上"]),
+    ],
+)  # fmt: skip
+def test_where_the_money_stands_is_told_in_both_languages(language, said):
+    spent, reserved = Spend(1_500_000, 0, 30), Spend(20_000)
+    given = {"usage_unknown": 1, "lost": 2, "language": language}
+    assert budget_module.standing(Caps(usd=5.0, requests=500), spent, reserved, **given) == said

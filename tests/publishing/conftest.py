@@ -78,7 +78,7 @@ def make_run(tmp_path: Path) -> Make:
         numbered = enumerate(((split, text) for split, texts in answers.items() for text in texts), start)
         rows = ((split, _line(f"{number:06d}", text)) for number, (split, text) in numbered)
         written = write_dataset(rows, place)
-        write_rejected([], place / "rejected.jsonl")
+        write_rejected([], place / "rejected.jsonl", {})
         manifest = _manifest(language, written.rows, **changed)
         write_manifest(place / "manifest.json", manifest)
         write_card(place, manifest, written)

@@ -38,7 +38,7 @@ def test_what_a_later_run_repeats_goes_and_the_first_run_wins(make_run, tmp_path
     }
     (refused, *_) = rows(tmp_path / "out", "rejected.jsonl")
     assert (refused["id"], refused["stage"], refused["reason"]) == ("second/000001/0/0", "merge", "duplicate")
-    assert refused["twin_id"] == "first/000001/0/0"
+    assert (refused["twin_id"], refused["teacher"]) == ("first/000001/0/0", "large-model")
     told = {one.run: (one.rows, one.kept, one.removed) for one in manifest.merged}
     assert told == {"first": (3, 3, {}), "second": (3, 1, {"duplicate": 2})}
     assert read_manifest(tmp_path / "out" / "manifest.json") == manifest

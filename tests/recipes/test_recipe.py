@@ -84,7 +84,7 @@ def test_all_problems_come_at_once_with_line_column_and_field(tmp_path):
         (("kind: answer", "kind: anser"), "no kind"),
         (("kind: answer, ", ""), "'kind' is missing"),
         (("language: ja\n", ""), "'language' is missing"),
-        (("name: example", "name: a b"), "pattern"),
+        (("name: example", "name: a b"), "a name has Latin letters"),
         (("localhost:8000/v1", "localhost:8000/v1?key=1"), "query"),
         (("http://localhost", "localhost"), "base URL"),
         (("model: m", "model: m, key_variable: sk-abc-123"), "never the key"),

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from synth.datasets.rows import line, rejected_row, row
 from synth.protocol.endpoint import Endpoint, Price
+from synth.report.browser import Listing
+from synth.report.page import write_report
 from synth.results.manifest import Manifest, RecipeRecord, SeedsRecord, StageRecord, Versions, teacher_record
 from synth.storage.store import Ledger
 from synth.types import Message, Rejection, Sample, Score
@@ -65,3 +69,31 @@ def make_manifest() -> Callable[..., Manifest]:
         return Manifest(**(fields | changed))
 
     return make
+
+
+@pytest.fixture
+def written(
+    tmp_path: Path,
+    make_manifest: Callable[..., Manifest],
+    make_sample: Callable[..., Sample],
+    make_rejection: Callable[..., Rejection],
+) -> Callable[..., Path]:
+    """A report of rows, and of two refusals at their end, laid out as a run leaves them."""
+
+    def written(texts: Sequence[tuple[str, str] | Sample], language: str = "en", **listing: Any) -> Path:
+        samples = [one if isinstance(one, Sample) else make_sample(number, *one) for number, one in enumerate(texts)]
+        rows = [row(one, {"answers": "large"}) for one in samples[:-2]]
+        refused = [
+            make_rejection(samples[-2], "refusal", detail="says no"),
+            samples[-1].refused("below_threshold", "judge is 1", "selection"),
+        ]
+        (tmp_path / "rows.jsonl").write_bytes(b"".join(b'%b,"split":"train"}\n' % line(one)[:-1] for one in rows))
+        (tmp_path / "rejected.jsonl").write_bytes(
+            b"".join(line(rejected_row(one, {"answers": "large"})) + b"\n" for one in refused)
+        )
+        given: dict[str, Any] = {"run": "r1", "count": len(texts), "seeds": ()} | listing
+        manifest = make_manifest(language=language)
+        write_report(tmp_path / "report.html", manifest, [], [], listing=Listing(tmp_path, **given))
+        return tmp_path / "report.html"
+
+    return written

@@ -2,67 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from synth.datasets.rows import line, rejected_row, row
 from synth.report import browser
-from synth.report.browser import Listing
-from synth.report.page import write_report
-from synth.results.manifest import Manifest
-from synth.types import Rejection, Sample, Seed
-from tests.report.chromium import CHROMIUM, Page, chromium
+from synth.types import Sample, Seed
+from tests.report.chromium import Page
+from tests.report.visiting import SHOWN, TEXTS, chosen, filtered, in_chromium, listed, searched, visit
 
-HOSTILE = (
-    '</script><script>window.hacked = 1</script><!-- <img src="http://evil.example/x" onerror="hacked=1"> \u202eabc'
-)
 AXE = Path(os.environ.get("SYNTH_AXE", "/nowhere"))
 """The file axe.min.js of npm's axe-core."""
-in_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-
-
-@pytest.fixture
-def written(
-    tmp_path: Path,
-    make_manifest: Callable[..., Manifest],
-    make_sample: Callable[..., Sample],
-    make_rejection: Callable[..., Rejection],
-) -> Callable[..., Path]:
-    """A report of rows and refusals, laid out as a run leaves them."""
-
-    def written(texts: list[tuple[str, str]], language: str = "en", **listing: Any) -> Path:
-        samples = [make_sample(number, question, answer) for number, (question, answer) in enumerate(texts)]
-        rows = [row(one, {"answers": "large"}) for one in samples[:-2]]
-        refused = [
-            make_rejection(samples[-2], "refusal", detail="says no"),
-            samples[-1].refused("below_threshold", "judge is 1", "selection"),
-        ]
-        (tmp_path / "rows.jsonl").write_bytes(b"".join(b'%b,"split":"train"}\n' % line(one)[:-1] for one in rows))
-        (tmp_path / "rejected.jsonl").write_bytes(b"".join(line(rejected_row(one)) + b"\n" for one in refused))
-        given: dict[str, Any] = {"run": "r1", "count": len(texts), "seeds": ()} | listing
-        manifest = make_manifest(language=language)
-        write_report(tmp_path / "report.html", manifest, [], [], listing=Listing(tmp_path, **given))
-        return tmp_path / "report.html"
-
-    return written
-
-
-TEXTS = [
-    ("How many apples?", "Twelve."),
-    ("コーヒーはいくつ？", "ｱｲｽｺｰﾋｰが三杯です。"),
-    (HOSTILE, f"```js\n{HOSTILE}\n```\nand {HOSTILE}"),
-    ("No answer?", "I cannot."),
-    ("Bad one?", "Bad."),
-]
 FROM_DISK = re.compile(r'<script type="application/json" class="(\w+)">(.*?)</script>', re.DOTALL)
 
 
@@ -140,44 +98,6 @@ def test_fields_of_a_few_kinds_are_filters_and_others_are_not(written: Callable[
     assert [field["values"][number] for number in found["index"][0]["fields"][0]] == topics[:3]
 
 
-def visit(path: Path, act: Callable[[Page], Coroutine[Any, Any, None]], **opening: Any) -> None:
-    async def visited() -> None:
-        async with chromium() as page:
-            await page.open(path, **opening)
-            await act(page)
-            assert page.problems == []
-            assert [url for url in page.requests if not url.startswith(("file:", "data:", "blob:"))] == []
-
-    asyncio.run(visited())
-
-
-TYPE = "(() => {{ const node = {node}; node.value = {text}; node.dispatchEvent(new Event('{event}')); }})()"
-SHOWN = "[...document.querySelectorAll('.line .first')].map((node) => node.textContent)"
-
-
-async def searched(page: Page, text: str) -> list[str]:
-    await page.do(TYPE.format(node="document.getElementById('search')", text=json.dumps(text), event="input"))
-    return await listed(page)
-
-
-async def listed(page: Page) -> list[str]:
-    await page.wait("!document.getElementById('list').hasAttribute('aria-busy')")
-    return await page.do(SHOWN)
-
-
-async def filtered(page: Page, label: str, wanted: str) -> list[str]:
-    node = f"[...document.querySelectorAll('#filters label')].find((one) => one.textContent.startsWith({json.dumps(label)})).querySelector('select')"
-    value = f"[...{node}.options].find((one) => one.textContent.startsWith({json.dumps(wanted)})).value"
-    await page.do(TYPE.format(node=node, text=value, event="change"))
-    return await listed(page)
-
-
-async def chosen(page: Page, place: int) -> str:
-    await page.do(f"document.querySelectorAll('.line')[{place}].click()")
-    await page.wait("document.querySelector('#detail h3') !== null")
-    return await page.do("document.getElementById('detail').textContent")
-
-
 @in_chromium
 def test_search_finds_japanese_whatever_its_width_and_kana_and_filters_combine(written: Callable[..., Path]) -> None:
     async def act(page: Page) -> None:
@@ -218,6 +138,52 @@ def test_a_search_reaches_what_was_not_read_yet_and_a_row_that_holds_it_twice_is
 
 
 @in_chromium
+def test_figures_tell_what_fits_and_a_bar_that_is_pressed_is_a_filter(
+    written: Callable[..., Path], make_sample: Callable[..., Sample]
+) -> None:
+    other = replace(make_sample(5, "足すと？", "七です。"), model="small")
+    path = written([*TEXTS[:3], other, *TEXTS[3:]])
+    bars = """[...document.querySelectorAll('#figures figure')].filter((one) => one.firstChild.textContent === '%s')
+        .flatMap((one) => [...one.querySelectorAll('.bar')])"""
+    told = f"{bars}.map((bar) => [bar.querySelector('.label').textContent, bar.title])"
+    press = f"{bars}.find((bar) => bar.textContent.startsWith('%s')).click()"
+
+    async def act(page: Page) -> None:
+        await page.wait("!document.getElementById('figured').hidden")
+        assert await page.do(told % "Model") == [["large", "3 rows, 2 refused"], ["small", "1 rows, 0 refused"]]
+        assert await page.do(told % "Script") == [
+            ["Latin letters", "2 rows, 2 refused"],
+            ["Japanese", "2 rows, 0 refused"],
+        ]
+        await page.do(press % ("Model", "large"))
+        assert len(await listed(page)) == 5
+        await page.do(press % ("Script", "Latin"))
+        assert await filtered(page, "State", "refused") == ["No answer?", "Bad one?"]
+        await page.wait(f"JSON.stringify({told % 'Model'}).includes('0 rows, 2 refused')")
+        await page.do(press % ("Model", "large"))
+        await page.do(press % ("Characters", "20"))
+        assert await listed(page) == []
+        await page.do(press % ("Characters", "20"))
+        assert len(await listed(page)) == 2
+
+    visit(path, act)
+
+
+@in_chromium
+def test_a_row_tells_the_command_that_traces_it_and_its_seed_finds_its_siblings(
+    written: Callable[..., Path], tmp_path: Path
+) -> None:
+    async def act(page: Page) -> None:
+        await chosen(page, 1)
+        trace = "[...document.querySelectorAll('#detail button')].find((one) => one.title).title"
+        assert await page.do(trace) == f"synth trace {tmp_path} 000001"
+        await page.do("document.querySelector('#detail .link').click()")
+        assert await listed(page) == ["コーヒーはいくつ？"]
+
+    visit(written(TEXTS), act)
+
+
+@in_chromium
 def test_hostile_texts_are_shown_and_do_nothing(written: Callable[..., Path]) -> None:
     async def act(page: Page) -> None:
         text = await chosen(page, 2)
@@ -227,90 +193,6 @@ def test_hostile_texts_are_shown_and_do_nothing(written: Callable[..., Path]) ->
         assert await page.do("document.querySelectorAll('#detail script, #detail img, #list img').length") == 0
 
     visit(written(TEXTS), act)
-
-
-@in_chromium
-def test_keys_move_decide_and_take_back_and_a_reload_forgets_nothing(written: Callable[..., Path]) -> None:
-    path = written(TEXTS)
-    kept = "JSON.parse(localStorage.getItem('synth decisions r1')).decisions.map((one) => [one.id, one.decision])"
-
-    async def act(page: Page) -> None:
-        await page.do("document.getElementById('list').focus()")
-        await page.press("ArrowDown")
-        await page.wait("document.querySelector('#detail h3')?.textContent.startsWith('000001')")
-        await page.press("r")
-        await page.press("End")
-        await page.wait("document.querySelector('#detail h3')?.textContent.startsWith('000004')")
-        await page.press("a")
-        assert await page.do(kept) == [["000001", "reject"], ["000004", "accept"]]
-        await page.press("ArrowUp")
-        await page.wait("document.querySelector('#detail h3')?.textContent.startsWith('000003')")
-        await page.press("a")
-        assert "before it became a row" in await page.do("document.getElementById('detail').textContent")
-        assert await page.do(kept) == [["000001", "reject"], ["000004", "accept"]]
-        await page.open(path)
-        assert await page.do("document.getElementById('tally').textContent") == "1 accepted, 1 rejected, 0 edited"
-        assert await filtered(page, "State", "decided") == ["コーヒーはいくつ？", "Bad one?"]
-        await chosen(page, 0)
-        await page.press("u")
-        assert await page.do(kept) == [["000004", "accept"]]
-
-    visit(path, act)
-
-
-@in_chromium
-def test_an_edit_keeps_its_original_and_is_saved_and_loaded_and_refused_elsewhere(written: Callable[..., Path]) -> None:
-    load = """(() => {{ const files = new DataTransfer(); files.items.add(new File([{content}], 'decisions.json'));
-        const node = document.getElementById('load'); node.files = files.files; node.dispatchEvent(new Event('change')); }})()"""
-
-    async def act(page: Page) -> None:
-        await page.do("""window.saved = null; URL.createObjectURL = (blob) => { window.saved = blob.text(); return 'blob:x'; };
-            HTMLAnchorElement.prototype.click = () => {}; 1""")
-        await page.do(TYPE.format(node="document.getElementById('who')", text='"健"', event="change"))
-        await chosen(page, 1)
-        await page.press("e")
-        await page.do(
-            "const area = [...document.querySelectorAll('#detail textarea')].at(-1); area.value = '四杯です。'; 1"
-        )
-        await page.do("document.querySelector('#detail .buttons button').click()")
-        assert "四杯です。" in await page.do("document.getElementById('detail').textContent")
-        await page.do("document.getElementById('save').click()")
-        saved = json.loads(await page.do("window.saved"))
-        (decision,) = saved["decisions"]
-        assert (saved["run"], decision["by"], decision["decision"]) == ("r1", "健", "edit")
-        assert decision["messages"][-1]["content"] == "四杯です。"
-        assert decision["original"][-1]["content"] == TEXTS[1][1]
-        await page.do("document.querySelectorAll('.buttons button')[3].click()")
-        assert await page.do("document.getElementById('tally').textContent") == "None yet."
-        await page.do(load.format(content=json.dumps(json.dumps(saved))))
-        await page.wait("document.getElementById('tally').textContent === '0 accepted, 0 rejected, 1 edited'")
-        await page.do(load.format(content=json.dumps(json.dumps(saved | {"run": "r2"}))))
-        await page.wait("document.getElementById('done').textContent === 'These decisions are of another run.'")
-        await page.do(load.format(content=json.dumps("[]")))
-        await page.wait("document.getElementById('done').textContent === 'This is no file of decisions.'")
-
-    visit(written(TEXTS), act)
-
-
-@in_chromium
-def test_an_edit_that_was_left_half_done_is_there_again_after_a_reload(written: Callable[..., Path]) -> None:
-    path = written(TEXTS)
-    area = "[...document.querySelectorAll('#detail textarea')].at(-1)"
-
-    async def act(page: Page) -> None:
-        await chosen(page, 1)
-        await page.press("e")
-        await page.do(TYPE.format(node=area, text='"半分だけ"', event="input"))
-        await page.do("document.querySelectorAll('.line')[0].click()")
-        await page.open(path)
-        assert "半分だけ" not in await chosen(page, 1)
-        await page.press("e")
-        assert await page.do(f"{area}.value") == "半分だけ"
-        await page.do("document.querySelectorAll('#detail .buttons button')[1].click()")
-        await page.press("e")
-        assert await page.do(f"{area}.value") == TEXTS[1][1]
-
-    visit(path, act)
 
 
 @in_chromium
@@ -336,6 +218,7 @@ def test_texts_beside_the_page_are_loaded_one_by_one_searched_and_missed(
         await page.open(path)
         await page.do("document.querySelectorAll('.line')[0].click()")
         await page.wait("document.getElementById('detail').textContent.includes('report/rows-0001.js')")
+        assert "Question 0" in await page.do("document.querySelector('#detail .conversation').textContent")
         page.problems.clear()  # the browser itself says that the file is not there
 
     visit(path, act)

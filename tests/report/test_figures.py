@@ -25,6 +25,13 @@ def test_the_funnel_goes_from_seeds_to_rows(make_manifest: Make) -> None:
     assert funnel(make_manifest(), JAPANESE)[1].label == "answers: 下書き"
 
 
+def test_each_step_has_what_was_paid_in_it(make_manifest: Make) -> None:
+    asked = Ledger("answers", "main", "ok", 198, 1_200_000, 40_000, 90_000, 0, 0)
+    scored = Ledger("answers:score", "judge", "ok", 158, 300_000, 40_000, 9_000, 0, 0)
+    steps = funnel(make_manifest(ledger=(asked, scored)), ENGLISH)
+    assert [bar.cost_microusd for bar in steps] == [0, 1_200_000, 300_000, 1_500_000]
+
+
 def test_bars_without_counts_have_no_length() -> None:
     assert [bar.percent for bar in bars([("a", 0), ("b", 0)])] == [0, 0]
     assert bars([]) == ()

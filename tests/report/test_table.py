@@ -194,3 +194,16 @@ def test_a_recipe_shows_what_it_asks_of_whom(write_recipe):
     assert "practice-1 at http://[::1]:8000/v1" in shown
     assert "answer, 2 draws, finished" in shown
     assert repr(recipe).startswith("<Recipe small: write, answer; ")
+
+
+def test_flat_rows_are_shown_as_a_table_with_long_texts_cut():
+    rows = [
+        {"id": "一", "question": "長い問い" * 100, "judge": 4.5, "cost_usd": None},
+        {"id": "二", "question": "<b>問い</b>"},
+    ]
+    shown = Table(rows, JAPANESE)._repr_html_()
+    assert "<th>question</th>" in shown
+    assert f"{'長い問い' * 30}…" in shown
+    assert "<td>4.5</td>" in shown
+    assert "&lt;b&gt;問い" in shown
+    assert "行 1–2 / 2" in shown

@@ -6,7 +6,7 @@ const search = byId("search"), list = byId("list"), order = byId("order"), statu
 // ---- filters
 const reasonNames = told.reasons.map((name) => name && (says.reasons[name] ?? name));
 const filters = [], bounds = [];
-function filter(label, names, test, values) {
+function filter(label, names, test, values, figured = false) {
   const options = names.map((name, number) => [number, name]).filter(([, name]) => name);
   if (options.length < 2) return;
   const select = make("select");
@@ -14,10 +14,10 @@ function filter(label, names, test, values) {
     ...options.map(([value, textContent]) => make("option", { value: String(value), textContent })));
   byId("filters").append(make("label", {}, make("span", { textContent: label }), select));
   select.addEventListener("change", () => choose());
-  filters.push({ label, names, select, test, values });
+  filters.push({ label, names, select, test, values, figured });
 }
-const column = (label, names, values) =>
-  filter(label, names, (wanted) => (row) => values[row] === wanted, values);
+const column = (label, names, values, figured) =>
+  filter(label, names, (wanted) => (row) => values[row] === wanted, values, figured);
 function bound(label, values) {
   const input = (side) => make("input", { type: "number", step: "any", "aria-label": `${label}: ${side}`, placeholder: side });
   const least = input(words.least), most = input(words.most);
@@ -31,9 +31,9 @@ filter(words.state, STATES, (wanted) =>
 column(words.reason, reasonNames, rows.reason);
 column(words.stage, told.stages, rows.stage);
 column(words.split, told.splits, rows.split);
-column(words.teacher, told.teachers, rows.teacher);
-told.fields.forEach((field, place) => column(field.name, field.values, fields[place]));
-column(words.script, ["", ...SCRIPTS.map(([name]) => name), "other"].map((name) => name && (says.scripts[name] ?? name)), rows.script);
+column(words.teacher, told.teachers, rows.teacher, true);
+told.fields.forEach((field, place) => column(field.name, field.values, fields[place], true));
+column(words.script, ["", ...SCRIPTS.map(([name]) => name), "other"].map((name) => name && (says.scripts[name] ?? name)), rows.script, true);
 told.scores.forEach((name, place) => bound(name, scores[place]));
 bound(words.length, rows.length);
 order.append(...[["", words.in_order], ["longest", words.longest], ["shortest", words.shortest],
@@ -80,7 +80,11 @@ async function chosen(mine, grows) {
   status.textContent = say(words.found, amount(fits.length), amount(count));
   byId("nothing").hidden = fits.length > 0;
   byId("deeper").hidden = !query || !told.files || deep !== null;
+  const set = [...filters.map(({ select }) => select), ...bounds.flatMap(({ least, most }) => [least, most])].filter(({ value }) => value);
+  byId("chosen").textContent = set.length ? `(${set.length})` : "";
   list.removeAttribute("aria-busy");
+  await pause();
+  if (mine === asked) drawFigures(fits);
 }
 function candidates(place, sought) {
   ready(place);
@@ -151,14 +155,21 @@ async function readAll() {
       }
       read(place);
     }
-    if (read === ready) countOptions();
+    if (read !== ready) continue;
+    countOptions();
+    prepareFigures();
+    drawFigures(shown);
   }
+}
+function counted(names, values) {
+  const seen = new Uint32Array(names.length);
+  for (const value of values) seen[value]++;
+  return seen;
 }
 function countOptions() {
   const refused = rows.reason.reduce((sum, value) => sum + (value > 0), 0);
   for (const { select, names, values } of filters) {
-    const seen = values ? new Uint32Array(names.length) : [0, count - refused, refused];
-    for (const value of values ?? []) seen[value]++;
+    const seen = values ? counted(names, values) : [0, count - refused, refused];
     for (const option of [...select.options].slice(1)) {
       const number = Number(option.value);
       if (seen[number]) option.textContent = `${names[number]} (${amount(seen[number])})`;

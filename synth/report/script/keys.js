@@ -1,6 +1,11 @@
 // What the reader does.
 
-list.addEventListener("scroll", () => requestAnimationFrame(draw));
+let drawing = false;
+list.addEventListener("scroll", () => {
+  if (drawing) return;
+  drawing = true;
+  requestAnimationFrame(() => { drawing = false; draw(); });
+});
 window.addEventListener("resize", draw);
 list.addEventListener("keydown", (event) => {
   const full = Math.max(1, Math.floor(list.clientHeight / ROW_HEIGHT) - 1);
@@ -10,12 +15,17 @@ list.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
+const ACTS = { a: () => decide("accept"), r: () => decide("reject"), e: edit, u: () => decide(null), j: () => move(current + 1),
+  k: () => move(current - 1), "/": () => search.focus() };
 byId("browser").addEventListener("keydown", (event) => {
-  if (event.key === "Escape") { if (opened?.text) show(opened.row, opened.text); list.focus(); return; }
+  if (event.key === "Escape") {
+    if (opened?.text) show(opened.row, opened.text);
+    list.focus();
+    return;
+  }
   if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
-  const acts = { a: () => decide("accept"), r: () => decide("reject"), e: edit, u: () => decide(null), "/": () => search.focus() };
-  if (!Object.hasOwn(acts, event.key)) return;
-  acts[event.key]();
+  if (!Object.hasOwn(ACTS, event.key)) return;
+  ACTS[event.key]();
   event.preventDefault();
 });
 search.addEventListener("input", () => choose());
@@ -28,10 +38,36 @@ byId("clear").addEventListener("click", () => {
   for (const { least, most } of bounds) least.value = most.value = "";
   choose();
 });
-byId("who").addEventListener("change", keep);
+byId("who").addEventListener("change", () => {
+  const name = byId("who").value.trim();
+  const applied = new Set(told.decisions.map(({ id }) => id));
+  for (const one of decisions.values()) if (!one.by && !applied.has(one.id)) decisions.set(one.id, { ...one, by: name });
+  keep();
+});
 byId("save").addEventListener("click", save);
-byId("load").addEventListener("change", (event) => { if (event.target.files[0]) load(event.target.files[0]); event.target.value = ""; });
-if (told.left_out) { byId("left").textContent = say(words.left_out, amount(count), amount(told.left_out)); byId("left").hidden = false; }
+byId("load").addEventListener("change", (event) => {
+  if (event.target.files[0]) load(event.target.files[0]);
+  event.target.value = "";
+});
+window.addEventListener("storage", (event) => {  // the same page in another tab
+  if (event.key !== KEY || !event.newValue) return;
+  recall(JSON.parse(event.newValue));
+  tally();
+  draw();
+});
+window.addEventListener("beforeunload", (event) => { if (!keeps && unsaved) event.preventDefault(); });
+
+const command = `synth select ${folder()} --decisions decisions.json`;
+byId("command").textContent = command;
+byId("apply").append(" ", copying(words.copy, command));
+if (told.left_out) {
+  byId("left").textContent = say(words.left_out, amount(count), amount(told.left_out));
+  byId("left").hidden = false;
+}
+const narrow = matchMedia("(max-width: 50rem)"), folded = byId("folded");
+const fit = () => { folded.open = !narrow.matches; };
+narrow.addEventListener("change", fit);
+fit();
 byId("browser").hidden = false;
 tally();
 choose();

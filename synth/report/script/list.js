@@ -36,6 +36,7 @@ function draw() {
   space.replaceChildren(...nodes);
   if (current >= from && current < to) list.setAttribute("aria-activedescendant", `row-${current}`);
   else list.removeAttribute("aria-activedescendant");
+  mark();
 }
 function move(place) {
   current = Math.max(0, Math.min(shown.length - 1, place));

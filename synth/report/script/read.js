@@ -1,4 +1,4 @@
-// One row, whole.
+// One row, whole: what it says, what is known of it, and what a person makes of it.
 
 const detail = byId("detail");
 let opened = null;
@@ -11,70 +11,133 @@ async function open() {
     const text = await whole(row);
     if (opened.row === row) show(row, text);
   } catch (error) {
-    if (opened.row === row) detail.replaceChildren(make("p", { className: "note", textContent: error.message }));
+    if (opened.row === row) showShort(row, error.message);
   }
 }
+const button = (text, act, pressed, className = "") => make("button", { type: "button", textContent: text, onclick: act, className,
+  ...(pressed === undefined ? {} : { "aria-pressed": String(pressed) }) });
+const roleOf = (message) => make("div", { className: "role", textContent: says.roles[message.role] ?? message.role });
+const pager = () => {
+  const step = (text, label, by) => {
+    const made = button(text, () => move(current + by));
+    made.setAttribute("aria-label", label);
+    made.disabled = shown[current + by] === undefined;
+    return made;
+  };
+  const back = button(words.back, () => list.scrollIntoView({ block: "center" }), undefined, "back");
+  return make("span", { className: "pager" }, back, step("‹", words.previous, -1), step("›", words.next, 1));
+};
+const heading = (row) => make("h3", {}, make("code", {}, ...visible(rows.id[row])), ...chips(row), pager());
 const fact = (name, value) => make("span", {}, `${name} `, make("b", {}, ...visible(String(value))));
+/** A fact that others share: a press searches for them. */
+const shared = (name, value) => make("span", {}, `${name} `, button(value, () => { search.value = value; choose(); }, undefined, "link"));
+function factsOf(text) {
+  const found = text.scores.map((score) => Object.assign(fact(score.name, figure(score.value)), { title: score.detail }));
+  if (text.similarity != null) found.push(fact(says.similarity, text.similarity.toFixed(2)));
+  if (text.twin_id) found.push(shared(words.twin, text.twin_id));
+  found.push(shared(words.seed, text.seed_id));
+  if (text.stage) found.push(fact(words.stage, text.stage));
+  if (text.teacher) found.push(fact(words.teacher, text.teacher));
+  if (text.cost_microusd) found.push(fact(words.cost, `$${(text.cost_microusd / 1e6).toFixed(4)}`));
+  if (text.repairs.length) found.push(fact(words.repairs, text.repairs.join(", ")));
+  found.push(copying(words.trace, `synth trace ${folder()} ${quoted(text.id)}`));
+  return found;
+}
 function show(row, text) {
   opened = { row, text };
-  const decision = decisions.get(text.id), messages = decision?.messages ?? text.messages;
-  const facts = [...text.scores.map((score) => { const node = fact(score.name, figure(score.value)); node.title = score.detail; return node; }),
-    ...(text.similarity == null ? [] : [fact(says.similarity, text.similarity.toFixed(2))]), ...(text.twin_id ? [fact(words.twin, text.twin_id)] : []),
-    fact(words.seed, text.seed_id), ...(text.stage ? [fact(words.stage, text.stage)] : []), ...(text.teacher ? [fact(words.teacher, text.teacher)] : []),
-    ...(text.cost_microusd ? [fact(words.cost, `$${(text.cost_microusd / 1e6).toFixed(4)}`)] : []), ...(text.repairs.length ? [fact(words.repairs, text.repairs.join(", "))] : [])];
-  detail.replaceChildren(
-    make("h3", {}, make("code", {}, ...visible(text.id)), ...chips(row)),
-    make("p", { className: "meta" }, ...facts),
-    ...(text.detail ? [make("p", { className: "detail", dir: "auto" }, `${words.detail}: `, ...visible(text.detail))] : []),
-    buttons(row, text),
-    messages.length ? make("div", { className: "conversation" }, ...messages.map(turn)) : make("p", { className: "note", textContent: says.not_kept }));
+  const decision = decisions.get(text.id), messages = decision?.messages ?? originalOf(text), parts = [heading(row)];
+  parts.push(make("p", { className: "meta" }, ...factsOf(text)));
+  if (text.detail) parts.push(make("p", { className: "detail", dir: "auto" }, `${words.detail}: `, ...visible(text.detail)));
+  parts.push(buttons(row, text));
+  if (messages.length) parts.push(conversation(messages));
+  else parts.push(make("p", { className: "note", textContent: says.not_kept }));
+  if (decision?.original) {
+    parts.push(make("details", { className: "before" }, make("summary", { textContent: words.before }), conversation(decision.original)));
+  }
+  detail.replaceChildren(...parts);
+  detail.scrollTop = 0;
+  mark();
 }
-const turn = (message) => {
+/** What the index has of a row whose text cannot be had, and why it cannot. */
+function showShort(row, problem) {
+  const first = [["user", rows.question[row]], ["assistant", rows.answer[row]]].filter(([, content]) => content);
+  detail.replaceChildren(heading(row), make("p", { className: "detail", role: "alert", textContent: problem }),
+    conversation(first.map(([role, content]) => ({ role, content: `${content} …` }))));
+}
+const conversation = (messages) => make("div", { className: "conversation" }, ...messages.map(turn));
+function turn(message) {
   const said = make("div", { className: "said" });
-  if (message.reasoning_content) said.append(make("details", {}, make("summary", { textContent: says.reasoning }), ...prose(message.reasoning_content)));
-  said.append(...prose(message.content ?? ""));
-  for (const call of message.tool_calls ?? []) said.append(make("pre", { dir: "ltr", tabIndex: 0 }, make("code", {}, ...visible(`${call.function.name} ${call.function.arguments}`))));
-  return make("div", { className: `turn ${Object.hasOwn(says.roles, message.role) ? message.role : ""}` }, make("div", { className: "role", textContent: says.roles[message.role] ?? message.role }), said);
-};
-const button = (text, act, pressed) => make("button", { type: "button", textContent: text, onclick: act, ...(pressed === undefined ? {} : { "aria-pressed": String(pressed) }) });
-const buttons = (row, text) => {
+  if (message.reasoning_content) {
+    said.append(make("details", {}, make("summary", { textContent: says.reasoning }), ...prose(message.reasoning_content)));
+  }
+  said.append(...prose(message.content ?? ""), ...calls(message).map(code));
+  const role = Object.hasOwn(says.roles, message.role) ? message.role : "";
+  return make("div", { className: `turn ${role}` }, roleOf(message), said);
+}
+function buttons(row, text) {
   if (!canDecide(row)) return make("p", { className: "note", textContent: words.undecidable });
-  const decision = decisions.get(text.id)?.decision;
-  const note = make("input", { type: "text", value: decisions.get(text.id)?.note ?? "", "aria-label": words.note, placeholder: words.note });
-  note.addEventListener("change", () => { const made = decisions.get(text.id); if (made) { made.note = note.value; keep(); } });
-  return make("div", { className: "buttons" }, button(words.accept, () => decide("accept"), decision === "accept"), button(words.reject, () => decide("reject"), decision === "reject"),
-    button(words.edit, edit, decision === "edit"), ...(decision ? [button(words.undo, () => decide(null))] : []), note);
-};
-function decide(decision, messages) {
-  if (!opened?.text || !canDecide(opened.row)) return;
-  const { row, text } = opened, before = decisions.get(text.id);
-  if (decision === null) decisions.delete(text.id);
-  else decisions.set(text.id, { id: text.id, decision, by: byId("who").value.trim(), at: new Date().toISOString().slice(0, 19) + "Z", note: before?.note ?? "",
-    ...(messages ? { messages, original: before?.original ?? text.messages } : {}) });
-  keep();
-  tally();
-  draw();
-  show(row, text);
-  byId("done").textContent = decision === null ? words.undone : words[KINDS[decision]];
-}
-function edit() {
-  if (!opened?.text || !canDecide(opened.row)) return;
-  const { row, text } = opened, messages = decisions.get(text.id)?.messages ?? text.messages;
-  const contents = drafts.get(text.id) ?? messages.map((message) => message.content ?? "");
-  const areas = messages.map((message, place) => make("textarea", { value: contents[place], rows: Math.min(20, 2 + Math.ceil((message.content ?? "").length / 60)), dir: "auto", "aria-label": says.roles[message.role] ?? message.role }));
-  for (const area of areas) area.addEventListener("input", () => { drafts.set(text.id, areas.map((one) => one.value)); keep(); });
-  const leave = () => { drafts.delete(text.id); keep(); };
-  const save = () => { leave(); decide("edit", messages.map((message, place) => ({ ...message, content: areas[place].value }))); };
-  detail.replaceChildren(make("h3", {}, make("code", {}, ...visible(text.id))),
-    ...messages.map((message, place) => make("div", { className: "edited" }, make("div", { className: "role", textContent: says.roles[message.role] ?? message.role }), areas[place])),
-    make("div", { className: "buttons" }, button(words.save_edit, () => { save(); list.focus(); }), button(words.cancel, () => { leave(); show(row, text); list.focus(); })));
-  areas[areas.length - 1]?.focus();
-}
-function tally() {
-  const of = (name) => amount([...decisions.values()].filter((one) => one.decision === name).length);
-  byId("tally").textContent = decisions.size ? say(words.counted, of("accept"), of("reject"), of("edit")) : words.none_yet;
-  byId("save").disabled = !decisions.size;
-  byId("apply").hidden = !decisions.size;
-  byId("kept").hidden = keeps;
+  const decision = decisions.get(text.id);
+  const note = make("input", { id: "why", type: "text", value: decision?.note ?? "", "aria-label": words.note, placeholder: words.note });
+  note.addEventListener("change", () => {
+    const made = decisions.get(text.id);
+    if (!made) return;
+    decisions.set(text.id, { ...made, note: note.value });
+    keep();
+  });
+  const is = (kind) => decision?.decision === kind;
+  return make("div", { className: "buttons" }, button(words.accept, () => decide("accept"), is("accept")),
+    button(words.reject, () => decide("reject"), is("reject")), button(words.edit, edit, is("edit")),
+    ...(decision ? [button(words.undo, () => decide(null))] : []), note);
 }
 
+// ---- editing
+const PARTS = ["reasoning_content", "content"];
+const editable = (message) => PARTS.filter((name) => message[name] || (name === "content" && !message.tool_calls?.length));
+const written = (message) => editable(message).map((name) => message[name] ?? "");
+function edit() {
+  if (!opened?.text || !canDecide(opened.row)) return;
+  const { row, text } = opened, from = decisions.get(text.id)?.messages ?? originalOf(text);
+  const contents = drafts.get(text.id) ?? from.flatMap(written), areas = [];
+  const area = (label) => {
+    const value = contents[areas.length] ?? "";
+    areas.push(make("textarea", { value, rows: Math.min(20, 2 + Math.ceil(value.length / 60)), dir: "auto", "aria-label": label }));
+    return areas.at(-1);
+  };
+  const fields = from.map((message) => make("div", { className: "edited" }, roleOf(message), ...editable(message).map((name) =>
+    area(`${says.roles[message.role] ?? message.role}${name === "content" ? "" : `, ${says.reasoning}`}`)), ...calls(message).map(code)));
+  const leave = () => { drafts.delete(text.id); keep(); show(row, text); list.focus({ preventScroll: true }); };
+  const finish = () => {
+    const values = areas.map((one) => one.value);
+    const messages = from.map((message) => ({ ...message, ...Object.fromEntries(editable(message).map((name) => [name, values.shift()])) }));
+    drafts.delete(text.id);
+    if (JSON.stringify(messages) === JSON.stringify(from)) leave();
+    else decide("edit", messages);
+  };
+  for (const one of areas) {
+    one.addEventListener("input", () => { drafts.set(text.id, areas.map((each) => each.value)); keep(); });
+    one.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) finish(); });
+  }
+  detail.replaceChildren(heading(row), ...fields,
+    make("div", { className: "buttons" }, button(words.save_edit, finish), button(words.cancel, leave)));
+  areas.at(-1)?.focus();
+}
+
+// ---- what was searched for, marked where it stands
+function mark() {
+  if (!CSS.highlights) return;
+  const query = search.value.trim(), ranges = [];
+  for (const place of query ? [detail, space] : []) {
+    const walker = document.createTreeWalker(place, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      const seen = plainly(node.data);
+      if (seen.length !== node.data.length) continue;  // its places are others then
+      for (const hit of seen.matchAll(pattern(query))) {
+        const range = new Range();
+        range.setStart(node, hit.index);
+        range.setEnd(node, hit.index + hit[0].length);
+        ranges.push(range);
+      }
+    }
+  }
+  CSS.highlights.set("sought", new Highlight(...ranges));
+}

@@ -1,0 +1,22 @@
+"""What several checks take for a word."""
+
+from __future__ import annotations
+
+import random
+
+from synth.language.text import units
+
+
+def test_words_are_cut_at_blanks_and_punctuation_and_kana_and_kanji_one_by_one():
+    assert units(["It's 3.14, isn't it? e-mail_x", "東京タワーはIt'sいい"]) == [
+        ["it's", "3.14", "isn't", "it", "e", "mail", "x"],
+        ["東", "京", "タ", "ワ", "ー", "は", "it's", "い", "い"],
+    ]
+
+
+def test_the_units_of_plain_texts_are_those_that_all_texts_are_cut_by():
+    rng = random.Random(3)
+    letters = "aZ0 9'.,_-!\n\t(e)"
+    texts = ["".join(rng.choices(letters, k=40)) for _ in range(300)]
+    with_kanji = units([f"{text} 漢" for text in texts])
+    assert [[*cut, "漢"] for cut in units(texts)] == with_kanji
