@@ -31,9 +31,9 @@ def main() -> None:
     try:
         code = command(standalone_mode=False)
     except SynthError as error:
-        from synth.language.text import visible
+        from synth.console.screen import ERR, say
 
-        click.echo(visible(str(error)), err=True)
+        say(ERR, str(error))
         sys.exit(error.exit_code)
     except click.Abort:
         click.echo("Stopped.", err=True)

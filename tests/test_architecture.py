@@ -37,6 +37,7 @@ LAYERS = (
         "dates",
         "yaml_places",
         "documents",
+        "classes",
         "halt",
         "prices",
         "price_table",

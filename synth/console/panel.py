@@ -75,7 +75,7 @@ def _rows(now: Snapshot, room: int, *, ascii_only: bool) -> list[tuple[str, Text
     together = 2 if now.projected_microusd and room >= MONEY_AND_ALL else 1
     rows += [("money", Text("   ".join(said[:together])))]
     rows += [("", Text(one)) for one in said[together:]]
-    rows += [("waiting", Text(f"{now.waiting_for_budget:,} {WAITING}", style="yellow"))] * bool(now.waiting_for_budget)
+    rows += [("wait", Text(f"{now.waiting_for_budget:,} {WAITING}", style="yellow"))] * bool(now.waiting_for_budget)
     return rows
 
 

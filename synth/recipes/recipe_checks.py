@@ -406,4 +406,5 @@ def _shadowed(recipe: Recipe, fields: Fields) -> list[At]:
 
 
 def _added(stage: Stage) -> Fields:
-    return dict.fromkeys(stage.generator.adds, "...")
+    values = stage.generator.template_values
+    return {name: values.get(name, "...") for name in stage.generator.adds}
