@@ -17,6 +17,7 @@ from synth.admission.scheduler import WINDOW_PER_SLOT, in_order, together
 from synth.api import finished
 from synth.errors import BudgetReached, Fatal, RecipeError, Rejected, TeacherError
 from synth.files.asking import Desk, desk
+from synth.language.near import hint
 from synth.live.background import Observe, Status, Work, shown, tell
 from synth.money.budget import Caps, usd
 from synth.protocol.endpoint import PRACTICE, Endpoint
@@ -35,7 +36,7 @@ from synth.validators.refusal import Refusal
 
 M = TypeVar("M", bound=BaseModel)
 Prompt = str | Sequence[Message | Mapping[str, str]]
-"""A question, or the turns of a conversation that the teacher is to go on with."""
+"""A question, or the turns of a conversation that the teacher is to go on with, each `role` and `content`."""
 
 FOLDER = "runs/asked"
 TEACHER, STAGE, PROMPTS = "teacher", "ask", "prompts"
@@ -43,6 +44,8 @@ PRACTICE_MODEL = "practice-1"
 NOT_ASKED, PARKED = "not_asked", "parked"
 MESSAGES = TypeAdapter(tuple[Message, ...])
 VALIDATORS = TypeAdapter(list[Validator])
+KEYS = ("role", "content", "reasoning_content")
+"""What a message may say. The reasoning of earlier turns is not sent, as hosts want it."""
 HALF = re.compile("[\ud800-\udfff]")
 """A surrogate without its other half, as damaged files have it."""
 
@@ -427,6 +430,8 @@ def _turns(prompt: object, place: int) -> tuple[Message, ...]:
         turns = (Message(role="user", content=prompt),) if isinstance(prompt, str) else MESSAGES.validate_python(prompt)
     except ValidationError:
         turns = ()
+    for number, message in enumerate(cast("Iterable[object]", prompt) if isinstance(prompt, list | tuple) else ()):
+        _check_keys(message, f"prompts[{place}][{number}]")
     if not turns or turns[-1].role != "user" or not turns[-1].content.strip():
         raise RecipeError(
             f"prompts[{place}] asks nothing: give a text, or messages with `role` and `content` that end with a user's."
@@ -435,6 +440,15 @@ def _turns(prompt: object, place: int) -> tuple[Message, ...]:
         code = f"U+{ord(broken[0]):04X}"
         raise RecipeError(f"prompts[{place}] holds half a letter, {code}, which cannot be sent; mend it.")
     return turns
+
+
+def _check_keys(message: object, where: str) -> None:
+    """Raise RecipeError for what a message says that would not be sent."""
+    given: Mapping[object, object] = cast("Any", message) if isinstance(message, Mapping) else {}
+    for key, value in given.items():
+        if key not in KEYS and value is not None:
+            known = hint(str(key), KEYS) or "; a message has `role` and `content`: no picture and no tool is asked with"
+            raise RecipeError(f"{where} has {key!r}, which would not be sent{known}")
 
 
 def _plain_checks(validators: object) -> list[dict[str, Any]]:
