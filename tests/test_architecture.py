@@ -104,6 +104,8 @@ LAYERS = (
         "events",
         "sink",
         "stored",
+        "otlp",
+        "spans",
     }
     | {"lint", "formats"},
     {"line", "gate", "nearness"},
