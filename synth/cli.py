@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,9 +30,9 @@ def main() -> None:
     try:
         code = command(standalone_mode=False)
     except SynthError as error:
-        from synth.language.text import visible
+        from synth.console.screen import ERR, say
 
-        click.echo(visible(str(error)), err=True)
+        say(ERR, str(error))
         sys.exit(error.exit_code)
     except click.Abort:
         click.echo("Stopped.", err=True)
@@ -144,22 +143,13 @@ def new(name: str, original: str, as_json: bool) -> int:
 @_overriding
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
-    """Check a RECIPE, its templates and all its seeds, without sending anything."""
-    import tempfile
+    """Check a RECIPE, and its templates with each of its seeds, without sending anything.
 
+    All seeds are read; the templates are rendered with the first 100,000 of them.
+    """
     from synth.console import checking
-    from synth.gates.screen import Screen
-    from synth.recipes import seeds
-    from synth.recipes.seed_spool import SeedSpool
-    from synth.types import Rejection
 
-    loaded = _load(recipe, **overrides)
-    with tempfile.TemporaryDirectory() as vanishing:
-        spool = SeedSpool(Path(vanishing) / "seeds.db", seeds.read(loaded.recipe.seeds, loaded.folder))
-        refused = Counter(one.reason for one in Screen(loaded).seeds(spool) if isinstance(one, Rejection))
-        spool.close()
-    checking.checked(loaded, spool.unique + spool.repeated - refused.total(), refused, as_json=as_json)
-    return 0
+    return checking.check(_load(recipe, **overrides), as_json=as_json)
 
 
 @command.command(short_help="Try a recipe on its first seeds and show the rows.")

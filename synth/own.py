@@ -6,16 +6,11 @@ All that such a file needs can be imported from here.
 from __future__ import annotations
 
 import functools
-import hashlib
-import importlib.util
 import inspect
 import re
-import sys
-import traceback
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, TypeVar, cast
 
 import orjson
@@ -24,6 +19,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, ValidatorFunctionWrapHan
 from synth.ask import Ask
 from synth.errors import Rejected
 from synth.language.near import hint
+from synth.recipes import classes
 from synth.types import Completion, Draft, Fields, Message, Sample, Score, Seed, TemplateFile, Value
 
 __all__ = [
@@ -43,10 +39,7 @@ __all__ = [
     "Value",
 ]
 
-KIND = re.compile(r"^(?P<file>.+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)$")
 MISSHAPEN = re.compile(r"\.py\b")
-FOLDER = "folder"
-"""Under which name the recipe's folder stands in the context of a validation."""
 
 OPEN = ConfigDict(json_schema_extra={"additionalProperties": True})
 """An editor cannot know the options of a class that is not there yet."""
@@ -66,7 +59,7 @@ class OwnGenerator(Value):
     template_values: ClassVar[Fields] = {}
     """What its templates see beside the seed's fields, with an example of each."""
 
-    kind: str = Field(pattern=KIND.pattern)
+    kind: str = Field(pattern=classes.NAMED.pattern)
     """`file.py:Class`, with a file beside the recipe."""
     teacher: str = ""
 
@@ -89,7 +82,7 @@ class OwnValidator(Value):
     source: ClassVar[tuple[str, bytes]] = ("", b"")
     """The file's name and what was read from it."""
 
-    kind: str = Field(pattern=KIND.pattern)
+    kind: str = Field(pattern=classes.NAMED.pattern)
     """`file.py:Class`, with a file beside the recipe."""
 
     def check(self, sample: Sample) -> None:
@@ -109,7 +102,7 @@ class OwnScorer(Value):
     template_values: ClassVar[Fields] = {}
     """What its templates see beside the sample's fields, with an example of each."""
 
-    kind: str = Field(pattern=KIND.pattern)
+    kind: str = Field(pattern=classes.NAMED.pattern)
     """`file.py:Class`, with a file beside the recipe."""
     name: str = Field(min_length=1)
     """What the score is called in `selection` and in the rows."""
@@ -160,7 +153,7 @@ def own(base: type[P]) -> Callable[[Any, ValidatorFunctionWrapHandler, Validatio
     def read(given: Any, _handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> P:
         if isinstance(given, base):
             return given
-        folder = Path(cast("dict[str, Any]", info.context or {}).get(FOLDER, ""))
+        folder = Path(cast("dict[str, Any]", info.context or {}).get(classes.FOLDER, ""))
         return class_of(str(given["kind"]), folder, base).model_validate_json(orjson.dumps(given), strict=True)
 
     return read
@@ -168,23 +161,11 @@ def own(base: type[P]) -> Callable[[Any, ValidatorFunctionWrapHandler, Validatio
 
 def class_of(kind: str, folder: Path, base: type[P]) -> type[P]:
     """The class that a `kind` names. Raises ValueError, with what to do, where there is none of use."""
-    named = KIND.match(kind)
-    if named is None:
-        raise ValueError(f"{kind!r} names no class; write file.py:Class")
-    file, name = named["file"], named["name"]
-    if Path(file).is_absolute() or ".." in Path(file).parts:
-        raise ValueError(f"{file} must lie in the recipe's folder")
-    try:
-        raw = (folder / file).read_bytes()
-    except OSError as error:
-        near = hint(file, files_in(folder))
-        raise ValueError(f"{folder / file} cannot be read ({error.strerror}){near}") from None
-    module = _module(file, folder / file, raw)
-    found = getattr(module, name, None)
+    at = classes.found(kind, folder)
+    file, name, found = at.file, at.name, at.value
     method = METHODS[base]
     if not inspect.isclass(found):
-        values = vars(module).items()
-        known = [one for one, value in values if inspect.isclass(value) and issubclass(value, PLUG_INS)]
+        known = [one for one, value in at.classes.items() if issubclass(value, PLUG_INS)]
         own = [one for one in known if one not in __all__]
         there = hint(name, own) or f"; there is {', '.join(own) or 'none of use'}"
         raise ValueError(f"{file} has no class {name!r}{there}")
@@ -198,22 +179,21 @@ def class_of(kind: str, folder: Path, base: type[P]) -> type[P]:
     if inspect.iscoroutinefunction(written) != inspect.iscoroutinefunction(getattr(base, method)):
         how = "async def" if method != "check" else "def"
         raise ValueError(f"{name}.{method} in {file} must be written as `{how} {method}`")
-    found.source = (file, raw)
+    found.source = (file, at.raw)
     if not hasattr(written, "__wrapped__"):  # one that inherits it, or was read before, is held already
         setattr(found, method, _held(written, f"{name}.{method} in {file}", base))
     return found
-
-
-def files_in(folder: Path) -> list[str]:
-    """The Python files beside a recipe."""
-    return sorted(path.name for path in folder.glob("*.py"))
 
 
 def given_class(kind: str, folder: Path) -> str:
     """`file.py:Class` for a kind that names a file of the folder in another way, such as `file.Class`; else nothing."""
     plain = unicodedata.normalize("NFKC", kind)
     stem, mark, name = plain.removesuffix(".py").replace(":", ".").partition(".")
-    return f"{stem}.py:{name or 'Class'}" if mark and name.isidentifier() and f"{stem}.py" in files_in(folder) else ""
+    return (
+        f"{stem}.py:{name or 'Class'}"
+        if mark and name.isidentifier() and f"{stem}.py" in classes.files_in(folder)
+        else ""
+    )
 
 
 def fields_of(kind: str, folder: Path, base: type[Any]) -> list[str]:
@@ -244,29 +224,3 @@ def _held(written: Callable[..., Any], where: str, base: type[Value]) -> Callabl
 
 def _are_drafts(made: Any) -> bool:
     return isinstance(made, list) and all(isinstance(one, Draft) for one in cast("list[Any]", made))
-
-
-def _module(file: str, path: Path, raw: bytes) -> ModuleType:
-    """The module of a file, made once of what was read. Raises ValueError with the line where it fails."""
-    name = f"synth_own_{hashlib.sha256(str(path.absolute()).encode() + raw).hexdigest()[:16]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
-    assert spec is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    module.__file__ = str(path)
-    try:
-        exec(compile(raw, str(path), "exec"), module.__dict__)  # noqa: S102 (the user's own file)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise ValueError(_told(file, path, error)) from error
-    return module
-
-
-def _told(file: str, path: Path, error: BaseException) -> str:
-    """What went wrong in a file, with its line."""
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return f"{file}, line {error.lineno}: {error.msg}"
-    lines = [one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename == str(path)]
-    what = str(error).partition("\n")[0]
-    return f"{file}{f', line {lines[-1]}' if lines else ''}: {type(error).__name__}: {what}"

@@ -272,6 +272,28 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def example(schema: dict[str, Any], whole: dict[str, Any], text: str) -> Any:
+    """A value that a JSON schema allows, with the text for its strings."""
+    if "$ref" in schema:
+        return example(whole["$defs"][schema["$ref"].rpartition("/")[2]], whole, text)
+    if "enum" in schema or "const" in schema:
+        return schema.get("enum", [schema.get("const")])[0]
+    if "anyOf" in schema:
+        return example(schema["anyOf"][-1], whole, text)  # the last, as null ends a schema that holds itself
+    if "properties" in schema:
+        return {name: example(one, whole, text) for name, one in schema["properties"].items()}
+    least: Any = schema.get("minimum", 0)
+    plain: dict[str, Any] = {
+        "string": text,
+        "integer": least,
+        "number": least,
+        "boolean": True,
+        "array": [],
+        "null": None,
+    }
+    return plain.get(schema.get("type", ""), {})
+
+
 def _close(schema: Any) -> Any:
     if isinstance(schema, list):
         return [_close(item) for item in cast("list[Any]", schema)]

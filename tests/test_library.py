@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -184,10 +185,29 @@ def test_every_answer_comes_in_each_register_and_length_asked_for(language, tmp_
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
-def test_the_shape_that_is_shown_is_the_one_that_is_checked(language):
+def test_the_shape_that_is_shown_is_the_one_that_is_written_and_checked(language):
     loaded = synth.load(PROMPTS / f"extract-{language}")
-    shown = json.loads((loaded.folder / "shape.json.j2").read_text(encoding="utf-8"))
-    assert [one.shape for one in loaded.recipe.stages[-1].validators if one.kind == "json_schema"] == [shown]
+    shown = loaded.templates.render("shown.md.j2", {"text": "..."}).split("\n")[2]
+    (checked,) = [one.shape for one in loaded.recipe.stages[-1].validators if one.kind == "json_schema"]
+    assert json.loads(shown) == checked == loaded.recipe.stages[0].generator.model_dump()["fields"]["expected"]
+    assert {*checked["properties"]} == {*checked["required"]} == {"name", "city", "item", "quantity", "day"}
+
+
+@pytest.mark.parametrize(("name", "sums"), [("consumption-tax-ja", 9), ("labour-law-ja", 8)])
+def test_an_answer_to_a_sum_that_is_known_has_to_hold_it(name, sums):
+    loaded = synth.load(PROMPTS / name)
+    known = {
+        seed.id: seed.fields for seed in seeds.read(loaded.recipe.seeds, loaded.folder) if seed.fields.get("answer")
+    }
+    assert len(known) == sums
+    checks = [one for one in loaded.recipe.stages[0].validators if one.kind == "mentions" and one.of == "answer"]
+    for fields in known.values():
+        for text, is_right in ((f"計算すると{int(fields['answer']):,}円です。", True), ("計算すると7円です。", False)):
+            turns = (Message(role="user", content=fields["instruction"]), Message(role="assistant", content=text))
+            sample = Sample(id="0", seed_id="0", parent_id="0", stage="a", draw=0, messages=turns, fields=fields)
+            (check,) = checks
+            with nullcontext() if is_right else pytest.raises(Rejected, match="not_mentioned"):
+                check.check(sample)
 
 
 UNVERIFIED = ["consumption-tax", "labour-law", "medical", "python-data", "technical-translation"]

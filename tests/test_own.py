@@ -171,11 +171,11 @@ def test_a_validator_of_ones_own_is_used_on_files_too(write, tmp_path, synth):
     ("mine", "more", "says"),
     [
         (MINE, {"generator": "none.py:Twice"}, r"stages\[0\]\.generator: .*none\.py cannot be read \(No such file"),
-        (MINE, {"generator": "mine.py:Thrice"}, r"mine\.py has no class 'Thrice'; there is Twice, NoCooking, Letters"),
+        (MINE, {"generator": "mine.py:Thrice"}, r"mine\.py has no class 'Thrice'; did you mean 'Twice'\?"),
         (
             MINE,
             {"generator": "mine.py:NoCooking"},
-            r"NoCooking in mine\.py is no OwnGenerator; write `class NoCooking\(OwnGenerator\):`",
+            r"NoCooking in mine\.py is no OwnGenerator; name it in the stage's `validators`",
         ),
         (MINE, {"validator": "mine.py:Twice"}, r"stages\[0\]\.validators\[0\]: Twice in mine\.py is no OwnValidator"),
         (MINE, {"generator": "mine.py"}, r"'mine\.py' names no class; write file\.py:Class"),

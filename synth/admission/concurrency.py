@@ -19,7 +19,7 @@ from synth.admission.queueing import FASTEST_GROWTH, START, Load, Search, Told
 
 SATURATED = 0.8
 """A limit grows only when so much of it was used at once."""
-HOLD = 200
+HOLD = 210
 """Answers to wait for, for each refusal that led to a cut, before probing again: it keeps refusals rare."""
 SLOWEST_GROWTH = 0.02
 """Growth per answer when probing begins; it quickens every round up to that of slow start, which is tripling."""
@@ -46,7 +46,7 @@ class _Cut(NamedTuple):
     """How growth quickens from round to round when probing begins again."""
 
 
-CUTS = (_Cut(0.97, 5, 1.5), _Cut(0.85, 5, 1.5), _Cut(0.85, 5, 1.5), _Cut(0.75, 10, 1.15))
+CUTS = (_Cut(0.97, 8, 1.5), _Cut(0.85, 8, 1.5), _Cut(0.85, 8, 1.5), _Cut(0.75, 9, 1.15))
 """A first cut, and those that follow as the one before did not end the refusals. What calls for a fourth one had let
 more through for a while, as a token bucket does that has filled up: it is probed more carefully."""
 
@@ -80,10 +80,15 @@ class Concurrency:
         self._meter = Meter()
         self._landed = inf
         """When the last request ended."""
+        self.left_empty = 0
+        """Places of what was refused before the first cut: the next one there would be refused too, if the first limit
+        of all is too high. Each answer gives one back."""
 
     def allowed(self) -> int:
         """The most requests that may be on the wire: one canary more than before while the breaker is half open."""
-        return max(0, self._breaker.old) + 1 if self._breaker.pause_s else max(1, int(self.limit))
+        if self._breaker.pause_s:
+            return max(0, self._breaker.old) + 1
+        return max(1, int(self.limit) - self.left_empty)
 
     @property
     def half_open(self) -> bool:
@@ -141,6 +146,8 @@ class Concurrency:
             self.limit = self._search.accepted(now, sent_at, tokens, busy=busy)
             return
         self._since_cut += 1
+        if self.left_empty:
+            self.left_empty -= 1
         if self._hold > 0:
             self._hold -= 1
         elif busy:
@@ -156,6 +163,7 @@ class Concurrency:
             self._meter.stood_still(sent_at - self._landed)
         self._landed = now
         self._on_wire -= 1
+        self.left_empty += self._last_cut == -inf
         self._meter.refused()
         if sent_at <= self._last_cut:  # on its way before the cut: it calls for no other one, but for a deeper one
             self._excess += 1
@@ -170,6 +178,7 @@ class Concurrency:
         self._breaker.failed(now, sent_at, self._on_wire)
 
     def _cut(self, now: float) -> None:
+        self.left_empty = 0
         if self._meter.nothing_left(now, self.sent, self._on_wire, self._refusals.run):
             self._refusals.forget(self.sent)
             self._last_cut = now

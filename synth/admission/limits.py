@@ -172,6 +172,7 @@ class Lane:
         self.streak += 1
         if retry_after_s is not None and self.streak >= STREAK:
             wait_s = min(retry_after_s, LONGEST_GATE_S)
+            self.concurrency.left_empty = 0  # after the hold all may go again
             self._not_before = max(self._not_before, self._clock() + wait_s)
             self._paced_until = max(self._paced_until, self._clock() + wait_s * (1 + SPREAD))
             self._pace_s = wait_s * SPREAD / max(1.0, self.concurrency.limit)

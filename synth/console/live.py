@@ -15,7 +15,7 @@ from rich.live import Live
 from synth.admission.halt import Halt
 from synth.api import run_loop
 from synth.console.keys import Keys, listening
-from synth.console.panel import WAITING, money, panel
+from synth.console.panel import WAITING, money, panel, since
 from synth.console.screen import ERR, OUT, clock_time, say
 from synth.errors import Interrupted
 from synth.language.text import visible
@@ -129,9 +129,15 @@ def snapshot_line(now: Snapshot) -> str:
             if one.running is not None
             else []
         )
+        if one.silent_s:
+            silent, left = clock_time(one.silent_s), clock_time(one.waited_for_s)
+            said.append(f"{one.name} has been out of reach for {silent} and is waited for {left} more")
         said += [f"{one.name} is asked again in {clock_time(one.pause_s)}"] if one.pause_s else []
-    in_flight = sum(one.in_flight for one in now.teachers)
-    return visible(
-        f"{now.recipe}: {now.seeds_done}/{now.seeds or '?'} seeds, {now.rows} accepted, "
-        f"{sum(now.refused.values())} rejected ({refused or 'none'}), {in_flight} in flight, {', '.join(said)}"
-    )
+    said[:0] = [f"{sum(one.in_flight for one in now.teachers)} in flight"]
+    if now.replies_per_s is not None and now.last_commit is not None:
+        said[1:1] = [f"{now.replies_per_s:,.1f} replies/s"]
+        said.append(f"last written {since(now.last_commit)}")
+    if now.rows is not None:
+        told = f"{sum(now.refused.values())} rejected ({refused or 'none'})"
+        said[:0] = [f"{now.seeds_done}/{now.seeds or '?'} seeds", f"{now.rows} accepted", told]
+    return visible(f"{now.recipe}: {', '.join(said)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.table import Table
@@ -20,7 +22,8 @@ MOST_NAME = 16
 """Cells that a name may take."""
 MONEY_AND_ALL = len("$1,000.00 spent of $1,000.00, $0.0200 reserved   about $1,000.00 in all")
 OTHERS = len("  others 10,000")
-STYLES = {"running": "green", "paused": "yellow", "ending": "yellow"}
+FROM_STORE = "read from its store, as the run itself cannot be asked"
+STYLES = {"running": "green"}
 
 
 def panel(now: Snapshot, console: Console, keys: str = "") -> Group:
@@ -52,28 +55,37 @@ def money(now: Snapshot) -> list[str]:
     return said
 
 
+def since(moment: str) -> str:
+    """How long ago a moment (ISO 8601) was, in words."""
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    return f"{clock_time(max(0.0, seconds))} ago"
+
+
 def _rows(now: Snapshot, room: int, *, ascii_only: bool) -> list[tuple[str, Text]]:
     """A label and what is said of it; those without one tell more of the one above: what was refused, other caps."""
-    rows = [("seeds", Text(f"{now.seeds_done:,} of {now.seeds or '?':,}" if now.seeds else f"{now.seeds_done:,}"))]
+    rows: list[tuple[str, Text]] = []
+    if now.seeds_done is not None:
+        rows.append(("seeds", Text(f"{now.seeds_done:,}{f' of {now.seeds:,}' if now.seeds else ''}")))
     digits = max([3, *(len(f"{largest:,.0f}") for stage in now.stages for largest in _numbers(stage))])
     for stage in now.stages:
         rows += [(stage.name, _stage(stage, room, digits, ascii_only=ascii_only)), ("", _refused(stage, room))]
-    rows.append(("rows", _flow(now)))
+    rows.append(("rows" if now.rows is not None else "replies", _flow(now)))
     rows += [(one.name, Text(_teacher(one))) for one in now.teachers]
     said = money(now)
     together = 2 if now.projected_microusd and room >= MONEY_AND_ALL else 1
     rows += [("money", Text("   ".join(said[:together])))]
     rows += [("", Text(one)) for one in said[together:]]
-    rows += [("waiting", Text(f"{now.waiting_for_budget:,} {WAITING}", style="yellow"))] * bool(now.waiting_for_budget)
+    rows += [("wait", Text(f"{now.waiting_for_budget:,} {WAITING}", style="yellow"))] * bool(now.waiting_for_budget)
     return rows
 
 
 def _head(now: Snapshot) -> Text:
-    gone = f"{clock_time(now.seconds)} gone"
+    gone = "" if now.seconds is None else f"{clock_time(now.seconds)} gone"
     left = "" if now.left_s is None else f"about {clock_time(now.left_s)} left"
-    return Text.assemble(
-        (visible(now.recipe), "bold"), "   ", (f"{now.state:7}", STYLES[now.state]), f"   {gone:18}{left}"
-    )
+    if now.last_commit is not None:
+        gone = f"{FROM_STORE}, last written {since(now.last_commit)}"
+    style = STYLES.get(now.state, "yellow")
+    return Text.assemble((visible(now.recipe), "bold"), "   ", (f"{now.state:7}", style), f"   {gone:18}{left}")
 
 
 def _label_cells(now: Snapshot) -> int:
@@ -88,10 +100,12 @@ def _name(label: str) -> Text:
 
 
 def _numbers(stage: StageNow) -> tuple[float, ...]:
-    return (stage.expected or 0, stage.asked, stage.kept, sum(stage.refused.values()))
+    return (stage.expected or 0, stage.asked, stage.kept or 0, sum(stage.refused.values()))
 
 
 def _stage(stage: StageNow, room: int, digits: int, *, ascii_only: bool) -> Text:
+    if stage.kept is None:
+        return Text(f"{stage.asked:{digits},} asked")
     expected = f" of {stage.expected:{digits},.0f}" if stage.expected else " " * (digits + 4)
     refused = sum(stage.refused.values())
     counts = f"  {stage.asked:{digits},}{expected}  {stage.kept:{digits},} kept  {refused:{digits},} refused"
@@ -120,17 +134,21 @@ def _refused(stage: StageNow, room: int) -> Text:
 
 
 def _flow(now: Snapshot) -> Text:
+    if now.rows is None or now.rows_per_s is None:
+        return Text(f"{now.replies_per_s or 0.0:,.1f}/s   {now.tokens:,} tokens")
     refused = sum(now.refused.values())
     more = f"   {refused:,} refused   {now.tokens:,} tokens   {now.rows_per_s:,.1f}/s"
     return Text.assemble((f"{now.rows:,} accepted", "green"), more)
 
 
 def _teacher(one: TeacherNow) -> str:
-    limit = f"{one.limit:,}"
-    said = [f"{one.in_flight:{len(limit)},} of {limit} in flight"]
+    limit = "" if one.limit is None else f"{one.limit:,}"
+    said = [f"{one.in_flight:{len(limit)},}{f' of {limit}' if limit else ''} in flight"]
     said += [f"{one.batched:,} wait for a batch"] * bool(one.batched)
     if one.running is not None:
         said.append(f"{one.running:,.0f} run and {one.waiting or 0:,.0f} wait there")
+    if one.silent_s:
+        said.append(f"out of reach {clock_time(one.silent_s)}, given up in {clock_time(one.waited_for_s)}")
     if one.pause_s:
         said.append(f"asked again in {clock_time(one.pause_s)}")
     return "   ".join(said)

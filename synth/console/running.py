@@ -41,8 +41,9 @@ def run(loaded: LoadedRecipe, options: Options, wanted: Wanted = NOTHING) -> int
     }
     if faults and not options.offline:
         OUT.print(_board(scoreboard(result.folder, faults)))
-    for said in (*manifest.declared, *[manifest.notice] * bool(manifest.notice)):
-        say(OUT, said, "yellow")
+    if manifest.row_count or not result.message:  # of no rows the reason says all
+        for said in (*manifest.declared, *[manifest.notice] * bool(manifest.notice)):
+            say(OUT, said, "yellow")
     OUT.print(f"dataset  {result.dataset}", soft_wrap=True, markup=False)
     OUT.print(f"report   {result.report().path}", soft_wrap=True, markup=False)
     return ended(result)

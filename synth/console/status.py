@@ -7,14 +7,15 @@ from pathlib import Path
 from rich.text import Text
 
 from synth.backends.practice import PRACTICE_MODELS
-from synth.console.panel import WAITING
+from synth.console.panel import WAITING, since
 from synth.console.screen import OUT, PRACTICE, clock_time, plain_table, say, write_json
 from synth.files.asking import OWNER
 from synth.language.text import visible
+from synth.live.stored import in_flight, last_commit
 from synth.money.budget import Caps, standing, usd
 from synth.report.words import ENGLISH
 from synth.results.manifest import Manifest, read_manifest
-from synth.storage.lock import holder
+from synth.storage.lock import holder, was_cut_off
 from synth.storage.store import Ledger, connect, read_ledger, read_spent, readable
 from synth.types import Spend
 
@@ -41,7 +42,11 @@ def status(folder: Path, *, as_json: bool) -> None:
     if manifest is not None and not running:  # the journal keeps also those that a later run asked again
         parked = sum(stage.parked for stage in manifest.stages)
     unwritten = "replies to commands on files" if meta.get("recipe") == OWNER else "stopped before its first export"
-    state = f"running ({running})" if running else manifest.state if manifest else unwritten
+    cut, written, flying = was_cut_off(folder), last_commit(folder).isoformat(timespec="seconds"), in_flight(ledger)
+    ended = "cut_off" if cut else manifest.state if manifest else unwritten
+    state = f"running ({running})" if running else "cut off" if cut else ended
+    if running or cut:
+        state += f", last written {since(written)}, {flying:,} in flight{' then' if cut else ''}"
     cost = sum(line.cost_microusd for line in ledger)
     caps = Caps.model_validate_json(meta.get("caps") or "{}")
     reserved = Spend(sum(line.cost_microusd for line in ledger if line.failure == "open"))
@@ -60,7 +65,9 @@ def status(folder: Path, *, as_json: bool) -> None:
         write_json(
             {
                 "recipe": meta.get("recipe"),
-                "state": "running" if running else state,
+                "state": "running" if running else ended,
+                "last_commit": written,
+                "in_flight": flying,
                 "rows": manifest.rows if manifest else {},
                 "rejected": manifest.rejected if manifest else {},
                 "parked": parked,
@@ -77,8 +84,8 @@ def status(folder: Path, *, as_json: bool) -> None:
             }
         )
         return
-    if running or manifest is None:
-        OUT.print(Text.assemble((visible(str(meta.get("recipe"))), "bold"), f"  {state}"))
+    if running or cut or manifest is None:
+        OUT.print(Text.assemble((visible(str(meta.get("recipe"))), "bold"), f"  {state}"), soft_wrap=True)
         say(OUT, ", ".join(money))
     if held_back:
         OUT.print(WAITING, markup=False)
@@ -111,7 +118,7 @@ def summary(manifest: Manifest) -> None:
     OUT.print(f"\n[bold]{manifest.recipe.name}[/]  {manifest.state}  {clock_time(manifest.seconds)}")
     said = Text.assemble((f"{manifest.row_count:,} rows", "green"), f" ({splits})  {', '.join(manifest.standing)}")
     OUT.print(said)
-    for view in manifest.views:
+    for view in manifest.views if manifest.row_count else ():
         pairs = f", chosen the longer in {view.pairs.chosen_longer:,}" if view.pairs else ""
         say(OUT, f"view {view.name}  {sum(view.rows.values()):,} rows{pairs}")
     if manifest.practice:

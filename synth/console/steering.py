@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -12,11 +13,16 @@ from synth.console.live import snapshot_line
 from synth.console.panel import panel
 from synth.console.screen import ERR, OUT, say
 from synth.console.status import status
-from synth.live.control import TELL, Line
+from synth.live.control import TELL, Line, Unreachable
 from synth.live.snapshot import Snapshot
+from synth.live.stored import stored
+from synth.storage.lock import holder
 
 LIVE_EVERY_S = 0.5
 PLAIN_EVERY_S = 5.0
+JSON_EVERY_S = 1.0
+REST = 10
+"""Times as long as reading a large store took, before it is read again."""
 
 
 def ctl(folder: Path, command: str, value: str) -> int:
@@ -37,40 +43,41 @@ def ctl(folder: Path, command: str, value: str) -> int:
 
 def watch(folder: Path, *, as_json: bool) -> int:
     """Show a running run until it ends, and then what it left. Raises FolderError when nothing runs there."""
-    line = Line(folder)
-    try:
-        if as_json:
-            _follow_json(line)
-        elif OUT.is_screen:
-            _follow_live(line)
-        else:
-            _follow_plain(line)
-    finally:
-        line.close()
-    if not as_json:
-        status(folder, as_json=False)
+    if as_json:
+        for now in _moments(folder, JSON_EVERY_S):
+            click.echo(now.model_dump_json())
+        click.echo(stored(folder).model_dump_json())
+        return 0
+    if OUT.is_screen:
+        with Live(console=OUT, auto_refresh=False, transient=True) as live:
+            for now in _moments(folder, LIVE_EVERY_S):
+                live.update(panel(now, OUT), refresh=True)
+    else:
+        for now in _moments(folder, PLAIN_EVERY_S):
+            say(OUT, snapshot_line(now))
+    status(folder, as_json=False)
     return 0
 
 
-def _now(line: Line) -> Snapshot | None:
-    answer = line.ask(TELL)
-    return Snapshot.model_validate(answer["now"]) if "now" in answer else None
+def _moments(folder: Path, every_s: float) -> Iterator[Snapshot]:
+    """How a run stands, time and again until it ends: as it says itself, or by its store where it cannot be asked."""
+    try:
+        line = Line(folder)
+    except Unreachable:
+        yield from _by_store(folder, every_s)
+        return
+    try:
+        while "now" in (answer := line.ask(TELL)):
+            yield Snapshot.model_validate(answer["now"])
+            time.sleep(every_s)
+    finally:
+        line.close()
 
 
-def _follow_live(line: Line) -> None:
-    with Live(console=OUT, auto_refresh=False, transient=True) as live:
-        while (now := _now(line)) is not None:
-            live.update(panel(now, OUT), refresh=True)
-            time.sleep(LIVE_EVERY_S)
-
-
-def _follow_plain(line: Line) -> None:
-    while (now := _now(line)) is not None:
-        say(OUT, snapshot_line(now))
-        time.sleep(PLAIN_EVERY_S)
-
-
-def _follow_json(line: Line) -> None:
-    while (now := _now(line)) is not None:
-        click.echo(now.model_dump_json())
-        time.sleep(1.0)
+def _by_store(folder: Path, every_s: float) -> Iterator[Snapshot]:
+    while holder(folder):
+        began = time.monotonic()
+        now = stored(folder)
+        took_s = time.monotonic() - began
+        yield now
+        time.sleep(max(every_s, REST * took_s))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -58,7 +59,9 @@ class Evolve(Value):
 
     An evolution fails, is kept with its reason, and the next round begins again with its parent, where it says nothing
     or far too much (`hollow`, `too_long`), holds words of the prompt (`prompt_leak`), or asks for the same
-    (`no_gain`): by its letters or, with a template `same`, which sees `parent` and `evolved`, by the teacher's word.
+    (`no_gain`): by its letters or, with a template `same`, which sees `parent` and `evolved`, by the teacher's word. A
+    way that failed is not tried on the same parent again, as the same request would fail again; where none is left, the
+    rounds end.
     """
 
     adds: ClassVar[tuple[str, ...]] = ("evolved", "ancestors", "way")
@@ -90,17 +93,20 @@ class Evolve(Value):
             raise Rejected("empty_question", f"the field {self.question!r} is {str(parent)[:80]!r}, which asks nothing")
         material = str(seed.fields.get(self.material) or "").strip()
         family, drafts = [f"{parent}\n\n{material}" if material else parent], list[Draft]()
+        failed_ways = set[Way]()
         for number in range(self.rounds):
-            way = self._way(f"{seed.id}/{ask.draw}/{number}")
+            left: list[Way] = [way for way in self.ways if way not in failed_ways]
+            if not left:
+                break
+            way = _one_of(left, f"{seed.id}/{ask.draw}/{number}")
             draft = await self._evolved(family, way, seed.fields, ask)
             drafts.append(draft)
             if draft.refused is None:
                 family.append(draft.messages[-1].content)
+                failed_ways.clear()
+            else:
+                failed_ways.add(way)
         return drafts
-
-    def _way(self, name: str) -> Way:
-        """One of the ways, for a name always the same one."""
-        return self.ways[int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % len(self.ways)]
 
     async def _evolved(self, family: list[str], way: Way, fields: Fields, ask: Ask) -> Draft:
         """What one round makes of the youngest of a family."""
@@ -124,6 +130,11 @@ class Evolve(Value):
         prompt = ask.render(self.same, {**self.template_values, **fields, "parent": parent, "evolved": text})
         word = await ask.schema(Sameness, [Message(role="user", content=prompt)], teacher=self.teacher)
         return ("no_gain", word.reason) if word.same else None
+
+
+def _one_of(ways: Sequence[Way], name: str) -> Way:
+    """One of the ways, for a name always the same one."""
+    return ways[int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % len(ways)]
 
 
 def failed(parent: str, text: str) -> tuple[str, str] | None:

@@ -5,14 +5,22 @@ from __future__ import annotations
 from functools import cache
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, create_model, field_validator
 
 from synth.ask import Ask
 from synth.errors import Rejected
+from synth.recipes.classes import OwnModel
+from synth.schema import example
 from synth.types import Draft, Message, Seed, TemplateFile, Value
 
-Kind = Literal["text", "texts", "number", "yes_no"] | Annotated[list[str], Field(min_length=2)]
-"""What a field holds: a text, a list of them, a number, yes or no, or one of the given words."""
+Kind = Annotated[
+    Annotated[Literal["text", "texts", "number", "yes_no"], Tag("kind")]
+    | Annotated[Annotated[list[str], Field(min_length=2)], Tag("words")]
+    | Annotated[OwnModel, Tag("model")],
+    Discriminator(lambda given: "words" if isinstance(given, list) else "model" if _names_model(given) else "kind"),
+]
+"""What a field holds: a text, a list of them, a number, yes or no, one of the given words, or an object of the pydantic
+model that `file.py:Model` names."""
 
 TYPES: dict[str, tuple[Any, JsonValue]] = {
     "text": (str, "..."),
@@ -25,13 +33,19 @@ EXACT = 2**53
 """Beyond it a JSON number is not told from its neighbours."""
 
 
+def _names_model(given: Any) -> bool:
+    return isinstance(given, type) or (isinstance(given, str) and ".py" in given)
+
+
 class Objects(Value):
     """Ask for `count` objects with these `fields`, each of which templates and scorers of later stages can read.
 
     The template sees the seed's fields, `count`, and in `avoid` what a seed that is drawn again brought before. What
     the user says is the template `shown`, which sees the object's fields too, or else the object's first field; it
     becomes the field `instruction`. An object with a blank is refused with all that came with it, as its writer did
-    not do what was asked.
+    not do what was asked. A field may be an object itself, of a pydantic model in a file beside the recipe:
+    `{expected: "order.py:Order"}`; templates show it by `{{ expected | tojson }}`, and its schema by
+    `{{ "order.py:Order" | schema }}`.
     """
 
     kind: Literal["objects"] = "objects"
@@ -56,14 +70,13 @@ class Objects(Value):
     @property
     def asks(self) -> type[BaseModel]:
         """What the teacher is asked for."""
-        told = tuple((name, kind if isinstance(kind, str) else tuple(kind)) for name, kind in self.fields.items())
+        told = tuple((name, tuple(kind) if isinstance(kind, list) else kind) for name, kind in self.fields.items())
         return _model(told)
 
     @property
     def template_values(self) -> dict[str, JsonValue]:
         """What its templates see beside the seed's fields, by example."""
-        examples = {name: TYPES[kind][1] if isinstance(kind, str) else kind[0] for name, kind in self.fields.items()}
-        return {"count": 5, "avoid": ["..."], **examples}
+        return {"count": 5, "avoid": ["..."], **{name: _example(kind) for name, kind in self.fields.items()}}
 
     def template_files(self) -> tuple[str, ...]:
         """The template files it renders."""
@@ -91,16 +104,26 @@ class Objects(Value):
         return Draft(messages=(Message(role="user", content=shown),), fields={**one, "instruction": shown})
 
 
+def _example(kind: str | list[str] | type[BaseModel]) -> JsonValue:
+    if isinstance(kind, list):
+        return kind[0]
+    if isinstance(kind, str):
+        return TYPES[kind][1]
+    schema = kind.model_json_schema()
+    return cast("JsonValue", example(schema, schema, "..."))
+
+
 def _whole(value: JsonValue) -> JsonValue:
     """A number as the teacher wrote it: 42 and not 42.0, which a template would show."""
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < EXACT else value
 
 
 @cache
-def _model(fields: tuple[tuple[str, str | tuple[str, ...]], ...]) -> type[BaseModel]:
+def _model(fields: tuple[tuple[str, str | tuple[str, ...] | type[BaseModel]], ...]) -> type[BaseModel]:
     """The model of a list of objects with these fields."""
     held: dict[str, Any] = {
-        name: (TYPES[kind][0] if isinstance(kind, str) else Literal[kind], ...) for name, kind in fields
+        name: (TYPES[kind][0] if isinstance(kind, str) else kind if isinstance(kind, type) else Literal[kind], ...)
+        for name, kind in fields
     }
     strict = ConfigDict(extra="forbid")
     item: Any = create_model("Object", __config__=strict, **held)

@@ -25,8 +25,9 @@ from synth.admission.scheduler import beside
 from synth.errors import FolderError, Interrupted
 from synth.live.progress import Progress
 from synth.live.snapshot import ProblemNow, Snapshot, read_problems, snapshot
+from synth.live.stored import last_commit
 from synth.money.budget import usd
-from synth.storage.lock import holder
+from synth.storage.lock import holder, was_cut_off
 
 SOCKET = "run.ctl"
 TELL = "tell"
@@ -34,6 +35,10 @@ COMMANDS = ("pause", "resume", "limit", "budget", "drain")
 LOOK_EVERY_S = 2.0
 ANSWER_S = 10.0
 MOST_BYTES = 1 << 20
+
+
+class Unreachable(FolderError):
+    """A run goes on, and cannot be asked."""
 
 
 class Refused(Exception):
@@ -187,6 +192,12 @@ async def _answer(steering: Steering, line: bytes) -> dict[str, Any]:
         return {"refused": str(error)}
 
 
+def _cut_off(folder: Path) -> str:
+    if not was_cut_off(folder):
+        return ""
+    return f": what ran there was cut off, last written at {last_commit(folder):%H:%M:%S on %Y-%m-%d} (UTC)"
+
+
 @contextmanager
 def _address(folder: Path) -> Generator[str]:
     """A name for the folder's socket that is short enough, however deep the folder lies: Linux takes 108 bytes."""
@@ -204,10 +215,12 @@ class Line:
     """A line to a run in another process."""
 
     def __init__(self, folder: Path) -> None:
-        """Open it. Raises FolderError when nothing runs there, or what runs cannot be reached."""
+        """Open it. Raises FolderError when nothing runs there, Unreachable when what runs cannot be asked."""
         running = holder(folder)
         if not running:
-            raise FolderError(f"Nothing runs in {folder}; `synth status {folder}` says what is there.")
+            raise FolderError(
+                f"Nothing runs in {folder}{_cut_off(folder)}; `synth status {folder}` says what is there."
+            )
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(ANSWER_S)
         try:
@@ -215,7 +228,7 @@ class Line:
                 self._socket.connect(address)
         except OSError as error:
             self._socket.close()
-            raise FolderError(f"{folder} is held by {running}, which cannot be reached ({error}).") from error
+            raise Unreachable(f"{folder} is held by {running}, which cannot be reached ({error}).") from error
         self._file = self._socket.makefile("rb")
 
     def ask(self, command: str, value: str = "") -> dict[str, Any]:

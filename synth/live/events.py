@@ -209,13 +209,12 @@ class News:
         self.tell(Progressed(at=self.now(), now=moment))
 
     def _limit(self, teacher: TeacherNow) -> None:
-        before = self._limits.get(teacher.name)
-        if before is not None and abs(teacher.limit - before) < max(1, LIMIT_MOVED * before):
+        before, limit = self._limits.get(teacher.name), teacher.limit or 0
+        if before is not None and abs(limit - before) < max(1, LIMIT_MOVED * before):
             return
-        self._limits[teacher.name] = teacher.limit
-        self.tell(
-            LimitFound(at=self.now(), teacher=teacher.name, limit=teacher.limit, before=before, most=teacher.most)
-        )
+        self._limits[teacher.name] = limit
+        most = teacher.most or limit
+        self.tell(LimitFound(at=self.now(), teacher=teacher.name, limit=limit, before=before, most=most))
 
     def _budget(self, moment: Snapshot) -> None:
         caps = moment.caps
@@ -223,7 +222,7 @@ class News:
             ("usd", moment.spent_microusd / 1e6, caps.usd),
             ("tokens", moment.spent_tokens, caps.tokens),
             ("requests", moment.spent_requests, caps.requests),
-            ("hours", moment.seconds / 3600, caps.hours),
+            ("hours", (moment.seconds or 0.0) / 3600, caps.hours),
         )
         for cap, used, of in uses:
             share = 0.0 if not of else used / of

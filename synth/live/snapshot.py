@@ -51,7 +51,7 @@ class StageNow(Value):
     """How many pieces of work it had: one for each draw of each seed, or of each sample of the stage before."""
     expected: float | None
     """How many will be asked in all, as far as it is known."""
-    kept: int
+    kept: int | None
     """Samples that it let through."""
     parked: int
     """Pieces of work whose requests failed for now: they are asked again when the run is run again."""
@@ -66,12 +66,16 @@ class TeacherNow(Value):
     """Its name in the recipe."""
     in_flight: int
     """Requests on their way."""
-    limit: int
+    limit: int | None
     """How many may be in flight, as found so far."""
-    most: int
+    most: int | None
     """The most there may ever be."""
     pause_s: float
     """How long it asked to be left alone."""
+    silent_s: float = 0.0
+    """How long it has been out of reach; 0 when it is not."""
+    waited_for_s: float = 0.0
+    """How long it is waited for still before the run ends; 0 when it is not out of reach."""
     running: float | None = None
     """Requests that its server says it runs; None where it does not say."""
     waiting: float | None = None
@@ -81,25 +85,33 @@ class TeacherNow(Value):
 
 
 class Snapshot(Value):
-    """A run at one moment. Money in micro-dollars."""
+    """A run at one moment. Money in micro-dollars.
+
+    Of a run that cannot be asked, as one that was started in Python, or that is over, its store is read: what only the
+    run itself knows is None then, or nothing.
+    """
 
     recipe: str
     """Its name."""
     state: str
-    """`running`, `paused` or `ending`."""
+    """`running`, `paused` or `ending`; when it is over `ended`, or `cut_off` where it was killed."""
     why: str = ""
     """Why it is ending."""
-    seconds: float
+    last_commit: str | None = None
+    """When the store was last written (UTC, ISO 8601); None where the run itself was asked."""
+    replies_per_s: float | None = None
+    """In the last minute; told where it is read from the store."""
+    seconds: float | None
     """Since it began, this time."""
     left_s: float | None
     """At the pace so far; None when it cannot be told, and while the run is paused or ending."""
     seeds: int | None
     """How many there are to use."""
-    seeds_done: int
+    seeds_done: int | None
     """Those that are through all stages."""
-    rows: int
+    rows: int | None
     """Samples that passed the last stage; selection takes its share of them at the end."""
-    rows_per_s: float
+    rows_per_s: float | None
     """Since it began, this time."""
     refused: dict[str, int]
     """Seeds and samples by the reason for which they were refused, most frequent first."""
@@ -108,7 +120,7 @@ class Snapshot(Value):
     teachers: tuple[TeacherNow, ...]
     """In the recipe's order."""
     tokens: int
-    """Used by what was asked this time, in and out."""
+    """Used by what was asked this time, in and out; read from the store, all in the folder."""
     spent_microusd: int
     """In the folder, earlier times included."""
     spent_tokens: int
@@ -183,7 +195,7 @@ def _stages(progress: Progress) -> tuple[StageNow, ...]:
 
 
 def _teachers(progress: Progress) -> tuple[TeacherNow, ...]:
-    held, loads = progress.held(), progress.loads()
+    held, silent, loads = progress.held(), progress.silent(), progress.loads()
     return tuple(
         TeacherNow(
             name=name,
@@ -191,6 +203,8 @@ def _teachers(progress: Progress) -> tuple[TeacherNow, ...]:
             limit=int(one.admission.limit),
             most=sum(lane.concurrency.most for lane in one.admission.lanes),
             pause_s=round(held.get(name, 0.0), 1),
+            silent_s=round(silent[name][0], 1) if name in silent else 0.0,
+            waited_for_s=round(silent[name][1], 1) if name in silent else 0.0,
             running=loads[name][0] if name in loads else None,
             waiting=loads[name][1] if name in loads else None,
             batched=0 if one.batches is None else one.batches.waiting,

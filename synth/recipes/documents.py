@@ -83,6 +83,8 @@ class Block(NamedTuple):
     text: str
     headings: tuple[str, ...] = ()
     line: int = 1
+    above: int = 0
+    """How many line ends of the text belong to the heading that was put before it."""
 
 
 def files_of(source: Documents, folder: Path) -> list[Path]:
@@ -363,7 +365,8 @@ def _titled(blocks: Sequence[Block]) -> Iterator[Block]:
         is_page = bool(PAGE.match("".join(block.headings)))
         new = block.headings[-1:] if block.headings != before and not is_page else ()
         before = block.headings
-        yield block._replace(text=BETWEEN.join([*new, block.text]))
+        text = BETWEEN.join([*new, block.text])
+        yield block._replace(text=text, above=len(BETWEEN) if new else 0)
 
 
 def _pieces(block: Block, most: int) -> Iterator[Block]:
@@ -371,15 +374,21 @@ def _pieces(block: Block, most: int) -> Iterator[Block]:
     if len(block.text) <= most:
         yield block
         return
-    text, line = "", block.line
+    text, line = "", block.line - block.above
     for sentence in _sentences(block.text, most):
         if text and len(text) + len(sentence) > most:
-            yield Block(text.strip(), block.headings, line)
+            yield _piece(block, text, line)
             line += text.count("\n")
             text = ""
         text += sentence
     if text.strip():
-        yield Block(text.strip(), block.headings, line)
+        yield _piece(block, text, line)
+
+
+def _piece(block: Block, text: str, line: int) -> Block:
+    """A part of a block that begins in this line, or where its first words do."""
+    blank = text[: len(text) - len(text.lstrip())].count("\n")
+    return Block(text.strip(), block.headings, max(block.line, line + blank))
 
 
 def _sentences(text: str, most: int) -> Iterator[str]:

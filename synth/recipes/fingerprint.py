@@ -220,7 +220,7 @@ def _template_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iter
             continue
         line = next((at for at, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), None)
         line = min(len(old), len(new)) if line is None else line
-        kind = "file" if name.endswith(".py") else "template"
+        kind = "file" if name.endswith(".py") else "model" if ".py:" in name else "template"
         yield f"{kind} {name}, line {line + 1}: {_shown(_at(old, line), _at(new, line))}"
 
 

@@ -20,9 +20,10 @@ from synth.errors import At, Problem, RecipeError
 from synth.generators import Generator
 from synth.language.near import hint
 from synth.money.budget import Caps
-from synth.own import FOLDER, PLUG_INS
+from synth.own import PLUG_INS
 from synth.protocol.endpoint import OWN, SERVE, Endpoint, look_for_keys
 from synth.recipes import overview, seeds, yaml_places
+from synth.recipes.classes import FOLDER
 from synth.recipes.documents import Documents
 from synth.recipes.mistyped import Form
 from synth.recipes.recipe_checks import beyond_form, verifiers
@@ -168,7 +169,7 @@ class LoadedRecipe:
 
     def _repr_html_(self) -> str:
         """For a notebook: https://ipython.readthedocs.io/en/stable/config/integrating.html"""
-        return overview.in_html(self.recipe.name, overview.lines(self.recipe, seeds.describe(self.recipe.seeds)))
+        return overview.in_html(self.recipe, overview.lines(self.recipe, seeds.describe(self.recipe.seeds)))
 
 
 @dataclass(frozen=True, slots=True)

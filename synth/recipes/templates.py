@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import traceback
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from pydantic import JsonValue
 
 from synth.errors import Problem, Rejected
 from synth.language.near import hint
+from synth.recipes.classes import NAMED, model_of, schema_of
 
 SHARED = "shared"
 SHIPPED = Path(__file__).parents[1] / "scorers"
@@ -31,7 +33,10 @@ class NullPrintedError(jinja2.TemplateRuntimeError):
 
 
 class Templates:
-    """The templates of one recipe folder; `../shared` beside it holds common ones, and synth brings the judges'."""
+    """The templates of one recipe folder; `../shared` beside it holds common ones, and synth brings the judges'.
+
+    Beside Jinja's own filters there is `{{ "order.py:Order" | schema }}`, the JSON schema of a pydantic model.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folders = (folder, folder.parent / SHARED, SHIPPED)
@@ -45,6 +50,7 @@ class Templates:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._environment.filters["schema"] = self._schema
         self._environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "ensure_ascii": False}
 
     def render(self, name: str, values: Mapping[str, JsonValue]) -> str:
@@ -107,6 +113,12 @@ class Templates:
         """Count a file beside the templates, whose code makes rows, among them."""
         self._loaded[name] = raw
 
+    def _schema(self, named: str) -> str:
+        """The JSON schema of the pydantic model that `file.py:Model` names, in one line; it counts as a template."""
+        if named not in self._loaded:
+            self._loaded[named] = _schema_lines(named, self._folders[0])
+        return json.dumps(json.loads(self._loaded[named]), ensure_ascii=False)
+
     def sources(self) -> dict[str, str]:
         """SHA-256 of every template loaded so far, by name."""
         return {name: hashlib.sha256(raw).hexdigest() for name, raw in sorted(self._loaded.items())}
@@ -118,6 +130,8 @@ class Templates:
     def sha256(self, name: str) -> str:
         """Of the file that has this name now; empty when none has."""
         path = self._find(name)
+        if path is None and NAMED.match(name):
+            return hashlib.sha256(_schema_lines(name, self._folders[0])).hexdigest()
         return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
 
     def _find(self, name: str) -> Path | None:
@@ -156,6 +170,11 @@ class Templates:
             if reference is not None:
                 found += self._undefined(reference, known, listed, seen)
         return found
+
+
+def _schema_lines(named: str, folder: Path) -> bytes:
+    """A model's schema with a line for each member, so that a change is told with what changed."""
+    return json.dumps(schema_of(model_of(named, folder)), ensure_ascii=False, indent=1).encode()
 
 
 def _decoded(raw: bytes) -> str:

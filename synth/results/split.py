@@ -46,7 +46,8 @@ def deal(texts: Iterable[tuple[str, str]], split: Split) -> Deal:
     texts that differ only in numbers, stay together.
 
     A family goes where its first seed goes, so that more seeds at the end move hardly any. Only one that holds more
-    rows than that split is to have goes to the largest, and a split left without any gets the one nearest its share.
+    rows than that split is to have goes to the largest, a split left without any gets the one nearest its share, and
+    one that got more than twice its share, as a handful of families may have it, gives some to the largest.
     """
     if len(split.fractions) == 1:
         return Deal({}, "")
@@ -71,8 +72,23 @@ def deal(texts: Iterable[tuple[str, str]], split: Split) -> Deal:
             wanted = share * rows.total()
             nearest = min(spare, key=lambda family: (rows[family] > wanted, abs(rows[family] - wanted), family))
             dealt[nearest] = name
+    _lighten(dealt, rows, split)
     splits = {seed_id: dealt[family] for seed_id, family in first.items()}
     return Deal(splits, _notice(rows, dealt, split))
+
+
+def _lighten(dealt: dict[str, str], rows: Counter[str], split: Split) -> None:
+    """Move families out of splits that hold more than twice what they are to have, each the one that fits best."""
+    largest = max(split.fractions, key=lambda name: split.fractions[name])
+    for name in split.fractions.keys() - {largest}:
+        wanted = split.fractions[name] * rows.total()
+        while True:
+            own = [family for family, place in dealt.items() if place == name]
+            more = sum(rows[family] for family in own) - wanted
+            fitting = [family for family in own if rows[family] <= more]
+            if more <= max(wanted, FEW) or not fitting:
+                break
+            dealt[min(fitting, key=lambda family: (abs(rows[family] - more), family))] = largest
 
 
 def _notice(rows: Counter[str], dealt: Mapping[str, str], split: Split) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 from synth.errors import FolderError
 from synth.storage import disk
 
+CLOSED = "closed\n"
+
 
 class Lock:
     """A folder's lock, given back by the system when the process ends, however it ends.
@@ -48,9 +50,23 @@ class Lock:
         with contextlib.suppress(OSError):  # a full disk shows elsewhere
             os.ftruncate(self._handle, os.pwrite(self._handle, line.encode(), 0))
 
+    def note_end(self) -> None:
+        """Note that the store was closed and not cut off."""
+        with contextlib.suppress(OSError):
+            os.pwrite(self._handle, CLOSED.encode(), os.fstat(self._handle).st_size)
+
     def release(self) -> None:
         """Give the lock back."""
         os.close(self._handle)
+
+
+def was_cut_off(folder: Path) -> bool:
+    """Whether nobody holds a run folder and who held it last never came to its end."""
+    try:
+        text = (folder / "run.lock").read_text("utf-8", "replace")
+    except OSError:
+        return False
+    return "\nstore " in text and not text.endswith(CLOSED) and not holder(folder)
 
 
 def holder(folder: Path) -> str:

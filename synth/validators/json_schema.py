@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue, field_validator
 
 from synth.errors import Rejected
 from synth.language.text import subject
+from synth.recipes.classes import Shape
 from synth.schema import fenced
 from synth.types import Sample, Value
 
@@ -21,11 +22,12 @@ ANYTHING: tuple[JsonValue, ...] = (None, {}, [], "", 0)
 class JsonSchema(Value):
     """Refuse an answer that is not a JSON document fitting `shape`, a JSON Schema (draft 2020-12).
 
-    `fences` accepts a code fence around the document.
+    A `shape` such as `order.py:Order` is that of the pydantic model of this name in a file beside the recipe, which is
+    run; checks that the model makes in Python are not part of it. `fences` accepts a code fence around the document.
     """
 
     kind: Literal["json_schema"] = "json_schema"
-    shape: dict[str, JsonValue] = Field(default={"type": "object"})
+    shape: Shape = Field(default={"type": "object"})
     fences: bool = False
 
     @field_validator("shape")

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import date
+from fractions import Fraction
 from typing import Any, Literal, cast
 
 from pydantic import Field, JsonValue
 
 from synth.errors import Rejected
+from synth.language.dates import day_of, ways_to_write
+from synth.language.numerals import NUMBER, plain, value_of
 from synth.language.text import fold, subject
 from synth.types import Sample, Value
 
-ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
+A_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 
 class Mentions(Value):
     """Refuse an answer without the texts in the field `of`: one, a list, or the member `key` of each object in a list.
 
     Width, case and blanks do not matter. A date such as 2025-04-01 may stand in any usual form: 2025年4月1日,
-    令和7年4月1日, 1 April 2025. A seed without the field demands nothing.
+    令和七年四月一日, R7.4.1, 2025/4/1, 1 April 2025; and a number in any: 22000 as 22,000 or 2万2千. A seed without the
+    field demands nothing.
     """
 
     kind: Literal["mentions"] = "mentions"
@@ -31,7 +34,9 @@ class Mentions(Value):
         """Raise Rejected(`not_mentioned`)."""
         text = fold(subject(sample))
         for wanted in _texts(sample.fields.get(self.of), self.key):
-            if not any(_stands(fold(form).replace(" ", ""), text) for form in _forms(wanted)):
+            if any(_stands(fold(form).replace(" ", ""), text) for form in _forms(wanted)):
+                continue
+            if not (A_NUMBER.fullmatch(fold(wanted)) and _amounts(wanted) <= _amounts(subject(sample))):
                 raise Rejected("not_mentioned", f"{wanted!r} does not stand in it")
 
 
@@ -51,14 +56,10 @@ def _stands(form: str, text: str) -> bool:
 
 def _forms(text: str) -> tuple[str, ...]:
     """A text as it may be written: dates in several ways."""
-    try:
-        day = date.fromisoformat(text) if ISO.fullmatch(text) else None
-    except ValueError:  # the 30th of February
-        day = None
-    if day is None:
-        return (text,)
-    era = f"令和{day.year - 2018 if day.year > 2019 else '元'}年{day.month}月{day.day}日"
-    months = (f"{day:%B}", f"{day:%b}")
-    english = [form for month in months for form in (f"{day.day} {month} {day.year}", f"{month} {day.day}, {day.year}")]
-    plain = (f"{day.year}年{day.month}月{day.day}日", f"{day.year}/{day.month}/{day.day}", f"{day:%Y/%m/%d}")
-    return (text, *plain, *([era] if day.year >= 2019 else []), *english)
+    day = day_of(text)
+    return (text,) if day is None else (text, *ways_to_write(day))
+
+
+def _amounts(text: str) -> set[Fraction | None]:
+    """The values of the numbers in a text; none for one that is more than a number."""
+    return {value_of(found) for found in NUMBER.finditer(plain(text))}

@@ -58,8 +58,10 @@ def ramped(most: int = 500) -> tuple[Concurrency, float]:
     [
         ("cap 40", 20, 0.93, 0.012),
         ("cap 500", 15, 0.90, 0.01),
+        ("cap 8", 30, 0.90, 0.01),
         ("cap 500, 5 % refused at any load", 15, 0.90, 0.01),
-        ("2M tokens a minute, no headers", 15, 0.93, 0.012),
+        ("cap 500, 10 % refused at any load", 20, 0.90, 0.011),
+        ("2M tokens a minute, no headers", 20, 0.93, 0.01),
         ("2.7M tokens a minute in bursts of 5 s", 20, 0.95, 0.014),
         ("503 two minutes in ten, cap 300", 20, 0.90, 0.015),
         ("queue of 256 slots", 15, 0.93, 0.0),
@@ -222,3 +224,17 @@ def test_refusals_that_are_noticed_in_one_heap_are_held_against_all_that_was_sen
 def test_refusals_at_any_load_do_not_make_for_one_cut_after_the_other():
     server = bench.Capped(random.Random(0), cap=boundless, ambient=0.05, latency=fifth_of_a_second, mean_s=0.2)
     assert bench.simulate(server, 3600, most=256, wanted=20_000).took_s <= 1.15 * 20_000 / 0.95 / 256 * 0.2
+
+
+def test_before_the_first_cut_the_place_of_what_was_refused_is_given_back_by_the_next_answer():
+    control = Concurrency(100)
+    for number in range(1, START + 1):
+        control.sending(number)
+    for number in range(1, 5):
+        control.refused(0.2, 0.0, number)
+    assert control.allowed() == START - 4  # sent again at once they would be refused again, if the cap is lower
+    control.accepted(5.0, 0.0, 100)
+    assert control.allowed() == START + 2 - 3
+    for _ in range(3):
+        control.accepted(6.0, 0.0, 100)
+    assert control.allowed() == int(control.limit)

@@ -250,6 +250,7 @@ def simulate(
             streak += 1
             if streak >= STREAK:
                 blocked_until = max(blocked_until, now + 1.0)
+                control.left_empty = 0
         else:
             bad += 1
             control.failed(now, sent_at)

@@ -1,13 +1,15 @@
 """synth against a bare aiohttp + uvloop + orjson loop, on the same cheap mock server, in one run.
 
     .venv/bin/python tests/bench/throughput.py [--rows 4000] [--in-flight 256 1024] [--latency-ms 0 200] [--profile]
+                                               [--gates]
 
 Prints rows/s, CPU milliseconds per row and peak memory of each client, and their ratio. Each client and the server is a
 process of its own; where the system allows it the server keeps to one core and the clients to another. The server
 writes a fixed reply from its read callback, so that it costs a fraction of what any client does.
 
 `--profile` runs synth once more in each case and looks every millisecond of CPU at what its main thread does: by
-module, the innermost of our own, in microseconds a row.
+module, the innermost of our own, in microseconds a row. `--gates` has what recipes usually check looked at: near
+duplicates among the questions, and endings, refusals, repetition and language of the answers.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import random
 import resource
 import signal
 import tempfile
@@ -38,14 +41,20 @@ stages:
     generator: {{kind: answer, prompt: ask.md.j2}}
     validators: []
 """
+GATES = """\
+    validators: [{{kind: finished}}, {{kind: refusal}}, {{kind: repetition}}, {{kind: language}}]
+    dedupe: {{by: question}}
+"""
+ANSWER = """\
+To multiply the two numbers, take the tens and the ones of the second one by one, and add what they give. The tens \
+bring the larger part, the ones the smaller. Write both below each other so that the places agree, then add from the \
+right and carry what goes beyond nine. As a check, divide the sum by one of the two: the other has to come out again."""
 BODY = orjson.dumps(
     {
         "id": "x",
         "object": "chat.completion",
         "model": "mock",
-        "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": "An answer. " * 30}, "finish_reason": "stop"}
-        ],
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": ANSWER}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 20, "completion_tokens": 90, "total_tokens": 110},
     }
 )
@@ -53,6 +62,7 @@ REPLY = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: mock\r\nContent-Length: %d\r\n\r\n" % len(BODY)
     + BODY
 )
+SYLLABLES = [first + last for first in "bdfgklmnprstvw" for last in ("a", "e", "i", "o", "u", "an", "er", "il", "ost")]
 SERVER_CORE, CLIENT_CORE = 0, 1
 LOOK_S = 0.001
 
@@ -121,15 +131,23 @@ def bare(base_url: str, rows: int, in_flight: int, pipe) -> None:
     measured(lambda: uvloop.run(main()), rows, pipe)
 
 
-def ours(base_url: str, rows: int, in_flight: int, pipe, around=lambda work: work()) -> None:
+def gated(base_url: str, rows: int, in_flight: int, pipe) -> None:
+    """The same, with the checks that recipes usually have."""
+    ours(base_url, rows, in_flight, pipe, recipe=RECIPE.replace("    validators: []\n", GATES), asked=story)
+
+
+def ours(
+    base_url: str, rows: int, in_flight: int, pipe, around=lambda work: work(), recipe: str = RECIPE, asked=None
+) -> None:
     """The whole of `synth run`: stored, checked, written."""
+    asked = asked or question
     from synth import pipeline
     from synth.recipes.recipe import load
 
     folder = Path(tempfile.mkdtemp())
-    (folder / "recipe.yaml").write_text(RECIPE.format(base_url=base_url, in_flight=in_flight))
+    (folder / "recipe.yaml").write_text(recipe.format(base_url=base_url, in_flight=in_flight))
     (folder / "ask.md.j2").write_text("{{ q }}")
-    (folder / "seeds.jsonl").write_text("".join(json.dumps({"q": question(number)}) + "\n" for number in range(rows)))
+    (folder / "seeds.jsonl").write_text("".join(json.dumps({"q": asked(number)}) + "\n" for number in range(rows)))
     loaded = load(folder)
 
     def work() -> None:
@@ -176,6 +194,12 @@ def question(number: int) -> str:
     return f"Question {number}: what is {number} times {number % 97}, and why? " + "Think of it step by step. " * 8
 
 
+def story(number: int) -> str:
+    """A question of 50 words that is unlike the others, as `question` is not: every gate would look at them all."""
+    rng = random.Random(number)
+    return "What comes of " + " ".join("".join(rng.choices(SYLLABLES, k=rng.randint(1, 4))) for _ in range(50)) + "?"
+
+
 def keep_to(core: int) -> None:
     """Stay on one core, where the system has such a call and there are several."""
     if hasattr(os, "sched_setaffinity") and core in os.sched_getaffinity(0) and len(os.sched_getaffinity(0)) > 1:
@@ -198,11 +222,11 @@ def in_process(function, *arguments):
     return process, here.recv()
 
 
-def compare(rows: int, in_flight: int, latency_ms: int, *, profile: bool) -> None:
+def compare(rows: int, in_flight: int, latency_ms: int, *, profile: bool, gates: bool) -> None:
     server, base_url = in_process(serve, latency_ms / 1000)
     case = f"{latency_ms:>5} ms {in_flight:>9}"
     figures = {}
-    for name, client in (("bare", bare), ("synth", ours)):
+    for name, client in (("bare", bare), ("synth", gated if gates else ours)):
         process, figures[name] = in_process(client, base_url, rows, in_flight)
         process.join()
         rate, cpu, peak = figures[name]
@@ -222,13 +246,14 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, nargs="+", default=[256])
     parser.add_argument("--latency-ms", type=int, nargs="+", default=[0, 200])
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--gates", action="store_true")
     asked = parser.parse_args()
     multiprocessing.set_start_method("spawn")
     print(f"{asked.rows} rows")
     print(f"{'latency':>8} {'in flight':>9} {'client':>8} {'rows/s':>8} {'CPU ms/row':>11} {'peak MiB':>9}")
     for in_flight in asked.in_flight:
         for latency_ms in asked.latency_ms:
-            compare(asked.rows, in_flight, latency_ms, profile=asked.profile)
+            compare(asked.rows, in_flight, latency_ms, profile=asked.profile, gates=asked.gates)
 
 
 if __name__ == "__main__":

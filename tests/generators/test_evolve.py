@@ -60,6 +60,18 @@ def test_a_failed_round_is_kept_with_its_reason_and_the_next_begins_with_the_sam
     assert drafts[2].fields["ancestors"] == [PARENT]
 
 
+def test_a_way_that_failed_is_not_asked_of_the_same_parent_again_and_where_none_is_left_the_rounds_end():
+    same = {"instruction": PARENT}
+    ask = Evolving(same, same, {"instruction": CHILD})
+    assert len(evolve(ask, {"instruction": PARENT}, rounds=3, ways=["deepen"])) == 1
+    assert len(ask.rendered) == 1
+    ask = Evolving(same, {"instruction": CHILD}, {"instruction": CHILD}, {"instruction": GRANDCHILD})
+    ways = [draft.fields["way"] for draft in evolve(ask, {"instruction": PARENT}, rounds=4, ways=["deepen", "input"])]
+    assert ways[0] != ways[1]  # of the parent
+    assert ways[2] != ways[3]  # of its child
+    assert len(ways) == 4
+
+
 def test_the_teacher_is_asked_whether_anything_was_gained_and_only_when_the_letters_leave_it_open():
     ask = Evolving(
         {"instruction": CHILD},

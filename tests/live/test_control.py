@@ -27,6 +27,7 @@ import synth as library
 from synth.admission.halt import Halt
 from synth.backends.practice.faults import NO_FAULTS
 from synth.console.keys import Keys
+from synth.console.live import snapshot_line
 from synth.console.panel import panel
 from synth.live.control import SOCKET, Line, Refused, Steering, reachable
 from synth.live.progress import Progress, StageCount
@@ -302,6 +303,16 @@ def test_the_panel_fits_its_terminal_and_says_all_that_matters(now: Callable[...
         assert "━━━━━━━━━━──────────" in flat
         assert "2 parked" in flat
         assert "(HTTP 429 <U+001B>]0;x)" in flat
+
+
+def test_a_server_that_is_gone_is_told_at_once_and_for_how_long_it_is_waited_for(now: Callable[..., Snapshot]) -> None:
+    teacher = TeacherNow(
+        name="先生", in_flight=0, limit=16, most=64, pause_s=25.0, silent_s=65.0, waited_for_s=3535.0, batched=0
+    )
+    flat = " ".join(" ".join(shown(now(teachers=(teacher,)), 120)).split())
+    assert "out of reach 1 min 5 s, given up in 58 min 55 s asked again in 25 s" in flat
+    line = snapshot_line(now(teachers=(teacher,)))
+    assert "先生 has been out of reach for 1 min 5 s and is waited for 58 min 55 s more" in line
 
 
 @pytest.mark.parametrize("width", [60, 80])

@@ -54,6 +54,18 @@ def test_markdown_is_cut_at_its_headings_and_keeps_where_each_passage_stood(tmp_
     assert [one["other"] for one in (first, second, third)] == [second["passage"], third["passage"], second["passage"]]
 
 
+@pytest.mark.parametrize("joint", ["", "\n", "\n\n"])
+def test_every_passage_of_a_long_section_says_the_line_that_it_begins_in(tmp_path, joint):
+    sentences = [f"第{number:02d}条の定めは、この文のとおり長々と続いていきます。" for number in range(30)]
+    text = "---\ntitle: 規約\n---\n\n# 規約\n\n## 第一章\n" + joint.join(sentences) + "\n"
+    found = read(tmp_path, {"規約.md": text}, max_chars=120, min_chars=1)
+    assert len(found) > 6
+    lines = text.split("\n")
+    for one in found:
+        begins = one["passage"].removeprefix("第一章\n\n")[:5]
+        assert begins in lines[one["line"] - 1], (begins, one["line"])
+
+
 def test_short_sections_share_a_passage_below_the_headings_that_they_share(tmp_path):
     (whole,) = read(tmp_path, {"案内.md": MARKDOWN})
     assert (whole["place"], whole["other"], whole["other_place"]) == ("利用案内", "", "")

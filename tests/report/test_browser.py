@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 
 from synth.report import browser
+from synth.report.browser import Listing
+from synth.report.page import write_report
+from synth.results.manifest import Manifest
 from synth.types import Sample, Seed
 from tests.report.chromium import Page
 from tests.report.visiting import SHOWN, TEXTS, chosen, filtered, in_chromium, listed, searched, visit
@@ -222,6 +225,21 @@ def test_texts_beside_the_page_are_loaded_one_by_one_searched_and_missed(
         page.problems.clear()  # the browser itself says that the file is not there
 
     visit(path, act)
+
+
+@in_chromium
+def test_a_run_without_rows_and_refusals_has_nothing_to_browse(
+    tmp_path: Path, make_manifest: Callable[..., Manifest]
+) -> None:
+    for name in ("rows.jsonl", "rejected.jsonl"):
+        (tmp_path / name).touch()
+    write_report(tmp_path / "report.html", make_manifest(rows={}), [], [], listing=Listing(tmp_path, "r1", 0))
+
+    async def act(page: Page) -> None:
+        assert await page.do("document.getElementById('browser').hidden") is True
+        assert "This run made no rows." in await page.do("document.body.textContent")
+
+    visit(tmp_path / "report.html", act)
 
 
 @in_chromium

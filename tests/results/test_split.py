@@ -101,6 +101,14 @@ def test_with_a_handful_of_families_no_split_stays_empty():
         assert len({dealt.splits[seed] for seed in ("20", "21", "22")}) == 1
 
 
+@pytest.mark.parametrize("dealing", range(20))
+def test_a_split_that_a_handful_of_families_overfill_gives_some_back(dealing):
+    split = Split(fractions={"train": 0.9, "test": 0.1}, seed=dealing)
+    texts = [(f"{n}{m}", f"{text}を{m + 2}個") for n, text in enumerate(distinct(12)) for m in range(9)]
+    dealt = list(deal(texts, split).splits.values())
+    assert 9 <= dealt.count("test") <= 18
+
+
 def test_one_large_family_goes_to_the_first_of_equal_splits_and_what_the_other_lacks_is_said():
     large = [(f"1{n:02d}", f"りんごが{n + 2}個あります。三人で分けると何個余りますか。") for n in range(40)]
     texts = [*large, *((f"2{n}", text) for n, text in enumerate(distinct(2)))]

@@ -38,6 +38,7 @@ from synth.backends.practice.styles import styles
 from synth.backends.practice.tasks import Read, read
 from synth.backends.practice.tools import tools
 from synth.backends.practice.user import dialogue_judge, user
+from synth.schema import example
 
 ROLES: tuple[Role, ...] = (
     grounded,
@@ -217,29 +218,7 @@ def _fitted(said: Said, form: dict[str, Any] | None) -> Said:
     if said.finish_reason == "length" or "{" in said.content:
         return said
     schema = form["json_schema"]["schema"] if kind == "json_schema" else {"properties": {"answer": {"type": "string"}}}
-    return replace(said, content=json.dumps(_example(schema, schema, said.content), ensure_ascii=False))
-
-
-def _example(schema: dict[str, Any], whole: dict[str, Any], text: str) -> Any:
-    """A value that a JSON schema allows, with the text for its strings."""
-    if "$ref" in schema:
-        return _example(whole["$defs"][schema["$ref"].rpartition("/")[2]], whole, text)
-    if "enum" in schema or "const" in schema:
-        return schema.get("enum", [schema.get("const")])[0]
-    if "anyOf" in schema:
-        return _example(schema["anyOf"][-1], whole, text)  # the last, as null ends a schema that holds itself
-    if "properties" in schema:
-        return {name: _example(one, whole, text) for name, one in schema["properties"].items()}
-    least: Any = schema.get("minimum", 0)
-    plain: dict[str, Any] = {
-        "string": text,
-        "integer": least,
-        "number": least,
-        "boolean": True,
-        "array": [],
-        "null": None,
-    }
-    return plain.get(schema.get("type", ""), {})
+    return replace(said, content=json.dumps(example(schema, schema, said.content), ensure_ascii=False))
 
 
 def _as_json(rng: random.Random, said: Said, faults: Faults) -> Said:

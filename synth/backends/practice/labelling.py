@@ -94,7 +94,9 @@ def _order(asked: Asked) -> dict[str, Any]:
     told = DEADLINES[language].format(day=held["day"]) if held["day"] else ""
     text = rng.choice(ORDERS[language]).format(**held, deadline=told)
     wrong = {"quantity": held["quantity"] + 1} if rng.random() < asked.faults.wrong_answer else {}
-    return {"text": text, "expected": json.dumps({**held, **wrong}, ensure_ascii=False)}
+    expected = {**held, **wrong}
+    as_text = asked.fields["expected"].get("type") == "string"
+    return {"text": text, "expected": json.dumps(expected, ensure_ascii=False) if as_text else expected}
 
 
 def _read(asked: Asked, held: Mapping[str, Any]) -> Said:
