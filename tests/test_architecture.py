@@ -107,6 +107,8 @@ LAYERS = (
         "events",
         "sink",
         "stored",
+        "otlp",
+        "spans",
     }
     | {"lint", "formats"},
     {"line", "gate", "nearness", "boundary", "ladder", "making"},
