@@ -15,6 +15,7 @@ from pathlib import Path
 
 from synth.admission.halt import Halt
 from synth.admission.scheduler import WINDOW_PER_SLOT, watched
+from synth.boundary import Boundary
 from synth.datasets.card import load_card, write_card
 from synth.datasets.export import load_parquet
 from synth.datasets.tokenizers import note_tokenizers
@@ -282,6 +283,7 @@ def _line(
         outcomes=outcomes,
         progress=progress,
         halt=halt,
+        boundary=Boundary(halt),
         screen=screen,
         window=window,
         waits=waits,

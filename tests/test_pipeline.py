@@ -19,6 +19,7 @@ from aiohttp import web
 
 import synth
 from synth import opening, pipeline, teacher
+from synth.admission import health
 from synth.backends.practice.faults import NO_FAULTS, USUAL
 from synth.backends.practice.server import PracticeTeacher, practice_server
 from synth.console import status
@@ -249,7 +250,7 @@ def test_a_parked_sample_is_asked_again_and_a_poisonous_one_only_on_request(
     write_recipe, tmp_path, monkeypatch, capsys, poisonous
 ):
     monkeypatch.setattr(teacher, "BACKOFF_S", 0.001)
-    monkeypatch.setattr(teacher, "POISON_SUCCESSES", 0 if poisonous else 10_000)
+    monkeypatch.setattr(health, "POISON_SUCCESSES", 0 if poisonous else 10_000)
     broken = True
     chat = PracticeTeacher._chat
 

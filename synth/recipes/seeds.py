@@ -126,6 +126,30 @@ def describe(source: SeedSource, folder: Path | None = None) -> str:
         return f"{source.kind} {source.path} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}{crossed}"
 
 
+def place_of(source: SeedSource, folder: Path, position: int) -> tuple[str, int]:
+    """The file of a seed, and the line on which it begins; 0 where it stands on no line."""
+    if isinstance(source, Grid | HuggingFace):
+        return "", 0
+    path = folder / source.path
+    if not isinstance(source, Jsonl | Csv):
+        return str(path), 0
+    with _open(path) as file:
+        lines = _lines_of_csv(file, source) if isinstance(source, Csv) else _lines_of_jsonl(file)
+        return str(path), next(itertools.islice(lines, position, None), 0)
+
+
+def _lines_of_jsonl(file: BinaryIO) -> Iterator[int]:
+    return (number for number, line in enumerate(file, 1) if line.removeprefix(b"\xef\xbb\xbf").strip())
+
+
+def _lines_of_csv(file: BinaryIO, source: Csv) -> Iterator[int]:
+    reader, begin = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""), delimiter=source.delimiter), 1
+    for number, row in enumerate(reader):
+        if row and not (source.header and number == 0):
+            yield begin
+        begin = reader.line_num + 1
+
+
 def sha256(source: SeedSource, folder: Path) -> str | None:
     """The hash of a source's content, without reading its rows; None where only reading them tells, as for the Hub, or
     nothing can be read.
