@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -159,6 +161,29 @@ def test_a_result_shows_itself_in_one_line_and_as_an_escaped_table(write_recipe,
     assert "This is practice data" in shown
     for reason in result.manifest.rejected:
         assert ENGLISH.reasons[reason] in shown
+
+
+@pytest.mark.parametrize("name", ["run", "ask_all"])
+def test_help_says_what_every_word_means_within_a_terminals_width(name):
+    called = getattr(synth, name)
+    told = inspect.getdoc(called)
+    assert [
+        word for word in inspect.signature(called).parameters if not re.search(rf"^{word}  +\S", told, re.MULTILINE)
+    ] == []
+    assert max(len(line) for line in told.splitlines()) <= 76
+
+
+@pytest.mark.parametrize(("language", "lines"), [("ja", ["完了", "行: ", "不採用の理由: ", "費用: 使用 $0.0000"]),
+    ("en", ["Complete", "Rows: ", "Why samples were refused: ", "Cost: $0.0000 spent"])])  # fmt: skip
+def test_a_printed_result_has_a_line_for_each_thing(write_recipe, tmp_path, language, lines):
+    result = synth.run(write_recipe(), folder=tmp_path / "run", limit=1)
+    spoken = result.manifest.recipe.model_copy(update={"language": language})
+    told = str(
+        replace(result, manifest=result.manifest.model_copy(update={"recipe": spoken}), message="止\x1b[31mめた")
+    )
+    assert [said for said, line in zip(lines, told.splitlines(), strict=False) if said not in line] == []
+    assert told.splitlines()[4] == str(tmp_path / "run")
+    assert told.endswith("止<U+001B>[31mめた")
 
 
 @pytest.mark.parametrize(("language", "refused"), [("ja", "スコア不足 3"), ("en", "Score too low 3")])

@@ -167,7 +167,7 @@ class LoadedRecipe:
 
     def _repr_html_(self) -> str:
         """For a notebook: https://ipython.readthedocs.io/en/stable/config/integrating.html"""
-        return overview.in_html(self.recipe.name, overview.lines(self.recipe, seeds.describe(self.recipe.seeds)))
+        return overview.in_html(self.recipe, overview.lines(self.recipe, seeds.describe(self.recipe.seeds)))
 
 
 @dataclass(frozen=True, slots=True)
