@@ -21,7 +21,7 @@ from synth.language.near import hint
 from synth.live.background import Observe, Status, Work, shown, tell
 from synth.money.budget import Caps, usd
 from synth.protocol.endpoint import PRACTICE, Endpoint
-from synth.recipes.recipe import caps_of, endpoint_of
+from synth.recipes.options import caps_of, endpoint_of
 from synth.recipes.recipe_checks import host_problems
 from synth.report import cards
 from synth.report.notebook import words_of
