@@ -21,7 +21,7 @@ from synth.language.near import hint
 from synth.live.background import Observe, Status, Work, shown, tell
 from synth.money.budget import Caps, usd
 from synth.protocol.endpoint import PRACTICE, Endpoint
-from synth.recipes.recipe import caps_of, endpoint_of
+from synth.recipes.options import caps_of, endpoint_of
 from synth.recipes.recipe_checks import host_problems
 from synth.report import cards
 from synth.report.notebook import words_of
@@ -218,18 +218,30 @@ def ask_all(
     accept_terms: Sequence[str] = (),
     quiet: bool = False,
 ) -> Answers[M]:
-    """Ask a teacher each of the prompts and return an answer or a reason for each, in their order.
+    """Ask a teacher each of the prompts; an answer or a reason for each, in order.
 
-    `teacher` is `BASE_URL,MODEL[,KEY_VARIABLE]`, `practice:` for the embedded practice teacher, or what a recipe says
-    of a teacher; `schema` a pydantic model that each answer has to fit, asked for as in a recipe, with the same ladder
-    of corrections; `system` a system turn before each prompt; `budget` dollars, or caps as `{"requests": 500}`, of all
-    that is asked in `folder`, where every reply is kept before it is read: asking the same again buys nothing.
-    `validators` are those of a recipe's stage (unless given, the finished and the refusal check); `language` is that
-    of the words around a schema, and what the checks expect. It works in a notebook cell too; an interrupt ends the
-    asking, and what had come is kept.
+    prompts       texts, or whole conversations that end with a user's turn
+    teacher       "URL,MODEL[,KEY_VARIABLE]", "practice:" for the embedded
+                  practice teacher, or what a recipe says of a teacher
+    schema        a pydantic model that each answer has to fit, asked for as in
+                  a recipe, with the same ladder of corrections
+    system        a system turn before each prompt
+    budget        dollars, or caps such as {"requests": 500}, of all that is
+                  asked in `folder`
+    folder        where every reply is kept before it is read: asking the same
+                  there again buys nothing
+    validators    those of a recipe's stage; unless given, the finished and the
+                  refusal check
+    language      that of the words around a schema, and what the checks expect
+    accept_terms  names of terms that restrict training on a teacher's output
+    quiet         without the line that tells how far it is
 
-    Raises RecipeError for what cannot be asked so, FolderError for a folder that cannot be used, and Fatal when the
-    teacher gave no answer at all and cannot give any; what ends the asking later is in the result's `message`.
+    It works in a notebook cell too. An interrupt ends the asking, and what had
+    come is kept.
+
+    Raises RecipeError for what cannot be asked so, FolderError for a folder
+    that cannot be used, and Fatal when the teacher gave no answer at all and
+    cannot give any; what ends the asking later is in the result's `message`.
     """
     work = _work(prompts, teacher, schema, system, budget, folder, validators, language, accept_terms, quiet)
     first = Status(str(folder), words=words_of(language), of=PROMPTS)
