@@ -54,7 +54,7 @@ SHORT = re.compile(
 )
 CHATTY = re.compile(
     r"\b(?:hey|yeah|yep|nope|hi there|lol|btw|guys|awesome|no worries|super|pretty much|tons of|heads up)\b"
-    r"|!(?!=)|[\U0001f300-\U0001faff]",
+    r"|(?<!\d)!(?!=)|[\U0001f300-\U0001faff]",
     re.IGNORECASE,
 )
 STIFF = re.compile(

@@ -37,6 +37,7 @@ def checked(answer, fields=None, **options):
         (HONORIFIC, "polite"),
         (FORMAL, "formal"),
         (CASUAL, "casual"),
+        ("There are 5! = 120 orders, and x != y.", "formal"),
         ("駅員は「お待ちください」と言った。", "plain"),
         ("父は「帰るぞ」と言いました（いつも急だ）。", "polite"),
         ("手順です。\n\n- 水を入れる。\n- 火にかける。\n\n三分待ちます。", "polite"),
