@@ -58,17 +58,28 @@ def run(
     accept_change: bool = False,
     quiet: bool = False,
 ) -> Result:
-    """Make the dataset of a recipe (a path, or what `load` returned) and return what came of it.
+    """Make the dataset of a recipe and return what came of it.
 
-    `folder` is the run folder, `limit` the most seeds, `rows` the most rows, `budget_usd` the cap in dollars;
-    `teachers` are `NAME=BASE_URL,MODEL[,KEY_VARIABLE]`, `serve` is `[NAME=]MODEL [OPTIONS]`, what vLLM is to serve
-    for the run. They stand in for the recipe's own words. `accept_terms` names
-    terms of teachers that restrict training on their output.
-    `accept_change` lets a run go on whose recipe, templates or seeds were changed in a way that asks anew.
-    One line tells how far it is, in a notebook and on a terminal, unless `quiet`. It works in a notebook cell too,
-    where a loop is already running. An interrupt stops the run before it goes on to the caller; what had come is kept.
-    Raises RecipeError, FolderError, and Fatal when a teacher cannot be opened; what stops a run later is in the
-    result's `exit_code` and `message`.
+    What is given stands in for the recipe's own words:
+
+    recipe          a path, or what `load` returned
+    folder          the run folder; runs/NAME unless given
+    limit           the most seeds to use
+    rows            stop when so many rows are there
+    budget_usd      the most it may cost, in dollars
+    teachers        each "NAME=URL,MODEL[,KEY_VARIABLE]"
+    serve           "[NAME=]MODEL [OPTIONS]", what vLLM is to serve for the run
+    seeds           the file to read the seeds from
+    accept_terms    names of terms that restrict training on a teacher's output
+    accept_change   go on though the recipe, templates or seeds now ask anew
+    quiet           without the line that tells how far it is
+
+    It works in a notebook cell too, where a loop is already running. An
+    interrupt stops the run and goes on to the caller; what had come is kept,
+    and the same call goes on from there.
+
+    Raises RecipeError, FolderError, and Fatal when a teacher cannot be opened;
+    what stops a run later is in the result's `exit_code` and `message`.
     """
     options = _options(folder, limit, "limit", accept_change=accept_change)
     loaded = _loaded(recipe, teachers, serve, seeds, budget_usd, rows, accept_terms)

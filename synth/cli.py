@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,9 +31,9 @@ def main() -> None:
     try:
         code = command(standalone_mode=False)
     except SynthError as error:
-        from synth.language.text import visible
+        from synth.console.screen import ERR, say
 
-        click.echo(visible(str(error)), err=True)
+        say(ERR, str(error))
         sys.exit(error.exit_code)
     except click.Abort:
         click.echo("Stopped.", err=True)
@@ -102,18 +102,24 @@ _accept_change = click.option(
 
 
 def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The option of commands that ask: what is told beside the view."""
-    told = "Append events as JSON lines to this file or pipe, or print them (-)."
-    return click.option("--events", default="", metavar="PATH|-", help=told)(function)
+    """The options of commands that ask: what is told beside the view, which they are given as `wanted`."""
 
+    @click.option(
+        "--events",
+        default="",
+        metavar="PATH|-",
+        help="Append events as JSON lines to this file or pipe, or print them (-).",
+    )
+    @click.option("--otel", is_flag=True, help="Send OpenTelemetry spans where the OTEL_ variables say.")
+    @functools.wraps(function)
+    def told(*arguments: Any, events: str, otel: bool, **options: Any) -> Any:
+        from synth.console.telling import Wanted
 
-def _wanted(events: str, *, as_json: bool = False) -> Wanted:
-    """What is to be told beside the view, and beside the JSON of a command that prints some."""
-    from synth.console.telling import Wanted
+        if options.get("as_json") and events == "-":
+            raise click.UsageError("--json and --events - both print on standard output; give --events a path.")
+        return function(*arguments, wanted=Wanted(events, otel), **options)
 
-    if as_json and events == "-":
-        raise click.UsageError("--json and --events - both print on standard output; give --events a path.")
-    return Wanted(events)
+    return told
 
 
 @click.group(cls=Grouped, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -144,22 +150,13 @@ def new(name: str, original: str, as_json: bool) -> int:
 @_overriding
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
-    """Check a RECIPE, its templates and all its seeds, without sending anything."""
-    import tempfile
+    """Check a RECIPE, and its templates with each of its seeds, without sending anything.
 
+    All seeds are read; the templates are rendered with the first 100,000 of them.
+    """
     from synth.console import checking
-    from synth.gates.screen import Screen
-    from synth.recipes import seeds
-    from synth.recipes.seed_spool import SeedSpool
-    from synth.types import Rejection
 
-    loaded = _load(recipe, **overrides)
-    with tempfile.TemporaryDirectory() as vanishing:
-        spool = SeedSpool(Path(vanishing) / "seeds.db", seeds.read(loaded.recipe.seeds, loaded.folder))
-        refused = Counter(one.reason for one in Screen(loaded).seeds(spool) if isinstance(one, Rejection))
-        spool.close()
-    checking.checked(loaded, spool.unique + spool.repeated - refused.total(), refused, as_json=as_json)
-    return 0
+    return checking.check(_load(recipe, **overrides), as_json=as_json)
 
 
 @command.command(short_help="Try a recipe on its first seeds and show the rows.")
@@ -168,12 +165,11 @@ def check(recipe: Path, as_json: bool, **overrides: Any) -> int:
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @_telling
-def preview(recipe: Path, count: int, out: Path | None, as_json: bool, events: str, **overrides: Any) -> int:
+def preview(recipe: Path, count: int, out: Path | None, as_json: bool, wanted: Wanted, **overrides: Any) -> int:
     """Try a RECIPE on its first seeds and show what comes of them. The replies are kept for the run."""
     from synth.console import running
     from synth.results.result import Options
 
-    wanted = _wanted(events, as_json=as_json)
     return running.preview(_load(recipe, **overrides), Options(out, count, write=False), wanted, as_json=as_json)
 
 
@@ -212,7 +208,7 @@ def estimate(
     tokenizer: str,
     out: Path | None,
     as_json: bool,
-    events: str,
+    wanted: Wanted,
     **overrides: Any,
 ) -> int:
     """Tell what a run of RECIPE will cost, bring and take. Seeds spread over all are tried; their replies are kept."""
@@ -221,7 +217,7 @@ def estimate(
 
     if tokenizer and pilot:
         raise click.UsageError("--tokenizer is for --pilot 0: what a pilot's replies say of their tokens is exact")
-    wanted, options = _wanted(events, as_json=as_json), Options(out, pilot=pilot, write=False)
+    options = Options(out, pilot=pilot, write=False)
     return running.estimate(
         _load(recipe, **overrides), options, wanted, most_usd=most_usd, tokenizer=tokenizer, as_json=as_json
     )
@@ -236,7 +232,14 @@ def estimate(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @_telling
 def compare(
-    recipe: Path, named: str, stage: str, count: int, out: Path | None, as_json: bool, events: str, **overrides: Any
+    recipe: Path,
+    named: str,
+    stage: str,
+    count: int,
+    out: Path | None,
+    as_json: bool,
+    wanted: Wanted,
+    **overrides: Any,
 ) -> int:
     """Ask the first prompts of a RECIPE of each of its teachers in turn, and say how they differ.
 
@@ -246,7 +249,6 @@ def compare(
     from synth.results.result import Options
 
     names = [name.strip() for name in named.split(",") if name.strip()]
-    wanted = _wanted(events, as_json=as_json)
     return comparing.compared(_load(recipe, **overrides), stage, names, Options(out, count), wanted, as_json=as_json)
 
 
@@ -271,7 +273,7 @@ def run(
     fresh: str,
     reuse: tuple[Path, ...],
     accept_change: bool,
-    events: str,
+    wanted: Wanted,
     **overrides: Any,
 ) -> int:
     """Make the dataset of a RECIPE. Run it again to go on: nothing that is stored is asked twice."""
@@ -279,7 +281,7 @@ def run(
     from synth.results.result import Options
 
     options = Options(out, limit, fresh, reuse, accept_change=accept_change)
-    return running.run(_load(recipe, **overrides), options, _wanted(events))
+    return running.run(_load(recipe, **overrides), options, wanted)
 
 
 @command.command(short_help="Go on, and ask again for what had failed for good.")
@@ -288,13 +290,15 @@ def run(
 @click.option("--limit", type=click.IntRange(min=1), help="Use only so many seeds.")
 @_accept_change
 @_telling
-def retry(recipe: Path, out: Path | None, limit: int | None, accept_change: bool, events: str, **overrides: Any) -> int:
+def retry(
+    recipe: Path, out: Path | None, limit: int | None, accept_change: bool, wanted: Wanted, **overrides: Any
+) -> int:
     """Go on with the run of a RECIPE, and ask again for what had failed for good."""
     from synth.console import running
     from synth.results.result import Options
 
     options = Options(out, limit, retry=True, accept_change=accept_change)
-    return running.run(_load(recipe, **overrides), options, _wanted(events))
+    return running.run(_load(recipe, **overrides), options, wanted)
 
 
 @command.command(short_help="Write the dataset again from stored replies alone.")

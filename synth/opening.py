@@ -19,8 +19,9 @@ from synth.backends.descriptors import usable_in_flight
 from synth.backends.online import online
 from synth.backends.practice.faults import faults_of
 from synth.backends.replay import ReplayRun, replay
-from synth.batches.batch import Desk, batches
+from synth.batches.batch import batches
 from synth.batches.batch_journal import has_open
+from synth.batches.course import Desk
 from synth.errors import FolderError
 from synth.money.account import Account
 from synth.money.budget import Budget, Caps

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from synth.admission.halt import Halt
 from synth.admission.scheduler import WINDOW_PER_SLOT, watched
+from synth.boundary import Boundary
 from synth.datasets.card import load_card, write_card
 from synth.datasets.export import load_parquet
 from synth.datasets.tokenizers import note_tokenizers
@@ -193,7 +194,7 @@ def _write(run: _Run, target: Path) -> tuple[Manifest, Outputs]:
     if run.pilot is not None:
         run.pilot.look(target)
     if not run.options.write:
-        written = replace(written, notice="")  # a preview deals nothing out
+        written = replace(written, notice="", notice_ja="")  # a preview deals nothing out
     beside = outputs.beside(loaded, store, target, views=run.options.write)
     manifest = outputs.record(
         loaded,
@@ -282,6 +283,7 @@ def _line(
         outcomes=outcomes,
         progress=progress,
         halt=halt,
+        boundary=Boundary(halt),
         screen=screen,
         window=window,
         waits=waits,

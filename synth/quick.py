@@ -17,10 +17,11 @@ from synth.admission.scheduler import WINDOW_PER_SLOT, in_order, together
 from synth.api import finished
 from synth.errors import BudgetReached, Fatal, RecipeError, Rejected, TeacherError
 from synth.files.asking import Desk, desk
+from synth.language.near import hint
 from synth.live.background import Observe, Status, Work, shown, tell
 from synth.money.budget import Caps, usd
 from synth.protocol.endpoint import PRACTICE, Endpoint
-from synth.recipes.recipe import caps_of, endpoint_of
+from synth.recipes.options import caps_of, endpoint_of
 from synth.recipes.recipe_checks import host_problems
 from synth.report import cards
 from synth.report.notebook import words_of
@@ -35,7 +36,7 @@ from synth.validators.refusal import Refusal
 
 M = TypeVar("M", bound=BaseModel)
 Prompt = str | Sequence[Message | Mapping[str, str]]
-"""A question, or the turns of a conversation that the teacher is to go on with."""
+"""A question, or the turns of a conversation that the teacher is to go on with, each `role` and `content`."""
 
 FOLDER = "runs/asked"
 TEACHER, STAGE, PROMPTS = "teacher", "ask", "prompts"
@@ -43,6 +44,8 @@ PRACTICE_MODEL = "practice-1"
 NOT_ASKED, PARKED = "not_asked", "parked"
 MESSAGES = TypeAdapter(tuple[Message, ...])
 VALIDATORS = TypeAdapter(list[Validator])
+KEYS = ("role", "content", "reasoning_content")
+"""What a message may say. The reasoning of earlier turns is not sent, as hosts want it."""
 HALF = re.compile("[\ud800-\udfff]")
 """A surrogate without its other half, as damaged files have it."""
 
@@ -215,18 +218,30 @@ def ask_all(
     accept_terms: Sequence[str] = (),
     quiet: bool = False,
 ) -> Answers[M]:
-    """Ask a teacher each of the prompts and return an answer or a reason for each, in their order.
+    """Ask a teacher each of the prompts; an answer or a reason for each, in order.
 
-    `teacher` is `BASE_URL,MODEL[,KEY_VARIABLE]`, `practice:` for the embedded practice teacher, or what a recipe says
-    of a teacher; `schema` a pydantic model that each answer has to fit, asked for as in a recipe, with the same ladder
-    of corrections; `system` a system turn before each prompt; `budget` dollars, or caps as `{"requests": 500}`, of all
-    that is asked in `folder`, where every reply is kept before it is read: asking the same again buys nothing.
-    `validators` are those of a recipe's stage (unless given, the finished and the refusal check); `language` is that
-    of the words around a schema, and what the checks expect. It works in a notebook cell too; an interrupt ends the
-    asking, and what had come is kept.
+    prompts       texts, or whole conversations that end with a user's turn
+    teacher       "URL,MODEL[,KEY_VARIABLE]", "practice:" for the embedded
+                  practice teacher, or what a recipe says of a teacher
+    schema        a pydantic model that each answer has to fit, asked for as in
+                  a recipe, with the same ladder of corrections
+    system        a system turn before each prompt
+    budget        dollars, or caps such as {"requests": 500}, of all that is
+                  asked in `folder`
+    folder        where every reply is kept before it is read: asking the same
+                  there again buys nothing
+    validators    those of a recipe's stage; unless given, the finished and the
+                  refusal check
+    language      that of the words around a schema, and what the checks expect
+    accept_terms  names of terms that restrict training on a teacher's output
+    quiet         without the line that tells how far it is
 
-    Raises RecipeError for what cannot be asked so, FolderError for a folder that cannot be used, and Fatal when the
-    teacher gave no answer at all and cannot give any; what ends the asking later is in the result's `message`.
+    It works in a notebook cell too. An interrupt ends the asking, and what had
+    come is kept.
+
+    Raises RecipeError for what cannot be asked so, FolderError for a folder
+    that cannot be used, and Fatal when the teacher gave no answer at all and
+    cannot give any; what ends the asking later is in the result's `message`.
     """
     work = _work(prompts, teacher, schema, system, budget, folder, validators, language, accept_terms, quiet)
     first = Status(str(folder), words=words_of(language), of=PROMPTS)
@@ -415,6 +430,8 @@ def _turns(prompt: object, place: int) -> tuple[Message, ...]:
         turns = (Message(role="user", content=prompt),) if isinstance(prompt, str) else MESSAGES.validate_python(prompt)
     except ValidationError:
         turns = ()
+    for number, message in enumerate(cast("Iterable[object]", prompt) if isinstance(prompt, list | tuple) else ()):
+        _check_keys(message, f"prompts[{place}][{number}]")
     if not turns or turns[-1].role != "user" or not turns[-1].content.strip():
         raise RecipeError(
             f"prompts[{place}] asks nothing: give a text, or messages with `role` and `content` that end with a user's."
@@ -423,6 +440,15 @@ def _turns(prompt: object, place: int) -> tuple[Message, ...]:
         code = f"U+{ord(broken[0]):04X}"
         raise RecipeError(f"prompts[{place}] holds half a letter, {code}, which cannot be sent; mend it.")
     return turns
+
+
+def _check_keys(message: object, where: str) -> None:
+    """Raise RecipeError for what a message says that would not be sent."""
+    given: Mapping[object, object] = cast("Any", message) if isinstance(message, Mapping) else {}
+    for key, value in given.items():
+        if key not in KEYS and value is not None:
+            known = hint(str(key), KEYS) or "; a message has `role` and `content`: no picture and no tool is asked with"
+            raise RecipeError(f"{where} has {key!r}, which would not be sent{known}")
 
 
 def _plain_checks(validators: object) -> list[dict[str, Any]]:

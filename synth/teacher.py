@@ -1,26 +1,25 @@
-"""One request's life: stored? reserve, admit, journal, send, store raw, read, settle; again while its fate allows."""
+"""One request's life: stored? reserve, admit, journal, send, store raw, read, settle; again while its fate allows.
+
+`complete` tells it from the top. Several draws of a prompt may first go in one request (`_decide`), which lives the
+same life (`_obtain`); whoever gets nothing of use so is asked for alone. How requests are written stands in
+`protocol/wording.py`, what a kept reply is and cost in `storage/kept.py`, what a failure says of the endpoint in
+`admission/health.py`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
-import re
 import time
-import zlib
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
-
-import orjson
-from pydantic import JsonValue
+from typing import NamedTuple
 
 from synth.admission.halt import Halt
+from synth.admission.health import Failed, Health, Tries, excused
 from synth.admission.hedge import Hedge
 from synth.admission.limits import LONGEST_GATE_S, SPREAD, Admission, Place
-from synth.admission.rate_headers import allowances
 from synth.backends import Backend
 from synth.backends.replay import ReplayRun
 from synth.batches.batch import Batches
@@ -29,43 +28,28 @@ from synth.money.budget import Budget
 from synth.money.prices import FREE, UNKNOWN, Tariff, recorded
 from synth.protocol import explain
 from synth.protocol.endpoint import Endpoint
-from synth.protocol.lots import Lot, Member, Share, in_one, part, share_of, together
-from synth.protocol.replies import FATES, name_of, read, usage_of
-from synth.storage.store import Planned, Store, Stored
-from synth.types import CHAT, CONTINUED, LOT, Completion, Message, Outcome, Request, Spend, Usage
+from synth.protocol.fates import FATES, POISON, name_of
+from synth.protocol.lots import Lot, Share, in_one, parted, shares_of, together
+from synth.protocol.replies import read, usage_of
+from synth.protocol.wording import Wording
+from synth.storage.kept import Kept
+from synth.storage.store import Store, Stored
+from synth.types import CHAT, LOT, Completion, Outcome, Planned, Request, Spend, Usage
 
 PATIENCE_S = 3600.0
 BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 60.0
-FRAMING_TOKENS = 64
-POISON = "poison"
 REUSED = "reused"
 """The class of a reply that an earlier run had paid for."""
-POISONOUS = ("transient", "ambiguous", "malformed")
 REPEATS_SHARE = 0.1
 REPEATS_FLOOR = 100
 """Beyond a tenth of all requests, and a hundred, repeats wait the longest: a sick endpoint gets no extra load."""
-POISON_TIMES = 3
-POISON_SUCCESSES = 50
-POISON_CHANCE = 0.01
-"""A request that failed so often in one way while so many others succeeded is at fault itself, unless as many such
-requests, or more, are to be expected by chance, as with an endpoint that fails now and then whatever it is asked."""
 WITHOUT_ROOM = ("capacity", "rate", "unreachable")
 """How a request fails that asks for several draws, and how each of them alone would too."""
-TOO_MUCH = re.compile(rb"too large|must be reduced")
-"""How a host says that one request alone wants more than its limit for a minute: waiting does not help it."""
 VAIN_LOTS = 3
 """So many requests for several draws, and none that ever brought them: it may be the prompt of one, and not of all."""
 ROOMLESS = ("capacity", "rate")
 """What a service tier says that has no room just now."""
-SPEECH = re.compile(rb'"choices"|"stop_reason"')
-"""What stands in every reply of a model, also in one that is of no use."""
-SPOKEN = ("ok", "teacher_refused", "truncated_empty", "repetition")
-FRUITLESS_SENDS = 8
-PROVING_S = 60.0
-"""After so many sends and so long a time without a completion, ever, the endpoint is at fault and not the requests."""
-SCHEMA_TRIAL = 20
-"""When more than half of so many first replies to a schema do not fit it, the teacher ignores it."""
 
 
 @dataclass(slots=True)
@@ -95,16 +79,19 @@ class Unit:
     """The draws with which its first request may go, until then."""
 
 
-@dataclass(slots=True)
-class Tries:
-    """What became of the sends of one request."""
+class Sent(NamedTuple):
+    """A request that was sent, for itself or for several draws, and what came back."""
 
-    successes_then: int
-    """Of the teacher, at the first send."""
-    path: str = CHAT
-    began: float = 0.0
-    """When it failed first: the time it waits in line before that takes none of its patience."""
-    failures: Counter[str] = field(default_factory=Counter[str])
+    request: Request
+    members: Sequence[Planned]
+    """The draws, where there are several."""
+    attempt: int
+    """The journal's number of it, or of the first draw."""
+    worst: Spend
+    """What had been set aside for all of it."""
+    outcome: Outcome
+    place: Place
+    """Where it was sent to."""
 
 
 class Teacher:
@@ -145,12 +132,15 @@ class Teacher:
         """How many draws of a prompt may be asked for in one request, as far as is known."""
         self.batches: Batches | None = None
         """What brings the replies that can wait, where anything is to go that way."""
+        wording = Wording(name, endpoint, salt, has_replicas=len(backends) > 1)
+        self.request, self.request_to = wording.request, wording.request_to
+        self.continuation = wording.continuation
         self._backends = backends
         self._store = store
         self._budget = budget
         self._halt = halt
-        self._salt = salt
         self._earlier = earlier
+        self.health = Health(name, endpoint, self.admission, store)
         price, caps = endpoint.known_price() or UNKNOWN, budget.caps
         is_free = price == FREE and caps.tokens is None and caps.requests is None
         self._hedge = (
@@ -158,79 +148,20 @@ class Teacher:
         )
         self._price = price.model_dump_json()
         self._tariff = recorded(self._price, endpoint.service_tier)
+        self._kept = Kept(endpoint, store, self._tariff)
         self._jitter = jitter or random.Random()  # noqa: S311 (spreads retries, guards nothing)
         self._flying: dict[bytes, asyncio.Event] = {}
         self._parked: dict[bytes, tuple[str, str]] = {}
         """Why patience with a request ended in this run: what else asks the same waits for the next one too, or a reply
         would lie in the store to which what was parked for want of it could be made."""
-        self._answered = self._spoken = self._gave_several = False
+        self._gave_several = False
         self._vain = 0
-        self._sends = self._repeats = self._successes = self._fruitless = self._failed = 0
-        self._schema_replies = self._unfit = 0
+        self._repeats = 0
 
     @property
     def landed(self) -> int:
         """How many sends have ended."""
-        return self._sends - self.admission.in_flight
-
-    def request(
-        self,
-        messages: Sequence[Message],
-        draw: int,
-        response_format: Mapping[str, JsonValue] | None = None,
-        *,
-        raised: int = 1,
-    ) -> Request:
-        """Serialise a prompt once. The key leaves host and API key out: a moved server buys nothing twice.
-
-        `raised` multiplies `max_tokens`.
-        """
-        endpoint, sampling = self.endpoint, self.endpoint.sampling
-        max_tokens = raised * sampling.max_tokens
-        wire = [{"role": message.role, "content": message.content} for message in messages]
-        body: dict[str, Any] = {"model": endpoint.model, "messages": wire, "max_tokens": max_tokens}
-        if sampling.temperature is not None:
-            body["temperature"] = sampling.temperature
-        if sampling.top_p is not None:
-            body["top_p"] = sampling.top_p
-        if sampling.seed is not None:
-            body["seed"] = sampling.seed + draw
-        if sampling.stop:
-            body["stop"] = sampling.stop
-        if sampling.logprobs is not None:
-            body["logprobs"], body["top_logprobs"] = True, sampling.logprobs
-        if response_format is not None:
-            body["response_format"] = response_format
-        body.update(sampling.extra)
-        sent = bytes(memoryview(orjson.dumps(body)))  # the copy is as long as it looks, orjson's own 4 KB at least
-        key = hashlib.sha256(b"\0".join([self.name.encode(), str(draw).encode(), self._salt.encode(), sent])).digest()
-        # a token is at least one byte, so the length of the body is a worst case that needs no tokeniser
-        prefix = 0 if len(self._backends) == 1 else zlib.crc32(wire[0]["content"].encode("utf-8", "surrogatepass"))
-        return Request(key, self.name, endpoint.model, sent, draw, len(sent) + FRAMING_TOKENS, max_tokens, prefix)
-
-    def continuation(self, text: str, draw: int, stop: Sequence[str], *, raised: int = 1) -> Request:
-        """Serialise a text that is to be gone on with, by the recipe's sampling, but for its own stop sequences."""
-        sampling = self.endpoint.sampling
-        fields: dict[str, JsonValue] = {"prompt": text, "max_tokens": raised * sampling.max_tokens}
-        named = {"temperature": sampling.temperature, "top_p": sampling.top_p}
-        fields |= {name: value for name, value in named.items() if value is not None}
-        if sampling.seed is not None:
-            fields["seed"] = sampling.seed + draw
-        if stops := [*dict.fromkeys([*stop, *sampling.stop])]:
-            fields["stop"] = [*stops]
-        return self.request_to(CONTINUED, fields, draw)
-
-    def request_to(self, path: str, fields: Mapping[str, JsonValue], draw: int = 0) -> Request:
-        """Serialise what is asked of a path other than the chat's: `fields` with the model and the sampling's `extra`.
-
-        A `max_tokens` among them is the most that the reply may bring, for the budget.
-        """
-        sent = orjson.dumps({"model": self.endpoint.model, **fields, **self.endpoint.sampling.extra})
-        named = (self.name, str(draw), self._salt, path)
-        key = hashlib.sha256(b"\0".join([*(one.encode() for one in named), sent])).digest()
-        prompt_tokens, most = len(sent) + FRAMING_TOKENS, fields.get("max_tokens")
-        max_tokens = most if isinstance(most, int) else 0
-        return Request(key, self.name, self.endpoint.model, sent, draw, prompt_tokens, max_tokens, path=path)
+        return self.health.sends - self.admission.in_flight
 
     async def complete(self, request: Request, unit: Unit) -> Completion:
         """The completion of a request, from the store when it is there, bought otherwise.
@@ -243,7 +174,8 @@ class Teacher:
             self.heard.add(request.key)
         while (flying := self._flying.get(request.key)) is not None:
             await flying.wait()
-        completion, tariff = self._stored(request)
+        found = self._store.find(request.key) if self._store.may_hold(request.key) else ()
+        completion, tariff = self._kept.completion(found, request) if found else (None, self._tariff)
         if completion is None:
             if self._halt.error is not None:
                 self._halt.check()
@@ -278,7 +210,7 @@ class Teacher:
         if self.draws_at_once < 2 or self.batches is not None or not self._is_new(request):
             lot.leave(unit.draw)
             return
-        await lot.join(unit.draw, Member(request, unit.id))
+        await lot.join(unit.draw, Planned(request, unit.stage, unit.id))
         if (flying := self._flying.get(request.key)) is not None:
             await flying.wait()
             unit.bought += 1
@@ -291,12 +223,12 @@ class Teacher:
         if request.key in self._flying or request.key in self._parked or self._halt.error is not None:
             return False
         try:
-            known = self._stored(request)[0] is not None
+            known = self._kept.completion(self._store.find(request.key), request)[0] is not None
         except (Transient, Rejected):
             return False
         return not known and all(run.recorded(request) is None for run in self._earlier)
 
-    async def _ask_in_one(self, members: Sequence[Member], unit: Unit) -> None:
+    async def _ask_in_one(self, members: Sequence[Planned], unit: Unit) -> None:
         """Ask for several draws in one request. Unless there is no room for any, a failure is of the way of asking."""
         if len(members) < 2:
             return
@@ -327,7 +259,7 @@ class Teacher:
         for run in self._earlier:
             outcome = run.recorded(request)
             if outcome is not None:
-                attempt = await self._store.begin(request, unit.stage, unit.id, 0, self._price)
+                attempt = await self._store.begin([Planned(request, unit.stage, unit.id)], self._price)
                 self._store.settle(attempt, REUSED, Usage(), 0)  # first: one transaction takes both
                 await self._store.keep(attempt, outcome)
                 completion = read(outcome, request.path)
@@ -342,7 +274,7 @@ class Teacher:
         if not batches.takes(request, unit.wait_s):
             return None, self._tariff
         await batches.bring(request, unit.stage, unit.id, unit.priority, unit.wait_s)
-        completion, tariff = self._stored(request)
+        completion, tariff = self._kept.completion(self._store.find(request.key), request)
         if completion is None and self.endpoint.pin_model:
             self._refuse_substitute(request)
         unit.bought += completion is not None
@@ -362,8 +294,8 @@ class Teacher:
     def charge(self, request: Request, unit: Unit) -> None:
         """Put the newest reply to a request on a unit's account though it brought no completion."""
         for stored in self._store.find(request.key):
-            tariff = self._tariff_of(stored)
-            cost = tariff.charge(tariff.worst(request), self._usage_of(stored), paid=True)
+            tariff = self._kept.tariff_of(stored)
+            cost = tariff.charge(tariff.worst(request), self._kept.usage(stored), paid=True)
             unit.requests.append(request.key.hex())
             unit.cost_microusd += cost.microusd
             return
@@ -374,13 +306,10 @@ class Teacher:
         Raises Fatal, and stops the run, when most of the first replies do not: such a teacher does not heed the way it
         is asked, and each sample would buy three replies to be rejected.
         """
-        self._schema_replies += 1
-        self._unfit += bool(problem)
-        if not problem or self._schema_replies > SCHEMA_TRIAL or 2 * self._unfit <= SCHEMA_TRIAL:
-            return
-        error = Fatal(explain.unfit(self.name, self.endpoint, self._schema_replies, self._unfit, problem))
-        self._halt.throw(error)
-        raise error
+        error = self.health.note_fit(problem)
+        if error is not None:
+            self._halt.throw(error)
+            raise error
 
     def settle_leftovers(self) -> None:
         """Work out the cost of replies that were kept just before an earlier run was killed."""
@@ -394,107 +323,55 @@ class Teacher:
         Returns what had been set aside, and what it cost.
         """
         worst = Spend(stored.reserved_microusd, stored.reserved_tokens, int(stored.place == 0))
-        if stored.whole is not None:
-            failure, usage, cost = self._share_of(stored)
-        else:
-            try:
-                failure, usage = "ok", read(stored.outcome, path).usage
-            except (Transient, Rejected, Fatal) as error:
-                failure, usage = name_of(error), usage_of(stored.outcome)
-            cost = self._tariff_of(stored).charge(worst, usage, paid=failure == "ok" or FATES[failure].paid)
-        self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
+        failure, usage, cost = self._kept.share(stored, path)
         self._store.settle(stored.attempt, failure, usage, cost.microusd, usage_unknown=cost.assumed)
+        self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
         return worst, cost
 
-    def _usage_of(self, stored: Stored) -> Usage:
-        """What a kept reply used; of one that brought several draws what falls to this one, with what it costs."""
-        return usage_of(stored.outcome) if stored.whole is None else self._share_of(stored).usage
-
-    def _share_of(self, stored: Stored) -> Share:
-        assert stored.whole is not None
-        reserved = Spend(stored.reserved_microusd, stored.reserved_tokens, 1)
-        return share_of(stored.whole, stored.place, stored.draws, self._tariff_of(stored), reserved)
-
-    def _tariff_of(self, stored: Stored) -> Tariff:
-        """The price that was in force when a reply was bought."""
-        return recorded(stored.price, self.endpoint.service_tier) if stored.price else self._tariff
-
-    def _stored(self, request: Request) -> tuple[Completion | None, Tariff]:
-        """The completion that the store holds, and the tariff it was bought at, or is to be bought at.
-
-        Raises what a refused or poisonous request is known to bring.
-        """
-        for stored in self._store.find(request.key):
-            forgiven = stored.attempt <= self._store.forgiven
-            if stored.failure == POISON and not forgiven:
-                raise Transient(POISON, stored.outcome.detail or f"HTTP {stored.outcome.status} every time")
-            try:
-                completion = read(stored.outcome, request.path)
-                if stored.whole is not None:
-                    completion = completion._replace(usage=self._usage_of(stored))
-                if self.endpoint.pin_model in ("", completion.model):
-                    return completion, self._tariff_of(stored)
-            except Rejected as error:
-                if error.reason != "permanent" or not forgiven:
-                    raise
-            except (Transient, Fatal):
-                continue  # no reply to learn from; an older one may be
-        return None, self._tariff
-
-    async def _obtain(self, request: Request, unit: Unit, members: Sequence[Member] = ()) -> Completion:
+    async def _obtain(self, request: Request, unit: Unit, members: Sequence[Planned] = ()) -> Completion:
         """Send until something comes of it; for several draws the completion holds how many choices came."""
-        tries, after_s = Tries(self._successes, request.path), self.endpoint.standard_after_s
-        while True:
-            failure, result = await self._attempt(request, unit, tries, members)
-            if isinstance(result, Completion):
-                if self.endpoint.pin_model in ("", result.model):
-                    unit.bought += 1
-                    return result
-                self.served.add(result.model)
-                result = Fatal(explain.substituted(self.name, self.endpoint, result.model))
-            if isinstance(result, Transient) and failure != POISON:
+        tries, after_s = Tries(self.health.successes, request.path), self.endpoint.standard_after_s
+        try:
+            while True:
+                sent = await self._send(request, unit, members)
+                failure, result = await self._settled(sent, tries)
+                if isinstance(result, Completion):
+                    if self.endpoint.pin_model in ("", result.model):
+                        unit.bought += 1
+                        return result
+                    self.served.add(result.model)
+                    result = Fatal(explain.substituted(self.name, self.endpoint, result.model))
+                if not isinstance(result, Transient) or failure == POISON:
+                    raise result
                 await self._again(failure, result, tries)
                 if after_s is not None and failure in ROOMLESS and time.monotonic() - tries.began > after_s:
                     request = request._replace(is_standard=True)
-                continue
-            if isinstance(result, Fatal):
-                self._halt.throw(result)
-            raise result
+        except Fatal as error:  # what is in flight is still to be stored
+            if not (members and isinstance(error, BudgetReached)):
+                self._halt.throw(error)
+            raise
 
-    async def _attempt(
-        self, request: Request, unit: Unit, tries: Tries, members: Sequence[Member]
-    ) -> tuple[str, Completion | Transient | Rejected | Fatal]:
-        """Send once: everything that costs money happens between the journal entry and `settle`."""
+    async def _send(self, request: Request, unit: Unit, members: Sequence[Planned]) -> Sent:
+        """Send once: everything that costs money happens between the journal entry and `_settled`."""
+        draws = len(members) or 1
         await self.admission.enter(unit.priority)
         try:
             if self._halt.error is not None:
                 self._halt.check()
             worst = self._tariff.worst(request)
-            try:
-                await self._budget.reserve(worst, unit.priority)
-            except Fatal as error:  # what is in flight is still to be stored
-                if not (members and isinstance(error, BudgetReached)):
-                    self._halt.throw(error)
-                raise
-            if members:
-                attempt = await self._store.begin_lot(_planned(members, unit.stage, worst), self._price)
-            else:
-                attempt = await self._store.begin(request, unit.stage, unit.id, worst.microusd, self._price)
+            await self._budget.reserve(worst, unit.priority)
+            one = Planned(request, unit.stage, unit.id, worst.microusd)
+            attempt = await self._store.begin(parted(members, worst) if members else (one,), self._price)
             place = None
             try:
-                place = await self.admission.board(
-                    request.prompt_tokens // 3 + request.max_tokens, unit.priority, request.prefix
-                )
+                tokens = request.prompt_tokens // 3 + request.max_tokens
+                place = await self.admission.board(tokens, unit.priority, request.prefix)
                 if self._halt.error is not None:
                     self._halt.check()
             except BaseException:
-                if place is not None:
-                    self.admission.land(place)
-                for one in range(attempt, attempt + (len(members) or 1)):
-                    self._store.release(one)
-                self._budget.settle(worst, Spend())
+                self._release(place, attempt, draws, worst)
                 raise
-            self._sends += 1
+            self.health.sends += 1
             try:
                 if self._hedge is None:
                     outcome = await self._backends[place.lane.place].send(request)
@@ -505,104 +382,41 @@ class Teacher:
                 raise
             finally:
                 self.admission.land(place)
-            await self._store.keep(attempt, outcome, len(members) or 1)
+            await self._store.keep(attempt, outcome, draws)
         finally:
             self.admission.leave()
-        result: Completion | Transient | Rejected | Fatal
+        return Sent(request, members, attempt, worst, outcome, place)
+
+    async def _settled(self, sent: Sent, tries: Tries) -> tuple[str, Completion | Failed]:
+        """What a kept reply is, written down with what it cost."""
+        request, members, attempt, worst, outcome, place = sent
+        result: Completion | Failed
         try:
             failure, result = "ok", read(outcome, LOT if members else request.path)
         except (Transient, Rejected, Fatal) as error:
             failure, result = name_of(error), error
         usage = result.usage if isinstance(result, Completion) else usage_of(outcome)
         # what it was, before a third failure makes it poison, says whether it may have been paid for
-        paid = failure == "ok" or FATES[failure].paid
-        self._heed(place, outcome, (failure, result), usage, tries)
+        cost = self._tariff.charge(worst, usage, paid=failure == "ok" or FATES[failure].paid)
+        self.health.heed(place, outcome, failure, result, usage, tries)
         if members and not isinstance(result, Completion) and failure != "unreachable":
-            result = _excused(failure, result, tries)
-            if failure == "rate" and _is_too_much(request, outcome):
-                result = Rejected(failure, str(result))
+            result = excused(failure, result, request, outcome, tries)
         elif not isinstance(result, Completion):
-            failure, result = await self._judged(failure, result, outcome, place, tries)
-        cost = self._tariff.charge(worst, usage, paid=paid)
+            failure, result = await self.health.judged(failure, result, outcome, place, tries)
+        shares = shares_of(outcome, len(members), self._tariff, worst) if members else (Share(failure, usage, cost),)
+        for one, (found, used, due) in enumerate(shares, attempt):
+            self._store.settle(one, found, used, due.microusd, usage_unknown=due.assumed)
         self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
-        if members:
-            self._settle_each(attempt, len(members), outcome, worst)
-        else:
-            self._store.settle(attempt, failure, usage, cost.microusd, usage_unknown=cost.assumed)
         self._budget.settle(worst, cost)
         return failure, result
 
-    def _settle_each(self, first: int, draws: int, whole: Outcome, worst: Spend) -> None:
-        """Write down what each draw of a reply is and cost."""
-        for place in range(draws):
-            reserved = _part_of(worst, place, draws)
-            failure, usage, cost = share_of(whole, place, draws, self._tariff, reserved)
-            self._store.settle(first + place, failure, usage, cost.microusd, usage_unknown=cost.assumed)
-
-    def _heed(
-        self,
-        place: Place,
-        outcome: Outcome,
-        found: tuple[str, Completion | Transient | Rejected | Fatal],
-        usage: Usage,
-        tries: Tries,
-    ) -> None:
-        """Let admission know how the endpoint fares."""
-        failure, result = found
-        if outcome.headers and (told := allowances(outcome.headers)):
-            place.lane.learn(told, place.taken, time.monotonic() - place.sent_at)
-        if not isinstance(result, Transient):
-            self._successes += 1
-            self.admission.accepted(place, usage.completion_tokens or 1)
-        elif failure == "rate":
-            place.lane.refused(place, result.retry_after_s)
-        elif failure != "malformed":
-            # no connection is never the fault of one request, however often it is sent
-            again = failure != "unreachable" and bool(tries.failures)
-            place.lane.failed(place.sent_at, result.retry_after_s, again=again)
-        self._answered = self._answered or outcome.status > 0
-        self._spoken = self._spoken or failure in SPOKEN or (tries.path == CHAT and bool(SPEECH.search(outcome.body)))
-
-    async def _judged(
-        self, failure: str, error: Transient | Rejected | Fatal, outcome: Outcome, place: Place, tries: Tries
-    ) -> tuple[str, Transient | Rejected | Fatal]:
-        """Whether a failure of this request, or one that may pass, is one of every request and will not."""
-        member = self.endpoint.members()[place.lane.place]
-        if isinstance(error, Fatal):
-            return failure, Fatal(explain.unusable(self.name, member, outcome, str(error), tries.path))
-        if failure == "unreachable" and not self._answered and all(lane.streak for lane in self.admission.lanes):
-            return "fatal", Fatal(explain.unusable(self.name, member, outcome, error.detail, tries.path))
-        tries.began = tries.began or time.monotonic()
-        tries.failures[failure] += 1
-        if failure in POISONOUS:
-            self._failed += 1
-            times, others = tries.failures[failure], self._successes - tries.successes_then
-            if times >= POISON_TIMES and others >= POISON_SUCCESSES and self._chance(times, tries) < POISON_CHANCE:
-                return POISON, Transient(POISON, f"{times} times, while {others} others succeeded: {error.detail}")
-        resends = FATES[failure].resends
-        if resends is not None and self._is_hopeless(failure, tries, over=tries.failures[failure] > resends):
-            await self._store.forgive()  # once the endpoint is mended, what it refused is asked again
-            return failure, Fatal(explain.unusable(self.name, member, outcome, error.detail, tries.path))
-        if failure == "malformed" and tries.failures[failure] > (resends or 0):
-            return POISON, Transient(POISON, error.detail)  # whole replies that were paid for: not bought at each rerun
-        return failure, error
-
-    def _chance(self, times: int, tries: Tries) -> float:
-        """How many of the requests sent so far would fail so often in a row, by the failures of the others."""
-        own = sum(tries.failures[name] for name in POISONOUS)
-        return self._sends * ((self._failed - own) / self._sends) ** times
-
-    def _is_hopeless(self, failure: str, tries: Tries, *, over: bool) -> bool:
-        """Whether a failed send shows that the endpoint has never been of any use; `over`: the request's last one."""
-        if self._spoken:
-            return False
-        self._fruitless += 1
-        alone = over and failure != "permanent" and self.admission.in_flight == 0  # else others may fare better
-        late = over or not self._answered or time.monotonic() - tries.began > PROVING_S
-        if not alone and not (late and self._fruitless >= FRUITLESS_SENDS):
-            return False
-        self._spoken = any(line.teacher == self.name and line.failure in SPOKEN for line in self._store.ledger())
-        return not self._spoken
+    def _release(self, place: Place | None, attempt: int, draws: int, worst: Spend) -> None:
+        """Give back all that was taken for a request that was never sent."""
+        if place is not None:
+            self.admission.land(place)
+        for one in range(attempt, attempt + draws):
+            self._store.release(one)
+        self._budget.settle(worst, Spend())
 
     async def _again(self, failure: str, error: Transient, tries: Tries) -> None:
         """Wait before the next send, holding nothing; raises the failure when patience has ended.
@@ -619,35 +433,6 @@ class Teacher:
         if error.retry_after_s is not None:
             wished_s = min(error.retry_after_s, LONGEST_GATE_S) * (1 + SPREAD * self._jitter.random())
             wait_s = max(wished_s, min(wait_s, BACKOFF_S))  # some say 0, at every refusal
-        elif self._repeats > REPEATS_FLOOR + REPEATS_SHARE * self._sends:
+        elif self._repeats > REPEATS_FLOOR + REPEATS_SHARE * self.health.sends:
             wait_s = self._jitter.uniform(LONGEST_BACKOFF_S / 2, LONGEST_BACKOFF_S)
         await self._halt.sleep(wait_s)
-
-
-def _excused(failure: str, error: Transient | Rejected | Fatal, tries: Tries) -> Transient | Rejected:
-    """A failure of a request for several draws, which is no word on what asking for one alone would bring."""
-    tries.began = tries.began or time.monotonic()
-    tries.failures[failure] += 1
-    return Rejected(failure, str(error)) if isinstance(error, Fatal) else error
-
-
-def _is_too_much(request: Request, outcome: Outcome) -> bool:
-    """Whether a request for several draws was refused for wanting more tokens than are given in a minute at all."""
-    tokens = request.prompt_tokens // 3 + request.max_tokens
-    limits = [told.limit for told in allowances(outcome.headers) if told.kind == "tokens"]
-    return bool(TOO_MUCH.search(outcome.body)) or any(tokens > limit for limit in limits)
-
-
-def _part_of(worst: Spend, place: int, draws: int) -> Spend:
-    """What of a reservation is for one of several draws."""
-    return Spend(part(worst.microusd, place, draws), part(worst.tokens, place, draws), int(place == 0))
-
-
-def _planned(members: Sequence[Member], stage: str, worst: Spend) -> list[Planned]:
-    """The attempts at draws that go in one request."""
-    planned: list[Planned] = []
-    for place, (request, unit) in enumerate(members):
-        reserved = _part_of(worst, place, len(members))
-        own = request._replace(prompt_tokens=reserved.tokens - request.max_tokens)
-        planned.append(Planned(own, stage, unit, reserved.microusd))
-    return planned

@@ -265,6 +265,15 @@ class Request(NamedTuple):
     """Whether the endpoint's service tier is given up for it."""
 
 
+class Planned(NamedTuple):
+    """A request that is to be sent, for which unit of which stage, and what is set aside for it."""
+
+    request: Request
+    stage: str
+    unit: str
+    reserved_microusd: int = 0
+
+
 class Outcome(NamedTuple):
     """What came back for one send, before anybody looks into it."""
 

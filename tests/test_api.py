@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -161,11 +163,46 @@ def test_a_result_shows_itself_in_one_line_and_as_an_escaped_table(write_recipe,
         assert ENGLISH.reasons[reason] in shown
 
 
+def test_a_notice_is_told_in_the_recipes_language(write_recipe, tmp_path):
+    result = synth.run(write_recipe(), folder=tmp_path / "run", limit=1)
+    changed = {"notice": "No row.", "notice_ja": "行がありません。"}
+    for language, said, other in (("ja", "行がありません。", "No row."), ("en", "No row.", "行がありません。")):
+        recipe = result.manifest.recipe.model_copy(update={"language": language})
+        spoken = replace(result, manifest=result.manifest.model_copy(update={**changed, "recipe": recipe}))
+        for told in (str(spoken), spoken._repr_html_()):
+            assert said in told
+            assert other not in told
+
+
+@pytest.mark.parametrize("name", ["run", "ask_all"])
+def test_help_says_what_every_word_means_within_a_terminals_width(name):
+    called = getattr(synth, name)
+    told = inspect.getdoc(called)
+    assert [
+        word for word in inspect.signature(called).parameters if not re.search(rf"^{word}  +\S", told, re.MULTILINE)
+    ] == []
+    assert max(len(line) for line in told.splitlines()) <= 76
+
+
+@pytest.mark.parametrize(("language", "lines"), [("ja", ["完了", "行: ", "不採用の理由: ", "費用: 使用 $0.0000"]),
+    ("en", ["Complete", "Rows: ", "Why samples were refused: ", "Cost: $0.0000 spent"])])  # fmt: skip
+def test_a_printed_result_has_a_line_for_each_thing(write_recipe, tmp_path, language, lines):
+    result = synth.run(write_recipe(), folder=tmp_path / "run", limit=1)
+    spoken = result.manifest.recipe.model_copy(update={"language": language})
+    told = str(
+        replace(result, manifest=result.manifest.model_copy(update={"recipe": spoken}), message="止\x1b[31mめた")
+    )
+    assert [said for said, line in zip(lines, told.splitlines(), strict=False) if said not in line] == []
+    assert told.splitlines()[4] == str(tmp_path / "run")
+    assert told.endswith("止<U+001B>[31mめた")
+
+
 @pytest.mark.parametrize(("language", "refused"), [("ja", "スコア不足 3"), ("en", "Score too low 3")])
 def test_a_result_tells_what_was_left_out_and_why_it_ended(write_recipe, tmp_path, language, refused):
     result = synth.run(write_recipe(), folder=tmp_path, limit=1)
     changed = {
         "notice": "Parquet was <left> out.",
+        "notice_ja": "",
         "not_selected": {"below_threshold": 3, "my_<own>": 1},
         "recipe": result.manifest.recipe.model_copy(update={"language": language}),
     }

@@ -317,16 +317,16 @@ def test_the_help_of_a_command_ends_with_lines_that_it_understands(name: str) ->
     for line in lines:
         called, *words = shlex.split(line.partition(" >")[0])[1:]
         each = command.commands[called]
-        each.make_parser(click.Context(each, info_name=called)).parse_args(words)
+        each.make_parser(click.Context(each, info_name=called, **command.context_settings)).parse_args(words)
         assert len(line) <= 76
     each = command.commands[name]
-    shown = each.get_help(click.Context(each, info_name=name)).splitlines()
+    shown = each.get_help(click.Context(each, info_name=name, **command.context_settings)).splitlines()
     assert shown[-len(EXAMPLES[name]) :] == [f"  {line}" for line in EXAMPLES[name]]
 
 
 def test_what_stands_in_for_the_recipes_words_is_told_after_a_commands_own_options() -> None:
     each = command.commands["run"]
-    told = each.get_help(click.Context(each, info_name="run"))
+    told = each.get_help(click.Context(each, info_name="run", **command.context_settings))
     assert told.index("\nOptions:") < told.index("--fresh") < told.index("\nIn place of the recipe's words:")
     assert told.index("\nIn place of the recipe's words:") < told.index("--teacher NAME") < told.index("\nExamples:")
 

@@ -276,3 +276,11 @@ def test_status_tells_outcomes_in_plain_words_in_the_order_of_the_stages(write_r
     ledger = told[told.index("outcome") :].splitlines()[1:]
     seen = [line.split()[0].partition(":")[0] for line in ledger if line.strip()]
     assert list(dict.fromkeys(seen))[: len(stages)] == stages
+
+
+def test_a_run_without_a_row_says_why_and_nothing_else_of_rows(write_recipe, synth):
+    finished = synth("run", write_recipe("http://127.0.0.1:9/v1"), "--out", "run")
+    assert finished.returncode == 4
+    assert "cannot be reached" in finished.stderr
+    assert "view" not in finished.stdout
+    assert "has no row" not in finished.stdout

@@ -10,7 +10,8 @@ import yaml
 
 from synth.errors import Fatal, Rejected, Transient
 from synth.profiles import named
-from synth.protocol.replies import FATES, read
+from synth.protocol.fates import FATES
+from synth.protocol.replies import read
 from synth.types import Outcome
 
 HERE = Path(__file__).parent

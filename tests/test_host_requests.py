@@ -12,12 +12,12 @@ from synth.admission.halt import Halt
 from synth.money.budget import Budget
 from synth.profiles import named
 from synth.protocol.endpoint import Endpoint, Sampling
-from synth.protocol.lots import Member, in_one
+from synth.protocol.lots import in_one
 from synth.protocol.outgoing import translation
 from synth.schema import response_format
 from synth.scorers.judge import Verdict
 from synth.teacher import Teacher
-from synth.types import Message
+from synth.types import Message, Planned
 
 HERE = Path(__file__).parent
 FIELDS = yaml.safe_load((HERE / "host_requests.yaml").read_text(encoding="utf-8"))
@@ -40,7 +40,7 @@ def sent(name: str) -> dict:
     asked = Teacher("main", fitted, backends=[None], store=None, budget=Budget(None), halt=Halt())
     request = asked.request(PROMPT, 2, response_format(Verdict, fitted.structured))
     if known.choices is not None:
-        request = in_one([Member(request, "")] * 2)
+        request = in_one([Planned(request, "", "")] * 2)
     translate = translation(fitted)
     return json.loads((translate(request) if translate else request).body)
 

@@ -17,7 +17,6 @@ from synth.money.account import set_total
 from synth.money.prices import Price, tariff
 from synth.protocol.endpoint import Endpoint, Sampling
 from synth.protocol.lots import Lot, _read, choice_of, part, share_of, together
-from synth.protocol.lots import Member as AMember
 from synth.protocol.replies import read, usage_of
 from synth.recipes.recipe import load
 from synth.report.figures import spending
@@ -25,7 +24,7 @@ from synth.results.result import Options
 from synth.storage.salvage import repair
 from synth.storage.store import Store, connect
 from synth.trace import trace
-from synth.types import Outcome, Request, Spend
+from synth.types import Outcome, Planned, Request, Spend
 
 RECIPE = """\
 name: lots
@@ -184,10 +183,10 @@ def test_with_seeds_draws_go_together_only_in_their_order(solve):
     solve(draws=2, profile="", sampling="seed: 5", odd=lost)
     _, _, teacher = solve(draws=4, sampling="seed: 5", retry=True)
     assert teacher.by_question("旅人") == [(1, 1), (2, 2)]  # what came too late before comes last, by itself
-    members = [AMember(request(draw, seed=5 + draw), "") for draw in (0, 2, 3, 7)]
+    members = [Planned(request(draw, seed=5 + draw), "", "") for draw in (0, 2, 3, 7)]
     assert [one.request.draw for one in together(members, members[1].request, 9)] == [2, 3]
     assert [one.request.draw for one in together(members, members[3].request, 9)] == [7]
-    free = [AMember(request(draw), "") for draw in (0, 2, 3, 7)]
+    free = [Planned(request(draw), "", "") for draw in (0, 2, 3, 7)]
     assert [one.request.draw for one in together(free, free[3].request, 3)] == [7]
     assert [one.request.draw for one in together(free, free[1].request, 3)] == [0, 2, 3]
 
@@ -403,7 +402,7 @@ def test_draws_that_adapt_go_together_as_far_as_each_is_wanted_for_certain(solve
 def test_a_draw_that_asks_nothing_keeps_the_others_from_waiting_no_longer_than_it_lives():
     async def main():
         lot = Lot([0, 1, 2])
-        waiting = [asyncio.ensure_future(lot.join(draw, AMember(request(draw), ""))) for draw in (0, 1)]
+        waiting = [asyncio.ensure_future(lot.join(draw, Planned(request(draw), "", ""))) for draw in (0, 1)]
         await asyncio.sleep(0)
         assert not any(one.done() for one in waiting)
         lot.leave(2)
@@ -605,7 +604,9 @@ def test_a_plug_in_that_asks_for_one_draw_after_the_other_does_not_hang(solve, m
 
 
 def test_draws_of_two_teachers_with_the_same_model_are_not_asked_for_together():
-    members = [AMember(request(draw)._replace(teacher=name), "") for draw, name in enumerate(("main", "other", "main"))]
+    members = [
+        Planned(request(draw)._replace(teacher=name), "", "") for draw, name in enumerate(("main", "other", "main"))
+    ]
     assert [one.request.draw for one in together(members, members[0].request, 9)] == [0, 2]
 
 

@@ -19,6 +19,7 @@ from aiohttp import web
 
 import synth
 from synth import opening, pipeline, teacher
+from synth.admission import health
 from synth.backends.practice.faults import NO_FAULTS, USUAL
 from synth.backends.practice.server import PracticeTeacher, practice_server
 from synth.console import status
@@ -212,7 +213,8 @@ def test_a_run_whose_every_sample_is_refused_says_so(write_recipe, tmp_path):
 
 
 def test_rows_stops_early_with_exactly_so_many(write_recipe, tmp_path):
-    recipe = write_recipe("practice:", in_flight=4)
+    # no request is told to wait: behind one that is, others would be asked meanwhile
+    recipe = write_recipe("practice:faultless", in_flight=4)
     few = synth.run(recipe, folder=tmp_path / "few", rows=5)
     whole = synth.run(recipe, folder=tmp_path / "whole")
     assert few.manifest.row_count == 5
@@ -249,7 +251,7 @@ def test_a_parked_sample_is_asked_again_and_a_poisonous_one_only_on_request(
     write_recipe, tmp_path, monkeypatch, capsys, poisonous
 ):
     monkeypatch.setattr(teacher, "BACKOFF_S", 0.001)
-    monkeypatch.setattr(teacher, "POISON_SUCCESSES", 0 if poisonous else 10_000)
+    monkeypatch.setattr(health, "POISON_SUCCESSES", 0 if poisonous else 10_000)
     broken = True
     chat = PracticeTeacher._chat
 

@@ -124,6 +124,19 @@ def test_a_host_that_cannot_be_reached_is_one_error(tmp_path):
         ({"prompts": "one text"}, r"write \[prompt\]"),
         ({"prompts": ["a", " "]}, r"prompts\[1\]"),
         ({"prompts": [[{"role": "assistant", "content": "a"}]]}, r"prompts\[0\]"),
+        (
+            {"prompts": ["a", [{"role": "user", "content": "質問", "conten": "b"}]]},
+            r"prompts\[1\]\[0\] has 'conten'.*'content'\?",
+        ),
+        (
+            {"prompts": [[{"role": "user", "content": "絵", "images": ["a.png"]}]]},
+            r"prompts\[0\]\[0\] has 'images', which",
+        ),
+        ({"prompts": [[{"role": "user", "contents": "質問"}]]}, r"prompts\[0\]\[0\] has 'contents'.*'content'\?"),
+        (
+            {"prompts": [[{"role": "system", "content": "a"}, {"role": "user", "content": "b", "名前": "c"}]]},
+            r"\[1\] has '名前'",
+        ),
         ({"teacher": "http://localhost:1/v1"}, "BASE_URL,MODEL"),
         ({"teacher": "https://api.openai.com/v1,gpt-4o"}, "OPENAI_API_KEY.*accept_terms"),
         ({"teacher": {"model": "m"}}, "base_url"),

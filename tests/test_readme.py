@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 
 import synth
@@ -56,6 +59,37 @@ def test_its_commands_and_options_exist():
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", BY_HAND)) - known - OTHERS == set()
 
 
+def shell_lines(text: str) -> list[str]:
+    """What a page has a reader type: lines of its shell blocks, and commands in the text."""
+    blocks = "\n".join(re.findall(r"```(?:sh|text|)\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ").splitlines()
+    inline = [" ".join(found.split()) for found in re.findall(r"`((?:\.venv/bin/)?synth [^`]+)`", text)]
+    return [line.strip() for line in [*blocks, *inline]]
+
+
+def test_every_line_that_a_page_has_a_reader_type_is_one_that_its_command_understands():
+    wrong, seen = [], 0
+    for path in (
+        *ROOT.glob("README*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("prompts/*/README.md"),
+        ROOT / "data/README.md",
+    ):
+        for line in shell_lines(path.read_text(encoding="utf-8")):
+            words = shlex.split(line, comments=True) if re.match(r"(?:\.venv/bin/)?synth ", line) else []
+            if not words or words[1].startswith("-"):
+                continue
+            words = list(itertools.takewhile(lambda word: word not in ("|", ">", "&&", ";"), words[1:]))
+            each, seen = command.commands[words[0]], seen + 1
+            try:
+                each.make_parser(click.Context(each, info_name=words[0], **command.context_settings)).parse_args(
+                    words[1:]
+                )
+            except click.ClickException as error:
+                wrong.append(f"{path.relative_to(ROOT)}: {line}: {error.format_message()}")
+    assert wrong == []
+    assert seen > 100
+
+
 def test_the_japanese_page_names_what_there_is():
     assert set(re.findall(r"(?:`|bin/)synth ([a-z]+)", JAPANESE)) - command.commands.keys() == set()
     known = {option for each in command.commands.values() for one in each.params for option in one.opts}
@@ -89,9 +123,14 @@ def test_the_files_it_names_exist():
 
 
 def test_its_links_lead_to_files_and_headings_that_exist():
-    pages = {"README.md": README, "README.ja.md": JAPANESE, **{f"docs/{name}": text for name, text in WRITTEN.items()}}
+    pages = [
+        *ROOT.glob("README*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("prompts/*/README.md"),
+        ROOT / "data/README.md",
+    ]
     dead = []
-    for name, text in pages.items():
+    for name, text in ((str(page.relative_to(ROOT)), page.read_text(encoding="utf-8")) for page in pages):
         for link in re.findall(r"\]\(([^)\s]+)\)", text):
             target, _, anchor = link.partition("#")
             path = (ROOT / name).parent / target if target else ROOT / name

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from synth import teacher as module
+from synth.admission import health
 from synth.admission.halt import Halt
 from synth.ask import UnitAsk
 from synth.errors import BudgetReached, Fatal, FolderError, Rejected, Transient
@@ -233,7 +234,7 @@ def test_an_endpoint_that_never_brings_a_completion_is_at_fault_itself(tmp_path,
 def test_many_sends_without_a_completion_ever_stop_the_run_while_all_still_have_resends(
     tmp_path, monkeypatch, failure, fatal
 ):
-    monkeypatch.setattr(module, "PROVING_S", -1.0)
+    monkeypatch.setattr(health, "PROVING_S", -1.0)
     script = Script(*[failure] * 8, ok())
 
     async def scene(asked, store, budget, halt):
@@ -375,6 +376,33 @@ def test_an_endpoint_that_has_answered_is_given_time_to_come_back(tmp_path):
     assert play(tmp_path, script, scene) == "again"
 
 
+def test_an_endpoint_that_stays_out_of_reach_ends_the_run_with_what_it_said_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(health, "SILENCE_S", 0.0)
+    script = Script(ok(), Outcome(0, error="connect", detail="接続が拒否されました", written=False))
+
+    async def scene(asked, store, budget, halt):
+        await asked.complete(asked.request(PROMPT, 0), unit())
+        assert asked.health.silent_s == 0
+        with pytest.raises(Fatal, match=r"接続が拒否されました.*run again"):
+            await asked.complete(asked.request(PROMPT, 1), unit())
+        assert asked.health.silent_s > 0
+        assert "main" in str(halt.error)
+
+    play(tmp_path, script, scene)
+    assert len(script.sent) == 2
+
+
+def test_an_endpoint_that_answers_again_is_waited_for_anew(tmp_path, monkeypatch):
+    gone = Outcome(0, error="connect", detail="refused", written=False)
+
+    async def scene(asked, store, budget, halt):
+        await asked.complete(asked.request(PROMPT, 0), unit())
+        await asked.complete(asked.request(PROMPT, 1), unit())
+        return asked.health.silent_s
+
+    assert play(tmp_path, Script(ok(), gone, Outcome(500, b"{}"), ok()), scene) == 0
+
+
 def test_a_halt_wakes_what_sleeps(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BACKOFF_S", 10_000.0)
     monkeypatch.setattr(module, "LONGEST_BACKOFF_S", 10_000.0)
@@ -440,13 +468,13 @@ def test_replies_are_on_disk_when_the_process_is_killed(tmp_path):
 import asyncio, os
 from pathlib import Path
 from synth.storage.store import Store
-from synth.types import Outcome, Request
+from synth.types import Outcome, Planned, Request
 async def main():
     store = Store(Path({str(tmp_path / "run")!r}))
     await store.open_run()
     for number in range(3):
         request = Request(bytes([number]) * 32, "main", "m", b"{{}}", 0, 1, 1)
-        attempt = await store.begin(request, "s", "u", 7)
+        attempt = await store.begin([Planned(request, "s", "u", 7)])
         if number < 2:
             await store.keep(attempt, Outcome(200, "日本語".encode()))
     os.kill(os.getpid(), {int(signal.SIGKILL)})

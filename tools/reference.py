@@ -18,7 +18,7 @@ import yaml
 
 from synth.cli import command
 from synth.live.events import EVENTS, Event
-from synth.protocol.replies import FATES
+from synth.protocol.fates import FATES
 from synth.recipes.described import described, json_schema
 from synth.report.words import ENGLISH, JAPANESE
 

@@ -2,30 +2,59 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 from synth.console.screen import OUT, noted, say_each, write_json
+from synth.errors import RecipeError
+from synth.gates.screen import Screen
 from synth.money.budget import Caps
 from synth.money.prices import tariff
 from synth.protocol.endpoint import Endpoint
+from synth.recipes import seeds
+from synth.recipes.every_seed import Tried
 from synth.recipes.recipe import LoadedRecipe, Recipe
+from synth.recipes.seed_spool import SeedSpool
 from synth.rights.terms import sentence, terms_of
-from synth.types import Request
+from synth.types import Rejection, Request
 
 
-def checked(loaded: LoadedRecipe, count: int, refused: Counter[str], *, as_json: bool) -> None:
+def check(loaded: LoadedRecipe, *, as_json: bool) -> int:
+    """Read all seeds, render the templates with them, and say what is wrong, or what the recipe would do.
+
+    Raises RecipeError with the first seed that nothing can be made of.
+    """
+    tried, refused, count = Tried(loaded), Counter[str](), 0
+    with tempfile.TemporaryDirectory() as vanishing:
+        spool = SeedSpool(Path(vanishing) / "seeds.db", seeds.read(loaded.recipe.seeds, loaded.folder))
+        for one in Screen(loaded).seeds(spool):
+            if isinstance(one, Rejection):
+                refused[one.reason] += 1
+            else:
+                count += 1
+                tried.see(one)
+        spool.close()
+    if problems := tried.problems():
+        raise RecipeError(problems)
+    checked(loaded, count, tried.count, refused, as_json=as_json)
+    return 0
+
+
+def checked(loaded: LoadedRecipe, count: int, rendered: int, refused: Counter[str], *, as_json: bool) -> None:
     """Say that a recipe is sound and what it would do."""
     recipe = loaded.recipe
     noted(loaded)
     if as_json:
         repeated = refused.pop("repeated_seed", 0)
-        said = {"recipe": recipe.name, "seeds": count, "repeated": repeated, "refused": refused}
+        said = {"recipe": recipe.name, "seeds": count, "rendered": rendered, "repeated": repeated, "refused": refused}
         write_json({**said, "sha256": loaded.sha256})
         return
     words = {"repeated_seed": "repeated", "not_novel": "not novel"}
     dropped = "".join(f", {number:,} {words.get(reason, reason)}" for reason, number in refused.items())
-    OUT.print(f"[green]ok[/]  {recipe.name}: {count:,} seeds{dropped}")
+    with_all = "all of them" if rendered == count else f"the first {rendered:,} of them"
+    OUT.print(f"[green]ok[/]  {recipe.name}: {count:,} seeds{dropped}; its templates render with {with_all}")
     told = [*_of_teachers(recipe), *_of_stages(recipe)]
     told += [("license", "none is given, so the result cannot be published")] * (recipe.license is None)
     say_each(told, indent=4)

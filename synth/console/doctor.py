@@ -28,6 +28,7 @@ OPTIONAL = {
     "datasets": "hub",
     "huggingface_hub": "hub",
     "jsonschema": "schema",
+    "opentelemetry-sdk": "otel",
 }
 
 

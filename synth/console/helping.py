@@ -24,7 +24,7 @@ EXAMPLES = {
     "compare": ("synth compare mine --teachers small,large -n 20",),
     "completion": ('eval "$(synth completion bash)"',),
     "convert": (
-        "synth convert runs/mine --to llama-factory --out train.jsonl",
+        "synth convert runs/mine --to llama-factory --out converted",
         "synth convert rows.jsonl --to openai --out upload --shuffle 7 --shards 4",
     ),
     "ctl": ("synth ctl runs/mine pause", "synth ctl runs/mine limit 8", "synth ctl runs/mine budget 30"),

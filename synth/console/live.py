@@ -10,10 +10,9 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
 
-from rich.live import Live
-
 from synth.admission.halt import Halt
 from synth.api import run_loop
+from synth.console.drawing import drawing
 from synth.console.keys import Keys, listening
 from synth.console.panel import WAITING, money, panel, since
 from synth.console.screen import ERR, OUT, clock_time, say
@@ -98,9 +97,9 @@ async def watch(steering: Steering) -> None:
             await asyncio.sleep(PLAIN_EVERY_S)
             say(ERR, snapshot_line(steering.now()))
     keys = Keys(steering)
-    with listening(keys) as heard, Live(console=ERR, auto_refresh=False, transient=True) as live:
+    with listening(keys) as heard, drawing(ERR) as draw:
         while True:
-            live.update(panel(steering.now(), ERR, keys.line if heard else ""), refresh=True)
+            draw(panel(steering.now(), ERR, keys.line if heard else ""))
             await asyncio.sleep(LIVE_EVERY_S)
 
 
@@ -129,6 +128,9 @@ def snapshot_line(now: Snapshot) -> str:
             if one.running is not None
             else []
         )
+        if one.silent_s:
+            silent, left = clock_time(one.silent_s), clock_time(one.waited_for_s)
+            said.append(f"{one.name} has been out of reach for {silent} and is waited for {left} more")
         said += [f"{one.name} is asked again in {clock_time(one.pause_s)}"] if one.pause_s else []
     said[:0] = [f"{sum(one.in_flight for one in now.teachers)} in flight"]
     if now.replies_per_s is not None and now.last_commit is not None:

@@ -75,7 +75,7 @@ def _rows(now: Snapshot, room: int, *, ascii_only: bool) -> list[tuple[str, Text
     together = 2 if now.projected_microusd and room >= MONEY_AND_ALL else 1
     rows += [("money", Text("   ".join(said[:together])))]
     rows += [("", Text(one)) for one in said[together:]]
-    rows += [("waiting", Text(f"{now.waiting_for_budget:,} {WAITING}", style="yellow"))] * bool(now.waiting_for_budget)
+    rows += [("wait", Text(f"{now.waiting_for_budget:,} {WAITING}", style="yellow"))] * bool(now.waiting_for_budget)
     return rows
 
 
@@ -147,6 +147,8 @@ def _teacher(one: TeacherNow) -> str:
     said += [f"{one.batched:,} wait for a batch"] * bool(one.batched)
     if one.running is not None:
         said.append(f"{one.running:,.0f} run and {one.waiting or 0:,.0f} wait there")
+    if one.silent_s:
+        said.append(f"out of reach {clock_time(one.silent_s)}, given up in {clock_time(one.waited_for_s)}")
     if one.pause_s:
         said.append(f"asked again in {clock_time(one.pause_s)}")
     return "   ".join(said)

@@ -118,7 +118,7 @@ def summary(manifest: Manifest) -> None:
     OUT.print(f"\n[bold]{manifest.recipe.name}[/]  {manifest.state}  {clock_time(manifest.seconds)}")
     said = Text.assemble((f"{manifest.row_count:,} rows", "green"), f" ({splits})  {', '.join(manifest.standing)}")
     OUT.print(said)
-    for view in manifest.views:
+    for view in manifest.views if manifest.row_count else ():
         pairs = f", chosen the longer in {view.pairs.chosen_longer:,}" if view.pairs else ""
         say(OUT, f"view {view.name}  {sum(view.rows.values()):,} rows{pairs}")
     if manifest.practice:

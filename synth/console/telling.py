@@ -1,4 +1,4 @@
-"""What a run tells programs beside its people: events as JSON lines."""
+"""What a run tells programs beside its people: events as JSON lines, and spans."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from synth.admission.halt import Halt
-from synth.console.screen import ERR, OUT
-from synth.errors import Fatal, Interrupted, SynthError
-from synth.language.text import visible
+from synth.console.screen import ERR, OUT, say
+from synth.errors import Fatal, Interrupted, MissingPackage, SynthError
 from synth.live.control import Steering
 from synth.live.events import Ended, Ending, Event, News, Started, Steered
 from synth.live.progress import Progress
@@ -23,6 +23,9 @@ from synth.recipes.recipe import LoadedRecipe
 from synth.results.result import Result
 from synth.storage.store import connect, readable
 
+if TYPE_CHECKING:  # of an extra
+    from synth.live.spans import Spans
+
 LOOK_EVERY_S = 1.0
 
 
@@ -32,19 +35,22 @@ class Wanted:
 
     events: str = ""
     """Where events go: a path, or `-` for standard output; nowhere when empty."""
+    otel: bool = False
+    """Whether spans go where the OTEL_ variables say."""
 
 
 NOTHING = Wanted()
 
 
 class Telling:
-    """Tells a run's events from its beginning to its end."""
+    """Tells of a run from its beginning to its end."""
 
-    def __init__(self, name: str, folder: Path, loaded: LoadedRecipe, sink: Sink) -> None:
+    def __init__(self, name: str, folder: Path, loaded: LoadedRecipe, sink: Sink | None, spans: Spans | None) -> None:
         self._name = name
         self._folder = folder
         self._loaded = loaded
         self._sink = sink
+        self._spans = spans
         self._news = News(self._write)
         self._steering: Steering | None = None
         self.over = False
@@ -55,11 +61,14 @@ class Telling:
         self._steering = steering
         steering.done = self._steered
         halt.tell(self._ending)
-        self._write(self._started(progress))
+        started = self._started(progress)
+        self._write(started)
+        if self._spans is not None:
+            self._spans.begin(started.run)
 
     async def follow(self, steering: Steering) -> None:
         """Tell how it goes, until cancelled."""
-        while True:
+        while self._sink is not None:
             self._news.look(steering.now())
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -128,19 +137,38 @@ class Telling:
         self._write(Ending(at=self._news.now(), exit_code=error.exit_code, text=str(error)))
 
     def _write(self, event: Event) -> None:
-        self.over = isinstance(event, Ended)
-        self._sink.add(event.model_dump_json())
+        if self._sink is not None:
+            self._sink.add(event.model_dump_json())
+        if isinstance(event, Ended):
+            self.over = True
+            self._close(event)
+
+    def _close(self, ended: Ended) -> None:
+        """Nothing more is told; what could not be is said."""
+        problems: list[str] = []
+        if self._spans is not None:
+            figures = {"synth.rows": sum(ended.rows.values()), "synth.refused": sum(ended.refused.values())}
+            problems.append(self._spans.end(ended.exit_code, ended.text, {"synth.state": ended.state, **figures}))
+        if self._sink is not None:
+            self._sink.close()
+            problems.append(self._sink.problem)
+        for problem in filter(None, problems):
+            say(ERR, problem, style="yellow")
 
 
 @contextmanager
 def telling(name: str, folder: Path, loaded: LoadedRecipe, wanted: Wanted) -> Generator[Telling | None]:
-    """Tell of the run in the block what is wanted. Raises RecipeError when that cannot be written."""
-    if not wanted.events:
+    """Tell of the run in the block what is wanted.
+
+    Raises RecipeError where events cannot be written or spans not sent, MissingPackage without the extra `otel`.
+    """
+    if wanted == NOTHING:
         yield None
         return
-    sink = Sink(wanted.events)
+    spans = _spans(name, folder, loaded) if wanted.otel else None
+    sink = Sink(wanted.events) if wanted.events else None
     OUT.stderr = wanted.events == STDOUT  # what is for people goes beside the events
-    told = Telling(name, folder, loaded, sink)
+    told = Telling(name, folder, loaded, sink, spans)
     try:
         yield told
     except SynthError as error:
@@ -149,6 +177,13 @@ def telling(name: str, folder: Path, loaded: LoadedRecipe, wanted: Wanted) -> Ge
     finally:
         if not told.over:
             told.fail(SynthError("A bug broke it off; its traceback is on standard error."))
-        sink.close()
-        if sink.problem:
-            ERR.print(visible(sink.problem), style="yellow", markup=False, soft_wrap=True)
+
+
+def _spans(name: str, folder: Path, loaded: LoadedRecipe) -> Spans:
+    try:
+        from synth.live.spans import Spans
+    except ModuleNotFoundError as error:
+        raise MissingPackage(
+            f"--otel needs OpenTelemetry's SDK and exporter ({error.name} is missing): pip install 'synth[otel]'"
+        ) from error
+    return Spans(name, folder, loaded.recipe.teachers)

@@ -17,10 +17,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select
 from synth.datasets.export import Written
 from synth.datasets.files import write_whole
 from synth.datasets.plots import plots, write_plots
-from synth.datasets.told import checks, fenced, limits, recipe_text, without_folders
+from synth.datasets.told import checks, description, fenced, in_japanese, limits, recipe_text, without_folders
 from synth.errors import Problem
 from synth.language.text import visible
 from synth.money.budget import usd
+from synth.report.words import JAPANESE
 from synth.results.manifest import Manifest
 from synth.rights import licences
 from synth.types import Sample
@@ -57,6 +58,8 @@ def card(manifest: Manifest, written: Written, examples: Sequence[Sample] = ()) 
         plots=plots(manifest, japanese=japanese),
         checks=checks(manifest),
         limits=list(limits(manifest)),
+        description=description(manifest),
+        reasons=JAPANESE.reasons,
         recipe=recipe_text(manifest),
         example=next(iter(examples), None),
         seeds_licences=[found for one in manifest.seeds_licences if (found := licences.known(one)) is not None],
@@ -81,6 +84,7 @@ def _environment() -> Environment:
     environment.filters["md"] = escaped
     environment.filters["fenced"] = fenced
     environment.filters["without_folders"] = without_folders
+    environment.filters["in_japanese"] = in_japanese
     environment.filters["shortened"] = shortened
     environment.filters["usd"] = usd
     return environment

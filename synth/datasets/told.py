@@ -21,6 +21,13 @@ _FOLDERS = re.compile(r"(?<![^ ])(?:(?:~|[A-Za-z]:)?/(?:[^/;\n*+?^$|(){}\[\]]*/)
 """Of the whole path of a file, all but its name: it tells who worked where. No pattern of a recipe's looks so."""
 
 
+_RULES = (
+    (re.compile(r"refused for (.+)"), "不採用の理由（{0}）"),
+    (re.compile(r"(.+), at least (\S+) apart"), "{0} の点数に {1} 以上の差があるもの"),
+    (re.compile(r"(.+), good from (\S+), bad up to (\S+)"), "{0} が {1} 以上なら良い、{2} 以下なら悪い"),
+)
+
+
 class Checks(NamedTuple):
     """What the samples of a stage had to pass."""
 
@@ -50,6 +57,19 @@ def _stages(manifest: Manifest) -> Iterator[tuple[str, Mapping[str, Any]]]:
         stages: Any = cast("dict[str, Any]", of_run).get("stages") if isinstance(of_run, dict) else None
         for stage in stages or ():
             yield (f"{run}/{stage['name']}" if run else str(stage["name"])), stage
+
+
+def description(manifest: Manifest) -> str:
+    """What the recipe says that it makes; empty where it says nothing, or several runs were merged."""
+    return "" if manifest.merged else str(_recipe(manifest).get("description") or "")
+
+
+def in_japanese(rule: str) -> str:
+    """How good answers were told from bad ones, which the manifest says in English."""
+    for pattern, words in _RULES:
+        if match := pattern.fullmatch(rule):
+            return words.format(*match.groups())
+    return rule
 
 
 def limits(manifest: Manifest) -> Iterator[str]:

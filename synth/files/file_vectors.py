@@ -9,9 +9,9 @@ import orjson
 from synth.ask import TEXTS_AT_ONCE, embed_each
 from synth.errors import Transient
 from synth.files.asking import Desk
+from synth.protocol.fates import POISON
 from synth.protocol.replies import read
 from synth.protocol.vectors import Vector
-from synth.teacher import POISON
 from synth.types import EMBEDDINGS
 
 EMBEDDER = "embedder"

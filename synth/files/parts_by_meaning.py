@@ -38,7 +38,7 @@ from synth.files.parts import (
 )
 from synth.gates.neighbours import Neighbours
 from synth.gates.screen import REVIEW
-from synth.teacher import POISON
+from synth.protocol.fates import POISON
 from synth.types import Sample
 
 T = TypeVar("T")

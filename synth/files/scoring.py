@@ -18,9 +18,10 @@ from synth.files.asking import Desk
 from synth.files.parts import Bought, Judge, Removal, Report, Scores, Verdict, samples_of, sift
 from synth.language.near import hint
 from synth.protocol.endpoint import Endpoint
+from synth.protocol.fates import POISON
 from synth.recipes.templates import Templates
 from synth.scorers import ASKING, Scorer
-from synth.teacher import POISON, Teacher, Unit
+from synth.teacher import Teacher, Unit
 from synth.types import Completion, Message, Sample, Score
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from synth.admission.health import SILENCE_S
 from synth.money.budget import Budget
 from synth.teacher import Teacher
 
@@ -138,6 +139,11 @@ class Progress:
         """Seconds until each teacher is asked again that lets nothing through: it asked for a pause, or is down."""
         pauses = {name: min(lane.pause_s(1) for lane in each.admission.lanes) for name, each in self.teachers.items()}
         return {name: pause_s for name, pause_s in pauses.items() if pause_s >= SHOWN_PAUSE_S}
+
+    def silent(self) -> dict[str, tuple[float, float]]:
+        """Of each teacher that is out of reach: since how many seconds, and how many more it is waited for."""
+        found = {name: each.health.silent_s for name, each in self.teachers.items()}
+        return {name: (for_s, max(0.0, SILENCE_S - for_s)) for name, for_s in found.items() if for_s >= SHOWN_PAUSE_S}
 
     def loads(self) -> dict[str, tuple[float, float]]:
         """How many requests the servers of each teacher run, and how many wait there, of those that tell."""

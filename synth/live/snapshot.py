@@ -72,6 +72,10 @@ class TeacherNow(Value):
     """The most there may ever be."""
     pause_s: float
     """How long it asked to be left alone."""
+    silent_s: float = 0.0
+    """How long it has been out of reach; 0 when it is not."""
+    waited_for_s: float = 0.0
+    """How long it is waited for still before the run ends; 0 when it is not out of reach."""
     running: float | None = None
     """Requests that its server says it runs; None where it does not say."""
     waiting: float | None = None
@@ -191,7 +195,7 @@ def _stages(progress: Progress) -> tuple[StageNow, ...]:
 
 
 def _teachers(progress: Progress) -> tuple[TeacherNow, ...]:
-    held, loads = progress.held(), progress.loads()
+    held, silent, loads = progress.held(), progress.silent(), progress.loads()
     return tuple(
         TeacherNow(
             name=name,
@@ -199,6 +203,8 @@ def _teachers(progress: Progress) -> tuple[TeacherNow, ...]:
             limit=int(one.admission.limit),
             most=sum(lane.concurrency.most for lane in one.admission.lanes),
             pause_s=round(held.get(name, 0.0), 1),
+            silent_s=round(silent[name][0], 1) if name in silent else 0.0,
+            waited_for_s=round(silent[name][1], 1) if name in silent else 0.0,
             running=loads[name][0] if name in loads else None,
             waiting=loads[name][1] if name in loads else None,
             batched=0 if one.batches is None else one.batches.waiting,

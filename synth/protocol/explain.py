@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from synth.protocol.endpoint import Endpoint
-from synth.protocol.replies import KEY, MODEL, MONEY, SPENT
+from synth.protocol.fates import KEY, MODEL, MONEY, SPENT
 from synth.types import CHAT, CLASSIFY, COMPLETIONS, CONTINUED, EMBEDDINGS, POOLING, SCORE, Outcome
 
 ROUTES = re.compile(r"no endpoints found that", re.IGNORECASE)
@@ -58,6 +58,15 @@ def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str, path:
         at = endpoint.known.chat_path if path == CHAT else path.partition("#")[0]
         return f"{where} has no {what} at {at} ({said}); {mend}"
     return f"{where} cannot serve this run: {said}"
+
+
+def gone(name: str, endpoint: Endpoint, silent_s: float, detail: str) -> str:
+    """An endpoint that had answered has been out of reach for too long."""
+    said = " ".join(detail.split())[:300]
+    return (
+        f"{endpoint.base_url} (teacher {name!r}) has been out of reach for {silent_s / 60:.0f} minutes, last with: "
+        f"{said}. What had come is kept; run again to go on when its server is there."
+    )
 
 
 def substituted(name: str, endpoint: Endpoint, served: str) -> str:

@@ -17,18 +17,12 @@ import orjson
 
 from synth.errors import Fatal, Rejected, Transient
 from synth.money.prices import Tariff
-from synth.protocol.replies import FATES, name_of, parsed, read, usage_of
-from synth.types import CHAT, LOT, UNSERVED, Outcome, Request, Spend, Usage
+from synth.protocol.fates import FATES, name_of
+from synth.protocol.replies import parsed, read, usage_of
+from synth.types import CHAT, LOT, UNSERVED, Outcome, Planned, Request, Spend, Usage
 
 WAIT_S = 30.0
 """The longest that a draw waits for the others: a plug-in may let one ask only when another has its answer."""
-
-
-class Member(NamedTuple):
-    """A draw that is asked for together with others, and the unit that it is for."""
-
-    request: Request
-    unit: str
 
 
 class Lot:
@@ -36,11 +30,11 @@ class Lot:
     waits for the others. Lives on the event loop."""
 
     def __init__(self, draws: Iterable[int]) -> None:
-        self.members: list[Member] = []
+        self.members: list[Planned] = []
         self._undecided = set(draws)
         self._decided = asyncio.Event()
 
-    async def join(self, draw: int, member: Member) -> None:
+    async def join(self, draw: int, member: Planned) -> None:
         """Be asked for with the others; return when each of them has decided, or has taken too long."""
         self.members.append(member)
         self.leave(draw)
@@ -58,7 +52,7 @@ class Lot:
             self._decided.set()
 
 
-def together(members: Iterable[Member], request: Request, most: int) -> Sequence[Member]:
+def together(members: Iterable[Planned], request: Request, most: int) -> Sequence[Planned]:
     """Those members, at most so many, whose requests want the same as this one of theirs, by their draws.
 
     Where they have seeds their draws follow each other, as choice i is written with the seed of the first and i more.
@@ -74,7 +68,7 @@ def together(members: Iterable[Member], request: Request, most: int) -> Sequence
     return same[first : first + most]
 
 
-def in_one(members: Sequence[Member]) -> Request:
+def in_one(members: Sequence[Planned]) -> Request:
     """One request for all of them: the first one's, with a choice for each."""
     first, number = members[0].request, len(members)
     body = first.body.removesuffix(b"}") + b',"n":%d}' % number
@@ -84,6 +78,20 @@ def in_one(members: Sequence[Member]) -> Request:
 def part(whole: int, place: int, of: int) -> int:
     """The part of a whole number that falls to one of several; the parts of all of them together are the whole."""
     return (place + 1) * whole // of - place * whole // of
+
+
+def parted(members: Sequence[Planned], worst: Spend) -> list[Planned]:
+    """The same with what of a reservation for all of them is for each."""
+    planned: list[Planned] = []
+    for place, one in enumerate(members):
+        reserved = _reserved(worst, place, len(members))
+        own = one.request._replace(prompt_tokens=reserved.tokens - one.request.max_tokens)
+        planned.append(one._replace(request=own, reserved_microusd=reserved.microusd))
+    return planned
+
+
+def _reserved(worst: Spend, place: int, of: int) -> Spend:
+    return Spend(part(worst.microusd, place, of), part(worst.tokens, place, of), int(place == 0))
 
 
 def choice_of(whole: Outcome, place: int, of: int) -> Outcome:
@@ -108,6 +116,20 @@ class Share(NamedTuple):
     failure: str
     usage: Usage
     cost: Spend
+
+
+def share_alone(outcome: Outcome, path: str | None, tariff: Tariff, reserved: Spend) -> Share:
+    """What the reply to a request that went alone is and cost; `path` None reads it as what it looks like."""
+    try:
+        failure, usage = "ok", read(outcome, path).usage
+    except (Transient, Rejected, Fatal) as error:
+        failure, usage = name_of(error), usage_of(outcome)
+    return Share(failure, usage, tariff.charge(reserved, usage, paid=failure == "ok" or FATES[failure].paid))
+
+
+def shares_of(whole: Outcome, of: int, tariff: Tariff, worst: Spend) -> list[Share]:
+    """What each of so many draws that were asked for is and cost, with what was set aside for all of them."""
+    return [share_of(whole, place, of, tariff, _reserved(worst, place, of)) for place in range(of)]
 
 
 def share_of(whole: Outcome, place: int, of: int, tariff: Tariff, reserved: Spend) -> Share:

@@ -1,16 +1,10 @@
-"""Raw reply to completion, or to one named failure. Pure: the same bytes always read the same.
-
-The tables are the whole policy. Provider facts behind them: OpenAI's error codes guide, Azure's content filter page,
-Anthropic's and OpenRouter's error pages, Google's `RESOURCE_EXHAUSTED` bodies, vLLM's and Ollama's servers.
-"""
+"""Raw reply to completion, or to one named failure (`fates.py`). Pure: the same bytes always read the same."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
 from typing import Any, Literal, NamedTuple, cast
 
 import orjson
@@ -18,7 +12,9 @@ import orjson
 from synth.admission.rate_headers import retry_after_s
 from synth.errors import Fatal, Rejected, TeacherError, Transient
 from synth.protocol import measures, messages, thoughts
+from synth.protocol.fates import FATES, FILTERED, classify
 from synth.protocol.streams import ENDED, added_up, whole
+from synth.protocol.usage import as_object, usage_in
 from synth.types import (
     CHAT,
     CLASSIFY,
@@ -34,115 +30,13 @@ from synth.types import (
     Usage,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What happens to a request of one failure class."""
-
-    raises: type[TeacherError] | type[Rejected]
-    resends: int | None = 0
-    """How many times it is sent again; None: as long as the run lasts."""
-    paid: bool = False
-    """Whether the reservation stays charged when the reply says nothing about tokens."""
-
-
-FATES: Mapping[str, Fate] = {
-    "rate": Fate(Transient, resends=None),
-    "capacity": Fate(Transient, resends=None),
-    "transient": Fate(Transient, resends=5),
-    "unreachable": Fate(Transient, resends=5),
-    "ambiguous": Fate(Transient, resends=2, paid=True),
-    "malformed": Fate(Transient, resends=1, paid=True),
-    "poison": Fate(Transient),
-    "unserved": Fate(Transient),
-    "teacher_refused": Fate(Rejected),
-    "truncated_empty": Fate(Rejected, paid=True),
-    "repetition": Fate(Rejected, paid=True),
-    "permanent": Fate(Rejected),
-    "fatal": Fate(Fatal),
-}
-
-MONEY = re.compile(
-    r"insufficient_quota|credit_balance|insufficient.balance|billing|spend_limit|organization_usage_limit|"
-    r"exceeded your current quota",
-    re.IGNORECASE,
-)
-BROKE = re.compile(r"insufficient_quota|credit_balance|insufficient.balance|spend_limit|usage_limit", re.IGNORECASE)
-RATE = re.compile(r"rate_limit_exceeded|retryDelay|retry (in|after)\b|per (minute|second)|\b[RT]PM\b", re.IGNORECASE)
-"""What some hosts say of a passing limit in one breath with the plan and its billing."""
-FILTERED = re.compile(r"content_filter|content_policy|moderation|invalid_prompt|bio_policy|policy_violation", re.I)
-BUSY = re.compile(r"overloaded|UNAVAILABLE|capacity|temporarily|loading model", re.IGNORECASE)
-SPENT = re.compile(
-    r"credit balance is too low|specified (workspace )?API usage limits|budget limit exceeded|"
-    r"account \S+ is suspended",
-    re.IGNORECASE,
-)
-"""How Anthropic, OpenRouter and Fireworks say, as of a request that is no good, that money or a limit is at its end."""
-ROOMLESS = re.compile(r"resource_unavailable", re.IGNORECASE)
-"""How OpenAI says that its flex tier has no room: nobody's limit, and not charged."""
-IN_FLIGHT = re.compile(r"in_flight_budget", re.IGNORECASE)
-"""How OpenRouter says that what is under way may cost as much as it lets stand open."""
-TOO_DEAR = re.compile(r"weight_exceeds_budget", re.IGNORECASE)
-"""How it says that this one request alone would."""
-MODEL = re.compile(
-    r"model_not_found|NotFoundError.{0,200}model|(invalid|unknown|no such)[_ ]model|not a valid model|"
-    r"^HTTP 404: model: |\bmodels?\b\S{0,120}( +\S{1,120})? +((is|was) )?(does not exist|not found|not exist)",
-    re.IGNORECASE | re.DOTALL,
-)
-KEY = re.compile(
-    r"API_KEY_INVALID|No connected db|\b(invalid|incorrect|missing|expired|no)[_ ]api[_ -]?key|"
-    r"\bapi[_ -]?key (is |was |has )?(not valid|invalid|incorrect|missing|expired|required|not found|not provided)",
-    re.IGNORECASE,
-)
-"""How a key is refused; the database is where LiteLLM would look for one that it does not know."""
-LOGPROBS = re.compile(
-    r"\blogprobs\b.{0,80}\bnot (supported|available|allowed|permitted)|"
-    r"(unsupported|unknown|unrecognized|not (support|allow|permit)\w*).{0,80}\blogprobs\b",
-    re.IGNORECASE | re.DOTALL,
-)
-"""How an endpoint refuses requests for log-probabilities that gives none."""
-SCHEME = re.compile(r"HTTP request.{0,20} HTTPS (port|server)", re.IGNORECASE)
-OF_ALL = (MODEL, KEY, LOGPROBS, SCHEME, SPENT)
-"""What is said as of one request, and is true of every one."""
 EVENT = re.compile(rb"data:|event:|id:|:")
 """How an event stream begins; some proxies send one that was not asked for."""
-SAID = 300
-"""How far into an error its cause is looked for: what follows may quote the prompt."""
-MOST_TOKENS = 10_000_000
-"""More tokens than any model reads or writes in one request; a larger count is a mistake."""
-MOST_USD = 10_000
 REFUSING_REASONS = frozenset(
     ["content_filter", "refusal", "safety", "prohibited_content", "recitation", "blocklist", "spii"]
 )
 CUT_REASONS = frozenset(["error", "abort", "aborted", "cancelled"])
 """What servers say of a reply that they did not end."""
-
-
-def classify(status: int, text: str) -> str:
-    """The failure class of a reply that is not a plain success, from its status and the text of its error."""
-    if status == 429 and ROOMLESS.search(text[:SAID]):
-        return "capacity"
-    if status == 429 and (not MONEY.search(text) or (RATE.search(text) and not BROKE.search(text))):
-        return "rate"
-    if status == 402 and IN_FLIGHT.search(text):
-        return "rate"
-    if status == 402 and TOO_DEAR.search(text):
-        return "permanent"
-    if FILTERED.search(text) and status in (200, 400, 403):
-        return "teacher_refused"
-    if status in (401, 402, 403, 404, 405, 429, 501, 505) or (300 <= status < 400):
-        return "fatal"
-    if status in (400, 412, 422) and any(
-        pattern.search(text[:SAID]) for pattern in (MODEL, KEY, LOGPROBS, SCHEME, SPENT)
-    ):
-        return "fatal"
-    if status == 498:
-        return "rate"
-    if status in (503, 529) or (status >= 500 and BUSY.search(text)):
-        return "capacity"
-    if status in (408, 409, 425) or status >= 500 or 431 <= status < 498:
-        return "transient"
-    return "permanent"
 
 
 def read(outcome: Outcome, path: str | None = CHAT) -> Completion:
@@ -194,13 +88,6 @@ def _check(document: Any, outcome: Outcome) -> None:
         raise _failure(classify(status, f"{_code(error)} {text}"), outcome, f"HTTP {outcome.status}: {text}".strip())
 
 
-def name_of(error: Transient | Rejected | Fatal) -> str:
-    """The class of a failure."""
-    if isinstance(error, Transient):
-        return error.failure
-    return error.reason if isinstance(error, Rejected) else "fatal"
-
-
 def parsed(body: bytes) -> Any:
     """What a reply's body says, read as tolerantly as `read` does; None when it is nothing known."""
     try:
@@ -217,7 +104,7 @@ def usage_of(outcome: Outcome) -> Usage:
         document: Any = orjson.loads(outcome.body)
     except orjson.JSONDecodeError:
         document = _otherwise(outcome.body, "replace")  # damaged text counts as many tokens
-    return _usage(cast("dict[str, Any]", document)) if isinstance(document, dict) else Usage()
+    return usage_in(cast("dict[str, Any]", document)) if isinstance(document, dict) else Usage()
 
 
 def _failure(name: str, outcome: Outcome, detail: str) -> TeacherError | Rejected:
@@ -274,7 +161,7 @@ def _code(error: Any) -> str:
         return ""
     known = cast("dict[str, Any]", error)
     # Anthropic's word for which limit it is, and OpenRouter's for whose
-    inside = {**_object(known.get("details")), **_object(known.get("metadata"))}
+    inside = {**as_object(known.get("details")), **as_object(known.get("metadata"))}
     told = [known.get(name) for name in ("code", "type", "status", "param")]
     told += [inside.get(name) for name in ("error_code", "error_type", "limit_source", "reason")]
     return " ".join(str(one or "") for one in told)
@@ -326,7 +213,7 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
     return Completion(
         text=text,
         finish_reason=finish,
-        usage=_usage(document),
+        usage=usage_in(document),
         model=str(document.get("model") or ""),
         reasoning=reasoning or None,
         provider=str(document.get("provider") or ""),
@@ -360,13 +247,13 @@ def _tokens(document: dict[str, Any], outcome: Outcome) -> Completion:
 def _continued(document: dict[str, Any], outcome: Outcome) -> Completion:
     """What was written after a text; it may be empty, where the model saw its end."""
     choices = document.get("choices")
-    choice = _object(cast("list[Any]", choices)[0]) if isinstance(choices, list) and choices else {}
+    choice = as_object(cast("list[Any]", choices)[0]) if isinstance(choices, list) and choices else {}
     text, finish = choice.get("text"), str(choice.get("finish_reason") or "unknown")
     if not isinstance(text, str):
         raise _failure("malformed", outcome, "the reply has no text")
     if finish.lower() in CUT_REASONS:
         raise _failure("malformed", outcome, f"finish_reason {finish}: {text[:200]}")
-    return Completion(text, finish, _usage(document), str(document.get("model") or ""))
+    return Completion(text, finish, usage_in(document), str(document.get("model") or ""))
 
 
 def _rewards(document: dict[str, Any], outcome: Outcome) -> Completion:
@@ -386,68 +273,7 @@ def _measured(
 
 
 def _found(document: dict[str, Any], found: Any) -> Completion:
-    return Completion("", "stop", _usage(document), str(document.get("model") or ""), found=found)
-
-
-def _usage(document: dict[str, Any]) -> Usage:
-    """What a reply says it used, in any of the families' words; what is not believable counts as not said.
-
-    OpenAI's names count cached and written tokens into the prompt, Anthropic's own do not. Parts are clamped to wholes.
-    """
-    said = document.get("usage")
-    if not isinstance(said, dict):
-        return Usage()
-    told = cast("dict[str, Any]", said)
-    counts, own = _counts(told), "prompt_tokens" in told
-    prompt = counts.get("prompt_tokens" if own else "input_tokens")
-    completion = counts.get("completion_tokens" if own else "output_tokens")
-    inside = told.get("prompt_tokens_details" if own else "input_tokens_details")
-    inside = _object(inside) if inside else {}
-    parts = _counts(inside) if inside else {}
-    thought = told.get("completion_tokens_details" if own else "output_tokens_details")
-    thought = _counts(_object(thought)) if thought else {}
-    thinking = thought.get("reasoning_tokens") or thought.get("thinking_tokens") or 0
-    written = parts.get("cache_write_tokens") or counts.get("cache_creation_input_tokens") or 0
-    cached = parts.get("cached_tokens") or counts.get("prompt_cache_hit_tokens") or 0
-    cached = cached or counts.get("cache_read_input_tokens") or 0
-    if prompt is not None and not own and not inside:
-        prompt += cached + written
-    total = counts.get("total_tokens") or 0
-    if prompt is not None and completion is not None:
-        # some leave reasoning out of the completion and count it in the total only: it is paid for
-        completion = max(completion, total - prompt)
-    elif prompt is not None and prompt == total:
-        completion = 0  # as of embeddings, which have none
-    cached = min(cached, prompt or 0)
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        cached_tokens=cached,
-        reasoning_tokens=min(thinking, completion or 0),
-        cache_write_tokens=min(written, (prompt or 0) - cached),
-        cost_microusd=_cost_microusd(told) if "cost" in told else None,
-        service_tier=str(told.get("service_tier") or document.get("service_tier") or ""),
-    )
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _counts(told: dict[str, Any]) -> dict[str, int]:
-    """What of it are believable numbers of tokens: providers have sent negatives, texts, fractions and billions."""
-    return {name: one for name, one in told.items() if type(one) is int and 0 <= one <= MOST_TOKENS}
-
-
-def _cost_microusd(counts: dict[str, Any]) -> int | None:
-    """The provider's own sum in dollars (OpenRouter), with what the user's own upstream key was charged."""
-    sums = [counts["cost"]]
-    if counts.get("is_byok") is True:
-        sums.append(_object(counts.get("cost_details")).get("upstream_inference_cost") or 0)
-    if any(type(one) not in (int, float) or not 0 <= one <= MOST_USD for one in sums):
-        return None
-    # the shortest text of a float is what was sent, so that 0.1 is a tenth
-    return sum(int((Decimal(repr(one)) * 1_000_000).to_integral_value(ROUND_CEILING)) for one in sums)
+    return Completion("", "stop", usage_in(document), str(document.get("model") or ""), found=found)
 
 
 class Shape(NamedTuple):

@@ -1,4 +1,4 @@
-"""To a folder, or an object store such as S3, by what fsspec opens: only what differs is written, `synth.json` last.
+"""To a folder, or an object store such as S3 that fsspec opens: only what differs is written, `synth.json` last.
 
 There are no commits here: who reads while it is written may see files of both versions. Each file that is up is noted,
 so that an upload which was killed goes on where it stopped.
@@ -6,11 +6,14 @@ so that an upload which was killed goes on where it stopped.
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -34,8 +37,34 @@ UPLOADED = "synth-upload.json"
 _PASSWORD = re.compile(r"://[^/@:]*:(?!\d+(?:/|$))[^@]*@")
 
 
+class _Disk:
+    """The files of this machine, for what is done with those that fsspec opens."""
+
+    def exists(self, path: str) -> bool:
+        return os.path.lexists(path)
+
+    def find(self, root: str, *, detail: bool) -> dict[str, dict[str, int]]:
+        """Every file below a folder, with its size."""
+        assert detail
+        return {path.as_posix(): {"size": path.stat().st_size} for path in Path(root).rglob("*") if path.is_file()}
+
+    def cat_file(self, path: str) -> bytes:
+        return Path(path).read_bytes()
+
+    def pipe_file(self, path: str, raw: bytes) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(raw)
+
+    def put_file(self, source: str, path: str) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, path)
+
+    def rm_file(self, path: str) -> None:
+        Path(path).unlink()
+
+
 class Place:
-    """A folder that fsspec opens. Raises PublishError with one sentence for all that goes wrong."""
+    """A folder here, or one that fsspec opens. Raises PublishError with one sentence for all that goes wrong."""
 
     def __init__(self, url: str) -> None:
         if _PASSWORD.search(url):
@@ -44,13 +73,18 @@ class Place:
                 "variables that fsspec reads, such as FSSPEC_FTP_USERNAME and FSSPEC_FTP_PASSWORD."
             )
         self.url = url.rstrip("/")
+        self._files: Any = _Disk()
+        if _is_local(url):
+            path = self.url.partition("://")[2] or self.url
+            self._root = Path(path).expanduser().absolute().as_posix()
+            return
         try:
             core: Any = import_module("fsspec.core")
-            self._files, self._root = core.url_to_fs(self.url, **({"auto_mkdir": True} if _is_local(url) else {}))
+            self._files, self._root = core.url_to_fs(self.url)
         except ModuleNotFoundError as error:
             raise RecipeError(
                 f"{url} needs a package that is not installed ({error.name}): pip install 'synth[s3]' brings those "
-                "for S3, and 'synth[hub]' fsspec alone."
+                "for S3, and 'synth[hub]' fsspec alone; a folder such as ./published needs none."
             ) from None
         except (ImportError, ValueError) as error:
             raise RecipeError(f"{url} cannot be opened: {' '.join(str(error).split())}.") from None

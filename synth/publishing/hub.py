@@ -299,5 +299,6 @@ def _import() -> Any:
         return import_module("huggingface_hub")
     except ModuleNotFoundError:
         raise RecipeError(
-            "Publishing on the Hub needs the package huggingface_hub; install it: pip install 'synth[hub]'"
+            "Publishing on the Hub needs the package huggingface_hub; install it: pip install 'synth[hub]'. A folder "
+            "is written as ./NAME, and needs none."
         ) from None

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pydantic import JsonValue
-
 from synth.comparing.agreement import MAJORITY, PASS_RATE, Adaptive
 from synth.errors import At, Problem, RecipeError
 from synth.generators import Generator
@@ -34,6 +32,7 @@ from synth.validators.register import Register
 if TYPE_CHECKING:
     from synth.recipes.recipe import Recipe, Stage
 
+Way = tuple[str | int, ...]
 FIELD_OPTIONS = ("question", "opening", "material", "answer", "reference", "choices", "tests", "entry_point", "per")
 """Where generators and scorers name fields that they read."""
 HELD_OPTIONS = ("of", "max_from")
@@ -357,26 +356,34 @@ def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[At]:
         return [(("seeds",), problem) for problem in error.problems]
     fields: Fields = dict(first.fields)
     found = _shadowed(recipe, fields)
+    for way, plugin, seen, values in seen_by(recipe, fields):
+        for name in plugin.template_files():
+            option = [field for field in type(plugin).model_fields if getattr(plugin, field) == name][:1]
+            found += [((*way, *option), problem) for problem in templates.check(name, values)]
+        found += unknown_fields(plugin, way, seen, values)
     for index, stage in enumerate(recipe.stages):
-        for way, plugin in _plugins(stage):
-            if way[0] == "scorers":
-                fields = {**fields, **_added(stage)}
-            values: dict[str, JsonValue] = {**fields, **plugin.template_values}
-            for name in plugin.template_files():
-                option = [field for field in type(plugin).model_fields if getattr(plugin, field) == name][:1]
-                found += [(("stages", index, *way, *option), problem) for problem in templates.check(name, values)]
-            if way == ("generator",) and stage.route is not None and stage.route.by not in fields:
-                found.append((("stages", index, "route", "by"), _no_field(stage.route.by, fields)))
-            found += _unknown_fields(plugin, ("stages", index, *way), FIELD_OPTIONS, fields, values)
+        if stage.route is not None and stage.route.by not in fields:
+            found.append((("stages", index, "route", "by"), _no_field(stage.route.by, fields)))
         fields = {**fields, **_added(stage)}
         if stage.dedupe is not None and stage.dedupe.by not in (*PARTS, *fields):
             found.append((("stages", index, "dedupe", "by"), _no_field(stage.dedupe.by, [*PARTS, *fields])))
         for place, one in enumerate(stage.validators):
             if isinstance(one, Kept | Register | Size):
-                found += _unknown_fields(one, ("stages", index, "validators", place), HELD_OPTIONS, fields, fields)
+                found += unknown_fields(one, ("stages", index, "validators", place), fields, fields, HELD_OPTIONS)
     if (field := recipe.selection.balance) and field not in fields:
         found.append((("selection", "balance"), _no_field(field, fields)))
     return found
+
+
+def seen_by(recipe: Recipe, fields: Fields) -> Iterator[tuple[Way, Generator | Scorer, Fields, Fields]]:
+    """What asks or renders in a recipe, with its place, the fields that it sees of a seed with these, and what its
+    templates see."""
+    for index, stage in enumerate(recipe.stages):
+        for way, plugin in _plugins(stage):
+            if way[0] == "scorers":
+                fields = {**fields, **_added(stage)}
+            yield ("stages", index, *way), plugin, fields, {**fields, **plugin.template_values}
+        fields = {**fields, **_added(stage)}
 
 
 def _no_field(name: str, fields: Iterable[str]) -> Problem:
@@ -384,8 +391,8 @@ def _no_field(name: str, fields: Iterable[str]) -> Problem:
     return Problem(f"there is no field {name!r}; the fields here are {', '.join(known)}{hint(name, known)}")
 
 
-def _unknown_fields(
-    plugin: Value, way: tuple[str | int, ...], options: Iterable[str], fields: Fields, values: Fields
+def unknown_fields(
+    plugin: Value, way: Way, fields: Fields, values: Fields, options: Iterable[str] = FIELD_OPTIONS
 ) -> Iterator[At]:
     """Where a plug-in names fields that are not there; `values` are what its templates see."""
     for option in options:

@@ -116,13 +116,38 @@ def licence(source: SeedSource) -> str | None:
 
 def describe(source: SeedSource, folder: Path | None = None) -> str:
     """A source in words; with `folder`, the hash of its file too."""
+    axes = [f"{name} ({len(values)})" for name, values in source.axes.items()]
     if isinstance(source, Grid):
-        return "grid of " + " × ".join(f"{name} ({len(values)})" for name, values in source.axes.items())
-    path = None if folder is None else folder / source.path
+        return "grid of " + " × ".join(axes)
+    path, crossed = None if folder is None else folder / source.path, "".join(f" × {axis}" for axis in axes)
     if path is None or not path.is_file():
-        return f"{source.kind} {source.path}"
+        return f"{source.kind} {source.path}{crossed}"
     with path.open("rb") as file:
-        return f"{source.kind} {source.path} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        return f"{source.kind} {source.path} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}{crossed}"
+
+
+def place_of(source: SeedSource, folder: Path, position: int) -> tuple[str, int]:
+    """The file of a seed, and the line on which it begins; 0 where it stands on no line."""
+    if isinstance(source, Grid | HuggingFace):
+        return "", 0
+    path = folder / source.path
+    if not isinstance(source, Jsonl | Csv):
+        return str(path), 0
+    with _open(path) as file:
+        lines = _lines_of_csv(file, source) if isinstance(source, Csv) else _lines_of_jsonl(file)
+        return str(path), next(itertools.islice(lines, position, None), 0)
+
+
+def _lines_of_jsonl(file: BinaryIO) -> Iterator[int]:
+    return (number for number, line in enumerate(file, 1) if line.removeprefix(b"\xef\xbb\xbf").strip())
+
+
+def _lines_of_csv(file: BinaryIO, source: Csv) -> Iterator[int]:
+    reader, begin = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""), delimiter=source.delimiter), 1
+    for number, row in enumerate(reader):
+        if row and not (source.header and number == 0):
+            yield begin
+        begin = reader.line_num + 1
 
 
 def sha256(source: SeedSource, folder: Path) -> str | None:

@@ -28,6 +28,29 @@ def in_words(manifest: Manifest, folder: Path, message: str) -> str:
     return safe(f"<Result of {manifest.recipe.name}, {manifest.state}: {'; '.join(said)}>")
 
 
+def in_lines(manifest: Manifest, folder: Path, message: str) -> str:
+    """The same for `print`: a line for each thing, in the recipe's language."""
+    words = words_of(manifest.recipe.language)
+    comma = LIST[words.language]
+    splits = ", ".join(f"{name} {count:,}" for name, count in manifest.rows.items())
+    reasons = [f"{words.reasons.get(name, name)} {count:,}" for name, count in manifest.rejected.items()]
+    said = [
+        f"{manifest.recipe.name}  {words.states[manifest.state]}",
+        f"{words.rows}: {manifest.row_count:,}{f' ({splits})' if splits else ''}",
+        f"{words.rejections}: {comma.join(reasons) or words.no_rejections}",
+        f"{words.cost}: {comma.join(manifest.standing_in(words.language))}",
+        str(folder),
+    ]
+    return "\n".join(safe(line) for line in (*said, *_notes(manifest, message, words)) if line)
+
+
+def _notes(manifest: Manifest, message: str, words: Words) -> list[str]:
+    """Sentences that have to be said beside the figures."""
+    declared = [f"{judge.name}: {words.own_answers}" for judge in manifest.judges if judge.own_answers]
+    notice = (manifest.notice_ja if words.language == "ja" else "") or manifest.notice
+    return [words.practice_title] * manifest.practice + [*declared, notice, message]
+
+
 def words_of(language: str) -> Words:
     """The words for a recipe in this language."""
     return JAPANESE if is_japanese(language) else ENGLISH
@@ -47,14 +70,12 @@ def in_a_notebook(manifest: Manifest, folder: Path, message: str, looked_at: tup
     ]
     # a preview writes neither
     lines += [(name, visible(str(folder / name))) for name in ("dataset", "report.html") if (folder / name).exists()]
-    declared = [f"{judge.name}: {words.own_answers}" for judge in manifest.judges if judge.own_answers]
-    notes = [words.practice_title] * manifest.practice + [*declared, manifest.notice, message]
     head = cards.title(manifest.recipe.name, words.states[manifest.state])
     below = Markup("").join(
         cards.rows(itertools.islice(table, cards.SHOWN), len(table), words) for table in looked_at or () if len(table)
     )
     body = [(Markup("<b>{}</b>").format(name), told) for name, told in lines]
-    return cards.framed(words, head + cards.notes(notes) + cards.table((), body) + below)
+    return cards.framed(words, head + cards.notes(_notes(manifest, message, words)) + cards.table((), body) + below)
 
 
 def _reasons(manifest: Manifest, words: Words) -> Markup:

@@ -10,7 +10,7 @@ from synth.admission.halt import Halt
 from synth.datasets.rows import rejected_row, row
 from synth.live.progress import Progress
 from synth.recipes.recipe import LoadedRecipe
-from synth.report.notebook import in_a_notebook, in_words, words_of
+from synth.report.notebook import in_a_notebook, in_lines, in_words, words_of
 from synth.report.table import Cost, Page, Table, models_of, records
 from synth.results.manifest import Manifest
 from synth.types import Rejection, Sample
@@ -114,6 +114,9 @@ class Result:
 
     def __repr__(self) -> str:
         return in_words(self.manifest, self.folder, self.message)
+
+    def __str__(self) -> str:
+        return in_lines(self.manifest, self.folder, self.message)
 
     def _repr_html_(self) -> str:
         """For a notebook: https://ipython.readthedocs.io/en/stable/config/integrating.html"""

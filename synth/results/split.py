@@ -39,6 +39,8 @@ class Deal(NamedTuple):
     """The split of each seed; none of them when there is only one split."""
     notice: str
     """One sentence when a split got no row, or far fewer than it was to have; else empty."""
+    notice_ja: str = ""
+    """The same in Japanese."""
 
 
 def deal(texts: Iterable[tuple[str, str]], split: Split) -> Deal:
@@ -46,7 +48,8 @@ def deal(texts: Iterable[tuple[str, str]], split: Split) -> Deal:
     texts that differ only in numbers, stay together.
 
     A family goes where its first seed goes, so that more seeds at the end move hardly any. Only one that holds more
-    rows than that split is to have goes to the largest, and a split left without any gets the one nearest its share.
+    rows than that split is to have goes to the largest, a split left without any gets the one nearest its share, and
+    one that got more than twice its share, as a handful of families may have it, gives some to the largest.
     """
     if len(split.fractions) == 1:
         return Deal({}, "")
@@ -71,22 +74,43 @@ def deal(texts: Iterable[tuple[str, str]], split: Split) -> Deal:
             wanted = share * rows.total()
             nearest = min(spare, key=lambda family: (rows[family] > wanted, abs(rows[family] - wanted), family))
             dealt[nearest] = name
+    _lighten(dealt, rows, split)
     splits = {seed_id: dealt[family] for seed_id, family in first.items()}
-    return Deal(splits, _notice(rows, dealt, split))
+    return Deal(splits, *_notice(rows, dealt, split))
 
 
-def _notice(rows: Counter[str], dealt: Mapping[str, str], split: Split) -> str:
-    """A sentence when a split got no row, or less than half of what it was to have; empty otherwise."""
+def _lighten(dealt: dict[str, str], rows: Counter[str], split: Split) -> None:
+    """Move families out of splits that hold more than twice what they are to have, each the one that fits best."""
+    largest = max(split.fractions, key=lambda name: split.fractions[name])
+    for name in split.fractions.keys() - {largest}:
+        wanted = split.fractions[name] * rows.total()
+        while True:
+            own = [family for family, place in dealt.items() if place == name]
+            more = sum(rows[family] for family in own) - wanted
+            fitting = [family for family in own if rows[family] <= more]
+            if more <= max(wanted, FEW) or not fitting:
+                break
+            dealt[min(fitting, key=lambda family: (abs(rows[family] - more), family))] = largest
+
+
+def _notice(rows: Counter[str], dealt: Mapping[str, str], split: Split) -> tuple[str, str]:
+    """A sentence, and the same in Japanese, when a split got no row, or less than half of what it was to have."""
     had: Counter[str] = Counter()
     for family, count in rows.items():
         had[dealt[family]] += count
     least = min(split.fractions, key=lambda name: had[name] / split.fractions[name])
     wanted = split.fractions[least] * rows.total()
     if (had[least] and 2 * had[least] >= wanted) or wanted < (FEW if had[least] else 1):
-        return ""
+        return "", ""
     why = f"what is nearly the same, numbers aside, or from one seed stays together, and {max(rows.values()):,} of "
     got = f"{had[least]:,} of {wanted:,.0f} rows" if had[least] else "No row"
-    return f"{got} went into the split {least!r}: {why}{rows.total():,} rows are."
+    why_ja = f"ほぼ同じもの（数だけの違いを含む）と同じシードから出たものは一つの分割に置き、{rows.total():,} 行のうち"
+    got_ja = f"予定の {wanted:,.0f} 行に対して {had[least]:,} 行だけ" if had[least] else "一行も"
+    given = "が入りました" if had[least] else "入りませんでした"
+    return (
+        f"{got} went into the split {least!r}: {why}{rows.total():,} rows are.",
+        f"分割「{least}」には{got_ja}{given}。{why_ja} {max(rows.values()):,} 行がその一まとまりです。",
+    )
 
 
 def _room_for(family: str, share: float, split: Split) -> str:

@@ -128,6 +128,8 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
         raise FolderError(f"{path} is empty, so it is no run; move it away or restore it.")
     with readable(path):
         mode = "rw" if write else "ro"
+        if not (write or path.with_name(path.name + "-wal").exists() or os.access(path.parent, os.W_OK)):
+            mode = "ro&immutable=1"  # else SQLite would make a log to read beside, where nothing can be made
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
         )

@@ -41,7 +41,7 @@ from synth.storage.emergency import take_in
 from synth.storage.lock import Lock
 from synth.storage.pace import Pace, read_pace
 from synth.storage.writer import Writer
-from synth.types import Outcome, Request, Spend, Usage
+from synth.types import Outcome, Planned, Spend, Usage
 
 __all__ = [
     "Findings",
@@ -76,15 +76,6 @@ OPEN = (
     "(SELECT batch FROM batch_step GROUP BY batch HAVING max(step = 'planned') AND NOT max(step = 'done')))"
 )
 """Attempts that were sent, or were about to be, and that no batch will bring."""
-
-
-class Planned(NamedTuple):
-    """A request that is to be sent in a batch, for whom, and what was set aside for it."""
-
-    request: Request
-    stage: str
-    unit: str
-    reserved_microusd: int
 
 
 class Stored(NamedTuple):
@@ -137,6 +128,8 @@ class Store:
                 """Whether an earlier run left something here."""
                 self._open: dict[int, tuple[int, str, bytes]] = {}
                 self._seen = _Seen(key for (key,) in self._reader.execute("SELECT key FROM attempt"))
+                self.may_hold = self._seen.has
+                """Whether `find` may find something: a look that costs little, and seldom says yes in vain."""
                 prices = self._reader.execute("SELECT name, value FROM meta WHERE name LIKE 'price %'")
                 self._prices = {document: int(name.split()[1]) for name, document in prices}
                 self.forgiven = int(self.meta("forgiven") or 0)
@@ -151,7 +144,7 @@ class Store:
         if self._writer.trouble is not None:
             stop(self._writer.trouble)
 
-    def find(self, key: bytes) -> Iterable[Stored]:
+    def find(self, key: bytes) -> Sequence[Stored]:
         """The kept replies to a request, newest first. Raises StoreStopped when they cannot be read."""
         if not self._seen.has(key):
             return ()
@@ -188,28 +181,39 @@ class Store:
             rows = self._reader.execute(f"{FINDING} WHERE settled.attempt IS NULL")
             return [(row[-1], self._stored(row)) for row in rows.fetchall()]
 
-    async def begin(self, request: Request, stage: str, unit: str, reserved_microusd: int, price: str = "") -> int:
-        """Journal an attempt, its reservation and the price in force; return its number once that is on disk.
+    async def begin(self, requests: Sequence[Planned], price: str = "") -> int:
+        """Journal attempts, what is set aside for each and the price in force, in one commit; return the first one's
+        number, which the others follow, once that is on disk. Several are draws that go in one request.
 
         Raises StoreStopped when the disk refuses, or will before long.
         """
+        first, draws = self._next_attempt, len(requests)
+        rows = self._journal(requests, price)
+        if draws == 1:
+            await self._writer.durable("attempt", rows[0])
+            return first
+        for row in rows:
+            self._writer.add("attempt", row)
+        for place in range(draws - 1):
+            self._writer.add("lot", (first + place, first, place, draws))
+        await self._writer.durable("lot", (first + draws - 1, first, draws - 1, draws))
+        return first
+
+    def _journal(self, requests: Sequence[Planned], price: str) -> list[tuple[Any, ...]]:
+        """The next attempts as rows to be written. Raises StoreStopped."""
         if self._writer.trouble is not None:
             raise self._writer.trouble.with_traceback(None)
         if price and price not in self._prices:
             self._prices[price] = len(self._prices) + 1
             self._writer.add("meta", (f"price {self._prices[price]}", price))
-        attempt = self._next_attempt
-        self._next_attempt += 1
-        self._seen.add(request.key)
-        await self._writer.durable(
-            "attempt",
-            (
-                *(attempt, request.key, stage, unit, request.teacher, request.model, request.draw),
-                *(time.time_ns(), reserved_microusd, request.prompt_tokens + request.max_tokens),
-                *(self._prices.get(price), request.body),
-            ),
-        )
-        return attempt
+        rows: list[tuple[Any, ...]] = []
+        now, known = time.time_ns(), self._prices.get(price)
+        for attempt, (request, stage, unit, reserved) in enumerate(requests, self._next_attempt):
+            self._seen.add(request.key)
+            named = (attempt, request.key, stage, unit, request.teacher, request.model, request.draw)
+            rows.append((*named, now, reserved, request.prompt_tokens + request.max_tokens, known, request.body))
+        self._next_attempt += len(rows)
+        return rows
 
     async def keep(self, attempt: int, outcome: Outcome, draws: int = 1) -> None:
         """Commit what came back, whatever it was, for so many draws that were asked for; return once it is on disk.
@@ -246,40 +250,13 @@ class Store:
 
         Raises StoreStopped as `begin` does.
         """
-        batch, first = self._next_batch, self._journal(requests, price)
-        self._next_batch += 1
-        for place in range(len(requests)):
+        batch, first = self._next_batch, self._next_attempt
+        for place, row in enumerate(self._journal(requests, price)):
+            self._writer.add("attempt", row)
             self._writer.add("batched", (first + place, batch, place))
+        self._next_batch += 1
         await self.note_step(batch, teacher, "planned", said)
         return batch, first
-
-    async def begin_lot(self, requests: Sequence[Planned], price: str) -> int:
-        """Journal attempts at draws that go in one request, each with its part of what is set aside; return the first
-        one's number, which the others follow, once they are on disk.
-
-        Raises StoreStopped as `begin` does.
-        """
-        first, draws = self._journal(requests, price), len(requests)
-        for place in range(draws - 1):
-            self._writer.add("lot", (first + place, first, place, draws))
-        await self._writer.durable("lot", (first + draws - 1, first, draws - 1, draws))
-        return first
-
-    def _journal(self, requests: Sequence[Planned], price: str) -> int:
-        """Have attempts written with the next group; returns the first one's number. Raises StoreStopped."""
-        if self._writer.trouble is not None:
-            raise self._writer.trouble.with_traceback(None)
-        if price not in self._prices:
-            self._prices[price] = len(self._prices) + 1
-            self._writer.add("meta", (f"price {self._prices[price]}", price))
-        first, now = self._next_attempt, time.time_ns()
-        self._next_attempt += len(requests)
-        for place, (request, stage, unit, reserved) in enumerate(requests):
-            self._seen.add(request.key)
-            tokens = request.prompt_tokens + request.max_tokens
-            named = (first + place, request.key, stage, unit, request.teacher, request.model, request.draw)
-            self._writer.add("attempt", (*named, now, reserved, tokens, self._prices[price], request.body))
-        return first
 
     async def note_step(self, batch: int, teacher: str, step: str, said: str = "") -> None:
         """Write down how far a batch is; return once that is on disk."""
@@ -357,9 +334,8 @@ class Store:
     def close(self) -> None:
         """Write what is queued, close the file and unlock the folder."""
         try:
-            self._writer.close()
+            self._writer.close(self._reader)
         finally:
-            self._reader.close()
             self._lock.note_end()
             self._lock.release()
 

@@ -55,6 +55,7 @@ class Writer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._batches: queue.SimpleQueue[list[Row] | None] = queue.SimpleQueue()
         self._looked = 0.0
+        self._connection: sqlite3.Connection | None = None
         self._emergency: Emergency | None = None
         self._look()
         self._thread = threading.Thread(target=self._guarded, name="synth-store", daemon=True)
@@ -76,8 +77,9 @@ class Writer:
             self._schedule(loop)
         return done
 
-    def close(self) -> None:
-        """Write what has gathered and end the thread. An interrupt is heeded only then."""
+    def close(self, reader: sqlite3.Connection) -> None:
+        """Write what has gathered, end the thread and close the file, as its reader does. An interrupt is heeded only
+        then."""
         self._hand_over()
         self._batches.put(None)
         interrupt: KeyboardInterrupt | None = None
@@ -86,6 +88,10 @@ class Writer:
                 self._thread.join()
             except KeyboardInterrupt as error:
                 interrupt = error
+        # who may write and closes last empties the log and takes its two files away: not where the disk refused
+        for connection in (reader, self._connection) if self._emergency is None else (self._connection, reader):
+            if connection is not None:
+                connection.close()
         if interrupt is not None:
             raise interrupt
 
@@ -114,7 +120,7 @@ class Writer:
 
     def _work(self) -> None:
         """One transaction for each batch; batches that came meanwhile make one."""
-        connection = connect(self._path, write=True)
+        self._connection = connection = connect(self._path, write=True)
         compress = compressor()
         while (batch := self._batches.get()) is not None:
             with suppress(queue.Empty):
@@ -130,7 +136,6 @@ class Writer:
                 self._look()
                 self._empty_log(connection, WAL_BYTES)
         self._empty_log(connection, 0)
-        connection.close()
 
     def _write(self, connection: sqlite3.Connection, compress: zstandard.ZstdCompressor, batch: list[Row]) -> None:
         if self._emergency is None:

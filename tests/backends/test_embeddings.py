@@ -23,7 +23,7 @@ from synth.money.budget import Budget, Caps
 from synth.protocol.endpoint import Endpoint, Price
 from synth.storage.store import Store
 from synth.teacher import Teacher, Unit
-from synth.types import EMBEDDINGS, Message, Outcome
+from synth.types import EMBEDDINGS, Message, Outcome, Planned
 
 CONTRACT = Path(__file__).parents[3] / "shared" / "contract" / "openai_subset.json"
 COSTLY = Endpoint(model="e", base_url="https://api.example.com/v1", price=Price(input_usd=1000, output_usd=0))
@@ -159,7 +159,7 @@ def test_what_was_kept_just_before_a_kill_is_settled_as_vectors(tmp_path):
         await store.open_run()
         asked = Teacher("main", COSTLY, backends=[None], store=store, budget=Budget(Caps()), halt=Halt())
         request = asked.request_to(EMBEDDINGS, {"input": ["x"], "encoding_format": "base64"})
-        attempt = await store.begin(request, "stage", "0/00", 99_999, asked._price)
+        attempt = await store.begin([Planned(request, "stage", "0/00", 99_999)], asked._price)
         await store.keep(attempt, reply([1.0]))
         store.close()
 

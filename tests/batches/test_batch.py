@@ -23,7 +23,7 @@ from synth.backends.practice import batches as practised
 from synth.backends.practice import server
 from synth.backends.practice.faults import NO_FAULTS, Faults
 from synth.backends.practice.server import practice_server
-from synth.batches import batch
+from synth.batches import batch, course
 from synth.errors import Fatal, Interrupted, RecipeError, StoreStopped
 from synth.money.budget import Budget, Caps
 from synth.money.prices import Price, Tier, by_batch
@@ -385,10 +385,10 @@ def test_what_was_not_ordered_when_a_run_died_is_ordered_only_for_who_asks_again
 
 
 def test_a_disk_that_takes_no_file_of_a_batch_stops_the_run_with_a_sentence(tmp_path, monkeypatch):
-    def full(_self, file, _batch):
+    def full(_self, file):
         raise OSError(errno.ENOSPC, "No space left on device", str(file))
 
-    monkeypatch.setattr(batch.Batches, "_write", full)
+    monkeypatch.setattr(course.Course, "_write", full)
     with pytest.raises(StoreStopped, match=r"could not be written .*No space left on device.*run again"):
         run(recipe(tmp_path / "recipe"), tmp_path / "out")
     monkeypatch.undo()
@@ -416,7 +416,7 @@ def test_a_host_that_no_longer_answers_ends_the_run_and_the_next_one_collects(tm
         folder = recipe(tmp_path / "recipe", base_url)
         with monkeypatch.context() as patched:
             patched.setattr(OpenAIOrders, "look", down)
-            patched.setattr(batch, "PATIENCE_S", 0.2)
+            patched.setattr(course, "PATIENCE_S", 0.2)
             result = run(folder, out)
         assert result.exit_code == 4
         assert "no longer answers about a batch of 'main', last with '保守中です'; run again" in result.message

@@ -10,6 +10,9 @@ import yaml
 
 from synth.datasets.card import card, escaped, publishable, size_category, write_card
 from synth.datasets.export import Written, write_dataset
+from synth.datasets.told import in_japanese
+from synth.formats.pairs import in_words
+from synth.recipes.views import Preference, Unpaired
 from synth.results.manifest import Manifest
 from synth.storage.store import Ledger
 from synth.types import Sample
@@ -294,3 +297,35 @@ def test_the_card_tells_the_names_of_files_and_not_who_worked_where(make_manifes
     assert "path: 種.jsonl" in text
     assert r"pattern: \d+/\w+/ /x.*/y" in text
     assert not any(one in text for one in ("taro", "秘密", "Users"))
+
+
+def test_a_japanese_card_says_reasons_and_how_pairs_were_made_in_japanese(make_manifest: Make) -> None:
+    manifest = make_manifest(language="ja")
+    text = body(card(manifest, WRITTEN))
+    assert "| 既出とほぼ同じ（near\\_duplicate） | 3 |" in text
+    assert "| threshold | 1 |" in text  # a reason of one's own has no other words
+    assert in_japanese("judge, at least 1 apart") == "judge の点数に 1 以上の差があるもの"
+    assert in_japanese("refused for refusal, too_short") == "不採用の理由（refusal, too_short）"
+    assert in_japanese("丁寧さ, good from 4, bad up to 2.5") == "丁寧さ が 4 以上なら良い、2.5 以下なら悪い"
+
+
+@pytest.mark.parametrize("rule", [Preference(kind="preference"), Preference(kind="preference", by="a", gap=1.5),
+                                  Unpaired(kind="unpaired", by="a", good=4, bad=2), Unpaired(kind="unpaired")])  # fmt: skip
+def test_every_way_of_telling_answers_apart_has_japanese_words(rule: Preference | Unpaired) -> None:
+    assert in_japanese(in_words(rule)) != in_words(rule)
+
+
+@pytest.mark.parametrize(("language", "file"), [("en", "File"), ("ja", "ファイル")])
+def test_a_card_begins_with_the_recipes_description_and_shows_a_check_of_ones_own_as_python(
+    make_manifest: Make, language: str, file: str
+) -> None:
+    manifest = make_manifest(language=language)
+    more = {
+        "text": json.dumps({"name": "x", "description": "図書館の*質問*と答え。", "stages": []}),
+        "prompts": {"checks.py": "class Desu: ..."},
+        "templates": {"checks.py": "bb" * 32},
+    }
+    text = body(card(manifest.model_copy(update={"recipe": manifest.recipe.model_copy(update=more)}), WRITTEN))
+    assert text.index("図書館の\\*質問\\*と答え。") < text.index("30")
+    assert "```python\nclass Desu: ...\n```" in text
+    assert f"| {file} checks.py |" in text

@@ -18,6 +18,7 @@ import zstandard
 
 from synth import opening, pipeline
 from synth import teacher as module
+from synth.admission import health
 from synth.admission.halt import Halt
 from synth.errors import TeacherError
 from synth.money.budget import Budget
@@ -182,6 +183,9 @@ class Forgetful:
     def __init__(self) -> None:
         self.settled: Counter[str] = Counter()
 
+    def may_hold(self, key: bytes) -> bool:
+        return False
+
     def find(self, key: bytes) -> tuple[()]:
         return ()
 
@@ -272,5 +276,6 @@ def in_virtual_time(monkeypatch: pytest.MonkeyPatch, main: Callable[[VirtualLoop
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         loop = runner.get_loop()
         assert isinstance(loop, VirtualLoop)
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=loop.time))
+        for each in (module, health):
+            monkeypatch.setattr(each, "time", SimpleNamespace(monotonic=loop.time))
         return runner.run(main(loop))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from synth.storage import database, writer
 from synth.storage.store import Store
-from synth.types import Outcome, Request, Usage
+from synth.types import Outcome, Planned, Request, Usage
 
 AT_ONCE = 20
 
@@ -37,7 +37,7 @@ def outcome(number: int) -> Outcome:
 
 async def fill(store: Store, numbers: range, notes: int) -> None:
     async def one(number: int) -> None:
-        attempt = await store.begin(request(number), "answer", f"{number:06}", 7)
+        attempt = await store.begin([Planned(request(number), "answer", f"{number:06}", 7)])
         os.write(notes, f"begun {number}\n".encode())
         await store.keep(attempt, outcome(number))
         os.write(notes, f"kept {number}\n".encode())

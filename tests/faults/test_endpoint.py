@@ -29,7 +29,7 @@ from synth.console.live import progress_line
 from synth.errors import Stalled
 from synth.live.progress import Progress, StageCount
 from synth.money.budget import Budget
-from synth.protocol.replies import FATES
+from synth.protocol.fates import FATES
 from synth.recipes.recipe import load
 from synth.results.result import Options
 from synth.types import Outcome
@@ -97,6 +97,9 @@ def test_fault_02_the_status_line_says_when_a_teacher_that_is_gone_is_asked_agai
 
     down, later = in_virtual_time(monkeypatch, main)
     assert "main is asked again in 1" in down or "main is asked again in 2" in down, "some of its 30 seconds"
+    assert "main has been out of reach for 1" in down
+    assert "is waited for 5 h 59 min more" in down
+    assert "out of reach" not in later
     assert "asked again" not in later
 
 
@@ -419,13 +422,14 @@ def test_fault_46_the_watchdog_takes_no_pause_of_the_process_for_a_stall(monkeyp
 
 CLOCKS = {("time", "time"), ("time", "time_ns"), ("datetime", "now"), ("datetime", "today"), ("date", "today")}
 RECORDS = {
-    ("storage/store.py", "begin"),  # when an attempt began, beside how long it took by the other clock
+    ("storage/store.py", "_journal"),  # when an attempt began, beside how long it took by the other clock
+    ("live/events.py", "__init__"),  # when an event happened
     ("pipeline.py", "_now"),  # when a run began and ended, beside how long it took
     ("protocol/endpoint.py", "_host_price"),  # which of several listed prices is in force today
     ("publishing/__init__.py", "_note_of"),  # when a dataset was published
     # batches outlive the process, and with it every other clock
-    *(("storage/store.py", name) for name in ("_journal", "note_step")),
-    *(("batches/batch.py", name) for name in ("_order", "_found", "_ordered", "_ended")),
+    ("storage/store.py", "note_step"),
+    *(("batches/course.py", name) for name in ("_order", "_found", "_ordered", "_ended")),
     *(("backends/practice/batches.py", name) for name in ("_added", "_create", "_cancel", "_work", "_answered")),
     *(("lint/tokens.py", name) for name in ("_compiled", "strftime_now")),  # a chat template may ask for the date
 }

@@ -27,11 +27,12 @@ from synth.money.account import set_total, standing
 from synth.money.budget import Budget, Caps
 from synth.money.prices import Price, Tier, tariff
 from synth.protocol.endpoint import Endpoint, Limits, Sampling
+from synth.protocol.wording import Wording
 from synth.recipes.recipe import Overrides, load
 from synth.results.result import Options
 from synth.storage.store import Store, connect, read_spent
 from synth.teacher import Teacher, Unit
-from synth.types import Message, Outcome
+from synth.types import Message, Outcome, Planned
 
 ROOT = Path(__file__).parent.parent.parent
 HOSTED = "https://api.example.com/v1"
@@ -145,7 +146,7 @@ def test_37_with_500_in_flight_at_the_cap_the_budget_is_never_exceeded(tmp_path,
         rng = random.Random(seed)
         price, rule = pattern(rng)
         script, most = Scripted(rule), rng.randint(1, 200)
-        worst = tariff(price).worst(Teacher.request(_dry(price, most), [Message(role="user", content="質問 1")], 0))
+        worst = tariff(price).worst(_dry(price, most).request([Message(role="user", content="質問 1")], 0))
         cap = int(worst.microusd * rng.uniform(20, 400))
 
         async def scene(asked, store, budget, halt, cap=cap):
@@ -164,7 +165,7 @@ def test_37_with_500_in_flight_at_the_cap_the_budget_is_never_exceeded(tmp_path,
 
 def _dry(price, most):
     endpoint = Endpoint(model="m", base_url=HOSTED, sampling=Sampling(max_tokens=most), price=price)
-    return Teacher("main", endpoint, backends=[None], store=None, budget=Budget(), halt=Halt())
+    return Wording("main", endpoint)
 
 
 def test_37_what_a_provider_charges_beyond_its_cap_is_reported(tmp_path):
@@ -224,7 +225,7 @@ def test_36_a_reply_is_settled_at_the_price_that_was_in_force_when_it_was_sent(t
 
     async def killed(asked, store, budget, halt):
         request = asked.request([Message(role="user", content="質問 1")], 0)
-        attempt = await store.begin(request, "stage", "u", 1000, asked._price)
+        attempt = await store.begin([Planned(request, "stage", "u", 1000)], asked._price)
         await store.keep(attempt, script.rule(request))
 
     async def later(asked, store, budget, halt):

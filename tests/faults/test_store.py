@@ -17,7 +17,7 @@ from synth.errors import FolderError, StoreStopped
 from synth.storage import salvage, writer
 from synth.storage.database import PAGE_BYTES, SCHEMA_VERSION
 from synth.storage.store import Store, connect, examine
-from synth.types import Outcome, Request, Usage
+from synth.types import Outcome, Planned, Request, Usage
 
 
 def request(number: int) -> Request:
@@ -33,7 +33,7 @@ def outcome(number: int) -> Outcome:
 
 async def fill(store: Store, numbers: range) -> None:
     async def one(number: int) -> None:
-        attempt = await store.begin(request(number), "answer", f"{number:06}", 7)
+        attempt = await store.begin([Planned(request(number), "answer", f"{number:06}", 7)])
         await store.keep(attempt, outcome(number))
         store.settle(attempt, "ok", Usage(5, 6), 3)
 
@@ -300,7 +300,7 @@ def test_a_writer_that_breaks_stops_the_run_and_leaves_nobody_waiting(tmp_path, 
             async with asyncio.timeout(20):
                 for number in range(2):
                     with pytest.raises(StoreStopped, match="RecursionError: a bug"):
-                        await store.begin(request(number), "answer", "u", 7)
+                        await store.begin([Planned(request(number), "answer", "u", 7)])
         finally:
             store.close()
 

@@ -22,11 +22,14 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
 
 import synth as library
 from synth.admission.halt import Halt
 from synth.backends.practice.faults import NO_FAULTS
+from synth.console.drawing import drawing
 from synth.console.keys import Keys
+from synth.console.live import snapshot_line
 from synth.console.panel import panel
 from synth.live.control import SOCKET, Line, Refused, Steering, reachable
 from synth.live.progress import Progress, StageCount
@@ -304,6 +307,16 @@ def test_the_panel_fits_its_terminal_and_says_all_that_matters(now: Callable[...
         assert "(HTTP 429 <U+001B>]0;x)" in flat
 
 
+def test_a_server_that_is_gone_is_told_at_once_and_for_how_long_it_is_waited_for(now: Callable[..., Snapshot]) -> None:
+    teacher = TeacherNow(
+        name="先生", in_flight=0, limit=16, most=64, pause_s=25.0, silent_s=65.0, waited_for_s=3535.0, batched=0
+    )
+    flat = " ".join(" ".join(shown(now(teachers=(teacher,)), 120)).split())
+    assert "out of reach 1 min 5 s, given up in 58 min 55 s asked again in 25 s" in flat
+    line = snapshot_line(now(teachers=(teacher,)))
+    assert "先生 has been out of reach for 1 min 5 s and is waited for 58 min 55 s more" in line
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_no_line_of_the_panel_moves_as_its_numbers_grow(now: Callable[..., Snapshot], width: int) -> None:
     def at(kept: int, refused: dict[str, int], in_flight: int, **changed: Any) -> list[str]:
@@ -367,3 +380,15 @@ def test_a_connection_that_broke_is_told_in_its_own_words(write_recipe: Any, tmp
         connection.execute("UPDATE settled SET failure = 'ambiguous' WHERE attempt = ?", last)
         connection.execute(broke, last)
     assert read_problems(tmp_path / "run")[0].text.endswith("requests (the server closed)")
+
+
+@pytest.mark.parametrize(("width", "rows"), [(40, 3), (20, 5), (12, 7)])
+def test_a_picture_whose_terminal_got_narrower_is_erased_with_the_lines_that_were_folded(width: int, rows: int) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, color_system=None, width=40, height=24)
+    with drawing(console) as draw:
+        draw(Text("\n".join(["答え" * 7, "x" * 30, "y" * 9])))
+        console.width = width
+        out.truncate(0)
+        draw(Text("new"))
+        assert out.getvalue().partition("new")[0].count("\x1b[1A") == rows - 1

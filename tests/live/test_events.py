@@ -28,7 +28,7 @@ from synth.live.events import (
 from synth.live.sink import Sink
 from synth.live.snapshot import ProblemNow, Snapshot, TeacherNow
 from synth.money.budget import Caps
-from synth.protocol.replies import FATES
+from synth.protocol.fates import FATES
 from synth.report.words import ENGLISH, JAPANESE
 from tests.served import served
 

@@ -16,7 +16,7 @@ from synth.protocol.replies import read, usage_of
 from synth.schema import response_format
 from synth.storage.store import Store
 from synth.teacher import Teacher
-from synth.types import Outcome
+from synth.types import Outcome, Planned
 from tests.protocol.test_outgoing import ANSWER
 from tests.test_teacher import COSTLY, PROMPT, Script, ok, play, unit
 
@@ -157,7 +157,7 @@ def test_a_reply_that_was_kept_just_before_a_kill_is_settled(tmp_path):
         store = Store(tmp_path / "run")
         await store.open_run()
         asked = Teacher("main", COSTLY, backends=[None], store=store, budget=Budget(Caps()), halt=Halt())
-        attempt = await store.begin(asked.request(PROMPT, 0), "stage", "0/00", 99_999, asked._price)
+        attempt = await store.begin([Planned(asked.request(PROMPT, 0), "stage", "0/00", 99_999)], asked._price)
         await store.keep(attempt, told())
         store.close()
 

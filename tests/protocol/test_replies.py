@@ -8,7 +8,8 @@ import pytest
 
 from synth.admission.rate_headers import duration_s, retry_after_s
 from synth.errors import Fatal, Rejected, Transient
-from synth.protocol.replies import FATES, read, usage_of
+from synth.protocol.fates import FATES
+from synth.protocol.replies import read, usage_of
 from synth.protocol.thoughts import MARKS
 from synth.types import Outcome
 

@@ -15,9 +15,12 @@ from typing import Any
 import pytest
 
 from synth.report import browser
+from synth.report.browser import Listing
+from synth.report.page import write_report
+from synth.results.manifest import Manifest
 from synth.types import Sample, Seed
 from tests.report.chromium import Page
-from tests.report.visiting import SHOWN, TEXTS, chosen, filtered, in_chromium, listed, searched, visit
+from tests.report.visiting import SHOWN, TEXTS, TYPE, chosen, filtered, in_chromium, listed, searched, visit
 
 AXE = Path(os.environ.get("SYNTH_AXE", "/nowhere"))
 """The file axe.min.js of npm's axe-core."""
@@ -138,6 +141,29 @@ def test_a_search_reaches_what_was_not_read_yet_and_a_row_that_holds_it_twice_is
 
 
 @in_chromium
+@pytest.mark.parametrize("query", ["ﾋﾟｱﾉの調律", 'say "いいえ"', "O(n²) <b>"])
+def test_what_stands_in_one_row_of_many_is_found_before_the_index_was_read(
+    written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    monkeypatch.setattr(browser, "MOST_EMBEDDED_BYTES", 0)
+    monkeypatch.setattr(browser, "BYTES_AT_ONCE", 3000)
+    many = [(f"Is {number} even?", "Yes.") for number in range(2000)]
+    last = ("The last?", 'ピアノの調律: say "いいえ", or O(n²) <b>')
+    path = written([*many, last, *TEXTS[-2:]])
+
+    async def act(page: Page) -> None:
+        unread = "document.querySelectorAll('script.index').length"
+        type_it = TYPE.format(node="document.getElementById('search')", text=json.dumps(query), event="input")
+        at_once = f"addEventListener('DOMContentLoaded', () => {{ {type_it} }})"
+        await page.send("Page.addScriptToEvaluateOnNewDocument", source=at_once)
+        await page.open(path)
+        assert await listed(page) == ["The last?"]
+        await page.wait(f"{unread} === 0")
+
+    visit(path, act)
+
+
+@in_chromium
 def test_figures_tell_what_fits_and_a_bar_that_is_pressed_is_a_filter(
     written: Callable[..., Path], make_sample: Callable[..., Sample]
 ) -> None:
@@ -222,6 +248,21 @@ def test_texts_beside_the_page_are_loaded_one_by_one_searched_and_missed(
         page.problems.clear()  # the browser itself says that the file is not there
 
     visit(path, act)
+
+
+@in_chromium
+def test_a_run_without_rows_and_refusals_has_nothing_to_browse(
+    tmp_path: Path, make_manifest: Callable[..., Manifest]
+) -> None:
+    for name in ("rows.jsonl", "rejected.jsonl"):
+        (tmp_path / name).touch()
+    write_report(tmp_path / "report.html", make_manifest(rows={}), [], [], listing=Listing(tmp_path, "r1", 0))
+
+    async def act(page: Page) -> None:
+        assert await page.do("document.getElementById('browser').hidden") is True
+        assert "This run made no rows." in await page.do("document.body.textContent")
+
+    visit(tmp_path / "report.html", act)
 
 
 @in_chromium

@@ -19,8 +19,10 @@ def test_keys_move_decide_and_take_back_and_a_reload_forgets_nothing(written: Ca
     kept = "JSON.parse(localStorage.getItem('synth decisions r1')).decisions.map((one) => [one.id, one.decision])"
 
     async def act(page: Page) -> None:
+        await page.press("/")
+        assert await page.do("document.activeElement.id") == "search"
         await page.do("document.getElementById('list').focus()")
-        await page.press("ArrowDown")
+        await page.press("j")
         await page.wait("document.querySelector('#detail h3')?.textContent.startsWith('000001')")
         await page.press("r")
         await page.press("End")

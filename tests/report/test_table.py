@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,10 @@ def test_a_recipe_shows_what_it_asks_of_whom(write_recipe):
     assert "practice-1 at http://[::1]:8000/v1" in shown
     assert "answer, 2 draws, finished" in shown
     assert repr(recipe).startswith("<Recipe small: write, answer; ")
+    spoken = replace(recipe, recipe=recipe.recipe.model_copy(update={"language": "ja-JP"}))._repr_html_()
+    assert 'lang="ja-JP"' in spoken
+    for words in ("ライセンス", "教師 main", "段階 answer", "一つにつき 2 回答、finished", "instruction の重複なし"):
+        assert words in spoken
 
 
 def test_flat_rows_are_shown_as_a_table_with_long_texts_cut():

@@ -75,8 +75,11 @@ def test_more_seeds_at_the_end_move_none_of_the_earlier_ones():
 
 def test_rows_of_one_template_leave_a_split_empty_and_that_is_said():
     texts = [(f"{n:02d}", f"{n} × {n + 7} を計算してください。") for n in range(40)]
-    notice = deal(texts, HALVES).notice
+    notice, notice_ja = deal(texts, HALVES)[1:]
     assert "40 of 40 rows" in notice
+    assert re.fullmatch(
+        r"分割「(train|test)」には一行も入りませんでした。.*40 行のうち 40 行がその一まとまりです。", notice_ja
+    )
     assert ("train" in notice) != ("test" in notice)
     assert deal(texts, Split()).notice == ""
 
@@ -101,6 +104,14 @@ def test_with_a_handful_of_families_no_split_stays_empty():
         assert len({dealt.splits[seed] for seed in ("20", "21", "22")}) == 1
 
 
+@pytest.mark.parametrize("dealing", range(20))
+def test_a_split_that_a_handful_of_families_overfill_gives_some_back(dealing):
+    split = Split(fractions={"train": 0.9, "test": 0.1}, seed=dealing)
+    texts = [(f"{n}{m}", f"{text}を{m + 2}個") for n, text in enumerate(distinct(12)) for m in range(9)]
+    dealt = list(deal(texts, split).splits.values())
+    assert 9 <= dealt.count("test") <= 18
+
+
 def test_one_large_family_goes_to_the_first_of_equal_splits_and_what_the_other_lacks_is_said():
     large = [(f"1{n:02d}", f"りんごが{n + 2}個あります。三人で分けると何個余りますか。") for n in range(40)]
     texts = [*large, *((f"2{n}", text) for n, text in enumerate(distinct(2)))]
@@ -108,6 +119,7 @@ def test_one_large_family_goes_to_the_first_of_equal_splits_and_what_the_other_l
         dealt = deal(texts, HALVES.model_copy(update={"seed": dealing}))
         assert {dealt.splits[seed] for seed, _ in large} == {"train"}
         assert re.match(r"[12] of 21 rows went into the split 'test': .* 40 of 42 rows are\.", dealt.notice)
+        assert re.match(r"分割「test」には予定の 21 行に対して [12] 行だけが入りました。", dealt.notice_ja)
 
 
 @pytest.mark.parametrize(("rows", "said"), [(6, False), (9, False), (40, True)])

@@ -25,7 +25,7 @@ from synth.recipes.templates import Templates
 from synth.scorers.likelihood import Likelihood
 from synth.storage.store import Store
 from synth.teacher import Teacher, Unit
-from synth.types import COMPLETIONS, Message, Outcome, Sample
+from synth.types import COMPLETIONS, Message, Outcome, Planned, Sample
 
 COSTLY = Endpoint(model="m", base_url="https://api.example.com/v1", price=Price(input_usd=1000, output_usd=0))
 MEASURES = ("logprob", "perplexity", "per_character", "per_byte", "ifd")
@@ -357,7 +357,7 @@ def test_what_was_kept_just_before_a_kill_is_settled_as_log_probabilities(tmp_pa
         fields = {"prompt": "六円です。", "echo": True, "logprobs": 1, "max_tokens": 1, "temperature": 0}
         request = student.request_to(COMPLETIONS, fields)
         assert request.max_tokens == 1
-        attempt = await store.begin(request, "stage", "0/00", 99_999, student._price)
+        attempt = await store.begin([Planned(request, "stage", "0/00", 99_999)], student._price)
         await store.keep(attempt, await backend.send(request))
         store.close()
 

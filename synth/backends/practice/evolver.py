@@ -54,8 +54,8 @@ def evolver(asked: Asked) -> Said | None:
         task = rng.choice(others)
         return _written(task.write(rng), Truth("evolver", task.name, language))
     left = [one for one in MORE[language] if one not in parent]
-    blank = "" if language == "ja" else " "
-    return _written(f"{parent}{blank}{rng.choice(left or MORE[language])}", Truth("evolver", known.task.name, language))
+    joint = " " if language == "en" else "" if parent.endswith(("。", "？")) else "\n"
+    return _written(f"{parent}{joint}{rng.choice(left or MORE[language])}", Truth("evolver", known.task.name, language))
 
 
 def sameness(asked: Asked) -> Said | None:

@@ -78,5 +78,8 @@ def _parts(told: str, language: str) -> list[str]:
         parts.append(TRANSLATED[language].format(terms=joint.join(target for _, target in terms)))
     if library := LIBRARY.search(told):
         name = library[1].split()[0].strip().lower()
-        parts.append("\n\n" + CODE.format(module=name if name.isidentifier() and name != "standard" else "csv"))
+        parts.append(
+            "\n\n"
+            + CODE.format(module=name if name.isascii() and name.isidentifier() and name != "standard" else "csv")
+        )
     return parts

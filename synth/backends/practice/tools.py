@@ -81,20 +81,21 @@ def _request(rng: random.Random, case: str, functions: Functions, language: str)
         wish, when = rng.choice(BEYOND[language]), rng.choice(WHEN[language])
         return f"{when}、{wish}。" if language == "ja" else f"{wish} {when}."
     chosen = rng.sample(list(functions), 2) if case == "several" else [rng.choice(functions)]
-    wishes = [_wish(rng, one, without=case == "missing") for one in chosen]
-    joint = "　" if language == "ja" else " "
+    wishes = [_wish(rng, one, language, without=case == "missing") for one in chosen]
+    joint = "" if language == "ja" else " "
     return joint.join([rng.choice(OPENING[language]), *wishes])
 
 
-def _wish(rng: random.Random, function: Mapping[str, Any], *, without: bool) -> str:
+def _wish(rng: random.Random, function: Mapping[str, Any], language: str, *, without: bool) -> str:
     """A use of a tool with values for its parameters, all that are required or all but one."""
     shape = function["parameters"]
     needed = {name: one for name, one in shape["properties"].items() if name in shape["required"]}
     values = {name: rng.choice(one.get("enum") or one["examples"]) for name, one in needed.items()}
     if without:
         values.pop(rng.choice(sorted(values)))
-    told = "; ".join(f"{needed[name]['description']}: {value}" for name, value in values.items())
-    return f"{_named(function)} ({told})."
+    colon, comma = ("：", "、") if language == "ja" else (": ", "; ")
+    told = comma.join(f"{needed[name]['description']}{colon}{value}" for name, value in values.items())
+    return f"{_named(function)}（{told}）。" if language == "ja" else f"{_named(function)} ({told})."
 
 
 def _named(function: Mapping[str, Any]) -> str:
@@ -144,11 +145,12 @@ def _read_back(request: str, functions: Functions) -> tuple[list[dict[str, str]]
     """The calls that a request of this teacher wants, and the first value that it does not give."""
     found: list[tuple[int, dict[str, str]]] = []
     for one in functions:
-        wish = re.search(re.escape(_named(one)) + r" \(([^)]*)\)\.", request)
+        wish = re.search(re.escape(_named(one)) + r"\s?[(（]([^)）]*)[)）]", request)
         if wish is None:
             continue
         shape = one["parameters"]
-        told = dict(part.split(": ", 1) for part in wish[1].split("; ") if ": " in part)
+        parts = (re.split(r"[：:]\s?", part, maxsplit=1) for part in re.split(r"[、，;]\s?", wish[1]))
+        told = {pair[0]: pair[1] for pair in parts if len(pair) == 2}
         by_name = {name: told.get(str(field["description"])) for name, field in shape["properties"].items()}
         if missing := next((name for name in shape["required"] if by_name[name] is None), ""):
             return [], str(shape["properties"][missing]["description"])

@@ -16,7 +16,7 @@ list.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 const ACTS = { a: () => decide("accept"), r: () => decide("reject"), e: edit, u: () => decide(null), j: () => move(current + 1),
-  k: () => move(current - 1), "/": () => search.focus() };
+  k: () => move(current - 1) };
 byId("browser").addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
     if (opened?.text) show(opened.row, opened.text);
@@ -26,6 +26,11 @@ byId("browser").addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
   if (!Object.hasOwn(ACTS, event.key)) return;
   ACTS[event.key]();
+  event.preventDefault();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.defaultPrevented || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
+  search.focus();
   event.preventDefault();
 });
 search.addEventListener("input", () => choose());
@@ -68,7 +73,7 @@ const narrow = matchMedia("(max-width: 50rem)"), folded = byId("folded");
 const fit = () => { folded.open = !narrow.matches; };
 narrow.addEventListener("change", fit);
 fit();
-byId("browser").hidden = false;
+byId("browser").hidden = !count;  // the page itself says that there are no rows
 tally();
 choose();
 readAll();

@@ -1,0 +1,168 @@
+"""How a teacher's endpoint fares, by what became of every send: whether a failure is of one request, passes, or is of
+every request and will not."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from synth.admission.limits import Admission, Place
+from synth.admission.rate_headers import allowances
+from synth.errors import Fatal, Rejected, Transient
+from synth.protocol import explain
+from synth.protocol.endpoint import Endpoint
+from synth.protocol.fates import FATES, POISON
+from synth.storage.store import Store
+from synth.types import CHAT, Completion, Outcome, Request, Usage
+
+POISONOUS = ("transient", "ambiguous", "malformed")
+POISON_TIMES = 3
+POISON_SUCCESSES = 50
+POISON_CHANCE = 0.01
+"""A request that failed so often in one way while so many others succeeded is at fault itself, unless as many such
+requests, or more, are to be expected by chance, as with an endpoint that fails now and then whatever it is asked."""
+TOO_MUCH = re.compile(rb"too large|must be reduced")
+"""How a host says that one request alone wants more than its limit for a minute: waiting does not help it."""
+SPEECH = re.compile(rb'"choices"|"stop_reason"')
+"""What stands in every reply of a model, also in one that is of no use."""
+SPOKEN = ("ok", "teacher_refused", "truncated_empty", "repetition")
+FRUITLESS_SENDS = 8
+PROVING_S = 60.0
+"""After so many sends and so long a time without a completion, ever, the endpoint is at fault and not the requests."""
+SILENCE_S = 6 * 3600.0
+"""How long an endpoint that has answered may be out of reach before nothing more is asked of it."""
+SCHEMA_TRIAL = 20
+"""When more than half of so many first replies to a schema do not fit it, the teacher ignores it."""
+
+Failed = Transient | Rejected | Fatal
+"""How a send fails."""
+
+
+@dataclass(slots=True)
+class Tries:
+    """What became of the sends of one request."""
+
+    successes_then: int
+    """Of the teacher, at the first send."""
+    path: str = CHAT
+    began: float = 0.0
+    """When it failed first: the time it waits in line before that takes none of its patience."""
+    failures: Counter[str] = field(default_factory=Counter[str])
+
+    def count(self, failure: str) -> None:
+        """One more send failed so."""
+        self.began = self.began or time.monotonic()
+        self.failures[failure] += 1
+
+
+class Health:
+    """What is known of an endpoint, or of replicas of one, from the sends of this process."""
+
+    def __init__(self, name: str, endpoint: Endpoint, admission: Admission, store: Store) -> None:
+        self.sends = self.successes = 0
+        self._name = name
+        self._endpoint = endpoint
+        self._admission = admission
+        self._store = store
+        self._answered = self._spoken = False
+        self._silent_since: float | None = None
+        """When a send failed to reach it, and none has since."""
+        self._fruitless = self._failed = 0
+        self._schema_replies = self._unfit = 0
+
+    @property
+    def silent_s(self) -> float:
+        """How long it has been out of reach; 0 when it has not."""
+        return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
+
+    def heed(
+        self, place: Place, outcome: Outcome, failure: str, result: Completion | Failed, usage: Usage, tries: Tries
+    ) -> None:
+        """Note what came of a send, and let admission know."""
+        if outcome.headers and (told := allowances(outcome.headers)):
+            place.lane.learn(told, place.taken, time.monotonic() - place.sent_at)
+        if not isinstance(result, Transient):
+            self.successes += 1
+            self._admission.accepted(place, usage.completion_tokens or 1)
+        elif failure == "rate":
+            place.lane.refused(place, result.retry_after_s)
+        elif failure != "malformed":
+            if failure == "unreachable" and self._silent_since is None:
+                self._silent_since = place.sent_at
+            # no connection is never the fault of one request, however often it is sent
+            again = failure != "unreachable" and bool(tries.failures)
+            place.lane.failed(place.sent_at, result.retry_after_s, again=again)
+        if outcome.status > 0:
+            self._answered, self._silent_since = True, None
+        self._spoken = self._spoken or failure in SPOKEN or (tries.path == CHAT and bool(SPEECH.search(outcome.body)))
+
+    async def judged(
+        self, failure: str, error: Failed, outcome: Outcome, place: Place, tries: Tries
+    ) -> tuple[str, Failed]:
+        """Whether a failure of this request, or one that may pass, is one of every request and will not."""
+        member = self._endpoint.members()[place.lane.place]
+        if isinstance(error, Fatal):
+            return failure, Fatal(explain.unusable(self._name, member, outcome, str(error), tries.path))
+        if failure == "unreachable" and not self._answered and all(lane.streak for lane in self._admission.lanes):
+            return "fatal", Fatal(explain.unusable(self._name, member, outcome, error.detail, tries.path))
+        if failure == "unreachable" and self.silent_s > SILENCE_S:
+            return "fatal", Fatal(explain.gone(self._name, member, self.silent_s, error.detail))
+        tries.count(failure)
+        if failure in POISONOUS:
+            self._failed += 1
+            times, others = tries.failures[failure], self.successes - tries.successes_then
+            if times >= POISON_TIMES and others >= POISON_SUCCESSES and self._chance(times, tries) < POISON_CHANCE:
+                return POISON, Transient(POISON, f"{times} times, while {others} others succeeded: {error.detail}")
+        resends = FATES[failure].resends
+        if resends is not None and self._is_hopeless(failure, tries, over=tries.failures[failure] > resends):
+            await self._store.forgive()  # once the endpoint is mended, what it refused is asked again
+            return failure, Fatal(explain.unusable(self._name, member, outcome, error.detail, tries.path))
+        if failure == "malformed" and tries.failures[failure] > (resends or 0):
+            return POISON, Transient(POISON, error.detail)  # whole replies that were paid for: not bought at each rerun
+        return failure, error
+
+    def note_fit(self, problem: str) -> Fatal | None:
+        """Whether a bought reply fitted the schema it was asked for; `problem` is empty when it did.
+
+        Returns why no more is to be asked when most of the first replies do not: such a teacher does not heed the way
+        it is asked, and each sample would buy three replies to be rejected.
+        """
+        self._schema_replies += 1
+        self._unfit += bool(problem)
+        if not problem or self._schema_replies > SCHEMA_TRIAL or 2 * self._unfit <= SCHEMA_TRIAL:
+            return None
+        return Fatal(explain.unfit(self._name, self._endpoint, self._schema_replies, self._unfit, problem))
+
+    def _chance(self, times: int, tries: Tries) -> float:
+        """How many of the requests sent so far would fail so often in a row, by the failures of the others."""
+        own = sum(tries.failures[name] for name in POISONOUS)
+        return self.sends * ((self._failed - own) / self.sends) ** times
+
+    def _is_hopeless(self, failure: str, tries: Tries, *, over: bool) -> bool:
+        """Whether a failed send shows that the endpoint has never been of any use; `over`: the request's last one."""
+        if self._spoken:
+            return False
+        self._fruitless += 1
+        alone = over and failure != "permanent" and self._admission.in_flight == 0  # else others may fare better
+        late = over or not self._answered or time.monotonic() - tries.began > PROVING_S
+        if not alone and not (late and self._fruitless >= FRUITLESS_SENDS):
+            return False
+        self._spoken = any(line.teacher == self._name and line.failure in SPOKEN for line in self._store.ledger())
+        return not self._spoken
+
+
+def excused(failure: str, error: Failed, request: Request, outcome: Outcome, tries: Tries) -> Transient | Rejected:
+    """A failure of a request for several draws, which is no word on what asking for one alone would bring."""
+    tries.count(failure)
+    if isinstance(error, Fatal) or (failure == "rate" and _is_too_much(request, outcome)):
+        return Rejected(failure, str(error))
+    return error
+
+
+def _is_too_much(request: Request, outcome: Outcome) -> bool:
+    """Whether a request for several draws was refused for wanting more tokens than are given in a minute at all."""
+    tokens = request.prompt_tokens // 3 + request.max_tokens
+    limits = [told.limit for told in allowances(outcome.headers) if told.kind == "tokens"]
+    return bool(TOO_MUCH.search(outcome.body)) or any(tokens > limit for limit in limits)

@@ -1,0 +1,74 @@
+"""What a reply says that it used, in any of the families' words."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, Decimal
+from typing import Any, cast
+
+from synth.types import Usage
+
+MOST_TOKENS = 10_000_000
+"""More tokens than any model reads or writes in one request; a larger count is a mistake."""
+MOST_USD = 10_000
+
+
+def usage_in(document: dict[str, Any]) -> Usage:
+    """What a reply says it used, in any of the families' words; what is not believable counts as not said.
+
+    OpenAI's names count cached and written tokens into the prompt, Anthropic's own do not. Parts are clamped to wholes.
+    """
+    said = document.get("usage")
+    if not isinstance(said, dict):
+        return Usage()
+    told = cast("dict[str, Any]", said)
+    counts, own = _counts(told), "prompt_tokens" in told
+    prompt = counts.get("prompt_tokens" if own else "input_tokens")
+    completion = counts.get("completion_tokens" if own else "output_tokens")
+    inside = told.get("prompt_tokens_details" if own else "input_tokens_details")
+    inside = as_object(inside) if inside else {}
+    parts = _counts(inside) if inside else {}
+    thought = told.get("completion_tokens_details" if own else "output_tokens_details")
+    thought = _counts(as_object(thought)) if thought else {}
+    thinking = thought.get("reasoning_tokens") or thought.get("thinking_tokens") or 0
+    written = parts.get("cache_write_tokens") or counts.get("cache_creation_input_tokens") or 0
+    cached = parts.get("cached_tokens") or counts.get("prompt_cache_hit_tokens") or 0
+    cached = cached or counts.get("cache_read_input_tokens") or 0
+    if prompt is not None and not own and not inside:
+        prompt += cached + written
+    total = counts.get("total_tokens") or 0
+    if prompt is not None and completion is not None:
+        # some leave reasoning out of the completion and count it in the total only: it is paid for
+        completion = max(completion, total - prompt)
+    elif prompt is not None and prompt == total:
+        completion = 0  # as of embeddings, which have none
+    cached = min(cached, prompt or 0)
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cached_tokens=cached,
+        reasoning_tokens=min(thinking, completion or 0),
+        cache_write_tokens=min(written, (prompt or 0) - cached),
+        cost_microusd=_cost_microusd(told) if "cost" in told else None,
+        service_tier=str(told.get("service_tier") or document.get("service_tier") or ""),
+    )
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """An object of JSON; an empty one in place of anything else."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _counts(told: dict[str, Any]) -> dict[str, int]:
+    """What of it are believable numbers of tokens: providers have sent negatives, texts, fractions and billions."""
+    return {name: one for name, one in told.items() if type(one) is int and 0 <= one <= MOST_TOKENS}
+
+
+def _cost_microusd(counts: dict[str, Any]) -> int | None:
+    """The provider's own sum in dollars (OpenRouter), with what the user's own upstream key was charged."""
+    sums = [counts["cost"]]
+    if counts.get("is_byok") is True:
+        sums.append(as_object(counts.get("cost_details")).get("upstream_inference_cost") or 0)
+    if any(type(one) not in (int, float) or not 0 <= one <= MOST_USD for one in sums):
+        return None
+    # the shortest text of a float is what was sent, so that 0.1 is a tenth
+    return sum(int((Decimal(repr(one)) * 1_000_000).to_integral_value(ROUND_CEILING)) for one in sums)

@@ -1,0 +1,64 @@
+"""What the kept replies to a request are, and what they cost at the price that was in force when they were bought."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from synth.errors import Fatal, Rejected, Transient
+from synth.money.prices import Tariff, recorded
+from synth.protocol.endpoint import Endpoint
+from synth.protocol.fates import POISON
+from synth.protocol.lots import Share, share_alone, share_of
+from synth.protocol.replies import read, usage_of
+from synth.storage.store import Store, Stored
+from synth.types import Completion, Request, Spend, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The kept replies of one teacher."""
+
+    endpoint: Endpoint
+    store: Store
+    tariff: Tariff
+    """The price in force now."""
+
+    def completion(self, found: Iterable[Stored], request: Request) -> tuple[Completion | None, Tariff]:
+        """The completion among kept replies to a request, newest first, and the tariff it was bought at, or is to be
+        bought at.
+
+        Raises what a refused or poisonous request is known to bring.
+        """
+        for stored in found:
+            forgiven = stored.attempt <= self.store.forgiven
+            if stored.failure == POISON and not forgiven:
+                raise Transient(POISON, stored.outcome.detail or f"HTTP {stored.outcome.status} every time")
+            try:
+                completion = read(stored.outcome, request.path)
+                if stored.whole is not None:
+                    completion = completion._replace(usage=self.usage(stored))
+                if self.endpoint.pin_model in ("", completion.model):
+                    return completion, self.tariff_of(stored)
+            except Rejected as error:
+                if error.reason != "permanent" or not forgiven:
+                    raise
+            except (Transient, Fatal):
+                continue  # no reply to learn from; an older one may be
+        return None, self.tariff
+
+    def tariff_of(self, stored: Stored) -> Tariff:
+        """The price that was in force when a reply was bought."""
+        return recorded(stored.price, self.endpoint.service_tier) if stored.price else self.tariff
+
+    def share(self, stored: Stored, path: str | None) -> Share:
+        """What a kept reply to a request for `path` is and cost; None reads it as what it looks like. Of one that
+        brought several draws what falls to this one."""
+        reserved, tariff = Spend(stored.reserved_microusd, stored.reserved_tokens, 1), self.tariff_of(stored)
+        if stored.whole is None:
+            return share_alone(stored.outcome, path, tariff, reserved)
+        return share_of(stored.whole, stored.place, stored.draws, tariff, reserved)
+
+    def usage(self, stored: Stored) -> Usage:
+        """What a kept reply used; of one that brought several draws what falls to this one, with what it costs."""
+        return usage_of(stored.outcome) if stored.whole is None else self.share(stored, None).usage

@@ -1,0 +1,38 @@
+"""Which files a store leaves, and that it is read where nothing can be written."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import closing
+from pathlib import Path
+
+from synth.storage.store import Store, connect, read_ledger
+from synth.types import Outcome, Planned, Request, Usage
+
+
+async def filled(folder: Path) -> None:
+    store = Store(folder)
+    await store.open_run()
+    attempt = await store.begin([Planned(Request(bytes(32), "main", "m", b"{}", 0, 10, 10), "answer", "0", 7)])
+    await store.keep(attempt, Outcome(200, "答え".encode()))
+    store.settle(attempt, "ok", Usage(5, 6), 3)
+    assert (folder / "run.db-wal").stat().st_size > 0
+    store.close()
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_store_that_is_closed_leaves_its_database_and_its_lock_alone(tmp_path):
+    asyncio.run(filled(tmp_path / "実行"))
+    assert names(tmp_path / "実行") == {"run.db", "run.lock"}
+
+
+def test_a_store_in_a_folder_that_nobody_can_write_to_is_read_and_nothing_is_made_there(tmp_path, monkeypatch):
+    asyncio.run(filled(tmp_path))
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
+    with closing(connect(tmp_path / "run.db")) as connection:
+        assert [(line.attempts, line.cost_microusd) for line in read_ledger(connection)] == [(1, 3)]
+        assert names(tmp_path) == {"run.db", "run.lock"}
