@@ -199,7 +199,7 @@ def _write(run: _Run, target: Path) -> tuple[Manifest, Outputs]:
     if run.pilot is not None:
         run.pilot.look(target)
     if not run.options.write:
-        written = replace(written, notice="")  # a preview deals nothing out
+        written = replace(written, notice="", notice_ja="")  # a preview deals nothing out
     beside = outputs.beside(loaded, store, target, views=run.options.write)
     manifest = outputs.record(
         loaded,

@@ -28,6 +28,8 @@ ASIDE = re.compile(r"「[^「」]*」|『[^『』]*』|“[^”\n]*”|[(（][^(
 WHOLLY_SPOKEN = re.compile(r"「([^「」]*)」")
 NO_SENTENCE = re.compile(r"\s*(?:#|\||[-*+・●○■□◆◇▶]|[①-⑳]|[(（]?\d{1,2}[.)．）、]|>|[^。！？!?\n]{1,12}[:：\u3000])")
 """Headings, tables, points, quotations and what follows a label: sentences need not end there as they do in prose."""
+TAIL = re.compile(r"[\W_]+\Z")
+"""Signs, brackets and emoji after the last word."""
 SENTENCE = re.compile(r"([^。．！？!?\n]+)([。．！？!?]*)")
 PARTICLE = r"(?:[よねなわぞさ]|けど|けれど|が|から|ので|の|し)*"
 POLITE = re.compile(
@@ -136,7 +138,7 @@ def _sentences(text: str) -> Iterator[tuple[str, bool]]:
     for line in prose(text).split("\n"):
         point = NO_SENTENCE.match(line) is not None
         for found in SENTENCE.finditer(_outside(line)):
-            sentence = found[1].strip(" \t\u3000*_~…―—-」』）)♪☆")
+            sentence = TAIL.sub("", found[1]).strip()
             if sentence:
                 yield sentence, bool(found[2]) and not point
 

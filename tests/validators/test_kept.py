@@ -30,6 +30,7 @@ def checked(source, answer, parts=None):
         (CODE, CODE_JA),
         ("Call `os.path.join(a)` twice.", "`os.path.join(a)`を二回呼びます。"),
         ("See https://example.com/a?b=1, please.", "https://example.com/a?b=1 をご覧ください。"),
+        ("**See https://example.com/a**, or <https://b.org/>.", "https://example.com/a と https://b.org/ です。"),
         ("Write to a.b@example.org.", "a.b@example.orgまでお送りください。"),
         ("Dear {user}, {{ name }} owes %d and ${total}.", "{user}様　{{ name }}さんは%d、${total}の未払いがあります。"),
         ("It costs 1,234.50 dollars for 2 million people.", "200万人分で1234.5ドルです。"),

@@ -45,6 +45,7 @@ def checked(answer, fields=None, **options):
         ("大切なのは睡眠。これに尽きる。", "plain"),
         ("```python\nx = 1  # 代入します。\n```\n値を入れる。", "plain"),
         ("1. 水を入れる。\n2. 火にかける。", "plain"),
+        ("ありがとうございます😊\n**とても助かりました♪**", "polite"),
         ("「痛かったでしょう。少し休みましょう。」", "polite"),
     ],
 )
@@ -60,6 +61,7 @@ def test_what_is_in_the_register_passes(answer, wanted):
         (POLITE, "honorific", "other_register"),
         (PLAIN, "honorific", "other_register"),
         (f"{POLITE}これは難しい。", "polite", "mixed_register"),
+        (f"{PLAIN}ありがとうございます😊", "plain", "mixed_register"),
         (f"{PLAIN}ご注意ください。", "plain", "mixed_register"),
         (f"{HONORIFIC}ただし例外もある。", "honorific", "mixed_register"),
         ("桜、駅、雨の匂い", "polite", "other_register"),
