@@ -128,6 +128,15 @@ def trace(folder: Path, row_id: str) -> Trace:
     return Trace(record, name == "rows.jsonl", steps, twins)
 
 
+def steps_of(folder: Path, requests: Sequence[str]) -> list[Step]:
+    """What was asked under these keys, in their order. Raises FolderError when the store cannot be read."""
+    with readable(folder / "run.db"):
+        connection = connect(folder / "run.db")
+        steps = [_step(connection, key, {}, {}) for key in requests]
+        connection.close()
+    return [step for step in steps if step is not None]
+
+
 def _found(folder: Path, row_id: str) -> tuple[Fields | None, str]:
     for name in OUTPUTS:
         path = folder / name

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
 
 from synth import pipeline
@@ -16,11 +15,11 @@ from synth.api import run_loop
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
 from synth.console.live import heeding_signals, steered, tell
-from synth.console.screen import ERR, OUT, conversation, noted, plain_table, say, write_json
+from synth.console.previewing import previewed
+from synth.console.screen import ERR, OUT, noted, plain_table, say, write_json
 from synth.console.status import summary
 from synth.console.telling import NOTHING, Telling, Wanted, telling
 from synth.errors import Interrupted
-from synth.language.text import visible
 from synth.live.control import Steering
 from synth.live.progress import Progress
 from synth.money.budget import usd
@@ -63,13 +62,9 @@ def preview(loaded: LoadedRecipe, options: Options, wanted: Wanted, *, as_json: 
             }
         )
         return result.exit_code
-    for sample in result.examples:
-        scores = "  ".join(f"{score.name} {score.value:g}" for score in sample.scores)
-        conversation(f"{sample.id}  {scores}", sample.messages)
-    for rejection in result.rejections:
-        detail = escape(visible(" ".join(rejection.detail.split())[:200]))
-        OUT.print(f"[yellow]refused[/] {rejection.id}  {rejection.reason}  [dim]{detail}[/]")
+    previewed(result)
     summary(result.manifest)
+    say(OUT, f"replies  kept in {result.folder} for `synth run`")
     return ended(result)
 
 

@@ -112,13 +112,30 @@ def noted(loaded: LoadedRecipe) -> None:
         say(ERR, note, "yellow")
 
 
-def conversation(title: str, messages: Iterable[Message]) -> None:
-    """Print a conversation under a title."""
+def conversation(
+    title: str,
+    messages: Iterable[Message],
+    notes: Iterable[str] = (),
+    *,
+    most: int = UNWRAPPED,
+    most_reasoning: int = UNWRAPPED,
+) -> None:
+    """Print a conversation between a title and notes, each turn after its reasoning; of both so many letters."""
     OUT.print(Text(visible(title), style="bold"))
     for message in messages:
+        if message.reasoning_content:
+            OUT.print(Text("reasoning", style="cyan"))
+            OUT.print(Text(visible(cut(message.reasoning_content, most_reasoning)), style="dim"))
         OUT.print(Text(message.role, style="cyan"))
-        OUT.print(Text(visible(message.shown())))
+        OUT.print(Text(visible(cut(message.shown(), most))))
+    for note in notes:
+        OUT.print(Text(visible(note), style="dim"))
     OUT.print()
+
+
+def cut(text: str, most: int) -> str:
+    """The beginning of a text, with how much more there is."""
+    return text if len(text) <= most + 20 else f"{text[:most].rstrip()} … {len(text) - most:,} more characters"
 
 
 def indented(text: str, console: Console = OUT) -> RenderableType:

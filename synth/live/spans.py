@@ -30,7 +30,8 @@ from synth.errors import FolderError, Rejected, TeacherError, Transient
 from synth.live.otlp import Heard, exporter, resource
 from synth.profiles import named
 from synth.protocol.endpoint import HERE, Endpoint
-from synth.protocol.replies import FATES, read
+from synth.protocol.fates import FATES
+from synth.protocol.replies import read
 from synth.report.words import ENGLISH
 from synth.storage.database import LOTS, RAW
 from synth.storage.store import connect, readable

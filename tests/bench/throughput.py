@@ -7,10 +7,10 @@ Prints rows/s, CPU milliseconds per row and peak memory of each client, and thei
 process of its own; where the system allows it the server keeps to one core and the clients to another. The server
 writes a fixed reply from its read callback, so that it costs a fraction of what any client does.
 
-`--told` measures it with `--events` and with `--otel` too, which needs the extra. `--profile` runs synth once more in
-each case and looks every millisecond of CPU at what its main thread does: by module, the innermost of our own, in
-microseconds a row. `--gates` has what recipes usually check looked at: near duplicates among the questions, and
-endings, refusals, repetition and language of the answers.
+`--told` measures it with `--events` and with `--otel` too, which needs the extra.
+`--profile` runs both once more in each case and looks every millisecond of CPU at what the main thread does: by module,
+the innermost of aiohttp or of our own, in microseconds a row. `--gates` has what recipes usually check looked at: near
+duplicates among the questions, and endings, refusals, repetition and language of the answers.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def serve(latency_s: float, pipe) -> None:
     uvloop.run(main())
 
 
-def bare(base_url: str, rows: int, in_flight: int, pipe) -> None:
+def bare(base_url: str, rows: int, in_flight: int, pipe, around=lambda work: work()) -> None:
     """The least a client can do: send, read, parse."""
     import aiohttp  # here only: it would count as memory of the other clients
 
@@ -129,7 +129,7 @@ def bare(base_url: str, rows: int, in_flight: int, pipe) -> None:
                 for _ in range(in_flight):
                     group.create_task(one_after_another())
 
-    measured(lambda: uvloop.run(main()), rows, pipe)
+    measured(lambda: around(lambda: uvloop.run(main())), rows, pipe)
 
 
 def gated(base_url: str, rows: int, in_flight: int, pipe) -> None:
@@ -206,33 +206,56 @@ def ours(
 
 def profiled(base_url: str, rows: int, in_flight: int, pipe) -> None:
     """The same, with a line for each part of synth in which the main thread was found."""
-    found: Counter[str] = Counter()
+    from synth import pipeline
 
-    def look(_signal, frame) -> None:
-        found[_part(frame)] += 1
+    moments: list[float] = []
+    asking = pipeline.in_turns
+
+    async def noted(*arguments, **named) -> None:
+        moments.append(time.process_time())
+        try:
+            await asking(*arguments, **named)
+        finally:
+            moments.append(time.process_time())
 
     def around(work) -> None:
-        signal.signal(signal.SIGPROF, look)
-        signal.setitimer(signal.ITIMER_PROF, LOOK_S, LOOK_S)
-        cpu, own = time.process_time(), time.thread_time()
-        work()
-        own, cpu = time.thread_time() - own, time.process_time() - cpu
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        print(
-            f"      of {1e6 * cpu / rows:.0f} us CPU a row {1e6 * own / rows:.0f} are the main thread's: where it was"
-        )
-        for part, looks in found.most_common(16):
-            print(f"{1e6 * own * looks / found.total() / rows:>12.0f} us  {part}")
+        moments.append(time.process_time())
+        looked_at(work, rows, "synth", 16)
+        moments.append(time.process_time())
 
+    pipeline.in_turns = noted
     ours(base_url, rows, in_flight, pipe, around)
+    began, first, last, ended = moments
+    parts = (("before the first request", first - began), ("while asking", last - first))
+    for name, seconds in (*parts, ("after the last reply", ended - last)):
+        print(f"{1e6 * seconds / rows:>12.0f} us  of all threads {name}")
 
 
-def _part(frame) -> str:
-    """The innermost module of ours in which a thread is."""
+def profiled_bare(base_url: str, rows: int, in_flight: int, pipe) -> None:
+    """The bare loop, with a line for each part of aiohttp."""
+    bare(base_url, rows, in_flight, pipe, around=lambda work: looked_at(work, rows, "aiohttp", 6))
+
+
+def looked_at(work, rows: int, package: str, most: int) -> None:
+    """Do the work, and say where in a package the main thread was found how long."""
+    found: Counter[str] = Counter()
+    signal.signal(signal.SIGPROF, lambda _, frame: found.update([_part(frame, package)]))
+    signal.setitimer(signal.ITIMER_PROF, LOOK_S, LOOK_S)
+    cpu, own = time.process_time(), time.thread_time()
+    work()
+    own, cpu = time.thread_time() - own, time.process_time() - cpu
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    print(f"      of {1e6 * cpu / rows:.0f} us CPU a row {1e6 * own / rows:.0f} are the main thread's: where it was")
+    for part, looks in found.most_common(most):
+        print(f"{1e6 * own * looks / found.total() / rows:>12.0f} us  {part}")
+
+
+def _part(frame, package: str) -> str:
+    """The innermost module of a package in which a thread is."""
     while frame is not None:
-        path = Path(frame.f_code.co_filename)
-        if "synth" in path.parts and "site-packages" not in path.parts:
-            return "/".join(path.parts[len(path.parts) - path.parts[::-1].index("synth") :])
+        parts = Path(frame.f_code.co_filename).parts
+        if package in parts and (package != "synth" or "site-packages" not in parts):
+            return "/".join(parts[len(parts) - parts[::-1].index(package) :])
         frame = frame.f_back
     return "event loop and sockets"
 
@@ -288,8 +311,9 @@ def compare(rows: int, in_flight: int, latency_ms: int, *, profile: bool, gates:
             f"{case} {name:>8} {found[0]:>8.0f} {found[1]:>11.2f} {found[2]:>9.0f}   of synth's {of[0]:.2f}, {of[1]:.2f}"
         )
     if profile:
-        process, _ = in_process(profiled, base_url, rows, in_flight)
-        process.join()
+        for client in (profiled_bare, profiled):
+            process, _ = in_process(client, base_url, rows, in_flight)
+            process.join()
     server.terminate()
     server.join()
 
