@@ -163,6 +163,17 @@ def test_a_result_shows_itself_in_one_line_and_as_an_escaped_table(write_recipe,
         assert ENGLISH.reasons[reason] in shown
 
 
+def test_a_notice_is_told_in_the_recipes_language(write_recipe, tmp_path):
+    result = synth.run(write_recipe(), folder=tmp_path / "run", limit=1)
+    changed = {"notice": "No row.", "notice_ja": "行がありません。"}
+    for language, said, other in (("ja", "行がありません。", "No row."), ("en", "No row.", "行がありません。")):
+        recipe = result.manifest.recipe.model_copy(update={"language": language})
+        spoken = replace(result, manifest=result.manifest.model_copy(update={**changed, "recipe": recipe}))
+        for told in (str(spoken), spoken._repr_html_()):
+            assert said in told
+            assert other not in told
+
+
 @pytest.mark.parametrize("name", ["run", "ask_all"])
 def test_help_says_what_every_word_means_within_a_terminals_width(name):
     called = getattr(synth, name)
@@ -191,6 +202,7 @@ def test_a_result_tells_what_was_left_out_and_why_it_ended(write_recipe, tmp_pat
     result = synth.run(write_recipe(), folder=tmp_path, limit=1)
     changed = {
         "notice": "Parquet was <left> out.",
+        "notice_ja": "",
         "not_selected": {"below_threshold": 3, "my_<own>": 1},
         "recipe": result.manifest.recipe.model_copy(update={"language": language}),
     }

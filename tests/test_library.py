@@ -171,7 +171,7 @@ def test_every_answer_comes_in_each_register_and_length_asked_for(language, tmp_
     synth.run(loaded.folder, folder=tmp_path / "run")
     wanted = {seed.id: seed.fields for seed in seeds.read(loaded.recipe.seeds, loaded.folder)}
     rows = [json.loads(line) for line in (tmp_path / "run" / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert {wanted[row["seed_id"]]["register"] for row in rows} == {*loaded.recipe.seeds.axes["register"]}
+    assert {wanted[row["seed_id"]]["style"] for row in rows} == {*loaded.recipe.seeds.axes["style"]}
     refused = (tmp_path / "run" / "rejected.jsonl").read_text(encoding="utf-8").splitlines()
     assert "other_register" in {json.loads(line)["reason"] for line in refused}
     for row in rows:
@@ -179,9 +179,9 @@ def test_every_answer_comes_in_each_register_and_length_asked_for(language, tmp_
         assert len(answer) <= fields["most_chars"]
         endings = r"です。|ます。|ません。|ください。"
         if language == "ja":
-            assert bool(re.search(endings, answer)) == (fields["register"] != "常体")
+            assert bool(re.search(endings, answer)) == (fields["style"] != "常体")
         else:
-            assert bool(re.search(r"\w'\w", answer)) == (fields["register"] == "casual")
+            assert bool(re.search(r"\w'\w", answer)) == (fields["style"] == "casual")
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])

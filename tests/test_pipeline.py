@@ -213,7 +213,8 @@ def test_a_run_whose_every_sample_is_refused_says_so(write_recipe, tmp_path):
 
 
 def test_rows_stops_early_with_exactly_so_many(write_recipe, tmp_path):
-    recipe = write_recipe("practice:", in_flight=4)
+    # no request is told to wait: behind one that is, others would be asked meanwhile
+    recipe = write_recipe("practice:faultless", in_flight=4)
     few = synth.run(recipe, folder=tmp_path / "few", rows=5)
     whole = synth.run(recipe, folder=tmp_path / "whole")
     assert few.manifest.row_count == 5

@@ -198,6 +198,8 @@ class Line:
 
     def __init__(self) -> None:
         self.waiting = 0
+        self.called = 0
+        """How many of them were called and have not come yet."""
         self._futures: list[tuple[int, int, asyncio.Future[None]]] = []
 
     async def wait(self, priority: int, order: int) -> None:
@@ -213,6 +215,7 @@ class Line:
             raise
         finally:
             self.waiting -= 1
+            self.called -= not future.cancelled()
 
     def wake(self) -> None:
         """Let the first look again; whoever gets through wakes the next while there is room."""
@@ -220,6 +223,7 @@ class Line:
             future = heapq.heappop(self._futures)[2]
             if not future.done():
                 future.set_result(None)
+                self.called += 1
                 return
 
 
@@ -291,7 +295,7 @@ class Admission:
         while self._turns >= (most := int(1.125 * (limit := sum(map(_LIMIT, self.lanes))) + min(AHEAD, limit))):
             await self._turn_line.wait(priority, order)
         self._turns += 1
-        if self._turn_line.waiting and self._turns < most:
+        if self._turn_line.waiting and self._turns + self._turn_line.called < most:
             self._turn_line.wake()
 
     def leave(self) -> None:
@@ -343,11 +347,14 @@ class Admission:
 
     def accepted(self, place: Place, tokens: int) -> None:
         """A request came through, with so many tokens in the reply."""
-        place.lane.streak = 0
-        place.lane.probed_until = 0.0
-        place.lane.concurrency.accepted(self._clock(), place.sent_at, tokens)
-        self._turn_line.wake()
-        self._place_line.wake()
+        lane, concurrency = place.lane, place.lane.concurrency
+        before = lane.probed_until, concurrency.limit, concurrency.allowed()
+        lane.streak = 0
+        lane.probed_until = 0.0
+        concurrency.accepted(self._clock(), place.sent_at, tokens)
+        if before != (0.0, concurrency.limit, concurrency.allowed()):  # else who left and who landed made all the room
+            self._turn_line.wake()
+            self._place_line.wake()
 
     def _lane(self, tokens: int, prefix: int) -> Lane | None:
         """The lane for the next request; None when all are full."""

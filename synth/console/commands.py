@@ -90,7 +90,7 @@ def _asking(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _endpoint(_: click.Context, parameter: click.Parameter, value: str | None) -> Endpoint | None:
-    from synth.recipes.recipe import endpoint_of
+    from synth.recipes.options import endpoint_of
 
     return None if value is None else endpoint_of(value, f"{parameter.opts[0]} ")
 
@@ -146,7 +146,7 @@ def _asked(
     """What comes of work that asks; `own` are a recipe's caps."""
     from synth.console import live
     from synth.files.asking import desk
-    from synth.recipes.recipe import caps_of
+    from synth.recipes.options import caps_of
     from synth.results.result import Options
 
     most = caps_of({**(own or {}), **cap_fields(caps, allow_unknown_price=allow_unknown_price)})

@@ -19,7 +19,7 @@ from synth.language.text import visible
 from synth.money.price_table import provider_of
 from synth.profiles import Profile, named
 from synth.protocol.endpoint import look_for_keys
-from synth.recipes.recipe import endpoint_of
+from synth.recipes.options import endpoint_of
 from synth.rights.terms import of_hosts, sentence, verdict_of
 
 

@@ -10,10 +10,9 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
 
-from rich.live import Live
-
 from synth.admission.halt import Halt
 from synth.api import run_loop
+from synth.console.drawing import drawing
 from synth.console.keys import Keys, listening
 from synth.console.panel import WAITING, money, panel, since
 from synth.console.screen import ERR, OUT, clock_time, say
@@ -98,9 +97,9 @@ async def watch(steering: Steering) -> None:
             await asyncio.sleep(PLAIN_EVERY_S)
             say(ERR, snapshot_line(steering.now()))
     keys = Keys(steering)
-    with listening(keys) as heard, Live(console=ERR, auto_refresh=False, transient=True) as live:
+    with listening(keys) as heard, drawing(ERR) as draw:
         while True:
-            live.update(panel(steering.now(), ERR, keys.line if heard else ""), refresh=True)
+            draw(panel(steering.now(), ERR, keys.line if heard else ""))
             await asyncio.sleep(LIVE_EVERY_S)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from rich.live import Live
 
+from synth.console.drawing import drawing
 from synth.console.live import snapshot_line
 from synth.console.panel import panel
 from synth.console.screen import ERR, OUT, say
@@ -49,9 +49,9 @@ def watch(folder: Path, *, as_json: bool) -> int:
         click.echo(stored(folder).model_dump_json())
         return 0
     if OUT.is_screen:
-        with Live(console=OUT, auto_refresh=False, transient=True) as live:
+        with drawing(OUT) as draw:
             for now in _moments(folder, LIVE_EVERY_S):
-                live.update(panel(now, OUT), refresh=True)
+                draw(panel(now, OUT))
     else:
         for now in _moments(folder, PLAIN_EVERY_S):
             say(OUT, snapshot_line(now))

@@ -33,7 +33,8 @@ ROW_GROUP_BYTES = 8 * 1024 * 1024
 LINES_AT_ONCE = 64
 """Of rows.jsonl."""
 
-NO_PYARROW = "Parquet was left out because pyarrow is not installed: pip install 'synth[parquet]'"
+NO_PYARROW = "Parquet was left out because pyarrow is not installed (pip install 'synth[parquet]')."
+NO_PYARROW_JA = "pyarrow がないため Parquet は書いていません（pip install 'synth[parquet]'）。"
 
 _SPLIT = re.compile(r"[A-Za-z0-9_]{1,64}")
 
@@ -50,6 +51,8 @@ class Written:
     """Of the rows with their splits, in order: the content of `rows.jsonl`."""
     notice: str = ""
     """One sentence when something was left out; empty otherwise."""
+    notice_ja: str = ""
+    """The same in Japanese."""
 
 
 def load_parquet() -> None:
@@ -110,6 +113,7 @@ def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path, *, tools: boo
         files=written,
         sha256=content.hexdigest(),
         notice="" if parquet else NO_PYARROW,
+        notice_ja="" if parquet else NO_PYARROW_JA,
     )
 
 

@@ -14,7 +14,8 @@ from synth.errors import Problem, RecipeError
 from synth.protocol.endpoint import Endpoint
 from synth.recipes import yaml_places
 from synth.recipes.mistyped import Form
-from synth.recipes.recipe import Stage, endpoint_of
+from synth.recipes.options import endpoint_of
+from synth.recipes.recipe import Stage
 from synth.results.split import Split
 from synth.scorers import ASKING, Scorer
 from synth.types import Value

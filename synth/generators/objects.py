@@ -5,7 +5,17 @@ from __future__ import annotations
 from functools import cache
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, create_model, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from synth.ask import Ask
 from synth.errors import Rejected
@@ -62,6 +72,15 @@ class Objects(Value):
             raise ValueError(f"{taken[0]!r} has a meaning of its own in templates; give the field another name")
         return fields
 
+    @model_validator(mode="after")
+    def _shows_a_text(self) -> Objects:
+        first = next(iter(self.fields))
+        if self.shown is None and isinstance(self.fields[first], type):
+            raise ValueError(
+                f"the first field, {first!r}, is an object and no text to show; name a template in `shown`"
+            )
+        return self
+
     @property
     def adds(self) -> tuple[str, ...]:
         """The fields that it gives its samples."""
@@ -90,7 +109,9 @@ class Objects(Value):
         avoid: list[JsonValue] = list(seed.made)
         prompt = ask.render(self.prompt, {**seed.fields, "count": self.count, "avoid": avoid})
         written = await ask.schema(self.asks, [Message(role="user", content=prompt)], teacher=self.teacher)
-        objects = [cast("dict[str, JsonValue]", one) for one in written.model_dump(mode="json")["objects"]]
+        objects = [
+            cast("dict[str, JsonValue]", one) for one in written.model_dump(mode="json", by_alias=True)["objects"]
+        ]
         blank = next(
             (name for one in objects for name, value in one.items() if value in ("", []) or str(value).isspace()), ""
         )

@@ -22,6 +22,7 @@ NOT_PROSE = re.compile(
     re.DOTALL,
 )
 NOT_PROSE_MARKS = ("`", "://", "$$", "\\", "@")
+NO_LETTERS = bytes(one for one in range(128) if not chr(one).isalpha())
 LETTER_RUNS = tuple(re.compile(f"{one.pattern}+") for one in (KANA, HAN, HANGUL, LATIN))
 
 # zero-width joiners stay: emoji and several scripts need them
@@ -56,6 +57,8 @@ def prose(text: str) -> str:
 
 def letter_counts(text: str) -> tuple[int, int, int, int]:
     """How many letters are kana, kanji (hanzi), hangul and Latin."""
+    if text.isascii():
+        return 0, 0, 0, len(text.encode().translate(None, NO_LETTERS))
     kana, han, hangul, latin = (sum(map(len, run.findall(text))) for run in LETTER_RUNS)
     return kana, han, hangul, latin
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, cast
 
 import orjson
 from pydantic import Discriminator, Field, Tag, ValidationError
@@ -18,14 +17,15 @@ from synth.dedupe import Dedupe
 from synth.dedupe.decontaminate import Decontaminate
 from synth.errors import At, Problem, RecipeError
 from synth.generators import Generator
-from synth.language.near import hint
+from synth.language.near import hint, nearest
 from synth.money.budget import Caps
 from synth.own import PLUG_INS
-from synth.protocol.endpoint import OWN, SERVE, Endpoint, look_for_keys
+from synth.protocol.endpoint import Endpoint, look_for_keys
 from synth.recipes import overview, seeds, yaml_places
 from synth.recipes.classes import FOLDER
 from synth.recipes.documents import Documents
 from synth.recipes.mistyped import Form
+from synth.recipes.options import caps_of, changed, endpoint_of, served
 from synth.recipes.recipe_checks import beyond_form, verifiers
 from synth.recipes.seeds import Grid, SeedSource
 from synth.recipes.templates import Templates
@@ -39,8 +39,6 @@ from synth.types import Fields, Value
 from synth.validators import Validator
 from synth.validators.finished import Finished
 from synth.validators.refusal import Refusal
-
-V = TypeVar("V", bound=Value)
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -248,7 +246,7 @@ class _Document:
         try:
             raw = file.read_bytes()
         except OSError as error:
-            raise RecipeError(f"{file} cannot be read ({error.strerror}); give a recipe.yaml or its folder.") from error
+            raise RecipeError(f"{file} cannot be read ({error.strerror}); {_given(file)}") from error
         if len(raw) > yaml_places.LARGEST_BYTES:
             raise RecipeError(Problem("it is larger than 1 MB; long lists belong into seed files", self._file))
         try:
@@ -282,6 +280,15 @@ class _Document:
         (line, column), at = yaml_places.place_of(self._places, error["loc"])
         found = Form(_schema(), self._data, self._folder).problem(error, at)
         return Problem(found.message, self._file, line, column, found.field)
+
+
+def _given(file: Path) -> str:
+    """What to give in place of a recipe that is not there."""
+    if (file.parent / "run.db").exists():
+        return f"{file.parent} is the folder of a run: give the recipe that it was made from."
+    folders = [path.parent.name for path in file.parent.glob("*/recipe.yaml")]
+    near = nearest(file.name, folders)
+    return f"did you mean {str(file.with_name(near))!r}?" if near else "give a recipe.yaml or its folder."
 
 
 def _validated(data: Any, folder: Path) -> tuple[Recipe | None, list[dict[str, Any]]]:
@@ -321,7 +328,7 @@ def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recip
         teachers[name], left_out = moved.fitted()
         notes += [f"--teacher {name}: {one}." for one in left_out]
     if overrides.serve:
-        name, moved = _served(overrides.serve, teachers)
+        name, moved = served(overrides.serve, teachers)
         teachers[name], left_out = moved.fitted()
         notes += [f"--serve {name}: {one}." for one in left_out]
     if teachers != recipe.teachers:
@@ -345,83 +352,8 @@ def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recip
         own = recipe.selection.model_dump()
         for name in ("require", "at_most"):
             selection[name] = {**own[name], **selection.get(name, {})}
-        update["selection"] = _changed(Selection, {**own, **selection}, "selection")
+        update["selection"] = changed(Selection, {**own, **selection}, "selection")
     return recipe.model_copy(update=update)
-
-
-def endpoint_of(text: str, option: str, like: Endpoint | None = None) -> Endpoint:
-    """The endpoint of `BASE_URL,MODEL` or `BASE_URL,MODEL,KEY_VARIABLE`, in all else `like` another one.
-
-    Raises RecipeError when it is none.
-    """
-    parts = text.split(",")
-    if len(parts) not in (2, 3):
-        raise RecipeError(
-            f"{option}...: write BASE_URL,MODEL[,KEY_VARIABLE], such as http://localhost:8000/v1,my-model."
-        )
-    changed = {"base_url": parts[0], "model": parts[1], "key_variable": parts[2] if len(parts) == 3 else None}
-    return _moved(like, changed, option)
-
-
-def _moved(like: Endpoint | None, changed: Mapping[str, Any], option: str) -> Endpoint:
-    fields = {**(_elsewhere(like) if like else {}), **changed}
-    if not fields["base_url"].startswith(OWN):
-        fields.pop("vllm_args", None)
-    try:
-        return Endpoint.model_validate(fields).filled()
-    except ValidationError as error:
-        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-        # the rest of the option stays unsaid: a key may have been typed where its variable's name belongs
-        raise RecipeError(f"{option}...: {reason}") from None
-
-
-def _served(text: str, teachers: Mapping[str, Endpoint]) -> tuple[str, Endpoint]:
-    """The teacher that `[NAME=]MODEL [OPTIONS]` names, or the only one, as vLLM is to serve it."""
-    try:
-        first, *options = shlex.split(text)
-    except ValueError as error:
-        raise RecipeError(f"--serve {text}: {error}; write [NAME=]MODEL [OPTIONS of vllm serve].") from None
-    name, _, model = first.partition("=") if first.partition("=")[0] in teachers else ("", "", first)
-    names = ", ".join(teachers)
-    if not name and "=" in model and not Path(model).expanduser().is_dir():  # which no name on the Hub has
-        raise RecipeError(
-            f"--serve {first}: the recipe names no teacher {first.partition('=')[0]!r}; there is {names}."
-        )
-    if not name and len(teachers) > 1:
-        raise RecipeError(f"--serve {first}: the recipe names several teachers ({names}); write NAME={first}.")
-    name = name or next(iter(teachers))
-    path = Path(model).expanduser()
-    changed: dict[str, Any] = {
-        "base_url": f"{SERVE}{path.absolute()}" if path.is_dir() else f"{SERVE}{model}",
-        "model": model,
-        "key_variable": None,
-        "vllm_args": options or teachers[name].vllm_args,
-    }
-    return name, _moved(teachers[name], changed, f"--serve {name}=")
-
-
-def _elsewhere(endpoint: Endpoint) -> dict[str, Any]:
-    """What stays of an endpoint that moves: without what its first host called for, and no replica."""
-    given = endpoint.model_dump(exclude_unset=True, exclude={"profile", "replicas"})
-    if endpoint.structured == endpoint.known.ways(endpoint.model)[0]:
-        given.pop("structured", None)
-    return given
-
-
-def caps_of(fields: Mapping[str, Any]) -> Caps:
-    """The caps of these names and values. Raises RecipeError for others."""
-    return _changed(Caps, fields, "--budget")
-
-
-def _changed(model: type[V], fields: Mapping[str, Any], option: str) -> V:
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        reason = str(first["msg"]).removeprefix("Value error, ")
-        known = f"; the caps are {', '.join(Caps.model_fields)}" if model is Caps else ""
-        raise RecipeError(f"{option} {name}={first['input']}: {reason}{known}.") from None
 
 
 def _filled(recipe: Recipe) -> Recipe:

@@ -116,13 +116,14 @@ def licence(source: SeedSource) -> str | None:
 
 def describe(source: SeedSource, folder: Path | None = None) -> str:
     """A source in words; with `folder`, the hash of its file too."""
+    axes = [f"{name} ({len(values)})" for name, values in source.axes.items()]
     if isinstance(source, Grid):
-        return "grid of " + " × ".join(f"{name} ({len(values)})" for name, values in source.axes.items())
-    path = None if folder is None else folder / source.path
+        return "grid of " + " × ".join(axes)
+    path, crossed = None if folder is None else folder / source.path, "".join(f" × {axis}" for axis in axes)
     if path is None or not path.is_file():
-        return f"{source.kind} {source.path}"
+        return f"{source.kind} {source.path}{crossed}"
     with path.open("rb") as file:
-        return f"{source.kind} {source.path} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        return f"{source.kind} {source.path} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}{crossed}"
 
 
 def place_of(source: SeedSource, folder: Path, position: int) -> tuple[str, int]:

@@ -159,7 +159,7 @@ def question(answers: dict[str, tuple[Given, ...]]) -> str:
 
 def amount(measured: Measured, value: float) -> str:
     """A difference as people read it: of shares in points of a hundred, of scores as it is."""
-    return f"{100 * value:+.0f} %" if measured.measure in SHARES else _signed(value)
+    return f"{_points(value)} %" if measured.measure in SHARES else _signed(value)
 
 
 def interval(measured: Measured) -> str:
@@ -167,10 +167,16 @@ def interval(measured: Measured) -> str:
     if measured.interval is None:
         return "–"
     if measured.measure in SHARES:
-        low, high = (f"{100 * end:+.0f}" for end in measured.interval)
-        return f"{low} … {high} %"
+        return f"{' … '.join(map(_points, measured.interval))} %"
     return " … ".join(map(_signed, measured.interval))
 
 
+def _points(share: float) -> str:
+    points = round(100 * share)
+    return f"{points:+d}" if points else "0"
+
+
 def _signed(value: float) -> str:
-    return ("+" if value >= 0 else "-") + short(abs(value))
+    """With three decimals at most: a difference smaller than that is none."""
+    seen = round(value, 3)
+    return f"{'+' if seen > 0 else '-'}{short(abs(seen))}" if seen else "0"

@@ -47,7 +47,8 @@ def in_lines(manifest: Manifest, folder: Path, message: str) -> str:
 def _notes(manifest: Manifest, message: str, words: Words) -> list[str]:
     """Sentences that have to be said beside the figures."""
     declared = [f"{judge.name}: {words.own_answers}" for judge in manifest.judges if judge.own_answers]
-    return [words.practice_title] * manifest.practice + [*declared, manifest.notice, message]
+    notice = (manifest.notice_ja if words.language == "ja" else "") or manifest.notice
+    return [words.practice_title] * manifest.practice + [*declared, notice, message]
 
 
 def words_of(language: str) -> Words:

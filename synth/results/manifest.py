@@ -223,6 +223,8 @@ class Manifest(Value):
     """Where the dataset is one of several runs, those, the first first."""
     notice: str = ""
     """One sentence when a file was left out or written otherwise; empty when all is there."""
+    notice_ja: str = ""
+    """The same in Japanese."""
     ledger: tuple[Ledger, ...]
     """Attempts, tokens and money by stage, teacher and class of reply."""
     budget_microusd: int | None = None

@@ -26,6 +26,7 @@ from synth.money.savings import Saved, saved
 from synth.recipes import seeds
 from synth.recipes.fingerprint import accepted, accepted_terms
 from synth.recipes.recipe import LoadedRecipe, Recipe
+from synth.report.words import JAPANESE
 from synth.results.decisions import Decision, edited
 from synth.results.manifest import (
     DrawsRecord,
@@ -70,6 +71,7 @@ class Outputs:
     twins: dict[str, Sample]
     """Samples that were kept in place of the shown duplicates."""
     notice: str
+    notice_ja: str
     judges: Judges
     diversity: tuple[Diversity, ...]
 
@@ -109,6 +111,7 @@ def write(
         rejections=shown,
         twins={name: sample for name, sample in twins.items() if sample is not None},
         notice=dealt.notice,
+        notice_ja=dealt.notice_ja,
         judges=passing.judges,
         diversity=measured(passing.texts),
     )
@@ -139,11 +142,25 @@ def _why_empty(view: ViewRecord) -> str:
     return left_out or ("no two draws fit its rule" if view.rule else "no row was kept")
 
 
+def _why_empty_ja(view: ViewRecord) -> str:
+    left_out = "、".join(f"{JAPANESE.reasons.get(reason, reason)} {rows:,}" for reason, rows in view.left_out.items())
+    return left_out or ("規則に合う回答の組がありません" if view.rule else "採用された行がありません")
+
+
 def with_beside(manifest: Manifest, written: Beside) -> Manifest:
     """The manifest with what stands beside the rows, and a notice of each view that holds nothing."""
-    empty = [f"The view {view.name!r} has no row: {_why_empty(view)}." for view in written.views if not view.rows]
-    update = {"tokens": written.tokens, "views": written.views, "provenance": written.provenance}
-    return manifest.model_copy(update={**update, "notice": " ".join([manifest.notice, *empty]).strip()})
+    empty = [view for view in written.views if not view.rows]
+    notice = [f"The view {view.name!r} has no row: {_why_empty(view)}." for view in empty]
+    notice_ja = [f"ビュー「{view.name}」は空です（{_why_empty_ja(view)}）。" for view in empty]
+    return manifest.model_copy(
+        update={
+            "tokens": written.tokens,
+            "views": written.views,
+            "provenance": written.provenance,
+            "notice": " ".join([manifest.notice, *notice]).strip(),
+            "notice_ja": "".join([manifest.notice_ja, *notice_ja]),
+        }
+    )
 
 
 class _Passing:
@@ -281,8 +298,6 @@ def record(
     """What the run was and what came of it; `started` and `finished` are ISO 8601."""
     recipe = loaded.recipe
     ledger = tuple(store.ledger())
-    refused = dict(sorted(progress.refused_seeds.items()))
-    repeated = refused.pop("repeated_seed", 0)
     teachers = tuple(
         teacher_record(name, endpoint, progress.teachers[name].served) for name, endpoint in recipe.teachers.items()
     )
@@ -299,35 +314,9 @@ def record(
             templates=loaded.templates.sources(),
             prompts=loaded.templates.texts(),
         ),
-        seeds=SeedsRecord(
-            identity=seeds.describe(recipe.seeds, loaded.folder),
-            license=seeds.licence(recipe.seeds),
-            count=progress.seeds,
-            repeated=repeated,
-            refused=refused,
-            turns=progress.turns,
-        ),
+        seeds=_seeds_record(loaded, progress),
         teachers=teachers,
-        stages=tuple(
-            StageRecord(
-                name=name,
-                units=count.units - count.unfinished,
-                drafts=count.drafts,
-                accepted=count.accepted,
-                rejected={reason: number for reason, number in sorted(count.rejected.items()) if number},
-                parked=count.parked,
-                called_back=count.called_back,
-                twins=screen.twins[name].summary() if name in screen.twins else None,
-                semantic=screen.meanings[name].summary() if name in screen.meanings else None,
-                draws=_draws_record(count) if count.pass_rates else None,
-                shares={
-                    teacher: ShareRecord(model=recipe.teachers[teacher].model, **asdict(share))
-                    for teacher, share in sorted(count.shares.items())
-                },
-                rungs={rung: RungRecord(**asdict(count.rungs[rung])) for rung in sorted(count.rungs)},
-            )
-            for name, count in progress.stages.items()
-        ),
+        stages=tuple(_stage_record(name, count, recipe, screen) for name, count in progress.stages.items()),
         saved=_saved(loaded, progress, ledger),
         decontamination=screen.record(),
         neighbours=None if screen.neighbours is None else screen.neighbours.record(),
@@ -339,6 +328,7 @@ def record(
         judges=written.judges.records({name: teacher.served for name, teacher in progress.teachers.items()}),
         diversity=written.diversity,
         notice=f"{written.written.notice} {written.notice}".strip(),
+        notice_ja=f"{written.written.notice_ja}{written.notice_ja}",
         ledger=ledger,
         budget_microusd=progress.budget.caps.microusd,
         caps=progress.budget.caps,
@@ -348,6 +338,39 @@ def record(
         started=started,
         finished=finished,
         seconds=round(seconds, 3),
+    )
+
+
+def _seeds_record(loaded: LoadedRecipe, progress: Progress) -> SeedsRecord:
+    refused = dict(sorted(progress.refused_seeds.items()))
+    repeated = refused.pop("repeated_seed", 0)
+    return SeedsRecord(
+        identity=seeds.describe(loaded.recipe.seeds, loaded.folder),
+        license=seeds.licence(loaded.recipe.seeds),
+        count=progress.seeds,
+        repeated=repeated,
+        refused=refused,
+        turns=progress.turns,
+    )
+
+
+def _stage_record(name: str, count: StageCount, recipe: Recipe, screen: Screen) -> StageRecord:
+    return StageRecord(
+        name=name,
+        units=count.units - count.unfinished,
+        drafts=count.drafts,
+        accepted=count.accepted,
+        rejected={reason: number for reason, number in sorted(count.rejected.items()) if number},
+        parked=count.parked,
+        called_back=count.called_back,
+        twins=screen.twins[name].summary() if name in screen.twins else None,
+        semantic=screen.meanings[name].summary() if name in screen.meanings else None,
+        draws=_draws_record(count) if count.pass_rates else None,
+        shares={
+            teacher: ShareRecord(model=recipe.teachers[teacher].model, **asdict(share))
+            for teacher, share in sorted(count.shares.items())
+        },
+        rungs={rung: RungRecord(**asdict(count.rungs[rung])) for rung in sorted(count.rungs)},
     )
 
 

@@ -39,6 +39,8 @@ class Deal(NamedTuple):
     """The split of each seed; none of them when there is only one split."""
     notice: str
     """One sentence when a split got no row, or far fewer than it was to have; else empty."""
+    notice_ja: str = ""
+    """The same in Japanese."""
 
 
 def deal(texts: Iterable[tuple[str, str]], split: Split) -> Deal:
@@ -74,7 +76,7 @@ def deal(texts: Iterable[tuple[str, str]], split: Split) -> Deal:
             dealt[nearest] = name
     _lighten(dealt, rows, split)
     splits = {seed_id: dealt[family] for seed_id, family in first.items()}
-    return Deal(splits, _notice(rows, dealt, split))
+    return Deal(splits, *_notice(rows, dealt, split))
 
 
 def _lighten(dealt: dict[str, str], rows: Counter[str], split: Split) -> None:
@@ -91,18 +93,24 @@ def _lighten(dealt: dict[str, str], rows: Counter[str], split: Split) -> None:
             dealt[min(fitting, key=lambda family: (abs(rows[family] - more), family))] = largest
 
 
-def _notice(rows: Counter[str], dealt: Mapping[str, str], split: Split) -> str:
-    """A sentence when a split got no row, or less than half of what it was to have; empty otherwise."""
+def _notice(rows: Counter[str], dealt: Mapping[str, str], split: Split) -> tuple[str, str]:
+    """A sentence, and the same in Japanese, when a split got no row, or less than half of what it was to have."""
     had: Counter[str] = Counter()
     for family, count in rows.items():
         had[dealt[family]] += count
     least = min(split.fractions, key=lambda name: had[name] / split.fractions[name])
     wanted = split.fractions[least] * rows.total()
     if (had[least] and 2 * had[least] >= wanted) or wanted < (FEW if had[least] else 1):
-        return ""
+        return "", ""
     why = f"what is nearly the same, numbers aside, or from one seed stays together, and {max(rows.values()):,} of "
     got = f"{had[least]:,} of {wanted:,.0f} rows" if had[least] else "No row"
-    return f"{got} went into the split {least!r}: {why}{rows.total():,} rows are."
+    why_ja = f"ほぼ同じもの（数だけの違いを含む）と同じシードから出たものは一つの分割に置き、{rows.total():,} 行のうち"
+    got_ja = f"予定の {wanted:,.0f} 行に対して {had[least]:,} 行だけ" if had[least] else "一行も"
+    given = "が入りました" if had[least] else "入りませんでした"
+    return (
+        f"{got} went into the split {least!r}: {why}{rows.total():,} rows are.",
+        f"分割「{least}」には{got_ja}{given}。{why_ja} {max(rows.values()):,} 行がその一まとまりです。",
+    )
 
 
 def _room_for(family: str, share: float, split: Split) -> str:

@@ -9,7 +9,7 @@ from synth.errors import Rejected
 from synth.language.text import prose, subject
 from synth.types import Sample, Value
 
-AMOUNT = r"\d[\d,.]*\s?(?:万|億|千|million|billion|thousand)?\s?"
+AMOUNT = r"\d[\d,.]*\s?(?:万|億|兆|千|million|billion|trillion|thousand)?\s?"
 METRIC = re.compile(
     r"(?<![a-z])(?:[ckm]?m|k?g|m?l|km/h)(?![a-z])|メートル|キロ|センチ|ミリ|グラム|リットル|ヘクタール|平米|℃|摂氏"
     r"|\b(?:kilo|centi|milli)?(?:met(?:re|er)|gram|lit(?:re|er))s?\b|\bcelsius\b|\bhectares?\b|(?:feet|foot|inches|acres?)\b",
@@ -45,20 +45,28 @@ FOREIGN: dict[str, tuple[_Foreign, ...]] = {
         _Foreign(re.compile(r"\b(?:Reiwa|Heisei|Sh[ōo]wa|Taish[ōo]|Meiji)\s\d{1,2}\b", re.IGNORECASE), WESTERN),
     ),
 }
-ABOUT_UNITS = re.compile(
-    r"換算|単位|為替|レート|両替|ドル建て|ポンド法|何(?:マイル|フィート|ポンド|オンス|ガロン|ドル|セント)"
-    r"|\bconver(?:t|sion)|\bexchange rate|\bunits? of|\bhow many (?:yen|tsubo|tatami|mats)|\bin yen\b",
-    re.IGNORECASE,
-)
-"""A question about the units themselves has to name them."""
+ABROAD = {
+    "ja": re.compile(
+        r"換算|単位|為替|レート|両替|ドル建て|ポンド法|何(?:マイル|フィート|ポンド|オンス|ガロン|ドル|セント)|マイレージ|特典航空券"
+        r"|ゴルフ|アメフト|アメリカンフットボール|ボウリング|ボクシング|米国|アメリカ|英国|イギリス|カナダ|オーストラリア|海外|外国|世界|国際"
+        r"|輸[出入]|原油|ニューヨーク"
+    ),
+    "en": re.compile(
+        r"\bconver(?:t|sion)|\bexchange rate|\bunits? of|\bhow many (?:yen|tsubo|tatami|mats)|\bin yen\b|\bJapan"
+        r"|\bTokyo|\bOsaka|\bKyoto|\bJudo|\bfutons?\b",
+        re.IGNORECASE,
+    ),
+}
+"""Where units themselves, another country, or a sport is spoken of, they have to be named."""
 
 
 class HomeUnits(Value):
     """Refuse a text with numbers in units or money that its `readers` do not use.
 
     For readers of Japanese: miles, pounds, degrees Fahrenheit and dollars; for readers of English: yen, tsubo, mats and
-    years of eras alone. Each may stand in a sentence that gives its counterpart, as in 「約5km（3マイル）」, and in the answer
-    to a question about the units themselves. Code, formulae and inches, which screens have everywhere, are not judged.
+    years of eras alone. Each may stand in a sentence that gives its counterpart, as in 「約5km（3マイル）」, or that speaks of
+    another country, and in the answer to a question that does, or that is about the units. Code, formulae and inches,
+    which screens have everywhere, are not judged.
     """
 
     kind: Literal["home_units"] = "home_units"
@@ -66,9 +74,11 @@ class HomeUnits(Value):
 
     def check(self, sample: Sample) -> None:
         """Raise Rejected(`foreign_units`)."""
-        if ABOUT_UNITS.search(sample.question()):
+        abroad = ABROAD[self.readers]
+        if abroad.search(sample.question()):
             return
         for sentence in SENTENCE.findall(FORMULA.sub(" ", prose(subject(sample)))):
             for foreign in FOREIGN[self.readers]:
-                if (found := foreign.what.search(sentence)) and not foreign.beside.search(sentence):
+                found = foreign.what.search(sentence)
+                if found and not foreign.beside.search(sentence) and not abroad.search(sentence):
                     raise Rejected("foreign_units", found[0].strip())

@@ -86,9 +86,11 @@ def _skeleton(block: tuple[str, str]) -> str:
     return "" if kind in PROSE_BLOCKS else FREE.sub("", code)
 
 
-def _lost_texts(pattern: re.Pattern[str]) -> Callable[[str, str], str]:
+def _lost_texts(pattern: re.Pattern[str], after: str = "") -> Callable[[str, str], str]:
+    """What finds the texts of a pattern that are not there, without the signs that may stand after them."""
+
     def lost(source: str, text: str) -> str:
-        found = (match[0].rstrip(".,;:!?'") for match in pattern.finditer(source))
+        found = (match[0].rstrip(after) for match in pattern.finditer(source))
         return next((f"{one} is missing" for one in found if one not in text), "")
 
     return lost
@@ -128,7 +130,7 @@ def _lost_years(source: str, text: str) -> str:
 
 LOST: dict[Part, Callable[[str, str], str]] = {
     "code": _lost_code,
-    "addresses": _lost_texts(ADDRESS),
+    "addresses": _lost_texts(ADDRESS, ".,;:!?'\"*_>|]}`"),
     "placeholders": _lost_texts(PLACEHOLDER),
     "numbers": _lost_numbers,
     "years": _lost_years,

@@ -108,26 +108,33 @@ ANSWERED = re.compile(r"^\s*(?:\*\*)?(?:A|Answer|答え|答|回答)\s*(?:\*\*)?\
 
 
 EXPERT = r"(?:professionals?|experts?|specialists?|doctors?|physicians?|lawyers?|attorneys?|advis[eo]rs?|qualified|licensed|official|reliable|trusted|reputable|therapists?|counsell?ors?|pharmacists?|authorit\w+|teachers?|tutors?|instructors?|accountants?|someone|textbooks?|websites?|sources?|online|internet|web|search\s+engines?|google|latest)"
-REFERRAL = re.compile(
+REFERRAL_PLAIN = (
     rf"\b(?:consult|speak|seek|contact|reach(?:ing)?\s+out|ask|talk|discuss|turn\s+to|advice\s+from|answered\s+by|question\s+for|refer|check|look(?:ing)?\s+(?:it|this|that)\s+up|look\s+up|visit|see|search|try|find|left\s+to|better\s+placed|google|matter\s+for|in\s+touch\s+with)\w*\b"
     rf"[^.!?\n]{{0,60}}?\b{EXPERT}\b|\b{EXPERT}\s+(?:would|could|can|will|may|might|should|is|are|who)\b[^.!?\n]{{0,60}}?\b(?:advise|help|answer|assist|placed|able|tell|guide|equipped|assess)|\b(?:consult|contact|ask)(?:ing)?\s+(?:one|them|someone)\b|\blook(?:ing)?\s+(?:it|this|that)\s+up\b"
     r"|\b(?:do(?:ing)?|conduct(?:ing)?)\s+(?:your|some)\s+(?:own\s+)?research\b|\bleft\s+to\s+(?:the\s+)?(?:experts|professionals)|\b(?:up\s+to\s+you|for\s+you\s+to\s+decide|your\s+own\s+(?:decision|judg))"
     r"|\b(?:could|can|would)\s+you\s+(?:please\s+)?(?:\w+\s+)?(?:give|share|provide|clarify|rephrase|tell\s+me|elaborate|specify|explain)\b[^.!\n]{0,60}\?|\bplease\s+(?:provide|share|clarify|give|specify|rephrase)\b[^.!?\n]{0,40}(?:context|details?|information|question)"
-    r"|(?:専門家|医師|医療機関|弁護士|税理士|専門機関|有資格者|資格を持|担当|窓口|公式|信頼できる|専門の方|カウンセラー|薬剤師|先生|教師|詳しい[人方]|教科書|参考書|ネット|インターネット|検索|専門書|主治医|かかりつけ|関係機関|最寄り|誰か|学校|保護者|周りの).{0,24}?"
+)
+REFERRAL = re.compile(
+    rf"{REFERRAL_PLAIN}|"
+    r"(?:専門家|医師|医療機関|弁護士|税理士|専門機関|有資格者|資格を持|担当|窓口|公式|信頼できる|専門の方|カウンセラー|薬剤師|先生|教師|詳しい[人方]|教科書|参考書|ネット|インターネット|検索|専門書|主治医|かかりつけ|関係機関|最寄り|誰か|学校|保護者|周りの).{0,24}?"
     r"(?:相談|確認|問い合わせ|尋ね|調べ|求め|参照|ご覧|意見を(?:聞|伺)|聞い|聞く|検索|伺|質問|頼)|(?:ご自身|ご自分|自分|各自|自身)(?:で|の)[^。\n]{0,12}(?:調べ|判断|確認|考え|お決め|決め|検索)|検索して(?:みて)?(?:ください|下さい)"
     r"|(?:もう少し|もっと|詳し|具体|追加)[^。\n]{0,16}(?:教えて|お聞かせ|ご提供|お知らせ|ご質問)[^。\n]{0,8}(?:ますか|ませんか|ください|でしょうか|幸い)",
     re.IGNORECASE,
 )
 """Somebody else is to be asked, or whoever asked is to find out or say more."""
+HEDGE_PLAIN = r"\b(?:depends?\s+(?:heavily\s+|largely\s+|entirely\s+|very\s+much\s+)?on|(?:many|lots?\s+of|several|various|numerous)\s+(?:\w+\s+)?(?:factors|perspectives|variables|opinions)|(?:sensitive|complex|complicated|nuanced|difficult|personal|tricky|delicate)\s+(?:matter|topic|issue|question|subject|one)|(?:no|isn['’]t\s+an?|not\s+an?)\s+(?:simple|single|easy|right|one-size-fits-all|straightforward|definitive|clear|universal)\s*(?:or\s+\w+\s+)?(?:answer|solution|one)?|(?:situation|case|person|circumstance)s?\s+(?:is|are)\s+(?:different|unique)|every\s+\w+\s+is\s+(?:different|unique)|varies|vary\b|hard\s+to\s+say|difficult\s+to\s+say|opinions\s+differ)"
 HEDGE = re.compile(
-    r"\b(?:depends?\s+(?:heavily\s+|largely\s+|entirely\s+|very\s+much\s+)?on|(?:many|lots?\s+of|several|various|numerous)\s+(?:\w+\s+)?(?:factors|perspectives|variables|opinions)|(?:sensitive|complex|complicated|nuanced|difficult|personal|tricky|delicate)\s+(?:matter|topic|issue|question|subject|one)|(?:no|isn['’]t\s+an?|not\s+an?)\s+(?:simple|single|easy|right|one-size-fits-all|straightforward|definitive|clear|universal)\s*(?:or\s+\w+\s+)?(?:answer|solution|one)?|(?:situation|case|person|circumstance)s?\s+(?:is|are)\s+(?:different|unique)|every\s+\w+\s+is\s+(?:different|unique)|varies|vary\b|hard\s+to\s+say|difficult\s+to\s+say|opinions\s+differ)"
-    r"|一概に|(?:状況|場合|事情|人|条件)に(?:よ(?:って|り)|より)|専門的な(?:内容|問題|質問)|個人差|人それぞれ|ケースバイケース|いろいろな(?:考え方|意見)|さまざまな(?:考え方|意見|要因)|難しい(?:(?:質問|問題)です|ところ)|デリケートな|何とも言え|なんとも言え",
+    rf"{HEDGE_PLAIN}|"
+    r"一概に|(?:状況|場合|事情|人|条件)に(?:よ(?:って|り)|より)|専門的な(?:内容|問題|質問)|個人差|人それぞれ|ケースバイケース|いろいろな(?:考え方|意見)|さまざまな(?:考え方|意見|要因)|難しい(?:(?:質問|問題)です|ところ)|デリケートな|何とも言え|なんとも言え",
     re.IGNORECASE,
 )
-UNABLE = re.compile(
+UNABLE_PLAIN = (
     r"\bI(?:['’]m|\s+am)?\s+(?:do\s+not|don['’]t|cannot|can['’]?t|not|can\s+only|only\s+able|lack)\b.{0,24}?\b(?:access|information|real-time|opinions?|context|expertise|knowledge|know|sure|details?"
     r"|verify|confirm|predict|say|general|qualified|licensed|certain|a\s+(?:doctor|lawyer|\w+\s+expert|professional))\b|\b(?:without|need)\s+(?:any\s+)?(?:more|further|additional)\s+(?:context|details?|information)\b|\bI['’]?m\s+not\s+sure\b"
-    r"|(?:情報|データ|知識|材料)(?:が(?:ない|足り|不足|ございません|ありません)|にアクセスでき|は?を?持ち合わせて)|判断(?:でき|しかね|致しかね|は難し|がつ)"
+)
+UNABLE = re.compile(
+    rf"{UNABLE_PLAIN}|"
+    r"(?:情報|データ|知識|材料)(?:が(?:ない|足り|不足|ございません|ありません)|にアクセスでき|は?を?持ち合わせて)|判断(?:でき|しかね|致しかね|は難し|がつ)"
     r"|分かりかね|わかりかね|一般的な(?:情報|助言|説明)しか|(?:一概に|何とも|なんとも)(?:は|も)?(?:言え|申し上げ)|(?:専門家|医師|弁護士)では(?:ない|ありません)|(?:はっきり|確か|正確|確定的|断定的)[^。\n]{0,12}(?:言え|申し上げ|お答え|お伝え|わから|分から|断言)|(?:よく|ちょっと|残念ながら)?(?:わかりません|分かりません|存じません)|お答え(?:が|は|するのは)難しい|断言(?:は)?でき|持ち合わせており?ません",
     re.IGNORECASE,
 )
@@ -149,6 +156,8 @@ CONCRETE = re.compile(r"\d(?!\d{3}年)|^\s*(?:[-*・]|\d+[.)])|[「『`:：|=]|h
 EVASIVE_CHARS, FEWEST_SENTENCES = 700, 3
 GOES_ON = re.compile(r"[:：;、—–]|\b(?:but|because|if|while|whether)\b", re.IGNORECASE)
 EVASIVE = re.compile(f"{REFERRAL.pattern}|{HEDGE.pattern}|{UNABLE.pattern}", re.IGNORECASE)
+EVASIVE_PLAIN = re.compile(f"{REFERRAL_PLAIN}|{HEDGE_PLAIN}|{UNABLE_PLAIN}", re.IGNORECASE)
+"""The same for a text in ASCII, in half the time."""
 ASKS_WHOM = re.compile(
     r"\b(?:who|whom|where|contact|consult|see an?|expert|doctor|lawyer)\b|誰|どこ|相談|窓口|問い合わせ|医師|病院|弁護士|専門家",
     re.IGNORECASE,
@@ -201,15 +210,16 @@ def _mere_hedge(sentence: str) -> re.Match[str] | None:
 
 def find_soft_refusal(text: str, question: str = "") -> str | None:
     """The words that put a reader off in place of an answer; None when something is answered, or asked is whom to ask."""
-    if len(text) > EVASIVE_CHARS or not EVASIVE.search(text) or ASKS_WHOM.search(question):
+    evasive = EVASIVE_PLAIN if text.isascii() else EVASIVE
+    if len(text) > EVASIVE_CHARS or not evasive.search(text) or ASKS_WHOM.search(question):
         return None
     sentences = [part for part in SENTENCE_END.split(text.strip()) if part]
     if len(sentences) >= FEWEST_SENTENCES and not CONCRETE.search(text):
-        beside = [part for part in sentences if EVASIVE.search(part) or COURTESY.search(part) or MORAL.search(part)]
-        evasive = EVASIVE.search(text)
-        if evasive and len(beside) >= 0.8 * len(sentences):
-            return evasive[0]
-    if any(re.search(r"\d", part) or not (EVASIVE.search(part) or COURTESY.search(part)) for part in sentences):
+        beside = [part for part in sentences if evasive.search(part) or COURTESY.search(part) or MORAL.search(part)]
+        first = evasive.search(text)
+        if first and len(beside) >= 0.8 * len(sentences):
+            return first[0]
+    if any(re.search(r"\d", part) or not (evasive.search(part) or COURTESY.search(part)) for part in sentences):
         return None
     found = next(
         (hit for part in sentences if (hit := REFERRAL.search(part) or UNABLE.search(part) or _mere_hedge(part))), None

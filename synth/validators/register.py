@@ -28,14 +28,16 @@ ASIDE = re.compile(r"「[^「」]*」|『[^『』]*』|“[^”\n]*”|[(（][^(
 WHOLLY_SPOKEN = re.compile(r"「([^「」]*)」")
 NO_SENTENCE = re.compile(r"\s*(?:#|\||[-*+・●○■□◆◇▶]|[①-⑳]|[(（]?\d{1,2}[.)．）、]|>|[^。！？!?\n]{1,12}[:：\u3000])")
 """Headings, tables, points, quotations and what follows a label: sentences need not end there as they do in prose."""
+TAIL = re.compile(r"[\W_]+\Z")
+"""Signs, brackets and emoji after the last word."""
 SENTENCE = re.compile(r"([^。．！？!?\n]+)([。．！？!?]*)")
 PARTICLE = r"(?:[よねなわぞさ]|けど|けれど|が|から|ので|の|し)*"
 POLITE = re.compile(
     rf"(?:です|ます|でした|ました|ません|ましょう|でしょう|ませ|ください|下さい|なさい|ございます)か?{PARTICLE}\Z"
 )
 PLAIN = re.compile(
-    r"(?:である|であった|だ|だった|だろう|であろう|ない|なかった|らしい|たい|しい|よい|いい|べき|(?<![違願扱使思会合誓争祝買狙問誘])(?<=[一-龯])い"
-    rf"|(?<![はまい])る|(?<!あな)(?<!か)(?<!どな)た|[^のよほどこそと]う|[くぐすぬむぶ]|(?<![一二三四五六七八九くさ\d])つ){PARTICLE}\Z"
+    r"(?:である|であった|だ|だった|だろう|であろう|ない|なかった|らしい|たい|しい|よい|いい|にくい|やすい|づらい|べき|(?<![違願扱使思会合誓争祝買狙問誘])(?<=[一-龯])い"
+    rf"|る|(?<!あな)(?<!か)(?<!どな)た|[^のよほどこそと]う|[くぐすぬむぶ]|(?<![一二三四五六七八九くさ\d])つ){PARTICLE}\Z"
 )
 HONORIFIC = re.compile(
     r"いただ|頂[きくけい]|(?:くださ|下さ)(?:[るっ]|いま)|なさ[いっるり]|いらっしゃ|おっしゃ|申し(?:上げ|ま|入れ)|伺[いうっえ]|存じ|承[りっる]|承知"
@@ -52,7 +54,7 @@ SHORT = re.compile(
 )
 CHATTY = re.compile(
     r"\b(?:hey|yeah|yep|nope|hi there|lol|btw|guys|awesome|no worries|super|pretty much|tons of|heads up)\b"
-    r"|!(?!=)|[\U0001f300-\U0001faff]",
+    r"|(?<!\d)!(?!=)|[\U0001f300-\U0001faff]",
     re.IGNORECASE,
 )
 STIFF = re.compile(
@@ -136,7 +138,7 @@ def _sentences(text: str) -> Iterator[tuple[str, bool]]:
     for line in prose(text).split("\n"):
         point = NO_SENTENCE.match(line) is not None
         for found in SENTENCE.finditer(_outside(line)):
-            sentence = found[1].strip(" \t\u3000*_~…―—-」』）)♪☆")
+            sentence = TAIL.sub("", found[1]).strip()
             if sentence:
                 yield sentence, bool(found[2]) and not point
 

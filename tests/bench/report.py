@@ -105,6 +105,7 @@ def laid_out(folder: Path, rows: int, characters: int) -> list[Seed]:
                         row
                         | {
                             "stage": "answer",
+                            "teacher": ("large", "small")[number % 2],
                             "reason": REASONS[number // 5 % 5],
                             "detail": "",
                             "twin_id": None,
@@ -159,15 +160,25 @@ async def opened(page: Page, path: Path) -> None:
 
 
 async def choose(page: Page, what: str, node: str, text: str, kind: str = "change") -> list[float]:
-    """Do one thing, print and return what it took: until the first rows, until all, held up at most."""
+    """Do one thing, print and return what it took: until the first rows, until all, held up at most, and of the CPU."""
+    before = await tasks_ms(page)
     first, done, held, told = await page.do(f"measured({node}, {orjson.dumps(text).decode()}, '{kind}')")
-    print(f"  {what}: first rows {first:.0f} ms, all {done:.0f} ms, page held {held:.0f} ms; {told}")
-    return [first, done, held]
+    spent = await tasks_ms(page) - before
+    print(
+        f"  {what}: first rows {first:.0f} ms, all {done:.0f} ms, page held {held:.0f} ms, CPU {spent:.0f} ms; {told}"
+    )
+    return [first, done, held, spent]
+
+
+async def tasks_ms(page: Page) -> float:
+    """What the page's own thread has worked so far, whatever else the machine does."""
+    told = await page.send("Performance.getMetrics")
+    return 1000 * next(one["value"] for one in told["metrics"] if one["name"] == "TaskDuration")
 
 
 def summed(what: str, took: list[list[float]]) -> None:
     """Print the median and the longest of each."""
-    names = ("first rows", "all", "held")
+    names = ("first rows", "all", "held", "CPU")
     told = (
         f"{name} {statistics.median(one):.0f} / {max(one):.0f}"
         for name, one in zip(names, zip(*took, strict=True), strict=True)
@@ -241,6 +252,7 @@ async def main() -> None:
         )
         async with chromium() as page:
             await page.send("Emulation.setCPUThrottlingRate", rate=options.slow)
+            await page.send("Performance.enable", timeDomain="threadTicks")
             await measured(page, folder / "report.html")
 
 

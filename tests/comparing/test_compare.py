@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from synth.comparing.bakeoff import Comparison
+from synth.comparing.bakeoff import Comparison, Measured
+from synth.report import compared
 from synth.report.compared import page
 
 RECIPE = """\
@@ -198,3 +199,19 @@ def test_the_page_is_in_the_recipes_language_and_no_answer_becomes_an_element(re
     english = page(found.model_copy(update={"language": "en"}))
     assert "Side by side" in english
     assert "more than chance" in english
+
+
+@pytest.mark.parametrize(
+    ("measure", "difference", "interval", "said"),
+    [
+        ("accepted", -0.16, (-0.27, -0.004), ("-16 %", "-27 … 0 %")),
+        ("language", 0.004, (-0.02, 0.031), ("0 %", "-2 … +3 %")),
+        ("judge", -0.0769, (-0.2221, -3.52e-06), ("-0.077", "-0.222 … 0")),
+        ("judge", 1050.4, None, ("+1,050", "–")),
+    ],
+)
+def test_a_difference_is_told_in_digits_that_mean_something(measure, difference, interval, said):
+    one = Measured(
+        measure=measure, teacher="b", against="a", prompts=28, difference=difference, interval=interval, p=0.2
+    )
+    assert (compared.amount(one, one.difference), compared.interval(one)) == said

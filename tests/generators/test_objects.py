@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from synth.errors import Rejected
 from synth.generators.objects import Objects
@@ -32,6 +33,26 @@ def test_what_is_shown_can_be_a_template_over_seed_and_object():
     assert draft.messages[-1].content == "s: {'passage': '九時', 'asked': '何時？', 'kind': '推論'}"
     assert generator.adds == ("asked", "kind", "instruction")
     assert generator.template_files() == ("w", "s")
+
+
+class Order(BaseModel):
+    item: str = Field(alias="品物")
+    count: int = Field(ge=1)
+    day: date | None = None
+
+
+def test_an_object_of_a_model_is_kept_as_its_schema_has_it():
+    held = {"text": "本を二冊、三日までに。", "expected": {"品物": "本", "count": 2, "day": "2025-04-03"}}
+    (draft,) = written([held], text="text", expected=Order)
+    assert draft.fields["expected"] == {"品物": "本", "count": 2, "day": "2025-04-03"}
+    with pytest.raises(ValidationError):
+        written([{**held, "expected": {"品物": "本", "count": 0, "day": None}}], text="text", expected=Order)
+    assert Objects(prompt="w", fields={"text": "text", "expected": Order}).template_values["expected"]["品物"] == "..."
+
+
+def test_an_object_is_no_text_to_show():
+    with pytest.raises(ValidationError, match="'expected', is an object and no text to show"):
+        Objects(prompt="w", fields={"expected": Order, "text": "text"})
 
 
 def test_a_choice_that_was_not_given_does_not_fit():

@@ -22,10 +22,12 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
 
 import synth as library
 from synth.admission.halt import Halt
 from synth.backends.practice.faults import NO_FAULTS
+from synth.console.drawing import drawing
 from synth.console.keys import Keys
 from synth.console.live import snapshot_line
 from synth.console.panel import panel
@@ -378,3 +380,25 @@ def test_a_connection_that_broke_is_told_in_its_own_words(write_recipe: Any, tmp
         connection.execute("UPDATE settled SET failure = 'ambiguous' WHERE attempt = ?", last)
         connection.execute(broke, last)
     assert read_problems(tmp_path / "run")[0].text.endswith("requests (the server closed)")
+
+
+@pytest.mark.parametrize(("width", "rows"), [(40, 3), (20, 5), (12, 7)])
+def test_a_picture_whose_terminal_got_narrower_is_erased_with_the_lines_that_were_folded(width: int, rows: int) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, color_system=None, width=40, height=24)
+    with drawing(console) as draw:
+        draw(Text("\n".join(["答え" * 7, "x" * 30, "y" * 9])))
+        console.width = width
+        out.truncate(0)
+        draw(Text("new"))
+        assert out.getvalue().partition("new")[0].count("\x1b[1A") == rows - 1
+
+
+def test_the_numbers_of_several_teachers_stand_below_each_other(now: Callable[..., Snapshot]) -> None:
+    teachers = tuple(
+        TeacherNow(name=name, in_flight=flying, limit=limit, most=999, pause_s=0.0)
+        for name, flying, limit in (("小", 0, 7), ("large", 4, 16), ("採点役", 120, 222))
+    )
+    lines = [line for line in shown(now(teachers=teachers), 80) if "in flight" in line]
+    assert len({cell_len(line[: line.index("in flight")]) for line in lines}) == 1
+    assert len({cell_len(line[: line.index("of")]) for line in lines}) == 1

@@ -236,6 +236,7 @@ def test_each_row_comes_once_for_every_point_of_its_axes_and_rows_at_the_end_mov
     source = Jsonl(path="a.jsonl", axes={"文体": ["常体", "敬体"], "most": [60, 200]})
     found = read(source, tmp_path)
     assert len(found) == 8
+    assert seeds.describe(source) == "jsonl a.jsonl × 文体 (2) × most (2)"
     assert found[:3] == [
         {"q": "一", "文体": "常体", "most": 60},
         {"q": "一", "文体": "常体", "most": 200},

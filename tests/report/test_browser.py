@@ -20,7 +20,7 @@ from synth.report.page import write_report
 from synth.results.manifest import Manifest
 from synth.types import Sample, Seed
 from tests.report.chromium import Page
-from tests.report.visiting import SHOWN, TEXTS, chosen, filtered, in_chromium, listed, searched, visit
+from tests.report.visiting import SHOWN, TEXTS, TYPE, chosen, filtered, in_chromium, listed, searched, visit
 
 AXE = Path(os.environ.get("SYNTH_AXE", "/nowhere"))
 """The file axe.min.js of npm's axe-core."""
@@ -105,7 +105,9 @@ def test_fields_of_a_few_kinds_are_filters_and_others_are_not(written: Callable[
 def test_search_finds_japanese_whatever_its_width_and_kana_and_filters_combine(written: Callable[..., Path]) -> None:
     async def act(page: Page) -> None:
         assert len(await page.do(SHOWN)) == 5
-        for query in ("コーヒー", "こーひー", "ｺｰﾋｰ", "アイスコーヒー"):
+        for query in ("杯です", "アイスコーヒー"):
+            assert await searched(page, query) == ["コーヒーはいくつ？ ／ ｱｲｽｺｰﾋｰが三杯です。"]
+        for query in ("コーヒー", "こーひー", "ｺｰﾋｰ"):
             assert await searched(page, query) == ["コーヒーはいくつ？"], query
         assert await searched(page, "APPLES") == ["How many apples?"]
         assert await searched(page, "") != []
@@ -130,14 +132,37 @@ def test_a_search_reaches_what_was_not_read_yet_and_a_row_that_holds_it_twice_is
     async def act(page: Page) -> None:
         assert await searched(page, "かめら") != []
         assert await page.do(found) == "3,000 of 3,002"
-        assert await searched(page, "2997台") == ["Is 2997 even? カメラ"]
-        assert await searched(page, "I cannot (really). [ok]*") == ["No answer?"]
+        assert await searched(page, "2997台") == ["Is 2997 even… ／ カメラは2997台。 カメラ"]
+        assert await searched(page, "I cannot (really). [ok]*") == ["No answer? ／ I cannot (really). [ok]*"]
         assert await searched(page, "") != []
         assert await page.do(found) == "3,002 of 3,002"
         await page.wait("document.getElementById('filters').textContent.includes('rows (3,000)')")
         assert await page.do("document.querySelectorAll('script.index, script.texts').length") == 0
 
     visit(written([*many, ("No answer?", "I cannot (really). [ok]*"), TEXTS[-1]]), act)
+
+
+@in_chromium
+@pytest.mark.parametrize("query", ["ﾋﾟｱﾉの調律", 'say "いいえ"', "O(n²) <b>"])
+def test_what_stands_in_one_row_of_many_is_found_before_the_index_was_read(
+    written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    monkeypatch.setattr(browser, "MOST_EMBEDDED_BYTES", 0)
+    monkeypatch.setattr(browser, "BYTES_AT_ONCE", 3000)
+    many = [(f"Is {number} even?", "Yes.") for number in range(2000)]
+    last = ("The last?", 'ピアノの調律: say "いいえ", or O(n²) <b>')
+    path = written([*many, last, *TEXTS[-2:]])
+
+    async def act(page: Page) -> None:
+        unread = "document.querySelectorAll('script.index').length"
+        type_it = TYPE.format(node="document.getElementById('search')", text=json.dumps(query), event="input")
+        at_once = f"addEventListener('DOMContentLoaded', () => {{ {type_it} }})"
+        await page.send("Page.addScriptToEvaluateOnNewDocument", source=at_once)
+        await page.open(path)
+        assert [one[:12] for one in await listed(page)] == ["The last? ／ "]
+        await page.wait(f"{unread} === 0")
+
+    visit(path, act)
 
 
 @in_chromium

@@ -75,8 +75,11 @@ def test_more_seeds_at_the_end_move_none_of_the_earlier_ones():
 
 def test_rows_of_one_template_leave_a_split_empty_and_that_is_said():
     texts = [(f"{n:02d}", f"{n} × {n + 7} を計算してください。") for n in range(40)]
-    notice = deal(texts, HALVES).notice
+    notice, notice_ja = deal(texts, HALVES)[1:]
     assert "40 of 40 rows" in notice
+    assert re.fullmatch(
+        r"分割「(train|test)」には一行も入りませんでした。.*40 行のうち 40 行がその一まとまりです。", notice_ja
+    )
     assert ("train" in notice) != ("test" in notice)
     assert deal(texts, Split()).notice == ""
 
@@ -116,6 +119,7 @@ def test_one_large_family_goes_to_the_first_of_equal_splits_and_what_the_other_l
         dealt = deal(texts, HALVES.model_copy(update={"seed": dealing}))
         assert {dealt.splits[seed] for seed, _ in large} == {"train"}
         assert re.match(r"[12] of 21 rows went into the split 'test': .* 40 of 42 rows are\.", dealt.notice)
+        assert re.match(r"分割「test」には予定の 21 行に対して [12] 行だけが入りました。", dealt.notice_ja)
 
 
 @pytest.mark.parametrize(("rows", "said"), [(6, False), (9, False), (40, True)])

@@ -44,6 +44,9 @@ def test_a_foreign_amount_is_named(answer, readers, found):
         ("駅まで約5km（3マイル）あります。", "ja"),
         ("27インチの画面と、$HOMEと、`$5`と、数式$5 + x = 7$。", "ja"),
         ("1ドルは150円ほどです。", "ja"),
+        ("米国の国内総生産は27兆ドルです。", "ja"),
+        ("ゴルフの練習で150ヤードを打ちます。", "ja"),
+        ("In Tokyo a bowl of noodles costs 900 yen.", "en"),
         ("セントラルパークへ行き、航空会社のマイルをためる。", "ja"),
         ("```sh\necho $1 5 miles\n```", "ja"),
         ("Lunch is 1,200 yen, about $8.", "en"),
@@ -61,6 +64,7 @@ def test_what_is_at_home_or_explained_passes(answer, readers):
     [
         ("1マイルは何フィートですか。", "5280フィートです。", "ja"),
         ("ドルの為替について教えてください。", "1ドルが動くと輸出に響きます。", "ja"),
+        ("アメリカの大学の学費はいくらですか。", "年に4万ドルほどです。", "ja"),
         ("Convert this to yen.", "It is 1,200 yen.", "en"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from synth.errors import Rejected
@@ -28,6 +30,7 @@ def checked(source, answer, parts=None):
         (CODE, CODE_JA),
         ("Call `os.path.join(a)` twice.", "`os.path.join(a)`を二回呼びます。"),
         ("See https://example.com/a?b=1, please.", "https://example.com/a?b=1 をご覧ください。"),
+        ("**See https://example.com/a**, or <https://b.org/>.", "https://example.com/a と https://b.org/ です。"),
         ("Write to a.b@example.org.", "a.b@example.orgまでお送りください。"),
         ("Dear {user}, {{ name }} owes %d and ${total}.", "{user}様　{{ name }}さんは%d、${total}の未払いがあります。"),
         ("It costs 1,234.50 dollars for 2 million people.", "200万人分で1234.5ドルです。"),
@@ -90,3 +93,27 @@ def test_years_are_told_from_other_numbers_and_stay(source, answer, is_kept):
 
 def test_only_the_parts_that_are_named_are_held():
     checked("See https://example.com for 250 miles.", "https://example.com で400キロ。", ["addresses"])
+
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+@pytest.mark.skipif(not (SHARED / "mgsm_ja.tsv").is_file(), reason="MGSM is not in ../shared/data")
+def test_of_250_questions_and_their_translations_by_people_hardly_any_is_refused_and_of_wrong_ones_most_are():
+    english, japanese = (
+        [line.split("\t")[0] for line in (SHARED / f"mgsm_{language}.tsv").read_text(encoding="utf-8").splitlines()]
+        for language in ("en", "ja")
+    )
+
+    def refused(sources, answers):
+        count = 0
+        for source, answer in zip(sources, answers, strict=True):
+            try:
+                checked(source, answer)
+            except Rejected:
+                count += 1
+        return count
+
+    assert refused(english, japanese) == 1  # a number that the translation lost
+    assert refused(japanese, english) == 4  # three dozen for 36, .5 hours for 30 minutes
+    assert refused(english, [*japanese[1:], japanese[0]]) > 180

@@ -55,9 +55,9 @@ class AnthropicOrders:
         Raises Unanswered as long as one is worked on that may be it.
         """
         undecided = False
-        async for batch in self._listed():
+        async for batch in self.control.pages(BATCHES, "data", {"limit": PAGE}, _following):
             age_s = datetime.fromisoformat(str(batch.get("created_at"))).timestamp() - sought.since_s
-            if age_s < -CLOCKS_S:
+            if age_s < -CLOCKS_S:  # the newest come first
                 break
             counts = cast("dict[str, int]", batch.get("request_counts") or {})
             if age_s > CLOCKS_S + ACCEPTED_S or sum(counts.values()) != sought.requests or batch["id"] in sought.known:
@@ -82,16 +82,11 @@ class AnthropicOrders:
 
     async def cancel(self, batch: str) -> None:
         """Ask for the end of a batch."""
-        try:
-            await self.control.ask("POST", f"{BATCHES}/{batch}/cancel")
-        except Unanswered as error:
-            if error.status not in (400, 409):  # it has ended
-                raise
+        await self.control.end(f"{BATCHES}/{batch}/cancel")
 
-    async def lines(self, place: str) -> AsyncIterator[bytes]:
+    def lines(self, place: str) -> AsyncIterator[bytes]:
         """What a batch brought."""
-        async for line in self.control.lines(place):
-            yield line
+        return self.control.lines(place)
 
     def row(self, line: bytes) -> Row | None:
         """What a line says. An error of a request is not charged, and has a status that it would have come with."""
@@ -114,13 +109,6 @@ class AnthropicOrders:
             )
         return Row(name, Outcome(0, line, error="batch", detail=f"the batch has no reply to it ({kind})"))
 
-    async def _listed(self) -> AsyncIterator[dict[str, Any]]:
-        """Every batch, the newest first."""
-        asked: dict[str, Any] = {"limit": PAGE}
-        while True:
-            page = await self.control.ask("GET", BATCHES, params=asked)
-            for entry in cast("list[dict[str, Any]]", page.get("data") or []):
-                yield entry
-            if not page.get("has_more") or not page.get("last_id"):
-                return
-            asked["after_id"] = page["last_id"]
+
+def _following(page: dict[str, Any]) -> dict[str, Any] | None:
+    return {"after_id": page["last_id"]} if page.get("has_more") and page.get("last_id") else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -60,6 +60,26 @@ class Control:
                 return body, response.headers
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unanswered(0, self._why(error)) from None
+
+    async def pages(
+        self, path: str, named: str, asked: dict[str, Any], following: Callable[[dict[str, Any]], dict[str, Any] | None]
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The entries of a list that comes page by page under a name; `following` says how to ask for the page after
+        one, None when it is the last. Raises Unanswered."""
+        more: dict[str, Any] | None = {}
+        while more is not None:
+            page = await self.ask("GET", path, params={**asked, **more})
+            for entry in cast("list[dict[str, Any]]", page.get(named) or []):
+                yield entry
+            more = following(page)
+
+    async def end(self, path: str) -> None:
+        """Ask for the end of a batch; nothing happens to one that has ended. Raises Unanswered."""
+        try:
+            await self.ask("POST", path)
+        except Unanswered as error:
+            if error.status not in (400, 409):  # it has ended
+                raise
 
     async def lines(self, path: str) -> AsyncIterator[bytes]:
         """What comes back, line by line, as it comes. Raises Unanswered."""

@@ -59,7 +59,7 @@ class GoogleOrders:
 
     async def find(self, sought: Sought) -> str | None:
         """The id of the batch that works on the file, which no other one does."""
-        async for batch in self._listed():
+        async for batch in self.native.pages("/v1beta/batches", "operations", {"pageSize": PAGE}, _following):
             told = cast("dict[str, Any]", batch.get("metadata") or {})
             given = cast("dict[str, Any]", told.get("inputConfig") or {})
             if sought.place in (given.get("fileName"), told.get("inputFileId")):
@@ -72,28 +72,16 @@ class GoogleOrders:
 
     async def cancel(self, batch: str) -> None:
         """Ask for the end of a batch."""
-        try:
-            await self.native.ask("POST", f"/v1beta/{OWN}{batch}:cancel")
-        except Unanswered as error:
-            if error.status not in (400, 409):  # it has ended
-                raise
+        await self.native.end(f"/v1beta/{OWN}{batch}:cancel")
 
-    async def lines(self, place: str) -> AsyncIterator[bytes]:
+    def lines(self, place: str) -> AsyncIterator[bytes]:
         """What a file of results holds."""
-        async for line in self.native.lines(f"/download/v1beta/{place}:download?alt=media"):
-            yield line
+        return self.native.lines(f"/download/v1beta/{place}:download?alt=media")
 
     def row(self, line: bytes) -> Row | None:
         """What a line says."""
         return self.alike.row(line)
 
-    async def _listed(self) -> AsyncIterator[dict[str, Any]]:
-        """Every batch."""
-        asked: dict[str, Any] = {"pageSize": PAGE}
-        while True:
-            page = await self.native.ask("GET", "/v1beta/batches", params=asked)
-            for entry in cast("list[dict[str, Any]]", page.get("operations") or []):
-                yield entry
-            if not page.get("nextPageToken"):
-                return
-            asked["pageToken"] = page["nextPageToken"]
+
+def _following(page: dict[str, Any]) -> dict[str, Any] | None:
+    return {"pageToken": page["nextPageToken"]} if page.get("nextPageToken") else None

@@ -11,7 +11,7 @@ from typing import Any, cast
 import aiohttp
 import orjson
 
-from synth.backends.batch import Look, Row, Sought, Unanswered, identified, loaded
+from synth.backends.batch import Look, Row, Sought, identified, loaded
 from synth.backends.batch.control import Control
 from synth.types import UNSERVED, Outcome
 
@@ -53,7 +53,9 @@ class OpenAIOrders:
 
     async def find(self, sought: Sought) -> str | None:
         """The id of the batch that carries a name, or works on its file."""
-        async for batch in self._listed(sought.since_s):
+        async for batch in self.control.pages("/batches", "data", {"limit": PAGE}, _following):
+            if float(batch.get("created_at") or sought.since_s) < sought.since_s - CLOCKS_S:
+                return None  # the newest come first
             told = batch.get("metadata")
             is_named = isinstance(told, dict) and cast("dict[str, Any]", told).get("synth") == sought.name
             if is_named or batch.get("input_file_id") == sought.place:
@@ -70,16 +72,11 @@ class OpenAIOrders:
 
     async def cancel(self, batch: str) -> None:
         """Ask for the end of a batch."""
-        try:
-            await self.control.ask("POST", f"/batches/{batch}/cancel")
-        except Unanswered as error:
-            if error.status not in (400, 409):  # it has ended
-                raise
+        await self.control.end(f"/batches/{batch}/cancel")
 
-    async def lines(self, place: str) -> AsyncIterator[bytes]:
+    def lines(self, place: str) -> AsyncIterator[bytes]:
         """What a file of results holds."""
-        async for line in self.control.lines(f"/files/{place}/content"):
-            yield line
+        return self.control.lines(f"/files/{place}/content")
 
     def row(self, line: bytes) -> Row | None:
         """What a line says. Some servers put the reply into a text."""
@@ -99,19 +96,10 @@ class OpenAIOrders:
             return Row(name, Outcome(0, line, error=UNSERVED, detail=message, written=False))
         return Row(name, Outcome(0, line, error="batch", detail=message))
 
-    async def _listed(self, since_s: float) -> AsyncIterator[dict[str, Any]]:
-        """Every batch that is newer than a time, the newest first."""
-        asked: dict[str, Any] = {"limit": PAGE}
-        while True:
-            page = await self.control.ask("GET", "/batches", params=asked)
-            entries = cast("list[dict[str, Any]]", page.get("data") or [])
-            for entry in entries:
-                if float(entry.get("created_at") or since_s) < since_s - CLOCKS_S:
-                    return
-                yield entry
-            if not entries or not page.get("has_more"):
-                return
-            asked["after"] = entries[-1]["id"]
+
+def _following(page: dict[str, Any]) -> dict[str, Any] | None:
+    entries = cast("list[dict[str, Any]]", page.get("data") or [])
+    return {"after": entries[-1]["id"]} if entries and page.get("has_more") else None
 
 
 def _problems(errors: Any) -> str:

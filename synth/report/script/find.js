@@ -72,6 +72,7 @@ async function chosen(mine, grows) {
       if (mine !== asked) return;
       until = performance.now() + SLICE_MS;
     }
+    if (sought && !deep && length < place && !mayHold(place, sought, query)) continue;  // rare so far
     for (const row of candidates(place, sought)) if (tests.every((test) => test(row))) found[length++] = row;
   }
   const fits = every ? everyRow : found.subarray(0, length);

@@ -23,7 +23,9 @@ const fields = told.fields.map(numbers);
 
 const SCRIPTS = [["japanese", /[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]/], ["korean", /[\u1100-\u11ff\uac00-\ud7af]/],
   ["chinese", /[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]/], ["latin", /[A-Za-z\u00c0-\u024f]/]];
+const LATIN = SCRIPTS.length, PLAIN = /^[\x00-\x7f]*$/;
 const scriptOf = (text) => {
+  if (PLAIN.test(text) && /[a-z]/i.test(text)) return LATIN;
   const place = SCRIPTS.findIndex(([, letters]) => letters.test(text));
   return 1 + (place < 0 ? SCRIPTS.length : place);
 };
@@ -84,13 +86,20 @@ function holding(place, wanted) {
   const lines = linesOf(place), found = [];
   let row = starts[place], from = 0;
   wanted.lastIndex = 0;
-  for (let hit = wanted.exec(lines); hit; hit = wanted.exec(lines)) {
-    for (let end = lines.indexOf("\n", from); end < hit.index; end = lines.indexOf("\n", from)) {
+  while (wanted.test(lines)) {
+    let end = lines.indexOf("\n", from);
+    for (; end < wanted.lastIndex - 1; end = lines.indexOf("\n", from)) {
       from = end + 1;
       row++;
     }
     found.push(row++);
-    from = wanted.lastIndex = lines.indexOf("\n", hit.index) + 1;
+    from = wanted.lastIndex = end + 1;
   }
   return found;
+}
+/** Whether a block may hold a pattern, told without reading it: its texts stand in it as they are, but for a few signs. */
+function mayHold(place, wanted, query) {
+  if (!blocks[place] || bodies.length || /[^\p{L}\p{N} ]/u.test(query)) return true;
+  wanted.lastIndex = 0;
+  return wanted.test(plainly(blocks[place].textContent));
 }
