@@ -1,4 +1,7 @@
-"""The stages as one streaming line: generate and validate side by side, gate in order, score, hand on."""
+"""The stages as one streaming line: generate and validate side by side, gate in order, score, hand on.
+
+What becomes of one unit of a stage is told in `making.py`; here is only what follows what, and when it is enough.
+"""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from synth.errors import BudgetReached, Fatal, RecipeError, Rejected, TeacherErr
 from synth.files.asking import Desk, desk
 from synth.language.near import hint
 from synth.live.background import Observe, Status, Work, shown, tell
+from synth.live.progress import silent
 from synth.money.budget import Caps, usd
 from synth.protocol.endpoint import PRACTICE, Endpoint
 from synth.recipes.options import caps_of, endpoint_of
@@ -369,6 +370,7 @@ class _Asking(Generic[M]):
             rows=good,
             rejected=dict(reasons.most_common()),
             in_flight=at.teachers[TEACHER].admission.in_flight,
+            silent=silent(at.teachers),
             cost_microusd=at.budget.spent_microusd,
             seconds=seconds,
             left_s=seconds * (1 - share) / share if self._done else None,

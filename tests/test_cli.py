@@ -345,10 +345,19 @@ def test_what_stands_in_for_the_recipes_words_is_told_after_a_commands_own_optio
         (("score", "a.jsonl", "--scorer", "{kind: length}", "--require", "lenght=3"), "did you mean 'length'?"),
         (("hosts", "vlm"), "did you mean 'vllm'?"),
         (("chek", "x"), "'check'"),
+        (("run", "min"), "min cannot be read (No such file or directory); did you mean 'mine'?\n"),
+        (("run", "old"), "old is the folder of a run: give the recipe that it was made from.\n"),
+        (("run", "mine", "--budget", "request=5"), "there is no such cap; did you mean 'requests'?\n"),
+        (("run", "mine", "--budget", "usd=5,requests=3"), "each cap has an option of its own"),
+        (("new", "図書館", "--from", "gsm8k"), "Latin letters"),
         (("run", "x", "--budgett", "3"), "--budget"),
     ],
 )
 def test_a_mistyped_word_is_answered_with_the_one_that_was_meant(synth, tmp_path, arguments, words):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "run.db").touch()
+    if "mine" in arguments or "min" in arguments:
+        synth("new", "mine", "--from", "quickstart-ja")
     (tmp_path / "a.jsonl").write_text('{"本の題名": "一", "本文": "二"}\n', encoding="utf-8")
     said = synth(*arguments)
     assert said.returncode == 2

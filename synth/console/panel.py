@@ -70,7 +70,8 @@ def _rows(now: Snapshot, room: int, *, ascii_only: bool) -> list[tuple[str, Text
     for stage in now.stages:
         rows += [(stage.name, _stage(stage, room, digits, ascii_only=ascii_only)), ("", _refused(stage, room))]
     rows.append(("rows" if now.rows is not None else "replies", _flow(now)))
-    rows += [(one.name, Text(_teacher(one))) for one in now.teachers]
+    most = max((len(f"{one.limit or 0:,}") for one in now.teachers), default=1)
+    rows += [(one.name, Text(_teacher(one, most))) for one in now.teachers]
     said = money(now)
     together = 2 if now.projected_microusd and room >= MONEY_AND_ALL else 1
     rows += [("money", Text("   ".join(said[:together])))]
@@ -141,9 +142,9 @@ def _flow(now: Snapshot) -> Text:
     return Text.assemble((f"{now.rows:,} accepted", "green"), more)
 
 
-def _teacher(one: TeacherNow) -> str:
-    limit = "" if one.limit is None else f"{one.limit:,}"
-    said = [f"{one.in_flight:{len(limit)},}{f' of {limit}' if limit else ''} in flight"]
+def _teacher(one: TeacherNow, digits: int) -> str:
+    limit = "" if one.limit is None else f" of {one.limit:{digits},}"
+    said = [f"{one.in_flight:{digits},}{limit} in flight"]
     said += [f"{one.batched:,} wait for a batch"] * bool(one.batched)
     if one.running is not None:
         said.append(f"{one.running:,.0f} run and {one.waiting or 0:,.0f} wait there")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.text import Text
@@ -19,81 +21,139 @@ from synth.storage.lock import holder, was_cut_off
 from synth.storage.store import Ledger, connect, read_ledger, read_spent, readable
 from synth.types import Spend
 
+LARGEST = (
+    "SELECT coalesce(max(reserved), 0) FROM (SELECT sum(reserved_microusd) AS reserved FROM attempt "
+    "LEFT JOIN lot ON lot.attempt = attempt.id WHERE id NOT IN (SELECT attempt FROM settled) "
+    "GROUP BY coalesce(lot.first, attempt.id))"
+)
+"""The most that is set aside for one request."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a run folder holds."""
+
+    recipe: str | None
+    state: str
+    """In a word, for programs."""
+    told: str
+    """The same for people."""
+    last_commit: str
+    in_flight: int
+    manifest: Manifest | None
+    parked: int
+    practice: bool
+    ledger: list[Ledger]
+    spent: Spend
+    reserved: Spend
+    caps: Caps
+    limited: bool
+    """Whether the budget's reservations hold requests back."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it came to an end that its manifest tells."""
+        return self.manifest is not None and self.state == self.manifest.state
+
+    def overshoot_microusd(self) -> int:
+        """What replies cost beyond their reservations."""
+        return sum(line.overshoot_microusd for line in self.ledger)
+
+    def usage_unknown(self) -> int:
+        """Attempts charged with the worst case, but for those that were lost."""
+        return sum(line.usage_unknown for line in self.ledger if line.failure != "lost")
+
 
 def status(folder: Path, *, as_json: bool) -> None:
     """What a run folder holds. Raises FolderError when it holds no run."""
-    with readable(folder / "run.db"):
-        connection = connect(folder / "run.db")
-        ledger = read_ledger(connection)
+    found = _found(folder)
+    if as_json:
+        _write(found)
+        return
+    if not found.is_whole:
+        OUT.print(Text.assemble((visible(str(found.recipe)), "bold"), f"  {found.told}"), soft_wrap=True)
+        say(OUT, ", ".join(_money(found)))
+    if found.limited:
+        OUT.print(WAITING, markup=False)
+    if found.manifest is not None:
+        summary(found.manifest)
+    elif found.practice:
+        OUT.print(PRACTICE)
+    _ledger(found.ledger, [stage.name for stage in found.manifest.stages] if found.manifest else [])
+
+
+def _found(folder: Path) -> _Found:
+    with readable(folder / "run.db"), closing(connect(folder / "run.db")) as connection:
+        ledger, spent = read_ledger(connection), read_spent(connection)
         meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
         parked = connection.execute("SELECT count(*) FROM passed_over").fetchone()[0]
         asked = connection.execute("SELECT DISTINCT model FROM (SELECT model FROM attempt ORDER BY id DESC LIMIT 1000)")
         practice = any(model.startswith(PRACTICE_MODELS) for (model,) in asked.fetchall())
-        spent = read_spent(connection)
-        largest = connection.execute(
-            "SELECT coalesce(max(reserved), 0) FROM (SELECT sum(reserved_microusd) AS reserved FROM attempt "
-            "LEFT JOIN lot ON lot.attempt = attempt.id WHERE id NOT IN (SELECT attempt FROM settled) "
-            "GROUP BY coalesce(lot.first, attempt.id))"
-        ).fetchone()[0]
-        connection.close()
+        largest = connection.execute(LARGEST).fetchone()[0]
     manifest = read_manifest(folder / "manifest.json") if (folder / "manifest.json").exists() else None
-    practice = practice or (manifest is not None and manifest.practice)
-    running = holder(folder)
+    running, cut, flying = holder(folder), was_cut_off(folder), in_flight(ledger)
     if manifest is not None and not running:  # the journal keeps also those that a later run asked again
         parked = sum(stage.parked for stage in manifest.stages)
+    written = last_commit(folder).isoformat(timespec="seconds")
     unwritten = "replies to commands on files" if meta.get("recipe") == OWNER else "stopped before its first export"
-    cut, written, flying = was_cut_off(folder), last_commit(folder).isoformat(timespec="seconds"), in_flight(ledger)
     ended = "cut_off" if cut else manifest.state if manifest else unwritten
-    state = f"running ({running})" if running else "cut off" if cut else ended
+    told = f"running ({running})" if running else "cut off" if cut else ended
     if running or cut:
-        state += f", last written {since(written)}, {flying:,} in flight{' then' if cut else ''}"
-    cost = sum(line.cost_microusd for line in ledger)
+        told += f", last written {since(written)}, {flying:,} in flight{' then' if cut else ''}"
     caps = Caps.model_validate_json(meta.get("caps") or "{}")
-    reserved = Spend(sum(line.cost_microusd for line in ledger if line.failure == "open"))
-    charged = spent._replace(microusd=spent.microusd - reserved.microusd)
     free = (caps.microusd or 0) - spent.microusd
-    held_back = bool(running) and caps.microusd is not None and 0 <= free < largest
-    money = standing(
-        caps,
-        charged,
-        reserved,
-        overshoot_microusd=sum(line.overshoot_microusd for line in ledger),
-        usage_unknown=sum(line.usage_unknown for line in ledger if line.failure != "lost"),
-        lost=sum(line.sends for line in ledger if line.failure == "lost"),
+    return _Found(
+        recipe=meta.get("recipe"),
+        state="running" if running else ended,
+        told=told,
+        last_commit=written,
+        in_flight=flying,
+        manifest=manifest,
+        parked=parked,
+        practice=practice or (manifest is not None and manifest.practice),
+        ledger=ledger,
+        spent=spent,
+        reserved=Spend(sum(line.cost_microusd for line in ledger if line.failure == "open")),
+        caps=caps,
+        limited=bool(running) and caps.microusd is not None and 0 <= free < largest,
     )
-    if as_json:
-        write_json(
-            {
-                "recipe": meta.get("recipe"),
-                "state": "running" if running else ended,
-                "last_commit": written,
-                "in_flight": flying,
-                "rows": manifest.rows if manifest else {},
-                "rejected": manifest.rejected if manifest else {},
-                "parked": parked,
-                "practice": practice,
-                "cost_microusd": cost,
-                "reserved_microusd": reserved.microusd,
-                "overshoot_microusd": sum(line.overshoot_microusd for line in ledger),
-                "usage_unknown": sum(line.usage_unknown for line in ledger if line.failure != "lost"),
-                "tokens": spent.tokens,
-                "requests": spent.requests,
-                "caps": caps.model_dump(),
-                "limited_by_reservation": held_back,
-                "ledger": ledger,
-            }
-        )
-        return
-    if running or cut or manifest is None:
-        OUT.print(Text.assemble((visible(str(meta.get("recipe"))), "bold"), f"  {state}"), soft_wrap=True)
-        say(OUT, ", ".join(money))
-    if held_back:
-        OUT.print(WAITING, markup=False)
-    if manifest is not None:
-        summary(manifest)
-    elif practice:
-        OUT.print(PRACTICE)
-    _ledger(ledger, [stage.name for stage in manifest.stages] if manifest else [])
+
+
+def _money(found: _Found) -> list[str]:
+    return standing(
+        found.caps,
+        found.spent._replace(microusd=found.spent.microusd - found.reserved.microusd),
+        found.reserved,
+        overshoot_microusd=found.overshoot_microusd(),
+        usage_unknown=found.usage_unknown(),
+        lost=sum(line.sends for line in found.ledger if line.failure == "lost"),
+    )
+
+
+def _write(found: _Found) -> None:
+    """For programs."""
+    manifest = found.manifest
+    write_json(
+        {
+            "recipe": found.recipe,
+            "state": found.state,
+            "last_commit": found.last_commit,
+            "in_flight": found.in_flight,
+            "rows": manifest.rows if manifest else {},
+            "rejected": manifest.rejected if manifest else {},
+            "parked": found.parked,
+            "practice": found.practice,
+            "cost_microusd": sum(line.cost_microusd for line in found.ledger),
+            "reserved_microusd": found.reserved.microusd,
+            "overshoot_microusd": found.overshoot_microusd(),
+            "usage_unknown": found.usage_unknown(),
+            "tokens": found.spent.tokens,
+            "requests": found.spent.requests,
+            "caps": found.caps.model_dump(),
+            "limited_by_reservation": found.limited,
+            "ledger": found.ledger,
+        }
+    )
 
 
 def _ledger(ledger: list[Ledger], stages: list[str]) -> None:

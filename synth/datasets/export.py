@@ -33,7 +33,7 @@ ROW_GROUP_BYTES = 8 * 1024 * 1024
 LINES_AT_ONCE = 64
 """Of rows.jsonl."""
 
-NO_PYARROW = "Parquet was left out because pyarrow is not installed: pip install 'synth[parquet]'"
+NO_PYARROW = "Parquet was left out because pyarrow is not installed (pip install 'synth[parquet]')."
 NO_PYARROW_JA = "pyarrow がないため Parquet は書いていません（pip install 'synth[parquet]'）。"
 
 _SPLIT = re.compile(r"[A-Za-z0-9_]{1,64}")

@@ -16,7 +16,7 @@ from synth.datasets.tables import LINES, pieces
 from synth.errors import Problem, RecipeError, Rejected
 from synth.formats import FORMATS, Format, makers
 from synth.formats.conversation import Conversation, conversation_of
-from synth.formats.pairs import TOLD, both, in_words, rows_of, splits_of
+from synth.formats.pairs import TOLD, both, in_words, rows_of, splits_of, unknown_score
 from synth.formats.shape import Shape
 from synth.formats.writing import Gathered, write
 from synth.lint import Trapped, files_of
@@ -105,7 +105,7 @@ def convert(paths: Sequence[Path], out: Path, wanted: Wanted) -> Converted:
     with ExitStack() as spools:
         gathered = {target: gather(rows, form, wanted, converted, spools) for target, rows in targets.items()}
         if not any(len(rows) for rows in gathered.values()):
-            raise RecipeError(_nothing(converted, wanted))
+            raise RecipeError(_nothing(converted, wanted, paths))
         with ExitStack() as files:
             for target, rows in gathered.items():
                 converted.files |= write(rows, target, files, seed=wanted.seed, shards=wanted.shards)
@@ -272,10 +272,13 @@ def _rows_of_run(path: Path) -> Path:
     return inner / "data" if (inner / "README.md").exists() and (inner / "data").is_dir() else inner
 
 
-def _nothing(converted: Converted, wanted: Wanted) -> str:
+def _nothing(converted: Converted, wanted: Wanted, paths: Sequence[Path]) -> str:
     if not converted.left_out:
         rule = in_words(wanted.rule)
-        return f"No draws of the run can be told apart so ({rule})." if rule else "There are no rows to convert."
+        if not rule:
+            return "There are no rows to convert."
+        why = unknown_score(paths[0], wanted.rule)
+        return f"No draws of the run can be told apart so ({rule}){f'; {why}' if why else '.'}"
     told = ", ".join(
         f"{reason} {trapped.rows:,} ({trapped.places[0]})" for reason, trapped in converted.left_out.items()
     )

@@ -14,10 +14,13 @@ from pydantic import ValidationError
 
 from synth.errors import RecipeError, Rejected
 from synth.formats import FORMATS
+from synth.language.near import hint
 from synth.recipes.views import NO_QUALITY, VERDICT, Preference, Rule, Unpaired, bad_reasons
 from synth.types import Fields
 
 KEPT, REFUSED = "rows.jsonl", "rejected.jsonl"
+MOST_LOOKED_AT = 1000
+"""Answers that are searched for the names of their scores."""
 PLACES = 2
 """Of an id's parts those that tell apart the answers to one prompt: the draw, and the place in its reply."""
 TOLD = ("rejected_id", "rejected_for", "chosen_score", "rejected_score", "refused_for", "score")
@@ -75,7 +78,8 @@ def rule_for(name: str, paths: Sequence[Path], given: Mapping[str, Any]) -> Rule
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = "".join(f"--{str(part).replace('_', '-')}: " for part in first["loc"][:1])
-        raise RecipeError(f"{place}{str(first['msg']).removeprefix('Value error, ')}.") from None
+        said = str(first["msg"]).removeprefix("Value error, ")
+        raise RecipeError(f"{place}{said}{'' if said.endswith('?') else '.'}") from None
 
 
 def in_words(rule: Rule | None) -> str:
@@ -87,6 +91,18 @@ def in_words(rule: Rule | None) -> str:
     if isinstance(rule, Preference):
         return f"{rule.by}, at least {rule.gap:g} apart"
     return f"{rule.by}, good from {rule.good:g}, bad up to {rule.bad:g}"
+
+
+def unknown_score(run: Path, rule: Rule | None) -> str:
+    """That no answer of a run has the score by which they are to be told apart; empty where one has."""
+    if rule is None or rule.by == VERDICT:
+        return ""
+    with (run / KEPT).open("rb") as kept, (run / REFUSED).open("rb") as refused:
+        answers = itertools.islice(itertools.chain(kept, refused), MOST_LOOKED_AT)
+        known = list(dict.fromkeys(str(one["name"]) for line in answers for one in orjson.loads(line)["scores"]))
+    if rule.by in known:
+        return ""
+    return f"there is no score {rule.by!r} in {run}, which has {', '.join(known) or 'none'}{hint(rule.by, known)}"
 
 
 def splits_of(run: Path) -> list[str]:

@@ -33,7 +33,8 @@ TRAPS: Mapping[str, Trap] = {
     ),
     "sharegpt": Trap(
         "error", "TRL trains on roles that are literally called human and gpt, or on nothing; rename conversations, "
-        "from and value to messages, role and content, and the roles to user and assistant"
+        "from and value to messages, role and content, and the roles to user and assistant, or say with --for who "
+        "reads these files"
     ),
     "conversations_column": Trap("error", "TRL looks for messages and fails; rename the column"),
     "alpaca": Trap("error", "TRL fails on instruction and output; LLaMA-Factory alone reads them as they are"),

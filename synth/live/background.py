@@ -39,6 +39,7 @@ LINE = {
         "rows": "{} rows",
         "refused": "{} refused",
         "in_flight": "{} in flight",
+        "silent": "{} has been out of reach for {} and is waited for {} more",
         "left": "about {} left",
         "goes_on": "; it goes on, and stop() ends it",
         "stopped": "; it is stopped",
@@ -53,6 +54,7 @@ LINE = {
         "rows": "{} 行",
         "refused": "不採用 {}",
         "in_flight": "送信中 {}",
+        "silent": "{} に {} つながらず、あと {} 待ちます",
         "left": "残り約 {}",
         "goes_on": "。実行は続いています（stop() で終わります）",
         "stopped": "。停止しました",
@@ -84,6 +86,8 @@ class Status:
     rejected: Mapping[str, int] = field(default_factory=dict[str, int])
     """Refused samples by reason."""
     in_flight: int = 0
+    silent: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    """Teachers that are out of reach: since how many seconds, and how many more they are waited for."""
     cost_microusd: int = 0
     seconds: float = 0.0
     left_s: float | None = None
@@ -100,6 +104,8 @@ class Status:
         said = [done, phrases["rows"].format(f"{self.rows:,}")]
         said += [phrases["refused"].format(f"{sum(self.rejected.values()):,}")]
         said += [phrases["in_flight"].format(f"{self.in_flight:,}")] * (self.state == "running")
+        for name, (for_s, more_s) in self.silent.items():
+            said.append(phrases["silent"].format(name, self._clock(for_s), self._clock(more_s)))
         said += [usd(self.cost_microusd), self._clock(self.seconds)]
         if self.state == "running" and self.left_s is not None:
             said.append(phrases["left"].format(self._clock(self.left_s)))
@@ -144,6 +150,7 @@ def status_of(name: str, progress: Progress, words: Words) -> Status:
         rows=progress.rows,
         rejected=dict(progress.rejected().most_common()),
         in_flight=progress.in_flight(),
+        silent=progress.silent(),
         cost_microusd=progress.budget.spent_microusd,
         seconds=time.monotonic() - progress.began,
         left_s=progress.left_s(),

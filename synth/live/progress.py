@@ -142,8 +142,7 @@ class Progress:
 
     def silent(self) -> dict[str, tuple[float, float]]:
         """Of each teacher that is out of reach: since how many seconds, and how many more it is waited for."""
-        found = {name: each.health.silent_s for name, each in self.teachers.items()}
-        return {name: (for_s, max(0.0, SILENCE_S - for_s)) for name, for_s in found.items() if for_s >= SHOWN_PAUSE_S}
+        return silent(self.teachers)
 
     def loads(self) -> dict[str, tuple[float, float]]:
         """How many requests the servers of each teacher run, and how many wait there, of those that tell."""
@@ -193,3 +192,9 @@ class Progress:
         """Seconds left at the pace so far; None when it cannot be told."""
         share = self.share()
         return None if share is None else (time.monotonic() - self.began) * (1 - share) / share
+
+
+def silent(teachers: Mapping[str, Teacher]) -> dict[str, tuple[float, float]]:
+    """Of each of these that is out of reach: since how many seconds, and how many more it is waited for."""
+    found = {name: each.health.silent_s for name, each in teachers.items()}
+    return {name: (for_s, max(0.0, SILENCE_S - for_s)) for name, for_s in found.items() if for_s >= SHOWN_PAUSE_S}

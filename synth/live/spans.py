@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,8 @@ from synth.errors import FolderError, Rejected, TeacherError, Transient
 from synth.live.otlp import Heard, exporter, resource
 from synth.profiles import named
 from synth.protocol.endpoint import HERE, Endpoint
-from synth.protocol.replies import FATES, read
+from synth.protocol.fates import FATES
+from synth.protocol.replies import read
 from synth.report.words import ENGLISH
 from synth.storage.database import LOTS, RAW
 from synth.storage.store import connect, readable
@@ -52,13 +53,15 @@ REQUEST_FIELDS = {
     "stop": "stop_sequences",
 }
 FOUND = (
-    "SELECT attempt.id, key, stage, unit, teacher, model, draw, started_ns, body, failure, "
+    "SELECT attempt.id, key, stage, unit, teacher, model, draw, started_ns, body, failure, cost_microusd, "
+    "prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, "
     "coalesce(status, 0), coalesce(error, ''), coalesce(seconds, 0.0), coalesce(lot.place, 0), coalesce(draws, 1), "
     "batched.attempt IS NOT NULL FROM attempt JOIN settled ON settled.attempt = attempt.id "
     "LEFT JOIN reply ON reply.attempt = attempt.id LEFT JOIN lot ON lot.attempt = attempt.id "
     "LEFT JOIN batched ON batched.attempt = attempt.id "
-    "WHERE attempt.id IN (SELECT value FROM json_each(?)) ORDER BY attempt.id LIMIT ?"
+    "WHERE attempt.id IN (SELECT value FROM json_each(?)) ORDER BY attempt.id"
 )
+SETTLED = "SELECT attempt FROM settled WHERE attempt IN (SELECT value FROM json_each(?)) ORDER BY attempt"
 USED = (
     "SELECT total(cost_microusd), total(prompt_tokens), total(completion_tokens), total(cached_tokens), "
     "total(cache_write_tokens), total(reasoning_tokens) FROM settled WHERE attempt BETWEEN ? AND ?"
@@ -82,6 +85,12 @@ class Attempt(NamedTuple):
     started_ns: int
     body: bytes
     failure: str
+    cost_microusd: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cached_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
     status: int
     error: str
     seconds: float
@@ -117,7 +126,8 @@ class Spans:
 
     def __init__(self, name: str, folder: Path, teachers: Mapping[str, Endpoint]) -> None:
         """Raises RecipeError for variables that ask for what is not there."""
-        self._name, self._path, self._teachers = name, folder / "run.db", teachers
+        self._name, self._path = name, folder / "run.db"
+        self._whom = {each: _whom(endpoint) for each, endpoint in teachers.items()}
         self._exporter, of = exporter(), resource()
         self._providers = TracerProvider(ALWAYS_ON, of), TracerProvider(resource=of)
         if self._exporter is not None:
@@ -204,14 +214,11 @@ class Spans:
 
     def _settled(self, connection: Connection) -> Iterator[list[Attempt]]:
         """What is settled of what was open, some at a time, so that no reader holds the log of the store for long."""
-        while True:
-            asked = (orjson.dumps(sorted(self._open)).decode(), AT_ONCE)
-            found = [Attempt._make(row) for row in connection.execute(FOUND, asked).fetchall()]
-            self._open.difference_update(one.id for one in found)
-            if found:
-                yield found
-            if len(found) < AT_ONCE:
-                return
+        settled = [number for (number,) in connection.execute(SETTLED, (_listed(self._open),)).fetchall()]
+        self._open.difference_update(settled)
+        for start in range(0, len(settled), AT_ONCE):
+            rows = connection.execute(FOUND, (_listed(settled[start : start + AT_ONCE]),)).fetchall()
+            yield [Attempt._make(row) for row in rows]
 
     def _take(self, connection: Connection, attempt: Attempt) -> None:
         if attempt.failure in NOT_SENT or attempt.place:
@@ -225,8 +232,8 @@ class Spans:
     def _tell(self, connection: Connection, tries: Sequence[Attempt]) -> None:
         """A request as a span, and each of its sends that failed as an event."""
         last, step = tries[-1], self._step(tries[0])
-        asked = orjson.loads(self._decompress(last.body))
-        operation = _operation(asked)
+        body = self._decompress(last.body)
+        operation = _operation(body)
         span = self._each.start_span(
             f"{operation} {last.model}",
             Context(),
@@ -234,7 +241,7 @@ class Spans:
             {
                 "gen_ai.operation.name": operation,
                 "gen_ai.request.model": last.model,
-                **_whom(self._teachers.get(last.teacher)),
+                **self._whom.get(last.teacher, {}),
                 **self._id,
             },
             [Link(step.span.get_span_context())],
@@ -250,9 +257,9 @@ class Spans:
             for one, (cost, *_) in zip(tries, used, strict=True):
                 if one.failure != "ok":
                     span.add_event("synth.failed_attempt", _failure(one, cost), one.ended_ns)
-            span.set_attributes(_asked(asked, last))
-            span.set_attributes(self._came(connection, last, used) if last.failure == "ok" else {})
-            span.set_attributes({"synth.step": last.stage, "synth.cost_microusd": sum(cost for cost, *_ in used)})
+            came = self._came(connection, last, used) if last.failure == "ok" else {}
+            own = {"synth.step": last.stage, "synth.cost_microusd": sum(cost for cost, *_ in used)}
+            span.set_attributes({**_asked(orjson.loads(body), last), **came, **own})
             if last.failure != "ok":
                 span.set_attribute("error.type", last.failure)
                 span.set_status(Status(StatusCode.ERROR, ENGLISH.failures.get(last.failure, last.failure)))
@@ -285,10 +292,17 @@ class Spans:
         return came
 
 
-def _used(connection: Connection, attempt: Attempt) -> list[int]:
+def _listed(numbers: Iterable[int]) -> str:
+    return orjson.dumps([*numbers]).decode()
+
+
+def _used(connection: Connection, attempt: Attempt) -> Sequence[int]:
     """Micro-dollars and tokens of a send: in, out, and of them cached, written to the cache, reasoning."""
-    row = connection.execute(USED, (attempt.id, attempt.id + attempt.draws - 1)).fetchone()
-    return [int(number) for number in row]
+    if attempt.draws > 1:
+        row = connection.execute(USED, (attempt.id, attempt.id + attempt.draws - 1)).fetchone()
+        return [int(number) for number in row]
+    tokens = (attempt.prompt_tokens or 0, attempt.completion_tokens or 0, attempt.cached_tokens)
+    return (attempt.cost_microusd, *tokens, attempt.cache_write_tokens, attempt.reasoning_tokens)
 
 
 def _sums(used: Sequence[int]) -> dict[str, int]:
@@ -296,15 +310,15 @@ def _sums(used: Sequence[int]) -> dict[str, int]:
     return dict(zip(names, used, strict=True))
 
 
-def _operation(asked: Mapping[str, Any]) -> str:
-    return "chat" if "messages" in asked else "text_completion" if "prompt" in asked else "embeddings"
+def _operation(body: bytes) -> str:
+    """By the field that holds what is asked; no text can hold it so, as its quotes are escaped."""
+    return "chat" if b'"messages":' in body else "text_completion" if b'"prompt":' in body else "embeddings"
 
 
-def _whom(endpoint: Endpoint | None) -> dict[str, str | int]:
+def _whom(endpoint: Endpoint) -> dict[str, str | int]:
     """Who is asked, as far as one can tell: of replicas none in particular."""
-    if endpoint is None:
-        return {"gen_ai.provider.name": UNKNOWN}
-    known = next((name for name, one in named().items() if one == endpoint.known), UNKNOWN)
+    profile = endpoint.known
+    known = next((name for name, one in named().items() if one == profile), UNKNOWN)
     whom: dict[str, str | int] = {"gen_ai.provider.name": PROVIDERS.get(known, known)}
     if not endpoint.base_url.startswith(HERE) and not endpoint.replicas:
         parts = urlsplit(endpoint.base_url)

@@ -57,7 +57,7 @@ def merge(folders: Sequence[Path], out: Path, how: How) -> Manifest:
     written = write_dataset(rows(), out, tools=any(_has_tools(part.folder) for part in parts))
     write_rejected(came.rejections, out / "rejected.jsonl", {})
     found = () if benchmarks is None else benchmarks.record(came.hits)
-    notice = "" if splits is None else splits.notice
+    notice = ("", "") if splits is None else (splits.notice, splits.notice_ja)
     manifest = united(parts, how, licence, came, written, found, notice)
     write_manifest(out / "manifest.json", manifest)
     write_card(out, manifest, written, came.example)

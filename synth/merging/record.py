@@ -69,9 +69,9 @@ def united(
     came: Came,
     written: Written,
     benchmarks: tuple[BenchmarkRecord, ...],
-    notice: str,
+    notice: tuple[str, str],
 ) -> Manifest:
-    """The record of the whole."""
+    """The record of the whole. `notice` is a sentence in English, and the same in Japanese."""
     every = [part.manifest for part in parts]
     removed = sum(came.removed.values(), Counter[str]())
     return Manifest(
@@ -101,7 +101,8 @@ def united(
         },
         judges=tuple(_once(judge for one in every for judge in one.judges)),
         diversity=measured(came.texts),
-        notice=" ".join(one for one in (written.notice, notice) if one),
+        notice=" ".join(one for one in (written.notice, notice[0]) if one),
+        notice_ja=f"{written.notice_ja}{notice[1]}",
         ledger=tuple(
             replace(line, stage=f"{part.label}/{line.stage}", teacher=f"{part.label}/{line.teacher}")
             for part in parts

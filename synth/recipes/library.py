@@ -41,9 +41,8 @@ def copy(recipe: str, target: Path) -> Path:
         near = hint(recipe, known) or "; `synth new` lists what there is."
         raise RecipeError(f"There is no recipe {recipe!r} in the library{near}")
     if not NAME.fullmatch(target.name):
-        message = (
-            "a name has letters, digits, dots, hyphens and underscores, 64 at most, and begins with a letter or digit"
-        )
+        message = "a name has Latin letters, digits, dots, hyphens and underscores, 64 at most, and begins with one of "
+        message += "the first two"
         raise RecipeError(f"{target.name!r} cannot be a recipe's name: {message}.")
     if target.exists() or target.is_symlink():
         raise FolderError(f"{target} exists already, and nothing is written over; choose another name.")

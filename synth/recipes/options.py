@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from synth.errors import RecipeError
+from synth.language.near import hint
 from synth.money.budget import Caps
 from synth.protocol.endpoint import OWN, SERVE, Endpoint
 from synth.types import Value
@@ -89,5 +90,8 @@ def changed(model: type[V], fields: Mapping[str, Any], option: str) -> V:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         reason = str(first["msg"]).removeprefix("Value error, ")
-        known = f"; the caps are {', '.join(Caps.model_fields)}" if model is Caps else ""
-        raise RecipeError(f"{option} {name}={first['input']}: {reason}{known}.") from None
+        if model is Caps and first["type"] == "extra_forbidden":
+            reason = "each cap has an option of its own" if "," in name else "there is no such cap"
+            known = hint(name, Caps.model_fields) or f"; the caps are {', '.join(Caps.model_fields)}."
+            raise RecipeError(f"{option} {name}={first['input']}: {reason}{known}") from None
+        raise RecipeError(f"{option} {name}={first['input']}: {reason}.") from None

@@ -17,7 +17,7 @@ from synth.dedupe import Dedupe
 from synth.dedupe.decontaminate import Decontaminate
 from synth.errors import At, Problem, RecipeError
 from synth.generators import Generator
-from synth.language.near import hint
+from synth.language.near import hint, nearest
 from synth.money.budget import Caps
 from synth.own import PLUG_INS
 from synth.protocol.endpoint import Endpoint, look_for_keys
@@ -246,7 +246,7 @@ class _Document:
         try:
             raw = file.read_bytes()
         except OSError as error:
-            raise RecipeError(f"{file} cannot be read ({error.strerror}); give a recipe.yaml or its folder.") from error
+            raise RecipeError(f"{file} cannot be read ({error.strerror}); {_given(file)}") from error
         if len(raw) > yaml_places.LARGEST_BYTES:
             raise RecipeError(Problem("it is larger than 1 MB; long lists belong into seed files", self._file))
         try:
@@ -280,6 +280,15 @@ class _Document:
         (line, column), at = yaml_places.place_of(self._places, error["loc"])
         found = Form(_schema(), self._data, self._folder).problem(error, at)
         return Problem(found.message, self._file, line, column, found.field)
+
+
+def _given(file: Path) -> str:
+    """What to give in place of a recipe that is not there."""
+    if (file.parent / "run.db").exists():
+        return f"{file.parent} is the folder of a run: give the recipe that it was made from."
+    folders = [path.parent.name for path in file.parent.glob("*/recipe.yaml")]
+    near = nearest(file.name, folders)
+    return f"did you mean {str(file.with_name(near))!r}?" if near else "give a recipe.yaml or its folder."
 
 
 def _validated(data: Any, folder: Path) -> tuple[Recipe | None, list[dict[str, Any]]]:

@@ -298,8 +298,6 @@ def record(
     """What the run was and what came of it; `started` and `finished` are ISO 8601."""
     recipe = loaded.recipe
     ledger = tuple(store.ledger())
-    refused = dict(sorted(progress.refused_seeds.items()))
-    repeated = refused.pop("repeated_seed", 0)
     teachers = tuple(
         teacher_record(name, endpoint, progress.teachers[name].served) for name, endpoint in recipe.teachers.items()
     )
@@ -316,35 +314,9 @@ def record(
             templates=loaded.templates.sources(),
             prompts=loaded.templates.texts(),
         ),
-        seeds=SeedsRecord(
-            identity=seeds.describe(recipe.seeds, loaded.folder),
-            license=seeds.licence(recipe.seeds),
-            count=progress.seeds,
-            repeated=repeated,
-            refused=refused,
-            turns=progress.turns,
-        ),
+        seeds=_seeds_record(loaded, progress),
         teachers=teachers,
-        stages=tuple(
-            StageRecord(
-                name=name,
-                units=count.units - count.unfinished,
-                drafts=count.drafts,
-                accepted=count.accepted,
-                rejected={reason: number for reason, number in sorted(count.rejected.items()) if number},
-                parked=count.parked,
-                called_back=count.called_back,
-                twins=screen.twins[name].summary() if name in screen.twins else None,
-                semantic=screen.meanings[name].summary() if name in screen.meanings else None,
-                draws=_draws_record(count) if count.pass_rates else None,
-                shares={
-                    teacher: ShareRecord(model=recipe.teachers[teacher].model, **asdict(share))
-                    for teacher, share in sorted(count.shares.items())
-                },
-                rungs={rung: RungRecord(**asdict(count.rungs[rung])) for rung in sorted(count.rungs)},
-            )
-            for name, count in progress.stages.items()
-        ),
+        stages=tuple(_stage_record(name, count, recipe, screen) for name, count in progress.stages.items()),
         saved=_saved(loaded, progress, ledger),
         decontamination=screen.record(),
         neighbours=None if screen.neighbours is None else screen.neighbours.record(),
@@ -366,6 +338,39 @@ def record(
         started=started,
         finished=finished,
         seconds=round(seconds, 3),
+    )
+
+
+def _seeds_record(loaded: LoadedRecipe, progress: Progress) -> SeedsRecord:
+    refused = dict(sorted(progress.refused_seeds.items()))
+    repeated = refused.pop("repeated_seed", 0)
+    return SeedsRecord(
+        identity=seeds.describe(loaded.recipe.seeds, loaded.folder),
+        license=seeds.licence(loaded.recipe.seeds),
+        count=progress.seeds,
+        repeated=repeated,
+        refused=refused,
+        turns=progress.turns,
+    )
+
+
+def _stage_record(name: str, count: StageCount, recipe: Recipe, screen: Screen) -> StageRecord:
+    return StageRecord(
+        name=name,
+        units=count.units - count.unfinished,
+        drafts=count.drafts,
+        accepted=count.accepted,
+        rejected={reason: number for reason, number in sorted(count.rejected.items()) if number},
+        parked=count.parked,
+        called_back=count.called_back,
+        twins=screen.twins[name].summary() if name in screen.twins else None,
+        semantic=screen.meanings[name].summary() if name in screen.meanings else None,
+        draws=_draws_record(count) if count.pass_rates else None,
+        shares={
+            teacher: ShareRecord(model=recipe.teachers[teacher].model, **asdict(share))
+            for teacher, share in sorted(count.shares.items())
+        },
+        rungs={rung: RungRecord(**asdict(count.rungs[rung])) for rung in sorted(count.rungs)},
     )
 
 

@@ -1,12 +1,13 @@
 """synth against a bare aiohttp + uvloop + orjson loop, on the same cheap mock server, in one run.
 
     .venv/bin/python tests/bench/throughput.py [--rows 4000] [--in-flight 256 1024] [--latency-ms 0 200] [--profile]
-                                               [--gates]
+                                               [--gates] [--told]
 
 Prints rows/s, CPU milliseconds per row and peak memory of each client, and their ratio. Each client and the server is a
 process of its own; where the system allows it the server keeps to one core and the clients to another. The server
 writes a fixed reply from its read callback, so that it costs a fraction of what any client does.
 
+`--told` measures it with `--events` and with `--otel` too, which needs the extra.
 `--profile` runs both once more in each case and looks every millisecond of CPU at what the main thread does: by module,
 the innermost of aiohttp or of our own, in microseconds a row. `--gates` has what recipes usually check looked at: near
 duplicates among the questions, and endings, refusals, repetition and language of the answers.
@@ -136,12 +137,41 @@ def gated(base_url: str, rows: int, in_flight: int, pipe) -> None:
     ours(base_url, rows, in_flight, pipe, recipe=RECIPE.replace("    validators: []\n", GATES), asked=story)
 
 
+def with_events(base_url: str, rows: int, in_flight: int, pipe) -> None:
+    """The same with `--events` into a file."""
+    ours(base_url, rows, in_flight, pipe, told={"events": f"{tempfile.mkdtemp()}/events.jsonl"})
+
+
+def with_spans(base_url: str, rows: int, in_flight: int, pipe) -> None:
+    """The same with `--otel`; the mock server takes the spans too."""
+    os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = base_url
+    ours(base_url, rows, in_flight, pipe, told={"otel": True})
+
+
+def with_sampled_spans(base_url: str, rows: int, in_flight: int, pipe) -> None:
+    """The same with spans of one request in a hundred."""
+    os.environ |= {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}
+    with_spans(base_url, rows, in_flight, pipe)
+
+
+TOLD = {"events": with_events, "otel": with_spans, "otel 1 %": with_sampled_spans}
+
+
 def ours(
-    base_url: str, rows: int, in_flight: int, pipe, around=lambda work: work(), recipe: str = RECIPE, asked=None
+    base_url: str,
+    rows: int,
+    in_flight: int,
+    pipe,
+    around=lambda work: work(),
+    recipe: str = RECIPE,
+    asked=None,
+    told=None,
 ) -> None:
     """The whole of `synth run`: stored, checked, written."""
     asked = asked or question
     from synth import pipeline
+    from synth.console.telling import Wanted, telling
+    from synth.live.control import Steering
     from synth.recipes.recipe import load
 
     folder = Path(tempfile.mkdtemp())
@@ -150,8 +180,25 @@ def ours(
     (folder / "seeds.jsonl").write_text("".join(json.dumps({"q": asked(number)}) + "\n" for number in range(rows)))
     loaded = load(folder)
 
+    async def watched(teller):
+        watching = []
+
+        def observe(progress, halt) -> None:
+            if teller is not None:
+                steering = Steering("throughput", folder / "run", progress, halt)
+                teller.begin(steering, progress, halt)
+                watching.extend(map(asyncio.ensure_future, (steering.look(), teller.follow(steering))))
+
+        result = await pipeline.run(loaded, pipeline.Options(folder / "run"), observe)
+        for one in watching:
+            one.cancel()
+        return result
+
     def work() -> None:
-        result = uvloop.run(pipeline.run(loaded, pipeline.Options(folder / "run")))
+        with telling("throughput", folder / "run", loaded, Wanted(**(told or {}))) as teller:
+            result = uvloop.run(watched(teller))
+            if teller is not None:
+                teller.end(result)
         assert result.manifest.row_count == rows
 
     measured(lambda: around(work), rows, pipe)
@@ -245,7 +292,7 @@ def in_process(function, *arguments):
     return process, here.recv()
 
 
-def compare(rows: int, in_flight: int, latency_ms: int, *, profile: bool, gates: bool) -> None:
+def compare(rows: int, in_flight: int, latency_ms: int, *, profile: bool, gates: bool, told: bool) -> None:
     server, base_url = in_process(serve, latency_ms / 1000)
     case = f"{latency_ms:>5} ms {in_flight:>9}"
     figures = {}
@@ -256,6 +303,13 @@ def compare(rows: int, in_flight: int, latency_ms: int, *, profile: bool, gates:
         print(f"{case} {name:>8} {rate:>8.0f} {cpu:>11.2f} {peak:>9.0f}", flush=True)
     ratios = [ours / theirs for ours, theirs in zip(figures["synth"], figures["bare"], strict=True)]
     print(f"{case} {'ratio':>8} {ratios[0]:>8.2f} {ratios[1]:>11.2f} {ratios[2]:>9.2f}", flush=True)
+    for name, client in TOLD.items() if told else ():
+        process, found = in_process(client, base_url, rows, in_flight)
+        process.join()
+        of = [one / other for one, other in zip(found, figures["synth"], strict=True)]
+        print(
+            f"{case} {name:>8} {found[0]:>8.0f} {found[1]:>11.2f} {found[2]:>9.0f}   of synth's {of[0]:.2f}, {of[1]:.2f}"
+        )
     if profile:
         for client in (profiled_bare, profiled):
             process, _ = in_process(client, base_url, rows, in_flight)
@@ -271,13 +325,14 @@ def main() -> None:
     parser.add_argument("--latency-ms", type=int, nargs="+", default=[0, 200])
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--gates", action="store_true")
+    parser.add_argument("--told", action="store_true")
     asked = parser.parse_args()
     multiprocessing.set_start_method("spawn")
     print(f"{asked.rows} rows")
     print(f"{'latency':>8} {'in flight':>9} {'client':>8} {'rows/s':>8} {'CPU ms/row':>11} {'peak MiB':>9}")
     for in_flight in asked.in_flight:
         for latency_ms in asked.latency_ms:
-            compare(asked.rows, in_flight, latency_ms, profile=asked.profile, gates=asked.gates)
+            compare(asked.rows, in_flight, latency_ms, profile=asked.profile, gates=asked.gates, told=asked.told)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def test_without_pyarrow_the_splits_are_jsonl_and_one_sentence_says_so(
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "pyarrow", None)
         written = write_dataset(pairs, tmp_path)
-    assert written.notice == "Parquet was left out because pyarrow is not installed: pip install 'synth[parquet]'"
+    assert written.notice == "Parquet was left out because pyarrow is not installed (pip install 'synth[parquet]')."
     assert written.files == {"train": "data/train.jsonl", "test": "data/test.jsonl"}
     dataset = load(str(tmp_path / "dataset"))
     assert {name: len(split) for name, split in dataset.items()} == {"train": len(pairs) - 1, "test": 1}

@@ -277,6 +277,8 @@ def test_pairs_are_made_of_runs_alone(tmp_path: Path) -> None:
         (["--to", "preference", "--by", "judge"], "`by: judge` needs `gap`"),
         (["--to", "preference", "--reason", "duplicate"], "says nothing of an answer's quality"),
         (["--to", "preference", "--by", "長さ", "--gap", "1"], "No draws of the run can be told apart so (長さ"),
+        (["--to", "preference", "--by", "ｊｕｇｅ", "--gap", "1"], "which has judge; did you mean 'judge'?\n"),
+        (["--to", "preference", "--reason", "refusl"], "there is no reason 'refusl'; did you mean 'refusal'?\n"),
         (["--to", "preference", "--per-prompt", "0"], "--per-prompt: Input should be greater than or equal to 1"),
     ],
 )

@@ -424,6 +424,7 @@ CLOCKS = {("time", "time"), ("time", "time_ns"), ("datetime", "now"), ("datetime
 RECORDS = {
     ("storage/store.py", "_journal"),  # when an attempt began, beside how long it took by the other clock
     ("live/events.py", "__init__"),  # when an event happened
+    *(("console/panel.py", "since"), ("live/stored.py", "_replies_per_s")),  # how long ago another process wrote
     ("pipeline.py", "_now"),  # when a run began and ended, beside how long it took
     ("protocol/endpoint.py", "_host_price"),  # which of several listed prices is in force today
     ("publishing/__init__.py", "_note_of"),  # when a dataset was published

@@ -247,3 +247,10 @@ def test_signals_are_left_to_the_caller(write_recipe, tmp_path):
     synth.start(write_recipe("practice:faultless"), folder=tmp_path / "run", limit=1).wait(quiet=True)
     assert signal.getsignal(signal.SIGINT) is before
     assert not [one for one in threading.enumerate() if one.name == "synth-run"]
+
+
+def test_the_line_says_which_server_is_gone_and_how_long_it_is_waited_for():
+    gone = {"先生": (65.0, 21_535.0)}
+    told = str(Status("作業", silent=gone))
+    assert "先生 has been out of reach for 65 s and is waited for 6.0 h more" in told
+    assert "先生 に 65 秒 つながらず、あと 6.0 時間 待ちます" in str(Status("作業", silent=gone, words=JAPANESE))

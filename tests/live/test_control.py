@@ -392,3 +392,13 @@ def test_a_picture_whose_terminal_got_narrower_is_erased_with_the_lines_that_wer
         out.truncate(0)
         draw(Text("new"))
         assert out.getvalue().partition("new")[0].count("\x1b[1A") == rows - 1
+
+
+def test_the_numbers_of_several_teachers_stand_below_each_other(now: Callable[..., Snapshot]) -> None:
+    teachers = tuple(
+        TeacherNow(name=name, in_flight=flying, limit=limit, most=999, pause_s=0.0)
+        for name, flying, limit in (("小", 0, 7), ("large", 4, 16), ("採点役", 120, 222))
+    )
+    lines = [line for line in shown(now(teachers=teachers), 80) if "in flight" in line]
+    assert len({cell_len(line[: line.index("in flight")]) for line in lines}) == 1
+    assert len({cell_len(line[: line.index("of")]) for line in lines}) == 1

@@ -155,7 +155,7 @@ async def keep(folder: Path) -> None:
     usage = Usage(7, 3, cached_tokens=2, reasoning_tokens=1)
 
     async def sent(name: str, failure: str, status: int) -> None:
-        attempt = await store.begin(request(name), "解く", name, 50, "{}")
+        attempt = await store.begin([Planned(request(name), "解く", name, 50)], "{}")
         await store.keep(attempt, Outcome(status, GOOD if status == 200 else b"{}", seconds=1.5))
         store.settle(attempt, failure, usage if status == 200 else Usage(), 40 if status == 200 else 0)
 
@@ -168,8 +168,8 @@ async def keep(folder: Path) -> None:
     await sent("late", "ok", 200)
     await sent("wrong", "permanent", 400)
     await sent("never", "rate", 429)
-    store.release(await store.begin(request("not sent"), "解く", "u", 50, "{}"))
-    first = await store.begin_lot([Planned(request(f"draw {one}", one), "解く", "u", 20) for one in range(3)], "{}")
+    store.release(await store.begin([Planned(request("not sent"), "解く", "u", 50)], "{}"))
+    first = await store.begin([Planned(request(f"draw {one}", one), "解く", "u", 20) for one in range(3)], "{}")
     await store.keep(first, Outcome(200, GOOD, seconds=2.0), 3)
     for one in range(3):
         store.settle(first + one, "ok", Usage(2, 1), 10)
