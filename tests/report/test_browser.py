@@ -166,6 +166,30 @@ def test_what_stands_in_one_row_of_many_is_found_before_the_index_was_read(
 
 
 @in_chromium
+def test_what_was_searched_for_is_marked_whatever_its_width_and_what_stands_before_it(
+    written: Callable[..., Path],
+) -> None:
+    marked = "[...CSS.highlights.get('sought')].map((one) => [one.toString(), one.startContainer.parentNode.className])"
+    path = written([("……そこで㌔は？", "えっと……だいたい１２㌔。ここでｺｰﾋｰ、珈琲。コーヒー！"), *TEXTS[-2:]])
+
+    async def act(page: Page) -> None:
+        assert await searched(page, "こーひー") == ["……そこで㌔は？ ／ …２㌔。ここでｺｰﾋｰ、珈琲。コーヒー！"]
+        await chosen(page, 0)
+        assert await page.do(marked) == [
+            ["ｺｰﾋｰ", "prose"],
+            ["コーヒー", "prose"],
+            ["ｺｰﾋｰ", "first"],
+            ["コーヒー", "first"],
+        ]
+        assert await searched(page, "12キロ") != []
+        assert ["１２㌔", "prose"] in await page.do(marked)
+        assert await searched(page, "") != []
+        assert await page.do(marked) == []
+
+    visit(path, act)
+
+
+@in_chromium
 def test_figures_tell_what_fits_and_a_bar_that_is_pressed_is_a_filter(
     written: Callable[..., Path], make_sample: Callable[..., Sample]
 ) -> None:

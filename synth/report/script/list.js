@@ -10,13 +10,11 @@ const chips = (row) => {
   return found;
 };
 const AROUND_HIT = 12;
-/** A text from shortly before what is searched for; null without it, or where its letters stand in other places. */
+/** A text from shortly before what is searched for; null without it. */
 function from(text, sought) {
-  const seen = plainly(text);
-  sought.lastIndex = 0;
-  const hit = sought.exec(seen);
-  if (!hit || seen.length !== text.length) return null;
-  return hit.index <= AROUND_HIT ? text : `…${text.slice(hit.index - AROUND_HIT / 2)}`;
+  const hit = hits(text, sought).next().value;
+  if (!hit) return null;
+  return hit[0] <= AROUND_HIT ? text : `…${text.slice(hit[0] - AROUND_HIT / 2)}`;
 }
 /** What a line begins with: the question, and where in the answer stands what the question has not. */
 function beginning(row, sought) {
