@@ -83,10 +83,10 @@ def no_seeds(recipe):
 MISTAKES = {
     "wrong key": (no_change, ["--teacher", "main={url}/v1,m,WRONG"], 4, ["{url}/v1", "WRONG", "401"]),
     "missing key": (no_change, ["--teacher", "main={url}/v1,m,UNSET"], 4, ["UNSET is not set", "{url}/v1"]),
-    "wrong host": (no_change, ["--teacher", "main=http://127.0.0.1:1/v1,m"], 4, ["127.0.0.1:1/v1", "cannot be reached"]),
+    "wrong host": (no_change, ["--teacher", "main=http://127.0.0.1:1/v1,m"], 4, ["127.0.0.1:1/v1", "cannot be reached: the connection was refused."]),
     "wrong path": (no_change, ["--teacher", "main={url}/v1/v1,m,RIGHT"], 4, ["{url}/v1/v1", "404", "ends in /v1"]),
-    "a web page": (no_change, ["--teacher", "main={url}/site,m,RIGHT"], 4, ["{url}/site", "HTML", "ends in /v1"]),
-    "wrong model": (no_change, ["--teacher", "main={url}/v1,large,RIGHT"], 4, ["{url}/v1", "large"]),
+    "a web page": (no_change, ["--teacher", "main={url}/site,m,RIGHT"], 4, ["{url}/site", "HTML came: <html>ようこそ</html>", "ends in /v1"]),
+    "wrong model": (no_change, ["--teacher", "main={url}/v1,large,RIGHT"], 4, ["{url}/v1", "large", "name one that it lists under /models"]),
     "no object": (no_change, ["--teacher", "main={url}/v1,m,RIGHT"], 4, ["schema asks for", "not valid JSON", "structured:"]),
     "no such name in a template": (misspelt_template, [], 2, ["answer.md.j2:1", "'instrution'", "instruction"]),
     "misspelt field": (misspelt_field, [], 2, ["'steps'", "stages"]),

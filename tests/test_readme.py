@@ -102,6 +102,8 @@ OTHERS = {
     "--reasoning-parser",
     "--help",
     "--version",
+    "--brief",
+    "--gates",
     "--profile",
     "--rows",
     "--kills",

@@ -50,6 +50,7 @@ def main() -> None:
         folder = Path(name)
         venv.create(folder / "venv", with_pip=True)
         home = folder / "venv" / "bin"
+        began = time.monotonic()
         empty = sum(path.stat().st_size for path in (folder / "venv").rglob("*") if path.is_file())
         timed(
             "pip install",
@@ -64,18 +65,12 @@ def main() -> None:
         timed("synth --help", [home / "synth", "--help"], folder)
         timed("import synth and its API", [home / "python", "-c", "import synth; synth.run"], folder)
         teacher = f"{url},{model}"
-        run = [
-            home / "synth",
-            "run",
-            ROOT / "prompts" / "quickstart-en",
-            "--limit",
-            "1",
-            "--teacher",
-            f"main={teacher}",
-        ]
-        timed("one command, a whole recipe for one seed", run, folder)
-        rows = (folder / "runs" / "quickstart-en" / "rows.jsonl").read_text(encoding="utf-8").splitlines()
-        print(f"{len(rows)} rows")
+        timed("a recipe of one's own", [home / "synth", "new", "mine", "--from", "quickstart-en"], folder)
+        asked = ["--teacher", f"main={teacher}"]
+        timed("one seed looked at", [home / "synth", "preview", "mine", "-n", "1", *asked], folder)
+        timed("the same seed's rows", [home / "synth", "run", "mine", "--limit", "1", *asked], folder)
+        rows = (folder / "runs" / "mine" / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+        print(f"{len(rows)} rows, {time.monotonic() - began:.0f} s after the first command")
         print(
             timed("four lines of Python", [home / "python", "-c", FOUR_LINES.format(teacher=teacher)], folder).strip()
         )

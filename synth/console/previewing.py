@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from rich.padding import Padding
 from rich.text import Text
 
 from synth.console.screen import OUT, conversation, cut, indented, say
@@ -58,10 +59,12 @@ def _row(sample: Sample) -> None:
 
 def _refused(rejection: Rejection) -> None:
     detail = " ".join(rejection.detail.split())[:200]
-    say(OUT, f"refused {rejection.id}  {rejection.reason}  {detail}", "yellow")
+    say(OUT, f"refused {rejection.id}  {rejection.reason}", "yellow")
+    if detail:
+        OUT.print(Padding(Text(visible(detail)), (0, 0, 0, 2), expand=False))
     sample = rejection.sample
     if sample is None or rejection.reason in UNTOLD:
         return
     text = " ".join((sample.answer() or sample.question()).split())
     if text and text not in detail:
-        OUT.print(Text(f"  {visible(cut(text, MOST_REFUSED))}", style="dim"))
+        OUT.print(Padding(Text(visible(cut(text, MOST_REFUSED)), style="dim"), (0, 0, 0, 2), expand=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
 from synth.protocol.endpoint import Endpoint
@@ -33,7 +34,8 @@ def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str, path:
     said = " ".join(detail.split())[:300]
     where = f"{endpoint.base_url} (teacher {name!r})"
     if outcome.status == 0:
-        return f"{where} cannot be reached: {said}. Check base_url and that the server runs."
+        why = "the connection was refused" if f"[Errno {errno.ECONNREFUSED}]" in said else said
+        return f"{where} cannot be reached: {why}. Check base_url and that the server runs."
     if MONEY.search(said) or SPENT.search(said) or outcome.status == 402:
         return f"{where} says the account has no money left: {said}"
     if outcome.status in (401, 403) or KEY.search(said):
@@ -52,7 +54,7 @@ def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str, path:
         target = outcome.headers.get("location", "another address")
         return f"{where} redirects to {target}; put the address it ends at into base_url."
     if MODEL.search(said):
-        return f"{where} does not serve the model {endpoint.model!r}: {said}"
+        return f"{where} does not serve the model {endpoint.model!r}: {said}; name one that it lists under /models."
     if outcome.status in NO_ANSWER:
         what, mend = ANSWERS[path]
         at = endpoint.known.chat_path if path == CHAT else path.partition("#")[0]

@@ -80,7 +80,8 @@ def _check(document: Any, outcome: Outcome) -> None:
     if outcome.status == 200 and not isinstance(document, dict):
         start = outcome.body.lstrip()[:6]
         kind = "HTML" if start[:1] == b"<" else "an event stream" if EVENT.match(start) else "something else"
-        raise _failure("malformed", outcome, f"a JSON object was expected, {kind} came: {outcome.body[:200]!r}")
+        body = " ".join(outcome.body[:200].decode("utf-8", "replace").split())
+        raise _failure("malformed", outcome, f"a JSON object was expected, {kind} came: {body}")
     error = _error(document)
     if outcome.status != 200 or error is not None:
         status = outcome.status if error is None or outcome.status != 200 else _inner_status(error)

@@ -78,7 +78,8 @@ class Form(NamedTuple):
         for name in PLUG_IN_FIELDS if stage else ():
             if name not in at and kind in self._kinds((*stage, name)):
                 return f"{said}; it is one of the stage's `{name}`"
-        return f"{said}; choose one of {', '.join(known)}, or a class of your own as file.py:Class"
+        own = ", or a class of your own as file.py:Class" if any(name in at for name in PLUG_IN_FIELDS) else ""
+        return f"{said}; choose one of {', '.join(known)}{own}"
 
     def _kinds(self, at: Place) -> list[str]:
         nodes = self._expanded(self._at(at))

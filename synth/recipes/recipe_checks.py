@@ -109,7 +109,8 @@ def _names(recipe: Recipe) -> list[At]:
         for field in ("fallback", "extractor"):
             other = getattr(endpoint, field)
             if other and (other not in recipe.teachers or other == name):
-                message = f"{other!r} is not another teacher of the recipe; it names {', '.join(recipe.teachers)}"
+                near = hint(other, [one for one in recipe.teachers if one != name])
+                message = f"{other!r} is not another teacher of the recipe; it names {', '.join(recipe.teachers)}{near}"
                 found.append((("teachers", name, field), Problem(message)))
     for name, count in scores.items():
         if count > 1:

@@ -20,6 +20,9 @@ from synth.language.near import hint
 from synth.recipes.classes import NAMED, model_of, schema_of
 
 SHARED = "shared"
+FULL_WIDTH = re.compile("[{｛]｛|｛[{%％]|{％|｝[}｝]|}｝|[%％]｝|％}")
+"""Braces of a Japanese keyboard in the place of Jinja's, which would stand in every prompt as they are."""
+HALF_WIDTH = str.maketrans("｛｝％", "{}%")
 SHIPPED = Path(__file__).parents[1] / "scorers"
 FAILURES = (
     jinja2.TemplateError,
@@ -157,6 +160,13 @@ class Templates:
         if loaded is None:
             raise jinja2.TemplateNotFound(name)
         source, path, _ = loaded
+        full_width = [
+            Problem(f"'{match[0]}' is no sign of Jinja's; type {match[0].translate(HALF_WIDTH)}", path, line)
+            for line, text in enumerate(source.splitlines(), 1)
+            for match in FULL_WIDTH.finditer(text)
+        ]
+        if full_width:  # nothing would be put in their place, in no prompt
+            return full_width
         tree = self._environment.parse(source, name, path)
         missing = meta.find_undeclared_variables(tree) - known
         found = [

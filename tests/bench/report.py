@@ -105,6 +105,7 @@ def laid_out(folder: Path, rows: int, characters: int) -> list[Seed]:
                         row
                         | {
                             "stage": "answer",
+                            "teacher": ("large", "small")[number % 2],
                             "reason": REASONS[number // 5 % 5],
                             "detail": "",
                             "twin_id": None,

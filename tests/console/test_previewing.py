@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 
@@ -69,6 +70,7 @@ def test_rows_are_shown_with_prompt_reasoning_verdict_and_cost_and_refusals_with
     assert "refused 00000000/01/000  truncated" in text
     assert "refused 00000001/00/000  below_threshold" in text
     assert "\n  五つ残る。 答え: 5\n" in text
+    assert re.search(r"below_threshold\n  \S.*\n  五つ残る。", text)  # each below the other, and folded there
     assert "replies  kept in run for `synth run`" in text
 
 

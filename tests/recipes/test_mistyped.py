@@ -108,6 +108,7 @@ def test_the_line_is_quoted_as_it_was_written(tmp_path):
         ("at_least: 1", "at_lest: 1", "stages[1].validators[1].at_lest", "did you mean 'at_least'?"),
         ("kind: judge", "kind: juge", "stages[1].scorers[0]", "did you mean 'judge'?"),
         ("kind: finished", "kind: judge", "stages[1].validators[0]", "it is one of the stage's `scorers`"),
+        ("kind: grid", "kind: grind", "seeds", "did you mean 'grid'?"),
         ("kind: finished", "kind: politeness", "stages[1].validators[0]", "a class of your own as file.py:Class"),
         ('"checks.py:Desu"', "checks:Desu", "stages[1].validators[1]", "write 'checks.py:Desu'"),
         ("checks.py:Desu", "checks.py:Desus", "stages[1].validators[1]", "did you mean 'Desu'?"),
@@ -138,3 +139,9 @@ def test_what_was_meant_is_said(tmp_path, old, new, field, words):
 def test_a_teacher_on_the_command_line_is_told_which_was_meant(tmp_path):
     (found,) = problems(tmp_path, overrides=Overrides(teachers=("mian=http://localhost:1/v1,m",)))
     assert "did you mean 'main'?" in found.message
+
+
+def test_a_kind_of_seeds_is_no_class_of_ones_own(tmp_path):
+    found = problems(tmp_path, "kind: grid", "kind: 表計算")[0]
+    assert found.message.startswith("there is no kind '表計算' here; choose one of jsonl, ")
+    assert "Class" not in found.message

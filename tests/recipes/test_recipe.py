@@ -220,6 +220,27 @@ def test_template_problems_have_their_line(tmp_path, template, line, words):
     assert "ask.md.j2" in found.file
 
 
+@pytest.mark.parametrize(
+    ("template", "line", "words"),
+    [
+        ("質問：\n｛｛ 話題 ｝｝", 2, "'｛｛' is no sign of Jinja's; type {{"),
+        ("{｛ 話題 }}", 1, "type {{"),
+        ("{{ 話題 ｝｝", 1, "type }}"),
+        ("｛% if 話題 %｝あ｛% endif %}", 1, "type {%"),
+        ("{{ 話題 }}\n\n{％ if 話題 ％}", 3, "type {%"),
+    ],
+)
+def test_braces_of_a_japanese_keyboard_are_told_where_they_would_stand_in_every_prompt(tmp_path, template, line, words):
+    found = problems(tmp_path, FINE, template)[0]
+    assert (found.line, words in found.message) == (line, True), found.message
+
+
+def test_full_width_braces_that_are_no_pairs_are_text(tmp_path):
+    (tmp_path / "ask.md.j2").write_text("集合｛1, 2｝の{{ 話題 }}は５０％です。", encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text(FINE, encoding="utf-8")
+    assert load(tmp_path).recipe.name == "example"
+
+
 def test_a_missing_template_names_a_near_one(tmp_path):
     (found,) = problems(tmp_path, FINE.replace("ask.md.j2", "asks.md.j2"))
     assert "did you mean 'ask.md.j2'" in found.message

@@ -105,7 +105,9 @@ def test_fields_of_a_few_kinds_are_filters_and_others_are_not(written: Callable[
 def test_search_finds_japanese_whatever_its_width_and_kana_and_filters_combine(written: Callable[..., Path]) -> None:
     async def act(page: Page) -> None:
         assert len(await page.do(SHOWN)) == 5
-        for query in ("コーヒー", "こーひー", "ｺｰﾋｰ", "アイスコーヒー"):
+        for query in ("杯です", "アイスコーヒー"):
+            assert await searched(page, query) == ["コーヒーはいくつ？ ／ ｱｲｽｺｰﾋｰが三杯です。"]
+        for query in ("コーヒー", "こーひー", "ｺｰﾋｰ"):
             assert await searched(page, query) == ["コーヒーはいくつ？"], query
         assert await searched(page, "APPLES") == ["How many apples?"]
         assert await searched(page, "") != []
@@ -130,8 +132,8 @@ def test_a_search_reaches_what_was_not_read_yet_and_a_row_that_holds_it_twice_is
     async def act(page: Page) -> None:
         assert await searched(page, "かめら") != []
         assert await page.do(found) == "3,000 of 3,002"
-        assert await searched(page, "2997台") == ["Is 2997 even? カメラ"]
-        assert await searched(page, "I cannot (really). [ok]*") == ["No answer?"]
+        assert await searched(page, "2997台") == ["Is 2997 even… ／ カメラは2997台。 カメラ"]
+        assert await searched(page, "I cannot (really). [ok]*") == ["No answer? ／ I cannot (really). [ok]*"]
         assert await searched(page, "") != []
         assert await page.do(found) == "3,002 of 3,002"
         await page.wait("document.getElementById('filters').textContent.includes('rows (3,000)')")
@@ -157,8 +159,32 @@ def test_what_stands_in_one_row_of_many_is_found_before_the_index_was_read(
         at_once = f"addEventListener('DOMContentLoaded', () => {{ {type_it} }})"
         await page.send("Page.addScriptToEvaluateOnNewDocument", source=at_once)
         await page.open(path)
-        assert await listed(page) == ["The last?"]
+        assert [one[:12] for one in await listed(page)] == ["The last? ／ "]
         await page.wait(f"{unread} === 0")
+
+    visit(path, act)
+
+
+@in_chromium
+def test_what_was_searched_for_is_marked_whatever_its_width_and_what_stands_before_it(
+    written: Callable[..., Path],
+) -> None:
+    marked = "[...CSS.highlights.get('sought')].map((one) => [one.toString(), one.startContainer.parentNode.className])"
+    path = written([("……そこで㌔は？", "えっと……だいたい１２㌔。ここでｺｰﾋｰ、珈琲。コーヒー！"), *TEXTS[-2:]])
+
+    async def act(page: Page) -> None:
+        assert await searched(page, "こーひー") == ["……そこで㌔は？ ／ …２㌔。ここでｺｰﾋｰ、珈琲。コーヒー！"]
+        await chosen(page, 0)
+        assert await page.do(marked) == [
+            ["ｺｰﾋｰ", "prose"],
+            ["コーヒー", "prose"],
+            ["ｺｰﾋｰ", "first"],
+            ["コーヒー", "first"],
+        ]
+        assert await searched(page, "12キロ") != []
+        assert ["１２㌔", "prose"] in await page.do(marked)
+        assert await searched(page, "") != []
+        assert await page.do(marked) == []
 
     visit(path, act)
 

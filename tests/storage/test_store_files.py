@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from synth.errors import StoreStopped
+from synth.storage import writer
 from synth.storage.store import Store, connect, read_ledger
 from synth.types import Outcome, Planned, Request, Usage
 
@@ -28,6 +33,23 @@ def names(folder: Path) -> set[str]:
 def test_a_store_that_is_closed_leaves_its_database_and_its_lock_alone(tmp_path):
     asyncio.run(filled(tmp_path / "実行"))
     assert names(tmp_path / "実行") == {"run.db", "run.lock"}
+
+
+def test_the_log_of_a_store_that_the_disk_refused_stays_as_it_lies(tmp_path, monkeypatch):
+    async def refused() -> None:
+        store = Store(tmp_path)
+        await store.open_run()
+
+        def full(*_: object) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        monkeypatch.setattr(writer, "_commit", full)
+        with pytest.raises(StoreStopped):
+            await store.note("題", "値")
+        store.close()
+
+    asyncio.run(refused())
+    assert (tmp_path / "run.db-wal").stat().st_size > 0
 
 
 def test_a_store_in_a_folder_that_nobody_can_write_to_is_read_and_nothing_is_made_there(tmp_path, monkeypatch):

@@ -63,6 +63,28 @@ function letter(character) {
 }
 const plainly = (text) => text.normalize("NFKC");
 const pattern = (query) => new RegExp(Array.from(plainly(query), letter).join(""), "gi");
+/** Where each letter of a text as a search sees it stands in the text itself; null where letters were joined to one. */
+function standing(text, seen) {
+  const places = [];
+  let joined = "", at = 0;
+  for (const letter of text) {
+    const made = plainly(letter);
+    for (let unit = 0; unit < made.length; unit++) places.push(at);
+    joined += made;
+    at += letter.length;
+  }
+  places.push(at);
+  return joined === seen ? places : null;
+}
+/** From where to where a text holds a pattern, each time. */
+function* hits(text, wanted) {
+  const seen = plainly(text), places = seen.length === text.length ? null : standing(text, seen);
+  if (seen.length !== text.length && !places) return;
+  wanted.lastIndex = 0;
+  for (const { index, 0: { length } } of seen.matchAll(wanted)) {
+    yield places ? [places[index], places[index + length]] : [index, index + length];
+  }
+}
 const calls = (message) => (message.tool_calls ?? []).map((call) => `${call.function.name} ${call.function.arguments}`);
 const spoken = (text) => [text.id, text.detail ?? "", ...text.messages.flatMap((one) =>
   [one.content ?? "", one.reasoning_content ?? "", ...calls(one)])].join("\t");

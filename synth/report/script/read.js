@@ -125,16 +125,14 @@ function edit() {
 // ---- what was searched for, marked where it stands
 function mark() {
   if (!CSS.highlights) return;
-  const query = search.value.trim(), ranges = [];
+  const query = search.value.trim(), sought = query && pattern(query), ranges = [];
   for (const place of query ? [detail, space] : []) {
     const walker = document.createTreeWalker(place, NodeFilter.SHOW_TEXT);
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-      const seen = plainly(node.data);
-      if (seen.length !== node.data.length) continue;  // its places are others then
-      for (const hit of seen.matchAll(pattern(query))) {
+      for (const [start, end] of hits(node.data, sought)) {
         const range = new Range();
-        range.setStart(node, hit.index);
-        range.setEnd(node, hit.index + hit[0].length);
+        range.setStart(node, start);
+        range.setEnd(node, end);
         ranges.push(range);
       }
     }
