@@ -449,7 +449,7 @@ def _check_keys(message: object, where: str) -> None:
     given: Mapping[object, object] = cast("Any", message) if isinstance(message, Mapping) else {}
     for key, value in given.items():
         if key not in KEYS and value is not None:
-            known = hint(str(key), KEYS) or "; a message has `role` and `content`: no picture and no tool is asked with"
+            known = hint(str(key), KEYS) or "; a message has `role` and `content` alone."
             raise RecipeError(f"{where} has {key!r}, which would not be sent{known}")
 
 

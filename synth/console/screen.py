@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
+from synth.console.folding import folded
 from synth.language.text import visible
 from synth.recipes.recipe import LoadedRecipe
 from synth.types import Message
@@ -87,7 +88,12 @@ ERR = ScreenConsole(stderr=True, highlight=False, emoji=False)
 
 def say(console: ScreenConsole, text: str, style: str | None = None) -> None:
     """A sentence: folded between words on a terminal, and one line elsewhere."""
-    console.print(visible(text), style=style, markup=False)
+    console.print(fitted(text, console), style=style, markup=False)
+
+
+def fitted(text: str, console: ScreenConsole) -> str:
+    """A text that steers no terminal, folded to the width of the one that shows it."""
+    return folded(visible(text), console.width) if console.is_screen else visible(text)
 
 
 def say_each(told: Iterable[tuple[str, str]], indent: int = 0) -> None:
@@ -101,8 +107,9 @@ def say_each(told: Iterable[tuple[str, str]], indent: int = 0) -> None:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
+    room = max(1, OUT.width - indent - width - GAP)
     for name, said in pairs:
-        table.add_row(Text(name, style="bold"), Text(said))
+        table.add_row(Text(name, style="bold"), Text(folded(said, room)))
     OUT.print(Padding(table, (0, 0, 0, indent)))
 
 
@@ -125,11 +132,11 @@ def conversation(
     for message in messages:
         if message.reasoning_content:
             OUT.print(Text("reasoning", style="cyan"))
-            OUT.print(Text(visible(cut(message.reasoning_content, most_reasoning)), style="dim"))
+            OUT.print(Text(fitted(cut(message.reasoning_content, most_reasoning), OUT), style="dim"))
         OUT.print(Text(message.role, style="cyan"))
-        OUT.print(Text(visible(cut(message.shown(), most))))
+        OUT.print(Text(fitted(cut(message.shown(), most), OUT)))
     for note in notes:
-        OUT.print(Text(visible(note), style="dim"))
+        OUT.print(Text(fitted(note, OUT), style="dim"))
     OUT.print()
 
 
