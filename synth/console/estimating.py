@@ -9,7 +9,7 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from synth.console.screen import OUT, clock_time, plain_table, write_json
+from synth.console.screen import OUT, clock_time, plain_table, say, write_json
 from synth.estimates.estimate import Estimate, estimate
 from synth.estimates.intervals import Range
 from synth.estimates.prompts import Prompts, rendered
@@ -26,7 +26,7 @@ def told(found: Estimate, name: str, *, as_json: bool) -> None:
     if as_json:
         write_json(asdict(found))
         return
-    head = f"{found.seeds:,} seeds, estimated from {found.pilot:,} that cost {usd(found.pilot_microusd)}"
+    head = f"{found.seeds:,} seeds, estimated from {found.pilot:,} that cost {_money(found.pilot_microusd)}"
     OUT.print(f"[bold]{visible(name)}[/]  {head}")
     table = _table("stage", "teacher", "requests", "tokens in", "out", "cost", "nine times in ten")
     for step in found.steps:
@@ -42,7 +42,8 @@ def told(found: Estimate, name: str, *, as_json: bool) -> None:
         ("requests", found.requests, _whole),
         ("tokens", found.tokens, _round),
     ):
-        OUT.print(f"{what:<9} [bold]{said(one.value)}[/]  between {said(one.low)} and {said(one.high)}")
+        between = f"  between {said(one.low)} and {said(one.high)}" if one.low != one.high else ""
+        OUT.print(f"{what:<9} [bold]{said(one.value)}[/]{between}")
     if math.isfinite(found.seconds.high) and found.seconds.high:
         fast, usual, slow = map(clock_time, (found.seconds.low, found.seconds.value, found.seconds.high))
         between = f"  between {fast} with all of max_in_flight, and {slow} at the pace found" if fast != slow else ""
@@ -75,13 +76,13 @@ def told_unasked(recipe: Recipe, prompts: Prompts, tokenizer: str, *, as_json: b
             *(f"up to {_round(one.most_completion_tokens)}", cost),
         )
     OUT.print(table)
-    later = ", ".join(stage.name for stage in recipe.stages[1:])
-    own = "its generator is your own and is asked nothing here; " if not found else ""
-    if later or own:
-        OUT.print(
-            Text(f"{own}what {later or recipe.stages[0].name} will ask depends on replies: --pilot 20 tells it"),
-            soft_wrap=True,
-        )
+    if not found:
+        say(OUT, "its generator is your own, which is asked nothing here: --pilot 20 tells what it takes")
+        return
+    scored = [f"{stage.name}:score" for stage in recipe.stages[:1] if stage.scorers]
+    later = ", ".join([*scored, *(stage.name for stage in recipe.stages[1:])])
+    told = "this is the first request for each seed; what else replies lead to"
+    say(OUT, f"{told}{f' ({later})' if later else ''}, --pilot 20 tells")
 
 
 def _table(*columns: str) -> Table:
@@ -102,6 +103,8 @@ def _money(microusd: float) -> str:
     """A sum to three digits: the others are not known."""
     if not math.isfinite(microusd):
         return "any sum"
+    if not microusd:
+        return "nothing"
     digits = 2 if microusd < 1 else max(0, 2 - math.floor(math.log10(microusd / 1e6)))
     return f"${microusd / 1e6:,.{digits}f}"
 

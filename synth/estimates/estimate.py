@@ -21,6 +21,9 @@ from synth.results.result import Pilot
 UNSEEN = 1 / 3
 """What is added to the twins that were found: that a pilot met none says not that there are none (Kerman, 2011)."""
 
+PACE = 1.25
+"""By how much a host may be quicker or slower for the whole run than it was for the minute of a pilot."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -248,6 +251,6 @@ def _seconds(
             60 * max(one / a_minute[0], other / a_minute[1])
             for one, other in ((requests.low, tokens.low), (requests.value, tokens.value), (requests.high, tokens.high))
         ]
-        shares = (work.low / most, work.value / math.sqrt(most * at_once), work.high / at_once)
+        shares = (work.low / most / PACE, work.value / math.sqrt(most * at_once), PACE * work.high / at_once)
         times.append(Range(*map(max, shares, paced)))
     return max(times, key=lambda one: one.value, default=NOTHING)

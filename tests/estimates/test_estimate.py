@@ -63,6 +63,7 @@ def test_the_true_cost_and_rows_lie_in_the_interval_and_the_pilot_is_not_bought_
     assert told.cost_microusd.low <= whole.cost_microusd <= told.cost_microusd.high
     assert told.rows.low <= whole.row_count <= told.rows.high
     assert told.cost_microusd.high < 2 * told.cost_microusd.low
+    assert told.seconds.high >= 1.25**2 * told.seconds.low > 0, "a host is not equally quick at all times"
     assert whole.cost_microusd == made(loaded, tmp_path / "anew").manifest.cost_microusd
     assert [(step.stage, step.teacher) for step in told.steps] == [
         ("write", "main"),

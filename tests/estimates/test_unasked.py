@@ -46,7 +46,9 @@ def test_without_a_pilot_nothing_is_asked_and_only_the_first_stage_is_told(synth
     shown = synth("estimate", ".", "--pilot", "0", "--out", "run")
     assert shown.returncode == 0, shown.stderr
     assert "40 seeds, and nothing asked" in shown.stdout
-    assert "what answer will ask depends on replies: --pilot 20 tells it" in shown.stdout
+    assert (
+        "this is the first request for each seed; what else replies lead to (answer), --pilot 20 tells" in shown.stdout
+    )
     assert not (tmp_path / "run").exists()
     # two draws go in one request
     (step,) = json.loads(synth("estimate", ".", "--pilot", "0", "--json").stdout)["steps"]
@@ -80,6 +82,16 @@ def test_a_pilot_costs_no_more_than_is_said_beforehand(synth, tmp_path):
     again = synth("estimate", ".", "--out", "run")
     assert again.returncode == 0, again.stderr
     assert "for $1.00 at most" in again.stderr
+
+
+def test_a_free_teacher_costs_nothing_and_that_is_no_interval(synth, tmp_path):
+    recipe(tmp_path, "{input_usd: 0, output_usd: 0}", count=6)
+    shown = synth("estimate", ".", "--out", "run", "--pilot", "6")
+    assert shown.returncode == 0, shown.stderr
+    assert "6 of 6 seeds are tried first, for nothing." in shown.stderr
+    assert "estimated from 6 that cost nothing" in shown.stdout
+    assert "\ncost      nothing\n" in shown.stdout
+    assert "cheaper" not in shown.stdout
 
 
 def test_the_ceiling_gives_way_to_a_lower_budget_and_says_what_it_does_not_see(tmp_path):
