@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from synth.admission.concurrency import BREAKER_LONGEST_S
 from synth.admission.limits import Admission, Place
 from synth.admission.rate_headers import allowances
 from synth.errors import Fatal, Rejected, Transient
@@ -33,6 +34,8 @@ PROVING_S = 60.0
 """After so many sends and so long a time without a completion, ever, the endpoint is at fault and not the requests."""
 SILENCE_S = 6 * 3600.0
 """How long an endpoint that has answered may be out of reach before nothing more is asked of it."""
+UNASKED_S = 2 * BREAKER_LONGEST_S
+"""After so long between two failures nobody asked, as in a pause: how it fared meanwhile is not known."""
 SCHEMA_TRIAL = 20
 """When more than half of so many first replies to a schema do not fit it, the teacher ignores it."""
 
@@ -69,6 +72,8 @@ class Health:
         self._answered = self._spoken = False
         self._silent_since: float | None = None
         """When a send failed to reach it, and none has since."""
+        self._silent_last = 0.0
+        """When the last one failed so."""
         self._fruitless = self._failed = 0
         self._schema_replies = self._unfit = 0
 
@@ -89,8 +94,10 @@ class Health:
         elif failure == "rate":
             self._admission.refused(place, result.retry_after_s)
         elif failure != "malformed":
-            if failure == "unreachable" and self._silent_since is None:
-                self._silent_since = place.sent_at
+            if failure == "unreachable":
+                if self._silent_since is None or place.sent_at - self._silent_last > UNASKED_S:
+                    self._silent_since = place.sent_at
+                self._silent_last = time.monotonic()
             # no connection is never the fault of one request, however often it is sent
             again = failure != "unreachable" and bool(tries.failures)
             place.lane.failed(place.sent_at, result.retry_after_s, again=again)
