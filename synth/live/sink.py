@@ -42,15 +42,20 @@ class Sink:
         """Have a line written."""
         if self._lines.qsize() < MOST_WAITING:
             self._lines.put(line.encode() + b"\n")
-        elif not self.problem:
-            self.problem = f"Who reads the events from {self._where} stands still; some were left out."
+        else:
+            self._left_out()
 
     def close(self) -> None:
         """Write what is left, and close."""
         self._lines.put(None)
         self._thread.join(CLOSING_S)
-        if not self._thread.is_alive() and self._where != STDOUT:
+        if self._thread.is_alive():
+            self._left_out()
+        elif self._where != STDOUT:
             os.close(self._handle)
+
+    def _left_out(self) -> None:
+        self.problem = self.problem or f"Who reads the events from {self._where} stands still; some were left out."
 
     def _write(self) -> None:
         while (line := self._lines.get()) is not None:

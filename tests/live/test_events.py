@@ -211,6 +211,19 @@ def test_a_place_that_takes_no_events_is_one_sentence(
     assert not (tmp_path / "run").exists()
 
 
+def test_what_a_reader_did_not_take_before_the_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synth.live.sink.CLOSING_S", 0.1)
+    pipe = tmp_path / "管"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    events = Sink(str(pipe))
+    for _ in range(500):
+        events.add("x" * 400)
+    events.close()
+    assert events.problem == f"Who reads the events from {pipe} stands still; some were left out."
+    os.close(reader)
+
+
 def test_what_another_program_wrote_stays_and_ends_its_line(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("something else")
     sink = Sink(str(tmp_path / "log"))
