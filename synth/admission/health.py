@@ -87,7 +87,7 @@ class Health:
             self.successes += 1
             self._admission.accepted(place, usage.completion_tokens or 1)
         elif failure == "rate":
-            place.lane.refused(place, result.retry_after_s)
+            self._admission.refused(place, result.retry_after_s)
         elif failure != "malformed":
             if failure == "unreachable" and self._silent_since is None:
                 self._silent_since = place.sent_at

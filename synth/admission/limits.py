@@ -356,6 +356,11 @@ class Admission:
             self._turn_line.wake()
             self._place_line.wake()
 
+    def refused(self, place: Place, retry_after_s: float | None) -> None:
+        """A request met a rate limit; what is made of that may be room, as when a cut fills places left empty."""
+        place.lane.refused(place, retry_after_s)
+        self._place_line.wake()
+
     def _lane(self, tokens: int, prefix: int) -> Lane | None:
         """The lane for the next request; None when all are full."""
         if len(self.lanes) == 1:

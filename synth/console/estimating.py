@@ -9,7 +9,7 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from synth.console.screen import OUT, clock_time, plain_table, write_json
+from synth.console.screen import OUT, clock_time, plain_table, say, write_json
 from synth.estimates.estimate import Estimate, estimate
 from synth.estimates.intervals import Range
 from synth.estimates.prompts import Prompts, rendered
@@ -76,13 +76,13 @@ def told_unasked(recipe: Recipe, prompts: Prompts, tokenizer: str, *, as_json: b
             *(f"up to {_round(one.most_completion_tokens)}", cost),
         )
     OUT.print(table)
-    later = ", ".join(stage.name for stage in recipe.stages[1:])
-    own = "its generator is your own and is asked nothing here; " if not found else ""
-    if later or own:
-        OUT.print(
-            Text(f"{own}what {later or recipe.stages[0].name} will ask depends on replies: --pilot 20 tells it"),
-            soft_wrap=True,
-        )
+    if not found:
+        say(OUT, "its generator is your own, which is asked nothing here: --pilot 20 tells what it takes")
+        return
+    scored = [f"{stage.name}:score" for stage in recipe.stages[:1] if stage.scorers]
+    later = ", ".join([*scored, *(stage.name for stage in recipe.stages[1:])])
+    told = "this is the first request for each seed; what else replies lead to"
+    say(OUT, f"{told}{f' ({later})' if later else ''}, --pilot 20 tells")
 
 
 def _table(*columns: str) -> Table:

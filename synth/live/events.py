@@ -7,7 +7,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
-from synth.live.snapshot import Snapshot, TeacherNow
+from pydantic import field_validator
+
+from synth.live.snapshot import Snapshot, TeacherNow, writable
 from synth.money.budget import Caps, usd
 from synth.types import Value
 
@@ -28,6 +30,11 @@ class Event(Value):
     """The version of this format: fields may be added under it, and none changes its meaning or goes."""
     at: str
     """When: UTC, ISO 8601, to the millisecond."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _can_be_written(cls, value: object) -> object:
+        return writable(value) if isinstance(value, str) else value
 
 
 class Started(Event):

@@ -156,7 +156,7 @@ def snapshot(
     return Snapshot(
         recipe=name,
         state="ending" if error is not None else "paused" if paused else "running",
-        why="" if error is None else str(error),
+        why="" if error is None else writable(str(error)),
         seconds=round(seconds, 1),
         left_s=None if paused or error is not None else progress.left_s(),
         seeds=progress.total_seeds,
@@ -177,6 +177,11 @@ def snapshot(
         caps=budget.caps,
         problems=problems,
     )
+
+
+def writable(text: str) -> str:
+    """The text for JSON: the name of a folder may hold bytes that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _stages(progress: Progress) -> tuple[StageNow, ...]:

@@ -39,7 +39,7 @@ from synth.types import Outcome
 
 LOOK_EVERY_S = 1.0
 AT_ONCE = 500
-"""Attempts that are read, and sent as spans, before the next ones: no queue overflows."""
+"""Attempts that are read together, and spans that are sent before more are made: no queue overflows."""
 CLOSING_S = 30.0
 NOT_SENT = ("unsent", "reused", "lost")
 UNKNOWN = "openai_compatible"
@@ -145,6 +145,8 @@ class Spans:
         """Requests that may be sent again."""
         self._open: set[int] = set()
         self._last = 0
+        self._recorded = 0
+        """Spans since all were sent that there were."""
         self._problem = ""
         self._decompress = zstandard.ZstdDecompressor().decompress
 
@@ -210,7 +212,9 @@ class Spans:
             for some in self._settled(connection):
                 for attempt in some:
                     self._take(connection, attempt)
-                self._providers[0].force_flush()
+                if self._recorded >= AT_ONCE:
+                    self._providers[0].force_flush()
+                    self._recorded = 0
 
     def _settled(self, connection: Connection) -> Iterator[list[Attempt]]:
         """What is settled of what was open, some at a time, so that no reader holds the log of the store for long."""
@@ -254,6 +258,7 @@ class Spans:
         for place in range(3):
             step.used[place] += sum(one[place] for one in used)
         if span.is_recording():
+            self._recorded += 1
             for one, (cost, *_) in zip(tries, used, strict=True):
                 if one.failure != "ok":
                     span.add_event("synth.failed_attempt", _failure(one, cost), one.ended_ns)

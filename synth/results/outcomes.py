@@ -67,6 +67,7 @@ class Outcomes:
             self._connection.execute("PRAGMA page_size = 65536")
             self._connection.execute("PRAGMA journal_mode = OFF")
             self._connection.execute("PRAGMA synchronous = OFF")
+            self._connection.execute("PRAGMA cache_size = -512")  # it is written and read from one end to the other
             self._connection.executescript(SCHEMA)
             self._connection.execute("BEGIN")
         self._accepted: list[tuple[str | bytes, ...]] = []

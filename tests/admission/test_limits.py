@@ -338,3 +338,35 @@ def test_those_who_were_cancelled_in_line_stand_in_nobodys_way(way):
             await take()
 
     asyncio.run(main())
+
+
+def test_places_that_a_refusal_frees_are_filled_before_anything_else_lands():
+    async def main() -> tuple[int, int]:
+        clock = Clock()
+        admission = Admission(Limits(max_in_flight=16), clock, clock.sleep)
+        lane, release = admission.lanes[0], asyncio.Event()
+        places = [await admission.board(1, 0) for _ in range(lane.concurrency.allowed())]
+
+        async def one() -> None:
+            place = await admission.board(1, 0)
+            await release.wait()
+            admission.land(place)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(40):
+                group.create_task(one())
+            for place in places[:STREAK]:
+                admission.land(place)
+                for _ in range(5):
+                    await asyncio.sleep(0)  # who is called by that finds places left empty, and waits again
+                admission.refused(place, 30)
+            for _ in range(60):
+                await asyncio.sleep(0)
+            seen = lane.in_flight, lane.concurrency.allowed()
+            release.set()
+            for place in places[STREAK:]:
+                admission.land(place)
+        return seen
+
+    flying, allowed = asyncio.run(main())
+    assert flying == allowed

@@ -143,8 +143,7 @@ def with_events(base_url: str, rows: int, in_flight: int, pipe) -> None:
 
 
 def with_spans(base_url: str, rows: int, in_flight: int, pipe) -> None:
-    """The same with `--otel`; the mock server takes the spans too."""
-    os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = base_url
+    """The same with `--otel`; another mock server takes the spans."""
     ours(base_url, rows, in_flight, pipe, told={"otel": True})
 
 
@@ -303,6 +302,7 @@ def compare(rows: int, in_flight: int, latency_ms: int, *, profile: bool, gates:
         print(f"{case} {name:>8} {rate:>8.0f} {cpu:>11.2f} {peak:>9.0f}", flush=True)
     ratios = [ours / theirs for ours, theirs in zip(figures["synth"], figures["bare"], strict=True)]
     print(f"{case} {'ratio':>8} {ratios[0]:>8.2f} {ratios[1]:>11.2f} {ratios[2]:>9.2f}", flush=True)
+    collector, os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = in_process(serve, 0.0)
     for name, client in TOLD.items() if told else ():
         process, found = in_process(client, base_url, rows, in_flight)
         process.join()
@@ -314,8 +314,9 @@ def compare(rows: int, in_flight: int, latency_ms: int, *, profile: bool, gates:
         for client in (profiled_bare, profiled):
             process, _ = in_process(client, base_url, rows, in_flight)
             process.join()
-    server.terminate()
-    server.join()
+    for one in (server, collector):
+        one.terminate()
+        one.join()
 
 
 def main() -> None:

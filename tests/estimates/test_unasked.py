@@ -46,7 +46,9 @@ def test_without_a_pilot_nothing_is_asked_and_only_the_first_stage_is_told(synth
     shown = synth("estimate", ".", "--pilot", "0", "--out", "run")
     assert shown.returncode == 0, shown.stderr
     assert "40 seeds, and nothing asked" in shown.stdout
-    assert "what answer will ask depends on replies: --pilot 20 tells it" in shown.stdout
+    assert (
+        "this is the first request for each seed; what else replies lead to (answer), --pilot 20 tells" in shown.stdout
+    )
     assert not (tmp_path / "run").exists()
     # two draws go in one request
     (step,) = json.loads(synth("estimate", ".", "--pilot", "0", "--json").stdout)["steps"]

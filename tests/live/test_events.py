@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from synth.admission.halt import Halt
 from synth.backends.practice.faults import NO_FAULTS
+from synth.errors import Fatal
 from synth.live.control import SOCKET
 from synth.live.events import (
     EVENTS,
@@ -25,10 +27,11 @@ from synth.live.events import (
     News,
     ProblemMet,
 )
+from synth.live.progress import Progress
 from synth.live.sink import Sink
-from synth.live.snapshot import ProblemNow, Snapshot, TeacherNow
+from synth.live.snapshot import ProblemNow, Snapshot, TeacherNow, snapshot
 from synth.live.stored import stored
-from synth.money.budget import Caps
+from synth.money.budget import Budget, Caps
 from synth.protocol.fates import FATES
 from synth.report.words import ENGLISH, JAPANESE
 from tests.served import served
@@ -116,6 +119,21 @@ def test_a_run_goes_on_in_the_same_file_and_cuts_off_what_a_kill_left_of_a_line(
     assert [(one["event"], one["text"]) for one in last] == [
         ("ended", f"Nothing to do: {sum(last[0]['rows'].values())} rows are up to date.")
     ]
+
+
+def test_a_folder_whose_name_is_no_utf_8_is_told_of_too(synth: Any, write_recipe: Any, tmp_path: Path) -> None:
+    folder = os.fsdecode("走行".encode() + b"\xff")
+    ended = synth("run", write_recipe(), "--out", folder, "--events", "events.jsonl")
+    assert ended.returncode == 0
+    events = read((tmp_path / "events.jsonl").read_text())
+    assert {one["folder"] for one in events if "folder" in one} == {f"{tmp_path}/走行\\udcff"}
+
+
+def test_an_error_that_names_such_a_folder_is_told_and_watched() -> None:
+    halt = Halt()
+    halt.throw(Fatal("走行\udcff is full"))
+    moment = snapshot("r", Progress({}, {}, Budget(), 1), halt)
+    assert json.loads(moment.model_dump_json())["why"] == "走行\\udcff is full"
 
 
 def test_kills_leave_whole_lines(write_recipe: Any, tmp_path: Path) -> None:
