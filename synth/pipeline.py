@@ -227,7 +227,7 @@ def _write(run: _Run, target: Path) -> tuple[Manifest, Outputs]:
 def _result(run: _Run, manifest: Manifest, written: Outputs, kept: str) -> Result:
     """What is told of the run when all is closed."""
     options, line = run.options, run.line
-    exit_code, message = ending_of(line)
+    exit_code, message = ending_of(line, kept=options.write)
     wanted, budget = run.recipe.selection.rows, line.progress.budget
     whole = options.limit is None and run.pilot is None
     if whole and wanted is not None and manifest.row_count < wanted and not message:

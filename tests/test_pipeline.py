@@ -210,6 +210,8 @@ def test_a_run_whose_every_sample_is_refused_says_so(write_recipe, tmp_path):
     assert result.manifest.row_count == 0
     assert "No row was made" in result.message
     assert "template_error 6" in result.message
+    assert "rejected.jsonl" in result.message
+    assert "rejected.jsonl" not in synth.preview(recipe, 6, folder=tmp_path / "tried").message  # it writes none
 
 
 def test_rows_stops_early_with_exactly_so_many(write_recipe, tmp_path):

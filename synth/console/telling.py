@@ -21,7 +21,7 @@ from synth.live.snapshot import read_problems
 from synth.recipes.fingerprint import NOTE
 from synth.recipes.recipe import LoadedRecipe
 from synth.results.result import Result
-from synth.storage.store import connect, readable
+from synth.storage.store import connect, read_spent, readable
 
 if TYPE_CHECKING:  # of an extra
     from synth.live.spans import Spans
@@ -78,7 +78,8 @@ class Telling:
             moment = self._steering.now().model_copy(update={"problems": read_problems(self._folder)})
             self._news.look(moment, last=True)
         manifest = result.manifest
-        sent = [line for line in manifest.ledger if line.failure not in ("unsent", "reused")]
+        with readable(self._folder / "run.db"), closing(connect(self._folder / "run.db")) as connection:
+            charged = read_spent(connection)
         self._write(
             Ended(
                 at=self._news.now(),
@@ -91,8 +92,8 @@ class Telling:
                 refused=manifest.rejected,
                 parked=sum(stage.parked for stage in manifest.stages),
                 spent_microusd=manifest.cost_microusd,
-                tokens=sum(line.prompt_tokens + line.completion_tokens for line in manifest.ledger),
-                requests=sum(line.sends for line in sent),
+                tokens=charged.tokens,
+                requests=charged.requests,
                 seconds=manifest.seconds,
             )
         )

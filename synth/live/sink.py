@@ -32,7 +32,7 @@ class Sink:
         self.problem = ""
         """Why nothing more is written; a sentence, or empty. A reader that has gone is none."""
         self._where = where
-        self._handle = sys.stdout.fileno() if where == STDOUT else _opened(where)
+        self._handle = _standard_output() if where == STDOUT else _opened(where)
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._stopped = False
         self._thread = threading.Thread(target=self._write, name="synth-events", daemon=True)
@@ -69,6 +69,12 @@ class Sink:
                 except OSError as error:
                     self._stopped = True
                     self.problem = f"Events could not be written to {self._where} any more ({error.strerror})."
+
+
+def _standard_output() -> int:
+    if not sys.stdout:  # Python's word for a closed one; its number may be the database's by now
+        raise RecipeError("Events cannot be printed, as standard output is closed; give --events a path.")
+    return sys.stdout.fileno()
 
 
 def _opened(where: str) -> int:

@@ -173,9 +173,11 @@ def _kinds(seeds: Iterable[Sequence[Seed]]) -> tuple[list[tuple[str, Table]], di
 
 
 def _is_kind(values: Sequence[Any]) -> bool:
-    texts = {value for value in values if isinstance(value, str)}
-    short = all(len(text) <= MOST_LETTERS for text in texts)
-    return short and 1 < len(texts) <= min(MOST_VALUES, max(2, len(values) // 2))
+    """Whether a field says of what kind a seed is: short texts in one line, each of which comes again."""
+    texts = [value for value in values if isinstance(value, str)]
+    told = [text for text in texts if text]
+    short = all(len(text) <= MOST_LETTERS and "\n" not in text for text in told)
+    return short and len(set(texts)) > 1 and len(set(told)) <= min(MOST_VALUES, max(2, len(told) // 2))
 
 
 def _named(values: Sequence[Any], table: Table) -> list[str]:

@@ -32,8 +32,8 @@ def state_of(line: Line) -> State:
     return "stopped_by_budget" if error.exit_code == 6 else "failed"
 
 
-def ending_of(line: Line) -> tuple[int, str]:
-    """Exit code and reason."""
+def ending_of(line: Line, *, kept: bool = True) -> tuple[int, str]:
+    """Exit code and reason; `kept` tells whether what was refused stays in the run's folder."""
     error, progress = line.halt.error, line.progress
     if error is not None and error.exit_code:
         return error.exit_code, str(error)
@@ -47,7 +47,8 @@ def ending_of(line: Line) -> tuple[int, str]:
         )
     if not progress.rows:
         reasons = ", ".join(f"{reason} {count}" for reason, count in progress.rejected().most_common(3))
-        return 0, f"No row was made; everything was refused ({reasons}): see rejected.jsonl or `synth show --rejected`."
+        seen = ": see rejected.jsonl or `synth show --rejected`" if kept else ""
+        return 0, f"No row was made; everything was refused ({reasons}){seen}."
     return 0, ""
 
 

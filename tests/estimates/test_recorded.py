@@ -16,7 +16,7 @@ from tests.bench import replayed
 pytestmark = pytest.mark.skipif(not replayed.DATA.exists(), reason=f"the real data is not at {replayed.DATA}")
 
 
-@pytest.mark.parametrize("make", [replayed.asked_again, replayed.escalating, replayed.translations], ids=str)
+@pytest.mark.parametrize("make", [replayed.asked_again, replayed.escalating, replayed.translations])
 def test_what_real_texts_come_to_lies_in_the_interval(make, tmp_path):
     loaded = load(make(tmp_path / "recipe", 0))
     told = told_of(loaded, tmp_path / "tried")

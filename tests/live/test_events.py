@@ -30,6 +30,7 @@ from synth.live.events import (
 from synth.live.progress import Progress
 from synth.live.sink import Sink
 from synth.live.snapshot import ProblemNow, Snapshot, TeacherNow, snapshot
+from synth.live.stored import stored
 from synth.money.budget import Budget, Caps
 from synth.protocol.fates import FATES
 from synth.report.words import ENGLISH, JAPANESE
@@ -151,6 +152,34 @@ def test_kills_leave_whole_lines(write_recipe: Any, tmp_path: Path) -> None:
     events = read((tmp_path / "events.jsonl").read_text())
     assert [one["event"] for one in events].count("started") == 5
     assert "ended" not in [one["event"] for one in events]
+
+
+def test_what_an_end_says_was_charged_holds_what_a_kill_cut_off(write_recipe: Any, tmp_path: Path) -> None:
+    with served(SLOW) as base_url:
+        recipe = write_recipe(base_url, endpoint=PRICED)
+        arguments = (recipe, "--out", "run", "--events", "events.jsonl")
+        process = begun(tmp_path, *arguments)
+        until = time.monotonic() + 60
+        while not (tmp_path / "run" / SOCKET).exists() or not stored(tmp_path / "run").reserved_microusd:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        process.kill()
+        process.communicate()
+        begun(tmp_path, *arguments).communicate()
+    events = read((tmp_path / "events.jsonl").read_text())
+    last = [one["now"] for one in events if one["event"] == "progress"][-1]
+    assert (events[-1]["tokens"], events[-1]["requests"]) == (last["spent_tokens"], last["spent_requests"])
+    assert events[-1]["tokens"] > last["tokens"]
+
+
+def test_events_for_a_closed_standard_output_are_refused_in_one_sentence(write_recipe: Any, tmp_path: Path) -> None:
+    words = [sys.executable, "-c", "from synth.cli import main; main()", "run", str(write_recipe()), "--events", "-"]
+    finished = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *words],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    said = "Events cannot be printed, as standard output is closed; give --events a path.\n"
+    assert (finished.returncode, finished.stderr) == (2, said)
 
 
 def test_what_a_person_does_and_why_a_run_ends_is_told(write_recipe: Any, synth: Any, tmp_path: Path) -> None:

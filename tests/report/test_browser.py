@@ -92,7 +92,15 @@ def test_what_is_too_much_to_list_is_told(written: Callable[..., Path], monkeypa
 def test_fields_of_a_few_kinds_are_filters_and_others_are_not(written: Callable[..., Path]) -> None:
     topics = ["料理", "旅行", "料理", "音楽", "旅行"]
     seeds = [
-        Seed(id=f"{number:06d}", fields={"topic": topic, "text": f"{topic} {number}", "n": number})
+        Seed(
+            id=f"{number:06d}",
+            fields={
+                "topic": topic,
+                "text": f"{topic} {number}",
+                "n": number,
+                "input": f"表{number}" if number < 5 else "",
+            },
+        )
         for number, topic in enumerate(topics * 3)
     ]
     found = data(written(TEXTS, seeds=[seeds]))
