@@ -175,6 +175,9 @@ def telling(name: str, folder: Path, loaded: LoadedRecipe, wanted: Wanted) -> Ge
     except SynthError as error:
         told.fail(error)
         raise
+    except KeyboardInterrupt:  # while seeds were read, or the outputs written
+        told.fail(Interrupted("Stopped by Ctrl-C; run again to go on."))
+        raise
     finally:
         if not told.over:
             told.fail(SynthError("A bug broke it off; its traceback is on standard error."))

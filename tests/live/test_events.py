@@ -15,6 +15,7 @@ import pytest
 
 from synth.admission.halt import Halt
 from synth.backends.practice.faults import NO_FAULTS
+from synth.console.telling import Wanted, telling
 from synth.errors import Fatal
 from synth.live.control import SOCKET
 from synth.live.events import (
@@ -33,6 +34,7 @@ from synth.live.snapshot import ProblemNow, Snapshot, TeacherNow, snapshot
 from synth.live.stored import stored
 from synth.money.budget import Budget, Caps
 from synth.protocol.fates import FATES
+from synth.recipes.recipe import load
 from synth.report.words import ENGLISH, JAPANESE
 from tests.served import served
 
@@ -238,6 +240,18 @@ def test_a_place_that_takes_no_events_is_one_sentence(
     assert finished.returncode == 2
     assert finished.stderr.strip().splitlines()[-1].startswith("Events cannot be written to ここ (")
     assert not (tmp_path / "run").exists()
+
+
+def test_an_interrupt_while_the_seeds_are_read_is_told_as_one(write_recipe: Any, tmp_path: Path) -> None:
+    recipe = load(write_recipe())
+    with (
+        pytest.raises(KeyboardInterrupt),
+        telling("小さな", tmp_path, recipe, Wanted(events=str(tmp_path / "events.jsonl"))),
+    ):
+        raise KeyboardInterrupt
+    (only,) = read((tmp_path / "events.jsonl").read_text())
+    assert (only["event"], only["state"], only["exit_code"]) == ("ended", "interrupted", 130)
+    assert only["text"] == "Stopped by Ctrl-C; run again to go on."
 
 
 def test_what_a_reader_did_not_take_before_the_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
