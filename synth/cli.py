@@ -106,18 +106,19 @@ def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.option(
         "--events",
-        default="",
         metavar="PATH|-",
         help="Append events as JSON lines to this file or pipe, or print them (-).",
     )
     @click.option("--otel", is_flag=True, help="Send OpenTelemetry spans where the OTEL_ variables say.")
     @functools.wraps(function)
-    def told(*arguments: Any, events: str, otel: bool, **options: Any) -> Any:
+    def told(*arguments: Any, events: str | None, otel: bool, **options: Any) -> Any:
         from synth.console.telling import Wanted
 
         if options.get("as_json") and events == "-":
             raise click.UsageError("--json and --events - both print on standard output; give --events a path.")
-        return function(*arguments, wanted=Wanted(events, otel), **options)
+        if events == "":  # as a variable that is not set leaves it
+            raise click.UsageError("--events is empty; give a path, or - for standard output.")
+        return function(*arguments, wanted=Wanted(events or "", otel), **options)
 
     return told
 

@@ -17,11 +17,13 @@ from synth.admission.scheduler import WINDOW_PER_SLOT, in_order, together
 from synth.api import finished
 from synth.errors import BudgetReached, Fatal, RecipeError, Rejected, TeacherError
 from synth.files.asking import Desk, desk
+from synth.language.codes import mistaken
 from synth.language.near import hint
 from synth.live.background import Observe, Status, Work, shown, tell
 from synth.live.progress import silent
 from synth.money.budget import Caps, usd
 from synth.protocol.endpoint import PRACTICE, Endpoint
+from synth.recipes.mistyped import QUOTED
 from synth.recipes.options import caps_of, endpoint_of
 from synth.recipes.recipe_checks import host_problems
 from synth.report import cards
@@ -462,12 +464,18 @@ def _plain_checks(validators: object) -> list[dict[str, Any]]:
 
 
 def _checks(validators: Sequence[Mapping[str, Any]] | None, language: str) -> list[Validator]:
+    if wrong := mistaken(language):
+        raise RecipeError(f"language= {wrong}.")
     if validators is None:
         return [Finished(), Refusal()]
     try:
         found = VALIDATORS.validate_python(_plain_checks(validators))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
+        if first["type"] == "union_tag_invalid":
+            kind, known = str(first["ctx"]["tag"]), QUOTED.findall(str(first["ctx"]["expected_tags"]))
+            meant = hint(kind, known) or f"; choose one of {', '.join(known)}."
+            raise RecipeError(f"validators.{first['loc'][0]}: there is no kind {kind!r}{meant}") from None
         place = ".".join(str(part) for part in first["loc"])
         raise RecipeError(f"validators.{place}: {str(first['msg']).removeprefix('Value error, ')}.") from None
     lacking = [getattr(one, "language", None) == "" for one in found]

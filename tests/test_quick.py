@@ -140,7 +140,12 @@ def test_a_host_that_cannot_be_reached_is_one_error(tmp_path):
         ({"teacher": "http://localhost:1/v1"}, "BASE_URL,MODEL"),
         ({"teacher": "https://api.openai.com/v1,gpt-4o"}, "OPENAI_API_KEY.*accept_terms"),
         ({"teacher": {"model": "m"}}, "base_url"),
-        ({"validators": [{"kind": "nonesuch"}]}, "validators.0"),
+        (
+            {"validators": [{"kind": "nonesuch"}]},
+            "validators.0: there is no kind 'nonesuch'; choose one of answer_format",
+        ),
+        ({"validators": [{"kind": "refusl"}]}, r"validators.0: there is no kind 'refusl'; did you mean 'refusal'\?$"),
+        ({"language": "jp"}, "language= 'jp' is not how .* write 'ja'"),
         ({"validators": ["finished"]}, "takes a list of checks"),
         ({"validators": {"kind": "length"}}, "takes a list of checks"),
         ({"validators": 5}, "takes a list of checks"),

@@ -89,7 +89,9 @@ async def desk(
     store = Store(folder)
     try:
         if store.meta("recipe") not in (None, OWNER):
-            raise FolderError(f"{folder} holds a run of a recipe; choose another folder with --run.")
+            raise FolderError(
+                f"{folder} holds a run of a recipe; choose another folder (--run FOLDER, or folder= in Python)."
+            )
         await store.note("recipe", OWNER)
         store.watch(halt.throw)
         await store.open_run([name for name, endpoint in endpoints.items() if endpoint.recover])

@@ -242,7 +242,7 @@ def test_the_folder_of_a_recipes_run_is_not_taken(at_desk, tmp_path):
         store.close()
 
     asyncio.run(own())
-    with pytest.raises(FolderError, match="holds a run of a recipe; choose another folder with --run"):
+    with pytest.raises(FolderError, match=r"holds a run of a recipe; choose another folder \(--run FOLDER, or folder="):
         deduped(at_desk, Teacher(), written(tmp_path / "data.jsonl", EVERY), None)
 
 

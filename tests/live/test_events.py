@@ -289,6 +289,12 @@ def test_two_things_on_standard_output_are_a_usage_error(command: str, synth: An
     assert "--json and --events - both print on standard output" in finished.stderr
 
 
+def test_an_empty_place_for_events_is_a_usage_error(synth: Any, write_recipe: Any, tmp_path: Path) -> None:
+    finished = synth("run", write_recipe(), "--out", "走行", "--events", "")
+    assert (finished.returncode, (tmp_path / "走行").exists()) == (2, False)
+    assert "--events is empty" in finished.stderr
+
+
 def test_other_commands_that_ask_tell_events_too(synth: Any, write_recipe: Any, tmp_path: Path) -> None:
     recipe = write_recipe()
     assert json.loads(synth("preview", recipe, "--out", "run", "-n", "1", "--json", "--events", "e").stdout)["rows"]
