@@ -473,7 +473,8 @@ def _checks(validators: Sequence[Mapping[str, Any]] | None, language: str) -> li
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         if first["type"] == "union_tag_invalid":
-            kind, known = str(first["ctx"]["tag"]), QUOTED.findall(str(first["ctx"]["expected_tags"]))
+            told = first.get("ctx", {})
+            kind, known = str(told.get("tag")), QUOTED.findall(str(told.get("expected_tags")))
             meant = hint(kind, known) or f"; choose one of {', '.join(known)}."
             raise RecipeError(f"validators.{first['loc'][0]}: there is no kind {kind!r}{meant}") from None
         place = ".".join(str(part) for part in first["loc"])

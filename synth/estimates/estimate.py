@@ -201,7 +201,8 @@ class _Scale:
             dearer = [after + (1 - after) / kept for kept in (1.0, gate.usual, gate.fewest)]  # fewer rows of as many
             mean = total / len(each)
             found = intervals.for_rows(each, self._rows, self._wanted).times(*dearer)
-            return found.plus(0, self._ahead / 4 * mean, self._ahead / 2 * mean)
+            found, paid = found.plus(0, self._ahead / 4 * mean, self._ahead / 2 * mean), float(done.sum())
+            return Range(max(paid, found.low), max(paid, found.value), max(paid, found.high))
         kept = [1 - after * (1 - share) for share in (gate.fewest, gate.usual, 1.0)]
         return intervals.rest(each, self._left).times(*kept).plus(*[float(done.sum())] * 3)
 

@@ -114,6 +114,13 @@ def test_wanted_rows_are_what_is_reckoned_with(tmp_path):
     assert math.isinf(nothing.cost_microusd.high), "no number of seeds brings a row"
 
 
+def test_few_wanted_rows_cost_no_less_than_the_pilot_has_paid(tmp_path):
+    told, _ = estimated(recipe(tmp_path, "scorers: []\nselection: {rows: 5}"), tmp_path / "run")
+    assert told.pilot_microusd > 0
+    assert told.pilot_microusd <= told.cost_microusd.low <= told.cost_microusd.value <= told.cost_microusd.high
+    assert told.requests.low >= 1
+
+
 def test_a_stage_that_waits_for_batches_is_told_at_their_price_and_one_that_could_is_hinted_at(tmp_path):
     usual, _ = estimated(recipe(tmp_path), tmp_path / "run")
     assert any("one draw less than 2 in stage answer saves about $" in hint for hint in usual.hints)
