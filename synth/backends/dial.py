@@ -187,6 +187,8 @@ class Dialler:
         try:
             found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except OSError as error:
+            if error.errno == socket.EAI_MEMORY:
+                raise MemoryError from error  # the fault of this machine: no server comes back by waiting for it
             return Unconnected(f"the host {self._host} cannot be found ({_why(error)})")
         allowed = [info for info in found if not is_metadata(str(info[4][0]))]
         if not allowed:

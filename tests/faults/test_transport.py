@@ -99,6 +99,15 @@ def test_fault_02_a_name_that_is_not_found_has_not_been_paid_for_and_is_found_la
     assert (found.status, found.error) == (200, "")
 
 
+def test_fault_54_memory_refused_to_a_look_up_is_not_taken_for_a_server_out_of_reach(monkeypatch):
+    def getaddrinfo(*_, **__):
+        raise socket.gaierror(socket.EAI_MEMORY, "Memory allocation failure")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with pytest.raises(MemoryError):
+        asyncio.run(sends("http://teacher.example:1/v1"))
+
+
 @both_loops
 def test_fault_03_a_server_that_never_answers_ends_by_the_deadline_and_may_have_been_paid(run):
     with Scripted([READ, WAIT]) as server:
