@@ -218,6 +218,8 @@ def estimate(
 
     if tokenizer and pilot:
         raise click.UsageError("--tokenizer is for --pilot 0: what a pilot's replies say of their tokens is exact")
+    if not pilot and (wanted.events or wanted.otel):
+        raise click.UsageError("--events and --otel tell of what is asked, and --pilot 0 asks nothing")
     options = Options(out, pilot=pilot, write=False)
     return running.estimate(
         _load(recipe, **overrides), options, wanted, most_usd=most_usd, tokenizer=tokenizer, as_json=as_json
