@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import sys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from synth.recipes.recipe import LoadedRecipe, Overrides
 
 BUG_EXIT = 1
+FULL_EXIT = 5
 
 
 def main() -> None:
@@ -44,6 +46,12 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        click.echo("No space is left where this is written; free some, or write elsewhere, and run it again.", err=True)
+        sys.stderr.close()  # what is left of the output would be told as a traceback
+        sys.exit(FULL_EXIT)
     sys.exit(code if isinstance(code, int) else 0)
 
 
