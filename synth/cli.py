@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import sys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from synth.recipes.recipe import LoadedRecipe, Overrides
 
 BUG_EXIT = 1
+FULL_EXIT = 5
 
 
 def main() -> None:
@@ -44,6 +46,12 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        click.echo("No space is left where this is written; free some, or write elsewhere, and run it again.", err=True)
+        sys.stderr.close()  # what is left of the output would be told as a traceback
+        sys.exit(FULL_EXIT)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -218,6 +226,8 @@ def estimate(
 
     if tokenizer and pilot:
         raise click.UsageError("--tokenizer is for --pilot 0: what a pilot's replies say of their tokens is exact")
+    if not pilot and (wanted.events or wanted.otel):
+        raise click.UsageError("--events and --otel tell of what is asked, and --pilot 0 asks nothing")
     options = Options(out, pilot=pilot, write=False)
     return running.estimate(
         _load(recipe, **overrides), options, wanted, most_usd=most_usd, tokenizer=tokenizer, as_json=as_json

@@ -373,3 +373,15 @@ def test_a_reason_that_nothing_was_refused_for_is_answered_with_those_that_there
         "Nothing was refused for '丁寧でわない'; there are 丁寧でない 1; did you mean '丁寧でない'?\n"
     )
     assert "1  丁寧でない  です" in synth("show", tmp_path, "--reason", "丁寧でない").stdout
+
+
+def test_a_full_disk_under_standard_output_is_one_sentence(write_recipe, tmp_path):
+    words = [sys.executable, "-c", "from synth.cli import main; main()", "check", str(write_recipe())]
+    with Path("/dev/full").open("w") as full:
+        finished = subprocess.run(
+            words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert finished.returncode == 5
+    assert finished.stderr.startswith("No space is left where this is written;")
+    assert finished.stderr.count("\n") == 1

@@ -295,6 +295,15 @@ def test_an_empty_place_for_events_is_a_usage_error(synth: Any, write_recipe: An
     assert "--events is empty" in finished.stderr
 
 
+@pytest.mark.parametrize("option", [("--events", "e"), ("--otel",)])
+def test_an_estimate_that_asks_nothing_takes_no_place_for_events(
+    option: tuple[str, ...], synth: Any, write_recipe: Any
+) -> None:
+    finished = synth("estimate", write_recipe(), "--pilot", "0", *option)
+    assert finished.returncode == 2
+    assert "--pilot 0 asks nothing" in finished.stderr
+
+
 def test_other_commands_that_ask_tell_events_too(synth: Any, write_recipe: Any, tmp_path: Path) -> None:
     recipe = write_recipe()
     assert json.loads(synth("preview", recipe, "--out", "run", "-n", "1", "--json", "--events", "e").stdout)["rows"]
