@@ -117,8 +117,8 @@ class Ledger:
         return self.attempts - self.along
 
 
-def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
-    """Open a run's database, read-only unless `write`.
+def connect(path: Path, *, write: bool = False, ended: bool = False) -> sqlite3.Connection:
+    """Open a run's database, read-only unless `write`. Of a run that `ended` no log is left beside it.
 
     Raises FolderError when it is not a synth database, is of another version, or is damaged.
     """
@@ -128,8 +128,9 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
         raise FolderError(f"{path} is empty, so it is no run; move it away or restore it.")
     with readable(path):
         mode = "rw" if write else "ro"
-        if not (write or path.with_name(path.name + "-wal").exists() or os.access(path.parent, os.W_OK)):
-            mode = "ro&immutable=1"  # else SQLite would make a log to read beside, where nothing can be made
+        has_log = write or path.with_name(path.name + "-wal").exists()
+        if not has_log and (ended or not os.access(path.parent, os.W_OK)):
+            mode = "ro&immutable=1"  # else SQLite makes a log to read beside, if it can, and leaves it there
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
         )

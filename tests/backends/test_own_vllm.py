@@ -80,7 +80,13 @@ def is_there(pid: str) -> bool:
 
 
 def nobody_is_left(book: Path) -> bool:
-    return not any(map(is_there, noted(book, "starts") + noted(book, "workers")))
+    """Whether all that was started is gone; what was killed a moment ago may still be taken away by the system."""
+    end = time.monotonic() + 10
+    while any(map(is_there, noted(book, "starts") + noted(book, "workers"))):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def until(true) -> None:
