@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-import synth
+import synth.pipeline
 from synth.admission import gauges
 from synth.admission.halt import Halt
 from synth.backends.own_vllm import command, life, own_vllm
