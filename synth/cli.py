@@ -104,6 +104,11 @@ def _dollars(context: click.Context, parameter: click.Parameter, value: float | 
     return value
 
 
+def _is_given(name: str) -> bool:
+    """Whether the command line holds an option, and not its default."""
+    return click.get_current_context().get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
 _accept_change = click.option(
     "--accept-change", is_flag=True, help="Go on although what the folder's answers were asked with has changed."
 )
@@ -228,6 +233,8 @@ def estimate(
         raise click.UsageError("--tokenizer is for --pilot 0: what a pilot's replies say of their tokens is exact")
     if not pilot and (wanted.events or wanted.otel):
         raise click.UsageError("--events and --otel tell of what is asked, and --pilot 0 asks nothing")
+    if not pilot and (out is not None or _is_given("most_usd")):
+        raise click.UsageError("--out and --pilot-usd are for a pilot, and --pilot 0 asks nothing")
     options = Options(out, pilot=pilot, write=False)
     return running.estimate(
         _load(recipe, **overrides), options, wanted, most_usd=most_usd, tokenizer=tokenizer, as_json=as_json

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from synth.admission.health import SILENCE_S
 from synth.money.budget import Budget
@@ -97,6 +98,14 @@ class StageCount:
         steps.clear()
 
 
+class _Mark(NamedTuple):
+    """How far a run was, and what it had spent, when it began to ask: what was stored takes neither time nor money."""
+
+    at: float
+    share: float
+    spent_microusd: int
+
+
 @dataclass(slots=True)
 class Progress:
     """A run's counters."""
@@ -116,6 +125,12 @@ class Progress:
     warning: str = ""
     """What this machine could not give the run; empty when nothing was missing."""
     began: float = field(default_factory=time.monotonic)
+    _mark: _Mark | None = None
+    """None until a run that goes on has had a reply."""
+
+    def __post_init__(self) -> None:
+        if not self.budget.spent_requests:
+            self._mark = _Mark(self.began, 0.0, 0)
 
     def refuse_seed(self, reason: str) -> None:
         """Count a seed that is not used."""
@@ -190,8 +205,22 @@ class Progress:
 
     def left_s(self) -> float | None:
         """Seconds left at the pace so far; None when it cannot be told."""
+        found = self._to_come()
+        return None if found is None else found[1] * (time.monotonic() - found[0].at)
+
+    def projected_microusd(self) -> int | None:
+        """What all will have cost at the price of the work so far; None when it cannot be told."""
+        found, spent = self._to_come(), self.budget.spent_microusd
+        return None if found is None else round(spent + found[1] * (spent - found[0].spent_microusd))
+
+    def _to_come(self) -> tuple[_Mark, float] | None:
+        """The work to come, in units of that done since a mark; None when that says nothing."""
         share = self.share()
-        return None if share is None else (time.monotonic() - self.began) * (1 - share) / share
+        if self._mark is None and share is not None and any(each.landed for each in self.teachers.values()):
+            self._mark = _Mark(time.monotonic(), share, self.budget.spent_microusd)
+        if share is None or self._mark is None or share <= self._mark.share:
+            return None
+        return self._mark, (1 - share) / (share - self._mark.share)
 
 
 def silent(teachers: Mapping[str, Teacher]) -> dict[str, tuple[float, float]]:

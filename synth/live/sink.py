@@ -100,11 +100,15 @@ def _is_pipe(where: str) -> bool:
 
 
 def _mend(path: Path, handle: int) -> None:
-    """Cut off half a line of ours at a file's end; what is somebody else's gets its end of line."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - TAIL_BYTES))
-        tail = file.read().rpartition(b"\n")[2]
+    """Cut off half a line of ours at a file's end; what is somebody else's gets its end of line. Nothing of a file that
+    may only be written to."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL_BYTES))
+            tail = file.read().rpartition(b"\n")[2]
+    except PermissionError:
+        return
     if tail and tail[: len(BEGINS)] == BEGINS[: len(tail)]:
         os.ftruncate(handle, size - len(tail))
     elif tail:

@@ -151,7 +151,7 @@ def snapshot(
 ) -> Snapshot:
     """How a run of the recipe `name` stands."""
     seconds = max(0.001, time.monotonic() - progress.began)
-    budget, share = progress.budget, progress.share()
+    budget = progress.budget
     error = None if halt is None else halt.error
     return Snapshot(
         recipe=name,
@@ -171,7 +171,7 @@ def snapshot(
         spent_tokens=budget.spent_tokens,
         spent_requests=budget.spent_requests,
         reserved_microusd=budget.reserved_microusd,
-        projected_microusd=None if share is None else round(budget.spent_microusd / share),
+        projected_microusd=progress.projected_microusd(),
         overshoot_microusd=budget.overshoot_microusd,
         waiting_for_budget=budget.waiting,
         caps=budget.caps,

@@ -182,7 +182,7 @@ class Spans:
 
     def _close(self, run: Span, exit_code: int, text: str, attributes: Mapping[str, Any]) -> None:
         total = [0, 0, 0]
-        for step in self._steps.values():
+        for step in list(self._steps.values()):  # the thread may be late, and still at work
             total = [one + other for one, other in zip(total, step.used, strict=True)]
             step.span.set_attributes({"synth.requests": step.requests, "synth.failed": step.failed, **_sums(step.used)})
             step.span.end(step.ended_ns)
@@ -198,8 +198,9 @@ class Spans:
                 while not self._stop.wait(LOOK_EVERY_S):
                     self._look(connection)
                 self._look(connection)
-                for tries in self._failed.values():  # nothing came of them
-                    self._tell(connection, tries)
+                with readable(self._path):
+                    for tries in self._failed.values():  # nothing came of them
+                        self._tell(connection, tries)
         except FolderError as error:
             self._problem = f"{error} Spans end there. "
 

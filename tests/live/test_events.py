@@ -289,14 +289,29 @@ def test_two_things_on_standard_output_are_a_usage_error(command: str, synth: An
     assert "--json and --events - both print on standard output" in finished.stderr
 
 
+def test_a_file_that_may_only_be_written_to_gets_events_as_it_is(tmp_path: Path, monkeypatch: Any) -> None:
+    path = tmp_path / "記録.jsonl"
+    path.write_bytes(b'{"v": 1}\n')
+
+    def refuses(*_: Any, **__: Any) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "open", refuses)
+    sink = Sink(str(path))
+    sink.add("{}")
+    sink.close()
+    monkeypatch.undo()
+    assert path.read_bytes() == b'{"v": 1}\n{}\n'
+
+
 def test_an_empty_place_for_events_is_a_usage_error(synth: Any, write_recipe: Any, tmp_path: Path) -> None:
     finished = synth("run", write_recipe(), "--out", "走行", "--events", "")
     assert (finished.returncode, (tmp_path / "走行").exists()) == (2, False)
     assert "--events is empty" in finished.stderr
 
 
-@pytest.mark.parametrize("option", [("--events", "e"), ("--otel",)])
-def test_an_estimate_that_asks_nothing_takes_no_place_for_events(
+@pytest.mark.parametrize("option", [("--events", "e"), ("--otel",), ("--out", "走行"), ("--pilot-usd", "1")])
+def test_an_estimate_that_asks_nothing_takes_no_option_of_one_that_asks(
     option: tuple[str, ...], synth: Any, write_recipe: Any
 ) -> None:
     finished = synth("estimate", write_recipe(), "--pilot", "0", *option)

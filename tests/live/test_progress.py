@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 from synth.live.progress import Progress, StageCount
 from synth.money.budget import Budget
+from synth.types import Spend
 
 
 def test_time_left_counts_the_later_stages():
@@ -17,3 +19,25 @@ def test_time_left_counts_the_later_stages():
 
 def test_nothing_is_promised_before_the_first_seed_is_done():
     assert Progress({"a": StageCount()}, {}, Budget(None), total_seeds=10).left_s() is None
+
+
+def test_what_is_to_come_of_a_run_that_goes_on_is_told_by_what_it_asked_itself():
+    stages, teacher = {"answer": StageCount()}, SimpleNamespace(landed=0)
+    budget = Budget(None, Spend(500_000, 10_000, 50))
+    progress = Progress(stages, {"main": teacher}, budget, total_seeds=100, began=time.monotonic() - 5)
+    stages["answer"].units = progress.seeds_done = 40
+    assert (progress.left_s(), progress.projected_microusd()) == (None, None)  # half of them lies in the store
+    stages["answer"].units = progress.seeds_done = 50
+    teacher.landed = 1
+    assert progress.projected_microusd() is None
+    stages["answer"].units = progress.seeds_done = 75
+    budget.spent_microusd = 750_000
+    assert progress.projected_microusd() == 1_000_000
+    assert progress.left_s() < 5
+
+
+def test_the_money_of_a_new_run_is_projected_from_its_beginning():
+    stages = {"answer": StageCount(units=25)}
+    progress = Progress(stages, {}, Budget(None), total_seeds=100, seeds_done=25)
+    progress.budget.spent_microusd = 250_000
+    assert progress.projected_microusd() == 1_000_000
