@@ -128,8 +128,8 @@ def connect(path: Path, *, write: bool = False, ended: bool = False) -> sqlite3.
         raise FolderError(f"{path} is empty, so it is no run; move it away or restore it.")
     with readable(path):
         mode = "rw" if write else "ro"
-        has_log = write or path.with_name(path.name + "-wal").exists()
-        if not has_log and (ended or not os.access(path.parent, os.W_OK)):
+        log = path.with_name(path.name + "-wal")
+        if not (write or (log.exists() and log.stat().st_size)) and (ended or not os.access(path.parent, os.W_OK)):
             mode = "ro&immutable=1"  # else SQLite makes a log to read beside, if it can, and leaves it there
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False

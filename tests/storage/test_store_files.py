@@ -58,3 +58,14 @@ def test_a_store_in_a_folder_that_nobody_can_write_to_is_read_and_nothing_is_mad
     with closing(connect(tmp_path / "run.db")) as connection:
         assert [(line.attempts, line.cost_microusd) for line in read_ledger(connection)] == [(1, 3)]
         assert names(tmp_path) == {"run.db", "run.lock"}
+
+
+def test_an_empty_log_that_a_reader_left_is_no_reason_to_make_anything_there(tmp_path, monkeypatch):
+    asyncio.run(filled(tmp_path))
+    connect(tmp_path / "run.db").close()
+    (tmp_path / "run.db-shm").unlink()
+    assert (tmp_path / "run.db-wal").stat().st_size == 0
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
+    with closing(connect(tmp_path / "run.db")) as connection:
+        assert [(line.attempts, line.cost_microusd) for line in read_ledger(connection)] == [(1, 3)]
+        assert names(tmp_path) == {"run.db", "run.db-wal", "run.lock"}
