@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from synth.admission.halt import Halt
-from synth.admission.scheduler import WINDOW_PER_SLOT, watched
+from synth.admission.scheduler import WINDOW_PER_SLOT, beside, watched
 from synth.boundary import Boundary
 from synth.datasets.card import load_card, write_card
 from synth.datasets.export import load_parquet
@@ -183,9 +183,9 @@ async def _ask(run: _Run) -> None:
     """Send the seeds through the line. Raises Stalled when nothing comes back, StoreStopped when the disk refuses."""
     line, pilot = run.line, run.pilot
     whole = run.options.limit is None and pilot is None
-    _prepare_while_asking(run.recipe.language)
-    going = in_turns(line, lambda: line.screen.seeds(run.spool if pilot is None else pilot.seeds()), whole=whole)
-    await watched(going, line.progress.pulse, _patience_s(run.recipe))
+    async with beside(_prepare(run.recipe.language)):
+        going = in_turns(line, lambda: line.screen.seeds(run.spool if pilot is None else pilot.seeds()), whole=whole)
+        await watched(going, line.progress.pulse, _patience_s(run.recipe))
     _give_back_memory()
     if isinstance(line.halt.error, StoreStopped):
         raise line.halt.error  # what room is left is for replies
@@ -240,7 +240,7 @@ def _result(run: _Run, manifest: Manifest, written: Outputs, kept: str) -> Resul
     return Result(run.store.folder, manifest, exit_code, message, *shown, pilot, options.write)
 
 
-def _prepare_while_asking(language: str) -> None:
+async def _prepare(language: str) -> None:
     """Do what writing needs and takes a while, and depends on no reply."""
 
     def prepare() -> None:
@@ -249,8 +249,8 @@ def _prepare_while_asking(language: str) -> None:
         load_card(language)
         versions()  # which asks the system
 
-    loop = asyncio.get_running_loop()
-    loop.call_later(PREPARE_AFTER_S, loop.run_in_executor, None, prepare)
+    await asyncio.sleep(PREPARE_AFTER_S)
+    await asyncio.to_thread(prepare)
 
 
 def _give_back_memory() -> None:

@@ -43,13 +43,13 @@ def recipe(folder, price=PRICED, count=40):
 
 def test_without_a_pilot_nothing_is_asked_and_only_the_first_stage_is_told(synth, tmp_path):
     recipe(tmp_path)
-    shown = synth("estimate", ".", "--pilot", "0", "--out", "run")
+    shown = synth("estimate", ".", "--pilot", "0")
     assert shown.returncode == 0, shown.stderr
     assert "40 seeds, and nothing asked" in shown.stdout
     assert (
         "this is the first request for each seed; what else replies lead to (answer), --pilot 20 tells" in shown.stdout
     )
-    assert not (tmp_path / "run").exists()
+    assert {file.name for file in tmp_path.iterdir()} == {"recipe.yaml", "p.md.j2", "q.md.j2"}
     # two draws go in one request
     (step,) = json.loads(synth("estimate", ".", "--pilot", "0", "--json").stdout)["steps"]
     assert (step["stage"], step["requests"]["low"], step["most_completion_tokens"]) == ("write", 40, 8000)
