@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from synth.console.telling import Wanted
     from synth.recipes.recipe import LoadedRecipe, Overrides
 
-BUG_EXIT = 1
 FULL_EXIT = 5
 
 

@@ -225,9 +225,6 @@ class Spend(NamedTuple):
     """Whether it is the worst case because nothing usable said what was used."""
 
 
-NOTHING = Spend()
-
-
 class Completion(NamedTuple):
     """What was read from a good reply: a text, or for a request other than a chat what its reader found."""
 

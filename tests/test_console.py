@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 import synth as package
-from synth.console.live import progress_line
+from synth.console.live import snapshot_line
 from synth.console.panel import panel
 from synth.console.screen import ScreenConsole, plain_table
 from synth.datasets import export
@@ -171,8 +171,8 @@ def test_a_run_without_pyarrow_says_that_parquet_was_left_out(hostile, tmp_path,
 
 def test_the_live_counts_call_a_sample_accepted_until_it_is_selected():
     progress = Progress({"answer": StageCount()}, {}, Budget(None), total_seeds=3, rows=188)
-    assert "188 accepted" in progress_line("x", progress)
-    assert "rows" not in progress_line("x", progress)
+    assert "188 accepted" in snapshot_line(snapshot("x", progress))
+    assert "rows" not in snapshot_line(snapshot("x", progress))
     console = Console(width=80)
     with console.capture() as captured:
         console.print(panel(snapshot("x", progress), console))

@@ -271,7 +271,6 @@ def test_tokens_are_those_of_the_chat_template_and_long_rows_are_found(tokenizer
 
 def test_without_a_chat_template_the_texts_are_counted(tokenizer):
     tokens = Tokens(str(tokenizer))
-    assert not tokens.has_template
     assert [*tokens.of(ASKED)] == [(len("消費税は何％ですか。\n10％です。"), "")]
 
 

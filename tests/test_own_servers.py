@@ -11,8 +11,9 @@ import pytest
 from aiohttp import web
 
 from synth import pipeline
-from synth.console.live import progress_line
+from synth.console.live import snapshot_line
 from synth.live.progress import Progress
+from synth.live.snapshot import snapshot
 from synth.recipes.recipe import load
 from synth.results.result import Options, Result
 
@@ -105,7 +106,7 @@ def test_no_more_is_sent_than_a_server_that_tells_its_load_runs_and_a_few_more(t
     assert server.looks > 5
     assert seen[0].teachers["main"].admission.limit <= 16
     assert seen[0].loads()["main"][0] <= 4
-    assert re.search(r"main runs [0-4], \d+ wait there", progress_line("own", seen[0]))
+    assert re.search(r"main runs [0-4], \d+ wait there", snapshot_line(snapshot("own", seen[0])))
 
 
 def test_a_replica_that_dies_in_the_middle_and_comes_back_costs_no_row_and_is_used_again(tmp_path, monkeypatch):

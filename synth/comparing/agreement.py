@@ -1,4 +1,4 @@
-"""What several draws of one prompt say together: the majority, its margin, and whether another draw is wanted.
+"""What several draws of one prompt say together: the majority, and whether another draw is wanted.
 
 Decisions take the draws in their order, so that they do not depend on which reply came first.
 Sources: self-consistency (Wang et al., arXiv:2203.11171); targets per prompt, uniform or by difficulty (DART-Math,
@@ -37,8 +37,6 @@ class Vote(NamedTuple):
     """The first draw that says so."""
     answer: str
     votes: int
-    margin: float
-    """Votes ahead of the second, as a share of the draws that answered: 1 when all agree, 0 in a tie."""
 
 
 class Adaptive(Value):
@@ -74,10 +72,9 @@ def majority(answers: Sequence[str | None]) -> Vote | None:
     if not classes:
         return None
     winner = max(classes, key=len)  # the first seen of equals
-    second = max((len(members) for members in classes if members is not winner), default=0)
     answer = answers[winner[0]]
     assert answer is not None
-    return Vote(winner[0], answer, len(winner), (len(winner) - second) / sum(map(len, classes)))
+    return Vote(winner[0], answer, len(winner))
 
 
 def agreed(draws: Sequence[Sample]) -> list[Sample]:
@@ -100,11 +97,6 @@ def pass_rate(draws: Sequence[Draw], rule: Adaptive) -> float:
         vote = majority([draw.answer for draw in draws])
         return vote.votes / len(draws) if vote else 0.0
     return sum(draw.verified for draw in draws) / max(1, len(draws))
-
-
-def enough(draws: Sequence[Draw], rule: Adaptive) -> bool:
-    """Whether a prompt needs no further draw."""
-    return still_needed(draws, rule) == 0
 
 
 def still_needed(draws: Sequence[Draw], rule: Adaptive) -> int:

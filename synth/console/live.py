@@ -19,8 +19,7 @@ from synth.console.screen import ERR, OUT, clock_time, say
 from synth.errors import Interrupted
 from synth.language.text import visible
 from synth.live.control import Steering, reachable
-from synth.live.progress import Progress
-from synth.live.snapshot import Snapshot, snapshot
+from synth.live.snapshot import Snapshot
 
 T = TypeVar("T")
 PLAIN_EVERY_S = 5.0
@@ -109,11 +108,6 @@ async def steered(steering: Steering) -> None:
         if problem:
             say(ERR, problem, "yellow")
         await watch(steering)
-
-
-def progress_line(name: str, progress: Progress) -> str:
-    """How a run of the recipe `name` goes, as one plain line."""
-    return snapshot_line(snapshot(name, progress))
 
 
 def snapshot_line(now: Snapshot) -> str:

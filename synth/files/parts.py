@@ -13,10 +13,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import orjson
-from pydantic import BaseModel
 
 from synth.datasets.files import whole_file
 from synth.datasets.tables import Piece, Write, ending, pieces, writer
@@ -30,7 +29,6 @@ from synth.shapes import PARTS, SHAPES, sample_of
 from synth.types import Fields, Sample
 from synth.validators import Validator
 
-M = TypeVar("M", bound=BaseModel)
 Scores = dict[str, Counter[float]]
 """How many rows have which value, to three digits, by score."""
 

@@ -46,11 +46,6 @@ class Tokens:
             template = named.get("default")
         self._template: Any = _compiled(template, name) if isinstance(template, str) else None
 
-    @property
-    def has_template(self) -> bool:
-        """Whether conversations can be written as the student will see them; else only their texts are counted."""
-        return self._template is not None
-
     def of(self, row: Fields) -> Iterator[tuple[int, str]]:
         """The tokens of each text that is trained on, and why there are none where the template raises an error.
 

@@ -20,8 +20,6 @@ from synth.money.account import Account
 from synth.money.prices import Usd
 from synth.types import Spend, Value
 
-UNCAPPED = 1 << 62
-
 
 def usd(microusd: int) -> str:
     """A sum for people: `$0.0123`."""

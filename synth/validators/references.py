@@ -15,7 +15,6 @@ HEARD = r"(?:video|audio|recording|podcast|clip|slides?|slideshow|presentation|a
 FILE = r"(?:file|document|spreadsheet|pdf|attachment|resume|cv|report|sheet|form|excel|word document|zip|worksheet|solution|code|template|folder|paper|handout)"
 THING = rf"(?:{SEEN}|{HEARD}|{FILE})"
 SENT = r"(?:attached|uploaded|enclosed|sent|shared|provided|posted|pasted|linked|included|submitted)"
-HERE_JA = r"(?:画像|写真|図|グラフ|動画|音声|地図|イラスト|スクリーンショット|スクショ|リンク|ファイル|資料|URL|動画|表\d|ビデオ|録音|PDF|チャート|図表)"
 REFERENCE = re.compile(
     rf"""\b(?:
         (?:attached|enclosed|accompanying|uploaded)\s+(?:\w+\s+)?{THING}s?\b

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from synth.comparing import agreement
-from synth.comparing.agreement import Adaptive, Draw, enough, majority
+from synth.comparing.agreement import Adaptive, Draw, majority, still_needed
 from synth.language.answers import final_answer, same_answer
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "gsm8k_model_solutions.jsonl"
@@ -77,7 +77,7 @@ def made(every: Sequence[Sequence[Draw]], supply: Supply, rule: Adaptive | int, 
 
 def _asked(outcome: Sequence[Draw], rule: Adaptive) -> list[Draw]:
     asked: list[Draw] = []
-    while not enough(asked, rule):
+    while still_needed(asked, rule):
         asked.append(outcome[len(asked)])
     return asked
 

@@ -25,9 +25,10 @@ from synth import teacher as module
 from synth.admission import concurrency
 from synth.admission.limits import STREAK, Place
 from synth.admission.scheduler import watched
-from synth.console.live import progress_line
+from synth.console.live import snapshot_line
 from synth.errors import Stalled
 from synth.live.progress import Progress, StageCount
+from synth.live.snapshot import snapshot
 from synth.money.budget import Budget
 from synth.protocol.fates import FATES
 from synth.recipes.recipe import load
@@ -91,9 +92,9 @@ def test_fault_02_the_status_line_says_when_a_teacher_that_is_gone_is_asked_agai
         asking = asyncio.create_task(played.ask_all(4000))
         await asyncio.sleep(20)
         progress = Progress({"answer": StageCount()}, {"main": played.teacher}, Budget(), total_seeds=4000)
-        down = progress_line("played", progress)
+        down = snapshot_line(snapshot("played", progress))
         await asking
-        return down, progress_line("played", progress)
+        return down, snapshot_line(snapshot("played", progress))
 
     down, later = in_virtual_time(monkeypatch, main)
     assert "main is asked again in 1" in down or "main is asked again in 2" in down, "some of its 30 seconds"
@@ -241,7 +242,7 @@ def test_fault_31_a_long_wait_is_shown(monkeypatch):
             lane = played.teacher.admission.lanes[0]
             lane.refused(Place(lane, 1, {}, loop.now, 0), 1e9)
         progress = Progress({"answer": StageCount()}, {"main": played.teacher}, Budget(), total_seeds=1)
-        return progress_line("played", progress)
+        return snapshot_line(snapshot("played", progress))
 
     assert "main is asked again in 1 h 0 min" in in_virtual_time(monkeypatch, main)
 
