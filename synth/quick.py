@@ -27,9 +27,8 @@ from synth.recipes.mistyped import QUOTED
 from synth.recipes.options import caps_of, endpoint_of
 from synth.recipes.recipe_checks import host_problems
 from synth.report import cards
-from synth.report.notebook import words_of
 from synth.report.table import Table
-from synth.report.words import Words
+from synth.report.words import Words, words_of
 from synth.results.result import Options
 from synth.rights import terms
 from synth.types import Message, Sample

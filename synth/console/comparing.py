@@ -20,7 +20,7 @@ from synth.datasets.files import write_whole
 from synth.errors import Interrupted
 from synth.language.text import visible
 from synth.recipes.recipe import LoadedRecipe
-from synth.report.compared import WORDS, amount, figures, interval, write_comparison
+from synth.report.compared import amount, figures, interval, write_comparison
 from synth.report.words import ENGLISH
 from synth.results.result import Options
 
@@ -65,10 +65,10 @@ def _side_by_side(found: Comparison) -> None:
     """A bake-off as a table, a column for each teacher, and what may be said of the differences."""
     table = plain_table("", *(one.name for one in found.contenders))
     of = found.contenders
-    for label, values in figures(of, WORDS[False], ENGLISH):
+    for label, values in figures(of, ENGLISH):
         table.add_row(label, *(Text(visible(value)) for value in values))
     refused = ("\n".join(f"{reason} {count:,}" for reason, count in one.refused.items()) for one in of)
-    table.add_row(WORDS[False].refused, *(Text(visible(one)) for one in refused))
+    table.add_row(ENGLISH.compared.refused, *(Text(visible(one)) for one in refused))
     OUT.print(f"\n[bold]{found.recipe}[/]  stage {found.stage}, {len(found.answers):,} prompts")
     if found.practice:
         OUT.print(PRACTICE)

@@ -19,6 +19,7 @@ from synth.datasets.files import write_whole
 from synth.datasets.plots import plots, write_plots
 from synth.datasets.told import checks, description, fenced, in_japanese, limits, recipe_text, without_folders
 from synth.errors import Problem
+from synth.language.codes import is_japanese
 from synth.language.text import visible
 from synth.money.budget import usd
 from synth.report.words import JAPANESE
@@ -42,20 +43,19 @@ def write_card(folder: Path, manifest: Manifest, written: Written, examples: Seq
 
     The first of `examples` is shown. Raises FolderError when the disk refuses.
     """
-    write_plots(folder / "dataset", plots(manifest, japanese=is_japanese(manifest.recipe.language)))
+    write_plots(folder / "dataset", plots(manifest))
     write_whole(folder / "dataset" / "README.md", card(manifest, written, examples).encode("utf-8", "replace"))
 
 
 def card(manifest: Manifest, written: Written, examples: Sequence[Sample] = ()) -> str:
     """The text of the card."""
-    japanese = is_japanese(manifest.recipe.language)
     header = yaml.safe_dump(_header(manifest, written), allow_unicode=True, sort_keys=False, width=1000)
     return load_card(manifest.recipe.language).render(
         manifest=manifest,
         written=written,
         header=header,
         used=[line for line in manifest.ledger if line.failure == "ok"],
-        plots=plots(manifest, japanese=japanese),
+        plots=plots(manifest),
         checks=checks(manifest),
         limits=list(limits(manifest)),
         description=description(manifest),
@@ -102,11 +102,6 @@ def publishable(manifest: Manifest) -> Problem | None:
     said = [(teacher.name, one) for teacher in manifest.teachers for one in teacher.said]
     conflict = next(licences.conflicts(licence, licences.sources(", ".join(manifest.seeds_licences), said)), None)
     return None if conflict is None else Problem(conflict, field="license")
-
-
-def is_japanese(language: str) -> bool:
-    """Whether an ISO code such as `ja` or `ja-JP` is Japanese."""
-    return language.lower().partition("-")[0] == "ja"
 
 
 def escaped(text: object) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from synth.datasets.files import write_whole
 from synth.language.text import visible
 from synth.report.figures import Bar, bars, funnel, histograms
-from synth.report.words import ENGLISH, JAPANESE, Words
+from synth.report.words import Words, words_of
 from synth.results.manifest import Manifest
 
 FOLDER = "figures"
@@ -31,9 +31,9 @@ class Plot(NamedTuple):
     svg: str
 
 
-def plots(manifest: Manifest, *, japanese: bool) -> list[Plot]:
+def plots(manifest: Manifest) -> list[Plot]:
     """What the manifest has distributions of."""
-    words = JAPANESE if japanese else ENGLISH
+    words = words_of(manifest.recipe.language)
     return [
         Plot(f"{FOLDER}/{name}.svg", title, drawn(title, shown)) for name, title, shown in _figures(manifest, words)
     ]

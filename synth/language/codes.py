@@ -36,6 +36,11 @@ MEANT = {
 """Codes of countries, and longer codes, where two letters are what texts are told by."""
 
 
+def is_japanese(code: str) -> bool:
+    """Whether a code such as `ja` or `ja-JP` is that of Japanese."""
+    return code.lower().partition("-")[0] == "ja"
+
+
 def mistaken(code: str) -> str:
     """What is wrong with a code; empty for one that ISO 639-1 has, and for three letters without two of their own."""
     if code in MEANT:

@@ -17,10 +17,11 @@ import orjson
 import yaml
 from pydantic import ValidationError
 
-from synth.datasets.card import escaped, is_japanese, publishable
+from synth.datasets.card import escaped, publishable
 from synth.datasets.files import PARTIAL
 from synth.datasets.metadata import wrong
 from synth.errors import FolderError, Problem, RecipeError
+from synth.language.codes import is_japanese
 from synth.results.manifest import Manifest, read_manifest
 from synth.rights.terms import Acceptance
 from synth.types import Value

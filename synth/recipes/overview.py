@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from synth.language.codes import is_japanese
 from synth.language.text import visible
 
 FRAME = Markup(
@@ -42,7 +43,7 @@ JAPANESE = {
 
 
 def _phrases(language: str) -> dict[str, str]:
-    return JAPANESE if language.partition("-")[0] == "ja" else ENGLISH
+    return JAPANESE if is_japanese(language) else ENGLISH
 
 
 def lines(recipe: Any, seeds: str) -> Iterator[tuple[str, str]]:

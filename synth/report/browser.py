@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,7 +20,6 @@ import orjson
 
 from synth.errors import FolderError
 from synth.language.text import UNSEEN
-from synth.report.browser_words import BrowserWords
 from synth.report.words import Words
 from synth.results.selection import SELECTION
 from synth.types import Seed
@@ -92,7 +91,7 @@ class _Index:
     left_out: int = 0
 
 
-def write_rows(page: BinaryIO, listing: Listing, words: Words, browser: BrowserWords) -> None:
+def write_rows(page: BinaryIO, listing: Listing, words: Words) -> None:
     """Write the index into the page, the texts of a large run beside it, and remove what an earlier page had there.
 
     Raises FolderError when the disk refuses.
@@ -113,7 +112,7 @@ def write_rows(page: BinaryIO, listing: Listing, words: Words, browser: BrowserW
                 _write_texts(listing, len(index.sizes), texts)
     kept = 0 if embedded else len(index.sizes)
     _remove_others(listing.folder / PAGES, kept)
-    told = _told(listing, index, kept) | {"words": asdict(browser), "says": _says(words)}
+    told = _told(listing, index, kept) | {"words": words.browser._asdict(), "says": _says(words)}
     _write_script(page, "told", orjson.dumps(told))
 
 

@@ -3,106 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from synth.comparing.bakeoff import ACCEPTED, LANGUAGE, Comparison, Contender, Given, Measured
-from synth.datasets.card import is_japanese
 from synth.datasets.files import write_whole
 from synth.money.budget import usd
 from synth.report.figures import short
 from synth.report.page import load_template
 from synth.report.texts import shown
-from synth.report.words import ENGLISH, JAPANESE
-from synth.report.words import Words as ReportWords
+from synth.report.words import Words, words_of
 
 MOST_PROMPTS = 50
 MOST_CHARACTERS = 4000
 """Of one answer."""
 SHARES = (ACCEPTED, LANGUAGE)
 """Measures whose values are shares of drafts; the others are scores."""
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """Headings and labels of the page in one language."""
-
-    title: str
-    note: str
-    teachers: str
-    prompts: str
-    accepted: str
-    per_accepted: str
-    tokens_per_accepted: str
-    characters: str
-    in_language: str
-    refused: str
-    of: str
-    differences: str
-    measure: str
-    difference: str
-    interval: str
-    verdict: str
-    chance: str
-    beyond: str
-    chance_note: str
-    answers: str
-    not_given: str
-    more: str
-
-
-WORDS = {
-    False: Words(
-        title="Teachers compared",
-        note="The same prompts, asked of each teacher alone in the stage {stage}.",
-        teachers="Teachers",
-        prompts="Prompts",
-        accepted="Accepted",
-        per_accepted="Cost per accepted row",
-        tokens_per_accepted="Tokens per accepted row",
-        characters="Characters (median)",
-        in_language="In the language",
-        refused="Refused",
-        of="{} of {}",
-        differences="Differences",
-        measure="What",
-        difference="Difference",
-        interval="95 % interval",
-        verdict="So",
-        chance="within chance (p {:.2f})",
-        beyond="more than chance (p {:.3f})",
-        chance_note="Pairs of the same prompt; a permutation test (for accepted or not, McNemar’s), corrected for the "
-        "number of teachers. What lies within chance is no reason to choose.",
-        answers="Side by side",
-        not_given="no answer",
-        more="{} more prompts are in compare.json.",
-    ),
-    True: Words(
-        title="教師モデルの比較",
-        note="ステージ「{stage}」で、同じプロンプトをそれぞれの教師モデルに単独で尋ねた結果です。",
-        teachers="教師モデル",
-        prompts="プロンプト",
-        accepted="採用",
-        per_accepted="採用1件あたりの費用",
-        tokens_per_accepted="採用1件あたりのトークン",
-        characters="文字数（中央値）",
-        in_language="指定言語の割合",
-        refused="不採用",
-        of="{1} 件中 {0} 件",
-        differences="差",
-        measure="項目",
-        difference="差",
-        interval="95 % 区間",
-        verdict="判定",
-        chance="偶然の範囲内（p {:.2f}）",
-        beyond="偶然を超える差（p {:.3f}）",
-        chance_note="同じプロンプトどうしの対で比べた並べ替え検定（採否についてはマクネマー検定）で、教師モデルの数に応じて"
-        "補正しています。偶然の範囲内の差は、選ぶ理由になりません。",
-        answers="回答の比較",
-        not_given="回答なし",
-        more="ほかの {} 件は compare.json にあります。",
-    ),
-}
 
 
 def write_comparison(path: Path, found: Comparison) -> None:
@@ -112,12 +27,12 @@ def write_comparison(path: Path, found: Comparison) -> None:
 
 def page(found: Comparison) -> str:
     """The page as HTML."""
-    ja = is_japanese(found.language)
+    words = words_of(found.language)
     return load_template("compare.html.j2").render(
         found=found,
-        words=JAPANESE if ja else ENGLISH,
-        said=WORDS[ja],
-        figures=list(figures(found.contenders, WORDS[ja], JAPANESE if ja else ENGLISH)),
+        words=words,
+        said=words.compared,
+        figures=list(figures(found.contenders, words)),
         prompts=list(found.answers.items())[:MOST_PROMPTS],
         left=max(0, len(found.answers) - MOST_PROMPTS),
         question=question,
@@ -125,12 +40,13 @@ def page(found: Comparison) -> str:
         interval=interval,
         shown=shown,
         most=MOST_CHARACTERS,
-        labels={ACCEPTED: WORDS[ja].accepted, LANGUAGE: WORDS[ja].in_language},
+        labels={ACCEPTED: words.compared.accepted, LANGUAGE: words.compared.in_language},
     )
 
 
-def figures(of: Sequence[Contender], said: Words, words: ReportWords) -> Iterator[tuple[str, list[str]]]:
+def figures(of: Sequence[Contender], words: Words) -> Iterator[tuple[str, list[str]]]:
     """The lines of a table with a column for each teacher: what they tell, and a value for each."""
+    said = words.compared
     yield words.model, [one.model for one in of]
     yield said.prompts, [f"{one.prompts:,}" for one in of]
     yield said.accepted, [said.of.format(f"{one.accepted:,}", f"{one.drafts:,}") for one in of]

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from synth.datasets.card import is_japanese
 from synth.language.text import visible as safe
 from synth.report import cards
 from synth.report.table import Table
 from synth.report.texts import visible
-from synth.report.words import ENGLISH, JAPANESE, Words
+from synth.report.words import Words, words_of
 from synth.results.manifest import Manifest
 
 LIST = {"en": ", ", "ja": "、"}
@@ -49,11 +48,6 @@ def _notes(manifest: Manifest, message: str, words: Words) -> list[str]:
     declared = [f"{judge.name}: {words.own_answers}" for judge in manifest.judges if judge.own_answers]
     notice = (manifest.notice_ja if words.language == "ja" else "") or manifest.notice
     return [words.practice_title] * manifest.practice + [*declared, notice, message]
-
-
-def words_of(language: str) -> Words:
-    """The words for a recipe in this language."""
-    return JAPANESE if is_japanese(language) else ENGLISH
 
 
 def in_a_notebook(manifest: Manifest, folder: Path, message: str, looked_at: tuple[Table, Table] | None) -> str:

@@ -13,16 +13,14 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from synth.datasets.card import is_japanese
 from synth.datasets.files import whole_file
 from synth.money.budget import usd
-from synth.report import browser_words
 from synth.report.browser import Listing, write_rows
 from synth.report.clusters import Cluster
 from synth.report.course import course
 from synth.report.figures import PLOT_HEIGHT, PLOT_WIDTH, Bar, bars, funnel, histograms, pairs, short, sizes, spending
 from synth.report.texts import plain, shown, visible
-from synth.report.words import ENGLISH, JAPANESE, duration, moment
+from synth.report.words import duration, moment, words_of
 from synth.results.manifest import Manifest
 from synth.storage.pace import Pace
 from synth.types import Rejection, Sample, Spend
@@ -85,9 +83,7 @@ def write_report(
     with whole_file(path) as file:
         file.write(before)
         if listing is not None:
-            japanese = is_japanese(manifest.recipe.language)
-            words, browser = (JAPANESE, browser_words.JAPANESE) if japanese else (ENGLISH, browser_words.ENGLISH)
-            write_rows(file, listing, words, browser)
+            write_rows(file, listing, words_of(manifest.recipe.language))
         file.write(after)
 
 
@@ -101,11 +97,10 @@ def page(
     browsed: bool = False,
 ) -> str:
     """The page as HTML; with a browser of rows, what it shows goes where `DATA_HERE` stands."""
-    japanese = is_japanese(manifest.recipe.language)
-    words = JAPANESE if japanese else ENGLISH
+    words = words_of(manifest.recipe.language)
     script = load_script() if browsed else ""
     return load_template().render(
-        browser=(browser_words.JAPANESE if japanese else browser_words.ENGLISH) if browsed else None,
+        browser=words.browser if browsed else None,
         script=Markup(script),  # noqa: S704 (our own)
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         data_here=Markup(DATA_HERE),  # noqa: S704

@@ -10,8 +10,9 @@ from synth.admission.halt import Halt
 from synth.datasets.rows import rejected_row, row
 from synth.live.progress import Progress
 from synth.recipes.recipe import LoadedRecipe
-from synth.report.notebook import in_a_notebook, in_lines, in_words, words_of
+from synth.report.notebook import in_a_notebook, in_lines, in_words
 from synth.report.table import Cost, Page, Table, models_of, records
+from synth.report.words import words_of
 from synth.results.manifest import Manifest
 from synth.types import Rejection, Sample
 
