@@ -19,6 +19,7 @@ import zstandard
 ROOT = Path(__file__).parent.parent
 CANARY = os.environ.setdefault("SYNTH_CANARY", f"sk-CANARY{secrets.token_hex(16)}")
 """The key that every test of every worker process uses: after the last one, no byte of it may be anywhere."""
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes of the tests import synth: one compiles it
 KEY_VARIABLES = ("SYNTH_CANARY", "OPENAI_API_KEY", "SOME_KEY", "MY_KEY")
 for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
     if signal.getsignal(number) == signal.SIG_IGN:  # as under nohup, or behind & in a script: processes inherit it
