@@ -1,4 +1,4 @@
-"""The commands for what is finished: publish, merge, diff."""
+"""The commands that take the folder of a run: to follow it, to look into it, to use what it made."""
 
 from __future__ import annotations
 
@@ -7,8 +7,72 @@ from typing import Any
 
 import click
 
-from synth.console.choices import Choice
 from synth.console.helping import Told
+from synth.console.options import AS_JSON, Choice
+
+
+@click.command(cls=Told, short_help="Say how far a run is and what it has cost.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@AS_JSON
+def status(folder: Path, as_json: bool) -> int:
+    """Say how far the run in FOLDER is and what it has cost."""
+    from synth.console import status
+
+    status.status(folder, as_json=as_json)
+    return 0
+
+
+@click.command(cls=Told, short_help="Watch a run that goes on in another terminal.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON every second.")
+def watch(folder: Path, as_json: bool) -> int:
+    """Watch the run in FOLDER, which another process does, until it ends; nothing is changed."""
+    from synth.console import steering
+
+    return steering.watch(folder, as_json=as_json)
+
+
+@click.command(cls=Told, short_help="Pause, slow, fund or end a run in another terminal.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("what", type=Choice(["pause", "resume", "limit", "budget", "drain"]))
+@click.argument("value", required=False, default="")
+def ctl(folder: Path, what: str, value: str) -> int:
+    """Steer the run in FOLDER, which another process does: pause, resume, limit N, budget USD, drain.
+
+    `limit` is the most requests in flight at each teacher, up to the recipe's own; `budget` the sum in dollars for this
+    run; `drain` ends what is in flight and writes what is there, as Ctrl-C does.
+    """
+    from synth.console import steering
+
+    return steering.ctl(folder, what, value)
+
+
+@click.command(cls=Told, short_help="Show rows of a run, or what was refused.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("ids", nargs=-1)
+@click.option("--rejected", is_flag=True, help="Show what was refused.")
+@click.option("--reason", default="", help="Show only what was refused for this reason.")
+@click.option("-n", "count", default=3, show_default=True, type=click.IntRange(min=1), help="How many to show.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+def show(folder: Path, ids: tuple[str, ...], rejected: bool, reason: str, count: int, as_json: bool) -> int:
+    """Show rows of the run in FOLDER, or those with the given IDS."""
+    from synth.console import rows
+
+    rows.show(folder, ids, rejected=rejected or bool(reason), reason=reason, count=count, as_json=as_json)
+    return 0
+
+
+@click.command(cls=Told, short_help="Show the whole way of a row back to raw replies.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("row")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every reply's body as it came.")
+def trace(folder: Path, row: str, as_json: bool) -> int:
+    """Show how ROW, an id in rows.jsonl or rejected.jsonl of a run's FOLDER, was made: prompts, replies, cost, fate."""
+    from synth import trace as tracing
+    from synth.console.tracing import traced
+
+    traced(tracing.trace(folder, row), as_json=as_json)
+    return 0
 
 
 @click.command(cls=Told, short_help="Publish the dataset of a run on the Hub, or into a folder.")
@@ -24,7 +88,7 @@ from synth.console.helping import Told
 )
 @click.option("--accept", multiple=True, type=Choice(["secret", "pii", "incomplete", "seeds", "terms"]),
               help="Publish although this was found; the card and synth.json tell.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def publish(folder: Path, target: str, dry_run: bool, accept: tuple[str, ...], as_json: bool, **where: Any) -> int:
     """Publish the dataset of the run in FOLDER: OWNER/NAME on the Hugging Face Hub, or file:///..., s3://bucket/....
 
@@ -61,7 +125,7 @@ def publish(folder: Path, target: str, dry_run: bool, accept: tuple[str, ...], a
     "--fractions", default="", metavar="NAME=SHARE,...", help="Deal all rows anew; else each keeps its split."
 )
 @click.option("--seed", default=0, show_default=True, help="With --fractions: another number deals them otherwise.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def merge(
     runs: tuple[Path, ...],
     out: Path,
@@ -96,7 +160,7 @@ def merge(
 @click.command(cls=Told, short_help="Say what differs between two versions of a dataset.")
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def diff(old: Path, new: Path, as_json: bool) -> int:
     """Say what differs between OLD and NEW: runs, datasets in folders, or files of rows."""
     from synth.comparing.differing import differ
@@ -106,4 +170,4 @@ def diff(old: Path, new: Path, as_json: bool) -> int:
     return 0
 
 
-ALL = (publish, merge, diff)
+ALL = (status, watch, ctl, show, trace, publish, merge, diff)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synth.console.choices import Choice, among
 from synth.console.helping import Told
+from synth.console.options import AS_JSON, CAPS, Choice, Decorator, among, cap_fields, taking
 
 if TYPE_CHECKING:
     from synth.admission.halt import Halt
@@ -20,88 +20,47 @@ if TYPE_CHECKING:
     from synth.shapes import Style
 
 
-def _cap(text: str) -> tuple[str, int | float | str]:
-    """The name and value of one --budget: dollars, or NAME=VALUE."""
-    name, _, value = text.rpartition("=")
-    name = name or "usd"
-    if name == "account":
-        if not value:
-            raise click.BadParameter("account= names no file; write account=FILE", param_hint="--budget")
-        return name, value
-    try:
-        number = float(value)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a number", param_hint="--budget") from None
-    return name, int(number) if number.is_integer() else number
-
-
-def cap_fields(texts: tuple[str, ...], *, allow_unknown_price: bool) -> dict[str, Any]:
-    """The caps that --budget names, and whether an unknown price is no matter."""
-    return dict(_cap(text) for text in texts) | ({"allow_unknown_price": True} if allow_unknown_price else {})
-
-
-def _on_files(by: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The arguments that all of these commands take."""
-    options = [
-        click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path)),
-        click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER",
-                     help="Write the kept rows here, and removed.jsonl; without it, only say what would go."),
-        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-    ]  # fmt: skip
-    what = click.option(
-        "--by",
-        default="messages",
-        show_default=True,
-        metavar="PART",
-        help="What is compared: messages, question, answer, or a column's name.",
-    )
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed([*options, *([what] if by else [])]):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-def _buying(folder: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The arguments of those that may ask somebody; what comes is kept in `folder` unless another one is named."""
-    options = [
-        click.option("--run", "folder", default=folder, show_default=True, metavar="FOLDER",
-                     type=click.Path(path_type=Path), help="Where all that comes is kept: nothing is bought twice."),
-        click.option("--budget", "caps", multiple=True, metavar="USD|NAME=VALUE",
-                     help="Never use more: 20 (dollars), tokens=1e6, requests=500, hours=8, account=FILE."),
-        click.option("--allow-unknown-price", is_flag=True, help="Go on under --budget where a price is not known."),
-    ]  # fmt: skip
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-def _asking(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The arguments of those that may ask an embedder."""
-    semantic = click.option("--semantic", metavar="URL,MODEL[,KEY_VARIABLE]", callback=_endpoint,
-                            help="Compare by meaning too, with the vectors of this embeddings endpoint.")  # fmt: skip
-    return semantic(_buying("runs/vectors")(function))
-
-
 def _endpoint(_: click.Context, parameter: click.Parameter, value: str | None) -> Endpoint | None:
     from synth.recipes.options import endpoint_of
 
     return None if value is None else endpoint_of(value, f"{parameter.opts[0]} ")
 
 
+ON_FILES = taking(
+    click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path)),
+    click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER",
+                 help="Write the kept rows here, and removed.jsonl; without it, only say what would go."),
+    AS_JSON,
+)  # fmt: skip
+BY = click.option("--by", default="messages", show_default=True, metavar="PART",
+                  help="What is compared: messages, question, answer, or a column's name.")  # fmt: skip
+
+
+def _buying(folder: str) -> Decorator:
+    """The options of those that may ask somebody; what comes is kept in `folder` unless another one is named."""
+    return taking(
+        click.option("--run", "folder", default=folder, show_default=True, metavar="FOLDER",
+                     type=click.Path(path_type=Path), help="Where all that comes is kept: nothing is bought twice."),
+        CAPS,
+    )  # fmt: skip
+
+
+SEMANTIC = taking(
+    click.option("--semantic", metavar="URL,MODEL[,KEY_VARIABLE]", callback=_endpoint,
+                 help="Compare by meaning too, with the vectors of this embeddings endpoint."),
+    _buying("runs/vectors"),
+)  # fmt: skip
+"""The options of those that may ask an embedder."""
+
+
 @click.command(cls=Told, short_help="Remove rows of files that repeat an earlier one.")
-@_on_files()
+@ON_FILES
+@BY
 @click.option("--exact", is_flag=True, help="Only texts that are equal but for width, case, blanks and punctuation.")
 @click.option("--threshold", type=click.FloatRange(0, 1, min_open=True), metavar="SHARE",
               help="Share of n-grams in common that makes a twin; by script and length unless given.")  # fmt: skip
 @click.option("--novel-against", "known", multiple=True, metavar="NAME", help="Also remove what this data holds.")
-@_asking
+@SEMANTIC
 def dedupe(
     files: tuple[Path, ...],
     out: Path | None,
@@ -159,14 +118,15 @@ def _asked(
 
 
 @click.command(cls=Told, short_help="Remove rows of files that hold an item of a benchmark.")
-@_on_files()
+@ON_FILES
+@BY
 @click.option("--against", multiple=True, required=True, metavar="NAME",
               help="A benchmark: a file, or hub:OWNER/NAME[/CONFIGURATION][@SPLIT].")  # fmt: skip
 @click.option("--field", default="", metavar="COLUMN",
               help="The benchmarks' column; a number for tables without a header.")  # fmt: skip
 @click.option("--judge", metavar="URL,MODEL[,KEY_VARIABLE]", callback=_endpoint,
               help="With --semantic: who decides about what is only like an item.")  # fmt: skip
-@_asking
+@SEMANTIC
 def decontaminate(
     files: tuple[Path, ...],
     out: Path | None,
@@ -200,7 +160,7 @@ def decontaminate(
 
 
 @click.command(cls=Told, short_help="Remove rows of files that a check refuses.")
-@_on_files(by=False)
+@ON_FILES
 @click.option("--check", "checks", multiple=True, metavar="KIND",
               help="A validator, or '{kind: length, min_chars: 5}'; finished and refusal if none.")  # fmt: skip
 @click.option("--recipe", type=click.Path(path_type=Path), help="Use the validators of this recipe's last stage.")
@@ -221,7 +181,8 @@ def validate(
 
 
 @click.command(cls=Told, short_help="Deal rows of files to splits, twins together.")
-@_on_files()
+@ON_FILES
+@BY
 @click.option("--fractions", default="train=0.9,test=0.1", show_default=True, metavar="NAME=SHARE,...")
 @click.option("--seed", default=0, show_default=True, help="Another number deals the rows anew.")
 def split(files: tuple[Path, ...], out: Path | None, as_json: bool, by: str, fractions: str, seed: int) -> int:
@@ -238,7 +199,7 @@ def split(files: tuple[Path, ...], out: Path | None, as_json: bool, by: str, fra
 
 
 @click.command(cls=Told, short_help="Score rows of files.")
-@_on_files(by=False)
+@ON_FILES
 @click.option("--scorer", "scorers", multiple=True, metavar="YAML",
               help="As in a recipe: '{kind: exact_answer, reference: answer}', where answer is a column.")  # fmt: skip
 @click.option("--recipe", type=click.Path(path_type=Path), help="Use the scorers of this recipe's last stage.")
@@ -304,7 +265,7 @@ def score(
 @click.option("--max-length", type=click.IntRange(min=1), help="The most tokens a row may have, as the trainer cuts.")
 @click.option("--for", "name", metavar="FORMAT",
               help="Only files of this format of `synth convert`, and only what matters to its readers.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def lint(
     paths: tuple[Path, ...], tokenizer: str | None, max_length: int | None, name: str | None, as_json: bool
 ) -> int:
@@ -342,7 +303,7 @@ def lint(
 @click.option("--shuffle", type=int, metavar="SEED", help="Shuffle the rows; the same seed gives the same order.")
 @click.option("--shards", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Files to write of each.")
 @click.option("--parquet", is_flag=True, help="Write Parquet into a folder, not JSONL.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def convert(
     paths: tuple[Path, ...],
     name: str,
