@@ -30,6 +30,7 @@ LAYERS = (
         "lock",
         "database",
         "text",
+        "marked",
         "near",
         "look_alikes",
         "codes",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from synth.types import Message, Sample
-from synth.validators import identity, leakage, markdown, refusal
+from synth.validators import identity, leakage, markdown
 from synth.validators.finished import find_truncation
 from synth.validators.identity import find_self_identification
 from synth.validators.language import find_language_drift
@@ -382,7 +382,6 @@ CASES = [
 @pytest.mark.parametrize(
     ("module", "marks", "find"),
     [
-        (refusal, ("ENGLISH_MARKS", "JAPANESE_MARKS"), lambda case: refusal.find_refusal(case["answer"])),
         (identity, ("SELF_MARKS",), lambda case: find_self_identification(case["answer"], case["question"])),
         (leakage, ("TEMPLATE_MARKS",), lambda case: find_template_leak(case["answer"], case["question"])),
         (
@@ -392,7 +391,7 @@ CASES = [
         ),
         (markdown, ("CALL_MARKS",), lambda case: find_broken_tool_call(case["answer"])),
     ],
-    ids=["refusal", "identity", "template", "prompt", "tool call"],
+    ids=["identity", "template", "prompt", "tool call"],
 )
 def test_the_marks_looked_for_first_spare_time_and_change_no_verdict(monkeypatch, module, marks, find):
     """A wording that joins a pattern without its mark joining too would never be found."""

@@ -1,0 +1,24 @@
+"""Patterns that are tried only on texts in which one of their marks stands: looking for marks takes a fiftieth of the
+time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+
+class Marked:
+    """A pattern, and groups of marks: a text in which it matches holds, once it is flat, a mark of every group."""
+
+    def __init__(self, pattern: str, *groups: str) -> None:
+        """`pattern` is read without regard to case, and to white space of its own; bars part the marks of a group."""
+        self.pattern = re.compile(pattern, re.IGNORECASE | re.VERBOSE)
+        self.groups = [group.split("|") for group in groups]
+
+
+def first_of(patterns: Iterable[Marked], text: str) -> re.Match[str] | None:
+    """Of the first matches of some patterns the one that begins first; None when there is none."""
+    flat = " ".join(text.casefold().replace("’", "'").split())
+    likely = [one.pattern for one in patterns if all(any(mark in flat for mark in group) for group in one.groups)]
+    found = [match for pattern in likely if (match := pattern.search(text)) is not None]
+    return min(found, key=lambda match: match.start()) if found else None
