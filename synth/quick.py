@@ -389,7 +389,7 @@ def _plain(message: Message) -> dict[str, str | None]:
     return {"role": message.role, "content": message.content, "reasoning_content": message.reasoning_content}
 
 
-async def _nothing(_place: int, _done: None) -> None:
+async def _nothing(_answered: object) -> None:
     """Answers are kept as they come."""
 
 

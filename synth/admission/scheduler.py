@@ -19,6 +19,8 @@ LOOKS = 20
 """How often it is looked whether anything still moves, before patience ends."""
 HELD = 16
 """Windows of finished results that may wait for a straggler, as one that was told to come back in a second is."""
+EMITTED_AT_ONCE = 256
+"""As looking at so many takes milliseconds, for which nothing else is done."""
 MOST_HELD = 65_536
 """The most results, finished or not, that wait so, unless the window is wider: of a batch's width that is enough."""
 
@@ -34,10 +36,11 @@ class Channel(asyncio.Queue[T | None]):
 async def in_order(
     source: AsyncIterator[T],
     work: Callable[[T], Coroutine[Any, Any, R]],
-    emit: Callable[[T, R], Awaitable[None]],
+    emit: Callable[[Sequence[tuple[T, R]]], Awaitable[None]],
     window: int,
 ) -> None:
-    """Do the work of up to `window` values at once and emit the results in the order of the source.
+    """Do the work of up to `window` values at once and emit them with their results in the order of the source, as many
+    together as are there.
 
     A straggler holds back what follows it, never what is being worked on, until HELD windows of results, or MOST_HELD,
     wait for it.
@@ -74,14 +77,18 @@ class _Workers(Generic[T, R]):
         self._turns: deque[asyncio.Future[None]] = deque()
         """Of the workers that wait for a value behind the one that is taking the next."""
 
-    async def hand_on(self, emit: Callable[[T, R], Awaitable[None]]) -> None:
+    async def hand_on(self, emit: Callable[[Sequence[tuple[T, R]]], Awaitable[None]]) -> None:
         """Emit the results in order, until there are no more."""
         held = self._held
         while held or not self._is_over:
             if held:
                 value, result = held.popleft()
+                ready = [(value, await result)]
+                while held and held[0][1].done() and len(ready) < EMITTED_AT_ONCE:
+                    value, result = held.popleft()
+                    ready.append((value, result.result()))
                 self._room.set()
-                await emit(value, await result)
+                await emit(ready)
             else:
                 self._any.clear()
                 await self._any.wait()

@@ -105,5 +105,5 @@ async def desk(
         store.close()
 
 
-async def _nothing(_value: object, _result: None) -> None:
+async def _nothing(_asked: object) -> None:
     """Whatever was to be kept is in the store."""

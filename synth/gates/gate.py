@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from synth.admission.scheduler import Channel
-from synth.dedupe import TWIN_REASONS, Match, text_of
+from synth.dedupe import TWIN_REASONS, Match, Twins, text_of
 from synth.errors import Rejected, TeacherError
 from synth.gates.screen import NOT_NOVEL, SEED_FULL
 from synth.recipes.named import KNOWN
@@ -38,7 +38,8 @@ class Group(NamedTuple):
 
 
 Results = list[Sample | Rejection]
-Drawn = list[tuple[Work, Results | TeacherError]]
+Brought = tuple[Work, Results | TeacherError]
+Drawn = list[Brought]
 """What came of the draws of one parent."""
 
 
@@ -58,10 +59,9 @@ class Gate:
         self._count = line.progress.stages[stage.name]
         self._first = stage is line.recipe.stages[0]
 
-    async def let_all(self, _: Work | Sequence[Work], drawn: Drawn) -> None:
-        """Pass on what came of all draws of a parent."""
-        for work, results in drawn:
-            await self.let_through(work, results)
+    async def let_all(self, made: Sequence[tuple[Any, Drawn]]) -> None:
+        """Pass on what came of all draws of some parents."""
+        await self.let_through([one for _, drawn in made for one in drawn])
 
     async def call_back(self, refused: Rejection) -> None:
         """Pass a sample on that was kept back before."""
@@ -69,42 +69,55 @@ class Gate:
             self._count.accepted += self._is_last
             await self.out.put(refused.sample)
 
-    async def let_through(self, work: Work, results: Results | TeacherError) -> None:
-        """Pass on what came of one unit."""
-        self._count.units += 1
-        if self._first:
-            self._line.progress.seeds_done += work.last
-        if isinstance(results, TeacherError):
-            self._line.unfinished(self._stage.name, self._stage, work.id, results)
-            return
-        if self._first:
-            self._line.idle = 0
-        for result in results:
-            kept = self._checked(result) if isinstance(result, Sample) else result
-            self._count.drafts += 1
-            if isinstance(kept, Rejection):
-                self._count.rejected[kept.reason] += 1
-                self._line.outcomes.reject(kept)
-            else:
-                self._count.accepted += self._is_last
-                await self.out.put(kept)
+    async def let_through(self, made: Sequence[Brought]) -> None:
+        """Pass on what came of some units."""
+        count, first, line = self._count, self._first, self._line
+        samples = [one for _, got in made if isinstance(got, list) for one in got if isinstance(one, Sample)]
+        checked = iter(self._checked(samples))
+        for work, results in made:
+            count.units += 1
+            if first:
+                line.progress.seeds_done += work.last
+            if isinstance(results, TeacherError):
+                line.unfinished(self._stage.name, self._stage, work.id, results)
+                continue
+            if first:
+                line.idle = 0
+            for result in results:
+                kept = next(checked) if isinstance(result, Sample) else result
+                count.drafts += 1
+                if isinstance(kept, Rejection):
+                    count.rejected[kept.reason] += 1
+                    line.outcomes.reject(kept)
+                else:
+                    count.accepted += self._is_last
+                    await self.out.put(kept)
 
-    def _checked(self, sample: Sample) -> Sample | Rejection:
-        if self._screen.benchmarks is not None:
-            try:
-                self._screen.check(sample)
-            except Rejected as error:
-                return sample.refused(error.reason, error.detail)
+    def _checked(self, samples: Sequence[Sample]) -> Sequence[Sample | Rejection]:
+        """Samples in order, those that repeat a benchmark or an earlier sample as rejections."""
+        clean = samples if self._screen.benchmarks is None else [self._uncontaminated(one) for one in samples]
         if self._twins is None:
-            return sample
-        if self._quota and self._screen.is_full(self._stage.name, sample.seed_id):
+            return clean
+        if self._quota:  # how many of a seed are let through decides about the next one
+            return [self._within_quota(one, self._twins) if isinstance(one, Sample) else one for one in clean]
+        left = [one for one in clean if isinstance(one, Sample)]
+        matches = iter(self._twins.add_batch([one.id for one in left], [self._text_of(one) for one in left]))
+        return [one if isinstance(one, Rejection) else refused_as(next(matches), one) for one in clean]
+
+    def _within_quota(self, sample: Sample, twins: Twins) -> Sample | Rejection:
+        if self._screen.is_full(self._stage.name, sample.seed_id):
             return sample.refused(SEED_FULL, f"seed {sample.seed_id} has brought enough")
-        match = self._twins.add_batch([sample.id], [self._text_of(sample)])[0]
-        if match is None:
-            if self._quota:
-                self._screen.count(self._stage.name, sample.seed_id, 1)
-            return sample
-        return refused_as(match, sample)
+        kept = refused_as(twins.add(sample.id, self._text_of(sample)), sample)
+        if isinstance(kept, Sample):
+            self._screen.count(self._stage.name, sample.seed_id, 1)
+        return kept
+
+    def _uncontaminated(self, sample: Sample) -> Sample | Rejection:
+        try:
+            self._screen.check(sample)
+        except Rejected as error:
+            return sample.refused(error.reason, error.detail)
+        return sample
 
 
 @dataclass(slots=True)
@@ -116,23 +129,26 @@ class Scored:
     step: str
     out: Channel[Sample]
 
-    async def hand_on(self, work: Work, results: Results | TeacherError) -> None:
+    async def hand_on(self, made: Sequence[Brought]) -> None:
         """Count what scoring brought."""
         count = self.line.progress.stages[self.stage.name]
-        if isinstance(results, TeacherError):
-            self.line.unfinished(self.step, self.stage, work.id, results)
-            return
-        for result in results:
-            if isinstance(result, Rejection):
-                count.rejected[result.reason] += 1
-                self.line.outcomes.reject(result)
-            else:
-                count.accepted += 1
-                await self.out.put(result)
+        for work, results in made:
+            if isinstance(results, TeacherError):
+                self.line.unfinished(self.step, self.stage, work.id, results)
+                continue
+            for result in results:
+                if isinstance(result, Rejection):
+                    count.rejected[result.reason] += 1
+                    self.line.outcomes.reject(result)
+                else:
+                    count.accepted += 1
+                    await self.out.put(result)
 
 
-def refused_as(match: Match, sample: Sample) -> Rejection:
-    """A sample that says what another one said before."""
+def refused_as(match: Match | None, sample: Sample) -> Sample | Rejection:
+    """A sample, as a rejection where another one said the same before."""
+    if match is None:
+        return sample
     known = match.twin_id.startswith(KNOWN)
     twin = match.twin_id.removeprefix(KNOWN)
     refused = sample.refused(NOT_NOVEL if known else TWIN_REASONS[match.kind], f"of {twin}")

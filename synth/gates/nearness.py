@@ -57,12 +57,13 @@ class Nearness:
         except TeacherError as error:
             return error
 
-    async def hand_on(self, group: Group, found: list[Near] | TeacherError) -> None:
-        """What was found of a group, in the order of the groups."""
-        if isinstance(found, TeacherError):
-            self._line.unfinished(self.step, self._stage, group.id, found)
-        else:
-            await self._waiting.put(found)
+    async def hand_on(self, looked_at: Sequence[tuple[Group, list[Near] | TeacherError]]) -> None:
+        """What was found of groups, in their order."""
+        for group, found in looked_at:
+            if isinstance(found, TeacherError):
+                self._line.unfinished(self.step, self._stage, group.id, found)
+            else:
+                await self._waiting.put(found)
 
     async def end(self) -> None:
         """No more groups come."""
@@ -104,10 +105,7 @@ class Nearness:
         matches = await asyncio.to_thread(self._meanings.add, meant)
         twins = {known.id: match for known, match in zip(meant, matches, strict=True) if match is not None}
         return [
-            refused_as(twins[one.made.id], one.made)
-            if isinstance(one.made, Sample) and one.made.id in twins
-            else one.made
-            for one in some
+            refused_as(twins.get(one.made.id), one.made) if isinstance(one.made, Sample) else one.made for one in some
         ]
 
     def _meant(self, one: Near) -> Meant | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -19,8 +20,8 @@ async def numbers(count: int, taken: list[int] | None = None):
 def emitted(source, work, window: int) -> list[tuple[int, str]]:
     found: list[tuple[int, str]] = []
 
-    async def emit(value: int, result: str) -> None:
-        found.append((value, result))
+    async def emit(ready: Sequence[tuple[int, str]]) -> None:
+        found.extend(ready)
 
     asyncio.run(in_order(source, work, emit, window))
     return found
@@ -52,6 +53,7 @@ def test_a_source_without_values_ends_at_once():
 
 def test_a_straggler_holds_back_what_follows_it_and_so_much_is_taken_meanwhile_and_no_more():
     taken: list[int] = []
+    together: list[int] = []
     may_end = asyncio.Event()
 
     async def work(number: int) -> str:
@@ -62,8 +64,9 @@ def test_a_straggler_holds_back_what_follows_it_and_so_much_is_taken_meanwhile_a
     async def play() -> list[int]:
         found: list[int] = []
 
-        async def emit(value: int, _result: str) -> None:
-            found.append(value)
+        async def emit(ready: Sequence[tuple[int, str]]) -> None:
+            together.append(len(ready))
+            found.extend(value for value, _ in ready)
 
         line = asyncio.create_task(in_order(numbers(1000, taken), work, emit, 4))
         for _ in range(2000):
@@ -75,6 +78,7 @@ def test_a_straggler_holds_back_what_follows_it_and_so_much_is_taken_meanwhile_a
         return found
 
     assert asyncio.run(play()) == list(range(1000))
+    assert max(together) > 1
 
 
 def test_what_one_piece_of_work_raises_ends_all_of_it_and_passes_through():
@@ -119,7 +123,7 @@ def test_work_that_cancels_itself_ends_the_line_and_leaves_nobody_waiting():
         async with asyncio.timeout(20):
             await in_order(numbers(5), work, nothing, 2)
 
-    async def nothing(_value: int, _result: str) -> None:
+    async def nothing(_ready: object) -> None:
         return None
 
     with pytest.raises(asyncio.CancelledError):
@@ -137,7 +141,7 @@ def test_a_line_that_is_cancelled_ends_its_work():
             ended += 1
         return ""
 
-    async def emit(_value: int, _result: str) -> None:
+    async def emit(_ready: object) -> None:
         return None
 
     async def play() -> None:
