@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 import synth
-from synth import quick
+from synth.quick import given
 
 
 class City(BaseModel):
@@ -184,7 +184,7 @@ def test_answers_show_themselves_escaped_and_become_tables(tmp_path):
 
 
 def test_the_sum_is_that_of_the_answers_whenever_they_were_bought(tmp_path):
-    teacher = quick._endpoint({"model": "m", "base_url": "http://localhost:1/v1"})
+    teacher = given.endpoint({"model": "m", "base_url": "http://localhost:1/v1"})
     assert teacher.known_price() is not None
     played = Played(lambda text, _: text)
 
