@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from synth import seeds
 from synth.admission.halt import Halt
 from synth.admission.scheduler import WINDOW_PER_SLOT, beside, watched
 from synth.boundary import Boundary
@@ -29,10 +30,9 @@ from synth.gates.screen import Screen
 from synth.line import Line
 from synth.live.progress import Progress, StageCount
 from synth.opening import budgeted, fit_descriptors, opened
-from synth.recipes import seeds, up_to_date
+from synth.recipes import up_to_date
 from synth.recipes.fingerprint import fingerprint, hold_to, marked, note_acceptance, salt_of
 from synth.recipes.recipe import LoadedRecipe, Recipe, Stage
-from synth.recipes.seed_spool import SeedSpool
 from synth.recipes.up_to_date import Whole
 from synth.report.browser import Listing
 from synth.report.clusters import clusters
@@ -45,6 +45,7 @@ from synth.results.outcomes import Outcomes
 from synth.results.outputs import NONE_DECIDED, Outputs
 from synth.results.pilot import Piloting
 from synth.results.result import Observer, Options, Result, run_folder
+from synth.seeds.spool import SeedSpool
 from synth.storage.store import Store
 from synth.turns import in_turns
 

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 import synth
-from synth import sandbox
+from synth import sandbox, seeds
 from synth.errors import Rejected
 from synth.lint.traps import traps_of
-from synth.recipes import seeds
 from synth.types import Message, Sample
 
 PROMPTS = Path(__file__).parent.parent / "prompts"

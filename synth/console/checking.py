@@ -7,17 +7,17 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from synth import seeds
 from synth.console.screen import OUT, noted, say_each, write_json
 from synth.errors import RecipeError
 from synth.gates.screen import Screen
 from synth.money.budget import Caps
 from synth.money.prices import tariff
 from synth.protocol.endpoint import Endpoint
-from synth.recipes import seeds
 from synth.recipes.every_seed import Tried
 from synth.recipes.recipe import LoadedRecipe, Recipe
-from synth.recipes.seed_spool import SeedSpool
 from synth.rights.terms import sentence, terms_of
+from synth.seeds.spool import SeedSpool
 from synth.types import Rejection, Request
 
 

@@ -18,10 +18,10 @@ from synth.estimates.intervals import Floats
 from synth.own import OwnGenerator
 from synth.protocol.endpoint import Endpoint
 from synth.recipes.recipe import LoadedRecipe, Stage
-from synth.recipes.seed_spool import SeedSpool
-from synth.recipes.seeds import read
 from synth.recipes.templates import Templates
 from synth.results.pilot import spread
+from synth.seeds import read
+from synth.seeds.spool import SeedSpool
 from synth.types import Message, Seed
 
 MOST_RENDERED = 20_000

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from synth import seeds
 from synth.errors import Problem, Rejected
-from synth.recipes import seeds
 from synth.recipes.recipe import LoadedRecipe
 from synth.recipes.recipe_checks import seen_by, unknown_fields
 from synth.recipes.templates import Templates

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from synth import seeds
 from synth.dedupe import Twins, text_of
 from synth.dedupe.decontaminate import Benchmarks, Item
 from synth.errors import Problem, RecipeError
 from synth.language.near import hint
-from synth.recipes import seeds
-from synth.recipes.seeds import Csv, HuggingFace, Jsonl, SeedSource, Text
+from synth.seeds.sources import Csv, HuggingFace, Jsonl, SeedSource, Text
 from synth.shapes import PARTS, sample_of
 from synth.types import Fields
 

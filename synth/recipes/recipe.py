@@ -12,6 +12,7 @@ from typing import Annotated, Any, cast
 import orjson
 from pydantic import Discriminator, Field, Tag, ValidationError
 
+from synth import seeds
 from synth.comparing.agreement import Adaptive
 from synth.dedupe import Dedupe
 from synth.dedupe.decontaminate import Decontaminate
@@ -21,13 +22,11 @@ from synth.language.near import hint, nearest
 from synth.money.budget import Caps
 from synth.own import PLUG_INS
 from synth.protocol.endpoint import Endpoint, look_for_keys
-from synth.recipes import overview, seeds, yaml_places
+from synth.recipes import overview, yaml_places
 from synth.recipes.classes import FOLDER
-from synth.recipes.documents import Documents
 from synth.recipes.mistyped import Form
 from synth.recipes.options import caps_of, changed, endpoint_of, served
 from synth.recipes.recipe_checks import beyond_form, verifiers
-from synth.recipes.seeds import Grid, SeedSource
 from synth.recipes.templates import Templates
 from synth.recipes.views import Output
 from synth.recipes.yaml_places import dotted
@@ -35,6 +34,7 @@ from synth.results.selection import Selection, Threshold
 from synth.results.split import Split
 from synth.routing import Route
 from synth.scorers import Scorer
+from synth.seeds.sources import Documents, Grid, SeedSource
 from synth.types import Fields, Value
 from synth.validators import Validator
 from synth.validators.finished import Finished

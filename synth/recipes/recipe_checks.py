@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from synth import seeds
 from synth.comparing.agreement import MAJORITY, PASS_RATE, Adaptive
 from synth.errors import At, Problem, RecipeError
 from synth.generators import Generator
 from synth.language.codes import mistaken
 from synth.language.near import hint
 from synth.protocol.endpoint import Endpoint
-from synth.recipes import seeds
 from synth.recipes.templates import Templates
 from synth.recipes.view_checks import view_problems
 from synth.rights import licences, terms

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from synth.recipes import named, seeds
+from synth import seeds
+from synth.recipes import named
 from synth.recipes.recipe import LoadedRecipe
 from synth.storage.store import Store
 from synth.types import Rejection, Sample, Value

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 import orjson
 
+from synth import seeds
 from synth.comparing.agreement import Adaptive
 from synth.comparing.judges import Judges
 from synth.datasets.export import Written, write_dataset, write_rejected
@@ -23,7 +24,6 @@ from synth.generators.tool_calling import ToolCalling
 from synth.language.diversity import MOST_CHARACTERS, MOST_ROWS, Diversity, measured
 from synth.live.progress import Progress, StageCount
 from synth.money.savings import Saved, saved
-from synth.recipes import seeds
 from synth.recipes.fingerprint import accepted, accepted_terms
 from synth.recipes.recipe import LoadedRecipe, Recipe
 from synth.report.words import JAPANESE

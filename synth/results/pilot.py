@@ -10,8 +10,8 @@ from pathlib import Path
 
 import orjson
 
-from synth.recipes.seed_spool import SeedSpool
 from synth.results.result import Pilot
+from synth.seeds.spool import SeedSpool
 from synth.teacher import Teacher
 from synth.types import Fields, Seed
 

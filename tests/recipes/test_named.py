@@ -12,7 +12,7 @@ import pytest
 
 from synth.errors import RecipeError
 from synth.recipes.named import source_of, texts
-from synth.recipes.seeds import HuggingFace
+from synth.seeds.sources import HuggingFace
 
 ROWS = [{"question": "日本の首都は？", "answer": "東京"}, {"question": "2+2?", "answer": "4"}]
 ASKED = [(1, "日本の首都は？"), (2, "2+2?")]

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import synth
-from synth import pipeline
-from synth.recipes import seeds, up_to_date
+from synth import pipeline, seeds
+from synth.recipes import up_to_date
 from synth.recipes.recipe import load
-from synth.recipes.seeds import HuggingFace, Text
 from synth.results.result import Options
+from synth.seeds.sources import HuggingFace, Text
 from synth.storage import salvage
 
 

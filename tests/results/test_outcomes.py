@@ -9,8 +9,8 @@ import pytest
 from pydantic import JsonValue
 
 from synth.datasets.rows import line, row
-from synth.recipes.seeds import DEEPEST
 from synth.results.outcomes import Outcomes
+from synth.seeds.rows import DEEPEST
 from synth.types import Message, Sample, Score
 
 MODELS = {"answer": "large-model"}

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from synth import seeds
 from synth.errors import RecipeError
-from synth.recipes import seeds
-from synth.recipes.seeds import Csv, Grid, HuggingFace, Jsonl, Parquet, Text
+from synth.seeds import rows
+from synth.seeds.sources import Csv, Grid, HuggingFace, Jsonl, Parquet, Text
 
 
 def read(source, folder, limit=None):
@@ -119,7 +120,7 @@ def test_a_file_that_may_not_be_read_is_one_sentence(tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(seeds, "_open", refuse)
+    monkeypatch.setattr(rows, "opened", refuse)
     with pytest.raises(RecipeError, match=r"a\.jsonl cannot be read \(Permission denied\)"):
         read(Jsonl(path="a.jsonl"), tmp_path)
 

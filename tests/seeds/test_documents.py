@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 import synth
+from synth import seeds
 from synth.errors import RecipeError
-from synth.recipes import seeds
-from synth.recipes.documents import Documents
 from synth.recipes.recipe import Overrides
+from synth.seeds.sources import Documents
 
 MARKDOWN = """\
 ---

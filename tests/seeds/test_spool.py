@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from synth.errors import FolderError, RecipeError
-from synth.recipes.seed_spool import SeedSpool
+from synth.seeds.spool import SeedSpool
 from synth.types import Rejection, Seed
 
 

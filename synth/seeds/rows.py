@@ -1,206 +1,44 @@
-"""Seeds from files, datasets and grids: one row in, one `Seed` out; a broken row is an error with its place."""
+"""The rows of a source: a broken one is an error with its place."""
 
 from __future__ import annotations
 
 import csv
 import glob
 import gzip
-import hashlib
 import io
 import itertools
 import json
 import math
-import os
 import random
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, cast
 
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 
 from synth.errors import Problem, RecipeError
-from synth.recipes.documents import Documents, Source, files_of, passages
-from synth.types import Fields, Seed, Value
+from synth.seeds.documents import passages
+from synth.seeds.sources import Csv, Documents, Grid, HuggingFace, Jsonl, SeedSource, Text, describe
+from synth.types import Fields
 
 LONGEST_LINE = 64 * 1024 * 1024
 DEEPEST = 150
 """Levels: pydantic reads 200 of them, and what a seed becomes holds it a few levels down."""
 SURROGATE = re.compile(r"[\ud800-\udfff]")
-ENDINGS = ".jsonl, .ndjson, .csv, .tsv, .parquet, .txt, .md (also .gz of the first four), or a saved dataset's folder"
 BROKEN_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
-class Jsonl(Source):
-    """One JSON object per line."""
-
-    kind: Literal["jsonl"] = "jsonl"
-    path: str
-
-
-class Csv(Source):
-    """Comma-separated values (RFC 4180); every value is a text."""
-
-    kind: Literal["csv"] = "csv"
-    path: str
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
-    header: bool = True
-    """Whether the first line names the columns; else they are called 1, 2, 3 and so on."""
-
-
-class Parquet(Source):
-    """A Parquet file."""
-
-    kind: Literal["parquet"] = "parquet"
-    path: str
-
-
-class HuggingFace(Source):
-    """A dataset of the Hugging Face Hub by its id, or one on disk by its folder."""
-
-    kind: Literal["huggingface"] = "huggingface"
-    path: str
-    name: str | None = None
-    """The configuration."""
-    split: str = "train"
-    revision: str | None = None
-
-
-class Grid(Value):
-    """The cartesian product of some lists."""
-
-    kind: Literal["grid"] = "grid"
-    axes: dict[str, list[JsonValue]] = Field(min_length=1)
-    sample: int | None = Field(default=None, ge=1)
-    """Take so many points, drawn without repetition."""
-    seed: int = 0
-    """For the drawing."""
-
-
-class Text(Source):
-    """Text files; `path` may be a pattern such as `texts/**/*.txt`. Seeds have the fields `text` and `file`."""
-
-    kind: Literal["text"] = "text"
-    path: str
-    by: Literal["file", "paragraph", "line"] = "file"
-
-
-SeedSource = Annotated[Jsonl | Csv | Parquet | HuggingFace | Grid | Text | Documents, Field(discriminator="kind")]
-
-
-def read(source: SeedSource, folder: Path, limit: int | None = None) -> Iterator[Seed]:
-    """The seeds of a source in its order; relative paths count from `folder`. A seed's id is its position.
-
-    Raises RecipeError with file and line at the first row that cannot be used, or when there is none at all.
-    """
-    empty = True
-    try:
-        for position, fields in enumerate(itertools.islice(_crossed(source, folder), limit)):
-            empty = False
-            yield Seed(id=f"{position:08d}", fields=fields)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise RecipeError(f"The seeds in {describe(source)} cannot be read ({reason}).") from error
-    if empty:
-        raise RecipeError(f"There are no seeds in {describe(source)}.")
-
-
-def licence(source: SeedSource) -> str | None:
-    """The licence of seeds as it was declared; empty for a grid, the recipe's own words, None when it is not."""
-    return "" if isinstance(source, Grid) else source.license or None
-
-
-def describe(source: SeedSource, folder: Path | None = None) -> str:
-    """A source in words; with `folder`, the hash of its file too."""
-    axes = [f"{name} ({len(values)})" for name, values in source.axes.items()]
-    if isinstance(source, Grid):
-        return "grid of " + " × ".join(axes)
-    path, crossed = None if folder is None else folder / source.path, "".join(f" × {axis}" for axis in axes)
-    if path is None or not path.is_file():
-        return f"{source.kind} {source.path}{crossed}"
-    with path.open("rb") as file:
-        return f"{source.kind} {source.path} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}{crossed}"
-
-
-def place_of(source: SeedSource, folder: Path, position: int) -> tuple[str, int]:
-    """The file of a seed, and the line on which it begins; 0 where it stands on no line."""
-    if isinstance(source, Grid | HuggingFace):
-        return "", 0
-    path = folder / source.path
-    if not isinstance(source, Jsonl | Csv):
-        return str(path), 0
-    with _open(path) as file:
-        lines = _lines_of_csv(file, source) if isinstance(source, Csv) else _lines_of_jsonl(file)
-        return str(path), next(itertools.islice(lines, position, None), 0)
-
-
-def _lines_of_jsonl(file: BinaryIO) -> Iterator[int]:
-    return (number for number, line in enumerate(file, 1) if line.removeprefix(b"\xef\xbb\xbf").strip())
-
-
-def _lines_of_csv(file: BinaryIO, source: Csv) -> Iterator[int]:
-    reader, begin = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""), delimiter=source.delimiter), 1
-    for number, row in enumerate(reader):
-        if row and not (source.header and number == 0):
-            yield begin
-        begin = reader.line_num + 1
-
-
-def sha256(source: SeedSource, folder: Path) -> str | None:
-    """The hash of a source's content, without reading its rows; None where only reading them tells, as for the Hub, or
-    nothing can be read.
-
-    A grid's content is its recipe, so that it is the same for all grids.
-    """
-    if isinstance(source, HuggingFace):
-        return None
-    content = hashlib.sha256()
-    if isinstance(source, Text):
-        names = sorted(glob.glob(source.path, root_dir=folder, recursive=True))  # noqa: PTH207 (as they are read)
-    elif isinstance(source, Documents):
-        try:
-            names = [os.path.relpath(path, folder) for path in files_of(source, folder)]
-        except RecipeError:
-            return None
-    else:
-        names = [] if isinstance(source, Grid) else [source.path]
-    try:
-        for name in names:
-            if (folder / name).is_file():
-                with (folder / name).open("rb") as file:
-                    content.update(os.fsencode(name) + hashlib.file_digest(file, "sha256").digest())
-    except OSError:
-        return None
-    return content.hexdigest()
-
-
-def source_from_path(path: str) -> SeedSource:
-    """The source that a path's ending stands for. Raises RecipeError for one that is not known."""
-    ending = Path(path.removesuffix(".gz")).suffix.lower()
-    if Path(path).is_dir():
-        return HuggingFace(path=path)
-    if ending in (".jsonl", ".ndjson"):
-        return Jsonl(path=path)
-    if ending in (".csv", ".tsv"):
-        return Csv(path=path, delimiter="\t" if ending == ".tsv" else ",")
-    if ending == ".parquet":
-        return Parquet(path=path)
-    if ending in (".txt", ".md"):
-        return Text(path=glob.escape(path) if Path(path).exists() else path)
-    raise RecipeError(f"Seeds cannot be read from {path!r}: it should end in {ENDINGS}.")
-
-
-def _crossed(source: SeedSource, folder: Path) -> Iterator[Fields]:
+def rows_of(source: SeedSource, folder: Path) -> Iterator[Fields]:
     """The rows of a source, each once for every point of its axes, so that rows at the end move none."""
-    rows = _rows(source, folder)
+    every = _rows(source, folder)
     if isinstance(source, Grid) or not source.axes:
-        return rows
+        return every
     points = list(_grid(Grid(axes=source.axes)))
-    return (_apart(fields, point, source) for fields in rows for point in points)
+    return (_apart(fields, point, source) for fields in every for point in points)
 
 
 def _apart(fields: Fields, point: Fields, source: SeedSource) -> Fields:
@@ -227,7 +65,8 @@ def _rows(source: SeedSource, folder: Path) -> Iterator[Fields]:
     return _csv(path, source) if isinstance(source, Csv) else _parquet(path)
 
 
-def _open(path: Path) -> BinaryIO:
+def opened(path: Path) -> BinaryIO:
+    """A file of rows, unpacked where it ends in .gz. Raises RecipeError for UTF-16."""
     file = cast("BinaryIO", gzip.GzipFile(path)) if path.suffix == ".gz" else path.open("rb")
     mark = BROKEN_MARKS.get(file.read(2))
     if mark:
@@ -238,7 +77,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _whole(path: Path) -> str:
-    with _open(path) as file:
+    with opened(path) as file:
         raw = file.read()
     try:
         return raw.decode("utf-8-sig")
@@ -249,7 +88,7 @@ def _whole(path: Path) -> str:
 
 def _jsonl(path: Path) -> Iterator[Fields]:
     start = 0
-    with _open(path) as file:
+    with opened(path) as file:
         for line in itertools.count(1):
             raw = file.readline(LONGEST_LINE)
             if not raw:

@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from html.parser import HTMLParser
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
-
-from pydantic import Field, JsonValue, model_validator
+from typing import Any, NamedTuple
 
 from synth.errors import Problem, RecipeError
-from synth.types import Fields, Value
+from synth.seeds.sources import Documents
+from synth.types import Fields
 
 MARKDOWN, PLAIN, HTML, PDF = (".md", ".markdown"), (".txt", ".text"), (".html", ".htm", ".xhtml"), (".pdf",)
 ENDINGS = (*MARKDOWN, *PLAIN, *HTML, *PDF)
@@ -42,39 +41,6 @@ FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 BLANKS = re.compile(r"[ \t\r\f\v\u00a0]+")
 PAGE = re.compile(r"p\. \d+$")
 BETWEEN = "\n\n"
-
-
-class Source(Value):
-    """Seeds that somebody made."""
-
-    license: str = ""
-    """Their licence by the Hub's id, such as `cc-by-4.0`: your word, and what it asks is held against the licence of
-    the result. Without it, publishing asks whether you know what you may do."""
-    axes: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = {}
-    """Fields that every row gets, once with each combination of these values: `{register: [常体, 敬体]}` makes two
-    seeds of each row."""
-
-
-class Documents(Source):
-    """Passages of documents in a folder, a file, or files by a pattern such as `manuals/**/*.md`.
-
-    Seeds have the fields `passage`, `document` (its path), `place` (its headings, or the page), `line`, and of the same
-    document a second passage in `other` and `other_place`, the next one or for the last one the one before; both are
-    empty where there is none. PDF needs `pip install 'synth[pdf]'`.
-    """
-
-    kind: Literal["documents"] = "documents"
-    path: str
-    max_chars: int = Field(default=1500, ge=100, le=100_000)
-    """The most characters of a passage."""
-    min_chars: int = Field(default=200, ge=1)
-    """A shorter section shares a passage with the next one where there is room."""
-
-    @model_validator(mode="after")
-    def _has_room(self) -> Documents:
-        if self.min_chars > self.max_chars:
-            raise ValueError(f"min_chars ({self.min_chars}) is more than max_chars ({self.max_chars})")
-        return self
 
 
 class Block(NamedTuple):
