@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, ValidatorFunctionWrapHan
 from synth.ask import Ask
 from synth.errors import Rejected
 from synth.language.near import hint
+from synth.patterns import lazy
 from synth.recipes import classes
 from synth.types import Completion, Draft, Fields, Message, Sample, Score, Seed, TemplateFile, Value
 
@@ -39,7 +39,7 @@ __all__ = [
     "Value",
 ]
 
-MISSHAPEN = re.compile(r"\.py\b")
+MISSHAPEN = lazy(r"\.py\b")
 
 OPEN = ConfigDict(json_schema_extra={"additionalProperties": True})
 """An editor cannot know the options of a class that is not there yet."""

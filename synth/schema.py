@@ -17,6 +17,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 import orjson
 from pydantic import BaseModel, JsonValue, ValidationError, create_model
 
+from synth.patterns import lazy
 from synth.types import Message
 
 M = TypeVar("M", bound=BaseModel)
@@ -24,7 +25,7 @@ M = TypeVar("M", bound=BaseModel)
 CORRECTIONS = 2
 ASKED_ANEW = 2
 """How often the same is asked again without showing the answers that did not fit, when corrections were of no use."""
-FENCE = re.compile(r"\A[\ufeff\s]*+```[a-zA-Z]*+")
+FENCE = lazy(r"\A[\ufeff\s]*+```[a-zA-Z]*+")
 BY_WORDS = {
     "en": "Answer with one JSON object only, without any other text. It must fit this JSON schema:\n{schema}",
     "ja": "JSONオブジェクトを一つだけ出力し、ほかは書かないでください。次のJSONスキーマに従ってください。\n{schema}",
@@ -42,9 +43,9 @@ EXTRACT = {
     "ja": "次の回答の内容を一つのJSONオブジェクトにまとめてください。ないことは加えないでください。\n\n{text}",
 }
 FULL_WIDTH = 2
-CONTROL = re.compile(r"[\x00-\x1f]")
+CONTROL = lazy(r"[\x00-\x1f]")
 # a string; else a comma before a bracket, or what stands for an ASCII sign where a Japanese keyboard was left on
-OUTSIDE = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|(,)(?=\s*[}\]])|([｛｝［］：，])', re.DOTALL)
+OUTSIDE = lazy(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|(,)(?=\s*[}\]])|([｛｝［］：，])', re.DOTALL)
 
 
 @lru_cache(maxsize=64)  # making one takes a millisecond, and every judgement asks with the same

@@ -23,7 +23,7 @@ MOST_FUNCTIONS = 80
 MOST_FRAMES = 10
 
 LAYERS = (
-    {"types", "errors"},
+    {"types", "errors", "patterns"},
     {
         "shapes",
         "disk",

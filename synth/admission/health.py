@@ -3,7 +3,6 @@ every request and will not."""
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from synth.admission.concurrency import BREAKER_LONGEST_S
 from synth.admission.limits import Admission, Place
 from synth.admission.rate_headers import allowances
 from synth.errors import Fatal, Rejected, Transient
+from synth.patterns import lazy
 from synth.protocol import explain
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.fates import FATES, POISON
@@ -24,9 +24,9 @@ POISON_SUCCESSES = 50
 POISON_CHANCE = 0.01
 """A request that failed so often in one way while so many others succeeded is at fault itself, unless as many such
 requests, or more, are to be expected by chance, as with an endpoint that fails now and then whatever it is asked."""
-TOO_MUCH = re.compile(rb"too large|must be reduced")
+TOO_MUCH = lazy(rb"too large|must be reduced")
 """How a host says that one request alone wants more than its limit for a minute: waiting does not help it."""
-SPEECH = re.compile(rb'"choices"|"stop_reason"')
+SPEECH = lazy(rb'"choices"|"stop_reason"')
 """What stands in every reply of a model, also in one that is of no use."""
 SPOKEN = ("ok", "teacher_refused", "truncated_empty", "repetition")
 FRUITLESS_SENDS = 8

@@ -7,18 +7,18 @@ Together's `x-ratelimit-*` and `x-tokenlimit-*` without a kind. A reset is the t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
 from synth.admission.limits import Allowance
+from synth.patterns import lazy
 from synth.types import Outcome
 
-GO_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|h|m|s)")
+GO_DURATION = lazy(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|h|m|s)")
 DURATION_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-RETRY_DELAY = re.compile(rb'"retryDelay"\s*:\s*"([0-9.]+)s"')
+RETRY_DELAY = lazy(rb'"retryDelay"\s*:\s*"([0-9.]+)s"')
 
 NAMES: tuple[tuple[Literal["requests", "tokens"], str, str, str], ...] = tuple(
     (kind, *(pattern.format(part) for part in ("limit", "remaining", "reset")))

@@ -24,6 +24,7 @@ from synth.batches.batch_journal import Batch, Member
 from synth.errors import Fatal
 from synth.money.budget import Budget
 from synth.money.prices import Price
+from synth.patterns import lazy
 from synth.profiles import BatchTerms
 from synth.protocol.fates import classify
 from synth.storage.store import Store, Stored
@@ -43,7 +44,7 @@ AT_ONCE = 256
 """Replies that are kept with one commit."""
 LOST = "batch"
 """The error of a request that the batch says nothing of though it was worked on to the end."""
-CROWDED = re.compile(r"token_limit_exceeded|enqueued", re.IGNORECASE)
+CROWDED = lazy(r"token_limit_exceeded|enqueued", re.IGNORECASE)
 """How a host refuses a batch that is more than may stand in line (OpenAI's enqueued tokens of a model)."""
 
 Settle = Callable[[Stored, str], tuple[Spend, Spend]]

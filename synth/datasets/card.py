@@ -22,6 +22,7 @@ from synth.errors import Problem
 from synth.language.codes import is_japanese
 from synth.language.text import visible
 from synth.money.budget import usd
+from synth.patterns import lazy
 from synth.report.words import JAPANESE
 from synth.results.manifest import Manifest
 from synth.rights import licences
@@ -31,7 +32,7 @@ PRACTICE_TAG = "practice-data"
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _SIZES_ABOVE = ((10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"))
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&$]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
+_MARKDOWN = lazy(r"([\\`*_{}\[\]<>#|~&$]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 """What Markdown gives a meaning to, addresses among it, which some readers make links of."""
 MOST_OF_A_TEXT = 1500
 """Characters of a text in the example row."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from typing import Any, BinaryIO
 from synth.datasets.files import PARTIAL, whole_file
 from synth.datasets.rows import line, rejected_row
 from synth.errors import Problem, RecipeError
+from synth.patterns import lazy
 from synth.types import Rejection
 
 ROW_GROUP_ROWS = 1000
@@ -36,7 +36,7 @@ LINES_AT_ONCE = 64
 NO_PYARROW = "Parquet was left out because pyarrow is not installed (pip install 'synth[parquet]')."
 NO_PYARROW_JA = "pyarrow がないため Parquet は書いていません（pip install 'synth[parquet]'）。"
 
-_SPLIT = re.compile(r"[A-Za-z0-9_]{1,64}")
+_SPLIT = lazy(r"[A-Za-z0-9_]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from synth.patterns import lazy
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -39,8 +41,8 @@ TASKS = _words(
     translation summarization feature-extraction text-generation fill-mask sentence-similarity text-ranking
     reinforcement-learning other"""
 )
-SIZES = re.compile(r"n<1K|1K<n<10K|10K<n<100K|100K<n<1M|1M<n<10M|10M<n<100M|100M<n<1B|1B<n<10B|10B<n<100B|n>1T|n>1B")
-CONFIG = re.compile(r"[^<>:/\\|?*]{1,96}")
+SIZES = lazy(r"n<1K|1K<n<10K|10K<n<100K|100K<n<1M|1M<n<10M|10M<n<100M|100M<n<1B|1B<n<10B|10B<n<100B|n>1T|n>1B")
+CONFIG = lazy(r"[^<>:/\\|?*]{1,96}")
 """As `datasets` takes the name of a configuration: it becomes that of a folder."""
 
 

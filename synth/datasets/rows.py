@@ -8,16 +8,16 @@ more: the column `tools`, and `tool_calls`, `tool_call_id` and `name` in each me
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import NotRequired, TypedDict
 
 import orjson
 
+from synth.patterns import lazy
 from synth.types import Fields, Message, Rejection, Sample, Score
 
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_SURROGATE = lazy(r"[\ud800-\udfff]")
 
 
 class Row(TypedDict):

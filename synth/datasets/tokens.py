@@ -10,7 +10,6 @@ are all that the teacher wrote: where it thinks, and its server tells so, the to
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ from synth.datasets.export import NO_PYARROW
 from synth.datasets.files import whole_file
 from synth.datasets.tokenizers import tellers, tokenizer_notes
 from synth.errors import Fatal, Rejected, Transient
+from synth.patterns import lazy
 from synth.protocol.replies import read
 from synth.recipes.recipe import Recipe
 from synth.storage.store import Store
@@ -33,7 +33,7 @@ from synth.types import Outcome, Value
 
 FOLDER = "tokens"
 ROWS_AT_ONCE = 500
-TOKEN_ID = re.compile(r"token_id:([0-9]+)")
+TOKEN_ID = lazy(r"token_id:([0-9]+)")
 """How a token is written by servers that give its id in place of its text."""
 MOST_ID = 2**31 - 1
 """That the file has room for."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 import yaml
 
 from synth.language.text import visible
+from synth.patterns import lazy
 from synth.results.manifest import Manifest
 
 MOST_CHARACTERS = 20_000
@@ -17,14 +17,14 @@ MOST_CHARACTERS = 20_000
 NOT_TOLD = ("base_url", "key_variable", "replicas", "limits", "vllm_args", "profile", "output", "accept_terms")
 """Fields of a recipe that say where it was run and not what was made; terms have a place of their own in the card."""
 PERSONAL = "pii"
-_FOLDERS = re.compile(r"(?<![^ ])(?:(?:~|[A-Za-z]:)?/(?:[^/;\n*+?^$|(){}\[\]]*/)+|[A-Za-z]:\\(?:[^\\;\n]*\\)+)")
+_FOLDERS = lazy(r"(?<![^ ])(?:(?:~|[A-Za-z]:)?/(?:[^/;\n*+?^$|(){}\[\]]*/)+|[A-Za-z]:\\(?:[^\\;\n]*\\)+)")
 """Of the whole path of a file, all but its name: it tells who worked where. No pattern of a recipe's looks so."""
 
 
 _RULES = (
-    (re.compile(r"refused for (.+)"), "不採用の理由（{0}）"),
-    (re.compile(r"(.+), at least (\S+) apart"), "{0} の点数に {1} 以上の差があるもの"),
-    (re.compile(r"(.+), good from (\S+), bad up to (\S+)"), "{0} が {1} 以上なら良い、{2} 以下なら悪い"),
+    (lazy(r"refused for (.+)"), "不採用の理由（{0}）"),
+    (lazy(r"(.+), at least (\S+) apart"), "{0} の点数に {1} 以上の差があるもの"),
+    (lazy(r"(.+), good from (\S+), bad up to (\S+)"), "{0} が {1} 以上なら良い、{2} 以下なら悪い"),
 )
 
 

@@ -9,7 +9,6 @@ the numbers: an item with other numbers is still the item.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +17,13 @@ from typing import Literal
 from pydantic import Field
 
 from synth.dedupe.normalise import CJK, normalise
+from synth.patterns import lazy
 from synth.types import Value
 
 KANJI_NUMERALS = "〇一二三四五六七八九十百千万億兆"
-UNIT = re.compile(rf"[{KANJI_NUMERALS}\d]+|{CJK}|[^\W\d_{CJK[1:-1]}]+")
-ASCII_UNIT = re.compile(r"\d+|[^\W\d_]+")
-NUMBER = re.compile(
+UNIT = lazy(rf"[{KANJI_NUMERALS}\d]+|{CJK}|[^\W\d_{CJK[1:-1]}]+")
+ASCII_UNIT = lazy(r"\d+|[^\W\d_]+")
+NUMBER = lazy(
     rf"[{KANJI_NUMERALS}\d]+|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen"
     r"|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|billion"
 )
@@ -44,7 +44,7 @@ SPREAD = 1.5
 """How much longer than the item the passage may be that holds its little n-grams."""
 CJK_FROM = "\u3041"
 """From here on come kana and kanji; words of Hangul weigh like kana, which is about what they say."""
-SENTENCE = re.compile(r"(?<=[。．！？!?\n])|(?<=\.)\s")
+SENTENCE = lazy(r"(?<=[。．！？!?\n])|(?<=\.)\s")
 
 
 class SemanticScreen(Value):

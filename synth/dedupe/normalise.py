@@ -11,22 +11,23 @@ import unicodedata
 from collections.abc import Sequence
 
 from synth.language.text import HAN, KANA
+from synth.patterns import lazy
 
 END = "\0"
 MANY = 1 << 12
 """Bytes from which numpy is the quicker reader."""
 
 CJK = f"[{KANA.pattern[1:-1]}{HAN.pattern[1:-1]}ー々]"
-BESIDE_CJK = re.compile(rf" (?:(?<={CJK} )|(?={CJK}))")
+BESIDE_CJK = lazy(rf" (?:(?<={CJK} )|(?={CJK}))")
 """Blanks that no Japanese or Chinese reader would miss."""
-INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
-RARE = re.compile(f"[{INVISIBLE.pattern[1:-1]}⁰¹²³⁴-⁹⁻¼½¾⅐-⅞〜‐‑‒–—―−─﹣-]")
-RAISED = re.compile(r"[⁰¹²³⁴-⁹⁻](?<=[\w)].)(?<![⁰¹²³⁴-⁹⁻].)")
-MIXED = re.compile(r"[¼½¾⅐-⅞](?<=\d.)")
+INVISIBLE = lazy("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
+RARE = lazy(f"[{INVISIBLE.pattern[1:-1]}⁰¹²³⁴-⁹⁻¼½¾⅐-⅞〜‐‑‒–—―−─﹣-]")
+RAISED = lazy(r"[⁰¹²³⁴-⁹⁻](?<=[\w)].)(?<![⁰¹²³⁴-⁹⁻].)")
+MIXED = lazy(r"[¼½¾⅐-⅞](?<=\d.)")
 DASHES = "‐‑‒–—―−─﹣-"
-LONG = re.compile(rf"[{DASHES}](?<=[ァ-ヺ].)(?=[ァ-ヺ])")
+LONG = lazy(rf"[{DASHES}](?<=[ァ-ヺ].)(?=[ァ-ヺ])")
 """A dash within a katakana word, typed for the long vowel mark that it looks like."""
-WIDE = re.compile("[\u3000！-～]+")
+WIDE = lazy("[\u3000！-～]+")
 USUAL = "、。？「」"
 """The marks of nearly every Japanese text: replaced one by one they take a tenth of the time."""
 
@@ -35,13 +36,15 @@ SCRIPTS_START = 0x3400
 AT_TIMES = "-!().#~"
 """Marks that mean something in some places."""
 BELOW = [chr(code) for code in range(SCRIPTS_START)]
-KEPT = [c for c in BELOW if (unicodedata.category(c) in ("Sm", "So", "Sc") and c != "~") or c in "^%&*/"]
-IDLE = [c for c in BELOW if unicodedata.category(c)[0] in "PS" and c not in KEPT and c not in AT_TIMES + ",_"]
-IDLE_MARKS = re.compile(f"[{''.join(map(re.escape, IDLE))}]+")
-UNMEANT_BYTES = bytes(code for code in range(1, 128) if chr(code) not in (*KEPT, *AT_TIMES))
+MARKS = [c for c in BELOW if unicodedata.category(c)[0] in "PS"]
+KEPT = [c for c in MARKS if (unicodedata.category(c) in ("Sm", "So", "Sc") and c != "~") or c in "^%&*/"]
+MEANT = {*KEPT, *AT_TIMES}
+IDLE = [c for c in MARKS if c not in MEANT and c not in ",_"]
+IDLE_MARKS = lazy(f"[{''.join(map(re.escape, IDLE))}]+")
+UNMEANT_BYTES = bytes(code for code in range(1, 128) if chr(code) not in MEANT)
 IDLE_BYTES = bytes(ord("," if chr(code) in IDLE else chr(code).lower()) for code in range(128)) + bytes(128)
 BLANK_BYTES = bytes(32 if chr(code).isspace() or chr(code) in ",_" else code for code in range(128)) + bytes(128)
-BANG = re.compile(rb"!(?<=[a-z]{2}!)!*(?!=)")
+BANG = lazy(rb"!(?<=[a-z]{2}!)!*(?!=)")
 """Marks after a word, by far the most of them, which are no factorial: found in a twentieth of the time."""
 NARROW = bytes(IDLE_BYTES[(low + 0x20) % 128] for low in range(256))
 """From the lower byte of a full-width character to ASCII: as in NFKC, which takes far longer where it finds any."""
@@ -57,11 +60,11 @@ FACTORIAL = r"(?<=!)(?==)|(?:(?<=\d!)|(?<=\b[a-z]!))(?=\s*\S)|(?<=!)(?<![\w!]!)(
 BRACKET = r"(?<=\))(?=[ \t]?[-+*/×÷^])|(?<=[-+*/×÷^]\()|(?<=[-+*/×÷^] \()"
 # a point right after a letter ends a sentence, as Japanese does without a blank: かかります．1円未満は
 WITHIN = r"(?<=\.)(?<![^\W\d_]\.)(?=\d)|(?<=[a-z0-9]\#)|(?<=\#)(?=\w)|(?<=~)(?=[a-z0-9])|(?<=[a-z0-9]~)(?=\S)"
-IDLE_HERE = re.compile(rf"[{re.escape(AT_TIMES)}](?!{MINUS}|{FACTORIAL}|{BRACKET}|{WITHIN})")
+IDLE_HERE = lazy(rf"[{re.escape(AT_TIMES)}](?!{MINUS}|{FACTORIAL}|{BRACKET}|{WITHIN})")
 
 SYMBOLS = "".join(map(re.escape, KEPT)) + "\U0001f000-\U0001faff" + re.escape(AT_TIMES)
 ASCII_SYMBOLS = "".join(re.escape(c) for c in (*KEPT, *AT_TIMES) if c.isascii())
-SIGN, ASCII_SIGN = (re.compile(f"[{symbols}]") for symbols in (SYMBOLS, ASCII_SYMBOLS))
+SIGN, ASCII_SIGN = (lazy(f"[{symbols}]") for symbols in (SYMBOLS, ASCII_SYMBOLS))
 
 KANJI = "〇一二三四五六七八九十百千万億兆"
 WORDS = re.findall(
@@ -76,15 +79,15 @@ DIGITS = {word: str(value) if value < 20 else chr(0x6C + value) for value, word 
 KANJI_DIGITS = {kanji: str(value) for value, kanji in enumerate(KANJI[:11])}
 # a star is an operator between two operands, else emphasis
 STAR = r"(?<=[\w)\x80-\x9f] \*)(?= [\w(\x80-\x9f])"
-IS_FIGURE = [chr(code).isdigit() or chr(code) in (*KEPT, *AT_TIMES) for code in range(128)]
+IS_FIGURE = [chr(code).isdigit() or chr(code) in MEANT for code in range(128)]
 ZERO_BYTES = bytes(ord("0") if IS_FIGURE[code] else code for code in range(128)) + bytes(128)
 FIGURE_BYTES = bytes(code if IS_FIGURE[code] or not code else 32 for code in range(128)) + bytes(128)
 """What ASCII_FIGURE does where no star is: blanks stand around every sign that was kept."""
 KANJI_NUMBER = (
     rf"(?<=[{KANJI}])(?!(?<=一)[緒般番部方致定体切生種覧気旦応流概見]|(?<=十)分[にな])(?<![統唯均同単].)[{KANJI}]*"
 )
-FIGURE = re.compile(rf"([\d{KANJI}{SYMBOLS}\x80-\x9f](?:(?<=\d)\d*|{KANJI_NUMBER}|{STAR}|(?<![\d{KANJI}*])))")
-ASCII_FIGURE = re.compile(rf"([0-9{ASCII_SYMBOLS}\x80-\x9f](?:(?<=\d)\d*|{STAR}|(?<![\d*])))")
+FIGURE = lazy(rf"([\d{KANJI}{SYMBOLS}\x80-\x9f](?:(?<=\d)\d*|{KANJI_NUMBER}|{STAR}|(?<![\d{KANJI}*])))")
+ASCII_FIGURE = lazy(rf"([0-9{ASCII_SYMBOLS}\x80-\x9f](?:(?<=\d)\d*|{STAR}|(?<![\d*])))")
 """What makes another question of the same words: numbers, in digits, kanji or words, and signs (but no emphasis)."""
 
 

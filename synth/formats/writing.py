@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,9 +17,10 @@ from synth.datasets.export import Split, jsonl_sink, load_parquet, parquet_sink
 from synth.datasets.files import whole_file
 from synth.errors import RecipeError
 from synth.formats.shape import Shape
+from synth.patterns import lazy
 from synth.types import Fields
 
-LINE_ENDS = re.compile("[\u0085\u2028\u2029]")
+LINE_ENDS = lazy("[\u0085\u2028\u2029]")
 """What some readers, such as NeMo's, take for the end of a line though JSON lets it stand in a text."""
 
 

@@ -12,12 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from synth.ask import Ask
 from synth.dedupe.normalise import normalise
 from synth.errors import Rejected
+from synth.patterns import lazy
 from synth.types import Draft, Fields, Message, Seed, TemplateFile, Value
 from synth.validators.hollow import is_hollow
 
 Way = Literal["constraints", "deepen", "concretise", "reasoning", "input", "widen"]
 
-PROMPT_WORDS = re.compile(
+PROMPT_WORDS = lazy(
     r"#\s*(?:given|rewritten|created|original|new)\s+(?:prompt|instruction)|"
     r"\b(?:given|rewritten|created|evolved) (?:prompt|instruction)\b|\A(?:new|original) (?:prompt|instruction)\s*:|"
     r"\bthe instruction (?:above|below)\b|</?instruction>|"

@@ -11,20 +11,21 @@ from typing import Any, Literal, cast
 import orjson
 
 from synth.language import dates, numerals
+from synth.patterns import lazy
 from synth.schema import fenced
 
 ASKING = r"[^\n]{0,120}(?:でしょうか|ですか|ますか|か[。?？]|[?？])"
 """What stands after 答えは in a question that the text puts to itself."""
-OPTION = re.compile(r"^[ \t>*_#-]*[B\uff22][ \t*_]*+[:\uff1a]", re.MULTILINE)
-MARKED = re.compile(
+OPTION = lazy(r"^[ \t>*_#-]*[B\uff22][ \t*_]*+[:\uff1a]", re.MULTILINE)
+MARKED = lazy(
     r"^[ \t>*_#-]*(?:final\s+answer|answer|ans|(?P<letter>A|\uff21)|(?:最終的?な?)?(?:答え|回答|解答|こたえ|答))"
     rf"[ \t*_]*+(?:[:\uff1a=]|は(?=[^、]{{1,40}}$)(?!{ASKING}))[ \t*_]*+"
     r"(?P<answer>[^\s:\uff1a](?:.*[^ \t\n])?)[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-HASHES = re.compile(r"^#{4}[ \t]+(?P<answer>\S(?:.*[^ \t\n])?)[ \t]*$", re.MULTILINE)
-BOXED = re.compile(r"\\boxed\s*\{")
-CONCLUSION = re.compile(
+HASHES = lazy(r"^#{4}[ \t]+(?P<answer>\S(?:.*[^ \t\n])?)[ \t]*$", re.MULTILINE)
+BOXED = lazy(r"\\boxed\s*\{")
+CONCLUSION = lazy(
     r"(?:the\s+(?:final\s+|correct\s+)?answer\s+is|(?:答え|答|回答|解答|正解)は(?!"
     rf"{ASKING}))[ \t、]*+(?:[:\uff1a]\s*+)?+(?P<answer>[^\s:\uff1a、](?:[^\n]*?[^ \t\n])??)"
     r"(?:です|である|となります|になります|だ)?[ \t]*+(?:[。.!！]?[ \t]*$|[。]|\.\s)",
@@ -70,23 +71,23 @@ UNITS: dict[str, tuple[str, Fraction]] = {
     }.items() for name in names},
 }  # fmt: skip
 
-EACH = re.compile(
+EACH = lazy(
     r"(?:\b1|一)\s?(?:[人個本枚冊台匹袋箱皿杯回つ](?:分|あたり|当たり|につき)?|[^\d\s]{1,4}(?:あたり|当たり|につき))"
     r"[はで、]?\s*(?=[¥$]?\d)"
 )
 """What an amount is for: 一人あたり300円 is 300円."""
-SYMBOLIC = re.compile(
+SYMBOLIC = lazy(
     r"\\[a-zA-Z]+|[\^√π!]|\d(?!e[-+]?\d)(?:[a-fi-kn-ru-z]|[a-z]{2}(?<!cm|mm|km|kg|mg|ml|dl|ft|lb|oz|yd|hr|st|nd|rd|th))(?![a-zA-Z])"
     r"|\d\s*[*/+×÷]\s*[a-z](?![a-z])|(?<![a-zA-Z\d.])[a-z][*/+-]?\d"
 )
 LIMITS = {
-    "<": re.compile(r"(?:less|fewer|lower|smaller)\s+than\s+\S*\d|<(?!=)|未満|より(?:小さ|少な)", re.IGNORECASE),
-    ">": re.compile(r"(?:more|greater|larger|higher)\s+than\s+\S*\d|>(?!=)|を?超え|より(?:大き|多)", re.IGNORECASE),
-    "≤": re.compile(r"at\s+most\s+\S*\d|≤|<=|\d\D{0,4}以下", re.IGNORECASE),
-    "≥": re.compile(r"at\s+least\s+\S*\d|≥|>=|\d\D{0,4}以上|少なくとも", re.IGNORECASE),
+    "<": lazy(r"(?:less|fewer|lower|smaller)\s+than\s+\S*\d|<(?!=)|未満|より(?:小さ|少な)", re.IGNORECASE),
+    ">": lazy(r"(?:more|greater|larger|higher)\s+than\s+\S*\d|>(?!=)|を?超え|より(?:大き|多)", re.IGNORECASE),
+    "≤": lazy(r"at\s+most\s+\S*\d|≤|<=|\d\D{0,4}以下", re.IGNORECASE),
+    "≥": lazy(r"at\s+least\s+\S*\d|≥|>=|\d\D{0,4}以上|少なくとも", re.IGNORECASE),
 }
-LISTED, IN_A_WORD = re.compile(r"[.)]\s"), re.compile(r"[A-Za-z_]")
-JOINED = re.compile(r"\s*[a-zA-Z\u3040-\u30ff\u4e00-\u9fff$¢.]*,?\s*(?:and|と)?\s*[$]?")
+LISTED, IN_A_WORD = lazy(r"[.)]\s"), lazy(r"[A-Za-z_]")
+JOINED = lazy(r"\s*[a-zA-Z\u3040-\u30ff\u4e00-\u9fff$¢.]*,?\s*(?:and|と)?\s*[$]?")
 
 
 @dataclass(frozen=True, slots=True)

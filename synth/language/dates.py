@@ -6,6 +6,8 @@ import re
 import unicodedata
 from datetime import date
 
+from synth.patterns import lazy
+
 ERAS = {"令和": 2018, "reiwa": 2018, "平成": 1988, "heisei": 1988, "昭和": 1925, "showa": 1925, "大正": 1911,
         "taisho": 1911, "明治": 1867, "meiji": 1867}  # fmt: skip
 FIRST_DAYS = (("令和", "Reiwa", date(2019, 5, 1)), ("平成", "Heisei", date(1989, 1, 8)),
@@ -15,13 +17,13 @@ FIRST_DAYS = (("令和", "Reiwa", date(2019, 5, 1)), ("平成", "Heisei", date(1
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 LETTERS = {"r": 2018, "h": 1988, "s": 1925, "t": 1911, "m": 1867}
 """The eras as forms abbreviate them: R6.5.1, H31/4/30."""
-ISO_DATE = re.compile(r"\A(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})\Z")
-KANJI_DATE = re.compile(r"\A(?:西暦)?(\D*?)(\d{1,4}|元)年(?:(\d{1,2})月)?(?:(\d{1,2})日)?\Z")
-ENGLISH_DATE = re.compile(r"\A(?:([a-z]{3})[a-z]*\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})|(\d{1,2})(?:st|nd|rd|th)? "
+ISO_DATE = lazy(r"\A(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})\Z")
+KANJI_DATE = lazy(r"\A(?:西暦)?(\D*?)(\d{1,4}|元)年(?:(\d{1,2})月)?(?:(\d{1,2})日)?\Z")
+ENGLISH_DATE = lazy(r"\A(?:([a-z]{3})[a-z]*\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})|(\d{1,2})(?:st|nd|rd|th)? "
                           r"([a-z]{3})[a-z]*\.?,? (\d{4}))\Z")  # fmt: skip
-LETTER_DATE = re.compile(r"\A([rhstm])(\d{1,2})[./-](\d{1,2})(?:[./-](\d{1,2}))?\Z")
-CLOCK = re.compile(r"\A(午前|午後|am|pm)? ?(\d{1,2})(?:時(?:(\d{1,2})分|(半))?|:(\d{2})| ?(?=[ap]m))(?: ?([ap]m))?\Z")
-ENGLISH_ERA = re.compile(r"\A(reiwa|heisei|showa|taisho|meiji) (\d{1,4})\Z")
+LETTER_DATE = lazy(r"\A([rhstm])(\d{1,2})[./-](\d{1,2})(?:[./-](\d{1,2}))?\Z")
+CLOCK = lazy(r"\A(午前|午後|am|pm)? ?(\d{1,2})(?:時(?:(\d{1,2})分|(半))?|:(\d{2})| ?(?=[ap]m))(?: ?([ap]m))?\Z")
+ENGLISH_ERA = lazy(r"\A(reiwa|heisei|showa|taisho|meiji) (\d{1,4})\Z")
 
 
 def moments(text: str) -> set[tuple[int, ...]]:

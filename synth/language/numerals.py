@@ -6,6 +6,8 @@ import re
 import unicodedata
 from fractions import Fraction
 
+from synth.patterns import lazy
+
 DIGITS = {kanji: value for value, kanji in enumerate("〇一二三四五六七八九")} | {"零": 0, "壱": 1, "弐": 2, "参": 3}
 SMALL = {"十": 10, "拾": 10, "百": 100, "千": 1000}
 LARGE = {"万": 10**4, "萬": 10**4, "億": 10**8, "兆": 10**12}
@@ -16,25 +18,23 @@ JAPANESE = (
     rf"(?:\d[\d,]{{0,40}}(?:\.\d{{1,40}})?|[{''.join(DIGITS)}{''.join(SMALL)}]+)"
     rf"[{''.join(SMALL)}{''.join(LARGE)}][\d,.{KANJI}]*"
 )
-NUMBER = re.compile(
+NUMBER = lazy(
     rf"(?P<sign>(?<![\w)])-(?=\S)|(?<==\s)-\s|(?<==)-\s)?(?:(?P<whole>\d+)\s+(?P<num>\d+)/(?P<den>\d+)|(?P<top>{PLAIN})\s?/\s?(?P<bottom>{PLAIN})(?![\d/])"
     rf"|(?P<japanese>{JAPANESE})|(?P<plain>{PLAIN})|(?P<kanji>[{KANJI}]+))"
 )
 """A minus stands right before its number, or after an equals sign: with a blank it is a bullet or a dash."""
-RAISED = re.compile(r"(?<=\d)[⁻⁺]?[⁰¹²³⁴-⁹]+")
-MIXED = re.compile(r"(?<=\d)(?=[¼½¾⅐-⅞])")
-DEGREE = re.compile(r"\^\s*+\{?\s*+\\circ\s*\}?|°")
-SQUARE = re.compile(r"(?<![a-zA-Z])([ckm]?m|ft|in)\s?(?:\}\s?)?\^?\{?([23²³])(?!\d)\}?")
-POWER = re.compile(r"(?<!\d)(\d{1,40}(?:\.\d{1,40})?)\s*(?:×|\*|x|\\times|\\cdot)\s*10\^\{?([-+]?\d{1,3})\}?")
-SCALED = re.compile(
-    r"(?<!\d)(\d[\d,]{0,40}(?:\.\d{1,40})?)(?:\s?(thousand|million|billion|trillion)\b|(k)\b)", re.IGNORECASE
-)
+RAISED = lazy(r"(?<=\d)[⁻⁺]?[⁰¹²³⁴-⁹]+")
+MIXED = lazy(r"(?<=\d)(?=[¼½¾⅐-⅞])")
+DEGREE = lazy(r"\^\s*+\{?\s*+\\circ\s*\}?|°")
+SQUARE = lazy(r"(?<![a-zA-Z])([ckm]?m|ft|in)\s?(?:\}\s?)?\^?\{?([23²³])(?!\d)\}?")
+POWER = lazy(r"(?<!\d)(\d{1,40}(?:\.\d{1,40})?)\s*(?:×|\*|x|\\times|\\cdot)\s*10\^\{?([-+]?\d{1,3})\}?")
+SCALED = lazy(r"(?<!\d)(\d[\d,]{0,40}(?:\.\d{1,40})?)(?:\s?(thousand|million|billion|trillion)\b|(k)\b)", re.IGNORECASE)
 SCALES = {"thousand": 3, "k": 3, "million": 6, "billion": 9, "trillion": 12}
-PARTS = re.compile(rf"(?<![\d{KANJI}])([\d{KANJI}]{{1,40}})分の([\d{KANJI}]{{1,40}})")
-TENTHS = re.compile(rf"(?<!\d)(\d{{1,40}}(?:\.\d{{1,40}})?|[{KANJI}])割(?:(\d|[{KANJI}])分)?(?![りれ合引増減])")
-FRAC = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
-SHORT_FRAC = re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)")
-WRAP = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname|mbox|boxed)\s*\{([^{}]*)\}")
+PARTS = lazy(rf"(?<![\d{KANJI}])([\d{KANJI}]{{1,40}})分の([\d{KANJI}]{{1,40}})")
+TENTHS = lazy(rf"(?<!\d)(\d{{1,40}}(?:\.\d{{1,40}})?|[{KANJI}])割(?:(\d|[{KANJI}])分)?(?![りれ合引増減])")
+FRAC = lazy(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+SHORT_FRAC = lazy(r"\\[dt]?frac\s*(\d)\s*(\d)")
+WRAP = lazy(r"\\(?:text|mathrm|mathbf|textbf|operatorname|mbox|boxed)\s*\{([^{}]*)\}")
 LONGEST = 300
 """Of a number with its exponent, which has three digits at most: a loop of digits is none, and would take minutes."""
 MINUS = str.maketrans("−–‐‑﹣－", "------")

@@ -6,27 +6,28 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from synth.patterns import lazy
 from synth.types import Sample
 
-KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]")
-HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
-HANGUL = re.compile(r"[\u1100-\u11ff\uac00-\ud7af]")
-LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
+KANA = lazy(r"[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]")
+HAN = lazy(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
+HANGUL = lazy(r"[\u1100-\u11ff\uac00-\ud7af]")
+LATIN = lazy(r"[A-Za-z\u00c0-\u024f]")
 CHARACTER = f"{KANA.pattern}|{HAN.pattern}"
 LETTER = rf"(?:(?!{CHARACTER})[^\W_]|[\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff])"  # with marks of their own
-UNIT = re.compile(rf"{CHARACTER}|{LETTER}+(?:['\u2019]{LETTER}+|[.,]\d+)*")
-PLAIN_UNIT = re.compile(r"[^\W_]+(?:'[^\W_]+|[.,]\d+)*", re.ASCII)
+UNIT = lazy(rf"{CHARACTER}|{LETTER}+(?:['\u2019]{LETTER}+|[.,]\d+)*")
+PLAIN_UNIT = lazy(r"[^\W_]+(?:'[^\W_]+|[.,]\d+)*", re.ASCII)
 """The same for a text in ASCII, in a fifth of the time."""
-NOT_PROSE = re.compile(
+NOT_PROSE = lazy(
     r"```.*?(?:```|\Z)|`[^`\n]*`|https?://[!-'*-~]+|\$\$.*?\$\$|\\\((?:[^\\]+|\\[^()])*+\\\)|\\\[(?:[^\\]+|\\[^][])*+\\\]|(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9.-]+\.\w+",
     re.DOTALL,
 )
 NOT_PROSE_MARKS = ("`", "://", "$$", "\\", "@")
 NO_LETTERS = bytes(one for one in range(128) if not chr(one).isalpha())
-LETTER_RUNS = tuple(re.compile(f"{one.pattern}+") for one in (KANA, HAN, HANGUL, LATIN))
+LETTER_RUNS = tuple(lazy(f"{one.pattern}+") for one in (KANA, HAN, HANGUL, LATIN))
 
 # zero-width joiners stay: emoji and several scripts need them
-UNSEEN = re.compile(
+UNSEEN = lazy(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
 )
 """Characters that a reader cannot see and that may change what is seen: controls, zero width, direction, surrogates."""
@@ -73,7 +74,7 @@ def units(texts: Iterable[str]) -> list[list[str]]:
     ]
 
 
-FENCE_LINE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
+FENCE_LINE = lazy(r"^ {0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 
 
 def open_fence(text: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import re
 
+from synth.patterns import lazy
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.fates import KEY, MODEL, MONEY, SPENT
 from synth.types import CHAT, CLASSIFY, COMPLETIONS, CONTINUED, EMBEDDINGS, POOLING, SCORE, Outcome
 
-ROUTES = re.compile(r"no endpoints found that", re.IGNORECASE)
+ROUTES = lazy(r"no endpoints found that", re.IGNORECASE)
 """How OpenRouter says that none of those it could ask takes the whole request."""
 NO_ANSWER = (200, 404, 405, 501, 505)
 ANSWERS = {

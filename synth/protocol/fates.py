@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from synth.errors import Fatal, Rejected, TeacherError, Transient
+from synth.patterns import lazy
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,46 +43,46 @@ FATES: Mapping[str, Fate] = {
     "fatal": Fate(Fatal),
 }
 
-MONEY = re.compile(
+MONEY = lazy(
     r"insufficient_quota|credit_balance|insufficient.balance|billing|spend_limit|organization_usage_limit|"
     r"exceeded your current quota",
     re.IGNORECASE,
 )
-BROKE = re.compile(r"insufficient_quota|credit_balance|insufficient.balance|spend_limit|usage_limit", re.IGNORECASE)
-RATE = re.compile(r"rate_limit_exceeded|retryDelay|retry (in|after)\b|per (minute|second)|\b[RT]PM\b", re.IGNORECASE)
+BROKE = lazy(r"insufficient_quota|credit_balance|insufficient.balance|spend_limit|usage_limit", re.IGNORECASE)
+RATE = lazy(r"rate_limit_exceeded|retryDelay|retry (in|after)\b|per (minute|second)|\b[RT]PM\b", re.IGNORECASE)
 """What some hosts say of a passing limit in one breath with the plan and its billing."""
-FILTERED = re.compile(r"content_filter|content_policy|moderation|invalid_prompt|bio_policy|policy_violation", re.I)
-BUSY = re.compile(r"overloaded|UNAVAILABLE|capacity|temporarily|loading model", re.IGNORECASE)
-SPENT = re.compile(
+FILTERED = lazy(r"content_filter|content_policy|moderation|invalid_prompt|bio_policy|policy_violation", re.I)
+BUSY = lazy(r"overloaded|UNAVAILABLE|capacity|temporarily|loading model", re.IGNORECASE)
+SPENT = lazy(
     r"credit balance is too low|specified (workspace )?API usage limits|budget limit exceeded|"
     r"account \S+ is suspended",
     re.IGNORECASE,
 )
 """How Anthropic, OpenRouter and Fireworks say, as of a request that is no good, that money or a limit is at its end."""
-ROOMLESS = re.compile(r"resource_unavailable", re.IGNORECASE)
+ROOMLESS = lazy(r"resource_unavailable", re.IGNORECASE)
 """How OpenAI says that its flex tier has no room: nobody's limit, and not charged."""
-IN_FLIGHT = re.compile(r"in_flight_budget", re.IGNORECASE)
+IN_FLIGHT = lazy(r"in_flight_budget", re.IGNORECASE)
 """How OpenRouter says that what is under way may cost as much as it lets stand open."""
-TOO_DEAR = re.compile(r"weight_exceeds_budget", re.IGNORECASE)
+TOO_DEAR = lazy(r"weight_exceeds_budget", re.IGNORECASE)
 """How it says that this one request alone would."""
-MODEL = re.compile(
+MODEL = lazy(
     r"model_not_found|NotFoundError.{0,200}model|(invalid|unknown|no such)[_ ]model|not a valid model|"
     r"^HTTP 404: model: |\bmodels?\b\S{0,120}( +\S{1,120})? +((is|was) )?(does not exist|not found|not exist)",
     re.IGNORECASE | re.DOTALL,
 )
-KEY = re.compile(
+KEY = lazy(
     r"API_KEY_INVALID|No connected db|\b(invalid|incorrect|missing|expired|no)[_ ]api[_ -]?key|"
     r"\bapi[_ -]?key (is |was |has )?(not valid|invalid|incorrect|missing|expired|required|not found|not provided)",
     re.IGNORECASE,
 )
 """How a key is refused; the database is where LiteLLM would look for one that it does not know."""
-LOGPROBS = re.compile(
+LOGPROBS = lazy(
     r"\blogprobs\b.{0,80}\bnot (supported|available|allowed|permitted)|"
     r"(unsupported|unknown|unrecognized|not (support|allow|permit)\w*).{0,80}\blogprobs\b",
     re.IGNORECASE | re.DOTALL,
 )
 """How an endpoint refuses requests for log-probabilities that gives none."""
-SCHEME = re.compile(r"HTTP request.{0,20} HTTPS (port|server)", re.IGNORECASE)
+SCHEME = lazy(r"HTTP request.{0,20} HTTPS (port|server)", re.IGNORECASE)
 OF_ALL = (MODEL, KEY, LOGPROBS, SCHEME, SPENT)
 """What is said as of one request, and is true of every one."""
 SAID = 300

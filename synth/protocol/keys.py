@@ -12,9 +12,11 @@ import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from synth.patterns import lazy
+
 FILE = ".env"
 LARGEST_BYTES = 1_000_000
-LINE = re.compile(
+LINE = lazy(
     r"""^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*
     (?:(?:"([^"\n]*)"|'([^'\n]*)')[ \t]*(?:\#[^\n]*)?|([^\s\#"'][^\n]*?)?(?:[ \t]+\#[^\n]*)?|\#[^\n]*)[ \t]*$""",
     re.MULTILINE | re.VERBOSE,

@@ -11,6 +11,7 @@ import orjson
 
 from synth.admission.rate_headers import retry_after_s
 from synth.errors import Fatal, Rejected, TeacherError, Transient
+from synth.patterns import lazy
 from synth.protocol import measures, messages, thoughts
 from synth.protocol.fates import FATES, FILTERED, classify
 from synth.protocol.streams import ENDED, added_up, whole
@@ -30,7 +31,7 @@ from synth.types import (
     Usage,
 )
 
-EVENT = re.compile(rb"data:|event:|id:|:")
+EVENT = lazy(rb"data:|event:|id:|:")
 """How an event stream begins; some proxies send one that was not asked for."""
 REFUSING_REASONS = frozenset(
     ["content_filter", "refusal", "safety", "prohibited_content", "recitation", "blocklist", "spii"]

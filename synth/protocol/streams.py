@@ -7,13 +7,13 @@ format of the lines, https://html.spec.whatwg.org/multipage/server-sent-events.h
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import orjson
 
+from synth.patterns import lazy
 from synth.protocol import messages
 from synth.protocol.thoughts import apart
 from synth.types import CHAT, MESSAGES, Request
@@ -26,7 +26,7 @@ SHORTEST_CHARS = 800
 UNDER_WAY_TOKENS = 64
 """What a server may have written between the last event that came and its noticing that nobody listens."""
 DONE = b"[DONE]"
-LINE_END, BLANK_LINE = re.compile(rb"\r\n|\r|\n"), re.compile(rb"\r\n\r\n|\n\n|\r\r|\r\n\n|\n\r\n")
+LINE_END, BLANK_LINE = lazy(rb"\r\n|\r|\n"), lazy(rb"\r\n\r\n|\n\n|\r\r|\r\n\n|\n\r\n")
 ENDED = "loop"
 """The member by which the last event of a reply that was ended here tells why."""
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from typing import Any, cast
 
+from synth.patterns import lazy
+
 FIELDS = ("reasoning_content", "reasoning", "reasoning_details")
 MARKS = {
     "<think>": "</think>",
@@ -21,15 +23,15 @@ MARKS = {
     "[THINK]": "[/THINK]",
 }
 """How models write where their reasoning begins, and where it ends."""
-MARKED = re.compile("|".join(map(re.escape, [*MARKS, *MARKS.values()])))
+MARKED = lazy("|".join(map(re.escape, [*MARKS, *MARKS.values()])))
 _EMPTY = "|".join(rf"{re.escape(begin)}\s*{re.escape(end)}" for begin, end in MARKS.items())
 _BEGIN = "|".join(map(re.escape, MARKS))
-OPENED = re.compile(rf"\s*(?:(?:{_EMPTY})\s*(?={_BEGIN}))*({_BEGIN})")
+OPENED = lazy(rf"\s*(?:(?:{_EMPTY})\s*(?={_BEGIN}))*({_BEGIN})")
 """The beginning, behind empty reasoning that a template wrote."""
-CLOSED = re.compile(rf"(?:(?<=[.!?。！？…」』)）}}`\]\n])|(?<=\n )) *({'|'.join(map(re.escape, MARKS.values()))})(?!`)")
+CLOSED = lazy(rf"(?:(?<=[.!?。！？…」』)）}}`\]\n])|(?<=\n )) *({'|'.join(map(re.escape, MARKS.values()))})(?!`)")
 """The end of reasoning whose beginning stood in the prompt: behind a whole sentence, not in the midst of one that is
 about such signs, nor in code."""
-JSON = re.compile(r"\s*\{.*\}\s*", re.DOTALL)
+JSON = lazy(r"\s*\{.*\}\s*", re.DOTALL)
 """An object, whose texts may be about anything."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from synth.datasets.tables import LINES, pieces
+from synth.patterns import lazy
 from synth.publishing.content import Accepted, Content
 from synth.shapes import messages_of
 from synth.types import Fields
@@ -25,32 +26,28 @@ FEWEST_SIGNS = 10
 """Different characters in a key: one that is made up for an example, such as sk-xxxxxxxx, has fewer."""
 
 SECRETS: Mapping[str, re.Pattern[str]] = {
-    "an OpenAI or Anthropic key": re.compile(
-        r"\bsk-(?:(?:proj|ant|svcacct|or-v1)-)?(?=[A-Za-z_-]*\d)[\w-]{20,}", re.ASCII
-    ),
-    "a Hugging Face token": re.compile(r"\bhf_[A-Za-z0-9]{30,}"),
-    "a GitHub token": re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})"),
-    "a GitLab token": re.compile(r"\bglpat-[A-Za-z0-9_-]{20,}"),
-    "an AWS access key": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-    "a Google API key": re.compile(r"\bAIza[0-9A-Za-z_-]{35}"),
-    "a Slack token": re.compile(r"\bxox[abposr]-[0-9A-Za-z-]{20,}"),
-    "a Stripe key": re.compile(r"\b[sr]k_live_[0-9A-Za-z]{20,}"),
-    "a Groq key": re.compile(r"\bgsk_[A-Za-z0-9]{40,}"),
-    "a package index token": re.compile(r"\b(?:pypi-AgE[A-Za-z0-9_-]{50,}|npm_[A-Za-z0-9]{36})"),
-    "a JSON web token": re.compile(r"\beyJ[A-Za-z0-9_-]{15,}\.eyJ[A-Za-z0-9_-]{15,}\.[A-Za-z0-9_-]{20,}"),
-    "a private key": re.compile(
-        r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\s+(?:(?!-----)[A-Za-z0-9+/=:,\-\s]){60}", re.ASCII
-    ),
-    "a password in an address": re.compile(
+    "an OpenAI or Anthropic key": lazy(r"\bsk-(?:(?:proj|ant|svcacct|or-v1)-)?(?=[A-Za-z_-]*\d)[\w-]{20,}", re.ASCII),
+    "a Hugging Face token": lazy(r"\bhf_[A-Za-z0-9]{30,}"),
+    "a GitHub token": lazy(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})"),
+    "a GitLab token": lazy(r"\bglpat-[A-Za-z0-9_-]{20,}"),
+    "an AWS access key": lazy(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    "a Google API key": lazy(r"\bAIza[0-9A-Za-z_-]{35}"),
+    "a Slack token": lazy(r"\bxox[abposr]-[0-9A-Za-z-]{20,}"),
+    "a Stripe key": lazy(r"\b[sr]k_live_[0-9A-Za-z]{20,}"),
+    "a Groq key": lazy(r"\bgsk_[A-Za-z0-9]{40,}"),
+    "a package index token": lazy(r"\b(?:pypi-AgE[A-Za-z0-9_-]{50,}|npm_[A-Za-z0-9]{36})"),
+    "a JSON web token": lazy(r"\beyJ[A-Za-z0-9_-]{15,}\.eyJ[A-Za-z0-9_-]{15,}\.[A-Za-z0-9_-]{20,}"),
+    "a private key": lazy(r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\s+(?:(?!-----)[A-Za-z0-9+/=:,\-\s]){60}", re.ASCII),
+    "a password in an address": lazy(
         r"\b[a-z][a-z0-9+]{2,15}://[^\s:/@]{1,64}:(?![<{$*]|pass|secret)[^\s:/@]{8,64}@[\w.-]+"
     ),
 }
-_ANY = re.compile(
+_ANY = lazy(
     r"sk-|hf_|gh[pousr]_|github_pat_|glpat-|AKIA|ASIA|AIza|xox|k_live_|gsk_|pypi-AgE|npm_|eyJ|PRIVATE KEY-----|://[^\s/]*@"
 )
 """What every one of them holds: most texts hold none of it."""
-_MADE_UP = re.compile(r"example|placeholder|your|dummy|x{6}|0{8}|1234567|abcdefg", re.IGNORECASE)
-_HASH = re.compile(r"[0-9a-f]{32,128}|[0-9/_-]*")
+_MADE_UP = lazy(r"example|placeholder|your|dummy|x{6}|0{8}|1234567|abcdefg", re.IGNORECASE)
+_HASH = lazy(r"[0-9a-f]{32,128}|[0-9/_-]*")
 """Hashes and ids, whose digits are nobody's."""
 
 

@@ -7,7 +7,6 @@ so that an upload which was killed goes on where it stopped.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 from collections.abc import Generator
@@ -19,6 +18,7 @@ from typing import Any
 import orjson
 
 from synth.errors import PublishError, RecipeError
+from synth.patterns import lazy
 from synth.publishing.content import (
     RECORD,
     Accepted,
@@ -34,7 +34,7 @@ from synth.publishing.hub import Done, Plan, There
 
 UPLOADED = "synth-upload.json"
 """The files of an upload that is not over, each with its hash; without one while it may be there in part."""
-_PASSWORD = re.compile(r"://[^/@:]*:(?!\d+(?:/|$))[^@]*@")
+_PASSWORD = lazy(r"://[^/@:]*:(?!\d+(?:/|$))[^@]*@")
 
 
 class _Disk:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -11,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from synth.errors import RecipeError
 from synth.language.codes import mistaken
 from synth.language.near import hint
+from synth.patterns import lazy
 from synth.protocol.endpoint import PRACTICE, Endpoint
 from synth.recipes.mistyped import QUOTED
 from synth.recipes.options import endpoint_of
@@ -29,7 +29,7 @@ MESSAGES = TypeAdapter(tuple[Message, ...])
 VALIDATORS = TypeAdapter(list[Validator])
 KEYS = ("role", "content", "reasoning_content")
 """What a message may say. The reasoning of earlier turns is not sent, as hosts want it."""
-HALF = re.compile("[\ud800-\udfff]")
+HALF = lazy("[\ud800-\udfff]")
 """A surrogate without its other half, as damaged files have it."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
-import re
 import sys
 import traceback
 from pathlib import Path
@@ -26,8 +25,9 @@ from pydantic import (
 )
 
 from synth.language.near import hint
+from synth.patterns import lazy
 
-NAMED = re.compile(r"^(?P<file>.+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)$")
+NAMED = lazy(r"^(?P<file>.+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)$")
 FOLDER = "folder"
 """Under which name the recipe's folder stands in the context of a validation."""
 

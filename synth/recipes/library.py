@@ -8,15 +8,16 @@ from pathlib import Path
 
 from synth.errors import FolderError, RecipeError
 from synth.language.near import hint
+from synth.patterns import lazy
 from synth.recipes import yaml_places
 
 SHIPPED = Path(__file__).parents[1] / "library"
 """Where an installed synth has them; a clone has them beside the package."""
-OUTSIDE = re.compile(r"(?:\.\./)+[\w./-]+\w")
+OUTSIDE = lazy(r"(?:\.\./)+[\w./-]+\w")
 """A file of the library beyond the recipe's own folder, such as its seeds."""
 NOT_COPIED = ("README.md", "sample.jsonl")
 """What tells of the recipe in the library, and not of its copy."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+NAME = lazy(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 def root() -> Path:

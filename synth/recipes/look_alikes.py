@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from synth.patterns import lazy
+
 BLANKS = "\u3000\u00a0\u2002\u2003\u2009\u202f"
 UNSEEN = "\u200b\u200c\u200d\u2060\ufeff"
 SIGNS = {
@@ -29,9 +31,9 @@ SIGNS = {
     **dict.fromkeys(UNSEEN, ("a sign that is not seen", "")),
 }
 """What each is, and what to type in its place."""
-QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^']|'')*'|(?:^|(?<=[ \t]))#.*")
+QUOTED = lazy(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^']|'')*'|(?:^|(?<=[ \t]))#.*")
 """What YAML reads as it stands: texts in quotes, and comments."""
-STRUCTURAL = re.compile(
+STRUCTURAL = lazy(
     rf"^[ ]*([\t{BLANKS}{UNSEEN}])|^[ ]*([－ー・])(?=[ \u3000]*[\w{{\[｛［])|(?<=[A-Za-z0-9_])(：)"
     rf"|[:\-]([\t{BLANKS}])|([｛｝［］])|([“”„＂‘’＇])|(＃)|([，、])|([「」])"
 )

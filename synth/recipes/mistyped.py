@@ -11,13 +11,14 @@ from typing import Any, NamedTuple, cast
 from synth.errors import Problem
 from synth.language.near import hint
 from synth.own import PLUG_INS, fields_of, given_class
+from synth.patterns import lazy
 from synth.recipes.yaml_places import dotted
 
 SECRET = ("key_variable", "base_url")
 """Fields in which a key may have been typed by mistake: what they hold is never repeated."""
 PLUG_IN_FIELDS = ("generator", "validators", "scorers")
 NUMBERS = ("int_type", "float_type", "int_parsing", "float_parsing")
-QUOTED = re.compile(r"'([^']*)'")
+QUOTED = lazy(r"'([^']*)'")
 NAMED = "a name has Latin letters, digits, `_`, `.` and `-`, begins with one of the first two, and has at most 64"
 PATTERNS = {"name": NAMED, "[key]": NAMED, "language": "a language is its ISO 639 code, such as ja or en"}
 """What the patterns of fields ask for."""

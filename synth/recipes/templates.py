@@ -17,10 +17,11 @@ from pydantic import JsonValue
 
 from synth.errors import Problem, Rejected
 from synth.language.near import hint
+from synth.patterns import lazy
 from synth.recipes.classes import NAMED, model_of, schema_of
 
 SHARED = "shared"
-FULL_WIDTH = re.compile("[{｛]｛|｛[{%％]|{％|｝[}｝]|}｝|[%％]｝|％}")
+FULL_WIDTH = lazy("[{｛]｛|｛[{%％]|{％|｝[}｝]|}｝|[%％]｝|％}")
 """Braces of a Japanese keyboard in the place of Jinja's, which would stand in every prompt as they are."""
 HALF_WIDTH = str.maketrans("｛｝％", "{}%")
 SHIPPED = Path(__file__).parents[1] / "scorers"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
 from synth.errors import Problem
+from synth.patterns import lazy
 from synth.recipes import look_alikes
 
 Place = tuple[int, int]
@@ -17,9 +17,9 @@ Loc = tuple[str | int, ...]
 
 LARGEST_BYTES = 1_000_000
 DEEPEST = 100
-WHOLE = re.compile(r"[-+]?[0-9]+\Z")
-REAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
-SURROGATE = re.compile(r"[\ud800-\udfff]")
+WHOLE = lazy(r"[-+]?[0-9]+\Z")
+REAL = lazy(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+SURROGATE = lazy(r"[\ud800-\udfff]")
 HALF = "half of a surrogate pair (\\ud800 to \\udfff)"
 
 

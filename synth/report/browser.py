@@ -10,7 +10,6 @@ the lines of rows.jsonl and rejected.jsonl as they are: the same rows give the s
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +19,14 @@ import orjson
 
 from synth.errors import FolderError
 from synth.language.text import UNSEEN
+from synth.patterns import lazy
 from synth.report.words import Words
 from synth.results.selection import SELECTION
 from synth.types import Seed
 
 PAGES = "report"
 """The folder of the full texts."""
-TURNING = re.compile(rb"\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
+TURNING = lazy(rb"\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
 """Signs of Unicode that turn the direction of what follows, in UTF-8."""
 BYTES_AT_ONCE = 1024 * 1024
 """Of one file of texts, and the row that goes beyond."""

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from synth.ask import Ask
 from synth.errors import Rejected
 from synth.language.text import fold
+from synth.patterns import lazy
 from synth.types import Fields, Sample, Score, Value
 
 LETTERS, KANA = "ABCDEFGHIJ", "アイウエオカキクケコ"
@@ -20,11 +21,11 @@ OPENS, CLOSES = r"\s(\[{「『【<*_\"'$", r"\s)\]}」』】>*_\"'$"
 OPENING, CLOSING = rf"[{OPENS}]*+", rf"[{CLOSES}]*+"
 NAMED = r"(?:(?:option|choice|answer|選択肢|番号)\s*)?"
 END = r"(?=\Z|[^\w]|番|です|だ|が|を|は|に|で(?:す|ある)|と(?:なる|なり|考え|思)|\s)"
-LABELLED = re.compile(rf"{OPENING}{NAMED}{OPENING}(?P<label>{LABEL}|(?<=\()[a-j](?=\))|[a-j](?=[).\s]*\Z)){END}"
+LABELLED = lazy(rf"{OPENING}{NAMED}{OPENING}(?P<label>{LABEL}|(?<=\()[a-j](?=\))|[a-j](?=[).\s]*\Z)){END}"
                       rf"(?P<after>番?{CLOSING}[.:、,]?\s*)", re.IGNORECASE)  # fmt: skip
-ARTICLE = re.compile(r"A\s+(?!because|since|as\b|is\b|due\b|for\b)[a-z]")
+ARTICLE = lazy(r"A\s+(?!because|since|as\b|is\b|due\b|for\b)[a-z]")
 """The first word of a choice's text, and no label."""
-SECOND = re.compile(
+SECOND = lazy(
     rf"(?<![{CLOSES}]){CLOSING}(?:or|and|と|か|または|あるいは|もしくは|及び|[、,/&・]){OPENING}{LABEL}{END}",
     re.IGNORECASE,
 )
@@ -36,14 +37,14 @@ SAYING = (
     r"|^\#{4}\s+"
 )
 FITTING = r"正解|正しい|適切|適当|答え|ふさわしい|当てはま|あてはま|選(?:び|ぶ|択)"
-STATED = re.compile(
+STATED = lazy(
     r"\\boxed\s*\{(?P<boxed>[^{}]*)\}"
     rf"|(?:{SAYING})(?!not\b|no\b)(?=(?P<said>[^\n。]{{1,1000}}))"
     rf"|(?<![a-z0-9ァ-ヶ])(?P<fits>{LABEL}){CLOSING}(?:番\s*)?(?:の方)?[がを]\s*(?:最も|一番|もっとも)?\s*(?:{FITTING})(?!では|じゃ|くな)"
     rf"|(?<!\w)(?P<correct>{LABEL}){CLOSING}(?<=\s)is\s+(?:the\s+)?(?:correct|right|best|answer)",
     re.IGNORECASE | re.MULTILINE,
 )
-WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
+WRAPPED = lazy(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
 
 
 class Choice(Value):

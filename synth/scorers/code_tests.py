@@ -13,10 +13,11 @@ from pydantic import Field, JsonValue, model_validator
 from synth import sandbox
 from synth.ask import Ask
 from synth.errors import Rejected
+from synth.patterns import lazy
 from synth.sandbox import Work
 from synth.types import Fields, Sample, Score, Value
 
-BLOCK = re.compile(r"^[ \t]*(?P<fence>`{3,}+|~{3,}+)[ \t]*+(?P<language>[^\s`]*+)[^\n]*\n(?P<code>.*?)"
+BLOCK = lazy(r"^[ \t]*(?P<fence>`{3,}+|~{3,}+)[ \t]*+(?P<language>[^\s`]*+)[^\n]*\n(?P<code>.*?)"
                    r"(?:^[ \t]*(?P=fence)[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)  # fmt: skip
 PYTHON = ("", "python", "python3", "py")
 

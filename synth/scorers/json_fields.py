@@ -14,9 +14,10 @@ from synth.ask import Ask
 from synth.errors import Rejected
 from synth.language import numerals
 from synth.language.text import fold
+from synth.patterns import lazy
 from synth.types import Sample, Score, Value
 
-BLOCK = re.compile(r"```[a-zA-Z]*[^\S\n]*\n(.*?)```", re.DOTALL)
+BLOCK = lazy(r"```[a-zA-Z]*[^\S\n]*\n(.*?)```", re.DOTALL)
 SHOWN = 3
 MISSING = object()
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from synth.errors import Problem, RecipeError
+from synth.patterns import lazy
 from synth.seeds.sources import Documents
 from synth.types import Fields
 
@@ -29,17 +30,17 @@ NAMED = {
 }
 """What a page's encoding is where it names an older one: that browsers read it so is why pages name it."""
 MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
-DECLARED = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w-]+)""", re.IGNORECASE)
+DECLARED = lazy(rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w-]+)""", re.IGNORECASE)
 LOOKED_AT = 4096
 """Bytes at the beginning of a page in which it says its encoding, and of any file in which a zero means no text."""
-SENTENCE = re.compile(r"[^。．！？!?\n]+?(?:[。．！？!?]+[」』）)”\"]*|(?<=[.])(?=\s)|\n|$)|[。．！？!?\n]+", re.DOTALL)
-FRONT_MATTER = re.compile(r"\A---\n.*?\n(?:---|\.\.\.)\n", re.DOTALL)
-COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*$")
-UNDERLINE = re.compile(r"^ {0,3}(=+|-{2,})[ \t]*$")
-FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
-BLANKS = re.compile(r"[ \t\r\f\v\u00a0]+")
-PAGE = re.compile(r"p\. \d+$")
+SENTENCE = lazy(r"[^。．！？!?\n]+?(?:[。．！？!?]+[」』）)”\"]*|(?<=[.])(?=\s)|\n|$)|[。．！？!?\n]+", re.DOTALL)
+FRONT_MATTER = lazy(r"\A---\n.*?\n(?:---|\.\.\.)\n", re.DOTALL)
+COMMENT = lazy(r"<!--.*?-->", re.DOTALL)
+HEADING = lazy(r"^ {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*$")
+UNDERLINE = lazy(r"^ {0,3}(=+|-{2,})[ \t]*$")
+FENCE = lazy(r"^ {0,3}(`{3,}|~{3,})")
+BLANKS = lazy(r"[ \t\r\f\v\u00a0]+")
+PAGE = lazy(r"p\. \d+$")
 BETWEEN = "\n\n"
 
 

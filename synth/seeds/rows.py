@@ -10,7 +10,6 @@ import itertools
 import json
 import math
 import random
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -21,6 +20,7 @@ from typing import Any, BinaryIO, cast
 from pydantic import JsonValue
 
 from synth.errors import Problem, RecipeError
+from synth.patterns import lazy
 from synth.seeds.documents import passages
 from synth.seeds.sources import Csv, Documents, Grid, HuggingFace, Jsonl, SeedSource, Text, describe
 from synth.types import Fields
@@ -28,7 +28,7 @@ from synth.types import Fields
 LONGEST_LINE = 64 * 1024 * 1024
 DEEPEST = 150
 """Levels: pydantic reads 200 of them, and what a seed becomes holds it a few levels down."""
-SURROGATE = re.compile(r"[\ud800-\udfff]")
+SURROGATE = lazy(r"[\ud800-\udfff]")
 BROKEN_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 

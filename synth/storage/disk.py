@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
+
+from synth.patterns import lazy
 
 ROOM_BYTES = 1_000_000_000
 ROOM_SHARE = 0.05
 ROOM_INODES = 64
 MOUNTS = Path("/proc/self/mounts")
-ESCAPED = re.compile(r"\\([0-7]{3})")
+ESCAPED = lazy(r"\\([0-7]{3})")
 """Blanks, tabs, line breaks and backslashes in /proc/self/mounts (getmntent(3))."""
 NETWORKED = {
     *("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "ceph", "glusterfs", "lustre", "afs", "ncpfs", "beegfs"),

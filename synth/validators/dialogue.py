@@ -9,20 +9,21 @@ from typing import Literal
 from synth.dedupe.normalise import normalise
 from synth.errors import Rejected
 from synth.language.text import KANA, prose
+from synth.patterns import lazy
 from synth.types import Message, Sample, Value
 from synth.validators.identity import find_self_identification
 from synth.validators.refusal import QUOTED
 
 USER = r"(?:user|human|ユーザー?)"
 ASSISTANT = r"(?:assistant|chat\s?bot|アシスタント|AI)"
-LABEL = re.compile(rf"\A\s*(?:\*\*)?(?:{USER}|利用者|質問者)(?:\*\*)?\s?[:：](?:\*\*)?\s*", re.IGNORECASE)
-TAGS = re.compile(r"\A\s*<user>\s*(.*?)\s*</user>\s*\Z", re.DOTALL)
+LABEL = lazy(rf"\A\s*(?:\*\*)?(?:{USER}|利用者|質問者)(?:\*\*)?\s?[:：](?:\*\*)?\s*", re.IGNORECASE)
+TAGS = lazy(r"\A\s*<user>\s*(.*?)\s*</user>\s*\Z", re.DOTALL)
 OTHER_PART = {
-    "user": re.compile(rf"^\s*(?:\*\*)?{ASSISTANT}(?:\*\*)?\s?[:：]|</?assistant>", re.IGNORECASE | re.MULTILINE),
-    "assistant": re.compile(rf"\n\s*\n\s*(?:\*\*)?{USER}(?:\*\*)?\s?[:：]|</?user>", re.IGNORECASE),
+    "user": lazy(rf"^\s*(?:\*\*)?{ASSISTANT}(?:\*\*)?\s?[:：]|</?assistant>", re.IGNORECASE | re.MULTILINE),
+    "assistant": lazy(rf"\n\s*\n\s*(?:\*\*)?{USER}(?:\*\*)?\s?[:：]|</?user>", re.IGNORECASE),
 }
 """Where the other one's turn begins."""
-SERVING = re.compile(
+SERVING = lazy(
     r"\bhow (?:can|may|could) I (?:help|assist|be of (?:help|service|assistance))"
     r"(?: (?:you|to you|with this|with that|today)\b|\s*\?)"
     r"|\banything else (?:that )?(?:I can|you(?:'d| would) like (?:me to )?(?:help|assist|know))"
@@ -30,7 +31,7 @@ SERVING = re.compile(
     r"|\blet me know if you have any (?:other|more|further|additional)?\s?questions",
     re.IGNORECASE,
 )
-SERVING_JA = re.compile(
+SERVING_JA = lazy(
     r"(?:(?:ほか|他)にも?|何か)、?(?:何か)?(?:ご質問|お困りのこと|お手伝い)[^。\n]{0,12}(?:でしょうか|ますか|ありましたら|ございましたら|あれば)"
     r"|お手伝いできること|お役に立て(?:れば|たら)(?:幸い|うれし|嬉し)|(?:お気軽|ご遠慮なく|遠慮なく)に?[^。\n]{0,6}(?:ご質問|お尋ね|お問い合わせ|ご相談)ください"
     r"|ご質問(?:を)?(?:いただき)?ありがとうございます|(?:喜んで|いつでも)お(?:手伝い|答え)(?:いた|し)"
@@ -40,7 +41,7 @@ GRAM, GRAM_JA = 5, 3
 ALIKE, WITHIN = 0.9, 0.9
 FEWEST_CHARS, FEWEST_CHARS_JA = 40, 16
 """Of a turn that may repeat a part of what was said: words and formulae are taken up in every dialogue."""
-FIGURES = re.compile(r"\d+")
+FIGURES = lazy(r"\d+")
 
 
 class Dialogue(Value):

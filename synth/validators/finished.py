@@ -7,12 +7,13 @@ from typing import Literal
 
 from synth.errors import Rejected
 from synth.language.text import NOT_PROSE, NOT_PROSE_MARKS, open_fence
+from synth.patterns import lazy
 from synth.types import Sample, Value
 
 CUT = ("length", "max_tokens", "MAX_TOKENS", "model_length")
 PAIRS = {"「": "」", "『": "』", "(": ")", "（": "）", "“": "”"}
 FEWEST_CHARS, FEWEST_CHARS_JA = 24, 12
-DANGLING = re.compile(
+DANGLING = lazy(
     r"(?:[ ,](?:the|an?|and|or|but|nor|of|because|which|whose|than|into|onto|from|my|your|their|its|our|every|if|"
     r"although|while|where|whether|is|are|was|were|will|would|to|with|for|by|at|that|between|among|through|during|"
     r"without|against|toward|towards|upon|via|can|could|should|may|must|has|have|had|been|doesn['’]t|don['’]t|isn['’]t|"
@@ -20,29 +21,29 @@ DANGLING = re.compile(
     re.IGNORECASE,
 )
 """English words that end no sentence, or hardly any."""
-RUNNING = re.compile(r"[a-z)][.!?][\"”)*]* +[\"“(*]*[A-Z](?:[^.!?\n]|\.\d)*\Z")
+RUNNING = lazy(r"[a-z)][.!?][\"”)*]* +[\"“(*]*[A-Z](?:[^.!?\n]|\.\d)*\Z")
 """An English line whose earlier sentence ends as sentences do."""
-STOPPED = re.compile(r"[a-z0-9)*]{2}[.!?][\"”)*]*(?: |\n|\Z)")
-PROSE_LINE = re.compile(r"\A[A-Z\"“*][^:|#\n]*\Z")
+STOPPED = lazy(r"[a-z0-9)*]{2}[.!?][\"”)*]*(?: |\n|\Z)")
+PROSE_LINE = lazy(r"\A[A-Z\"“*][^:|#\n]*\Z")
 WORDS_OF_A_SENTENCE = 8
-STOPS_SHORT_JA = re.compile(
+STOPS_SHORT_JA = lazy(
     r"(?:[ぁ-ん](?<![るいただうくすつぬむぶぐんねよかなさわぞぜろれてえけせめげりや])"
     r"|まし|でし|ませ|くださ|でしょ|てい|[きしちにびみりいえけせてねべめれげじらか]ま|(?<![、。])て[いき]|によ|において|に対して|について|として|によって|られて|考えら|と言わ|場合は|ので|ため[に、]?|れば|たり|や)\Z"
 )
 """What ends no Japanese sentence: particles and stems. A bare noun may."""
-POLITE = re.compile(r"(?:です|ます|ました|ません|でした|でしょう|ください|しょう)[ねよか]{0,2}[。！？!?]")
-POLITE_END = re.compile(
+POLITE = lazy(r"(?:です|ます|ました|ません|でした|でしょう|ください|しょう)[ねよか]{0,2}[。！？!?]")
+POLITE_END = lazy(
     r"(?:です|ます|ました|ません|でした|でしょう|ください|下さい|しょう|ましょ|こと|もの|とおり|通り|以上|など|ませ|なさい)[ねよかなわー]{0,3}\Z"
 )
-STEM_JA = re.compile(r"[、はがをにでとも][^、。]*[ぁ-ん]\Z")
-ITEM = re.compile(r"\A\s*(?:[-*+・●○■◆※>#]|\d{1,2}[.)．）、]|[（(]\d|[①-⑳])")
-MAY_END_JA = re.compile(
+STEM_JA = lazy(r"[、はがをにでとも][^、。]*[ぁ-ん]\Z")
+ITEM = lazy(r"\A\s*(?:[-*+・●○■◆※>#]|\d{1,2}[.)．）、]|[（(]\d|[①-⑳])")
+MAY_END_JA = lazy(
     r"(?:こと|もの|ひと|[ういくすつぬふむるた]と|など|ので|のに|ですが|ますが|けど|でも|かも|とも|までに|ように|[うくいたるなん]の|あと|まま|だけ|以上|予定|次第|同じ|感じ)\Z"
 )
 """Endings of those letters that people do leave without a full stop."""
-STRAIGHT_QUOTE = re.compile(r"(?<!\d)\"")
+STRAIGHT_QUOTE = lazy(r"(?<!\d)\"")
 """After a digit it means inches."""
-LEFT_OPEN = re.compile(
+LEFT_OPEN = lazy(
     r"(?P<at_an_empty_item>\n\s*(?:[-*+・]|\d{1,2}[.)．）])\Z)"
     r"|(?P<before_what_it_announces>^(?!\s*(?:[-*+・●○■◆※>#]|\d{1,2}[.)．）、]|[①-⑳]))[^\n]{11,}[:：]\Z|[\d)] ?[=+×÷]\Z)"
     r"|(?P<inside_a_table>\n\|[^\n]*\n\|[^\n]*[^|\s]\Z)"
@@ -55,12 +56,12 @@ LEFT_OPEN = re.compile(
 OPEN_ENDS, LONGEST_ITEM = "-–—*+・:：=×÷", 3
 """How else than within an object, a table or a formula such a text ends: with a sign, or an item's number."""
 SHORTEST_TAIL_JA = 6
-DOUBLED = re.compile(r"([ぁ-ん]{2})\1\Z")
-PLAIN_END_JA = re.compile(
+DOUBLED = lazy(r"([ぁ-ん]{2})\1\Z")
+PLAIN_END_JA = lazy(
     r"(?:[うくすつぬむぶぐるただいなよねかわぞぜさん]|のに|けど|から|ので|けれど|ても|まで|より|だけ|ほど)\Z"
 )
 """With which a friendly text may end though it was polite before."""
-CLOSING = re.compile(r"\n[^\n,]{0,32},\Z")
+CLOSING = lazy(r"\n[^\n,]{0,32},\Z")
 """The last line of a letter, such as `Yours sincerely,`."""
 
 

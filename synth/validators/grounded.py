@@ -12,12 +12,13 @@ from pydantic import Field
 
 from synth.errors import Rejected
 from synth.language.numerals import NUMBER, plain, value_of
+from synth.patterns import lazy
 from synth.types import Sample, Value
 
-CITATION = re.compile(r"[\[［【](\d{1,2}(?:\s*[,、，]\s*\d{1,2})*)[\]］】]")
-QUOTED = re.compile(r"“([^”\n]+)”|「([^」\n]+)」|『([^』\n]+)』|\"([^\"\n]+)\"")
-SENTENCE_END = re.compile(r"(?<=[。！？!?\n])|(?<=\.)\s")
-LIST_NUMBER = re.compile(
+CITATION = lazy(r"[\[［【](\d{1,2}(?:\s*[,、，]\s*\d{1,2})*)[\]］】]")
+QUOTED = lazy(r"“([^”\n]+)”|「([^」\n]+)」|『([^』\n]+)』|\"([^\"\n]+)\"")
+SENTENCE_END = lazy(r"(?<=[。！？!?\n])|(?<=\.)\s")
+LIST_NUMBER = lazy(
     r"^[ \t\u3000#>*_・-]*(?:[(（]\s?\d{1,2}\s?[)）]|\d{1,2}[.)．）]\s*(?!\d)|[①-⑳⑴-⒇⒈-⒛])", re.MULTILINE
 )
 LEAST_QUOTE = 6
@@ -34,7 +35,7 @@ SILENT_JA = (
     rf"(?:(?:書かれて|記載されて|述べられて|触れられて|載って){NOT_JA}|記載(?:が|は)(?:ない|あ?りません)"
     r"|(?:からは?|では)(?:分か|わか|判断でき|読み取れ|答えられ)(?:りませ|ませ|らな|な))|記載(?:は|が)(?:ない|ありません)"
 )
-DECLINED = re.compile(f"{SILENT_EN}|{SILENT_JA}", re.IGNORECASE)
+DECLINED = lazy(f"{SILENT_EN}|{SILENT_JA}", re.IGNORECASE)
 
 
 class Grounded(Value):

@@ -8,6 +8,7 @@ from typing import Literal
 
 from synth.errors import Rejected
 from synth.language.text import UNIT, prose, subject
+from synth.patterns import lazy
 from synth.types import Sample, Value
 from synth.validators.refusal import LETTER
 
@@ -23,16 +24,16 @@ STOP_WORDS = frozenset(
         "which while who whom why will with would yes you your yours",
     )
 )
-FUNCTION_JA = re.compile(
+FUNCTION_JA = lazy(
     r"(?:です|ます|でした|ました|ません|である|でしょう|だろう|ください|こと|もの|それ|これ|あれ|ここ|そこ|という|について|ため|はい|いいえ|ええ|まあ|"
     r"よう|ところ|そう|こう|どう|その|この|あの|など|から|まで|より|ので|のに|けど|して|する|した|いる|ある|ない|なる|"
     r"[はがをにでとものへやかねよわぞさなだ])+"
 )
-APOLOGY = re.compile(
+APOLOGY = lazy(
     r"\b(?:sorry|apologi[sz]e|apologies)\b|申し?訳(?:ありません|ございません|ない)|すみません|ごめんなさい",
     re.IGNORECASE,
 )
-FIGURE, START = re.compile(r"\d"), 40
+FIGURE, START = lazy(r"\d"), 40
 SHORTEST = 4
 """Of fewer letters than these may be an answer: the letter of a choice, a plant's name in kana."""
 FEWEST_WORDS, FEWEST_CHARS_JA = 80, 160

@@ -7,16 +7,17 @@ from typing import Literal, NamedTuple
 
 from synth.errors import Rejected
 from synth.language.text import prose, subject
+from synth.patterns import lazy
 from synth.types import Sample, Value
 
 AMOUNT = r"\d[\d,.]*\s?(?:万|億|兆|千|million|billion|trillion|thousand)?\s?"
-METRIC = re.compile(
+METRIC = lazy(
     r"(?<![a-z])(?:[ckm]?m|k?g|m?l|km/h)(?![a-z])|メートル|キロ|センチ|ミリ|グラム|リットル|ヘクタール|平米|℃|摂氏"
     r"|\b(?:kilo|centi|milli)?(?:met(?:re|er)|gram|lit(?:re|er))s?\b|\bcelsius\b|\bhectares?\b|(?:feet|foot|inches|acres?)\b",
     re.IGNORECASE,
 )
-SENTENCE = re.compile(r"[^。！？!?\n]+?(?:[。！？!?\n]|\.(?=\s|\Z)|\Z)")
-FORMULA = re.compile(r"\$[^$\n]*[\\^_=+*/][^$\n]*\$")
+SENTENCE = lazy(r"[^。！？!?\n]+?(?:[。！？!?\n]|\.(?=\s|\Z)|\Z)")
+FORMULA = lazy(r"\$[^$\n]*[\\^_=+*/][^$\n]*\$")
 
 
 class _Foreign(NamedTuple):
@@ -26,32 +27,28 @@ class _Foreign(NamedTuple):
     beside: re.Pattern[str]
 
 
-YEN = re.compile(r"円|[¥￥]|yen\b", re.IGNORECASE)
-THEIRS = re.compile(r"[$€£]|\b(?:dollar|euro|pound)s?\b", re.IGNORECASE)
-WESTERN = re.compile(r"(?<!\d)(?:1[89]|20)\d\d(?!\d)")
+YEN = lazy(r"円|[¥￥]|yen\b", re.IGNORECASE)
+THEIRS = lazy(r"[$€£]|\b(?:dollar|euro|pound)s?\b", re.IGNORECASE)
+WESTERN = lazy(r"(?<!\d)(?:1[89]|20)\d\d(?!\d)")
 FOREIGN: dict[str, tuple[_Foreign, ...]] = {
     "ja": (
-        _Foreign(
-            re.compile(rf"{AMOUNT}(?:マイル|フィート|ヤード|ポンド|オンス|ガロン|エーカー|クォート|パイント)"), METRIC
-        ),
-        _Foreign(re.compile(r"華氏|\d+\s?(?:°\s?F|℉|mph|miles?|feet|ft|lbs?|oz)(?![a-z])", re.IGNORECASE), METRIC),
-        _Foreign(re.compile(rf"(?:US)?\$\s?\d[\d,.]*|{AMOUNT}(?:米?ドル|セント(?!ラル)|USD)"), YEN),
+        _Foreign(lazy(rf"{AMOUNT}(?:マイル|フィート|ヤード|ポンド|オンス|ガロン|エーカー|クォート|パイント)"), METRIC),
+        _Foreign(lazy(r"華氏|\d+\s?(?:°\s?F|℉|mph|miles?|feet|ft|lbs?|oz)(?![a-z])", re.IGNORECASE), METRIC),
+        _Foreign(lazy(rf"(?:US)?\$\s?\d[\d,.]*|{AMOUNT}(?:米?ドル|セント(?!ラル)|USD)"), YEN),
     ),
     "en": (
-        _Foreign(re.compile(rf"[¥￥]\s?\d[\d,.]*|{AMOUNT}(?:yen\b|円|JPY)", re.IGNORECASE), THEIRS),
-        _Foreign(
-            re.compile(rf"{AMOUNT}(?:tsubo|tatami(?: mats?)?|mats?|shaku|kan|koku|j[ōo])\b", re.IGNORECASE), METRIC
-        ),
-        _Foreign(re.compile(r"\b(?:Reiwa|Heisei|Sh[ōo]wa|Taish[ōo]|Meiji)\s\d{1,2}\b", re.IGNORECASE), WESTERN),
+        _Foreign(lazy(rf"[¥￥]\s?\d[\d,.]*|{AMOUNT}(?:yen\b|円|JPY)", re.IGNORECASE), THEIRS),
+        _Foreign(lazy(rf"{AMOUNT}(?:tsubo|tatami(?: mats?)?|mats?|shaku|kan|koku|j[ōo])\b", re.IGNORECASE), METRIC),
+        _Foreign(lazy(r"\b(?:Reiwa|Heisei|Sh[ōo]wa|Taish[ōo]|Meiji)\s\d{1,2}\b", re.IGNORECASE), WESTERN),
     ),
 }
 ABROAD = {
-    "ja": re.compile(
+    "ja": lazy(
         r"換算|単位|為替|レート|両替|ドル建て|ポンド法|何(?:マイル|フィート|ポンド|オンス|ガロン|ドル|セント)|マイレージ|特典航空券"
         r"|ゴルフ|アメフト|アメリカンフットボール|ボウリング|ボクシング|米国|アメリカ|英国|イギリス|カナダ|オーストラリア|海外|外国|世界|国際"
         r"|輸[出入]|原油|ニューヨーク"
     ),
-    "en": re.compile(
+    "en": lazy(
         r"\bconver(?:t|sion)|\bexchange rate|\bunits? of|\bhow many (?:yen|tsubo|tatami|mats)|\bin yen\b|\bJapan"
         r"|\bTokyo|\bOsaka|\bKyoto|\bJudo|\bfutons?\b",
         re.IGNORECASE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from synth.language.text import prose
+from synth.patterns import lazy
 
 MAKERS = (
     r"(?:Open\s?AI|Anthropic|Google(?:\s+DeepMind)?|DeepMind|Meta(?:\s+AI)?|Microsoft|Alibaba(?:\s+Cloud)?|Mistral(?:\s+AI)?|DeepSeek|xAI|Cohere|Baidu|Moonshot(?:\s+AI)?|Zhipu(?:\s?AI)?|Tencent|ByteDance|MiniMax|01\.AI|Amazon|Apple|IBM|NVIDIA"
@@ -24,7 +25,7 @@ MADE = r"(?:created|developed|made|trained|built|designed|programmed|fine-?tuned
 MADE_JA = r"(?:が|によって|により|に|の|社の|の手で)、?(?:独自に)?(?:開発|作成|訓練|作[らりっ]|トレーニング|学習|提供|設計|公開|生み出)"
 ME = r"(?:私|わたし|わたくし|僕|ぼく|俺|当方)"
 AI_JA = r"(?:(?:生成|対話型)?AI(?!エンジニア|研究|企業|業界|技術)|人工知能|(?:大規模|日本語)?言語モデル|チャットボット|(?:バーチャル|仮想|デジタル)アシスタント|プログラム)(?:言語モデル|モデル|アシスタント|チャットボット|プログラム)?"
-NAMED = re.compile(
+NAMED = lazy(
     rf"\bas\s+{MODELS}\b[\w.-]{{0,6}},?\s+I\b|\b(?:in\s+my\s+role\s+as|we\s+at)\s+(?:an?\s+)?(?:{MAKERS}|{MODELS})\b"
     rf"|\b(?:I\s+am|I['’]m|my\s+name\s+is|(?:you\s+can\s+|just\s+)?call\s+me|(?:you(?:['’]re|\s+are)\s+)(?:talking|speaking|chatting)\s+(?:to|with))\s+(?:called\s+)?{MODELS}(?!['’]?\w|\s+(?:user|engineer|expert|developer))"
     rf"|\bAs\s+{MODELS},\s+I\b|(?:\A|[.!?\n][^\S\n]*)(?:this\s+is\s+{MODELS}\s*(?:[,.!]|from|by|here)|{MODELS}\s+here\s*[!,.])"
@@ -33,14 +34,14 @@ NAMED = re.compile(
     rf"|\bI(?:['’]m|\s+am)\s+(?:\w+,\s+)?an?\s+{MODEL}\s+(?:from|by|of)\b",
     re.IGNORECASE,
 )
-NAMED_JA = re.compile(
+NAMED_JA = lazy(
     rf"{ME}は、?[^。\n]{{0,20}}{MAKERS}(?:社)?(?:が|に)[^。\n]{{0,10}}{MODELS}(?:なので|だから|です)"
     rf"|{ME}は、?[^。\n]{{0,20}}{MAKERS}(?:社)?{MADE_JA}[^。\n]{{0,16}}(?:モデル|AI|アシスタント|{ME}|です)|(?:\A|[。\n])[^\S\n]*{MAKERS}(?:社)?{MADE_JA}[^。\nがはも]{{0,20}}(?:モデル|AI|アシスタント|{MODELS})(?:として|です|と申|でござ|の{ME})"
     rf"|{ME}(?:の名前)?は、?(?:[^。\n]{{0,24}}(?:の|、))?{MODELS}(?:です|だ|と(?:申|い|言)|でござ|、)|{MODELS}(?:と申します|(?:として|が)(?:お答え|回答|説明|ご案内|お手伝い))|(?:\A|[、。\n！!][^\S\n]*){MODELS}です[。！!]"
     rf"|{ME}は、?[^。\n]{{0,12}}(?:{MAKERS}|{MODELS})[^。\n]{{0,12}}(?:もとに|基に|ベースに)[^。\n]{{0,4}}(?:作|開発|し)|{ME}は、?{MAKERS}社?の[^。\n]{{0,10}}(?:モデル|AI)",
     re.IGNORECASE,
 )
-ITSELF = re.compile(
+ITSELF = lazy(
     rf"\bbeing\s+(?:just\s+|only\s+)?an?\s+{MODEL}\s*[,.]|"
     rf"\b(?:(?:speaking\s+|acting\s+)?as|being|because\s+I(?:\s+am|['’]m)|since\s+I(?:\s+am|['’]m))\s+(?:just\s+|only\s+|merely\s+)?an?\s+{MODEL}\b,?\s*(?:\w+ly,?\s+)?(?:{MADE}|I\b|my\b|it\b)"
     rf"|\bI(?:\s+am|['’]m)\s+(?:\w+ly\s+|just\s+|but\s+|also\s+)?an?\s+{MODEL}\b(?!\s+(?:engineer|researcher|expert|developer|enthusiast|student))|\bI,\s+an?\s+{MODEL}\b"
@@ -48,16 +49,16 @@ ITSELF = re.compile(
     r"|\bI\s+(?:(?:do\s+not|don['’]t)\s+(?:actually\s+|really\s+)?(?:have|possess)\s+(?:any\s+)?|have\s+no\s+)(?:personal\s+(?:experiences?|opinions?|feelings|beliefs|preferences|emotions|memories)|(?:a\s+)?physical\s+(?:body|form)|consciousness|real-time\s+(?:access|information|data))",
     re.IGNORECASE,
 )
-ITSELF_JA = re.compile(
+ITSELF_JA = lazy(
     rf"(?:\A|[。、\n(（※])[^\S\n]*(?:{ME}は、?)?{AI_JA}(?:として[、はの私お説回]|なので|ですので|であるため|であ[るり]|の{ME}|だから|ゆえ|なもの|です(?:が|から|けど))|(?:当|弊社の?)AI|{ME}のような{AI_JA}"
     rf"|{AI_JA}(?:の|である){ME}|{ME}は、?(?:[^。\n]{{0,24}}(?:された|した|れた|った|の|という|持たない|ない|ただの|単なる))?、?{AI_JA}(?:の[ァ-ヶーA-Za-z]{{2,12}})?(?:です|なので|であ[るり]|ですので|だから|に(?:過|す)ぎ|でしか|でござ|だ。)"
     rf"|{ME}(?:が|に|の)(?:は)?(?:学習|訓練)(?:した|された|データ)[^。\n]{{0,20}}(?:情報|データ|まで|年)|{ME}の(?:学習データ|知識|訓練データ|トレーニングデータ)(?:は|の(?:範囲|カットオフ|期限))|{ME}に?は、?(?:個人的な|自分の)?[^。\n]{{0,8}}(?:感情|意識|実体|肉体|意見や感情)(?:や[^。\n]{{1,6}})?(?:が|は)(?:ありません|ない)"
     r"|AIによる(?:回答|生成)(?:のため|です|なので|であ)",
     re.IGNORECASE,
 )
-VOICE = re.compile(r"\b(?:I|my|me|we|our|you|this|here|being|as\s+(?:just|only|merely|an?))\b", re.IGNORECASE)
+VOICE = lazy(r"\b(?:I|my|me|we|our|you|this|here|being|as\s+(?:just|only|merely|an?))\b", re.IGNORECASE)
 """One of these words is in whatever English says of itself."""
-ABOUT_AI = re.compile(
+ABOUT_AI = lazy(
     r"\bAI\b|artificial intelligence|language model|\bLLM|chat\s?bot|assistant|人工知能|言語モデル|アシスタント|チャットボット|(?<![A-Za-z])AI(?![A-Za-z])",
     re.IGNORECASE,
 )
@@ -171,7 +172,7 @@ SELF_MARKS = (
     ),
 )
 """Of which a text holds one if the patterns are to be looked for at all: they cost a hundred times as much."""
-LETTERS = re.compile(r"AI(?:(?![A-Za-z])|(?<=\bAI)s\b)|[Bb](?:ot|OT)(?![A-Za-z])", re.ASCII)
+LETTERS = lazy(r"AI(?:(?![A-Za-z])|(?<=\bAI)s\b)|[Bb](?:ot|OT)(?![A-Za-z])", re.ASCII)
 """Marks too that are no part of another word, such as `both`."""
 
 

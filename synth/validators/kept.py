@@ -13,30 +13,31 @@ from synth.errors import Rejected
 from synth.language.dates import ERAS
 from synth.language.numerals import NUMBER, plain, value_of
 from synth.language.text import prose, subject
+from synth.patterns import lazy
 from synth.types import Sample, Value
 
 Part = Literal["code", "addresses", "placeholders", "numbers", "years"]
 
-BLOCK = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*(\w*)[^\n]*\n(.*?)^ {0,3}\1", re.DOTALL | re.MULTILINE)
+BLOCK = lazy(r"^ {0,3}(`{3,}|~{3,})[ \t]*(\w*)[^\n]*\n(.*?)^ {0,3}\1", re.DOTALL | re.MULTILINE)
 PROSE_BLOCKS = frozenset({"", "text", "txt", "plaintext", "plain", "markdown", "md", "html", "xml", "mermaid"})
 """In a block of these kinds, or of none, words may be what is translated."""
-FREE = re.compile(
+FREE = lazy(
     r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|/\*.*?\*/|<!--.*?-->|(?:#|//|--)[^\n]*|\s+|[^\x00-\x7f]+', re.DOTALL
 )
 """Of code, what may be said in another language: texts and comments."""
-INLINE = re.compile(r"(?<!`)`([!-_a-~]+)`(?!`)")
-ADDRESS = re.compile(r"https?://[!-'*-~]+|(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+", re.ASCII)
-PLACEHOLDER = re.compile(r"(?<![\w\\{}$^])\{\{? ?[A-Za-z_]\w* ?\}\}?|(?<![\w%])%(?:\(\w+\))?[sd]\b|\$\{\w+\}", re.ASCII)
-HOUR = re.compile(r"\A ?(?:時(?!間)|:\d\d|[ap]\.?m\b|o['’]clock)", re.IGNORECASE)
-ERA = re.compile(rf"(?:{'|'.join(ERAS)})\s?\Z", re.IGNORECASE)
+INLINE = lazy(r"(?<!`)`([!-_a-~]+)`(?!`)")
+ADDRESS = lazy(r"https?://[!-'*-~]+|(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+", re.ASCII)
+PLACEHOLDER = lazy(r"(?<![\w\\{}$^])\{\{? ?[A-Za-z_]\w* ?\}\}?|(?<![\w%])%(?:\(\w+\))?[sd]\b|\$\{\w+\}", re.ASCII)
+HOUR = lazy(r"\A ?(?:時(?!間)|:\d\d|[ap]\.?m\b|o['’]clock)", re.IGNORECASE)
+ERA = lazy(rf"(?:{'|'.join(ERAS)})\s?\Z", re.IGNORECASE)
 SMALLEST = 13
 """A number below it may become a word, a month or an idiom: two, 四月, a dozen."""
 TEENS = ("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
 TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred")
 ONES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 WORDS = dict(zip(TEENS, range(13, 20), strict=True)) | dict(zip(TENS, range(20, 101, 10), strict=True))
-IN_WORDS = re.compile(rf"\b({'|'.join(WORDS)})(?:[- ]({'|'.join(ONES)}))?\b", re.IGNORECASE)
-YEAR = re.compile(
+IN_WORDS = lazy(rf"\b({'|'.join(WORDS)})(?:[- ]({'|'.join(ONES)}))?\b", re.IGNORECASE)
+YEAR = lazy(
     r"\b(?:in|since|from|until|till|before|after|by|around|[A-Z][a-z]{2,8}\.?\s\d{1,2},)\s((?:1[5-9]|20)\d\d)\b"
     r"(?=[.,;:)?!]|\Z|\n|\s(?:and|or|to|the|when|with|by|as|at)\b)|(?<!\d)((?:1[5-9]|20)\d\d)年"
 )

@@ -8,10 +8,11 @@ from typing import Literal
 
 from synth.errors import Rejected
 from synth.language.text import letter_counts, prose, subject
+from synth.patterns import lazy
 from synth.types import Sample, Value
 
 FEWEST_LETTERS = 12
-QUOTED = re.compile(r"「[^「」\n]{1,60}」|『[^『』\n]{1,60}』|“[^“”\n]{1,60}”")
+QUOTED = lazy(r"「[^「」\n]{1,60}」|『[^『』\n]{1,60}』|“[^“”\n]{1,60}”")
 WORDS = {
     "en": "the of and to in is that it for was on are as with be this from have or by not but what at which you we "
     "he she they has his her so per each will had",
@@ -38,17 +39,17 @@ for _language, _words in WORDS.items():
     for _word in _words.split():
         SPEAKING.setdefault(_word, []).append(_language)
 SCRIPTS = (
-    ("uk", re.compile("[іїєґ]")),
-    ("ru", re.compile("[\u0400-\u04ff]")),
-    ("fa", re.compile("[پچژگ]")),
-    ("ar", re.compile("[\u0621-\u064a]")),
-    ("he", re.compile("[\u05d0-\u05ea]")),
-    ("th", re.compile("[\u0e01-\u0e5b]")),
-    ("hi", re.compile("[\u0904-\u0963]")),
-    ("el", re.compile("[\u0370-\u03ff]")),
+    ("uk", lazy("[іїєґ]")),
+    ("ru", lazy("[\u0400-\u04ff]")),
+    ("fa", lazy("[پچژگ]")),
+    ("ar", lazy("[\u0621-\u064a]")),
+    ("he", lazy("[\u05d0-\u05ea]")),
+    ("th", lazy("[\u0e01-\u0e5b]")),
+    ("hi", lazy("[\u0904-\u0963]")),
+    ("el", lazy("[\u0370-\u03ff]")),
 )
 """Languages told by their letters, the particular before the general."""
-OTHER_LETTERS = re.compile("[\u0370-\u04ff\u05d0-\u05ea\u0621-\u064aپچژگ\u0904-\u0963\u0e01-\u0e5b]")
+OTHER_LETTERS = lazy("[\u0370-\u04ff\u05d0-\u05ea\u0621-\u064aپچژگ\u0904-\u0963\u0e01-\u0e5b]")
 KIN = {
     "ru": {"uk", "be", "bg", "sr", "mk", "kk", "ky", "mn", "tg", "tt"},
     "uk": {"be", "kk", "sr", "mk"},
@@ -91,14 +92,14 @@ NAMES = {
     "el": "greek|ギリシ[アャ]語",
 }
 """How a question asks for a language."""
-FOREIGN_WORDS = re.compile(r"translat|foreign language|翻訳|外国語|訳して|訳せ|訳し", re.IGNORECASE)
+FOREIGN_WORDS = lazy(r"translat|foreign language|翻訳|外国語|訳して|訳せ|訳し", re.IGNORECASE)
 TAIL_SHARE, PART_BYTES = 0.4, 40
-PARTS = re.compile(r"\n+|(?<=[.!?])\s+(?=\w)|(?<=[。！？])|(?<=[ぁ-ん])(?=[A-Z])")
-CHINESE_CLAUSE = re.compile(
+PARTS = lazy(r"\n+|(?<=[.!?])\s+(?=\w)|(?<=[。！？])|(?<=[ぁ-ん])(?=[A-Z])")
+CHINESE_CLAUSE = lazy(
     r"(?<![一-鿿])(?:因此|所以|如果|但是|而且|然后|然後|首先|可以|我們|我们|就是|还是|不是|需要|答案是|结果是|結果是)[一-鿿]{3,}(?=[，。,、]|\Z)|(?<![一-鿿])[一-鿿]{2,}+，[一-鿿]{1,3}(?:可以|是|的|就|要)[一-鿿]+"
 )
 """Written with letters that Japanese has too."""
-CHINESE = re.compile(
+CHINESE = lazy(
     "["
     "这稅廳寫匯這们們个你她它吗嗎吧呢么麼沒说說还为让讓对從给很谁哪怎东车长门问间见贝页马鸟鱼龙书时发经济业严临义乐习乡买卖亚产亲亿仅仓伟传伤优伦侧债倾关兴兰养军农净凤则刚创别剧动劳势单卫厅历压县"
     "变员团围图圆场块坚处备复够头夺奋奖妇实审导尔尘层岁岛币师应庙开张弹强归录彻忆忧怀态总战户扩扫执护报拟择挤损换显晓暂术杀杂权标样树桥检欢毕汇汉测满滚灭热爱牵狱猎环现电监础种积稳穷笼签"
@@ -107,7 +108,7 @@ CHINESE = re.compile(
     "]"
 )
 """Pronouns and particles of Chinese, and simplified letters: Japanese writes none of them."""
-PARTICLES = re.compile("[的是了在也]")
+PARTICLES = lazy("[的是了在也]")
 JAPANESE_LETTER = 0.2
 FOREIGN_SHARE = 0.6
 

@@ -7,10 +7,11 @@ from typing import Literal
 
 from synth.errors import Rejected
 from synth.language.text import fold, prose, subject
+from synth.patterns import lazy
 from synth.types import Sample, Value
 from synth.validators.identity import find_self_identification
 
-TEMPLATE = re.compile(
+TEMPLATE = lazy(
     r"<[|｜](?!\s)[^<>\n|｜]{1,40}(?<!\s)[|｜]>|\[\|\w{1,20}\|\]|<[|｜]?[a-z_]{2,20}[|｜]>|(?<!\w)[a-z]{2,8}_(?:start|end|id|sep)\|>|◁/?\w{1,20}▷"
     r"|</?(?:start|end)_of_(?:turn|text|image|utterance)>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|THINK|ASSISTANT|USER)\]|<</?[A-Z_]{3,40}>>"
     r"|</s>|^[ \t]*<s>|<(?:bos|eos|eod|eop|sop|pad|unk|sep|mask|NL|BOS|EOS|PAD|UNK)>|<(?:extra_id_|unused|reserved_|0x)\w{1,6}>|\[(?:PAD|UNK|CLS|SEP|gMASK|EOS|BOS)\]"
@@ -24,17 +25,17 @@ TEMPLATE = re.compile(
 )
 """Control tokens of chat templates (ChatML, Llama, Mistral, Gemma, DeepSeek, GLM, EXAONE, Harmony, with their brackets
 or what is left without them), headings of Alpaca's and Vicuna's, fields of Jinja's and Handlebars'."""
-TURN = re.compile(
+TURN = lazy(
     r"\n[ \t]*(?:\*\*)?(?:User|Human|USER|ユーザー?|利用者|人間)(?:\*\*)?\s?[:：]|\n(?:Q|Question|質問|問)\s?[:：][^\n]*\n+(?:A|Answer|回答|答え|答)\s?[:：][^\n]*\s*\Z"
 )
 """A turn that nobody took: the model goes on with the conversation alone."""
-DIALOGUE = re.compile(
+DIALOGUE = lazy(
     r"dialog|conversation|chat|quiz|\bQ&A|FAQ|exercise|questions\b|\bbot\b|\bscript\b|role.?play|prompt|interview|transcript|user|human|会話|対話|台本|チャット|ボット|ロールプレイ|プロンプト|インタビュー|クイズ|問答|よくある質問|質問を|ユーザ|利用者|人間",
     re.IGNORECASE,
 )
 GIVEN = r"(?:instructions?|guidelines?|prompt|rules|constraints|configuration|system\s+(?:prompt|message)|developer\s+message|persona)"
 TOLD = r"(?:instructed|told|programmed|prompted|configured|asked|directed|designed)"
-PROMPT = re.compile(
+PROMPT = lazy(
     rf"\b(?:the|my|this)\s+(?:system|developer)\s+(?:prompt|message|instructions?)\b|\bmy\s+(?:\w+\s+)?{GIVEN}\s+(?:say|state|tell|are|were|is|require|ask|forbid|prohibit|want|specif)"
     rf"|\bI(?:['’]ve|['’]m)?\s+(?:was|am|have\s+been|been|were)\s+{TOLD}\s+(?:by\s+(?:the|my)\s+(?:developers?|system|operator|creators?)|in\s+my\s+(?:instructions|prompt)|(?:not\s+)?to\s+(?:act|behave|answer|respond|reply|reveal|keep|speak|be|follow|avoid|use|never|always|pretend|play)\b)"
     rf"|\b(?:as\s+(?:instructed|requested|specified|required|stated|per)|according\s+to|per|following|based\s+on|in\s+line\s+with|given)\s+(?:(?:in|by)\s+)?(?:the|my|your)\s+(?:\w+\s+)?{GIVEN}(?:\s+(?:above|I\s+(?:was|have\s+been)\s+given|provided)|\s*,|\s+I\b)"
@@ -45,7 +46,7 @@ PROMPT = re.compile(
     r"|(?:\A|[。\n])(?:設定上|ルール(?:では|上)|指示により|仕様上)[、^。\n]{0,1}[^。\n]{0,30}(?:ことになって|決まりで|禁じられ|許され|ません)",
     re.IGNORECASE | re.MULTILINE,
 )
-OPENER = re.compile(
+OPENER = lazy(
     r"\A\W{0,4}You\s+are\s+an?\s+[\w\s,-]{3,60}?\s(?:who|that|and\s+(?:must|never|always))\s|\A\[(?:Persona|Role|Tone|Audience|Style|System|Task)\s?:|\ATask\s?:[^\n]+(?:Constraints|Output|Format)\s?:|\AYou\s+(?:have\s+)?asked\s+me\s+to\s+act\b|\A[(（\[](?:内部メモ|メモ|思考|下書き|internal|note\s+to\s+self)"
     r"|\A\W{0,4}あなたは、?[^。\n]{2,40}です。[^\n]{0,120}(?:ください|なさい|こと。)|\A[^。\n]{0,60}(?:て|で)ください。[^\n]{0,80}(?:不要です|のみ|こと。|含めない|以内)"
     r"|\A\W{0,4}(?:You\s+are|You['’]re|Act\s+as|Assume\s+the\s+role\s+of)\s+(?:an?|the)\s+(?:\w+[\s-]+){0,3}?(?:assistant|AI|chatbot|tutor|teacher|expert|translator|writer|bot|agent|model)\b"
@@ -55,13 +56,13 @@ OPENER = re.compile(
     re.IGNORECASE,
 )
 """With which a prompt begins, and an answer does not."""
-HEADING = re.compile(
+HEADING = lazy(
     r"^(?:Output\s+format|System\s+prompt)\s*:|^\W{0,4}(?:制約条件|出力形式|出力フォーマット|命令書|システムプロンプト|入力文)\s*(?:[:：】]|$)",
     re.IGNORECASE | re.MULTILINE,
 )
 HEADING_MARKS = ("output", "system", "制約条件", "出力", "命令書", "システム", "入力文")
 """And with which a line of one begins."""
-ABOUT_PROMPTS = re.compile(r"prompt|system message|instruction|プロンプト|システムメッセージ|指示", re.IGNORECASE)
+ABOUT_PROMPTS = lazy(r"prompt|system message|instruction|プロンプト|システムメッセージ|指示", re.IGNORECASE)
 TEMPLATE_MARKS = (
     "[",
     "#",
@@ -76,7 +77,7 @@ TEMPLATE_MARKS = (
     "below is",
     "以下は",
 )
-ANGLE = re.compile(r"<(?:<?/?[A-Za-z_|｜回思応答]|0x)")
+ANGLE = lazy(r"<(?:<?/?[A-Za-z_|｜回思応答]|0x)")
 """How tags begin, and neither comparisons nor the notes `<<2*3=6>>` of a calculation."""
 PROMPT_MARKS = (
     *(
@@ -107,9 +108,9 @@ PROMPT_MARKS = (
     ),
     *("設定", "プログラム", "ルール", "仕様", "開発者", "運営", "管理者", "要件"),
 )
-CODE = re.compile(r"^\s*(?:def|import|from|class|#include|public|function)\b|[{};]\s*$", re.MULTILINE)
+CODE = lazy(r"^\s*(?:def|import|from|class|#include|public|function)\b|[{};]\s*$", re.MULTILINE)
 """Code is completed by saying it again."""
-SENTENCE = re.compile(r"(?<=[.!?。！？])\s*|\n+")
+SENTENCE = lazy(r"(?<=[.!?。！？])\s*|\n+")
 LONG_CHARS, LONG_CHARS_JA = 40, 20
 
 

@@ -9,32 +9,31 @@ import orjson
 
 from synth.errors import Rejected
 from synth.language.text import open_fence, subject
+from synth.patterns import lazy
 from synth.types import Sample, Value
 
-ROW = re.compile(r"^\s{0,3}\|.*\|\s*$")
-RULE = re.compile(r"^\s{0,3}\|(?:\s*:?-+:?\s*\|)+\s*$")
-CELL_EDGE = re.compile(r"(?<!\\)\|")
-CODE = re.compile(r"^(`{3,}|~{3,}).*?^\1|`[^`\n]*`", re.DOTALL | re.MULTILINE)
-BOLD = re.compile(r"(?<![*\w/])\*\*(?![\s*])|(?<![\s*])\*\*(?![*\w/])|(?<=[\u3040-\u9fff])\*\*(?=[\u3040-\u9fff])")
-OPEN_LINK = re.compile(
-    r"\[[^\[\]\n]+\]\((?:https?://|/|\./)[^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?=[\s、。]|\Z)(?!\s+[\"'(])"
-)
-TOOL_CALL = re.compile(
+ROW = lazy(r"^\s{0,3}\|.*\|\s*$")
+RULE = lazy(r"^\s{0,3}\|(?:\s*:?-+:?\s*\|)+\s*$")
+CELL_EDGE = lazy(r"(?<!\\)\|")
+CODE = lazy(r"^(`{3,}|~{3,}).*?^\1|`[^`\n]*`", re.DOTALL | re.MULTILINE)
+BOLD = lazy(r"(?<![*\w/])\*\*(?![\s*])|(?<![\s*])\*\*(?![*\w/])|(?<=[\u3040-\u9fff])\*\*(?=[\u3040-\u9fff])")
+OPEN_LINK = lazy(r"\[[^\[\]\n]+\]\((?:https?://|/|\./)[^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?=[\s、。]|\Z)(?!\s+[\"'(])")
+TOOL_CALL = lazy(
     r"<(tool_call|function_call)>(.*?)(?:</\1>|(\Z))|\[TOOL_CALLS\](.*?)(\Z|\n\n)|<function=[\w.-]+>(.*?)(?:</function>|(\Z))",
     re.DOTALL,
 )
-INLINE = re.compile(r"(?:\A|(?<=[\s(]))`(?=[\w(\[{<$.-])[^\n]{0,40}")
-HEAVY = re.compile(r"(?:\A|(?<=\s))__(?=[A-Za-z])(?!\w+__)[^\n]{0,40}")
-HTML = re.compile(r"<(div|table|ul|ol|details|section|pre|code|b|strong)(?:\s[^<>]*)?>")
-CALLED = re.compile(
+INLINE = lazy(r"(?:\A|(?<=[\s(]))`(?=[\w(\[{<$.-])[^\n]{0,40}")
+HEAVY = lazy(r"(?:\A|(?<=\s))__(?=[A-Za-z])(?!\w+__)[^\n]{0,40}")
+HTML = lazy(r"<(div|table|ul|ol|details|section|pre|code|b|strong)(?:\s[^<>]*)?>")
+CALLED = lazy(
     r"<function_calls>(?!.*</function_calls>)|<invoke\b(?!.*</invoke>)|^Action Input:\s*(?=[{\[])(.*)|<\|python_tag\|>\s*(?=[{\[])(.*)|<｜tool▁calls?▁begin｜>(?!.*<｜tool▁calls?▁end｜>)"
     r"|\A\s*functions?\.\w+\((.*)|\A\s*(?=\[?\s*\{\s*['\"](?:name|tool|function|action|tool_name|type|arguments|parameters)['\"])(.*)\Z|^```tool_\w+\s*\n(.*?)^```",
     re.DOTALL | re.MULTILINE,
 )
 """Calls in the manner of Anthropic, ReAct, Llama, DeepSeek and Harmony, and bare ones."""
 CALL_MARKS = ("invoke", "function", "Action Input", "tool", "name", "action", "type", "arguments")
-JSON_FENCE = re.compile(r"^```json[^\n]*\n(.*?)^```\s*$", re.DOTALL | re.MULTILINE | re.IGNORECASE)
-SKETCH = re.compile(r"\.\.\.|…|//|/\*|#|<\w|\{\{")
+JSON_FENCE = lazy(r"^```json[^\n]*\n(.*?)^```\s*$", re.DOTALL | re.MULTILINE | re.IGNORECASE)
+SKETCH = lazy(r"\.\.\.|…|//|/\*|#|<\w|\{\{")
 """What people write into JSON that is only to be read."""
 
 

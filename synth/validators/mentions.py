@@ -13,9 +13,10 @@ from synth.errors import Rejected
 from synth.language.dates import day_of, ways_to_write
 from synth.language.numerals import NUMBER, plain, value_of
 from synth.language.text import fold, subject
+from synth.patterns import lazy
 from synth.types import Sample, Value
 
-A_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+A_NUMBER = lazy(r"\d[\d,]*(?:\.\d+)?")
 
 
 class Mentions(Value):

@@ -7,20 +7,21 @@ from typing import Literal
 
 from synth.errors import Rejected
 from synth.language.text import prose
+from synth.patterns import lazy
 from synth.types import Sample, Value
 
 FEWEST_CHARS, FEWEST_CHARS_JA = 16, 9
 LABEL = r"(?:Tasks?|Questions?|Problems?|Exercises?|Instructions?|Prompts?|Parts?|Requests?|Items?|Q|課題|問題?|設問|質問|指示|タスク|演習|依頼|その|お願い)"
 ORDINAL = r"(?:(?:first|second|third|next|another|new|other|1st|2nd)\s+(?:task|question|problem|request|instruction|exercise|thing|one)|(?:一|二|三|１|２|1|2)つ(?:目|め)(?:の?(?:質問|課題|問題|お願い))?|(?:第|その)[一二三12１２](?:問)?|(?:最初|次|もう一つ|別)の(?:質問|課題|問題|タスク|指示|お願い|依頼))"
 START = r"(?:\A|\n|(?<=[.?!;。？！\"”])[ \t　]*)"
-LABELLED = re.compile(
+LABELLED = lazy(
     rf"{START}(?:\*\*|#+ |[\[【(（])?(?:{LABEL}\s?(?:\d{{1,2}}|[０-９]{{1,2}}|[A-D]|[一二三四])\s*[\]】)）]?\s*(?:\*\*)?(?:[:：.．)）、　-]|\n)|(?:Instruction|Task|Question|Prompt|指示|課題|質問|タスク)\s?[:：]|{ORDINAL}\s*[:：])",
     re.IGNORECASE,
 )
-NUMBERED = re.compile(
+NUMBERED = lazy(
     r"(?:\A|\n|(?<=[.?!。？！\"”])\s*|\s)[(\[]?(?:\d{1,2}|[０-９]|[a-d])[.．)\]](?=\s|[^\s\d.)])|（(?:\d{1,2}|[０-９]|[ア-オ]|[あ-お])）|[①②③④⑤]"
 )
-SEAM = re.compile(
+SEAM = lazy(
     r"\b(?:as\s+a\s+(?:separate|second|new|different)\s+(?:task|question|instruction)|(?:(?:un|not\s+)related\s+to\s+(?:that|this|the\s+above)|unrelated(?:ly)?|separately(?:\s+from\s+th\w+)?|independently)\s*[,:]"
     r"|(?:on|in)\s+(?:a|an)\s+(?:(?:completely|totally|entirely|quite)\s+)?(?:unrelated|different|separate|other|another)\s+(?:note|topic|subject|matter)|on\s+another\s+(?:note|topic|subject)|(?:completely|totally|entirely)\s+(?:different|unrelated|separate|new)\s*(?:topic|question|task|subject)?|by\s+the\s+way|changing\s+(?:the\s+)?(?:subject|topic|gears)|switching\s+(?:gears|topics)|while\s+(?:you['’]re|I['’]m|we['’]re)\s+(?:at\s+it|here)|apart\s+from\s+that"
     r"|(?:another|next|second|one\s+more|new|final|last|different|separate|other)\s+(?:question|task|thing|request|instruction|problem)\s*[:.,]|P\.?S\.?[ :,]|also,\s+(?:can|could|would|please|write|tell|give|what|who|how)|(?:and|plus|oh|now|then),?\s+(?:also\s+)?(?:something\s+(?:completely\s+|totally\s+)?different|unrelated))"
@@ -29,36 +30,36 @@ SEAM = re.compile(
     r"|(?:\n|(?<=[.?!。？！]))[ \t]*(?:-{3,}|\*{3,}|[＊*]\s?[＊*]\s?[＊*]|#{3,}|={3,}|～{3,}|[・●◆■※]{3,}|－{3,})[ \t]*(?:\n|(?=[A-Z]))|\|\|\||\s//\s(?!\d)",
     re.IGNORECASE,
 )
-ASKS = re.compile(
+ASKS = lazy(
     r"[?？]|\b(?:please|write|explain|describe|list|find|calculate|compute|translate|summari[sz]e|create|generate|give|name|how|what|why|which|who|when|where|tell|solve|convert|sort|put|classify|determine|return|output|extract|identify|rewrite|complete|choose|select|count|add|multiply|suggest|compare|discuss|analy[sz]e|provide|predict|edit|fix|paraphrase|evaluate|estimate|design|define|state|prove|show)\b"
     r"|ください|下さい|なさい|せよ|ますか|ですか|でしょうか|してほしい|教えて|求め|(?:して|作って|書いて|挙げて|考えて|答えて)(?:[。\s]|\Z)|か。|\b(?:recommend|draft|compose|invent|think|propose|outline|can\s+you|could\s+you)\b",
     re.IGNORECASE,
 )
 
 
-ANNOUNCED = re.compile(r"[^\n:：]{8,60}[:：]")
-NEXT_TASK = re.compile(
+ANNOUNCED = lazy(r"[^\n:：]{8,60}[:：]")
+NEXT_TASK = lazy(
     r"\n(?:Now|Next),?\s+(?:write|translate|explain|list|solve|give|make|rewrite|summari[sz]e)\b|\n(?:Task|Exercise|Question|Problem|問題?|課題|質問)\s?[2-9２-９][ .:：．　]|\n(?:Instruction|指示|Task|課題)\s?[:：]"
     r"|\n(?:Text|Input|Sentence|文|入力)\s?[:：][^\n]*\n(?:Sentiment|Output|Answer|Label|判定|出力|答え)\s?[:：]|\n\n(?:Q|Ｑ)[.．:：][^\n]*\n(?:A|Ａ)[.．:：]"
     r"|\n\n(?:Thanks?|Thank you|That['’]s (?:great|helpful)|Great|ありがとうございます|なるほど|では|And)[^\n]{0,60}[?？](?:\n|\Z)|\n\nYou may also be wondering"
 )
-SERIES = re.compile(
+SERIES = lazy(
     r"quiz|dialog|conversation|FAQ|exercises|questions|problems|tasks|examples|prompts|script|interview|会話|対話|問題を|質問を|例題|クイズ|問答|よくある|練習|台本|課題を",
     re.IGNORECASE,
 )
-TASK = re.compile(
+TASK = lazy(
     r"\A(?:please\s+|can you\s+|could you\s+)?(?:write|explain|describe|list|find|calculate|compute|translate|summari[sz]e|create|give|name|how|what|why|which|who|when|where|tell|solve|convert|suggest|compare|define|recommend|draft)\b"
     r"|(?:ください|下さい|なさい|ますか|ですか|でしょうか)[。？?]?\Z",
     re.IGNORECASE,
 )
 LONGEST_TASK = 200
-POINTING = re.compile(
+POINTING = lazy(
     r"[:：]|\b(?:this|that|it|its|these|those|they|them|their|he|she|his|her|following|above|below|given|text|passage|sentence|answer|input|output|one|also|then)\b"
     r"|次の|つぎの|以下|上の|下の|この|その|それ|これ|また|文章|本文|答え|例",
     re.IGNORECASE,
 )
 """With which one paragraph speaks of the other."""
-CONTENT = re.compile(r"[a-z]{4,}|[一-鿿]{2,}|[ァ-ヶー]{2,}")
+CONTENT = lazy(r"[a-z]{4,}|[一-鿿]{2,}|[ァ-ヶー]{2,}")
 COMMON = frozenset(
     [
         "what",

@@ -7,6 +7,7 @@ from typing import Literal
 
 from synth.errors import Rejected
 from synth.language.text import prose, subject
+from synth.patterns import lazy
 from synth.types import Sample, Value
 
 FILLED = (
@@ -20,7 +21,7 @@ FILLED_JA = (
     r"具体例|理由|数値|数字|数量|期間|期限|イベント名|店名|製品名|ブランド名|趣味|職業|本文|内容|要約|出典|説明|補足|番号|名称|団体名|チーム名|プロジェクト名)"
 )
 OPEN_JA, SHUT_JA = r"[\[［【〔《(（<＜{｛]", r"[\]］】〕》)）>＞}｝]"
-PLACEHOLDER = re.compile(
+PLACEHOLDER = lazy(
     rf"(?<![\w)\]])\[(?:(?:the|a|an)\s+)?(?i:{FILLED})(?:['’]s)?(?:(?=[ _/,:-])(?:[ ,:]*+[\w'’./$-]++){{1,8}}+)?\](?!\()|(?<![\w)\]])\[(?:[\w'’]++[ /-]){{0,3}}[\w'’]+[ _/-](?i:{FILLED})\](?!\()|(?<![\w)\]])\[[A-Z]{{2,}}(?:[ _][A-Z]+){{0,4}}\](?!\()"
     rf"|<(?i:{FILLED})(?:['’]s)?(?=[ _-])(?:[ -]?\w++){{1,4}}+>|<(?i:names?|insert\w*|date|company|city|email)>|<[A-Z]{{3,}}(?:_[A-Z]+)*>|\((?i:insert|your|add|fill\s+in|enter)\s+(?:[\w'’]++[ ]?){{1,5}}+\)"
     r"|(?<![\\\w}$^_{])\{[a-z][a-z_]{2,30}\}(?!\})|(?<![\\\w{])\{\{ ?#?\w+(?: \w+)? ?\}\}|(?<![\w$])\$[A-Z]{3,}(?:_[A-Z]+)*\b|%[A-Za-z_]{3,20}%|(?<![#/*] )\b(?:TODO|FIXME|TBD|TBA)\b|(?<!\w)[Xx]{3,}(?![\w])(?!\s*(?:[lL](?:arge)?\b|-?rated))|\$\s?X{2,}|\bXX?[/-]XX?\b|(?i:\blorem ipsum\b)|(?<![\w_])_{4,}(?![\w_])|__/__|＿{3,}"
@@ -29,12 +30,12 @@ PLACEHOLDER = re.compile(
     r"|(?:(?<![〇○◯△□●])[〇○◯△□●]{2,}+|(?<![×✕])[×✕]{2,}+|(?<![A-Za-zＸ])[XＸ]{2,}+(?=株式|様|さん|の|月|日|年))(?:様|さん|さま|先生|殿|君|ちゃん|氏|株式会社|会社|大学|高校|中学|小学|病院|商事|駅|市役所|[（(]|[県市区町村年月日円個人])|(?:[〇○◯△]{1,2}[年月日]){2}"
     r"|(?:株式|有限|合同)会社(?:[〇○◯△□●×]{2,}|[XＸ]{2,})|(?<!\d)0{3,4}-0{4}-0{4}"
 )
-ASKED_FOR = re.compile(
+ASKED_FOR = lazy(
     r"template|dummy|sample data|fictional|架空|サンプル|ダミー|placeholder|form letter|fill[ -]?in|blank|format|boilerplate|\{\w+\}|\[[A-Z][\w ]*\]|_{3,}|[〇○◯]|テンプレ|雛形|ひな形|ひな型|書式|フォーマット|定型|空欄|穴埋め|プレースホルダ|伏せ字",
     re.IGNORECASE,
 )
 
-MARKS = re.compile(r"[\[<{_$%(［【〔《＜（｛〇○◯△□●×✕ＸX＿※]|TODO|FIXME|TBD|TBA|xxx|orem ipsum|00-0000")
+MARKS = lazy(r"[\[<{_$%(［【〔《＜（｛〇○◯△□●×✕ＸX＿※]|TODO|FIXME|TBD|TBA|xxx|orem ipsum|00-0000")
 """One of these is in a text if it is to be searched at all."""
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from synth.errors import Rejected
 from synth.language.text import prose, subject
+from synth.patterns import lazy
 from synth.types import Sample, Value
 from synth.validators.refusal import LETTER
 
@@ -15,7 +16,7 @@ HEARD = r"(?:video|audio|recording|podcast|clip|slides?|slideshow|presentation|a
 FILE = r"(?:file|document|spreadsheet|pdf|attachment|resume|cv|report|sheet|form|excel|word document|zip|worksheet|solution|code|template|folder|paper|handout)"
 THING = rf"(?:{SEEN}|{HEARD}|{FILE})"
 SENT = r"(?:attached|uploaded|enclosed|sent|shared|provided|posted|pasted|linked|included|submitted)"
-REFERENCE = re.compile(
+REFERENCE = lazy(
     rf"""\b(?:
         (?:attached|enclosed|accompanying|uploaded)\s+(?:\w+\s+)?{THING}s?\b
         | (?:please\s+)?(?:find|see)\s+(?:the\s+)?(?:attached|enclosed|attachment)\b|(?:\A|[.!?]\s+)attached\s+(?:is|are|you)\b
@@ -46,11 +47,11 @@ REFERENCE = re.compile(
     |(?:リンク|URL|動画|ダウンロード|詳細|記事)は(?:こちら|ここ|下記|以下|概要欄)|(?:概要欄|プロフィール|コメント欄|説明欄)の?(?:リンク|URL)|動画で(?:詳し|解説|説明|紹介)(?:[^。\n]{{0,8}})(?:ています|ご覧|のでご覧)|お送りした(?:資料|ファイル|メール|画像|動画)""",
     re.IGNORECASE | re.VERBOSE,
 )
-THERE = re.compile(
+THERE = lazy(
     r"!\[|<(?:img|svg|figure|video|audio)\b|https?://|```|~~~|<a\s|\]\(\S|^\|.*\|", re.IGNORECASE | re.MULTILINE
 )
 """A picture, a drawing in code, a table, or an address: what is spoken of may be there."""
-WRITTEN_FOR = re.compile(
+WRITTEN_FOR = lazy(
     r"\b(?:e-?mail|memo|newsletter|blog|web\s?(?:page|site)|html)\b|\b(?:write|draft|compose|reply|respond)\b[^.?!]{0,40}\b(?:letter|message)\b"
     r"|メール|手紙|文面|返信|案内文|お知らせ|礼状|ウェブ|サイト|ブログ",
     re.IGNORECASE,

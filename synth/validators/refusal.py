@@ -8,6 +8,7 @@ from typing import Literal
 from synth.errors import Rejected
 from synth.language.marked import Marked, first_of
 from synth.language.text import prose
+from synth.patterns import lazy
 from synth.types import Sample, Value
 
 LONG_CHARS = 900
@@ -181,16 +182,16 @@ JAPANESE = (
         "たくありません|たくない|別の話",
     ),
 )
-LETTER = re.compile(
+LETTER = lazy(
     r"\A\s*(?:(?:dear|hi|hello|hey)\b[^\n,]{1,30},\s|subject:|件名|拝啓|(?:いつも|平素)[^。\n]{0,16}(?:お世話に|お引き立て|ご愛顧|ご高配)|[^\n。]{1,24}(?:様|さん|先生|さま)[、,]?\n)",
     re.IGNORECASE,
 )
 """A letter's writer declines for itself."""
-TURNS = re.compile(r"^\W{0,3}\w{1,14}\s?[:：][^\n]+\n+\W{0,3}\w{1,14}\s?[:：]", re.MULTILINE)
+TURNS = lazy(r"^\W{0,3}\w{1,14}\s?[:：][^\n]+\n+\W{0,3}\w{1,14}\s?[:：]", re.MULTILINE)
 """People of a dialogue decline for themselves too."""
-QUOTED = re.compile(r"「[^」]{0,400}」|『[^』]{0,400}』|\"[^\"\n]{0,400}\"|“[^”]{0,400}”|^>.*$", re.MULTILINE)
+QUOTED = lazy(r"「[^」]{0,400}」|『[^』]{0,400}』|\"[^\"\n]{0,400}\"|“[^”]{0,400}”|^>.*$", re.MULTILINE)
 QUOTE_MARKS = ("「", "『", '"', "“", ">")
-ANSWERED = re.compile(r"^\s*(?:\*\*)?(?:A|Answer|答え|答|回答)\s*(?:\*\*)?\s*[:\uff1a].*\d", re.MULTILINE)
+ANSWERED = lazy(r"^\s*(?:\*\*)?(?:A|Answer|答え|答|回答)\s*(?:\*\*)?\s*[:\uff1a].*\d", re.MULTILINE)
 
 
 EXPERT = r"(?:professionals?|experts?|specialists?|doctors?|physicians?|lawyers?|attorneys?|advis[eo]rs?|qualified|licensed|official|reliable|trusted|reputable|therapists?|counsell?ors?|pharmacists?|authorit\w+|teachers?|tutors?|instructors?|accountants?|someone|textbooks?|websites?|sources?|online|internet|web|search\s+engines?|google|latest)"
@@ -275,28 +276,28 @@ UNABLE = (
     ),
 )
 EVASIVE = (*REFERRAL, *HEDGE, *UNABLE)
-COURTESY = re.compile(
+COURTESY = lazy(
     r"\A\W*(?:(?:that['’]?s|what)\s+(?:is\s+)?an?\s+\w+\s+question|(?:great|good|interesting|thanks|thank\s+you)\b[^.!?\n]{0,40}|(?:I\s+)?hope\s+(?:that|this|you)[^.!?\n]{0,30}|good\s+luck|(?:I['’]m\s+|I\s+am\s+)?(?:sorry|apologies)(?!\s+to\s+hear)[^.!?\n]{0,30}|(?:please\s+)?let\s+me\s+know[^.!?\n]{0,40}|take\s+care|all\s+the\s+best|feel\s+free[^.!?\n]{0,40})\W*\Z"
     r"|\A\W*(?:[^。\n]{0,8}(?:質問|疑問)ですね|ご質問(?:を)?ありがとう(?:ございます)?|申し訳(?:ありません|ございません)|すみません|よろしくお願い(?:いた)?します|ご(?:了承|理解)[^。\n]{0,16}|お役に立て[^。\n]{0,10}|頑張って(?:ください|くださいね))\W*\Z",
     re.IGNORECASE,
 )
 """What is said before and after, and says nothing."""
-MORAL = re.compile(
+MORAL = lazy(
     r"\b(?:important|essential|worth|matters?|remember|reflect|respect|thoughtful\w*|responsib\w+|kind|deserves?|taken\s+seriously|open\s+mind|encourage|invite\s+you|recommend|whatever\s+you|perhaps\s+we|uncomfortable|vital|powerful|delicate|judge?ment|misinformation|in\s+person|trust|reach\s+your\s+own|undervalued|stereotypes|celebrate|healthy|points\s+you|human)\b"
     r"|大切|重要|尊重|思いやり|向き合|耳を傾け|見つめ直|受け入れ|ご?自身|ご?自分|価値観|いかがでしょう|(?:ない|ありません)でしょうか|応援|お気持ち|お察し|多様な|さまざまな|いろいろ|人それぞれ|ありがとうございます|ですよね|楽しみ|きっと|悩まず|負担|主役|選択|かもしれません|がおすすめ|てみてください|決めつけ|悪影響|異なり|ご利用に",
     re.IGNORECASE,
 )
 """With which a text dwells on the asking in place of answering."""
-FIGURE = re.compile(r"\d(?!\d{3}年)")
+FIGURE = lazy(r"\d(?!\d{3}年)")
 """A number answers something; a year may only be told."""
-CONCRETE = re.compile(r"\d(?!\d{3}年)|^\s*(?:[-*・]|\d+[.)])|[「『`:：|=]|https?:", re.MULTILINE)
+CONCRETE = lazy(r"\d(?!\d{3}年)|^\s*(?:[-*・]|\d+[.)])|[「『`:：|=]|https?:", re.MULTILINE)
 EVASIVE_CHARS, FEWEST_SENTENCES = 700, 3
-GOES_ON = re.compile(r"[:：;、—–]|\b(?:but|because|if|while|whether)\b", re.IGNORECASE)
-ASKS_WHOM = re.compile(
+GOES_ON = lazy(r"[:：;、—–]|\b(?:but|because|if|while|whether)\b", re.IGNORECASE)
+ASKS_WHOM = lazy(
     r"\b(?:who|whom|where|contact|consult|see an?|expert|doctor|lawyer)\b|誰|どこ|相談|窓口|問い合わせ|医師|病院|弁護士|専門家",
     re.IGNORECASE,
 )
-SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
+SENTENCE_END = lazy(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 
 
 class Refusal(Value):

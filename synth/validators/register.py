@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from synth.errors import Rejected
 from synth.language.text import prose, subject
+from synth.patterns import lazy
 from synth.types import Sample, Value
 
 Wanted = Literal["plain", "polite", "honorific", "formal", "casual"]
@@ -23,23 +24,23 @@ NAMED: dict[str, Wanted] = {
 }
 """What a field may call a register."""
 
-ASIDE = re.compile(r"「[^「」]*」|『[^『』]*』|“[^”\n]*”|[(（][^()（）]*[)）]")
+ASIDE = lazy(r"「[^「」]*」|『[^『』]*』|“[^”\n]*”|[(（][^()（）]*[)）]")
 """What is quoted or put in brackets has a register of its own."""
-WHOLLY_SPOKEN = re.compile(r"「([^「」]*)」")
-NO_SENTENCE = re.compile(r"\s*(?:#|\||[-*+・●○■□◆◇▶]|[①-⑳]|[(（]?\d{1,2}[.)．）、]|>|[^。！？!?\n]{1,12}[:：\u3000])")
+WHOLLY_SPOKEN = lazy(r"「([^「」]*)」")
+NO_SENTENCE = lazy(r"\s*(?:#|\||[-*+・●○■□◆◇▶]|[①-⑳]|[(（]?\d{1,2}[.)．）、]|>|[^。！？!?\n]{1,12}[:：\u3000])")
 """Headings, tables, points, quotations and what follows a label: sentences need not end there as they do in prose."""
-TAIL = re.compile(r"[\W_]+\Z")
+TAIL = lazy(r"[\W_]+\Z")
 """Signs, brackets and emoji after the last word."""
-SENTENCE = re.compile(r"([^。．！？!?\n]+)([。．！？!?]*)")
+SENTENCE = lazy(r"([^。．！？!?\n]+)([。．！？!?]*)")
 PARTICLE = r"(?:[よねなわぞさ]|けど|けれど|が|から|ので|の|し)*"
-POLITE = re.compile(
+POLITE = lazy(
     rf"(?:です|ます|でした|ました|ません|ましょう|でしょう|ませ|ください|下さい|なさい|ございます)か?{PARTICLE}\Z"
 )
-PLAIN = re.compile(
+PLAIN = lazy(
     r"(?:である|であった|だ|だった|だろう|であろう|ない|なかった|らしい|たい|しい|よい|いい|にくい|やすい|づらい|べき|(?<![違願扱使思会合誓争祝買狙問誘])(?<=[一-龯])い"
     rf"|る|(?<!あな)(?<!か)(?<!どな)た|[^のよほどこそと]う|[くぐすぬむぶ]|(?<![一二三四五六七八九くさ\d])つ){PARTICLE}\Z"
 )
-HONORIFIC = re.compile(
+HONORIFIC = lazy(
     r"いただ|頂[きくけい]|(?:くださ|下さ)(?:[るっ]|いま)|なさ[いっるり]|いらっしゃ|おっしゃ|申し(?:上げ|ま|入れ)|伺[いうっえ]|存じ|承[りっる]|承知"
     r"|ござい|拝[見読借聴受察]|差し上げ|参り|まいり|おりま|いたし|致し|賜|召し上が|お越し|ご覧|お目にかか"
     r"|[おご御](?:[一-龯]{1,3}|[一-龯][ぁ-ん]{1,3})(?:に(?:な[りるっ]|なれ)|し(?:ま|て)|ください|下さい|願|でしょう|です|くだ|のほど|申)"
@@ -47,17 +48,17 @@ HONORIFIC = re.compile(
 HONORIFIC_EACH = 3
 """One of so many sentences at least holds an honorific or humble form where 敬語 is asked for."""
 
-SHORT = re.compile(
+SHORT = lazy(
     r"\b(?:\w+n['’]t|(?:I|you|he|she|it|we|they|that|there|who|what|this)['’](?:re|ll|ve|m|d)"
     r"|(?:it|that|there|here|what|who|where|how|let|he|she|this|when)['’]s|gonna|wanna|gotta|kinda|y['’]all)\b",
     re.IGNORECASE,
 )
-CHATTY = re.compile(
+CHATTY = lazy(
     r"\b(?:hey|yeah|yep|nope|hi there|lol|btw|guys|awesome|no worries|super|pretty much|tons of|heads up)\b"
     r"|(?<!\d)!(?!=)|[\U0001f300-\U0001faff]",
     re.IGNORECASE,
 )
-STIFF = re.compile(
+STIFF = lazy(
     r"\b(?:hereby|herein|thereof|pursuant|henceforth|furthermore|moreover|notwithstanding|thus|therefore|shall|whom|one"
     r" (?:must|may|should|ought)|it is (?:advisable|recommended|essential)|utili[sz]e|commence|prior to|in order to)\b",
     re.IGNORECASE,

@@ -9,6 +9,7 @@ from typing import Literal
 
 from synth.errors import Rejected
 from synth.language.text import prose, subject
+from synth.patterns import lazy
 from synth.types import Sample, Value
 
 TAIL_CHARS = 4000
@@ -18,7 +19,7 @@ LONGEST_UNIT = 400
 KEY_CHARS = 40
 """At most what is left of the shortest loop without one of its four copies."""
 SENTENCE_CHARS = 8
-STUTTER = re.compile(
+STUTTER = lazy(
     r"([^\W\d_])\1{29,}|([\U0001f300-\U0001faff\u2600-\u27bf!！?？。])\2{19,}|(?<!\w)([^\W\d_]{2,20})(?:[ ,、]{1,2}\3(?!\w)){7,}"
     r"|([ぁ-んァ-ヶー一-鿿、。]{2,24}?)\4{6,}"
 )
@@ -26,7 +27,7 @@ STUTTER = re.compile(
 STUTTER_CHARS, STUTTER_FEWEST, WINDOW_SHARE, FEWEST_BYTES = 150, 20, 0.6, 90
 AGAIN_SHARE, AGAIN_CHARS = 0.4, 60
 LONG_COPY_CHARS, LONG_COPIES = 60, 3
-NUMBER = re.compile(r"\A(?:\d{1,3}[.)．）]|[-*・])\s*")
+NUMBER = lazy(r"\A(?:\d{1,3}[.)．）]|[-*・])\s*")
 """Of an item, which counts on while a list runs in circles."""
 COPIES = 4
 COPIED_SHARE = 0.4

@@ -7,14 +7,15 @@ from typing import Literal
 
 from synth.errors import Rejected
 from synth.language.text import HAN, KANA, letter_counts, prose, subject
+from synth.patterns import lazy
 from synth.types import Sample, Value
 from synth.validators.language import CHINESE
 
-DAMAGED = re.compile(
+DAMAGED = lazy(
     "[\ufffd\ud800-\udfff\ue000-\uf8fe\ufdd0-\ufdef\ufffe\uffff\U000f0000-\U0010ffff\u0000-\u0008\u000e-\u001f]"
 )
 """Replacement characters, halves of pairs, private use, controls. U+F8FF, which Apple uses, is private too but common."""
-MOJIBAKE = re.compile(
+MOJIBAKE = lazy(
     # UTF-8 read as Windows-1252 or Latin-1
     "\u00e2\u20ac[\u2122\u0153\u0080-\u009f\u201c\u201d\u00a6\u02dc\u00a2]|\u00c3[\u0080-\u00bf\u0192\u00a9\u2018-\u201e\u2026](?![A-Z])"
     "|\u00e3[\u0080-\u0083\u201a\u0192]|\u00ef\u00bc[\u0080-\u00bf]|\u00ef\u00bb\u00bf|\u00c2[\u00a0\u00a3\u00a9\u00ae\u00b0\u00b7\u00ab\u00bb]"
@@ -27,7 +28,7 @@ MOJIBAKE = re.compile(
     # Shift_JIS and EUC-JP read as Latin-1
     "|(?:[\u201a\u0192][\u00a0-\u00ff\\w]){4}|(?:\u00a4[\u00a1-\u00f3]){3}"
 )
-HOMOGLYPH = re.compile(
+HOMOGLYPH = lazy(
     r"(?<=[ぁ-ヶ一-鿿])[\u0400-\u052f\u0590-\u0eff\u10a0-\u11ff\uac00-\ud7af]+(?=[ぁ-ヶ一-鿿])|[A-Za-z][\u0400-\u04ff]|[\u0400-\u04ff][A-Za-z]"
 )
 SCRIPTS = {
@@ -46,16 +47,15 @@ SCRIPTS = {
 Greek is left to the sciences, and one letter alone to faces such as (´д｀).
 """
 RUNS = tuple(
-    (re.compile(f"{letter}{{2,}}(?:[\\s,.!?-]+{letter}+)*"), re.compile(talk, re.IGNORECASE))
-    for letter, talk in SCRIPTS.items()
+    (lazy(f"{letter}{{2,}}(?:[\\s,.!?-]+{letter}+)*"), lazy(talk, re.IGNORECASE)) for letter, talk in SCRIPTS.items()
 )
-STRANGE = re.compile("[\u0400-\u0eff\u10a0-\u11ff\uac00-\ud7af]")
-TALK_OF_LANGUAGES = re.compile(
+STRANGE = lazy("[\u0400-\u0eff\u10a0-\u11ff\uac00-\ud7af]")
+TALK_OF_LANGUAGES = lazy(
     r"\blanguages?\b|translat|transliterat|alphabet|unicode|\bword for\b|pronounc|言語|外国語|翻訳|[和英]訳|訳し|発音|[語文]で|文字",
     re.IGNORECASE,
 )
-TALK_OF_DAMAGE = re.compile(r"mojibake|garbled|character encoding|文字化け|文字コード", re.IGNORECASE)
-ABOUT_CHINESE = re.compile(r"chin(?:a|ese)|中国|中文|漢[文詩]|簡体|繁体|台湾|北京|上海", re.IGNORECASE)
+TALK_OF_DAMAGE = lazy(r"mojibake|garbled|character encoding|文字化け|文字コード", re.IGNORECASE)
+ABOUT_CHINESE = lazy(r"chin(?:a|ese)|中国|中文|漢[文詩]|簡体|繁体|台湾|北京|上海", re.IGNORECASE)
 CERTAIN = frozenset("这们吗么说还让给谁为")
 """Chinese letters so common and so foreign to Japanese that one is enough."""
 OPENS, CLOSES = "「『(（[【“\"'‘*_:：|<《", "」』)）]】”\"'’*_|>》"
@@ -86,9 +86,9 @@ def find_damage(text: str, question: str = "") -> str | None:
 
     Where question or text speak of such damage its signs may be examples.
     """
-    found = DAMAGED.search(text) or MOJIBAKE.search(prose(text))
-    if found and found.re is MOJIBAKE and (TALK_OF_DAMAGE.search(text) or TALK_OF_DAMAGE.search(question)):
-        return None
+    found = DAMAGED.search(text)
+    if found is None and (found := MOJIBAKE.search(prose(text))):
+        found = None if TALK_OF_DAMAGE.search(text) or TALK_OF_DAMAGE.search(question) else found
     return None if found is None else f"{found[0]!a} in {text[max(0, found.start() - 20) : found.end() + 20]!r}"
 
 

@@ -16,6 +16,7 @@ from typing import Protocol, cast
 from synth.admission.halt import Halt
 from synth.admission.scheduler import beside
 from synth.errors import EngineStopped, Fatal
+from synth.patterns import lazy
 from synth.protocol.endpoint import Endpoint
 from synth.types import Outcome, Request
 
@@ -29,7 +30,7 @@ SOUND_S = 900.0
 """A process that has served for so long may die once more: what kills it is not what it is asked."""
 LAST_LINES = 15
 LAST_CHARS = 4000
-FAULT = re.compile(r"\b(?:error|fatal|died|killed)\b|[a-z]Error\b|Exception\b", re.IGNORECASE)
+FAULT = lazy(r"\b(?:error|fatal|died|killed)\b|[a-z]Error\b|Exception\b", re.IGNORECASE)
 """A line of its log that says what went wrong; libraries may say much more while they are unloaded."""
 
 

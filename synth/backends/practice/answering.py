@@ -38,6 +38,7 @@ from synth.backends.practice.styles import styles
 from synth.backends.practice.tasks import Read, read
 from synth.backends.practice.tools import tools
 from synth.backends.practice.user import dialogue_judge, user
+from synth.patterns import lazy
 from synth.schema import example
 
 ROLES: tuple[Role, ...] = (
@@ -58,9 +59,9 @@ ROLES: tuple[Role, ...] = (
 """Kinds of requests beside the exercises, one file each; the first that knows what it is asked answers."""
 NAMES = ("instructions", "score", "better", "instruction", "same")
 """Of the properties that a prompt may ask for in words."""
-QUESTION = re.compile(r"<question>\s*(.*?)\s*</question>", re.DOTALL)
-ANSWER = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
-PAIR = re.compile(r"<first>\s*(.*?)\s*</first>\s*<second>\s*(.*?)\s*</second>", re.DOTALL)
+QUESTION = lazy(r"<question>\s*(.*?)\s*</question>", re.DOTALL)
+ANSWER = lazy(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
+PAIR = lazy(r"<first>\s*(.*?)\s*</first>\s*<second>\s*(.*?)\s*</second>", re.DOTALL)
 FINAL = {"en": "A", "ja": "答え"}
 OPENING = {"en": "What is asked here, and what is given?", "ja": "何を求めるのか、何が分かっているのかを整理します。"}
 DOUBTS = {

@@ -17,6 +17,7 @@ from synth.backends.practice.answering import FINAL
 from synth.backends.practice.questions import TASKS
 from synth.backends.practice.tasks import read
 from synth.language.text import HAN, KANA
+from synth.patterns import lazy
 
 CONTEXT = 3
 EXERCISES = 8
@@ -24,7 +25,7 @@ EXERCISES = 8
 OWN_SHARE = 0.3
 """Of what it expects, how much comes from the text itself."""
 LETTERS = 2**16
-PIECE = re.compile(r"<\|\w+\|>| ?[A-Za-z]{1,4}|.", re.DOTALL)
+PIECE = lazy(r"<\|\w+\|>| ?[A-Za-z]{1,4}|.", re.DOTALL)
 
 Tokens = list[tuple[str, float | None]]
 

@@ -8,9 +8,10 @@ import re
 from synth.backends.practice.questions import TASKS
 from synth.backends.practice.said import Asked, Said, Truth
 from synth.backends.practice.tasks import folded, read
+from synth.patterns import lazy
 
-PARENT = re.compile(r"<instruction>\s*(.*?)\s*</instruction>", re.DOTALL)
-EVOLVED = re.compile(r"<evolved>\s*(.*?)\s*</evolved>", re.DOTALL)
+PARENT = lazy(r"<instruction>\s*(.*?)\s*</instruction>", re.DOTALL)
+EVOLVED = lazy(r"<evolved>\s*(.*?)\s*</evolved>", re.DOTALL)
 MORE = {
     "en": (
         "Show every step of the calculation, and say why it is needed.",
@@ -31,7 +32,7 @@ MORE = {
         "求め方を二通り比べ、短く済むほうを示してください。",
     ),
 }
-WIDEN = re.compile(r"rarer|珍しい")
+WIDEN = lazy(r"rarer|珍しい")
 NO_EVOLUTION = {
     "en": ("{parent}", "#Rewritten Prompt#: {parent} Take care.", "And so?", "{parent} Please."),
     "ja": ("{parent}", "新しい指示：{parent}丁寧にお願いします。", "そうですか。", "{parent}お願いします。"),

@@ -8,12 +8,13 @@ from datetime import date
 
 from synth.backends.practice.playing import graded, spoilt, tagged
 from synth.backends.practice.said import Asked, Said, Truth, language_of
+from synth.patterns import lazy
 
-ABOUT = re.compile(r"(?:Subject: |話題：)(.+)")
-CASE = re.compile(r"(?:Kind of case: |場合：)(\w+)")
-LIBRARY = re.compile(r"(?:Library: |ライブラリ：)(.+)")
-AS_OF = re.compile(r"\d{4}-\d{2}-\d{2}")
-TERM = re.compile(r"^- (.+?) → (.+)$", re.MULTILINE)
+ABOUT = lazy(r"(?:Subject: |話題：)(.+)")
+CASE = lazy(r"(?:Kind of case: |場合：)(\w+)")
+LIBRARY = lazy(r"(?:Library: |ライブラリ：)(.+)")
+AS_OF = lazy(r"\d{4}-\d{2}-\d{2}")
+TERM = lazy(r"^- (.+?) → (.+)$", re.MULTILINE)
 ON = {"en": "On {about}: here is what can be said in general.", "ja": "{about}について、一般的なことをお答えします。"}
 LAW = {
     "en": "This is how it stood on {day}; what holds for you depends on the details.",

@@ -10,10 +10,11 @@ from typing import Any
 
 from synth.backends.practice.playing import count_in, graded, listed, spoilt, tagged
 from synth.backends.practice.said import Asked, Said, Truth
+from synth.patterns import lazy
 
 GAP = {"en": "___", "ja": "＿＿"}
-SENTENCES = {"en": re.compile(r"[^.!?\n]*\d[^!?\n]*?[.!?](?=\s|$)"), "ja": re.compile(r"[^。\n]*\d[^。\n]*。")}
-NUMBER = re.compile(r"\d+(?:[.:]\d+)?")
+SENTENCES = {"en": lazy(r"[^.!?\n]*\d[^!?\n]*?[.!?](?=\s|$)"), "ja": lazy(r"[^。\n]*\d[^。\n]*。")}
+NUMBER = lazy(r"\d+(?:[.:]\d+)?")
 ONE = {
     "en": 'In {document}, which number belongs in the gap of "{sentence}"?',
     "ja": "{document}の「{sentence}」で、＿＿に入る数は何ですか。",
@@ -39,8 +40,8 @@ NONE = {
     ),
 }
 SILENT = {"en": "The passages do not say.", "ja": "文書には書かれていません。"}
-ASKED_ABOUT = re.compile(r'"([^"]*___[^"]*)"|「([^「」]*＿＿[^「」]*)」')
-DOCUMENT = re.compile(r'looks things up in "([^"]+)"|^「([^」]+)」')
+ASKED_ABOUT = lazy(r'"([^"]*___[^"]*)"|「([^「」]*＿＿[^「」]*)」')
+DOCUMENT = lazy(r'looks things up in "([^"]+)"|^「([^」]+)」')
 
 
 def grounded(asked: Asked) -> Said | None:

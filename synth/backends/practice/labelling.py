@@ -11,8 +11,9 @@ from typing import Any
 from synth.backends.practice.playing import count_in, listed, spoilt, tagged
 from synth.backends.practice.said import Asked, Said, Truth
 from synth.backends.practice.vocabulary import CITIES, CITIES_JA, PEOPLE, PEOPLE_JA
+from synth.patterns import lazy
 
-LABEL = re.compile(r"(?:Label: |分類：)(\w+)")
+LABEL = lazy(r"(?:Label: |分類：)(\w+)")
 MESSAGES = {
     "en": {
         "delivery": ("Where is parcel {n}, due {d} days ago?", "Order {n} has been on its way for {d} days now."),

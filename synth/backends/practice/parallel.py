@@ -9,10 +9,11 @@ from functools import cache
 
 from synth.backends.practice.playing import graded, spoilt, tagged
 from synth.backends.practice.said import Asked, Said, Truth
+from synth.patterns import lazy
 
 Pair = tuple[str, str]
 """A question and its answer, with slots."""
-LOCALISE = re.compile(r"locali[sz]e|American|日本の読み手")
+LOCALISE = lazy(r"locali[sz]e|American|日本の読み手")
 
 
 @dataclass(frozen=True, slots=True)

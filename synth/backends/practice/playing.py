@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from synth.backends.practice.faults import REFUSALS, Faults, looped
 from synth.backends.practice.said import Asked, Said, Truth
+from synth.patterns import lazy
 
 
 def spoilt(asked: Asked, good: str, truth: Truth, faults: Mapping[str, str]) -> Said:
@@ -82,4 +83,4 @@ def count_in(prompt: str) -> int:
     return min(int(found[1]), 50) if found else 5
 
 
-COUNT = re.compile(r"(\d+)\s*(?:個|つ|問|件|new|different|instructions|questions|tasks)")
+COUNT = lazy(r"(\d+)\s*(?:個|つ|問|件|new|different|instructions|questions|tasks)")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import re
 
 from synth.backends.practice.questions import TASKS, TOPICS
 from synth.backends.practice.said import language_of
+from synth.patterns import lazy
 
-BEGINS = re.compile(r"(?:[>\n]user(?:<\|\w+\|>)?|<\|user\|>|\[INST\])\s*\Z")
+BEGINS = lazy(r"(?:[>\n]user(?:<\|\w+\|>)?|<\|user\|>|\[INST\])\s*\Z")
 """How the beginning of a user's turn looks in the chat templates of open models."""
 EMPTY = 0.03
 """Of its turns, how many end before they began."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from synth.backends.practice.playing import graded, spoilt, tagged
 from synth.backends.practice.said import Asked, Said, Truth
+from synth.patterns import lazy
 
-REGISTER = re.compile(r"(?:Register: |文体：)(\w+)")
-MOST = re.compile(r"(?:at most |長さは)(\d+)")
-WARM = re.compile(r"Tone: warm")
+REGISTER = lazy(r"(?:Register: |文体：)(\w+)")
+MOST = lazy(r"(?:at most |長さは)(\d+)")
+WARM = lazy(r"Tone: warm")
 ENDING = {"formal": "I hope that this is of help.", "casual": "Hope that helps!"}
 OTHER = {"formal": "casual", "casual": "formal", "常体": "敬体", "敬体": "常体", "敬語": "常体"}
 ROOM = 120

@@ -14,9 +14,10 @@ from typing import Any, cast
 from synth.backends.practice.faults import reworded
 from synth.backends.practice.playing import count_in, fault_of, tagged
 from synth.backends.practice.said import Asked, Planted, Said, Truth, language_of
+from synth.patterns import lazy
 
 Functions = Sequence[Mapping[str, Any]]
-CASE = re.compile(r"(?:Case: |場合：)(\w+)")
+CASE = lazy(r"(?:Case: |場合：)(\w+)")
 OPENING = {
     "en": ("Please do this:", "I need this:", "Could you see to this:"),
     "ja": ("お願いします：", "これを頼みます：", "次の用件です："),

@@ -7,9 +7,10 @@ import re
 from synth.backends.practice.questions import TASKS, TOPICS
 from synth.backends.practice.said import Asked, Said, Truth, is_right, verdict
 from synth.backends.practice.tasks import read
+from synth.patterns import lazy
 
-DIALOGUE = re.compile(r"<dialogue>\s*(.*?)\s*</dialogue>", re.DOTALL)
-TURN = re.compile(r"<(user|assistant)>\s*(.*?)\s*</\1>", re.DOTALL)
+DIALOGUE = lazy(r"<dialogue>\s*(.*?)\s*</dialogue>", re.DOTALL)
+TURN = lazy(r"<(user|assistant)>\s*(.*?)\s*</\1>", re.DOTALL)
 FIRST = {
     "en": ("{task}", "I am stuck on this one. {task}", "Could you help me with something? {task}"),
     "ja": ("{task}", "この問題が分からなくて困っています。{task}", "ちょっと教えてもらえますか。{task}"),
