@@ -116,7 +116,7 @@ class _Opening:
             earlier=self.earlier,
         )
         if endpoint.recover and not self.options.offline:
-            from synth.recovery import recover  # brings a whole HTTP client
+            from synth.backends.recovery import recover  # brings a whole HTTP client
 
             await recover(name, zip(members, urls, strict=True), self.store)
         teacher.settle_leftovers()

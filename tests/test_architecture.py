@@ -111,7 +111,7 @@ LAYERS = (
     }
     | {"lint", "formats"},
     {"line", "gate", "nearness", "boundary", "ladder", "making"},
-    {"turns", "outputs", "recovery", "result"},
+    {"turns", "outputs", "result"},
     {"opening", "ending", "pilot"},
     {"pipeline"},
     {

@@ -21,9 +21,9 @@ from synth.protocol.replies import read, usage_of
 from synth.recipes.recipe import load
 from synth.report.figures import spending
 from synth.results.result import Options
+from synth.results.trace import trace
 from synth.storage.salvage import repair
 from synth.storage.store import Store, connect
-from synth.trace import trace
 from synth.types import Outcome, Planned, Request, Spend
 
 RECIPE = """\

@@ -11,7 +11,7 @@ from synth.console.screen import OUT, conversation, cut, indented, say
 from synth.language.text import visible
 from synth.money.budget import usd
 from synth.results.result import Result
-from synth.trace import Step, steps_of
+from synth.results.trace import Step, steps_of
 from synth.types import Fields, Rejection, Sample
 
 MOST_SENT = 700

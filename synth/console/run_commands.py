@@ -68,8 +68,8 @@ def show(folder: Path, ids: tuple[str, ...], rejected: bool, reason: str, count:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every reply's body as it came.")
 def trace(folder: Path, row: str, as_json: bool) -> int:
     """Show how ROW, an id in rows.jsonl or rejected.jsonl of a run's FOLDER, was made: prompts, replies, cost, fate."""
-    from synth import trace as tracing
     from synth.console.tracing import traced
+    from synth.results import trace as tracing
 
     traced(tracing.trace(folder, row), as_json=as_json)
     return 0

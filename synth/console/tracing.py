@@ -10,7 +10,7 @@ from rich.text import Text
 from synth.console.screen import OUT, indented, plain_table, say, write_json
 from synth.language.text import visible
 from synth.money.budget import usd
-from synth.trace import Step, Trace
+from synth.results.trace import Step, Trace
 from synth.types import Fields
 
 MOST_RAW = 400

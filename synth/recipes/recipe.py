@@ -27,12 +27,12 @@ from synth.recipes.classes import FOLDER
 from synth.recipes.mistyped import Form
 from synth.recipes.options import caps_of, changed, endpoint_of, served
 from synth.recipes.recipe_checks import beyond_form, verifiers
+from synth.recipes.routing import Route
 from synth.recipes.templates import Templates
 from synth.recipes.views import Output
 from synth.recipes.yaml_places import dotted
 from synth.results.selection import Selection, Threshold
 from synth.results.split import Split
-from synth.routing import Route
 from synth.scorers import Scorer
 from synth.seeds.sources import Documents, Grid, SeedSource
 from synth.types import Fields, Value

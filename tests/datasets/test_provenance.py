@@ -10,7 +10,7 @@ import pytest
 
 import synth
 from synth.datasets.provenance import ProvenanceRecord
-from synth.trace import trace
+from synth.results.trace import trace
 
 RECIPE = """\
 name: origins

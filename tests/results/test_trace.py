@@ -7,7 +7,7 @@ import json
 import pytest
 
 from synth.errors import FolderError
-from synth.trace import trace
+from synth.results.trace import trace
 
 RECIPE = """\
 name: traced
