@@ -13,7 +13,6 @@ import pytest
 
 from synth import teacher as module
 from synth.admission.halt import Halt
-from synth.ask import UnitAsk
 from synth.backends.online import online
 from synth.backends.practice.faults import NO_FAULTS, Faults
 from synth.backends.practice.server import EMBEDDER, practice_server
@@ -22,8 +21,9 @@ from synth.errors import BudgetReached, Fatal, Rejected
 from synth.money.budget import Budget, Caps
 from synth.protocol.endpoint import Endpoint, Price
 from synth.storage.store import Store
-from synth.teacher import Teacher, Unit
+from synth.teacher import Teacher
 from synth.types import EMBEDDINGS, Message, Outcome, Planned
+from tests.asked import Script, teacher_over, unit_of
 
 CONTRACT = Path(__file__).parents[3] / "shared" / "contract" / "openai_subset.json"
 COSTLY = Endpoint(model="e", base_url="https://api.example.com/v1", price=Price(input_usd=1000, output_usd=0))
@@ -40,44 +40,19 @@ def reply(*embeddings, **more):
     return Outcome(200, json.dumps({"object": "list", "model": "e", "data": data, "usage": usage, **more}).encode())
 
 
-class Script:
-    """A backend that answers from a list and notes what was sent."""
-
-    def __init__(self, *outcomes):
-        self.outcomes = list(outcomes)
-        self.sent = []
-
-    async def send(self, request):
-        self.sent.append(request)
-        await asyncio.sleep(0)
-        return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
-
-
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
     monkeypatch.setattr(module, "BACKOFF_S", 0.0)
 
 
-def embedded(folder, backend, texts=TEXTS, *, caps=None, earlier=(), ledger=None, endpoint=COSTLY):
+def embedded(folder, backend, texts=TEXTS, **how):
     """The vectors that a unit gets on a fresh or existing store, and what the unit was charged."""
 
     async def main():
-        store = Store(folder)
-        try:
-            await store.open_run()
-            budget = Budget(caps or Caps(), store.spent())
-            asked = Teacher(
-                "main", endpoint, backends=[backend], store=store, budget=budget, halt=Halt(), earlier=earlier
-            )
-            asked.settle_leftovers()
-            unit = Unit("stage", "0/00", 0, 0)
-            vectors = await UnitAsk(unit, {"main": asked}, None, "ja", 0).embed(texts, teacher="main")
-            return [vector.tolist() for vector in vectors], unit.cost_microusd
-        finally:
-            if ledger is not None:
-                await store.note("end", "")
-                ledger.extend(store.ledger())
-            store.close()
+        async with teacher_over(folder, COSTLY, backend, **how) as asked:
+            ask = unit_of(asked)
+            vectors = await ask.embed(texts, teacher="main")
+            return [vector.tolist() for vector in vectors], ask.unit.cost_microusd
 
     return asyncio.run(main())
 
@@ -180,18 +155,12 @@ def over_http(folder, faults, texts, ledger=None, model=EMBEDDER):
     endpoint = Endpoint(model=model, base_url="practice:")
 
     async def main():
-        store = Store(folder)
-        try:
-            await store.open_run()
-            async with practice_server(faults) as base_url, online(endpoint, base_url) as backend:
-                asked = Teacher("main", endpoint, backends=[backend], store=store, budget=Budget(Caps()), halt=Halt())
-                unit = Unit("stage", "0/00", 0, 0)
-                return await UnitAsk(unit, {"main": asked}, None, "ja", 0).embed(texts, teacher="main")
-        finally:
-            if ledger is not None:
-                await store.note("end", "")
-                ledger.extend(store.ledger())
-            store.close()
+        async with (
+            practice_server(faults) as base_url,
+            online(endpoint, base_url) as backend,
+            teacher_over(folder, endpoint, backend, ledger=ledger) as asked,
+        ):
+            return await unit_of(asked).embed(texts, teacher="main")
 
     return asyncio.run(main())
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from contextlib import AsyncExitStack
 
 import pytest
 
 from synth import teacher as module
 from synth.admission.halt import Halt
-from synth.ask import UnitAsk
 from synth.backends.online import online
 from synth.backends.practice.characters import read_through
 from synth.backends.practice.faults import NO_FAULTS, Faults
@@ -24,8 +22,9 @@ from synth.protocol.measures import Token
 from synth.recipes.templates import Templates
 from synth.scorers.likelihood import Likelihood
 from synth.storage.store import Store
-from synth.teacher import Teacher, Unit
+from synth.teacher import Teacher
 from synth.types import COMPLETIONS, Message, Outcome, Planned, Sample
+from tests.asked import teacher_over, unit_of
 
 COSTLY = Endpoint(model="m", base_url="https://api.example.com/v1", price=Price(input_usd=1000, output_usd=0))
 MEASURES = ("logprob", "perplexity", "per_character", "per_byte", "ifd")
@@ -194,26 +193,14 @@ def bought(folder, backend, samples, *, caps=None, earlier=(), ledger=None, **mo
     """The scores of samples from a fresh or existing store, with what each was charged."""
 
     async def main():
-        store = Store(folder)
-        try:
-            await store.open_run()
-            budget = Budget(caps or Caps(), store.spent())
-            student = Teacher(
-                "student", COSTLY, backends=[backend], store=store, budget=budget, halt=Halt(), earlier=earlier
-            )
-            student.settle_leftovers()
+        how = {"caps": caps, "earlier": earlier, "ledger": ledger}
+        async with teacher_over(folder, COSTLY, backend, "student", **how) as student:
             found = []
             for one in samples:
-                unit = Unit("stage", one.id, 0, 0)
-                ask = UnitAsk(unit, {"student": student}, Templates(folder), "ja", 0)
+                ask = unit_of(student, one.id, folder)
                 score = await Likelihood(teacher="student", **more).score(one, ask)
-                found.append((score.value, unit.cost_microusd))
+                found.append((score.value, ask.unit.cost_microusd))
             return found
-        finally:
-            if ledger is not None:
-                await store.note("end", "")
-                ledger.extend(store.ledger())
-            store.close()
 
     return asyncio.run(main())
 
@@ -373,22 +360,13 @@ def over_http(folder, samples, faults=NO_FAULTS, ledger=None, **more):
     endpoint = Endpoint(model="practice-1", base_url="practice:")
 
     async def main():
-        store = Store(folder)
-        try:
-            await store.open_run()
-            async with AsyncExitStack() as stack:
-                base_url = await stack.enter_async_context(practice_server(faults))
-                backend = await stack.enter_async_context(online(endpoint, base_url))
-                student = Teacher(
-                    "student", endpoint, backends=[backend], store=store, budget=Budget(Caps()), halt=Halt()
-                )
-                ask = UnitAsk(Unit("stage", "0/00", 0, 0), {"student": student}, Templates(folder), "ja", 0)
-                return [(await Likelihood(teacher="student", **more).score(one, ask)).value for one in samples]
-        finally:
-            if ledger is not None:
-                await store.note("end", "")
-                ledger.extend(store.ledger())
-            store.close()
+        async with (
+            practice_server(faults) as base_url,
+            online(endpoint, base_url) as backend,
+            teacher_over(folder, endpoint, backend, "student", ledger=ledger) as student,
+        ):
+            ask = unit_of(student, templates=folder)
+            return [(await Likelihood(teacher="student", **more).score(one, ask)).value for one in samples]
 
     return asyncio.run(main())
 

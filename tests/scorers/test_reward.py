@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import AsyncExitStack
 
 import pytest
 
 from synth import teacher as module
-from synth.admission.halt import Halt
-from synth.ask import UnitAsk
 from synth.backends.online import online
 from synth.backends.practice.faults import NO_FAULTS
 from synth.backends.practice.server import practice_server
 from synth.backends.replay import ReplayRun
 from synth.errors import Fatal, Rejected
-from synth.money.budget import Budget, Caps
 from synth.protocol.endpoint import Endpoint, Price, Sampling
 from synth.scorers.reward import Reward
-from synth.storage.store import Store
-from synth.teacher import Teacher, Unit
 from synth.types import CLASSIFY, POOLING, SCORE, Message, Outcome, Sample
+from tests.asked import Script, teacher_over, unit_of
 
 COSTLY = Endpoint(model="r", base_url="https://api.example.com/v1", price=Price(input_usd=1000, output_usd=0))
 
@@ -40,19 +35,6 @@ def reply(*data, **more):
     return Outcome(200, json.dumps({"object": "list", "model": "r", "data": data, "usage": usage, **more}).encode())
 
 
-class Script:
-    """A backend that answers from a list and notes what was sent."""
-
-    def __init__(self, *outcomes):
-        self.outcomes = list(outcomes)
-        self.sent = []
-
-    async def send(self, request):
-        self.sent.append(request)
-        await asyncio.sleep(0)
-        return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
-
-
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
     monkeypatch.setattr(module, "BACKOFF_S", 0.0)
@@ -62,21 +44,9 @@ def rewarded(folder, backend, one, *, endpoint=COSTLY, earlier=(), ledger=None, 
     """The score of a sample on a fresh or existing store, and what it was charged."""
 
     async def main():
-        store = Store(folder)
-        try:
-            await store.open_run()
-            judge = Teacher(
-                "rm", endpoint, backends=[backend], store=store, budget=Budget(Caps()), halt=Halt(), earlier=earlier
-            )
-            judge.settle_leftovers()
-            unit = Unit("stage", one.id, 0, 0)
-            score = await Reward(teacher="rm", **more).score(one, UnitAsk(unit, {"rm": judge}, None, "ja", 0))
-            return score, unit.cost_microusd
-        finally:
-            if ledger is not None:
-                await store.note("end", "")
-                ledger.extend(store.ledger())
-            store.close()
+        async with teacher_over(folder, endpoint, backend, "rm", earlier=earlier, ledger=ledger) as judge:
+            ask = unit_of(judge, one.id)
+            return await Reward(teacher="rm", **more).score(one, ask), ask.unit.cost_microusd
 
     return asyncio.run(main())
 
@@ -186,18 +156,13 @@ def test_a_server_is_found_at_its_root_and_below_v1_and_the_right_answer_is_rewa
     endpoint = Endpoint(model="practice-reward-1", base_url="practice:")
 
     async def main():
-        store = Store(tmp_path)
-        await store.open_run()
-        async with AsyncExitStack() as stack:
-            base_url = await stack.enter_async_context(practice_server(NO_FAULTS))
-            backend = await stack.enter_async_context(online(endpoint, base_url.removesuffix("/v1") + below))
-            judge = Teacher("rm", endpoint, backends=[backend], store=store, budget=Budget(Caps()), halt=Halt())
-            ask = UnitAsk(Unit("stage", "0/00", 0, 0), {"rm": judge}, None, "ja", 0)
-            scores = [
-                await Reward(teacher="rm", path=path).score(sample(answer, question), ask) for answer in (right, wrong)
-            ]
-        store.close()
-        return [score.value for score in scores]
+        async with (
+            practice_server(NO_FAULTS) as base_url,
+            online(endpoint, base_url.removesuffix("/v1") + below) as backend,
+            teacher_over(tmp_path, endpoint, backend, "rm") as judge,
+        ):
+            reward = Reward(teacher="rm", path=path)
+            return [(await reward.score(sample(answer, question), unit_of(judge))).value for answer in (right, wrong)]
 
     good, bad = asyncio.run(main())
     assert bad < 0 < good
