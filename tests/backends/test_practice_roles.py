@@ -10,8 +10,8 @@ import pytest
 import synth
 from synth.backends.practice.answering import say
 from synth.backends.practice.faults import NO_FAULTS, Faults, faults_of
+from synth.backends.practice.reading import read
 from synth.backends.practice.scoreboard import scoreboard
-from synth.backends.practice.tasks import read
 from synth.generators.evolve import failed
 from synth.types import Message
 from synth.validators.dialogue import find_slip

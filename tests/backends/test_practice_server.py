@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field
 from synth.admission.halt import Halt
 from synth.backends.practice.faults import NO_FAULTS, USUAL, Faults
 from synth.backends.practice.questions import TASKS
+from synth.backends.practice.reading import read
 from synth.backends.practice.server import practice_server
-from synth.backends.practice.tasks import read
 from synth.backends.practice.vocabulary import romaji
 from synth.money.budget import Budget
 from synth.protocol.endpoint import Endpoint, Sampling

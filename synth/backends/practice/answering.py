@@ -33,9 +33,9 @@ from synth.backends.practice.parallel import parallel
 from synth.backends.practice.playing import COUNT, cut, fault_of
 from synth.backends.practice.problems import problems
 from synth.backends.practice.questions import TASKS, TOPICS
+from synth.backends.practice.reading import Read, read
 from synth.backends.practice.said import Asked, Planted, Role, Said, Truth, is_right, language_of
 from synth.backends.practice.styles import styles
-from synth.backends.practice.tasks import Read, read
 from synth.backends.practice.tools import tools
 from synth.backends.practice.user import dialogue_judge, user
 from synth.patterns import lazy

@@ -15,7 +15,7 @@ from functools import cache
 
 from synth.backends.practice.answering import FINAL
 from synth.backends.practice.questions import TASKS
-from synth.backends.practice.tasks import read
+from synth.backends.practice.reading import read
 from synth.language.text import HAN, KANA
 from synth.patterns import lazy
 

@@ -6,8 +6,8 @@ import json
 import re
 
 from synth.backends.practice.questions import TASKS
+from synth.backends.practice.reading import folded, read
 from synth.backends.practice.said import Asked, Said, Truth
-from synth.backends.practice.tasks import folded, read
 from synth.patterns import lazy
 
 PARENT = lazy(r"<instruction>\s*(.*?)\s*</instruction>", re.DOTALL)

@@ -23,8 +23,8 @@ from synth.backends.practice.characters import Tokens, continued, read_through, 
 from synth.backends.practice.embedding import DIMENSIONS, embedded
 from synth.backends.practice.forms import EMBEDDER, MODEL, REWARDER, error, no_model
 from synth.backends.practice.pre_query import user_turn
+from synth.backends.practice.reading import read
 from synth.backends.practice.said import is_right
-from synth.backends.practice.tasks import read
 
 MOST_INPUTS = 2048
 MOST_LOGPROBS = 20

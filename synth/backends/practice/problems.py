@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from synth.backends.practice.playing import count_in, listed, spoilt
 from synth.backends.practice.questions import TASKS
+from synth.backends.practice.reading import read
 from synth.backends.practice.said import Asked, Said, Truth
-from synth.backends.practice.tasks import read
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synth.backends.practice.faults import Faults
-from synth.backends.practice.tasks import Read
+from synth.backends.practice.reading import Read
 from synth.language.answers import final_answer, same_answer
 from synth.language.text import KANA
 

@@ -1,13 +1,10 @@
-"""The checkable tasks of the practice teacher: each is written, read back and solved from the same wording."""
+"""What a checkable task of the practice teacher is: wordings with slots, from which it is written and solved."""
 
 from __future__ import annotations
 
 import random
-import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 
 Slots = Mapping[str, str]
 Choice = range | tuple[str, ...] | Mapping[str, str]
@@ -45,59 +42,3 @@ class Task:
             values = {name: str(rng.choice(choice)) for name, choice in free.items()}
         bound = {name: choice[values["thing"]] for name, choice in self.slots.items() if isinstance(choice, Mapping)}
         return wording.format(**values, **bound)
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A question that was recognised."""
-
-    task: Task
-    solution: Solution
-
-
-def read(text: str) -> Read | None:
-    """The task that stands somewhere in a text; None when there is none that this teacher can solve."""
-    plain = folded(text)
-    for task, pattern in _patterns():
-        match = pattern.search(plain)
-        if match is not None:
-            try:
-                return Read(task, task.solve(match.groupdict()))
-            except (ValueError, OverflowError):
-                continue  # it asks about a day that does not exist, or a number beyond reason
-    return None
-
-
-def folded(text: str) -> str:
-    """Width and white space made alike."""
-    return " ".join(unicodedata.normalize("NFKC", text).split())
-
-
-@cache
-def _patterns() -> tuple[tuple[Task, re.Pattern[str]], ...]:
-    from synth.backends.practice.questions import TASKS  # the questions are built from this module's types
-
-    compiled = [(task, _pattern(task, wording)) for task in TASKS for wording in task.wordings]
-    # the longest wording first, so that a short one never matches inside it
-    return tuple(sorted(compiled, key=lambda pair: -len(pair[1].pattern)))
-
-
-def _pattern(task: Task, wording: str) -> re.Pattern[str]:
-    parts: list[str] = []
-    seen: set[str] = set()
-    for piece in re.split(r"(\{\w+\})", folded(wording)):
-        name = piece[1:-1]
-        if not re.fullmatch(r"\{\w+\}", piece):
-            parts.append(re.escape(piece).replace(r"\ ", r"\s*"))
-        elif name in seen:
-            parts.append(f"(?P={name})")
-        else:
-            seen.add(name)
-            parts.append(f"(?P<{name}>{_held(task.slots[name])})")
-    return re.compile("".join(parts))
-
-
-def _held(choice: Choice) -> str:
-    if isinstance(choice, range):
-        return r"\d+"
-    return "|".join(re.escape(folded(one)) for one in (choice.values() if isinstance(choice, Mapping) else choice))

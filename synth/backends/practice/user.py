@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from synth.backends.practice.questions import TASKS, TOPICS
+from synth.backends.practice.reading import read
 from synth.backends.practice.said import Asked, Said, Truth, is_right, verdict
-from synth.backends.practice.tasks import read
 from synth.patterns import lazy
 
 DIALOGUE = lazy(r"<dialogue>\s*(.*?)\s*</dialogue>", re.DOTALL)
