@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,27 +85,43 @@ class Page:
         path.write_bytes(base64.b64decode(told["data"]))  # noqa: ASYNC240
 
 
-@asynccontextmanager
-async def chromium() -> AsyncGenerator[Page]:
-    """A fresh browser with a profile of its own."""
+@contextmanager
+def browser() -> Generator[str]:
+    """A fresh browser with a profile of its own; gives the address where it is told what to do."""
     assert CHROMIUM is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        process = subprocess.Popen(  # noqa: ASYNC220 (starting it takes no time)
+        process = subprocess.Popen(
             [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--no-first-run",
              "--disable-background-networking", "--disable-dev-shm-usage", f"--user-data-dir={profile}", "about:blank"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
             told, until = Path(profile) / "DevToolsActivePort", time.monotonic() + STARTS_S
-            while not (told.exists() and told.read_text().strip()):
+            while not (told.exists() and len(told.read_text().split()) == 2):
                 assert time.monotonic() < until, "chromium did not start"
-                await asyncio.sleep(0.05)
-            port = told.read_text().split()[0]
-            async with aiohttp.ClientSession() as session:
-                async with session.get(f"http://127.0.0.1:{port}/json/list") as reply:
-                    tab = next(one for one in await reply.json() if one["type"] == "page")
-                async with session.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-                    yield Page(socket)
+                time.sleep(0.05)
+            port, path = told.read_text().split()
+            yield f"ws://127.0.0.1:{port}{path}"
         finally:
             process.terminate()
             process.wait(10)
+
+
+@asynccontextmanager
+async def tab(address: str) -> AsyncGenerator[Page]:
+    """A tab of a browser, which knows nothing of what other tabs kept."""
+    async with aiohttp.ClientSession() as session, session.ws_connect(address) as control:
+        whole = Page(control)
+        apart = await whole.send("Target.createBrowserContext", disposeOnDetach=True)
+        made = await whole.send("Target.createTarget", url="about:blank", **apart)
+        url = f"{address.partition('/devtools')[0]}/devtools/page/{made['targetId']}"
+        async with session.ws_connect(url, max_msg_size=0) as socket:
+            yield Page(socket)
+
+
+@asynccontextmanager
+async def chromium() -> AsyncGenerator[Page]:
+    """A tab of a fresh browser."""
+    with browser() as address:
+        async with tab(address) as page:
+            yield page

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,18 @@ from synth.report.page import write_report
 from synth.results.manifest import Manifest, RecipeRecord, SeedsRecord, StageRecord, Versions, teacher_record
 from synth.storage.store import Ledger
 from synth.types import Message, Rejection, Sample, Score
+from tests.report.visiting import FOR_ALL
 
 TEACHERS = {
     False: Endpoint(model="large", base_url="https://api.example.com/v1", price=Price(input_usd=2, output_usd=8)),
     True: Endpoint(model="practice-1", base_url="practice:"),
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _browser() -> Iterator[None]:
+    yield
+    FOR_ALL.close()
 
 
 @pytest.fixture

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.report.chromium import CHROMIUM, Page, chromium
+from tests.report.chromium import CHROMIUM, Page, browser, tab
 
 HOSTILE = (
     '</script><script>window.hacked = 1</script><!-- <img src="http://evil.example/x" onerror="hacked=1"> \u202eabc'
@@ -25,9 +27,19 @@ TEXTS = [
 in_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 
+FOR_ALL = ExitStack()
+"""What is open until the last test of a worker."""
+
+
+@cache
+def address() -> str:
+    """Of the browser for all tests of a worker."""
+    return FOR_ALL.enter_context(browser())
+
+
 def visit(path: Path, act: Callable[[Page], Coroutine[Any, Any, None]], **opening: Any) -> None:
     async def visited() -> None:
-        async with chromium() as page:
+        async with tab(address()) as page:
             await page.open(path, **opening)
             await act(page)
             assert page.problems == []
