@@ -88,7 +88,7 @@ LAYERS = (
     {"ask"},
     {"own"},
     {"generators", "validators", "scorers"},
-    {"views", "view_checks", "mistyped", "options", "recipe", "recipe_checks", "every_seed"},
+    {"views", "view_checks", "field_checks", "mistyped", "options", "recipe", "recipe_checks", "every_seed"},
     {"fingerprint", "up_to_date"},
     {"judges"},
     {

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from synth import seeds
 from synth.errors import Problem, Rejected
+from synth.recipes.field_checks import seen_by, unknown_fields
 from synth.recipes.recipe import LoadedRecipe
-from synth.recipes.recipe_checks import seen_by, unknown_fields
 from synth.recipes.templates import Templates
 from synth.types import Seed
 

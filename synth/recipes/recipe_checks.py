@@ -1,20 +1,20 @@
-"""What is wrong with a recipe whose form is right: names, hosts, terms, prices, templates, and the fields they read."""
+"""What is wrong with a recipe whose form is right: names, hosts, terms and prices here, fields and views beside it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from synth import seeds
 from synth.comparing.agreement import MAJORITY, PASS_RATE, Adaptive
-from synth.errors import At, Problem, RecipeError
-from synth.generators import Generator
+from synth.errors import At, Problem
 from synth.language.codes import mistaken
 from synth.language.near import hint
 from synth.protocol.endpoint import Endpoint
+from synth.recipes.field_checks import Way, asking, field_problems
 from synth.recipes.templates import Templates
 from synth.recipes.view_checks import view_problems
 from synth.rights import licences, terms
@@ -22,21 +22,10 @@ from synth.scorers import VERIFIERS, Scorer
 from synth.scorers.length import Length
 from synth.scorers.likelihood import Likelihood
 from synth.scorers.reward import Reward
-from synth.shapes import PARTS
-from synth.types import Fields, Value
-from synth.validators.kept import Kept
 from synth.validators.language import Language
-from synth.validators.length import Length as Size
-from synth.validators.register import Register
 
 if TYPE_CHECKING:
     from synth.recipes.recipe import Recipe, Stage
-
-Way = tuple[str | int, ...]
-FIELD_OPTIONS = ("question", "opening", "material", "answer", "reference", "choices", "tests", "entry_point", "per")
-"""Where generators and scorers name fields that they read."""
-HELD_OPTIONS = ("of", "max_from")
-"""Where validators do, that would check nothing without it."""
 
 
 def beyond_form(recipe: Recipe, folder: Path, templates: Templates, *, makes: bool) -> list[At]:
@@ -55,7 +44,7 @@ def beyond_form(recipe: Recipe, folder: Path, templates: Templates, *, makes: bo
     found += [*_sharing(recipe), *_untold(recipe), *view_problems(recipe, folder)]
     if makes:
         found += [*_terms(recipe), *_licence(recipe), *_prices(recipe)]
-    return found + _templates(recipe, folder, templates)
+    return found + field_problems(recipe, folder, templates)
 
 
 def verifiers(stage: Stage) -> list[str]:
@@ -77,63 +66,74 @@ def _language(recipe: Recipe) -> list[At]:
 
 def _names(recipe: Recipe) -> list[At]:
     """Names that are used and not given, or given twice."""
-    found: list[At] = []
+    return [*_stage_names(recipe), *_teacher_names(recipe), *_score_names(recipe), *_products(recipe)]
+
+
+def _stage_names(recipe: Recipe) -> Iterator[At]:
+    """Stages of one name, and what they name that is not there."""
     for name, count in Counter(stage.name for stage in recipe.stages).items():
         if count > 1:
-            found.append((("stages",), Problem(f"{count} stages are called {name!r}; give each its own name")))
-    scores = Counter(scorer.name for stage in recipe.stages for scorer in stage.scorers)
+            yield ("stages",), Problem(f"{count} stages are called {name!r}; give each its own name")
     for index, stage in enumerate(recipe.stages):
         if isinstance(stage.draws, Adaptive) and stage.draws.verified and stage.draws.by not in verifiers(stage):
             known = ", ".join(verifiers(stage)) or "none, such as exact_answer, choice or code_tests"
             message = f"`verified` needs a verifier among this stage's scorers; name it in `by`: there is {known}"
-            found.append((("stages", index, "draws"), Problem(message)))
+            yield ("stages", index, "draws"), Problem(message)
         if stage.novel_against and stage.dedupe is None:
             message = "it compares as `dedupe` says, and this stage has none; give it one, such as {by: question}"
-            found.append((("stages", index, "novel_against"), Problem(message)))
+            yield ("stages", index, "novel_against"), Problem(message)
+
+
+def _teacher_names(recipe: Recipe) -> Iterator[At]:
+    """Teachers that are named and not there."""
+    for index, stage in enumerate(recipe.stages):
         if stage.dedupe is not None and stage.dedupe.semantic is not None:
             way = ("stages", index, "dedupe", "semantic", "embedder")
-            found += _unknown_teacher(recipe, stage.dedupe.semantic.embedder, way)
-        for way, plugin in _plugins(stage):
+            yield from _unknown_teacher(recipe, stage.dedupe.semantic.embedder, way)
+        for way, plugin in asking(stage):
             teacher = getattr(plugin, "teacher", None)
-            if teacher is not None and teacher not in recipe.teachers:
-                known = ", ".join(recipe.teachers)
-                message = f"there is no teacher {teacher!r}; the recipe names {known}{hint(teacher, recipe.teachers)}"
-                found.append((("stages", index, *way, "teacher"), Problem(message)))
+            if teacher is not None:
+                yield from _unknown_teacher(recipe, teacher, ("stages", index, *way, "teacher"))
             if other := getattr(plugin, "user_teacher", ""):
-                found += _unknown_teacher(recipe, other, ("stages", index, *way, "user_teacher"))
+                yield from _unknown_teacher(recipe, other, ("stages", index, *way, "user_teacher"))
     near = None if recipe.decontaminate is None else recipe.decontaminate.semantic
     for field, name in (("embedder", near.embedder), ("judge", near.judge)) if near is not None else ():
         if name or field == "embedder":
-            found += _unknown_teacher(recipe, name, ("decontaminate", "semantic", field))
+            yield from _unknown_teacher(recipe, name, ("decontaminate", "semantic", field))
     for name, endpoint in recipe.teachers.items():
         for field in ("fallback", "extractor"):
             other = getattr(endpoint, field)
             if other and (other not in recipe.teachers or other == name):
-                near = hint(other, [one for one in recipe.teachers if one != name])
-                message = f"{other!r} is not another teacher of the recipe; it names {', '.join(recipe.teachers)}{near}"
-                found.append((("teachers", name, field), Problem(message)))
+                meant = hint(other, [one for one in recipe.teachers if one != name])
+                known = ", ".join(recipe.teachers)
+                message = f"{other!r} is not another teacher of the recipe; it names {known}{meant}"
+                yield ("teachers", name, field), Problem(message)
+
+
+def _score_names(recipe: Recipe) -> Iterator[At]:
+    """Scorers of one name, and scores that selection names and nobody gives."""
+    scores, selection = Counter(scorer.name for stage in recipe.stages for scorer in stage.scorers), recipe.selection
     for name, count in scores.items():
         if count > 1:
-            found.append((("stages",), Problem(f"{count} scorers are called {name!r}; set `name` to tell them apart")))
-    wanted = [(field, name) for field in ("require", "at_most") for name in getattr(recipe.selection, field)]
-    wanted += [("diverse", name) for name in (recipe.selection.diverse.order if recipe.selection.diverse else ())]
+            yield ("stages",), Problem(f"{count} scorers are called {name!r}; set `name` to tell them apart")
     for name, giver in ((MAJORITY, "`best_of: majority` gives"), (PASS_RATE, "draws that adapt give")):
         if name in scores:
             message = f"a scorer is called {name!r}: {giver} a score of this name; set `name` to another one"
-            found.append((("stages",), Problem(message)))
+            yield ("stages",), Problem(message)
     if any(isinstance(stage.draws, Adaptive) for stage in recipe.stages):
         scores[PASS_RATE] += 1
-    if recipe.selection.best_of == MAJORITY:
+    wanted = [(field, name) for field in ("require", "at_most") for name in getattr(selection, field)]
+    wanted += [("diverse", name) for name in (selection.diverse.order if selection.diverse else ())]
+    if selection.best_of == MAJORITY:
         if recipe.stages[-1].draws == 1:
             message = f"one draw has no majority; give the stage {recipe.stages[-1].name!r} more `draws`"
-            found.append((("selection", "best_of"), Problem(message)))
-    elif recipe.selection.best_of:
-        wanted.append(("best_of", recipe.selection.best_of))
+            yield ("selection", "best_of"), Problem(message)
+    elif selection.best_of:
+        wanted.append(("best_of", selection.best_of))
     for field, name in wanted:
         if name not in scores:
             message = f"there is no score {name!r}; the scorers are {', '.join(scores) or 'none'}{hint(name, scores)}"
-            found.append((("selection", field, name), Problem(message)))
-    return found + _products(recipe)
+            yield ("selection", field, name), Problem(message)
 
 
 def _sharing(recipe: Recipe) -> Iterator[At]:
@@ -204,18 +204,11 @@ def _wasted_draws(recipe: Recipe) -> list[At]:
     return found
 
 
-def _unknown_teacher(recipe: Recipe, name: str, way: tuple[str | int, ...]) -> list[At]:
+def _unknown_teacher(recipe: Recipe, name: str, way: Way) -> list[At]:
     if name in recipe.teachers:
         return []
     known = ", ".join(recipe.teachers)
     return [(way, Problem(f"there is no teacher {name!r}; the recipe names {known}{hint(name, recipe.teachers)}"))]
-
-
-def _plugins(stage: Stage) -> Iterator[tuple[tuple[str | int, ...], Generator | Scorer]]:
-    """What asks or renders in a stage, with its place in it."""
-    yield ("generator",), stage.generator
-    for index, scorer in enumerate(stage.scorers):
-        yield ("scorers", index), scorer
 
 
 def _hosts(recipe: Recipe) -> list[At]:
@@ -230,7 +223,7 @@ def _hosts(recipe: Recipe) -> list[At]:
 
 def _unheeded(recipe: Recipe) -> list[At]:
     """What is told of teachers that write nothing, as they only measure or embed, and concerns writing."""
-    asked = [plugin for stage in recipe.stages for _, plugin in _plugins(stage)]
+    asked = [plugin for stage in recipe.stages for _, plugin in asking(stage)]
     writing = {getattr(plugin, "teacher", "") for plugin in asked if not isinstance(plugin, Likelihood | Reward)}
     writing |= {name for stage in recipe.stages for name in stage.answering()}
     writing |= {getattr(stage.generator, "user_teacher", "") for stage in recipe.stages}
@@ -273,7 +266,7 @@ def host_problems(endpoint: Endpoint) -> list[Problem]:
     return [problem for _, problem in _host((), (), endpoint)]
 
 
-def _host(way: tuple[str | int, ...], place: tuple[str | int, ...], member: Endpoint) -> Iterator[At]:
+def _host(way: Way, place: Way, member: Endpoint) -> Iterator[At]:
     """The same of one member of a pool, whose own fields are at `place` in it."""
     known, sampling, parts = member.known, member.sampling, urlsplit(member.base_url)
     for field, reason in known.objections(member.model, sampling.wire()):
@@ -347,72 +340,3 @@ def _prices(recipe: Recipe) -> list[At]:
         for name, endpoint in recipe.teachers.items()
         if endpoint.known_price() is None
     ]
-
-
-def _templates(recipe: Recipe, folder: Path, templates: Templates) -> list[At]:
-    """Render every template with the first seed, and check the fields that plug-ins read."""
-    try:
-        (first,) = seeds.read(recipe.seeds, folder, 1)
-    except RecipeError as error:
-        return [(("seeds",), problem) for problem in error.problems]
-    fields: Fields = dict(first.fields)
-    found = _shadowed(recipe, fields)
-    for way, plugin, seen, values in seen_by(recipe, fields):
-        for name in plugin.template_files():
-            option = [field for field in type(plugin).model_fields if getattr(plugin, field) == name][:1]
-            found += [((*way, *option), problem) for problem in templates.check(name, values)]
-        found += unknown_fields(plugin, way, seen, values)
-    for index, stage in enumerate(recipe.stages):
-        if stage.route is not None and stage.route.by not in fields:
-            found.append((("stages", index, "route", "by"), _no_field(stage.route.by, fields)))
-        fields = {**fields, **_added(stage)}
-        if stage.dedupe is not None and stage.dedupe.by not in (*PARTS, *fields):
-            found.append((("stages", index, "dedupe", "by"), _no_field(stage.dedupe.by, [*PARTS, *fields])))
-        for place, one in enumerate(stage.validators):
-            if isinstance(one, Kept | Register | Size):
-                found += unknown_fields(one, ("stages", index, "validators", place), fields, fields, HELD_OPTIONS)
-    if (field := recipe.selection.balance) and field not in fields:
-        found.append((("selection", "balance"), _no_field(field, fields)))
-    return found
-
-
-def seen_by(recipe: Recipe, fields: Fields) -> Iterator[tuple[Way, Generator | Scorer, Fields, Fields]]:
-    """What asks or renders in a recipe, with its place, the fields that it sees of a seed with these, and what its
-    templates see."""
-    for index, stage in enumerate(recipe.stages):
-        for way, plugin in _plugins(stage):
-            if way[0] == "scorers":
-                fields = {**fields, **_added(stage)}
-            yield ("stages", index, *way), plugin, fields, {**fields, **plugin.template_values}
-        fields = {**fields, **_added(stage)}
-
-
-def _no_field(name: str, fields: Iterable[str]) -> Problem:
-    known = list(dict.fromkeys(fields))
-    return Problem(f"there is no field {name!r}; the fields here are {', '.join(known)}{hint(name, known)}")
-
-
-def unknown_fields(
-    plugin: Value, way: Way, fields: Fields, values: Fields, options: Iterable[str] = FIELD_OPTIONS
-) -> Iterator[At]:
-    """Where a plug-in names fields that are not there; `values` are what its templates see."""
-    for option in options:
-        named = getattr(plugin, option, "")
-        for field in (named,) if isinstance(named, str) else named:
-            if field and field not in (values if option == "per" else fields):
-                yield (*way, option), _no_field(field, fields)
-
-
-def _shadowed(recipe: Recipe, fields: Fields) -> list[At]:
-    """Fields of the seeds whose names the templates use for something else."""
-    taken = {"seed": "all fields together"}
-    for stage in recipe.stages:
-        generator = stage.generator
-        taken |= dict.fromkeys((*generator.template_values, *generator.adds), f"what {generator.kind} gives them")
-    message = "the seeds have a field {!r}, which in templates is {}; rename it"
-    return [(("seeds",), Problem(message.format(name, taken[name]))) for name in fields if name in taken]
-
-
-def _added(stage: Stage) -> Fields:
-    values = stage.generator.template_values
-    return {name: values.get(name, "...") for name in stage.generator.adds}
