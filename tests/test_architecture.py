@@ -6,6 +6,7 @@ import ast
 import asyncio
 import hashlib
 import json
+import subprocess
 import sys
 import threading
 from collections import Counter
@@ -124,6 +125,7 @@ LAYERS = (
     {"quick"},
     {"console"},
     {"cli"},
+    {"__main__"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Folders of modules that belong together by subject but stand in different layers: there each module has a rank.
@@ -159,6 +161,28 @@ def test_imports_point_one_way():
             upper = {name for name in imports_of(path) - {part} if RANK[name] > RANK[part]}
             upward += [f"{path.relative_to(SYNTH)} imports {name}" for name in upper]
     assert upward == []
+
+
+COMPILING = """\
+import importlib, pkgutil, re, sys
+compiling = re.compile
+def watched(pattern, flags=0):
+    caller = sys._getframe(1)
+    if caller.f_globals["__name__"].startswith("synth."):
+        print(caller.f_globals["__name__"], caller.f_lineno)
+    return compiling(pattern, flags)
+re.compile = watched
+import synth
+for module in pkgutil.walk_packages(synth.__path__, "synth."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+"""
+
+
+def test_no_module_compiles_a_pattern_when_it_is_imported():
+    """Every command would wait for all of them."""
+    imported = subprocess.run([sys.executable, "-c", COMPILING], cwd=SYNTH.parent, capture_output=True, text=True)
+    assert (imported.returncode, imported.stdout, imported.stderr) == (0, "", "")
 
 
 RECIPE = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import json
 import os
@@ -262,17 +263,45 @@ def test_the_schema_is_json(synth):
     assert "properties" in json.loads(synth("schema").stdout)
 
 
-def test_help_needs_none_of_the_heavy_imports():
-    heavy = ("aiohttp", "pydantic", "rich", "pyarrow")
-    code = f"import sys; from synth import cli; print([name for name in {heavy!r} if name in sys.modules])"
+LOADED = """\
+import sys
+from synth.cli import main
+try:
+    main()
+finally:
+    print([name for name in {heavy} if name in sys.modules], file=sys.stderr)
+"""
+
+
+def loads(heavy, *command):
+    """Those of some modules that a command imports."""
     finished = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", LOADED.format(heavy=heavy), *map(str, command)],
         capture_output=True,
         text=True,
         check=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    assert finished.stdout.strip() == "[]"
+    return ast.literal_eval(finished.stderr.splitlines()[-1])
+
+
+def test_help_needs_none_of_the_heavy_imports():
+    heavy = ["aiohttp", "numpy", "pyarrow", "pydantic", "rich", "uvloop"]
+    assert loads(heavy, "--help") == []
+    assert loads(heavy, "run", "--help") == []
+
+
+def test_a_check_needs_neither_a_network_nor_numbers():
+    assert loads(["aiohttp", "numpy", "pyarrow", "sqlite3"], "check", ROOT / "prompts" / "quickstart-en") == ["sqlite3"]
+
+
+def test_the_module_is_the_command(tmp_path):
+    def call(*arguments):
+        return subprocess.run([sys.executable, "-m", "synth", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+    assert "quickstart-en: 30 seeds" in call("check", "prompts/quickstart-en").stdout
+    missing = call("status", str(tmp_path / "none"))
+    assert (missing.returncode, missing.stdout, len(missing.stderr.splitlines())) == (5, "", 1)
 
 
 @pytest.mark.parametrize("name", ["quickstart-en", "quickstart-ja", "gsm8k"])

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import ast
 import gc
 import importlib
 import pkgutil
 import re
-from pathlib import Path
 
 import pytest
 
@@ -69,22 +67,3 @@ def test_every_pattern_of_synth_can_be_compiled():
     assert len(every) > 300
     for one in every:
         re.compile(one.pattern, one.flags)
-
-
-def test_no_module_compiles_a_pattern_when_it_is_imported():
-    """A function may: it is not called before it is needed."""
-
-    def at_import(node):
-        for child in ast.iter_child_nodes(node):
-            if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-                yield child
-                yield from at_import(child)
-
-    folder = Path(synth.__file__).parent
-    compiled = [
-        f"{path.relative_to(folder)}:{node.lineno}"
-        for path in sorted(folder.rglob("*.py"))
-        for node in at_import(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "re.compile"
-    ]
-    assert compiled == []

@@ -6,13 +6,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from synth.patterns import lazy
+
 
 class Marked:
     """A pattern, and groups of marks: a text in which it matches holds, once it is flat, a mark of every group."""
 
     def __init__(self, pattern: str, *groups: str) -> None:
         """`pattern` is read without regard to case, and to white space of its own; bars part the marks of a group."""
-        self.pattern = re.compile(pattern, re.IGNORECASE | re.VERBOSE)
+        self.pattern = lazy(pattern, re.IGNORECASE | re.VERBOSE)
         self.groups = [group.split("|") for group in groups]
 
 
