@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable
 from textwrap import indent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from rich.cells import cell_len
@@ -17,8 +17,10 @@ from rich.text import Text
 
 from synth.console.folding import folded
 from synth.language.text import visible
-from synth.recipes.recipe import LoadedRecipe
 from synth.types import Message
+
+if TYPE_CHECKING:
+    from synth.recipes.recipe import LoadedRecipe
 
 UNWRAPPED = 1_000_000
 """Columns where no terminal shows what is written: there a line is as long as what it says, so that `grep` finds it."""

@@ -11,14 +11,13 @@ from rich.text import Text
 from synth.backends.practice import PRACTICE_MODELS
 from synth.console.panel import WAITING, since
 from synth.console.screen import OUT, PRACTICE, clock_time, plain_table, say, write_json
-from synth.files.asking import OWNER
 from synth.language.text import visible
 from synth.live.stored import in_flight, last_commit
 from synth.money.budget import Caps, standing, usd
 from synth.report.words import ENGLISH
 from synth.results.manifest import Manifest, read_manifest
 from synth.storage.lock import holder, was_cut_off
-from synth.storage.store import Ledger, connect, read_ledger, read_spent, readable
+from synth.storage.store import FILES, Ledger, connect, read_ledger, read_spent, readable
 from synth.types import Spend
 
 LARGEST = (
@@ -95,7 +94,7 @@ def _found(folder: Path) -> _Found:
     if manifest is not None and not running:  # the journal keeps also those that a later run asked again
         parked = sum(stage.parked for stage in manifest.stages)
     written = last_commit(folder).isoformat(timespec="seconds")
-    unwritten = "replies to commands on files" if meta.get("recipe") == OWNER else "stopped before its first export"
+    unwritten = "replies to commands on files" if meta.get("recipe") == FILES else "stopped before its first export"
     ended = "cut_off" if cut else manifest.state if manifest else unwritten
     told = f"running ({running})" if running else "cut off" if cut else ended
     if running or cut:

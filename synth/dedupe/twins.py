@@ -10,13 +10,17 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, takewhile
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from synth.dedupe.normalise import masked, normalised
 from synth.types import Sample, Value
+
+if TYPE_CHECKING:
+    from synth.dedupe.index import Index
 
 AT_ONCE, MOST_CHARACTERS = 1 << 10, 1 << 18
 """Texts, and characters of texts, for the sake of memory and caches."""
@@ -116,14 +120,7 @@ class Twins:
     """An index of the texts let through so far."""
 
     def __init__(self, dedupe: Dedupe) -> None:
-        self._index = None
-        self._counting: Callable[[list[str]], list[bool]] = lambda fresh: [True] * len(fresh)
-        if dedupe.near:
-            from synth.dedupe.index import Index  # numpy takes a tenth of a second
-            from synth.dedupe.sketch import counting
-
-            self._counting = counting
-            self._index = Index(dedupe.threshold, None if dedupe.per_template is None else self._over)
+        self._dedupe = dedupe
         self._per_template = dedupe.per_template
         self._kept: dict[int, int] = {}
         """By the hash (64 bits) of a text let through its place: the first has 0."""
@@ -136,6 +133,15 @@ class Twins:
         """The templates of the texts at hand."""
         self._templates: dict[int, tuple[int, int]] = {}
         """The place of the first text of a template, and how many were let through."""
+
+    @cached_property
+    def _index(self) -> Index | None:
+        """Of near-duplicates; made for the first text, as numpy takes a tenth of a second."""
+        if not self._dedupe.near:
+            return None
+        from synth.dedupe.index import Index
+
+        return Index(self._dedupe.threshold, None if self._per_template is None else self._over)
 
     def add(self, id: str, text: str) -> Match | None:  # noqa: A002 (the word of the design)
         """The earlier twin of a text, or None, in which case the text is now one to compare others with."""
@@ -157,7 +163,12 @@ class Twins:
                 if digest not in self._kept and digest not in self._told:
                     new.setdefault(digest, row)
             fresh = [plains[row] for row in new.values()]
-            read = masked(fresh, self._counting(fresh) if len(fresh) >= FEW else [True] * len(fresh))
+            with_words = [True] * len(fresh)
+            if self._index is not None and len(fresh) >= FEW:
+                from synth.dedupe.sketch import counting
+
+                with_words = counting(fresh)
+            read = masked(fresh, with_words)
             self._frames = [frame for frame, _ in read]
             if self._index is None or not read:
                 found = [(-1, 0.0, not over) for over in self._over([True] * len(read))]

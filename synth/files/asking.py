@@ -21,13 +21,10 @@ from synth.opening import budgeted, fit_descriptors, opened
 from synth.protocol.endpoint import Endpoint, look_for_keys
 from synth.recipes.templates import Templates
 from synth.results.result import Options
-from synth.storage.store import Store
+from synth.storage.store import FILES, Store
 from synth.teacher import Teacher, Unit
 
 T = TypeVar("T")
-
-OWNER = "(files)"
-"""What stands for the recipe's name in a folder that belongs to these commands; no recipe can be called so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +85,11 @@ async def desk(
         (options or Options()).say(note)
     store = Store(folder)
     try:
-        if store.meta("recipe") not in (None, OWNER):
+        if store.meta("recipe") not in (None, FILES):
             raise FolderError(
                 f"{folder} holds a run of a recipe; choose another folder (--run FOLDER, or folder= in Python)."
             )
-        await store.note("recipe", OWNER)
+        await store.note("recipe", FILES)
         store.watch(halt.throw)
         await store.open_run([name for name, endpoint in endpoints.items() if endpoint.recover])
         async with (

@@ -6,11 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from synth.admission.health import SILENCE_S
 from synth.money.budget import Budget
-from synth.teacher import Teacher
+
+if TYPE_CHECKING:
+    from synth.teacher import Teacher
 
 HARD = 0.5
 """A prompt is hard when a smaller share of its draws is good."""

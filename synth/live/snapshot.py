@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from synth.admission.halt import Halt
 from synth.live.progress import Progress
 from synth.money.budget import Caps
 from synth.report.words import ENGLISH
 from synth.storage.store import connect, readable
 from synth.types import Value
+
+if TYPE_CHECKING:
+    from synth.admission.halt import Halt
 
 RECENT = 1000
 """Attempts that are looked over for problems."""

@@ -44,6 +44,7 @@ from synth.storage.writer import Writer
 from synth.types import Outcome, Planned, Spend, Usage
 
 __all__ = [
+    "FILES",
     "Findings",
     "Ledger",
     "Store",
@@ -57,6 +58,8 @@ __all__ = [
     "stored_requests",
 ]
 
+FILES = "(files)"
+"""What stands for the recipe's name in the store of commands on files; no recipe can be called so."""
 SEEN_BITS = 1 << 25
 PLACES = struct.Struct(">4L16x").unpack
 """Four places in the filter, from four parts of a SHA-256."""
