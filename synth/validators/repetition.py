@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import zlib
 from collections import Counter
@@ -24,6 +25,9 @@ STUTTER = lazy(
     r"|([ぁ-んァ-ヶー一-鿿、。]{2,24}?)\4{6,}"
 )
 """A letter, a sign, a word, or a stretch of Japanese over and over, anywhere: a model may come out of a loop."""
+STUTTER_COPIES = 7
+"""The fewest copies of two letters or more in a match of the pattern above, which takes ten times as long to look for
+in Japanese."""
 STUTTER_CHARS, STUTTER_FEWEST, WINDOW_SHARE, FEWEST_BYTES = 150, 20, 0.6, 90
 AGAIN_SHARE, AGAIN_CHARS = 0.4, 60
 LONG_COPY_CHARS, LONG_COPIES = 60, 3
@@ -84,12 +88,15 @@ def looping(text: str) -> str:
 
 
 def _dense(text: str) -> str:
-    """Those stretches of a text that compress to less than half, as loops do."""
+    """Those stretches of a text that compress to less than half and hold a pair of letters so often, as loops do."""
     plain = prose(text)
     windows = [plain[at : at + 2 * STUTTER_CHARS] for at in range(0, len(plain), STUTTER_CHARS)]
     packed = [(one, one.encode("utf-8", "replace")) for one in windows]
     return "\n".join(
-        one for one, data in packed if len(zlib.compress(data, 1)) < max(WINDOW_SHARE * len(data), FEWEST_BYTES)
+        one
+        for one, data in packed
+        if len(zlib.compress(data, 1)) < max(WINDOW_SHARE * len(data), FEWEST_BYTES)
+        and max(Counter(itertools.pairwise(one)).values(), default=0) >= STUTTER_COPIES
     )
 
 
