@@ -30,10 +30,12 @@ UNBALANCED = 1.25
 CANARY_S = 1.0
 """A canary's end is known only when it is on disk; until then none may follow it though its place is free."""
 LOOK_AGAIN_S = 1.0
-AHEAD = 64
-"""So many requests, and an eighth of those on the wire, may be on their way to the disk; at most as many as fly."""
+AHEAD = 192
+"""So many requests, and an eighth of those on the wire, may be on their way to the disk, and never more than may ever
+fly: as many as come and go while two groups are committed, however few a quick server works on at once."""
 
 _LIMIT: Callable[[Any], float] = operator.attrgetter("concurrency.limit")
+_MOST: Callable[[Any], int] = operator.attrgetter("concurrency.most")
 
 
 class Allowance(NamedTuple):
@@ -292,11 +294,14 @@ class Admission:
         order = next(self._order)
         if self._turn_line.waiting:
             await self._turn_line.wait(priority, order)
-        while self._turns >= (most := int(1.125 * (limit := sum(map(_LIMIT, self.lanes))) + min(AHEAD, limit))):
+        while self._turns >= (most := self._most_turns()):
             await self._turn_line.wait(priority, order)
         self._turns += 1
         if self._turn_line.waiting and self._turns + self._turn_line.called < most:
             self._turn_line.wake()
+
+    def _most_turns(self) -> int:
+        return int(1.125 * sum(map(_LIMIT, self.lanes))) + min(AHEAD, sum(map(_MOST, self.lanes)))
 
     def leave(self) -> None:
         """Give the turn back."""

@@ -206,7 +206,9 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
         raise _failure("malformed", outcome, f"finish_reason {finish}: {str(parts.get('error') or text)[:200]}")
     if finish.lower() in REFUSING_REASONS:
         raise _failure("teacher_refused", outcome, f"finish_reason {finish}: {text[:200]}")
-    if not reasoning and thoughts.MARKED.search(text):  # what a server without a reasoning parser leaves in the text
+    if (
+        not reasoning and ("<" in text or "[" in text) and thoughts.MARKED.search(text)
+    ):  # what a server without a reasoning parser leaves in the text
         text, reasoning = thoughts.unmixed(text)
     if not text.strip():
         if finish in ("length", "max_tokens"):
