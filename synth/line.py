@@ -14,12 +14,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from synth.admission.halt import Halt
+from synth.admission.need import Need
 from synth.admission.scheduler import Channel, in_order, together
 from synth.boundary import Boundary
 from synth.comparing.agreement import Adaptive
 from synth.errors import Fatal, Interrupted, TeacherError, Transient
 from synth.gates.gate import Drawn, Gate, Group, Scored, Work, grouped
 from synth.gates.screen import Screen
+from synth.generators.objects import Objects
+from synth.generators.self_instruct import SelfInstruct
 from synth.live.progress import Progress
 from synth.making import Making
 from synth.recipes.recipe import Recipe, Stage
@@ -37,6 +40,9 @@ W = TypeVar("W", Work, Group)
 
 SEED_BATCH = 256
 WINDOW_PER_ROW = 2
+ENOUGH = "As many rows as were wanted are there."
+ROWS = ""
+"""The step behind the last stage."""
 
 
 class Enough(Fatal):
@@ -75,8 +81,8 @@ class Line:
     wanted_of_parent: int = 0
     wanted: int = 0
     """Rows that selection will find, as far as the line has come."""
-    most: int = sys.maxsize
-    """The widest window, so that little is bought beyond the wanted rows."""
+    need: Need | None = None
+    """Where rows are wanted: what holds seeds and samples back that they do not need."""
 
     async def run(
         self, seeds: Iterator[Seed | Rejection], called: Mapping[str, Sequence[Rejection]] = MappingProxyType({})
@@ -86,11 +92,13 @@ class Line:
         Raises FolderError when the store cannot be written; failures of the teacher end up in `halt` and `progress`.
         """
         stages = self.recipe.stages
-        out: Channel[Sample] = Channel(self.window)
+        self.need = self._need()
+        window = min(self.window, self._widest())
+        out: Channel[Sample] = Channel(window)
         parts = [self._stage(0, stages[0], self._seeds(seeds), out, called.get(stages[0].name, ()))]
         for index, stage in enumerate(stages[1:], 1):
-            before, out = out, Channel[Sample](self.window)
-            parts.append(self._stage(index, stage, aiter(before), out, called.get(stage.name, ())))
+            before, out = out, Channel[Sample](window)
+            parts.append(self._stage(index, stage, self._as_needed(stage, before), out, called.get(stage.name, ())))
         await together(*parts, self._finish(aiter(out)))
 
     async def _seeds(self, seeds: Iterator[Seed | Rejection]) -> AsyncIterator[Seed]:
@@ -101,10 +109,46 @@ class Line:
                     self.progress.refuse_seed(seed.reason)
                     self.outcomes.reject(seed)
                     continue
+                if self.need is not None:
+                    await self._until_needed(self.need, self.recipe.stages[0].name)
                 if isinstance(self.halt.error, Enough) or (self.idle >= self.window and not self._may_lie_ahead()):
                     return
                 self.progress.seeds += not seed.turn
                 yield seed
+
+    async def _as_needed(self, stage: Stage, samples: Channel[Sample]) -> AsyncIterator[Sample]:
+        """What came of the stage before, as it is needed."""
+        async for sample in samples:
+            if self.need is not None:
+                await self._until_needed(self.need, stage.name)
+            yield sample
+
+    async def _until_needed(self, need: Need, step: str) -> None:
+        """Wait until the rows that are missing may need more than what is under way, or nothing more will be sent."""
+        await need.wait(step, lambda: self.halt.error is not None)
+        if self.has_enough:  # and nothing is under way that the last prompt's best could be
+            self.halt.throw(Enough(ENOUGH))
+
+    def _need(self) -> Need | None:
+        """What holds back in this pass; None where nothing does.
+
+        Not where samples wait for others that come behind them: until a batch is worth sending, until there are enough
+        to tell which meanings are the same, or, those that come late, for the end.
+        """
+        wanted, usual = self.recipe.selection.rows, _usual(self.recipe)
+        if wanted is None or self.waits or self.recipe.embedders():
+            return None
+        if any(self.store.passed_over(step) for step in usual):
+            return None
+        need = Need(usual, lambda: max(0, wanted - self.wanted))
+        self.halt.tell(lambda _: need.wake())
+        return need
+
+    def _widest(self) -> int:
+        """The most units that a step works on at once: little is to be bought beyond the wanted rows where need cannot
+        be told."""
+        rows = self.recipe.selection.rows
+        return sys.maxsize if rows is None or self.need is not None else max(1, WINDOW_PER_ROW * (rows - self.wanted))
 
     def _may_lie_ahead(self) -> bool:
         """Whether, though nothing is sent any more, outcomes may lie behind seeds of which nothing came: those of
@@ -121,7 +165,7 @@ class Line:
         called: Sequence[Rejection],
     ) -> None:
         """One stage: its steps run side by side, with the ordered gate after the first."""
-        window = min(self.windows.get(stage.name, self.window), self.most)
+        window = min(self.windows.get(stage.name, self.window), self._widest())
         passed: Channel[Sample] = out if not stage.scorers else Channel(window)
         near = self._nearness(index, stage, passed, called)
         is_last = near is None and not stage.scorers
@@ -156,7 +200,7 @@ class Line:
 
             await in_order(units, draw, gate.let_all, window)
         elif rule > 1 and self._shares_prompts(stage):
-            sets = max(1, min(window, self.most // rule))
+            sets = max(1, min(window, self._widest() // rule))
             await in_order(_by_parent(units), making.draws, gate.let_all, sets)
         else:
             await in_order(units, making.generate, gate.let_through, window)
@@ -211,22 +255,22 @@ class Line:
     def start_counting(self, rows: int) -> None:
         """Go on from so many rows that selection finds."""
         self.wanted, self.idle = rows, 0
-        if self.recipe.selection.rows is not None:
-            self.most = max(1, min(self.most, WINDOW_PER_ROW * (self.recipe.selection.rows - rows)))
-            self.window = min(self.window, self.most)
 
     async def _finish(self, samples: AsyncIterator[Sample]) -> None:
         wanted = self.recipe.selection.rows is not None
         async for sample in samples:
+            before = self.wanted
             if not wanted or self._is_wanted(sample, self.recipe.selection):
                 self.outcomes.accept(sample)
                 self.progress.rows += 1
+            if self.need is not None:
+                self.need.tell(ROWS, through=1, brought=self.wanted - before)
 
     def _is_wanted(self, sample: Sample, selection: Selection) -> bool:
         """Count a sample of the wanted rows; false for one that comes when all are there, as it may by chance."""
         same = sample.parent_id == self.wanted_parent
         if self.has_enough and not (same and selection.best_of):
-            self.halt.throw(Enough("As many rows as were wanted are there."))
+            self.halt.throw(Enough(ENOUGH))
             return False
         # other rows of a prompt that comes late, or back, may have been counted
         if sample.parent_id < self.wanted_parent or selection.shortfall(sample):
@@ -236,7 +280,7 @@ class Line:
         most = selection.kept_per_prompt()
         self.wanted += most is None or self.wanted_of_parent <= most
         if self.has_enough and not selection.best_of:
-            self.halt.throw(Enough("As many rows as were wanted are there."))
+            self.halt.throw(Enough(ENOUGH))
         return True
 
     @property
@@ -244,6 +288,20 @@ class Line:
         """Whether as many rows are there as are wanted."""
         rows = self.recipe.selection.rows
         return rows is not None and self.wanted >= rows
+
+
+def _usual(recipe: Recipe) -> dict[str, float]:
+    """The steps of the line, and how many of one that comes go on as long as nobody refuses any."""
+    usual: dict[str, float] = {}
+    of_prompt = 1
+    for stage in recipe.stages:
+        draws = stage.draws if isinstance(stage.draws, int) else 1
+        of_prompt = draws * (stage.generator.count if isinstance(stage.generator, SelfInstruct | Objects) else 1)
+        usual[stage.name] = float(of_prompt)
+        if stage.scorers:
+            usual[f"{stage.name}:score"] = 1.0
+    kept = recipe.selection.kept_per_prompt()
+    return {**usual, ROWS: min(1.0, (kept or of_prompt) / of_prompt)}
 
 
 async def _units(parents: AsyncIterator[Seed | Sample], draws: int) -> AsyncIterator[Work]:

@@ -40,6 +40,7 @@ LAYERS = (
         "yaml_places",
         "classes",
         "halt",
+        "need",
         "prices",
         "price_table",
         "profiles",

@@ -102,6 +102,37 @@ def test_a_row_target_leaves_the_same_files_whatever_lies_beyond_it(line):
     assert line(Playing(play), questions, offline=True, **asked)[1:] == first
 
 
+@pytest.mark.parametrize(("good", "beyond"), [(1, 0), (2, 30), (10, 150)])
+def test_little_is_asked_beyond_the_last_wanted_row_however_many_may_be_in_flight(line, good, beyond):
+    async def play(prompt, draw):
+        return says(f"answer {prompt}" if int(prompt[1:]) % good == 0 else "no")
+
+    questions = [f"q{number}" for number in range(2000)]
+    teacher, few = Playing(play), Playing(play)
+    asked = {"stage": "validators: [{kind: length, min_chars: 5}]", "selection": "rows: 50"}
+    wide = line(teacher, questions, in_flight=256, **asked)
+    needed = 49 * good + 1
+    assert len(wide[1]) == 50
+    assert needed <= len(teacher.sent) <= needed + beyond
+    line(few, questions, offline=True, **asked)
+    assert not few.sent
+
+
+def test_with_the_best_draw_wanted_a_run_ends_with_the_last_prompt_and_asks_for_no_other(line):
+    async def play(prompt, draw):
+        if prompt.startswith("JUDGE"):
+            return says(json.dumps({"reason": "r", "score": 5 if "draw 1" in prompt else 3}))
+        return says(f"{prompt} draw {draw}")
+
+    stage = "scorers: [{kind: judge, rubric: judge.j2}]"
+    asked = {"draws": 2, "stage": stage, "selection": "best_of: judge, rows: 3"}
+    teacher = Playing(play)
+    result, rows, _ = line(teacher, [f"q{number}" for number in range(40)], in_flight=64, **asked)
+    assert rows == ["q0 draw 1", "q1 draw 1", "q2 draw 1"]
+    assert len(teacher.sent) == 3 * 2 * 2
+    assert (result.exit_code, result.manifest.state) == (0, "complete")
+
+
 def test_a_row_target_leaves_the_same_files_whatever_became_of_the_last_prompts_later_draws(line):
     async def play(prompt, draw):
         return says(f"{prompt} への長い答えです。" if draw == 10_000 else "短い")  # the first draw, asked for anew

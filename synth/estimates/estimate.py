@@ -176,9 +176,14 @@ def _gate(recipe: Recipe, pilot: Pilot, stages: Sequence[StageRecord]) -> _Gate:
 
 
 def _ahead(recipe: Recipe) -> float:
-    """How many requests may be under way when the last wanted row comes: they are paid for."""
+    """How many requests may be under way when the last wanted row comes: they are paid for.
+
+    A run begins no more than what the missing rows could need, but for stages that wait for a batch and samples that
+    are compared by meaning.
+    """
     most = sum(endpoint.limits.max_in_flight * len(endpoint.members()) for endpoint in recipe.teachers.values())
-    return float(min(most, 2 * (recipe.selection.rows or 0)))
+    most = float(min(most, 2 * (recipe.selection.rows or 0)))
+    return most if recipe.waits() or recipe.embedders() else min(most, 2 * math.sqrt(most))
 
 
 class _Scale:

@@ -67,13 +67,15 @@ class Gate:
         """Pass a sample on that was kept back before."""
         if refused.sample is not None:
             self._count.accepted += self._is_last
+            if self._line.need is not None:
+                self._line.need.tell(self._stage.name, brought=1)
             await self.out.put(refused.sample)
 
     async def let_through(self, made: Sequence[Brought]) -> None:
         """Pass on what came of some units."""
         count, first, line = self._count, self._first, self._line
         samples = [one for _, got in made if isinstance(got, list) for one in got if isinstance(one, Sample)]
-        checked = iter(self._checked(samples))
+        checked, passed = iter(self._checked(samples)), list[Sample]()
         for work, results in made:
             count.units += 1
             if first:
@@ -91,7 +93,12 @@ class Gate:
                     line.outcomes.reject(kept)
                 else:
                     count.accepted += self._is_last
-                    await self.out.put(kept)
+                    passed.append(kept)
+        if line.need is not None:
+            through = sum(work.last for work, _ in made)
+            line.need.tell(self._stage.name, through=through, brought=len(passed))
+        for sample in passed:
+            await self.out.put(sample)
 
     def _checked(self, samples: Sequence[Sample]) -> Sequence[Sample | Rejection]:
         """Samples in order, those that repeat a benchmark or an earlier sample as rejections."""
@@ -131,18 +138,22 @@ class Scored:
 
     async def hand_on(self, made: Sequence[Brought]) -> None:
         """Count what scoring brought."""
-        count = self.line.progress.stages[self.stage.name]
+        line, count, passed = self.line, self.line.progress.stages[self.stage.name], list[Sample]()
         for work, results in made:
             if isinstance(results, TeacherError):
-                self.line.unfinished(self.step, self.stage, work.id, results)
+                line.unfinished(self.step, self.stage, work.id, results)
                 continue
             for result in results:
                 if isinstance(result, Rejection):
                     count.rejected[result.reason] += 1
-                    self.line.outcomes.reject(result)
+                    line.outcomes.reject(result)
                 else:
                     count.accepted += 1
-                    await self.out.put(result)
+                    passed.append(result)
+        if line.need is not None:
+            line.need.tell(self.step, through=len(made), brought=len(passed))
+        for sample in passed:
+            await self.out.put(sample)
 
 
 def refused_as(match: Match | None, sample: Sample) -> Sample | Rejection:

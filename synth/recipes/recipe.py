@@ -134,6 +134,12 @@ class Recipe(Value):
         others = {other for name in asked for other in (self.teachers[name].fallback, self.teachers[name].extractor)}
         return asked | (others - {""})
 
+    def embedders(self) -> set[str]:
+        """The teachers whose vectors samples are compared by."""
+        meanings = [stage.dedupe.semantic for stage in self.stages if stage.dedupe is not None]
+        meanings += [] if self.decontaminate is None else [self.decontaminate.semantic]
+        return {one.embedder for one in meanings if one is not None}
+
     def row_writers(self) -> set[str]:
         """The teachers whose replies may become rows: those that answer in the last stage, and their stand-ins."""
         names = self.stages[-1].answering()

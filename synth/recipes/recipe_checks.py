@@ -255,10 +255,7 @@ def _untold(recipe: Recipe) -> Iterator[At]:
 def measuring(recipe: Recipe) -> set[str]:
     """The teachers that are asked for numbers: log-probabilities, rewards, vectors."""
     scorers = (scorer for stage in recipe.stages for scorer in stage.scorers)
-    names = {scorer.teacher for scorer in scorers if isinstance(scorer, Likelihood | Reward)}
-    meanings = [stage.dedupe.semantic for stage in recipe.stages if stage.dedupe is not None]
-    meanings += [] if recipe.decontaminate is None else [recipe.decontaminate.semantic]
-    return names | {one.embedder for one in meanings if one is not None}
+    return recipe.embedders() | {scorer.teacher for scorer in scorers if isinstance(scorer, Likelihood | Reward)}
 
 
 def host_problems(endpoint: Endpoint) -> list[Problem]:
