@@ -117,8 +117,9 @@ class Ledger:
         return self.attempts - self.along
 
 
-def connect(path: Path, *, write: bool = False, ended: bool = False) -> sqlite3.Connection:
-    """Open a run's database, read-only unless `write`. Of a run that `ended` no log is left beside it.
+def connect(path: Path, *, write: bool = False, beside: bool = False) -> sqlite3.Connection:
+    """Open a run's database, read-only unless `write`. Who reads it leaves nothing there, but `beside` a writer, who
+    takes the log away or lets it lie.
 
     Raises FolderError when it is not a synth database, is of another version, or is damaged.
     """
@@ -127,10 +128,11 @@ def connect(path: Path, *, write: bool = False, ended: bool = False) -> sqlite3.
     if path.stat().st_size == 0:
         raise FolderError(f"{path} is empty, so it is no run; move it away or restore it.")
     with readable(path):
-        mode = "rw" if write else "ro"
         log = path.with_name(path.name + "-wal")
-        if not (write or (log.exists() and log.stat().st_size)) and (ended or not os.access(path.parent, os.W_OK)):
-            mode = "ro&immutable=1"  # else SQLite makes a log to read beside, if it can, and leaves it there
+        mode = "rw" if write else "ro"
+        if not (write or beside or (log.exists() and log.stat().st_size)):
+            # SQLite makes a log to read beside, which only who could write takes away again
+            mode = "rw" if os.access(path.parent, os.W_OK) else "ro&immutable=1"
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
         )
@@ -241,7 +243,7 @@ def _set_up(connection: sqlite3.Connection, *, write: bool) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     if not write:
-        return
+        connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     if sys.platform == "darwin":  # where fsync leaves the bytes in the drive's cache

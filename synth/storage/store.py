@@ -119,7 +119,7 @@ class Store:
                 create(self._path)
             except (OSError, sqlite3.Error) as error:
                 raise FolderError(f"{folder} cannot be a run folder ({error}); choose another one.") from error
-            self._reader = connect(self._path)
+            self._reader = connect(self._path, beside=True)
             opened.callback(self._reader.close)
             with readable(self._path):
                 identity, commits = self._complete()

@@ -52,6 +52,43 @@ def test_the_log_of_a_store_that_the_disk_refused_stays_as_it_lies(tmp_path, mon
     assert (tmp_path / "run.db-wal").stat().st_size > 0
 
 
+def test_who_reads_what_a_run_has_ended_leaves_the_folder_as_it_was_found(tmp_path):
+    asyncio.run(filled(tmp_path))
+    before = (tmp_path / "run.db").read_bytes(), (tmp_path / "run.db").stat().st_mtime_ns
+    with closing(connect(tmp_path / "run.db")) as first, closing(connect(tmp_path / "run.db")) as second:
+        assert read_ledger(first) == read_ledger(second) != []
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            first.execute("DELETE FROM attempt")
+    assert names(tmp_path) == {"run.db", "run.lock"}
+    assert ((tmp_path / "run.db").read_bytes(), (tmp_path / "run.db").stat().st_mtime_ns) == before
+
+
+def test_what_a_killed_run_left_in_its_log_is_read_and_stays_there(tmp_path):
+    asyncio.run(filled(tmp_path / "run"))
+    with closing(connect(tmp_path / "run" / "run.db", write=True)) as other:
+        other.execute("INSERT INTO meta VALUES ('題', '値')")
+        killed = tmp_path / "killed"
+        killed.mkdir()
+        for name in ("run.db", "run.db-wal"):
+            (killed / name).write_bytes((tmp_path / "run" / name).read_bytes())
+    before = (killed / "run.db").read_bytes(), (killed / "run.db-wal").read_bytes()
+    with closing(connect(killed / "run.db")) as connection:
+        assert connection.execute("SELECT value FROM meta WHERE name = '題'").fetchone() == ("値",)
+    assert ((killed / "run.db").read_bytes(), (killed / "run.db-wal").read_bytes()) == before
+
+
+def test_who_reads_beside_a_run_sees_what_it_writes_later(tmp_path):
+    async def beside() -> None:
+        store = Store(tmp_path)
+        with closing(connect(tmp_path / "run.db")) as reader:
+            await store.note("題", "値")
+            assert reader.execute("SELECT value FROM meta WHERE name = '題'").fetchone() == ("値",)
+            store.close()
+        assert names(tmp_path) == {"run.db", "run.lock"}
+
+    asyncio.run(beside())
+
+
 def test_a_store_in_a_folder_that_nobody_can_write_to_is_read_and_nothing_is_made_there(tmp_path, monkeypatch):
     asyncio.run(filled(tmp_path))
     monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
@@ -62,9 +99,7 @@ def test_a_store_in_a_folder_that_nobody_can_write_to_is_read_and_nothing_is_mad
 
 def test_an_empty_log_that_a_reader_left_is_no_reason_to_make_anything_there(tmp_path, monkeypatch):
     asyncio.run(filled(tmp_path))
-    connect(tmp_path / "run.db").close()
-    (tmp_path / "run.db-shm").unlink()
-    assert (tmp_path / "run.db-wal").stat().st_size == 0
+    (tmp_path / "run.db-wal").touch()
     monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
     with closing(connect(tmp_path / "run.db")) as connection:
         assert [(line.attempts, line.cost_microusd) for line in read_ledger(connection)] == [(1, 3)]

@@ -48,7 +48,7 @@ def scoreboard(folder: Path, faults: Mapping[str, Faults]) -> Scoreboard:
     mended = {record["id"] for record in (*refused, *kept) if record["repairs"]}
     of_mended = mended | {name[:end] for name in mended for end in range(len(name)) if name[end] == "/"}
     """The mended samples and all that they were made from."""
-    connection = connect(folder / "run.db", ended=True)
+    connection = connect(folder / "run.db")
     truths: dict[tuple[str, str], list[Truth]] = {}
     for stage, unit, body in stored_requests(connection):
         request = orjson.loads(body)
