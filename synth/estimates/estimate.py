@@ -143,7 +143,7 @@ def _tokens(one: Seen, _factor: float) -> tuple[Floats, Floats]:
 
 
 def _cost(one: Seen, factor: float) -> tuple[Floats, Floats]:
-    return one.cost * factor, (one.cost + one.dearer) * factor
+    return one.cost, (one.cost + one.dearer) * factor  # a pilot waits for no batch
 
 
 def _work(one: Seen, _factor: float) -> tuple[Floats, Floats]:
@@ -206,7 +206,9 @@ class _Scale:
             dearer = [after + (1 - after) / kept for kept in (1.0, gate.usual, gate.fewest)]  # fewer rows of as many
             mean = total / len(each)
             found = intervals.for_rows(each, self._rows, self._wanted).times(*dearer)
-            found, paid = found.plus(0, self._ahead / 4 * mean, self._ahead / 2 * mean), float(done.sum())
+            paid = float(done.sum())
+            found = found.plus(*[max(0.0, paid - total)] * 3)  # what the pilot took beyond what it takes by batch
+            found = found.plus(0, self._ahead / 4 * mean, self._ahead / 2 * mean)
             return Range(max(paid, found.low), max(paid, found.value), max(paid, found.high))
         kept = [1 - after * (1 - share) for share in (gate.fewest, gate.usual, 1.0)]
         return intervals.rest(each, self._left).times(*kept).plus(*[float(done.sum())] * 3)

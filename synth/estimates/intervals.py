@@ -2,8 +2,8 @@
 
 Costs have long tails: around a mean of few of them an interval by Student's t lies too low. So this one goes by
 factors, the standard error being that of the logarithm, and its end on the side of the longer tail is moved by
-Johnson's correction for skewness (Johnson, 1978). Counts that were all alike, or all nothing, are bounded by
-what is too rare to have shown (Clopper and Pearson, 1934).
+Johnson's correction for skewness (Johnson, 1978). What was all alike, or all nothing, is bounded by what is too rare to
+have shown (Clopper and Pearson, 1934).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ NORMAL = 1.645
 LEAST_SPREAD = 0.05
 """No interval is narrower than this to either side: of what is left, something is always otherwise than in a pilot."""
 RARE = 0.05
+UNMET = 2.0
+"""By what factor what is too rare to have shown may be dearer than what has, or cheaper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def counted(each: Floats, left: int) -> Range:
     """The same of counts, of which a pilot may have met one kind alone."""
     if not len(each) or left <= 0:
         return NOTHING
-    rare = 1 - RARE ** (1 / len(each))  # what is no rarer than this shows itself among so many, 95 times in 100
+    rare = _rare(len(each))
     if not each.any():
         return Range(0, 0, left * rare)
     found = rest(each, left)
@@ -85,7 +87,13 @@ def _spread(each: Floats, left: int) -> tuple[float, float]:
     tail = abs(skew) / (6 * math.sqrt(count)) * (1 + 2 * t * t)
     down = -math.log(max(0.01, 1 - (t + tail) * error)) if skew < 0 else t * error
     up = (t + tail) * error if skew >= 0 else math.log1p(t * error)
-    return max(LEAST_SPREAD, down), max(LEAST_SPREAD, up)
+    unmet = -math.log(1 - _rare(count) * (1 - 1 / UNMET)), math.log1p(_rare(count) * (UNMET - 1))
+    return max(LEAST_SPREAD, unmet[0], down), max(LEAST_SPREAD, unmet[1], up)
+
+
+def _rare(count: int) -> float:
+    """What is no rarer than this shows itself among so many, 95 times in 100."""
+    return 1 - RARE ** (1 / count)
 
 
 def _student(freedom: int) -> float:

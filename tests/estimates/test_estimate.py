@@ -11,6 +11,7 @@ import pytest
 
 from synth.estimates.estimate import Estimate, estimate
 from synth.estimates.intervals import Range
+from synth.estimates.pilot import seen
 from synth.pipeline import run
 from synth.recipes.recipe import load
 from synth.results.result import Options, Result
@@ -114,6 +115,12 @@ def test_wanted_rows_are_what_is_reckoned_with(tmp_path):
     assert math.isinf(nothing.cost_microusd.high), "no number of seeds brings a row"
 
 
+def test_few_rows_by_batch_cost_no_less_than_the_pilot_has_paid_for_asking_at_once(tmp_path):
+    stage = "can_wait_h: 24\nselection: {rows: 5}"
+    told, _ = estimated(recipe(tmp_path, stage), tmp_path / "run")
+    assert 0 < told.pilot_microusd <= told.cost_microusd.low
+
+
 def test_few_wanted_rows_cost_no_less_than_the_pilot_has_paid(tmp_path):
     told, _ = estimated(recipe(tmp_path, "scorers: []\nselection: {rows: 5}"), tmp_path / "run")
     assert told.pilot_microusd > 0
@@ -125,11 +132,14 @@ def test_a_stage_that_waits_for_batches_is_told_at_their_price_and_one_that_coul
     usual, _ = estimated(recipe(tmp_path), tmp_path / "run")
     assert any("one draw less than 2 in stage answer saves about $" in hint for hint in usual.hints)
     assert any("can_wait_h: 24 on stage answer asks by batch" in hint for hint in usual.hints)
-    waiting, _ = estimated(recipe(tmp_path, "scorers: [{kind: judge}]\n    can_wait_h: 24"), tmp_path / "run")
+    waiting, tried = estimated(recipe(tmp_path, "scorers: [{kind: judge}]\n    can_wait_h: 24"), tmp_path / "run")
+    asked = seen(tmp_path / "run", tried.pilot)
     assert not any("stage answer asks by batch" in hint for hint in waiting.hints)
     for before, after in zip(usual.steps, waiting.steps, strict=True):
         share = 0.5 if before.stage.startswith("answer") else 1.0
-        assert after.cost_microusd.value == pytest.approx(share * before.cost_microusd.value)
+        paid = float(asked[before.stage, before.teacher].cost.sum())  # in full: a pilot waits for no batch
+        left = before.cost_microusd.value - paid
+        assert after.cost_microusd.value == pytest.approx(paid + share * left)
 
 
 def test_the_command_tells_it_calmly_and_as_json(synth, tmp_path):

@@ -35,6 +35,18 @@ def test_the_truth_lies_in_the_interval_nearly_as_often_as_is_said(name):
     assert all(one.low < one.value < one.high for one, _ in found)
 
 
+@pytest.mark.parametrize("name", ["even", "one or two"])
+@pytest.mark.parametrize("tried", [2, 3, 5])
+def test_a_pilot_of_very_few_that_were_all_alike_is_no_certainty(name, tried):
+    population = POPULATIONS[name]
+    inside = 0
+    for place in range(TIMES):
+        picked = np.random.default_rng(place).permutation(population)
+        found = rest(picked[:tried], 100)
+        inside += found.low <= picked[tried : tried + 100].sum() <= found.high
+    assert inside / TIMES >= 0.9
+
+
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.97])
 def test_counts_of_which_a_pilot_met_one_kind_alone_are_no_certainty(share):
     population = (np.random.default_rng(2).random(2000) < share).astype(float)
