@@ -27,6 +27,7 @@ from synth.datasets.export import load_parquet
 from synth.datasets.tokenizers import note_tokenizers
 from synth.errors import AccountStopped, FolderError, Stalled, StoreStopped
 from synth.gates.screen import Screen
+from synth.language.text import several
 from synth.line import Line
 from synth.live.progress import Progress, StageCount
 from synth.opening import budgeted, fit_descriptors, opened
@@ -95,7 +96,7 @@ async def _inputs(loaded: LoadedRecipe, options: Options) -> dict[str, str] | No
 
 def _nothing_to_do(folder: Path, whole: Whole) -> Result:
     manifest = read_manifest(folder / "manifest.json")
-    message = f"Nothing to do: {manifest.row_count:,} rows are up to date."
+    message = f"Nothing to do: the dataset is up to date, with {several(manifest.row_count, 'row')}."
     return Result(folder, manifest, 0, message, list(whole.examples), list(whole.rejections))
 
 

@@ -16,6 +16,7 @@ from synth.backends import Backend
 from synth.backends.fetch import fetched
 from synth.backends.online import online
 from synth.errors import Fatal, Rejected, Transient
+from synth.language.text import several
 from synth.profiles import UNKNOWN, named
 from synth.protocol import explain
 from synth.protocol.endpoint import Endpoint
@@ -172,7 +173,7 @@ class Probe:
             cached, where = int(await self._from_cache() - before), ", as /metrics tells and its replies do not"
         if cached <= 0:
             return Finding("prefix caching", "no cached tokens are told", "")
-        found = f"{cached:,} tokens of a repeated prompt came from its cache{where}"
+        found = f"{several(cached, 'token')} of a repeated prompt came from its cache{where}"
         return Finding("prefix caching", found, "put what all prompts share first")
 
     async def _from_cache(self) -> float:

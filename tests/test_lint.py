@@ -215,7 +215,7 @@ def test_a_format_that_no_file_has_is_one_sentence(synth, views):
     assert "is none of messages" in synth("lint", views, "--for", "鸚鵡").stderr
     told = synth("lint", views, "--for", "preference")
     assert told.returncode == 1
-    assert "3 files of other formats were passed over" in told.stdout
+    assert "passed over, as of other formats: 3 files" in told.stdout
 
 
 def test_the_sidecars_of_a_dataset_are_no_rows_to_train_on(tmp_path):

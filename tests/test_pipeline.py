@@ -198,7 +198,7 @@ def test_an_export_of_half_a_run_writes_what_there_is_and_says_so(write_recipe, 
     synth.run(recipe, folder=tmp_path / "run", limit=2)
     exported = asyncio.run(pipeline.run(load(recipe), Options(tmp_path / "run", limit=4, offline=True)))
     assert exported.exit_code == 3
-    assert "At least 2 samples have no stored reply" in exported.message
+    assert "At least 2 samples without a stored reply" in exported.message
     assert exported.manifest.row_count > 0
     assert (tmp_path / "run" / "rows.jsonl").stat().st_size > 0
 

@@ -20,6 +20,7 @@ from synth.batches import batch_journal as journal
 from synth.batches.batch_journal import Batch, Member, Plan
 from synth.batches.course import Course, Crowded, Desk, Left, Waiters, refusal
 from synth.errors import Fatal, FolderError, StoreStopped
+from synth.language.text import several
 from synth.money.prices import by_batch, recorded
 from synth.types import Planned, Request, Spend
 
@@ -93,9 +94,9 @@ class Batches:
                 continue
             if one.plan.host != desk.host:
                 raise Fatal(
-                    f"A batch of {len(one.members):,} requests of the teacher {desk.name!r} is at {one.plan.host}, and "
-                    f"it is asked at {desk.host} now: run once more with the base_url it had, to collect what is paid "
-                    "for, or choose another folder with --out."
+                    f"A batch of {several(len(one.members), 'request')} of the teacher {desk.name!r} is at "
+                    f"{one.plan.host}, and it is asked at {desk.host} now: run once more with the base_url it had, "
+                    "to collect what is paid for, or choose another folder with --out."
                 )
             self._waiters.open |= dict.fromkeys((member.key for member in one.members.values()), one)
             self._group.create_task(self._seen_through(one))
@@ -111,9 +112,7 @@ class Batches:
         number = len({id(batch) for batch in self._waiters.open.values()})
         if not number:
             return ""
-        return (
-            f"{len(self._waiters.open):,} requests in {number} batch{'es' if number > 1 else ''} at {self._desk.host}"
-        )
+        return f"{several(len(self._waiters.open), 'request')} in {several(number, 'batch')} at {self._desk.host}"
 
     def takes(self, request: Request, wait_s: float) -> bool:
         """Whether a request is for a batch, or in one."""

@@ -11,6 +11,7 @@ from synth import seeds
 from synth.console.screen import OUT, noted, say_each, write_json
 from synth.errors import RecipeError
 from synth.gates.screen import Screen
+from synth.language.text import several
 from synth.money.budget import Caps
 from synth.money.prices import tariff
 from synth.protocol.endpoint import Endpoint
@@ -54,7 +55,7 @@ def checked(loaded: LoadedRecipe, count: int, rendered: int, refused: Counter[st
     words = {"repeated_seed": "repeated", "not_novel": "not novel"}
     dropped = "".join(f", {number:,} {words.get(reason, reason)}" for reason, number in refused.items())
     with_all = "all of them" if rendered == count else f"the first {rendered:,} of them"
-    OUT.print(f"[green]ok[/]  {recipe.name}: {count:,} seeds{dropped}; its templates render with {with_all}")
+    OUT.print(f"[green]ok[/]  {recipe.name}: {several(count, 'seed')}{dropped}; its templates render with {with_all}")
     told = [*_of_teachers(recipe), *_of_stages(recipe)]
     told += [("license", "none is given, so the result cannot be published")] * (recipe.license is None)
     say_each(told, indent=4)

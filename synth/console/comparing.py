@@ -18,7 +18,7 @@ from synth.console.screen import ERR, OUT, PRACTICE, noted, plain_table, say
 from synth.console.telling import Wanted
 from synth.datasets.files import write_whole
 from synth.errors import Interrupted
-from synth.language.text import visible
+from synth.language.text import several, visible
 from synth.recipes.recipe import LoadedRecipe
 from synth.report.compared import amount, figures, interval, write_comparison
 from synth.report.words import ENGLISH
@@ -69,7 +69,7 @@ def _side_by_side(found: Comparison) -> None:
         table.add_row(label, *(Text(visible(value)) for value in values))
     refused = ("\n".join(f"{reason} {count:,}" for reason, count in one.refused.items()) for one in of)
     table.add_row(ENGLISH.compared.refused, *(Text(visible(one)) for one in refused))
-    OUT.print(f"\n[bold]{found.recipe}[/]  stage {found.stage}, {len(found.answers):,} prompts")
+    OUT.print(f"\n[bold]{found.recipe}[/]  stage {found.stage}, {several(len(found.answers), 'prompt')}")
     if found.practice:
         OUT.print(PRACTICE)
     OUT.print(table)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from synth.console.screen import ERR, OUT, indented, write_json
 from synth.formats import REFUSALS
 from synth.formats.convert import Converted
-from synth.language.text import visible
+from synth.language.text import several, visible
 from synth.lint import Trapped
 from synth.lint.table import TRAPS
 
@@ -25,9 +25,9 @@ def converted(found: Converted, *, as_json: bool) -> int:
         write_json({"rows": found.rows(), "files": files, **told, "reasoning_dropped": found.thoughtless})
         return exit_code
     for path, rows in found.files.items():
-        OUT.print(f"{visible(str(path))}  {rows:,} rows", markup=False, soft_wrap=True)
+        OUT.print(f"{visible(str(path))}  {several(rows, 'row')}", markup=False, soft_wrap=True)
     if found.thoughtless:
-        ERR.print(f"The reasoning of {found.thoughtless:,} rows was dropped; see --reasoning.", style="yellow")
+        ERR.print(f"The reasoning of {several(found.thoughtless, 'row')} was dropped; see --reasoning.", style="yellow")
     _told("left out", found.left_out, "red")
     _told("warning", found.warnings, "yellow")
     return exit_code

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from synth.comparing.differing import Change, Difference
 from synth.console.screen import OUT, plain_table, write_json
-from synth.language.text import visible
+from synth.language.text import several, visible
 from synth.money.budget import usd
 
 WIDTH = 78
@@ -31,7 +31,7 @@ def differed(found: Difference, *, as_json: bool) -> None:
         return
     OUT.print(f"{visible(found.old)} → {visible(found.new)}", markup=False, soft_wrap=True)
     if found.is_same:
-        OUT.print(f"[green]the same {found.unchanged:,} rows[/]")
+        OUT.print(f"[green]the same {several(found.unchanged, 'row')}[/]")
     else:
         OUT.print(
             f"[green]{found.added:,} added[/], [red]{found.gone:,} gone[/], [yellow]{found.changed:,} changed[/], "

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from synth.console.screen import OUT, plain_table, write_json
 from synth.errors import FolderError
+from synth.language.text import several
 from synth.storage import disk, salvage
 from synth.storage.lock import holder
 from synth.storage.store import examine
@@ -66,8 +67,9 @@ def doctor(folder: Path | None, *, repair: bool, as_json: bool) -> int:
 def _repaired(found: salvage.Salvage) -> str:
     if found.kept is None:
         return "nothing is wrong, nothing was changed"
+    saved = f"{several(found.attempts, 'attempt')}, {several(found.replies, 'reply')}"
+    lost = f"{several(found.missing_attempts, 'attempt')} and {several(found.missing_replies, 'reply')}"
     return (
-        f"saved {found.attempts:,} attempts, {found.replies:,} replies and {found.settled:,} charges; "
-        f"{found.missing_attempts:,} attempts and {found.missing_replies:,} replies could not be read; "
-        f"what was there is kept as {found.kept}"
+        f"saved {saved} and {several(found.settled, 'charge')}; {lost} could not be read; what was there is kept as "
+        f"{found.kept}"
     )

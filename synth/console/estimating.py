@@ -14,7 +14,7 @@ from synth.estimates.estimate import Estimate, estimate
 from synth.estimates.intervals import Range
 from synth.estimates.prompts import Prompts, rendered
 from synth.estimates.unasked import ceiling, unasked
-from synth.language.text import visible
+from synth.language.text import several, visible
 from synth.money.budget import usd
 from synth.recipes.recipe import Recipe
 
@@ -26,7 +26,7 @@ def told(found: Estimate, name: str, *, as_json: bool) -> None:
     if as_json:
         write_json(asdict(found))
         return
-    head = f"{found.seeds:,} seeds, estimated from {found.pilot:,} that cost {_money(found.pilot_microusd)}"
+    head = f"{several(found.seeds, 'seed')}, estimated from {found.pilot:,} that cost {_money(found.pilot_microusd)}"
     OUT.print(f"[bold]{visible(name)}[/]  {head}")
     table = _table("stage", "teacher", "requests", "tokens in", "out", "cost", "nine times in ten")
     for step in found.steps:
@@ -53,8 +53,8 @@ def told(found: Estimate, name: str, *, as_json: bool) -> None:
     if found.larger_pilot:
         more = (found.larger_pilot - found.pilot) * found.pilot_microusd / max(1, found.pilot)
         OUT.print(
-            f"replies cost too differently for {found.pilot} seeds to tell more; --pilot {found.larger_pilot} narrows "
-            f"it to about a factor of two, for some {usd(round(more))} more",
+            f"replies cost too differently for {several(found.pilot, 'seed')} to tell more; --pilot "
+            f"{found.larger_pilot} narrows it to about a factor of two, for some {usd(round(more))} more",
             soft_wrap=True,
         )
     for hint in found.hints:
@@ -67,7 +67,7 @@ def told_unasked(recipe: Recipe, prompts: Prompts, tokenizer: str, *, as_json: b
     if as_json:
         write_json({"seeds": prompts.of, "rendered": len(prompts.every), "steps": [asdict(one) for one in found]})
         return
-    OUT.print(f"[bold]{visible(recipe.name)}[/]  {prompts.of:,} seeds, and nothing asked")
+    OUT.print(f"[bold]{visible(recipe.name)}[/]  {several(prompts.of, 'seed')}, and nothing asked")
     table = _table("stage", "teacher", "requests", "tokens in", "out", "cost")
     for one in found:
         cost = "not known" if one.cost_microusd is None else _between(one.cost_microusd) or "nothing"

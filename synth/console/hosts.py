@@ -15,7 +15,7 @@ from synth.backends.practice.faults import faults_of
 from synth.console.screen import ERR, OUT, plain_table, say, write_json
 from synth.errors import Fatal, FolderError, RecipeError
 from synth.language.near import hint
-from synth.language.text import visible
+from synth.language.text import several, visible
 from synth.money.price_table import provider_of
 from synth.profiles import Profile, named
 from synth.protocol.endpoint import look_for_keys
@@ -56,7 +56,7 @@ def probed(url: str, model: str, key: str | None, *, as_json: bool) -> int:
     findings, used = probing.probe(endpoint)
     told = listed.get(endpoint.model, probing.Listed())
     kind = probing.kind_of(endpoint, told)
-    context = probing.Finding("context", f"{told.context:,} tokens" if told.context else "not told", "")
+    context = probing.Finding("context", several(told.context, "token") if told.context else "not told", "")
     findings = [*([kind] if kind else []), context, *findings]
     if as_json:
         write_json({"model": endpoint.model, "findings": [one._asdict() for one in findings], **used._asdict()})
@@ -67,7 +67,8 @@ def probed(url: str, model: str, key: str | None, *, as_json: bool) -> int:
     for one in findings:
         table.add_row(one.what, escape(visible(one.found)), one.so)
     OUT.print(table)
-    spent = f"{used.requests} requests, {used.prompt_tokens:,} tokens in and {used.completion_tokens:,} out"
+    tokens = f"{several(used.prompt_tokens, 'token')} in and {used.completion_tokens:,} out"
+    spent = f"{several(used.requests, 'request')}, {tokens}"
     OUT.print(spent, style="dim")
     return 0
 
@@ -130,7 +131,7 @@ def _lines(one: Profile) -> Iterator[tuple[str, str]]:
     most = one.choices.most if one.choices else 0
     yield "draws", f"up to {most} of a prompt in one request, which bills it once" if most else ""
     batch = one.batch
-    yield "batches", f"at {batch.factor:g} of the price, up to {batch.requests:,} requests" if batch else ""
+    yield "batches", f"at {batch.factor:g} of the price, up to {several(batch.requests, 'request')}" if batch else ""
     yield "prices", _priced(one)
     yield "terms", "\n".join(sentence(said) for said in of_hosts(one.hosts)) or "not known; those of the model may be"
     yield "read", f"{one.read}: {one.source}"

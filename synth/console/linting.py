@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from synth.console.screen import OUT, indented, write_json
-from synth.language.text import visible
+from synth.language.text import several, visible
 from synth.lint import Linted, quantiles
 from synth.lint.table import TRAPS
 
@@ -24,12 +24,15 @@ def linted(found: Linted, *, as_json: bool) -> int:
                     "passed_over": [str(path) for path in found.passed_over]})  # fmt: skip
         return 0 if found.is_sound else UNSOUND_EXIT
     formats = ", ".join(f"{form} {count:,}" for form, count in found.formats.most_common())
-    OUT.print(f"{found.rows:,} rows ({formats or 'none'})", markup=False)
+    OUT.print(f"{several(found.rows, 'row')} ({formats or 'none'})", markup=False)
     if found.passed_over:
-        OUT.print(f"{len(found.passed_over):,} files of other formats were passed over", style="dim", markup=False)
+        passed = several(len(found.passed_over), "file")
+        OUT.print(f"passed over, as of other formats: {passed}", style="dim", markup=False)
     if found.tokens:
         told = "  ".join(f"{name} {count:,}" for name, count in spread.items())
-        OUT.print(f"{sum(found.tokens):,} tokens; of a text: {told}  longest {max(found.tokens):,}", markup=False)
+        OUT.print(
+            f"{several(sum(found.tokens), 'token')}; of a text: {told}  longest {max(found.tokens):,}", markup=False
+        )
     for name in names:
         trap, trapped = TRAPS[name], found.traps[name]
         colour = "red" if trap.severity == "error" else "yellow"

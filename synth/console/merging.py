@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synth.console.screen import ERR, OUT, PRACTICE, plain_table, say, write_json
-from synth.language.text import visible
+from synth.language.text import several, visible
 from synth.results.manifest import Manifest
 
 
@@ -18,7 +18,7 @@ def merged(manifest: Manifest, out: Path, *, as_json: bool) -> None:
     if manifest.practice:
         OUT.print(PRACTICE)
     splits = ", ".join(f"{name} {count:,}" for name, count in manifest.rows.items())
-    OUT.print(f"[green]{manifest.row_count:,} rows[/] ({splits})")
+    OUT.print(f"[green]{several(manifest.row_count, 'row')}[/] ({splits})")
     table = plain_table("run", "rows", "kept", "", right=1)
     for one in manifest.merged:
         why = ", ".join(f"{reason} {count:,}" for reason, count in one.removed.items())

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from synth.console.screen import clock_time
-from synth.language.text import visible
+from synth.language.text import several, visible
 from synth.live.snapshot import Snapshot, StageNow, TeacherNow
 from synth.money.budget import standing, usd
 from synth.types import Spend
@@ -136,9 +136,9 @@ def _refused(stage: StageNow, room: int) -> Text:
 
 def _flow(now: Snapshot) -> Text:
     if now.rows is None or now.rows_per_s is None:
-        return Text(f"{now.replies_per_s or 0.0:,.1f}/s   {now.tokens:,} tokens")
+        return Text(f"{now.replies_per_s or 0.0:,.1f}/s   {several(now.tokens, 'token')}")
     refused = sum(now.refused.values())
-    more = f"   {refused:,} refused   {now.tokens:,} tokens   {now.rows_per_s:,.1f}/s"
+    more = f"   {refused:,} refused   {several(now.tokens, 'token')}   {now.rows_per_s:,.1f}/s"
     return Text.assemble((f"{now.rows:,} accepted", "green"), more)
 
 

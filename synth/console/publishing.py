@@ -8,7 +8,7 @@ from dataclasses import asdict
 from rich.text import Text
 
 from synth.console.screen import ERR, OUT, PRACTICE, plain_table, write_json
-from synth.language.text import visible
+from synth.language.text import several, visible
 from synth.publishing import Outcome
 from synth.publishing.findings import ACCEPTABLE, Finding
 from synth.publishing.hub import Plan
@@ -25,7 +25,9 @@ def published(outcome: Outcome, target: str, *, as_json: bool) -> int:
     if manifest.practice:
         OUT.print(PRACTICE)
     OUT.print(
-        f"{manifest.recipe.name}: {manifest.row_count:,} rows, to {visible(plan.repo)}", markup=False, soft_wrap=True
+        f"{manifest.recipe.name}: {several(manifest.row_count, 'row')}, to {visible(plan.repo)}",
+        markup=False,
+        soft_wrap=True,
     )
     table = plain_table("", "file", "bytes", "", right=2)
     for state, path, size in _files(plan):
@@ -33,7 +35,7 @@ def published(outcome: Outcome, target: str, *, as_json: bool) -> int:
     OUT.print(table)
     if plan.previous is not None and not plan.is_done:
         name = plan.previous.commit[:12] or plan.previous.manifest_sha256[:12]
-        OUT.print(f"It follows {name}, which had {plan.previous.rows:,} rows.")
+        OUT.print(f"It follows {name}, which had {several(plan.previous.rows, 'row')}.")
     for finding in outcome.found:
         _found(finding, refused=finding in outcome.refused)
     if outcome.refused:

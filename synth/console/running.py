@@ -20,6 +20,7 @@ from synth.console.screen import ERR, OUT, noted, plain_table, say, write_json
 from synth.console.status import summary
 from synth.console.telling import NOTHING, Telling, Wanted, telling
 from synth.errors import Interrupted
+from synth.language.text import several
 from synth.live.control import Steering
 from synth.live.progress import Progress
 from synth.money.budget import usd
@@ -80,7 +81,7 @@ def estimate(
         estimating.told_unasked(loaded.recipe, prompts, tokenizer, as_json=as_json)
         return 0
     held = estimating.ceiling(loaded, run_folder(loaded, options), most_usd)
-    tried = f"{min(options.pilot, prompts.of):,} of {prompts.of:,} seeds are tried first"
+    tried = f"{min(options.pilot, prompts.of):,} of {several(prompts.of, 'seed')} to be tried first"
     ERR.print(f"{tried}, {held.said}. Their replies are kept for the run.", markup=False, soft_wrap=True)
     result = watched_run(held.loaded, options, wanted)
     if result.pilot is not None and result.exit_code in (0, PARKED_EXIT):

@@ -7,6 +7,7 @@ from pathlib import Path
 from synth.console.screen import ERR, OUT, plain_table, say, write_json
 from synth.dedupe import SemanticSummary
 from synth.files.parts import Report
+from synth.language.text import several
 from synth.money.budget import usd
 from synth.report.figures import short
 
@@ -26,7 +27,7 @@ def sifted(report: Report, out: Path | None, *, as_json: bool) -> None:
         return
     splits = ", ".join(f"{name} {count:,}" for name, count in report.kept.items() if name)
     kept, removed = report.kept.total(), report.removed.total()
-    OUT.print(f"{rows:,} rows: [green]{kept:,} kept[/]{f' ({splits})' if splits else ''}, {removed:,} removed")
+    OUT.print(f"{several(rows, 'row')}: [green]{kept:,} kept[/]{f' ({splits})' if splits else ''}, {removed:,} removed")
     table = plain_table("reason", "rows", "", right=1)
     for reason, count in report.removed.most_common():
         table.add_row(reason, f"{count:,}", f"{count / rows:.1%}")
@@ -35,20 +36,20 @@ def sifted(report: Report, out: Path | None, *, as_json: bool) -> None:
     for name, counts in report.scores.items():
         mean = sum(value * count for value, count in counts.items()) / counts.total()
         values = "  ".join(f"{value:g}: {count:,}" for value, count in sorted(counts.items())[:12])
-        say(OUT, f"{name}: mean {short(mean)} of {counts.total():,} rows   {values}")
+        say(OUT, f"{name}: mean {short(mean)} of {several(counts.total(), 'row')}   {values}")
     for benchmark in report.benchmarks:
         say(OUT, f"{benchmark.name}: {benchmark}")
     if report.semantic is not None:
         _meanings(report.semantic)
     if report.neighbours is not None:
         near = report.neighbours
-        compared = f"{near.compared:,} texts compared with {near.items:,} items"
+        compared = f"{several(near.compared, 'text')} compared with {several(near.items, 'item')}"
         decides = f"a judge decides from {near.grey_from} on, else {near.near_from} is refused"
         say(OUT, f"by meaning: {compared}, {near.refused:,} refused, {near.cleared:,} cleared ({decides})")
     if report.bought is not None:
         vectors, requests, microusd = report.bought
-        what = f"{vectors:,} vectors with " if report.semantic or report.neighbours else ""
-        OUT.print(f"bought {what}{requests:,} requests for {usd(microusd)}")
+        what = f"{several(vectors, 'vector')} with " if report.semantic or report.neighbours else ""
+        OUT.print(f"bought {what}{several(requests, 'request')} for {usd(microusd)}")
     if report.notice:
         say(ERR, report.notice, "yellow")
     if out is not None:
@@ -59,9 +60,11 @@ def _meanings(found: SemanticSummary) -> None:
     """From which similarity on texts mean the same, by script."""
     for one in found.scripts:
         pairs, usual = one.texts * (one.texts - 1) // 2, one.exceeded_by_one_in_thousand or 0
-        drawn = f"of {pairs:,} pairs drawn at random one in a thousand exceeds {usual:.3f}"
+        drawn = f"of {several(pairs, 'pair')} drawn at random one in a thousand exceeds {usual:.3f}"
         say(OUT, f"by meaning, {one.script}: the same from {one.threshold:.3f} on; {drawn}")
     if found.uncompared:
-        OUT.print(f"not compared by meaning: {found.uncompared:,} rows without a vector, or of a script with too few")
+        OUT.print(
+            f"not compared by meaning: {several(found.uncompared, 'row')} without a vector, or of a script with too few"
+        )
     if found.unremembered:
-        OUT.print(f"not remembered, for want of room: {found.unremembered:,} rows")
+        OUT.print(f"not remembered, for want of room: {several(found.unremembered, 'row')}")

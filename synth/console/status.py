@@ -11,7 +11,7 @@ from rich.text import Text
 from synth.backends.practice import PRACTICE_MODELS
 from synth.console.panel import WAITING, since
 from synth.console.screen import OUT, PRACTICE, clock_time, plain_table, say, write_json
-from synth.language.text import visible
+from synth.language.text import several, visible
 from synth.live.stored import in_flight, last_commit
 from synth.money.budget import Caps, standing, usd
 from synth.report.words import ENGLISH
@@ -175,11 +175,11 @@ def summary(manifest: Manifest) -> None:
     """Rows, reasons and money of a run."""
     splits = ", ".join(f"{name} {count:,}" for name, count in manifest.rows.items())
     OUT.print(f"\n[bold]{manifest.recipe.name}[/]  {manifest.state}  {clock_time(manifest.seconds)}")
-    said = Text.assemble((f"{manifest.row_count:,} rows", "green"), f" ({splits})  {', '.join(manifest.standing)}")
+    said = Text.assemble((several(manifest.row_count, "row"), "green"), f" ({splits})  {', '.join(manifest.standing)}")
     OUT.print(said)
     for view in manifest.views if manifest.row_count else ():
         pairs = f", chosen the longer in {view.pairs.chosen_longer:,}" if view.pairs else ""
-        say(OUT, f"view {view.name}  {sum(view.rows.values()):,} rows{pairs}")
+        say(OUT, f"view {view.name}  {several(sum(view.rows.values()), 'row')}{pairs}")
     if manifest.practice:
         OUT.print(PRACTICE)
     if manifest.unpriced:
@@ -189,12 +189,12 @@ def summary(manifest: Manifest) -> None:
         held = clock_time(manifest.limited_by_reservation_s)
         say(OUT, f"for {held} the budget's reservations held requests back, not the provider")
     if manifest.batched:
-        OUT.print(f"{manifest.batched:,} requests went by batch, for {usd(manifest.batched_microusd)}")
+        OUT.print(f"{several(manifest.batched, 'request')} went by batch, for {usd(manifest.batched_microusd)}")
     if manifest.saved is not None and manifest.saved.prompts:
         saved = manifest.saved
         cost = f" ({usd(saved.cost_microusd)})" if saved.cost_microusd else ""
-        dropped = f"as {saved.prompts:,} prompts had been dropped as duplicates (an estimate)"
-        say(OUT, f"up to {saved.replies:,} replies{cost} were not bought, {dropped}")
+        dropped = f"as {several(saved.prompts, 'prompt')} had been dropped as duplicates (an estimate)"
+        say(OUT, f"not bought: up to {several(saved.replies, 'reply')}{cost}, {dropped}")
     table = plain_table("stage", "asked", "drafts", "kept", "refused", right=1)
     if manifest.seeds.refused:
         reasons = "  ".join(f"{reason} {count:,}" for reason, count in manifest.seeds.refused.items())

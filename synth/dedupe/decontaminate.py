@@ -17,6 +17,7 @@ from typing import Literal
 from pydantic import Field
 
 from synth.dedupe.normalise import CJK, normalise
+from synth.language.text import several
 from synth.patterns import lazy
 from synth.types import Value
 
@@ -145,9 +146,10 @@ class BenchmarkRecord(Value):
 
     def __str__(self) -> str:
         share = self.unindexed / max(1, self.items)
+        by = f"{self.ngrams:,} found by n-grams, {self.whole:,} shorter ones found whole"
         return (
-            f"{self.items:,} items: {self.ngrams:,} found by n-grams, {self.whole:,} shorter ones found whole, "
-            f"{self.unindexed:,} ({share:.1%}) not at all; {self.hits:,} hits"
+            f"{several(self.items, 'item')}: {by}, {self.unindexed:,} ({share:.1%}) not at all; "
+            f"{several(self.hits, 'hit')}"
         )
 
 

@@ -16,6 +16,7 @@ from synth.admission.halt import Halt
 from synth.admission.scheduler import WINDOW_PER_SLOT, in_order, together
 from synth.ask import UnitAsk
 from synth.errors import Fatal, FolderError, RecipeError, TeacherError
+from synth.language.text import several
 from synth.money.budget import Budget, Caps
 from synth.opening import budgeted, fit_descriptors, opened
 from synth.protocol.endpoint import Endpoint, look_for_keys
@@ -63,7 +64,7 @@ class Desk:
         await together(in_order(while_asking(), tried, _nothing, window))
         self.halt.check()
         if failed:
-            raise Fatal(f"{len(failed)} requests brought nothing ({failed[0]}); run again to ask for them once more.")
+            raise Fatal(f"{several(len(failed), 'request')} brought nothing ({failed[0]}); run again to ask once more.")
 
 
 @asynccontextmanager

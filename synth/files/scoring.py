@@ -17,6 +17,7 @@ from synth.errors import Fatal, Problem, RecipeError, Rejected, TeacherError, Tr
 from synth.files.asking import Desk
 from synth.files.parts import Bought, Judge, Removal, Report, Scores, Verdict, samples_of, sift
 from synth.language.near import hint
+from synth.language.text import several
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.fates import POISON
 from synth.recipes.templates import Templates
@@ -153,7 +154,7 @@ def _told(every: Sequence[_Found]) -> list[list[Score] | Removal]:
         if isinstance(error, Fatal):
             raise error
     if failed:
-        raise Fatal(f"{len(failed)} rows got no score ({failed[0]}); run again to ask for them once more.")
+        raise Fatal(f"{several(len(failed), 'row')} got no score ({failed[0]}); run again to ask once more.")
     return [found for found in every if not isinstance(found, TeacherError)]
 
 

@@ -41,6 +41,15 @@ def visible(text: str) -> str:
     return UNSEEN.sub(lambda match: f"<U+{ord(match[0]):04X}>", text)
 
 
+def several(count: int, one: str) -> str:
+    """A count with its noun, such as `1 row`, `2,000 rows` or `0 replies`, of which `one` is the singular."""
+    if count == 1:
+        return f"1 {one}"
+    if one.endswith("y"):
+        return f"{count:,} {one[:-1]}ies"
+    return f"{count:,} {one}{'es' if one.endswith(('ch', 'sh', 's', 'x')) else 's'}"
+
+
 def subject(sample: Sample) -> str:
     """What a validator judges: the answer; for a sample that has none yet, the instruction."""
     return sample.answer() or sample.question()

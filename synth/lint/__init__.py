@@ -14,6 +14,7 @@ import orjson
 from synth.datasets.files import PARTIAL
 from synth.datasets.tables import ending, pieces
 from synth.errors import RecipeError
+from synth.language.text import several
 from synth.lint.table import TRAPS
 from synth.lint.tokens import Tokens
 from synth.lint.traps import Format, format_of, traps_of
@@ -168,7 +169,7 @@ def _count(tokens: Tokens, row: Fields, place: str, linted: Linted, max_length: 
             continue
         linted.tokens.append(count)
         if max_length is not None and count > max_length:
-            linted.note("over_length", place, f"{count:,} tokens")
+            linted.note("over_length", place, several(count, "token"))
 
 
 def _is_newer(path: Path) -> bool:

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synth.language.text import several
 from synth.live.progress import Progress
 from synth.money.budget import Caps
 from synth.report.words import ENGLISH
@@ -232,7 +233,7 @@ def read_problems(folder: Path) -> tuple[ProblemNow, ...]:
             sql = "SELECT status, error, detail FROM reply WHERE attempt = ?"
             status, error, detail = connection.execute(sql, (last,)).fetchone() or (0, "", "")
             said = " ".join((f"HTTP {status} {detail}" if status else str(detail or error)).split())
-            text = f"{teacher}: {ENGLISH.failures[code]}, {count:,} of the last {sent:,} requests"
+            text = f"{teacher}: {ENGLISH.failures[code]}, {count:,} of the last {several(sent, 'request')}"
             text += f" ({said[:MOST_DETAIL]})" if said else ""
             told.append(ProblemNow(teacher=teacher, code=code, count=count, of=sent, status=status, text=text))
     return tuple(told)

@@ -27,6 +27,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, set_span_in_context
 
 from synth.errors import FolderError, Rejected, TeacherError, Transient
+from synth.language.text import several
 from synth.live.otlp import Heard, exporter, resource
 from synth.profiles import named
 from synth.protocol.endpoint import HERE, Endpoint
@@ -178,7 +179,8 @@ class Spans:
         late = "The last spans were not sent in time. " if self._thread.is_alive() else ""
         lost = 0 if self._exporter is None else self._exporter.lost
         said = f" ({self._heard.first})" if self._heard.first else ""
-        return f"{late}{self._problem}{f'{lost:,} spans could not be sent{said}.' if lost else ''}".strip()
+        unsent = f"{several(lost, 'span')} could not be sent{said}."
+        return f"{late}{self._problem}{unsent if lost else ''}".strip()
 
     def _close(self, run: Span, exit_code: int, text: str, attributes: Mapping[str, Any]) -> None:
         total = [0, 0, 0]

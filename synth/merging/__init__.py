@@ -23,6 +23,7 @@ from synth.dedupe.decontaminate import Benchmarks
 from synth.errors import FolderError, RecipeError
 from synth.files.parts import text_by
 from synth.language.diversity import MOST_CHARACTERS, MOST_ROWS
+from synth.language.text import several
 from synth.merging.record import Came, How, Part, united
 from synth.results.manifest import Manifest, read_manifest, write_manifest
 from synth.results.split import deal
@@ -124,7 +125,9 @@ def _read(part: Part) -> Iterator[tuple[Fields, str, Sample]]:
                 raise FolderError(f"{path}:{count}: not a row that synth wrote; export the recipe again.")
             yield row, split, replace(sample, model=str(row.get("teacher", "")))
     if count != part.manifest.row_count:
-        raise FolderError(f"{path} has {count:,} rows, and its record {part.manifest.row_count:,}; export it again.")
+        raise FolderError(
+            f"{path} has {several(count, 'row')}, and its record {part.manifest.row_count:,}; export it again."
+        )
 
 
 def _kept(parts: Sequence[Part], how: How, came: Came) -> Iterator[tuple[Fields, str, Sample]]:

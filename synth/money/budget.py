@@ -16,6 +16,7 @@ from decimal import Decimal
 from pydantic import Field
 
 from synth.errors import AccountStopped, BudgetReached, Fatal, FolderError
+from synth.language.text import several
 from synth.money.account import Account
 from synth.money.prices import Usd
 from synth.types import Spend, Value
@@ -242,7 +243,7 @@ class Budget:
     def time_is_up(self) -> BudgetReached:
         """What to say when the hours are over."""
         return BudgetReached(
-            f"The budget of {self.caps.hours:g} hours is reached. Run again to go on; the hours count anew."
+            f"The budget of {self.caps.hours:g} h is reached. Run again to go on; the hours count anew."
         )
 
     def refusal(self, worst: Spend) -> BudgetReached | None:
@@ -263,12 +264,12 @@ class Budget:
             )
         if caps.tokens is not None and self.spent_tokens + worst.tokens > caps.tokens:
             return BudgetReached(
-                f"The budget of {caps.tokens:,} tokens is reached: {self.spent_tokens:,} are used and the next request "
-                f"could use {worst.tokens:,}. Run again with a higher --budget tokens=N to go on."
+                f"The budget of {several(caps.tokens, 'token')} is reached: {self.spent_tokens:,} of them used and the "
+                f"next request could use {worst.tokens:,}. Run again with a higher --budget tokens=N to go on."
             )
         if caps.requests is not None and self.spent_requests + worst.requests > caps.requests:
             return BudgetReached(
-                f"The budget of {caps.requests:,} requests is reached: {self.spent_requests:,} were sent. "
+                f"The budget of {several(caps.requests, 'request')} is reached: {self.spent_requests:,} sent. "
                 "Run again with a higher --budget requests=N to go on."
             )
         return None

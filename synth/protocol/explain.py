@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 
+from synth.language.text import several
 from synth.patterns import lazy
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.fates import KEY, MODEL, MONEY, SPENT
@@ -67,8 +68,9 @@ def gone(name: str, endpoint: Endpoint, silent_s: float, detail: str) -> str:
     """An endpoint that had answered has been out of reach for too long."""
     said = " ".join(detail.split())[:300]
     return (
-        f"{endpoint.base_url} (teacher {name!r}) has been out of reach for {silent_s / 60:.0f} minutes, last with: "
-        f"{said}. What had come is kept; run again to go on when its server is there."
+        f"{endpoint.base_url} (teacher {name!r}) has been out of reach for "
+        f"{several(round(silent_s / 60), 'minute')}, last with: {said}. What had come is kept; run again to go on "
+        "when its server is there."
     )
 
 

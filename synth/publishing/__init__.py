@@ -11,6 +11,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from synth.datasets.files import write_whole
+from synth.language.text import several
 from synth.protocol.keys import key_of, look
 from synth.publishing.content import Accepted, Content, gather
 from synth.publishing.findings import Finding, accepted_of, find
@@ -63,7 +64,7 @@ def to_hub(folder: Path, wanted: Wanted, accept: Sequence[str], *, dry_run: bool
     if refused or dry_run:
         return outcome
     rows = content.manifest.row_count
-    message = f"{content.manifest.recipe.name}: {rows:,} rows ({content.digest[:12]})"
+    message = f"{content.manifest.recipe.name}: {several(rows, 'row')} ({content.digest[:12]})"
     if wanted.pull_request:
         open_one = "" if plan.is_done else hub.open_request(repo, message)
         done = Done(open_one, "", is_new=False) if open_one else hub.push(plan, wanted, message)

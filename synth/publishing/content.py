@@ -22,6 +22,7 @@ from synth.datasets.files import PARTIAL
 from synth.datasets.metadata import wrong
 from synth.errors import FolderError, Problem, RecipeError
 from synth.language.codes import is_japanese
+from synth.language.text import several
 from synth.results.manifest import Manifest, read_manifest
 from synth.rights.terms import Acceptance
 from synth.types import Value
@@ -233,7 +234,7 @@ def _told(content: Content, previous: Previous | None, accepted: tuple[Accepted,
         lines += [
             f"{name} の版（{previous.rows:,} 行）に続く版です。この版は {rows:,} 行あります。"
             if japanese
-            else f"It follows {name}, which had {previous.rows:,} rows; this one has {rows:,}."
+            else f"It follows {name}, which had {several(previous.rows, 'row')}; this one has {rows:,}."
         ]
     if accepted:
         lines += ["", "## 公開前に見つかったもの" if japanese else "## Found before publishing", ""]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from synth import seeds
 from synth.errors import Problem, Rejected
+from synth.language.text import several
 from synth.recipes.field_checks import seen_by, unknown_fields
 from synth.recipes.recipe import LoadedRecipe
 from synth.recipes.templates import Templates
@@ -46,7 +47,7 @@ class Tried:
         for wrong, seed_id in [*self._first.items()][:MOST_TOLD]:
             file, line = seeds.place_of(self.loaded.recipe.seeds, self.loaded.folder, int(seed_id))
             which = "this seed" if line else f"seed {seed_id}"
-            number = f"{self._seeds[wrong]:,} of {self.count:,} seeds"
+            number = f"{self._seeds[wrong]:,} of {several(self.count, 'seed')}"
             told.append(Problem(f"nothing can be made of {which}: {wrong} ({number})", file, line))
         return told
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from synth.language.text import several
 from synth.language.text import visible as safe
 from synth.report import cards
 from synth.report.table import Table
@@ -20,7 +21,7 @@ LIST = {"en": ", ", "ja": "、"}
 def in_words(manifest: Manifest, folder: Path, message: str) -> str:
     """One line: rows, refused, money, where it lies, and what else there is to say."""
     refused = sum(manifest.rejected.values())
-    said = [f"{manifest.row_count:,} rows", f"{refused:,} refused", *manifest.standing, str(folder)]
+    said = [several(manifest.row_count, "row"), f"{refused:,} refused", *manifest.standing, str(folder)]
     said += ["practice data"] * manifest.practice + [
         note for note in (*manifest.declared, manifest.notice, message) if note
     ]

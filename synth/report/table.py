@@ -14,6 +14,7 @@ import orjson
 
 from synth.datasets.rows import RejectedRow, Row, line
 from synth.errors import FolderError, MissingPackage
+from synth.language.text import several
 from synth.money.budget import usd
 from synth.report import cards
 from synth.report.words import Words
@@ -83,7 +84,7 @@ class Table:
 
     def __repr__(self) -> str:
         where = f" of {self.source}" if isinstance(self.source, Path) else ""
-        return f"<{len(self):,} rows{where}>"
+        return f"<{several(len(self), 'row')}{where}>"
 
     def _repr_html_(self) -> str:
         """For a notebook: the first few, each folded to one line."""
@@ -128,7 +129,7 @@ class Cost:
         return self.usd
 
     def __repr__(self) -> str:
-        said = [usd(round(self.usd * 1e6)), f"{self.tokens:,} tokens", f"{self.requests:,} requests"]
+        said = [usd(round(self.usd * 1e6)), several(self.tokens, "token"), several(self.requests, "request")]
         said += [f"the price of {name} is not known" for name in self.unpriced]
         return f"<Cost: {', '.join(said)}>"
 

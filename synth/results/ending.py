@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from synth.errors import Fatal, Interrupted
+from synth.language.text import several
 from synth.line import Enough, Line
 from synth.results.manifest import Manifest, State
 from synth.results.selection import select
@@ -39,11 +40,12 @@ def ending_of(line: Line, *, kept: bool = True) -> tuple[int, str]:
         return error.exit_code, str(error)
     missing, parked = (0, 0) if line.has_enough else (progress.unfinished(), progress.parked())
     if missing:
-        return PARKED_EXIT, f"At least {missing} samples have no stored reply; `synth run` asks for them."
+        left = f"At least {several(missing, 'sample')} without a stored reply"
+        return PARKED_EXIT, f"{left}; `synth run` asks for what is missing."
     if parked:
         return PARKED_EXIT, (
-            f"{parked} samples got no usable reply and are parked; run again to ask for them once more (`synth retry` "
-            "asks also for those that failed in the same way each time)."
+            f"{several(parked, 'sample')} got no usable reply: parked, to be asked for once more when you run again "
+            "(`synth retry` asks also for what failed in the same way each time)."
         )
     if not progress.rows:
         reasons = ", ".join(f"{reason} {count}" for reason, count in progress.rejected().most_common(3))
@@ -65,7 +67,7 @@ def too_few(manifest: Manifest, wanted: int, *, offline: bool) -> str:
     turns = manifest.seeds.turns
     over = "The seeds were taken once" if turns == 1 else f"The seeds were gone over {turns} times"
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in list(manifest.rejected.items())[:3])
-    told = f"{manifest.row_count:,} of {wanted:,} rows: {over}"
+    told = f"{manifest.row_count:,} of {several(wanted, 'row')}: {over}"
     if offline:
         return f"{told}; `synth run` draws them again while that brings more."
     return (

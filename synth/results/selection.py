@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from synth.comparing.agreement import MAJORITY, agreed
 from synth.dedupe import text_of
+from synth.language.text import several
 from synth.results.decisions import BY_HAND, Decision
 from synth.types import Rejection, Sample, Value
 
@@ -128,7 +129,7 @@ def _by_prompt(
             elif sample.id not in kept:
                 yield sample.refused("not_best", f"{best[0].id} was chosen for the same prompt", SELECTION)
             elif selection.rows is not None and rows >= selection.rows:
-                yield sample.refused("beyond_target", f"{selection.rows} rows were wanted", SELECTION)
+                yield sample.refused("beyond_target", f"wanted: {several(selection.rows, 'row')}", SELECTION)
             else:
                 rows += 1
                 yield sample
@@ -172,8 +173,8 @@ def _unlike(
             detail = f"{similarity:g} of it is in the better row {twin.id}"
             rejection = sample.refused("not_diverse", detail, SELECTION)
             refused[sample.id] = replace(rejection, twin_id=twin.id, similarity=similarity)
-        elif taken == diverse.most:
-            refused[sample.id] = sample.refused("beyond_target", f"{diverse.most} rows were wanted", SELECTION)
+        elif diverse.most is not None and taken == diverse.most:
+            refused[sample.id] = sample.refused("beyond_target", f"wanted: {several(diverse.most, 'row')}", SELECTION)
         else:
             taken += 1
     return (refused.get(one.id, one) if isinstance(one, Sample) else one for one in chosen)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from pydantic import Field, field_validator
 
+from synth.language.text import several
 from synth.types import Value
 
 FEW = 4
@@ -103,7 +104,7 @@ def _notice(rows: Counter[str], dealt: Mapping[str, str], split: Split) -> tuple
     if (had[least] and 2 * had[least] >= wanted) or wanted < (FEW if had[least] else 1):
         return "", ""
     why = f"what is nearly the same, numbers aside, or from one seed stays together, and {max(rows.values()):,} of "
-    got = f"{had[least]:,} of {wanted:,.0f} rows" if had[least] else "No row"
+    got = f"{had[least]:,} of {several(round(wanted), 'row')}" if had[least] else "No row"
     why_ja = f"ほぼ同じもの（数だけの違いを含む）と同じシードから出たものは一つの分割に置き、{rows.total():,} 行のうち"
     got_ja = f"予定の {wanted:,.0f} 行に対して {had[least]:,} 行だけ" if had[least] else "一行も"
     given = "が入りました" if had[least] else "入りませんでした"

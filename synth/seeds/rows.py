@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, cast
 from pydantic import JsonValue
 
 from synth.errors import Problem, RecipeError
+from synth.language.text import several
 from synth.patterns import lazy
 from synth.seeds.documents import passages
 from synth.seeds.sources import Csv, Documents, Grid, HuggingFace, Jsonl, SeedSource, Text, describe
@@ -179,7 +180,7 @@ def _csv(path: Path, source: Csv) -> Iterator[Fields]:
             elif row:
                 header = header or [str(number) for number in range(1, len(row) + 1)]
                 if len(row) != len(header):
-                    message = f"{len(row)} values for {len(header)} columns ({', '.join(header)})"
+                    message = f"{several(len(row), 'value')} for {several(len(header), 'column')} ({', '.join(header)})"
                     raise RecipeError(Problem(message, str(path), reader.line_num))
                 yield dict(zip(header, row, strict=True))
     except csv.Error as error:

@@ -21,6 +21,7 @@ import orjson
 import zstandard
 
 from synth.errors import FolderError, StoreStopped
+from synth.language.text import several
 from synth.protocol.lots import choice_of
 from synth.storage.database import (
     LOTS,
@@ -348,8 +349,9 @@ class Store:
         known, once = self._lock.store()
         if known == identity and once > commits:
             raise FolderError(
-                f"{self._path} lacks the last {once - commits} of {once} commits: run.db-wal was deleted or an older "
-                f"copy put back. Restore it, or let `synth doctor --repair {self.folder}` go on with what is left."
+                f"{self._path} lacks the last {once - commits} of {several(once, 'commit')}: run.db-wal was deleted or "
+                f"an older copy put back. Restore it, or let `synth doctor --repair {self.folder}` go on "
+                "with what is left."
             )
         return identity, commits
 

@@ -146,7 +146,7 @@ def test_the_command_tells_it_calmly_and_as_json(synth, tmp_path):
     recipe(tmp_path)
     shown = synth("estimate", ".", "--out", "run", "--pilot", "10")
     assert shown.returncode == 0, shown.stderr
-    assert "10 of 60 seeds are tried first, for $1.00 at most." in shown.stderr
+    assert "10 of 60 seeds to be tried first, for $1.00 at most." in shown.stderr
     assert "60 seeds, estimated from 10 that cost $" in shown.stdout
     assert "answer:score" in shown.stdout
     assert "between" in shown.stdout

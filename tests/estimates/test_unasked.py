@@ -73,7 +73,7 @@ def test_a_pilot_costs_no_more_than_is_said_beforehand(synth, tmp_path):
     ended = synth("estimate", ".", "--out", "run", "--pilot-usd", "0.005")
     assert ended.returncode == 6
     assert ended.stdout == ""
-    assert "20 of 40 seeds are tried first, for $0.0050 at most." in ended.stderr
+    assert "20 of 40 seeds to be tried first, for $0.0050 at most." in ended.stderr
     assert "The pilot's $0.0050 are used up" in ended.stderr
     assert "--pilot-usd" in ended.stderr
     with closing(sqlite3.connect(tmp_path / "run" / "run.db")) as store:
@@ -88,7 +88,7 @@ def test_a_free_teacher_costs_nothing_and_that_is_no_interval(synth, tmp_path):
     recipe(tmp_path, "{input_usd: 0, output_usd: 0}", count=6)
     shown = synth("estimate", ".", "--out", "run", "--pilot", "6")
     assert shown.returncode == 0, shown.stderr
-    assert "6 of 6 seeds are tried first, for nothing." in shown.stderr
+    assert "6 of 6 seeds to be tried first, for nothing." in shown.stderr
     assert "estimated from 6 that cost nothing" in shown.stdout
     assert "\ncost      nothing\n" in shown.stdout
     assert "cheaper" not in shown.stdout

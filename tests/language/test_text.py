@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 
-from synth.language.text import units
+import pytest
+
+from synth.language.text import several, units
 
 
 def test_words_are_cut_at_blanks_and_punctuation_and_kana_and_kanji_one_by_one():
@@ -20,3 +22,18 @@ def test_the_units_of_plain_texts_are_those_that_all_texts_are_cut_by():
     texts = ["".join(rng.choices(letters, k=40)) for _ in range(300)]
     with_kanji = units([f"{text} 漢" for text in texts])
     assert [[*cut, "漢"] for cut in units(texts)] == with_kanji
+
+
+@pytest.mark.parametrize(
+    ("count", "one", "said"),
+    [
+        (1, "row", "1 row"),
+        (0, "row", "0 rows"),
+        (2000, "row", "2,000 rows"),
+        (1, "reply", "1 reply"),
+        (3, "reply", "3 replies"),
+        (2, "batch", "2 batches"),
+    ],
+)
+def test_a_count_and_its_noun_agree(count, one, said):
+    assert several(count, one) == said

@@ -119,7 +119,7 @@ def test_a_run_goes_on_in_the_same_file_and_cuts_off_what_a_kill_left_of_a_line(
     synth("run", recipe, "--out", "走行", "--events", events)
     last = read(events.read_text())[len(after) :]
     assert [(one["event"], one["text"]) for one in last] == [
-        ("ended", f"Nothing to do: {sum(last[0]['rows'].values())} rows are up to date.")
+        ("ended", f"Nothing to do: the dataset is up to date, with {sum(last[0]['rows'].values())} rows.")
     ]
 
 
