@@ -12,7 +12,7 @@ from synth.dedupe import Twins, text_of
 from synth.dedupe.decontaminate import Benchmarks, Item
 from synth.errors import Problem, RecipeError
 from synth.language.near import hint
-from synth.seeds.sources import Csv, HuggingFace, Jsonl, SeedSource, Text
+from synth.seeds.sources import Csv, HuggingFace, Jsonl, SeedSource, Text, below
 from synth.shapes import PARTS, sample_of
 from synth.types import Fields
 
@@ -38,7 +38,7 @@ def source_of(name: str, folder: Path, field: str, split: str) -> SeedSource:
         if not owner or not dataset:
             raise RecipeError(f"{name!r} names no dataset of the Hub; write hub:OWNER/NAME[/CONFIGURATION][@SPLIT].")
         return HuggingFace(path=f"{owner}/{dataset}", name=configuration or None, split=named or split)
-    path = (folder / name).absolute()
+    path = below(folder, name).absolute()
     if (path / "rows.jsonl").is_file():
         return Jsonl(path=str(path / "rows.jsonl"))
     if not path.exists():

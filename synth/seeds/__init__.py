@@ -24,6 +24,7 @@ from synth.seeds.sources import (
     Jsonl,
     SeedSource,
     Text,
+    below,
     describe,
     licence,
     source_from_path,
@@ -82,7 +83,7 @@ def place_of(source: SeedSource, folder: Path, position: int) -> tuple[str, int]
     """The file of a seed, and the line on which it begins; 0 where it stands on no line."""
     if isinstance(source, Grid | HuggingFace):
         return "", 0
-    path = folder / source.path
+    path = below(folder, source.path)
     if not isinstance(source, Jsonl | Csv):
         return str(path), 0
     with opened(path) as file:

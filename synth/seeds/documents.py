@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from synth.errors import Problem, RecipeError
 from synth.patterns import lazy
-from synth.seeds.sources import Documents
+from synth.seeds.sources import Documents, below
 from synth.types import Fields
 
 MARKDOWN, PLAIN, HTML, PDF = (".md", ".markdown"), (".txt", ".text"), (".html", ".htm", ".xhtml"), (".pdf",)
@@ -69,8 +69,8 @@ def files_of(source: Documents, folder: Path) -> list[Path]:
         found = [folder / name for name in names if (folder / name).is_file()]
     if not found:
         raise RecipeError(
-            f"There is no document in {path.absolute()}: name a folder, a file or a pattern, and files that end in "
-            f"{', '.join(ENDINGS)}."
+            f"There is no document in {below(folder, source.path).absolute()}: name a folder, a file or a pattern, and "
+            f"files that end in {', '.join(ENDINGS)}."
         )
     return found
 

@@ -23,7 +23,7 @@ from synth.errors import Problem, RecipeError
 from synth.language.text import several
 from synth.patterns import lazy
 from synth.seeds.documents import passages
-from synth.seeds.sources import Csv, Documents, Grid, HuggingFace, Jsonl, SeedSource, Text, describe
+from synth.seeds.sources import Csv, Documents, Grid, HuggingFace, Jsonl, SeedSource, Text, below, describe
 from synth.types import Fields
 
 LONGEST_LINE = 64 * 1024 * 1024
@@ -58,7 +58,7 @@ def _rows(source: SeedSource, folder: Path) -> Iterator[Fields]:
         return _texts(source, folder)
     if isinstance(source, Documents):
         return passages(source, folder)
-    path = folder / source.path
+    path = below(folder, source.path)
     if not path.is_file():
         raise RecipeError(f"The seed file {path.absolute()} does not exist; paths count from the recipe's folder.")
     if isinstance(source, Jsonl):
@@ -276,9 +276,9 @@ def _grid(source: Grid) -> Iterator[Fields]:
 def _texts(source: Text, folder: Path) -> Iterator[Fields]:
     paths = sorted(glob.glob(source.path, root_dir=folder, recursive=True))  # noqa: PTH207 (keeps the order plain)
     if not paths:
-        raise RecipeError(f"No text file matches {str(folder.absolute() / source.path)!r}.")
+        raise RecipeError(f"No text file matches {str(below(folder.absolute(), source.path))!r}.")
     for name in paths:
-        path = folder / name
+        path = below(folder, name)
         if not path.is_file():
             continue
         text = _whole(path).replace("\r\n", "\n").replace("\r", "\n")

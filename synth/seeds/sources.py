@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -108,6 +109,13 @@ SeedSource = Annotated[Jsonl | Csv | Parquet | HuggingFace | Grid | Text | Docum
 def licence(source: SeedSource) -> str | None:
     """The licence of seeds as it was declared; empty for a grid, the recipe's own words, None when it is not."""
     return "" if isinstance(source, Grid) else source.license or None
+
+
+def below(folder: Path, name: str) -> Path:
+    """A path that counts from a folder, without the way down and up again where that leads to the same."""
+    path = folder / name
+    short = Path(os.path.normpath(path))
+    return path if path.exists() and not (short.exists() and short.samefile(path)) else short  # a link leads elsewhere
 
 
 def describe(source: SeedSource, folder: Path | None = None) -> str:

@@ -9,7 +9,7 @@ import pytest
 from synth import seeds
 from synth.errors import RecipeError
 from synth.seeds import rows
-from synth.seeds.sources import Csv, Grid, HuggingFace, Jsonl, Parquet, Text
+from synth.seeds.sources import Csv, Documents, Grid, HuggingFace, Jsonl, Parquet, Text
 
 
 def read(source, folder, limit=None):
@@ -43,6 +43,24 @@ def test_bad_utf8_is_named_by_line_and_byte(tmp_path):
     assert found.line == 2
     assert "byte 19" in found.message
     assert "種.jsonl" in found.file
+
+
+def test_a_seed_file_beside_the_recipe_is_named_as_a_person_would_write_it(tmp_path):
+    (tmp_path / "レシピ").mkdir()
+    (tmp_path / "種.jsonl").write_text("{", encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        read(Jsonl(path="../種.jsonl"), tmp_path / "レシピ")
+    assert caught.value.problems[0].file == str(tmp_path / "種.jsonl")
+    for source in (Jsonl(path="../無.jsonl"), Text(path="../無*.txt"), Documents(path="../無")):
+        with pytest.raises(RecipeError, match=f"{tmp_path}/無"):
+            read(source, tmp_path / "レシピ")
+
+
+def test_a_way_up_from_behind_a_link_is_told_as_it_is(tmp_path):
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "recipe").symlink_to(tmp_path / "elsewhere" / "deep")
+    (tmp_path / "elsewhere" / "seeds.jsonl").write_text('{"q": "答え"}', encoding="utf-8")
+    assert read(Jsonl(path="../seeds.jsonl"), tmp_path / "recipe") == [{"q": "答え"}]
 
 
 def test_utf16_is_named(tmp_path):
@@ -133,7 +151,7 @@ def test_csv_keeps_quoted_newlines_and_drops_the_bom(tmp_path):
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("a,b\n1,2\n3\n", 3, "1 values for 2"),
+        ("a,b\n1,2\n3\n", 3, "1 value for 2"),
         ("a,a\n1,2\n", 1, "once"),
         ("a,\n1,2\n", 1, "once"),
         ('a\n"x\n', 2, "not CSV"),
