@@ -21,7 +21,7 @@ from synth.backends.practice.faults import faults_of
 from synth.backends.replay import ReplayRun, replay
 from synth.batches.batch import batches
 from synth.batches.batch_journal import has_open
-from synth.batches.course import Desk
+from synth.batches.course import BatchDesk
 from synth.errors import FolderError
 from synth.money.account import Account
 from synth.money.budget import Budget, Caps
@@ -156,14 +156,14 @@ class _Opening:
             return life, life.endpoint
         return await self.stack.enter_async_context(online(endpoint, url, looping)), endpoint
 
-    async def _desk(self, teacher: Teacher, url: str) -> Desk:
+    async def _desk(self, teacher: Teacher, url: str) -> BatchDesk:
         """What the batches of a teacher are ordered with at the host that answers there."""
         from synth.backends.batch.hosts import orders  # brings a whole HTTP client
 
         endpoint = teacher.endpoint
         assert endpoint.known.batch is not None
         at_host: Orders = await self.stack.enter_async_context(orders(endpoint, url))
-        return Desk(
+        return BatchDesk(
             name=teacher.name,
             host=endpoint.host,
             orders=at_host,

@@ -18,7 +18,7 @@ from synth.admission.scheduler import first_of
 from synth.backends.batch import Unanswered
 from synth.batches import batch_journal as journal
 from synth.batches.batch_journal import Batch, Member, Plan
-from synth.batches.course import Course, Crowded, Desk, Left, Waiters, refusal
+from synth.batches.course import BatchDesk, Course, Crowded, Left, Waiters, refusal
 from synth.errors import Fatal, FolderError, StoreStopped
 from synth.language.text import several
 from synth.money.prices import by_batch, recorded
@@ -43,7 +43,7 @@ class Waiting(NamedTuple):
 
 
 @asynccontextmanager
-async def batches(desk: Desk) -> AsyncGenerator[Batches]:
+async def batches(desk: BatchDesk) -> AsyncGenerator[Batches]:
     """The batches of a teacher, those of earlier runs included; at the end they are left to the next run."""
     try:
         async with asyncio.TaskGroup() as group:
@@ -60,7 +60,7 @@ async def batches(desk: Desk) -> AsyncGenerator[Batches]:
 class Batches:
     """What is gathered, and what is at the host. Lives on the event loop."""
 
-    def __init__(self, desk: Desk, group: asyncio.TaskGroup, jitter: random.Random | None = None) -> None:
+    def __init__(self, desk: BatchDesk, group: asyncio.TaskGroup, jitter: random.Random | None = None) -> None:
         self.arrived = 0
         self._desk = desk
         self._terms = desk.terms

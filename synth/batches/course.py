@@ -52,7 +52,7 @@ Settle = Callable[[Stored, str], tuple[Spend, Spend]]
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class BatchDesk:
     """What batches of a teacher are ordered and kept with."""
 
     name: str
@@ -106,7 +106,9 @@ class Waiters:
 class Course:
     """A batch on its way."""
 
-    def __init__(self, desk: Desk, batch: Batch, waiters: Waiters, last: asyncio.Event, jitter: random.Random) -> None:
+    def __init__(
+        self, desk: BatchDesk, batch: Batch, waiters: Waiters, last: asyncio.Event, jitter: random.Random
+    ) -> None:
         """`last` is set when the batch is to be looked at once more, and no longer waited for."""
         self.batch = batch
         self._desk = desk
@@ -331,7 +333,7 @@ class Course:
         return int(attempt) if identity == self._identity and attempt.isdecimal() else 0
 
 
-def refusal(desk: Desk, why: str) -> Fatal:
+def refusal(desk: BatchDesk, why: str) -> Fatal:
     """Why nothing can be ordered there."""
     return Fatal(
         f"{desk.host} does not take a batch of {desk.name!r}: {why[:300].strip()}. Mend that, or ask online: leave "

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synth.admission.halt import Halt
+from synth.backends.practice import PRACTICE_MODELS
 from synth.console.screen import ERR, OUT, say
 from synth.errors import Fatal, Interrupted, MissingPackage, SynthError
 from synth.live.control import Steering
@@ -127,7 +128,10 @@ class Telling:
             stages=tuple(stage.name for stage in recipe.stages),
             teachers={name: endpoint.model for name, endpoint in recipe.teachers.items()},
             caps=progress.budget.caps,
-            practice=any(endpoint.is_practice for endpoint in recipe.teachers.values()),
+            practice=any(
+                endpoint.is_practice or endpoint.model.startswith(PRACTICE_MODELS)
+                for endpoint in recipe.teachers.values()
+            ),
             warning=progress.warning,
         )
 

@@ -60,7 +60,7 @@ class Started(Event):
     caps: Caps
     """The most that the run may use."""
     practice: bool
-    """Whether the practice teacher answers anything."""
+    """Whether a teacher is the practice teacher, by its base URL or the name of its model."""
     warning: str
     """What this machine could not give the run; empty when nothing is missing."""
 

@@ -88,6 +88,18 @@ def test_standard_output_holds_events_alone_from_the_first_to_the_last(
         assert message["content"] not in ended.stdout
 
 
+def test_a_practice_teacher_that_is_reached_by_its_port_is_called_one_by_its_models_name(
+    synth: Any, write_recipe: Any
+) -> None:
+    with served(NO_FAULTS) as base_url:
+        by_port = read(synth("run", write_recipe(base_url), "--out", "run", "--events", "-").stdout)
+        other = write_recipe(base_url)
+        text = (other / "recipe.yaml").read_text(encoding="utf-8")
+        (other / "recipe.yaml").write_text(text.replace("practice-1", "別のモデル"), encoding="utf-8")
+        by_name = read(synth("run", other, "--out", "other", "--events", "-").stdout)
+    assert (by_port[0]["practice"], by_name[0]["practice"]) == (True, False)
+
+
 def test_problems_have_the_words_of_the_live_view_and_a_code(synth: Any, write_recipe: Any) -> None:
     events = read(synth("run", write_recipe(), "--out", "run", "--events", "-").stdout)
     problems = [one for one in events if one["event"] == "problem"]
