@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -191,6 +192,10 @@ def _loaded(
     accept_terms: Sequence[str],
 ) -> LoadedRecipe:
     named = (teachers,) if isinstance(teachers, str) else tuple(teachers)
+    if budget_usd is not None and not 0 <= budget_usd < math.inf:
+        raise RecipeError(f"budget_usd is {budget_usd}; it is the most the run may cost in dollars, from 0 on.")
+    if rows is not None and rows < 1:
+        raise RecipeError(f"rows is {rows}; it is how many rows are wanted, at least 1.")
     budget = None if budget_usd is None else {"usd": budget_usd}
     overrides = Overrides(named, seeds, budget, rows, tuple(accept_terms), serve=serve)
     if not isinstance(recipe, LoadedRecipe):

@@ -15,6 +15,7 @@ import pytest
 
 import synth
 from synth.api import run_loop
+from synth.errors import RecipeError
 from synth.report.words import ENGLISH
 
 ROOT = Path(__file__).parent.parent
@@ -219,3 +220,10 @@ def test_a_result_tells_what_was_left_out_and_why_it_ended(write_recipe, tmp_pat
 
 def test_a_preview_names_no_file_that_is_not_there(write_recipe, tmp_path):
     assert "report.html" not in synth.preview(write_recipe(), 1, folder=tmp_path / "run")._repr_html_()
+
+
+@pytest.mark.parametrize("given", [{"budget_usd": -1}, {"rows": 0}, {"limit": 0}])
+def test_what_is_given_wrongly_is_named_as_the_caller_wrote_it(tmp_path, given):
+    (name,) = given
+    with pytest.raises(RecipeError, match=f"^{name} is {given[name]}; "):
+        synth.run(ROOT / "prompts" / "quickstart-ja", folder=tmp_path / "run", **given)

@@ -79,8 +79,8 @@ async def desk(
         if caps.has_money and not caps.allow_unknown_price and endpoint.known_price() is None:
             raise RecipeError(
                 f"The price of {endpoint.model} at {endpoint.base_url} is not known, so a money budget cannot be kept; "
-                "install the price table (pip install 'synth[prices]'), cap something else, as with --budget "
-                "requests=500, or go on without seeing its cost: --allow-unknown-price."
+                "install the price table (pip install 'synth[prices]'), cap requests or tokens, or go on without "
+                "seeing its cost: --allow-unknown-price, or allow_unknown_price in the budget."
             )
     for note in look_for_keys(endpoints.values(), (Path(),)):
         (options or Options()).say(note)

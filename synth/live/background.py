@@ -37,6 +37,7 @@ LINE = {
         "seeds": "{done} of {of} seeds",
         "prompts": "{done} of {of} prompts",
         "rows": "{} rows",
+        "row": "1 row",
         "refused": "{} refused",
         "in_flight": "{} in flight",
         "silent": "{} has been out of reach for {} and is waited for {} more",
@@ -52,6 +53,7 @@ LINE = {
         "seeds": "シード {done}/{of}",
         "prompts": "プロンプト {done}/{of}",
         "rows": "{} 行",
+        "row": "1 行",
         "refused": "不採用 {}",
         "in_flight": "送信中 {}",
         "silent": "{} に {} つながらず、あと {} 待ちます",
@@ -101,7 +103,7 @@ class Status:
     def __str__(self) -> str:
         phrases = LINE[self.words.language]
         done = phrases[self.of].format(done=f"{self.seeds_done:,}", of="?" if self.seeds is None else f"{self.seeds:,}")
-        said = [done, phrases["rows"].format(f"{self.rows:,}")]
+        said = [done, phrases["row" if self.rows == 1 else "rows"].format(f"{self.rows:,}")]
         said += [phrases["refused"].format(f"{sum(self.rejected.values()):,}")]
         said += [phrases["in_flight"].format(f"{self.in_flight:,}")] * (self.state == "running")
         for name, (for_s, more_s) in self.silent.items():

@@ -120,13 +120,13 @@ class Steering:
     async def _budget(self, dollars: float) -> str:
         budget = self._progress.budget
         if budget.caps.usd is None:
-            raise Refused("This run has no budget in dollars to change; run again with --budget to set one.")
+            raise Refused("This run has no budget in dollars to change; run again with one.")
         used = budget.spent_microusd + budget.reserved_microusd
         if not 0 <= dollars <= 1e9 or round(dollars * 1e6) < used:
             raise Refused(f"{usd(used)} is spent or reserved already; give a larger sum.")
         await budget.raise_to(dollars)
         sum_now = usd(round(dollars * 1e6))
-        return f"The budget of this run is {sum_now} now; running again goes by the recipe's own, or by --budget."
+        return f"The budget of this run is {sum_now} now; running again goes by its own, or by one given then."
 
     def _drain(self) -> str:
         self._halt.throw(Interrupted("Drained as asked; run again to go on."))

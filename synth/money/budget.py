@@ -260,17 +260,17 @@ class Budget:
                 )
             return BudgetReached(
                 f"The budget of {usd(cap)} is reached: {usd(spent)} is spent and the next request could cost "
-                f"{usd(worst.microusd)}. Run again with a higher --budget to go on."
+                f"{usd(worst.microusd)}. Run again with a higher budget to go on."
             )
         if caps.tokens is not None and self.spent_tokens + worst.tokens > caps.tokens:
             return BudgetReached(
                 f"The budget of {several(caps.tokens, 'token')} is reached: {self.spent_tokens:,} of them used and the "
-                f"next request could use {worst.tokens:,}. Run again with a higher --budget tokens=N to go on."
+                f"next request could use {worst.tokens:,}. Run again with a higher budget of tokens to go on."
             )
         if caps.requests is not None and self.spent_requests + worst.requests > caps.requests:
             return BudgetReached(
                 f"The budget of {several(caps.requests, 'request')} is reached: {self.spent_requests:,} sent. "
-                "Run again with a higher --budget requests=N to go on."
+                "Run again with a higher budget of requests to go on."
             )
         return None
 

@@ -107,7 +107,7 @@ def _work(
         raise RecipeError(f"schema= takes a pydantic model, a class of its own, and {schema!r} is none.")
     endpoint = given.endpoint(teacher)
     given.permit(endpoint, accept_terms)
-    caps = Caps() if budget is None else caps_of(budget if isinstance(budget, Mapping) else {"usd": budget})
+    caps = Caps() if budget is None else caps_of(budget if isinstance(budget, Mapping) else {"usd": budget}, "budget")
     asking = Asking(given.conversations(prompts, system), schema, given.checks(validators, language), language)
 
     async def work(observe: Observe) -> Answers[M]:

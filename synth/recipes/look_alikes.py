@@ -38,6 +38,8 @@ STRUCTURAL = lazy(
     rf"|[:\-]([\t{BLANKS}])|([｛｝［］])|([“”„＂‘’＇])|(＃)|([，、])|([「」])"
 )
 """Where one of them stands in the place of a sign of YAML's, the surest first."""
+COMMENT = lazy(rf"[!-~]+ *(?:[ {BLANKS}]+(＃)(?![0-9０-９])|([{BLANKS}])#)")
+"""A comment behind a value of one word: in running text such a sign is a number sign, as in 質問 ＃1."""
 LONGEST_SHOWN = 60
 
 
@@ -75,7 +77,7 @@ def in_plain(text: str, *, in_list: bool, is_key: bool) -> str:
         return text[0] if text[0] in BLANKS + UNSEEN else text[-1]
     if (text[0] in "“”„＂" and text[-1] in "“”„＂") or (text[0] in "‘’＇" and text[-1] in "‘’＇"):
         return text[0]
-    if found := re.search(rf"[ {BLANKS}](＃)|([{BLANKS}])#", text):
+    if found := COMMENT.match(text):
         return found[1] or found[2]
     if is_key and (found := re.search(r"[A-Za-z0-9_](：)", text)):
         return found[1]

@@ -77,9 +77,9 @@ def _elsewhere(endpoint: Endpoint) -> dict[str, Any]:
     return given
 
 
-def caps_of(fields: Mapping[str, Any]) -> Caps:
-    """The caps of these names and values. Raises RecipeError for others."""
-    return changed(Caps, fields, "--budget")
+def caps_of(fields: Mapping[str, Any], said: str = "--budget") -> Caps:
+    """The caps of these names and values, which were `said` so. Raises RecipeError for others."""
+    return changed(Caps, fields, said)
 
 
 def changed(model: type[V], fields: Mapping[str, Any], option: str) -> V:

@@ -59,6 +59,13 @@ def test_japanese_signs_in_a_text_are_no_mistake(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text", ["質問 ＃1 に答えて", "質問　＃２への回答", "社内の相談 ＃窓口 の記録", "題は 料理　#基本"]
+)
+def test_a_number_sign_in_running_text_is_no_comment(tmp_path, text):
+    assert problems(tmp_path, "description: 図書館：相談、“窓口”の質問＃と「答え」。", f"description: {text}") == ()
+
+
+@pytest.mark.parametrize(
     ("old", "new", "place", "words"),
     [
         (
@@ -69,6 +76,7 @@ def test_japanese_signs_in_a_text_are_no_mistake(tmp_path):
         ),
         ("language: ja", "language:　ja", (2, 10), "U+3000 is a full-width blank; type an ordinary one"),
         ("language: ja", "language: ja　# 日本語", (2, 13), "U+3000 is a full-width blank"),
+        ("prompt: answer.md.j2", "prompt: answer.md.j2 ＃回答", (15, 52), "'＃' is a full-width number sign"),
         ("language: ja", "language: ja　", (2, 13), "U+3000 is a full-width blank"),
         ("language: ja", "language: ja ＃日本語", (2, 14), "'＃' is a full-width number sign; type a blank and `#`"),
         ("    model: prac", "　　model: prac", (7, 1), "U+3000 is a full-width blank"),
