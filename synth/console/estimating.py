@@ -68,7 +68,7 @@ def told_unasked(recipe: Recipe, prompts: Prompts, tokenizer: str, *, as_json: b
         write_json({"seeds": prompts.of, "rendered": len(prompts.every), "steps": [asdict(one) for one in found]})
         return
     OUT.print(f"[bold]{visible(recipe.name)}[/]  {several(prompts.of, 'seed')}, and nothing asked")
-    table = _table("stage", "teacher", "requests", "tokens in", "out", "cost")
+    table = plain_table("stage", "teacher", "requests", "tokens in", "out", "cost", right=2)
     for one in found:
         cost = "not known" if one.cost_microusd is None else _between(one.cost_microusd) or "nothing"
         table.add_row(
