@@ -176,3 +176,8 @@ def test_its_table_of_formats_is_that_of_the_command():
     words = {"field": "reasoning_content", "inline": "inline", "drop": "dropped"}
     assert told.pop("text") == "as the template has it"
     assert told == {name: words[form.styles[0]] for name, form in FORMATS.items() if form.make}
+
+
+def test_every_folder_of_the_code_is_told():
+    told = {name for cell, _ in table("| folder | holds |") for name in re.findall(r"`(\w+)/`", cell)}
+    assert told == {path.parent.name for path in Path(synth.__file__).parent.glob("*/__init__.py")}

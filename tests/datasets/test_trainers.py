@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from synth.formats.convert import Wanted, convert
-from tests.test_formats import ROWS, fit_for, made, saved
+from tests.formats.test_formats import ROWS, fit_for, made, saved
 
 SCRIPTS = Path(__file__).parent / "trainers"
 TEMPLATE = (

@@ -17,7 +17,7 @@ from synth.errors import Fatal, Rejected, Transient
 from synth.generators.magpie import Family, Magpie, families
 from synth.protocol.replies import read
 from synth.types import COMPLETIONS, CONTINUED, Completion, Outcome, Seed
-from tests.test_library import PROMPTS
+from tests.recipes.test_library import PROMPTS
 
 
 class Going:

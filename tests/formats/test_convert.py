@@ -13,7 +13,7 @@ from synth.formats import FORMATS
 from synth.formats.convert import Wanted, convert
 from synth.lint.tokens import Tokens
 from synth.recipes.views import Preference
-from tests.test_formats import ANSWER, HARD, LONG, PLAIN, REASONED, ROWS, fit_for, lines, saved, talk
+from tests.formats.test_formats import ANSWER, HARD, LONG, PLAIN, REASONED, ROWS, fit_for, lines, saved, talk
 
 MANY = [talk({"role": "user", "content": f"質問 {n} 😀"}, ANSWER, id=f"{n:06d}/0/0", topic="税") for n in range(10)]
 

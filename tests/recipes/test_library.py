@@ -16,7 +16,7 @@ from synth.errors import Rejected
 from synth.lint.traps import traps_of
 from synth.types import Message, Sample
 
-PROMPTS = Path(__file__).parent.parent / "prompts"
+PROMPTS = Path(__file__).parents[2] / "prompts"
 LIBRARY = sorted(path.name for path in PROMPTS.glob("*-*") if (path / "README.md").is_file())
 SEEDS = {
     "self-instruct": 12,

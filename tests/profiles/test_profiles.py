@@ -18,7 +18,7 @@ from synth.recipes.options import endpoint_of
 from synth.recipes.recipe import Overrides, load, override
 from synth.types import Outcome
 
-CONTRACT = Path(__file__).parents[2] / "shared" / "contract" / "openai_subset.json"
+CONTRACT = Path(__file__).parents[3] / "shared" / "contract" / "openai_subset.json"
 ENDED = {"guided_json", "guided_choice", "guided_regex", "guided_grammar"}
 """Fields that were never OpenAI's."""
 RECIPE = """\
