@@ -244,6 +244,7 @@ def _set_up(connection: sqlite3.Connection, *, write: bool) -> None:
     connection.execute("PRAGMA cell_size_check = ON")
     if not write:
         connection.execute("PRAGMA query_only = ON")
+        return
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     if sys.platform == "darwin":  # where fsync leaves the bytes in the drive's cache
