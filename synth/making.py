@@ -85,7 +85,8 @@ class Making:
 
     def _samples(self, work: Work, unit: Unit, drafts: Sequence[Draft]) -> Results:
         """Drafts as samples with an identity, checked; the cost of a request is shared among the drafts it brought."""
-        parent, made = work.parent, list[Sample | Rejection]()
+        parent = work.parent
+        made: Results = []
         before = parent if isinstance(parent, Sample) else None
         for place, draft in enumerate(drafts):
             sample = Sample(
