@@ -6,12 +6,15 @@ import bisect
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from synth.protocol.endpoint import Endpoint
-from synth.recipes.recipe import Recipe
 from synth.scorers import JUDGES, VERIFIERS
 from synth.scorers.compare import POSITION_BIAS, Compare
 from synth.types import Sample, Value
+
+if TYPE_CHECKING:
+    from synth.recipes.recipe import Recipe
 
 RIGHT = 1.0
 

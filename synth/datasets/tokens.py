@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import orjson
 
@@ -27,9 +27,11 @@ from synth.datasets.tokenizers import tellers, tokenizer_notes
 from synth.errors import Fatal, Rejected, Transient
 from synth.patterns import lazy
 from synth.protocol.replies import read
-from synth.recipes.recipe import Recipe
 from synth.storage.store import Store
 from synth.types import Outcome, Value
+
+if TYPE_CHECKING:
+    from synth.recipes.recipe import Recipe
 
 FOLDER = "tokens"
 ROWS_AT_ONCE = 500

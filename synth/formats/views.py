@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from synth.formats import FORMATS
 from synth.formats.convert import Converted, Wanted, gather
@@ -17,9 +18,11 @@ from synth.formats.pairs import in_words, rows_of, splits_of
 from synth.formats.shape import Shape
 from synth.formats.writing import Gathered, write
 from synth.lint.tokens import Tokens
-from synth.recipes.recipe import LoadedRecipe
 from synth.recipes.views import AnyOf, Shaped, config_of
 from synth.types import Fields, Value
+
+if TYPE_CHECKING:
+    from synth.recipes.recipe import LoadedRecipe
 
 FOLDER = "views"
 MEGABYTE = 1_000_000

@@ -7,11 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-import yaml
 from pydantic import Field, JsonValue, TypeAdapter, model_validator
 
 from synth.ask import Ask
 from synth.errors import Rejected
+from synth.shipped import shipped
 from synth.types import Draft, Message, Seed, TemplateFile, Value
 from synth.validators.finished import CUT
 
@@ -86,5 +86,5 @@ class Magpie(Value):
 @cache
 def families() -> Mapping[str, PreQuery]:
     """The families of models whose chat templates are known."""
-    document = yaml.safe_load(FAMILIES.read_text(encoding="utf-8"))
+    document = shipped(FAMILIES.read_text(encoding="utf-8"))
     return TypeAdapter(dict[str, PreQuery]).validate_python(document)

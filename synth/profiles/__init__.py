@@ -15,9 +15,9 @@ from importlib.resources import files
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import Field, JsonValue
 
+from synth.shipped import shipped
 from synth.types import CHAT, MESSAGES, Value
 
 Structured = Literal["json_schema", "json_object", "prompt"]
@@ -208,7 +208,7 @@ def named() -> dict[str, Profile]:
     """All profiles, by the names of their files."""
     folder = files(__name__)
     texts = {one.name.removesuffix(".yaml"): one.read_text("utf-8") for one in folder.iterdir() if ".yaml" in one.name}
-    read: dict[str, Any] = {name: yaml.safe_load(text) for name, text in sorted(texts.items())}
+    read: dict[str, Any] = {name: shipped(text) for name, text in sorted(texts.items())}
     return {name: Profile.model_validate(one) for name, one in read.items()}
 
 

@@ -12,9 +12,8 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-import yaml
-
 from synth.rights.terms import Ask, Said, Terms, sentence
+from synth.shipped import shipped
 
 MISSING: dict[Ask, str] = {
     "notice": "asks nobody to keep a notice",
@@ -52,7 +51,7 @@ class Source(NamedTuple):
 def every() -> tuple[Licence, ...]:
     """All that is known."""
     text = files("synth.rights").joinpath("licences.yaml").read_text("utf-8")
-    return tuple(Licence.model_validate(one) for one in yaml.safe_load(text))
+    return tuple(Licence.model_validate(one) for one in shipped(text))
 
 
 def known(licence: str) -> Licence | None:

@@ -14,10 +14,10 @@ from importlib.resources import files
 from typing import Literal
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import Field
 
 from synth.protocol.endpoint import Endpoint
+from synth.shipped import shipped
 from synth.types import Value
 
 Verdict = Literal["allowed", "allowed_with_duties", "unknown", "restricted"]
@@ -67,7 +67,7 @@ class Acceptance(Value):
 def every() -> tuple[Terms, ...]:
     """All that is known."""
     text = files("synth.rights").joinpath("terms.yaml").read_text("utf-8")
-    return tuple(Terms.model_validate(one) for one in yaml.safe_load(text))
+    return tuple(Terms.model_validate(one) for one in shipped(text))
 
 
 def terms_of(endpoint: Endpoint) -> tuple[Terms, ...]:
