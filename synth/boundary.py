@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from synth.admission.halt import Halt
 from synth.errors import Fatal, FolderError, Rejected, TeacherError
-from synth.gates.gate import Work
+from synth.gates.work import Work
 from synth.types import Rejection
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from synth.ask import ANEW_DRAWS, RAISED_CAP, TURN_DRAWS, UnitAsk
-from synth.gates.gate import Results
+from synth.gates.work import Results
 from synth.recipes.recipe import Stage
 from synth.results.selection import Selection
 from synth.types import Fields, Rejection, Sample

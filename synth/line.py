@@ -19,8 +19,9 @@ from synth.admission.scheduler import Channel, in_order, together
 from synth.boundary import Boundary
 from synth.comparing.agreement import Adaptive
 from synth.errors import Fatal, Interrupted, TeacherError, Transient
-from synth.gates.gate import Drawn, Gate, Group, Scored, Work, grouped
+from synth.gates.gate import Gate, Scored, grouped
 from synth.gates.screen import Screen
+from synth.gates.work import Drawn, Group, Work
 from synth.generators.objects import Objects
 from synth.generators.self_instruct import SelfInstruct
 from synth.live.progress import Progress

@@ -18,7 +18,7 @@ from synth.ask import TURN_DRAWS, UnitAsk
 from synth.boundary import ENDINGS
 from synth.comparing.agreement import PASS_RATE, Adaptive, Draw, pass_rate, still_needed
 from synth.errors import Rejected, TeacherError, Transient
-from synth.gates.gate import Drawn, Results, Work
+from synth.gates.work import Drawn, Results, Work
 from synth.language.answers import final_answer
 from synth.protocol.lots import Lot
 from synth.recipes.recipe import Stage

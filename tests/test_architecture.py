@@ -112,7 +112,8 @@ LAYERS = (
         "spans",
     }
     | {"lint", "formats"},
-    {"line", "gate", "nearness", "boundary", "ladder", "making"},
+    {"work", "boundary", "ladder"},
+    {"line", "gate", "nearness", "making"},
     {"turns", "outputs", "result"},
     {"opening", "ending", "pilot"},
     {"pipeline"},

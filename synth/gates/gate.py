@@ -4,43 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from synth.admission.scheduler import Channel
 from synth.dedupe import TWIN_REASONS, Match, Twins, text_of
 from synth.errors import Rejected, TeacherError
 from synth.gates.screen import NOT_NOVEL, SEED_FULL
+from synth.gates.work import Brought, Drawn, Group
 from synth.recipes.named import KNOWN
 from synth.recipes.recipe import Stage
-from synth.types import Rejection, Sample, Seed
+from synth.types import Rejection, Sample
 
 if TYPE_CHECKING:
     from synth.line import Line
-
-
-class Work(NamedTuple):
-    """One unit of a stage: what it starts from, and which draw."""
-
-    id: str
-    draw: int
-    parent: Seed | Sample
-    seed_id: str
-    last: bool = True
-    """Whether no other draw of the same parent follows."""
-
-
-class Group(NamedTuple):
-    """The samples of one unit that are no twins by their letters."""
-
-    id: str
-    """Of the unit."""
-    samples: list[Sample]
-
-
-Results = list[Sample | Rejection]
-Brought = tuple[Work, Results | TeacherError]
-Drawn = list[Brought]
-"""What came of the draws of one parent."""
 
 
 class Gate:

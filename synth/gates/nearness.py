@@ -12,8 +12,9 @@ from synth.ask import UnitAsk
 from synth.dedupe import text_of
 from synth.dedupe.semantic import Meant
 from synth.errors import TeacherError
-from synth.gates.gate import Group, refused_as
+from synth.gates.gate import refused_as
 from synth.gates.screen import Near
+from synth.gates.work import Group
 from synth.recipes.recipe import Stage
 from synth.teacher import Unit
 from synth.types import Rejection, Sample
