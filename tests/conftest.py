@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-ROOT = Path(__file__).parent.parent
+from tests.forked import LIMIT_S, ROOT, Commands
+
 CANARY = os.environ.setdefault("SYNTH_CANARY", f"sk-CANARY{secrets.token_hex(16)}")
 """The key that every test of every worker process uses: after the last one, no byte of it may be anywhere."""
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes of the tests import synth: one compiles it
@@ -90,18 +91,32 @@ def write_recipe(tmp_path: Path) -> WriteRecipe:
     return write
 
 
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands | None]:
+    if sys.platform != "linux":
+        yield None
+        return
+    commands = Commands()
+    yield commands
+    commands.close()
+
+
 @pytest.fixture
-def synth(tmp_path: Path) -> Synth:
+def synth(tmp_path: Path, commands: Commands | None) -> Synth:
     """Run the synth command as a user would, in a folder of its own."""
 
     def call(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        words = list(map(str, arguments))
+        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200", "PYTHONPATH": str(ROOT), **(env or {})}
+        if commands and commands.can(environment):
+            return commands.call(words, tmp_path, environment)
         return subprocess.run(
-            [sys.executable, "-c", "from synth.cli import main; main()", *map(str, arguments)],
+            [sys.executable, "-c", "from synth.cli import main; main()", *words],
             cwd=tmp_path,
-            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", "PYTHONPATH": str(ROOT), **(env or {})},
+            env=environment,
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=LIMIT_S,
             check=False,
         )
 
