@@ -17,8 +17,10 @@ run: .venv/run.stamp
 test: .venv/test.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/pyright
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not vllm'
+	@echo "$(BIN)/pyright beside the tests; what it finds is shown after them"; \
+	$(BIN)/pyright >.venv/pyright.txt & pyright=$$!; \
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not vllm'; tests=$$?; \
+	wait $$pyright; types=$$?; cat .venv/pyright.txt; exit $$((tests | types))
 
 docs: .venv/test.stamp
 	$(BIN)/python tools/reference.py
