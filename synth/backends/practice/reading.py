@@ -10,6 +10,7 @@ from functools import cache
 
 from synth.backends.practice.questions import TASKS
 from synth.backends.practice.tasks import Choice, Solution, Task
+from synth.patterns import lazy
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +24,8 @@ class Read:
 def read(text: str) -> Read | None:
     """The task that stands somewhere in a text; None when there is none that this teacher can solve."""
     plain = folded(text)
-    for task, pattern in _patterns():
-        match = pattern.search(plain)
-        if match is not None:
+    for task, mark, pattern in _patterns():
+        if mark in plain and (match := pattern.search(plain)):
             try:
                 return Read(task, task.solve(match.groupdict()))
             except (ValueError, OverflowError):
@@ -39,25 +39,28 @@ def folded(text: str) -> str:
 
 
 @cache
-def _patterns() -> tuple[tuple[Task, re.Pattern[str]], ...]:
-    compiled = [(task, _pattern(task, wording)) for task in TASKS for wording in task.wordings]
+def _patterns() -> tuple[tuple[Task, str, re.Pattern[str]], ...]:
+    """Of each wording its task, the longest of its words, and how it is found."""
+    every = [(task, *_found_by(task, wording)) for task in TASKS for wording in task.wordings]
     # the longest wording first, so that a short one never matches inside it
-    return tuple(sorted(compiled, key=lambda pair: -len(pair[1].pattern)))
+    return tuple(sorted(every, key=lambda one: -len(one[2].pattern)))
 
 
-def _pattern(task: Task, wording: str) -> re.Pattern[str]:
+def _found_by(task: Task, wording: str) -> tuple[str, re.Pattern[str]]:
     parts: list[str] = []
+    words: list[str] = []
     seen: set[str] = set()
     for piece in re.split(r"(\{\w+\})", folded(wording)):
         name = piece[1:-1]
         if not re.fullmatch(r"\{\w+\}", piece):
             parts.append(re.escape(piece).replace(r"\ ", r"\s*"))
+            words += piece.split()
         elif name in seen:
             parts.append(f"(?P={name})")
         else:
             seen.add(name)
             parts.append(f"(?P<{name}>{_held(task.slots[name])})")
-    return re.compile("".join(parts))
+    return max(words, key=len), lazy("".join(parts))
 
 
 def _held(choice: Choice) -> str:
