@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from synth import pipeline
 from synth.admission.halt import Halt
 from synth.errors import RecipeError
-from synth.live.background import Observe, Running, Status, Work, shown, status_of, tell
+from synth.live.background import Observe, Running, Status, Work, finished, shown, status_of, tell
 from synth.live.progress import Progress
 from synth.recipes.recipe import LoadedRecipe, Overrides, load, override
 from synth.report.words import words_of
@@ -108,7 +108,7 @@ def start(
     options = _options(folder, limit, "limit", accept_change=accept_change)
     loaded = _loaded(recipe, teachers, serve, seeds, budget_usd, rows, accept_terms)
     tell(loaded.notes, quiet=False)
-    return Running(_work(loaded, options), _first(loaded), _ending, run_loop)
+    return Running(_work(loaded, options), _first(loaded), _ending)
 
 
 def preview(
@@ -164,16 +164,6 @@ def read(folder: str | Path) -> Result:
     return Result(Path(folder), manifest, 0, "", [], [])
 
 
-def run_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end on an event loop of its own: uvloop's where there is one, else asyncio's."""
-    try:
-        import uvloop
-    except ModuleNotFoundError:
-        return asyncio.run(work)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
-
-
 def _options(
     folder: str | Path | None, limit: int | None, name: str, *, write: bool = True, accept_change: bool = False
 ) -> Options:
@@ -206,20 +196,6 @@ def _loaded(
 def _first(loaded: LoadedRecipe) -> Status:
     """How far a run is before it has begun."""
     return Status(loaded.recipe.name, words=words_of(loaded.recipe.language))
-
-
-def finished(work: Work[T], first: Status, ending: Callable[[T], Status], *, quiet: bool) -> T:
-    """Do the work to its end, on a thread of its own when this one already has a running loop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return run_loop(shown(work, ending, quiet=quiet))
-    running = Running(work, first, ending, run_loop)
-    try:
-        return running.wait(quiet=quiet, goes_on=False)
-    except KeyboardInterrupt:  # an interrupt of the cell must not leave a run behind that goes on buying
-        running.cancel()
-        raise
 
 
 def _work(loaded: LoadedRecipe, options: Options) -> Work[Result]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import os
 import re
@@ -14,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import synth
-from synth.api import run_loop
 from synth.errors import RecipeError
 from synth.report.words import ENGLISH
 
@@ -127,15 +125,6 @@ def test_an_interrupted_notebook_cell_leaves_no_run_behind(write_recipe, tmp_pat
     assert finished.stdout.strip() == "interrupted True []", finished.stderr
     again = synth.run(write_recipe(), folder=tmp_path / "run", limit=1, accept_change=True)  # the folder is free
     assert again.exit_code == 0
-
-
-def test_a_run_uses_the_quick_loop_where_there_is_one():
-    uvloop = pytest.importorskip("uvloop")
-
-    async def kind() -> type[asyncio.AbstractEventLoop]:
-        return type(asyncio.get_running_loop())
-
-    assert run_loop(kind()) is uvloop.Loop
 
 
 def test_the_examples_are_spread_over_the_run(tmp_path):

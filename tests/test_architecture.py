@@ -55,6 +55,7 @@ LAYERS = (
         "sandbox",
         "symbolic",
         "chance",
+        "loop",
     },
     {"emergency", "salvage", "writer"},
     {

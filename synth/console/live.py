@@ -11,7 +11,6 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from synth.admission.halt import Halt
-from synth.api import run_loop
 from synth.console.drawing import drawing
 from synth.console.keys import Keys, listening
 from synth.console.panel import WAITING, money, panel, since
@@ -19,6 +18,7 @@ from synth.console.screen import ERR, OUT, clock_time, say
 from synth.errors import Interrupted
 from synth.language.text import visible
 from synth.live.control import Steering, reachable
+from synth.live.loop import run_loop
 from synth.live.snapshot import Snapshot
 
 T = TypeVar("T")

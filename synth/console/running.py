@@ -11,7 +11,6 @@ from rich.table import Table
 
 from synth import pipeline
 from synth.admission.halt import Halt
-from synth.api import run_loop
 from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import Scoreboard, scoreboard
 from synth.console.live import heeding_signals, steered, tell
@@ -22,6 +21,7 @@ from synth.console.telling import NOTHING, Telling, Wanted, telling
 from synth.errors import Interrupted
 from synth.language.text import several
 from synth.live.control import Steering
+from synth.live.loop import run_loop
 from synth.live.progress import Progress
 from synth.money.budget import usd
 from synth.recipes.recipe import LoadedRecipe

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 from synth.admission.halt import Halt
 from synth.errors import Interrupted, SynthError
 from synth.language.text import visible
+from synth.live.loop import run_loop
 from synth.live.progress import Progress
 from synth.money.budget import usd
 from synth.report import cards
@@ -258,7 +259,7 @@ class Running(Generic[T]):
     goes on from there.
     """
 
-    def __init__(self, work: Work[T], first: Status, ending: Callable[[T], Status], loop: Callable[[Any], T]) -> None:
+    def __init__(self, work: Work[T], first: Status, ending: Callable[[T], Status]) -> None:
         self._status = first
         self._ending = ending
         self._began, self._ended = threading.Event(), threading.Event()
@@ -268,7 +269,7 @@ class Running(Generic[T]):
         self._is_stopping = False
         self._result: list[T] = []
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(work, loop), name="synth-run", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(work,), name="synth-run", daemon=True)
         UNDER_WAY.add(self)
         self._thread.start()
 
@@ -340,9 +341,9 @@ class Running(Generic[T]):
         if not self._ended.wait(EXIT_S):
             self.cancel()
 
-    def _run(self, work: Work[T], loop: Callable[[Any], T]) -> None:
+    def _run(self, work: Work[T]) -> None:
         try:
-            self._result.append(loop(self._followed(work)))
+            self._result.append(run_loop(self._followed(work)))
             self._status = self._ending(self._result[0])
         except asyncio.CancelledError:
             self._fail(Interrupted("Stopped at once; what had come is kept. Run it again to go on."))
@@ -371,6 +372,20 @@ class Running(Generic[T]):
                 self._throw()
 
         return await followed(work, tell, begun)
+
+
+def finished(work: Work[T], first: Status, ending: Callable[[T], Status], *, quiet: bool) -> T:
+    """Do the work to its end, on a thread of its own when this one already has a running loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return run_loop(shown(work, ending, quiet=quiet))
+    running = Running(work, first, ending)
+    try:
+        return running.wait(quiet=quiet, goes_on=False)
+    except KeyboardInterrupt:  # an interrupt of the cell must not leave a run behind that goes on buying
+        running.cancel()
+        raise
 
 
 UNDER_WAY: set[Running[Any]] = set()

@@ -10,10 +10,9 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from synth.admission.halt import Halt
-from synth.api import finished
 from synth.errors import BudgetReached, RecipeError
 from synth.files.asking import desk
-from synth.live.background import Observe, Status, Work, shown, tell
+from synth.live.background import Observe, Status, Work, finished, shown, tell
 from synth.money.budget import Caps
 from synth.protocol.endpoint import Endpoint
 from synth.quick import given

@@ -63,7 +63,7 @@ def test_an_error_that_is_raised_is_not_also_the_line(monkeypatch):
         await asyncio.sleep(0.01)
         raise synth.FolderError("別の場所を選んでください")
 
-    running = Running(work, Status("作業", words=JAPANESE), lambda made: Status("作業"), asyncio.run)
+    running = Running(work, Status("作業", words=JAPANESE), lambda made: Status("作業"))
     with pytest.raises(synth.FolderError, match="別の場所"):
         running.wait()
     assert shown
@@ -91,9 +91,7 @@ def held(stops):
 
 def test_stopping_ends_it_with_what_was_made():
     stops = []
-    running = Running(
-        held(stops), Status("作業"), lambda made: Status("作業", state="interrupted", rows=3), asyncio.run
-    )
+    running = Running(held(stops), Status("作業"), lambda made: Status("作業", state="interrupted", rows=3))
     assert running.stop() == "made"
     assert stops == ["stopped"]
     assert running.status.rows == 3
@@ -101,7 +99,7 @@ def test_stopping_ends_it_with_what_was_made():
 
 def test_an_interrupt_of_the_waiting_leaves_the_run_alone(monkeypatch):
     stops = []
-    running = Running(held(stops), Status("作業"), lambda made: Status("作業"), asyncio.run)
+    running = Running(held(stops), Status("作業"), lambda made: Status("作業"))
     monkeypatch.setattr(running._ended, "wait", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         running.wait(quiet=True)
@@ -112,7 +110,7 @@ def test_an_interrupt_of_the_waiting_leaves_the_run_alone(monkeypatch):
 
 def test_cancelling_says_that_it_was_stopped():
     stops = []
-    running = Running(held(stops), Status("作業"), lambda made: Status("作業"), asyncio.run)
+    running = Running(held(stops), Status("作業"), lambda made: Status("作業"))
     running._began.wait()
     running.cancel()
     assert stops == ["cancelled"]

@@ -11,6 +11,7 @@ import pytest
 
 import synth
 from synth import pipeline, seeds
+from synth.live.loop import run_loop
 from synth.recipes import up_to_date
 from synth.recipes.recipe import load
 from synth.results.result import Options
@@ -130,7 +131,7 @@ def test_other_options_make_the_dataset_anew(recipe, tmp_path):
     assert is_up_to_date(recipe, tmp_path / "run", limit=1)
     assert not is_up_to_date(recipe, tmp_path / "run", limit=2)
     assert not is_up_to_date(recipe, tmp_path / "run", rows=2)
-    retried = synth.api.run_loop(pipeline.run(load(recipe), Options(tmp_path / "run", retry=True)))
+    retried = run_loop(pipeline.run(load(recipe), Options(tmp_path / "run", retry=True)))
     assert retried.message == ""
 
 
@@ -180,7 +181,7 @@ def test_a_run_that_is_not_whole_is_never_up_to_date(recipe, tmp_path):
     loaded = load(recipe)
     synth.run(loaded, folder=tmp_path / "run", limit=1)
     for _ in range(2):
-        partial = synth.api.run_loop(pipeline.run(loaded, Options(tmp_path / "run", offline=True)))
+        partial = run_loop(pipeline.run(loaded, Options(tmp_path / "run", offline=True)))
         assert partial.exit_code == 3
     assert not is_up_to_date(recipe, tmp_path / "run")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from synth import sandbox
-from synth.api import run_loop
 from synth.errors import Transient
+from synth.live.loop import run_loop
 from synth.sandbox import Work, failure, seccomp
 
 needs_sandbox = pytest.mark.skipif(bool(sandbox.problem()), reason=sandbox.problem() or "-")
