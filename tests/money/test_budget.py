@@ -137,10 +137,10 @@ def test_time_spent_in_line_is_told_apart():
 @pytest.mark.parametrize(
     ("caps", "words"),
     [
-        (Caps(usd=1e-6), ["$0.0000", "--budget"]),
-        (Caps(tokens=5), ["5 tokens", "--budget tokens=N"]),
-        (Caps(requests=0), ["0 requests", "--budget requests=N"]),
-        (Caps(hours=1), ["1 hours", "Run again"]),
+        (Caps(usd=1e-6), ["$0.0000", "a higher budget"]),
+        (Caps(tokens=5), ["5 tokens", "a higher budget of tokens"]),
+        (Caps(requests=0), ["0 requests", "a higher budget of requests"]),
+        (Caps(hours=1), ["1 h ", "Run again"]),
     ],
 )
 def test_each_cap_says_which_it_is_and_how_to_go_on(caps, words):
