@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from synth import sandbox
-from synth.api import run_loop
 from synth.errors import RecipeError, Rejected
+from synth.live.loop import run_loop
 from synth.recipes.recipe import load
 from synth.scorers.code_tests import CodeTests, code_of
 from synth.types import Message, Sample, Score
