@@ -123,7 +123,8 @@ class _Opening:
         if self.options.offline:
             return
         for (_, there), lane in zip(found, teacher.admission.lanes, strict=True):
-            await self.stack.enter_async_context(beside(watch(there, lane, self.halt.sleep)))
+            told = partial(teacher.admission.told, lane)
+            await self.stack.enter_async_context(beside(watch(there, told, self.halt.sleep)))
         waits = name in self.waited_for or has_open(self.store.folder / "run.db", name)
         if waits and endpoint.known.batch is not None:
             teacher.batches = await self.stack.enter_async_context(batches(await self._desk(teacher, urls[0])))

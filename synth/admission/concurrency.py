@@ -2,16 +2,17 @@
 
 Additive increase, multiplicative decrease (Chiu and Jain, 1989) on rate signals only, never on raw latency, which
 differs with the length of answers. Each answer raises the limit a little: by two in slow start (Jacobson, 1988), by
-nothing for a while after a cut, then faster and faster (after CUBIC, Ha, Rhee and Xu, 2008). What calls for a cut is
-not one refusal but more than come at any load, by Page's cumulative sum test (1954). A circuit breaker (Nygard,
-Release It!, 2007) stands before an endpoint that fails. What queues in silence is left to `queueing`, what counts by
-the minute to `meter`.
+nothing for a while after a cut, then faster and faster (after CUBIC, Ha, Rhee and Xu, 2008). Before the first cut it
+also grows with time, as an answer may take minutes and a refusal never does. What calls for a cut is not one refusal,
+but more than come at any load, by Page's cumulative sum test (1954); where half the limit has no fewer of them, they
+were of that kind. A circuit breaker (Nygard, Release It!, 2007) stands before an endpoint that fails. What queues in
+silence is left to `queueing`, what counts by the minute to `meter`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from math import inf, log
+from math import ceil, inf, log
 from typing import NamedTuple
 
 from synth.admission.meter import REFILLED_S, Meter
@@ -19,6 +20,8 @@ from synth.admission.queueing import FASTEST_GROWTH, START, Load, Search, Told
 
 SATURATED = 0.8
 """A limit grows only when so much of it was used at once."""
+OPENING = 0.25
+"""The share of itself by which a limit that is used grows in a second until the first cut, answers or not."""
 HOLD = 210
 """Answers to wait for, for each refusal that led to a cut, before probing again: it keeps refusals rare."""
 SLOWEST_GROWTH = 0.02
@@ -26,6 +29,20 @@ SLOWEST_GROWTH = 0.02
 ALARM = 11.0
 """The sum of log likelihood ratios that calls for a cut."""
 LEAST_AMBIENT = 0.005
+MUCH, MORE = 0.2, 2
+"""The least share of refusals of which it is to be seen whether they come from the load, and how many times the known
+one that is."""
+ENOUGH = 80
+"""So many requests with half the limit show whether that helped."""
+FEW = 4
+"""What is added to the requests of which a share is taken: few do not show much."""
+KNOWN = 200
+"""Requests after which the share of refusals that come at any load is known well enough to take a cut back."""
+PLAIN = 0.6
+"""A share of refusals that never comes at any load: it is too much, however little helped so far."""
+BY_CHANCE = 1e-6
+"""How seldom a row of refusals that calls for a halt may come at the ambient share."""
+SHORTEST_ROW = 6
 LEAST_OVERLOAD = 0.1
 """A share of refusals that is too high whatever the ambient one."""
 MEMORY = 1000
@@ -54,9 +71,14 @@ more through for a while, as a token bucket does that has filled up: it is probe
 class Concurrency:
     """The limit of one endpoint. `now` is in seconds of any clock that does not run backwards."""
 
-    def __init__(self, most: int, *, queues_silently: bool = False) -> None:
+    def __init__(self, most: int, *, queues_silently: bool = False, first: int = START) -> None:
+        """Begin with `first` requests at once."""
         self.most = most
-        self.limit = float(min(START, most))
+        self.limit = float(min(first, most))
+        self.opening = not queues_silently
+        """Whether the limit still grows by itself, one place after the other, as long as all of it is used."""
+        self._opens, self._looked = inf, 0.0
+        """When the next place opens, and when somebody last asked."""
         self.sent = 0
         """Requests so far."""
         self._on_wire = 0
@@ -88,7 +110,13 @@ class Concurrency:
         """The most requests that may be on the wire: one canary more than before while the breaker is half open."""
         if self._breaker.pause_s:
             return max(0, self._breaker.old) + 1
-        return max(1, int(self.limit) - self.left_empty)
+        limit = int(self.limit)
+        return max(1, limit + (self.opening and limit < self.most) - self.left_empty)
+
+    @property
+    def row(self) -> int:
+        """So many refusals of requests that were sent one after the other are no chance: the endpoint means all."""
+        return self._refusals.row
 
     @property
     def half_open(self) -> bool:
@@ -113,6 +141,10 @@ class Concurrency:
     def closed_s(self, now: float) -> float:
         """Seconds for which nothing may start, by the breaker or by the rate that was found; 0 when it may."""
         closed_s = max(0.0, self._breaker.until - now)
+        if self.opening:
+            self._looked = now
+            if self._on_wire >= int(self.limit) - self.left_empty:
+                closed_s = max(closed_s, self._opens - now)
         return closed_s if self._meter.per_s is None else max(closed_s, self._meter.wait_s(now, self.sent))
 
     def sending(self, in_flight: int) -> bool:
@@ -126,11 +158,13 @@ class Concurrency:
             meter.take()
         if in_flight >= SATURATED * self.limit:
             self._full = True
+            if self.opening:
+                self._open_up(in_flight)
         self._breaker.old = min(self._breaker.old, in_flight - 1)
         return self._breaker.pause_s > 0
 
-    def accepted(self, now: float, sent_at: float, tokens: int) -> None:
-        """A request sent at `sent_at` brought an answer of so many tokens."""
+    def accepted(self, now: float, sent_at: float, tokens: int, number: int) -> None:
+        """The `number`th request, sent at `sent_at`, brought an answer of so many tokens."""
         if self._breaker.recent and self._breaker.worked(now, sent_at):
             self.limit = max(min(START, self.limit), self.limit * REOPENED)  # a storm lets some through as well
             self._growth = FASTEST_GROWTH
@@ -143,7 +177,7 @@ class Concurrency:
         if self._round_left <= 0:
             self._was_full, self._full, self._round_left = self._full, False, self.limit
         if self._search is not None:
-            self.limit = self._search.accepted(now, sent_at, tokens, busy=busy)
+            self.limit = self._search.accepted(now, sent_at, tokens, number, busy=busy)
             return
         self._since_cut += 1
         if self.left_empty:
@@ -171,14 +205,34 @@ class Concurrency:
                 self._shrink(self.limit)
         elif self._refusals.refused(now, sent_at, number):
             self._cut(now)
+        elif self._hold and self._refusals.unfounded():
+            self._take_back(now, self._refusals.before(self._before_cut))
 
     def failed(self, now: float, sent_at: float = inf) -> None:
         """A request failed in a way that is the endpoint's fault: no connection, no reply, a server error."""
         self._on_wire -= 1
         self._breaker.failed(now, sent_at, self._on_wire)
+        self.opening = self.opening and not self._breaker.pause_s
+
+    def _open_up(self, in_flight: int) -> None:
+        """Nearly all places are taken; when all are, the next one opens in a while."""
+        if self.limit >= self.most:
+            self.opening = False
+            return
+        places = int(self.limit) - self.left_empty
+        if in_flight > places:
+            self.limit = min(self.limit + 1, float(self.most))
+        elif in_flight < places or self._opens < inf:
+            return
+        self._opens = self._looked + 1 / (OPENING * self.limit)
 
     def _cut(self, now: float) -> None:
-        self.left_empty = 0
+        self.left_empty, self.opening = 0, False
+        before = None if self._meter.per_s else self._refusals.in_vain(self.limit)
+        if before is not None:
+            self._refusals.forget(self.sent)
+            self._take_back(now, before)
+            return
         if self._meter.nothing_left(now, self.sent, self._on_wire, self._refusals.run):
             self._refusals.forget(self.sent)
             self._last_cut = now
@@ -193,7 +247,14 @@ class Concurrency:
         self._hold = HOLD * min(self._cost, cut.costliest)
         self._last_cut, self._before_cut, self._since_cut = now, self.limit, 0
         self._growth, self._quickens = SLOWEST_GROWTH, cut.quickens
-        self._shrink(self.limit * cut.leaves)
+        self._shrink(self.limit * (0.5 if self._refusals.doubtful else cut.leaves))
+
+    def _take_back(self, now: float, limit: float) -> None:
+        """A cut was no answer to refusals that come at any load: go on as if there had been none."""
+        self.limit = self._before_cut = max(self.limit, min(limit, float(self.most)))
+        self._last_cut, self._excess, self._since_cut = now, 0, inf
+        self._hold, self._growth, self._quickens = 0.0, FASTEST_GROWTH, CUTS[0].quickens
+        self._meter = Meter()
 
     def _shrink(self, limit: float) -> None:
         """Less by as many as were refused, but not below half: refusals of many at once say little of how many."""
@@ -219,6 +280,21 @@ class _Refusals:
         self.at_once = 0
         """How many of them were on the wire together."""
         self._weights = (0.0, 0.0)
+        self._cut_at = self._refused_since = 0
+        """The number of the last request before the last cut, and how many were refused since."""
+        self._first: tuple[float, float] | None = None
+        """The limit at the first of the cuts that did not end the refusals, and their share then."""
+        self._below = 0, 0
+        """Requests at half of that limit or less, and how many of them were refused."""
+        self.doubtful = False
+        """Whether it is time to see what comes of half as many: some cuts were of no avail."""
+        self._ahead = 0.0
+        """The evidence that what is looked at began with."""
+        self._grounds = 0, 0, 0.0
+        """Of the requests that led to the last cut how many were refused, how many were not, and what came on top."""
+        self.row = 0
+        """So many refusals one after the other are no chance."""
+        self._weigh()
 
     def refused(self, now: float, sent_at: float, number: int) -> bool:
         """The `number`th request was refused; whether there are too many."""
@@ -228,11 +304,13 @@ class _Refusals:
         if self._evidence == 0:
             self._learn(number - 1, self.run)
             self.run = self.at_once = 0
+            self._ahead = 0.0
         if not self.run:
             self._weigh()
             self._began = now
         self._evidence += self._weights[1]
         self.run += 1
+        self._refused_since += 1
         self.at_once += sent_at < self._began
         return self._evidence > ALARM
 
@@ -242,20 +320,58 @@ class _Refusals:
         It takes less to find that the cut was too small.
         """
         refused = self.run
-        self._known = self._last = number
-        self._evidence, self.run, self.at_once = ALARM / 2, 0, 0
+        self._grounds = refused, self._last - self._known - refused, self._ahead
+        self._known = self._last = self._cut_at = number
+        self._refused_since = 0
+        self._evidence = self._ahead = ALARM / 2
+        self.run = self.at_once = 0
         return refused
+
+    def in_vain(self, limit: float) -> float | None:
+        """The limit of before the first cut, when half of it had more than half of the refusals: they do not come from
+        the load, and their share is known from then on. None as long as a cut may help."""
+        sent = self._last - self._cut_at
+        share = self._refused_since / (sent + FEW)
+        little = max(MUCH, MORE * self._ambient())
+        if self._first is None or limit > self._first[0] or share <= max(little, self._first[1] / 2):
+            share = self.run / (self._last - self._known + FEW)
+            self._first, self._below = (limit, share) if share < PLAIN else None, (0, 0)
+        elif share >= PLAIN:
+            self._first = None
+        elif limit <= self._first[0] / 2:
+            self._below = self._below[0] + sent, self._below[1] + self._refused_since
+            if self._below[0] >= ENOUGH:
+                self._sent, self._refused = self._below
+                self._weigh()
+                return self.before(limit)
+        self.doubtful = self._first is not None and sent >= ENOUGH / 2 and limit < self._first[0]
+        return None
+
+    def before(self, limit: float) -> float:
+        """The limit of before the first cut that was of no avail; `limit` where that is more, or there was none."""
+        first, self._first = self._first, None
+        return limit if first is None else max(limit, first[0])
+
+    def unfounded(self) -> bool:
+        """Whether what led to the last cut is little, given what has come to be known of refusals at any load."""
+        refused, passed, ahead = self._grounds
+        return self._sent >= KNOWN and ahead + refused * self._weights[1] + passed * self._weights[0] < ALARM / 2
 
     def _learn(self, number: int, refused: int) -> None:
         self._sent += max(0, number - self._known)
         self._refused += refused
         self._known = max(self._known, number)
 
+    def _ambient(self) -> float:
+        """The share of refusals that come at any load, as far as is known."""
+        return max(LEAST_AMBIENT, min(PLAIN, self._refused / self._sent))
+
     def _weigh(self) -> None:
         if self._sent > MEMORY:
             self._refused, self._sent = self._refused * MEMORY / self._sent, MEMORY
-        ambient = max(LEAST_AMBIENT, self._refused / self._sent)
-        overload = max(LEAST_OVERLOAD, min(0.5, 4 * ambient))
+        ambient = self._ambient()
+        overload = max(LEAST_OVERLOAD, min(4 * ambient, max(0.5, ambient + 0.2)))
+        self.row = max(SHORTEST_ROW, ceil(log(BY_CHANCE) / log(ambient)))
         self._weights = log((1 - overload) / (1 - ambient)), log(overload / ambient)
 
 

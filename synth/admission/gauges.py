@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from math import isfinite
 from urllib.parse import urlsplit
 
-from synth.admission.limits import Lane
 from synth.admission.queueing import Load
 from synth.backends.fetch import fetched
 from synth.errors import Fatal
@@ -78,8 +77,10 @@ def told_in(text: str, among: Mapping[str, Gauges]) -> tuple[str, Load] | None:
     return None
 
 
-async def watch(endpoint: Endpoint, lane: Lane, sleep: Callable[[float], Awaitable[None]]) -> None:
-    """Let the lane know the server's load every second; ends at once where a server that answers tells none."""
+async def watch(
+    endpoint: Endpoint, tell: Callable[[Load | None], None], sleep: Callable[[float], Awaitable[None]]
+) -> None:
+    """Tell the server's load every second; ends at once where a server that answers tells none."""
     among, tells = may_tell(endpoint), False
     while among:
         try:
@@ -88,7 +89,7 @@ async def watch(endpoint: Endpoint, lane: Lane, sleep: Callable[[float], Awaitab
             return
         text = await asyncio.to_thread(page, endpoint)
         found = None if text is None else told_in(text, among)
-        lane.told(None if found is None else found[1])
+        tell(None if found is None else found[1])
         if found is not None:
             among, tells = {found[0]: among[found[0]]}, True
         elif text is not None and not tells:

@@ -11,7 +11,7 @@ from math import inf
 from typing import Any, Literal, NamedTuple
 
 from synth.admission.concurrency import Concurrency
-from synth.admission.queueing import Load
+from synth.admission.queueing import START, Load
 from synth.protocol.endpoint import Limits
 
 BURST_S = 5.0
@@ -24,7 +24,7 @@ DAY_S = 86_400.0
 SPREAD = 0.2
 """Over how much of a wait that many were asked for they come back, lest all meet the endpoint at once."""
 STREAK = 6
-"""So many refusals with no success between them close the endpoint for all until its Retry-After."""
+"""So many failures with no success between them close the endpoint for all until its Retry-After."""
 UNBALANCED = 1.25
 """A replica that knows the prompt's beginning is preferred while it has at most so much more to do than the idlest."""
 CANARY_S = 1.0
@@ -100,11 +100,16 @@ class Lane:
     def __init__(self, place: int, limits: Limits, clock: Callable[[], float], *, queues_silently: bool) -> None:
         self.place = place
         """Which of the teacher's endpoints it leads to."""
-        self.concurrency = Concurrency(limits.max_in_flight, queues_silently=queues_silently)
+        most = limits.max_in_flight
+        # whoever says how much a server of their own bears is believed a part of it at once; nobody is refused there
+        first = most // 4 if queues_silently and "max_in_flight" in limits.model_fields_set else START
+        self.concurrency = Concurrency(most, queues_silently=queues_silently, first=max(START, first))
         self.in_flight = 0
         self.outstanding_tokens = 0
         self.streak = 0
-        """Failures and refusals since the last success."""
+        """Failures and refusals since the last success, or since something passed that was sent between refusals."""
+        self._last_refused = 0
+        """The number of the last request that was refused."""
         self.load: Load | None = None
         """What its server last told of itself."""
         self._clock = clock
@@ -141,7 +146,10 @@ class Lane:
     def refused(self, place: Place, retry_after_s: float | None) -> None:
         """A request met a rate limit."""
         self.concurrency.refused(self._clock(), place.sent_at, place.number)
-        self._hold(retry_after_s)
+        if place.number > self._last_refused + 1:  # what was sent between them has not been refused
+            self.streak = 0
+        self._last_refused = max(self._last_refused, place.number)
+        self._hold(retry_after_s, self.concurrency.row)
 
     def failed(self, sent_at: float, retry_after_s: float | None, *, again: bool = False) -> None:
         """The endpoint did not answer, or said that it is out of order; `again` for a request that failed before.
@@ -169,10 +177,10 @@ class Lane:
                 bucket = self._buckets[allowance.kind] = Bucket(60 * per_s, self._clock)
             bucket.learn(allowance, per_s, taken.get(allowance.kind, bucket.taken), since_s)
 
-    def _hold(self, retry_after_s: float | None) -> None:
+    def _hold(self, retry_after_s: float | None, row: int = STREAK) -> None:
         """Start nothing for as long as the endpoint wishes, once it is plain that it means all requests."""
         self.streak += 1
-        if retry_after_s is not None and self.streak >= STREAK:
+        if retry_after_s is not None and self.streak >= row:
             wait_s = min(retry_after_s, LONGEST_GATE_S)
             self.concurrency.left_empty = 0  # after the hold all may go again
             self._not_before = max(self._not_before, self._clock() + wait_s)
@@ -326,9 +334,12 @@ class Admission:
             finally:
                 self._at_gate = False
             lane = self._lane(tokens, prefix) or lane
+        limit = lane.concurrency.limit
         place = Place(lane, tokens, lane.board(tokens), self._clock(), lane.concurrency.sent)
         if self._place_line.waiting and self._lane(tokens, prefix) is not None:
             self._place_line.wake()
+        if lane.concurrency.limit > limit:
+            self._turn_line.wake()
         return place
 
     def board_elsewhere(self, place: Place) -> Place | None:
@@ -356,7 +367,7 @@ class Admission:
         before = lane.probed_until, concurrency.limit, concurrency.allowed()
         lane.streak = 0
         lane.probed_until = 0.0
-        concurrency.accepted(self._clock(), place.sent_at, tokens)
+        concurrency.accepted(self._clock(), place.sent_at, tokens, place.number)
         if before != (0.0, concurrency.limit, concurrency.allowed()):  # else who left and who landed made all the room
             self._turn_line.wake()
             self._place_line.wake()
@@ -364,6 +375,13 @@ class Admission:
     def refused(self, place: Place, retry_after_s: float | None) -> None:
         """A request met a rate limit; what is made of that may be room, as when a cut fills places left empty."""
         place.lane.refused(place, retry_after_s)
+        self._turn_line.wake()
+        self._place_line.wake()
+
+    def told(self, lane: Lane, load: Load | None) -> None:
+        """A lane's server told its load, or nothing; that may make room before any reply comes."""
+        lane.told(load)
+        self._turn_line.wake()
         self._place_line.wake()
 
     def _lane(self, tokens: int, prefix: int) -> Lane | None:

@@ -5,10 +5,11 @@ In the latter case it is given as many requests as Little's law (1961) says it w
 
 from __future__ import annotations
 
-from math import inf
 from typing import NamedTuple
 
 START = 16
+UNLOADED = 3 * START
+"""So many requests, the first ones, show how long a token takes."""
 FASTEST_GROWTH = 2.0
 """Growth per answer when it doubles every round."""
 GAIN = 1.15
@@ -34,7 +35,8 @@ STEADY = 2
 """Looks in a row at which more waited: a heap that came at once is no line."""
 FULL = 0.95
 """A cache so full has no room for more at once."""
-RAISE = 1.05
+FIRST_RAISE, RAISE = 1.5, 1.05
+"""From look to look, before the first line and afterwards."""
 LOWER = 0.9
 
 
@@ -61,9 +63,9 @@ class Told:
         self._used = False
         """Whether the limit was used since the last look."""
 
-    def accepted(self, now: float, sent_at: float, tokens: int, *, busy: bool) -> float:
+    def accepted(self, now: float, sent_at: float, tokens: int, number: int, *, busy: bool) -> float:
         """The limit, after an answer."""
-        del now, sent_at, tokens
+        del now, sent_at, tokens, number
         self._used = self._used or busy
         if self._ramp and busy:
             self._limit = min(self.most, self._limit + FASTEST_GROWTH)
@@ -80,10 +82,14 @@ class Told:
             ours = min(1.0, on_wire / max(1.0, load.running + load.waiting))
             fits = on_wire - ours * (load.waiting - queue)
             self._limit = max(1.0, min(self._limit, fits, LOWER * self._limit if put_back else self.most))
-        elif self._used and load.waiting <= queue / 2 and load.cache < FULL:
-            self._limit = min(self.most, max(self._limit + 1, self._limit * RAISE))
+        elif self._is_used(on_wire) and load.waiting <= queue / 2 and load.cache < FULL:
+            self._limit = min(self.most, max(self._limit + 1, self._limit * (FIRST_RAISE if self._ramp else RAISE)))
         self._used = False
         return self._limit
+
+    def _is_used(self, on_wire: int) -> bool:
+        """Whether the limit was used since the last look; at first, when nothing has come back yet, whether it is."""
+        return self._used or (self._ramp and on_wire >= int(self._limit))
 
 
 class Search:
@@ -100,9 +106,8 @@ class Search:
         self._ramp = True
         self._best = 0.0
         self._gain = FIRST_GAIN
-        self._unloaded_until = inf
         self._unloaded = (0.0, 0)
-        """Seconds and tokens of the requests sent before the limit was three times the first."""
+        """Seconds and tokens of the first requests: who stands first in a line does not wait, however long it is."""
         self._done = 0
         self._round_ends = 2.0 * START
         self._tokens = 0
@@ -113,9 +118,9 @@ class Search:
         """The gain and the throughput before the trial under way."""
         self._up = False
 
-    def accepted(self, now: float, sent_at: float, tokens: int, *, busy: bool) -> float:
-        """The limit, after an answer of so many tokens."""
-        if sent_at <= self._unloaded_until:
+    def accepted(self, now: float, sent_at: float, tokens: int, number: int, *, busy: bool) -> float:
+        """The limit, after an answer of so many tokens to the `number`th request."""
+        if number <= UNLOADED:
             self._unloaded = (self._unloaded[0] + now - sent_at, self._unloaded[1] + tokens)
         if self._began is None:
             self._began = sent_at
@@ -123,8 +128,6 @@ class Search:
         self._tokens += tokens
         if self._ramp and busy:
             self._limit = min(self.most, self._limit + FASTEST_GROWTH)
-            if self._limit >= 3 * START:
-                self._unloaded_until = min(self._unloaded_until, now)
         if self._done >= self._round_ends:
             rate = self._tokens / max(1e-9, now - self._began)
             self._done, self._tokens, self._began = 0, 0, now

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from synth.admission.gauges import figures, load_of, may_tell, page, watch
 from synth.admission.limits import Lane
-from synth.admission.queueing import QUEUED, STEADY, Load, Told
+from synth.admission.queueing import FIRST_RAISE, QUEUED, STEADY, Load, Told
 from synth.backends.fetch import fetched
 from synth.profiles import named
 from synth.protocol.endpoint import Endpoint, Limits
@@ -119,7 +119,7 @@ def watched(pages: list[str | None]) -> tuple[Lane, list[Load | None], int]:
                 raise EOFError from None
 
         with contextlib.suppress(EOFError):
-            await watch(endpoint, lane, sleep)
+            await watch(endpoint, lane.told, sleep)
         await runner.cleanup()
         return lane, loads[1:], server.asked
 
@@ -161,7 +161,7 @@ def test_a_server_that_does_not_answer_yet_is_looked_at_again(monkeypatch):
             raise EOFError
 
     with contextlib.suppress(EOFError):
-        asyncio.run(watch(Endpoint(model="m", base_url="http://127.0.0.1:9/v1"), lane, sleep))
+        asyncio.run(watch(Endpoint(model="m", base_url="http://127.0.0.1:9/v1"), lane.told, sleep))
     assert [load and load.running for load in loads] == [None, None, None, 128, None]
 
 
@@ -172,13 +172,13 @@ def test_nobody_who_listens_is_no_mishap():
 def grown(most: int = 512) -> Told:
     """Grown to 128 while nothing waited."""
     told = Told(16.0, most)
-    while told.accepted(0.0, 0.0, 1, busy=True) < 128:
+    while told.accepted(0.0, 0.0, 1, 1, busy=True) < 128:
         pass
     return told
 
 
 def test_the_limit_grows_with_each_answer_until_some_wait():
-    assert grown().accepted(0.0, 0.0, 1, busy=True) == 130
+    assert grown().accepted(0.0, 0.0, 1, 1, busy=True) == 130
 
 
 def test_what_waits_steadily_is_taken_back_but_for_a_small_line():
@@ -186,7 +186,7 @@ def test_what_waits_steadily_is_taken_back_but_for_a_small_line():
     for _ in range(STEADY):
         limit = told.look(Load(100, 28), 128)
     assert limit == pytest.approx(100 + QUEUED * 100)
-    assert told.accepted(0.0, 0.0, 1, busy=True) == limit  # it no longer doubles
+    assert told.accepted(0.0, 0.0, 1, 1, busy=True) == limit  # it no longer doubles
 
 
 def test_a_heap_that_waits_for_a_moment_changes_nothing():
@@ -205,15 +205,25 @@ def test_where_nothing_waits_more_is_tried_step_by_step():
     told = grown()
     for _ in range(STEADY):
         told.look(Load(100, 28), 128)
-    told.accepted(0.0, 0.0, 1, busy=True)
+    told.accepted(0.0, 0.0, 1, 1, busy=True)
     assert told.look(Load(110, 0), 110) == pytest.approx(1.05 * 110)
 
 
 def test_a_limit_that_is_not_used_is_not_raised():
     told = grown()
-    assert told.look(Load(10, 0), 10) == pytest.approx(1.05 * 128)
-    told.accepted(0.0, 0.0, 1, busy=False)
-    assert told.look(Load(10, 0), 10) == pytest.approx(1.05 * 128)
+    assert told.look(Load(10, 0), 10) == pytest.approx(FIRST_RAISE * 128)
+    told.accepted(0.0, 0.0, 1, 1, busy=False)
+    assert told.look(Load(10, 0), 10) == pytest.approx(FIRST_RAISE * 128)
+
+
+def test_before_the_first_line_a_server_that_runs_all_it_was_sent_is_sent_more_though_it_has_not_answered_yet():
+    told, limits = Told(16.0, 100), [16.0]
+    while limits[-1] < 100:
+        limits.append(told.look(Load(int(limits[-1]), 0), int(limits[-1])))
+    assert limits == pytest.approx([16, 24, 36, 54, 81, 100])
+    for _ in range(STEADY):
+        told.look(Load(50, 50), 100)
+    assert told.look(Load(50, 0), 55) == 55  # from then on only what was used
 
 
 def test_a_full_cache_leaves_no_room_for_more_and_requests_that_were_put_back_make_for_fewer():

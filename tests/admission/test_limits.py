@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 
 import pytest
 
 from synth.admission.concurrency import BREAKER_FAILURES
 from synth.admission.halt import Halt
-from synth.admission.limits import LONGEST_GATE_S, STREAK, Admission, Allowance, Bucket, Lane, Place
+from synth.admission.limits import AHEAD, LONGEST_GATE_S, STREAK, Admission, Allowance, Bucket, Lane, Place
+from synth.admission.queueing import START, Load
 from synth.errors import Fatal
 from synth.protocol.endpoint import Limits
 
@@ -370,3 +372,179 @@ def test_places_that_a_refusal_frees_are_filled_before_anything_else_lands():
 
     flying, allowed = asyncio.run(main())
     assert flying == allowed
+
+
+def test_refusals_between_which_others_passed_hold_nobody_back_however_they_come_in_a_row():
+    clock = Clock()
+    only = lane(clock)
+    for number in range(1, 10 * STREAK, 2):
+        only.refused(Place(only, 1, {}, 0.0, number), 60)
+    assert only.pause_s(1) == 0
+    for number in range(101, 101 + STREAK):
+        only.refused(Place(only, 1, {}, 0.0, number), 60)
+    assert only.pause_s(1) >= 60
+
+
+def test_refusals_of_requests_sent_in_a_row_hold_all_back_in_whatever_order_they_come():
+    clock = Clock()
+    only = lane(clock)
+    for number in (3, 1, 2, 6, 5, 4, 9, 7, 8, 10, 11, 12, 13, 14):
+        only.refused(Place(only, 1, {}, 0.0, number), 60)
+    assert only.pause_s(1) >= 60
+
+
+@pytest.mark.parametrize(
+    ("limits", "queues_silently", "first"),
+    [
+        (Limits(max_in_flight=1024), True, 256),
+        (Limits(max_in_flight=32), True, START),
+        (Limits(max_in_flight=8), True, 8),
+        (Limits(), True, START),
+        (Limits(max_in_flight=1024), False, START),
+    ],
+)
+def test_a_server_of_ones_own_is_sent_a_fourth_of_what_it_is_said_to_bear_at_once(limits, queues_silently, first):
+    assert Lane(0, limits, Clock(), queues_silently=queues_silently).concurrency.limit == first
+
+
+async def settled() -> None:
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+class Sleepers:
+    """A clock on which sleepers wake when it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._sleeping: list[tuple[float, asyncio.Future[None]]] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        wake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sleeping.append((self.now + seconds, wake))
+        await wake
+
+    async def move(self, seconds: float) -> None:
+        ends = self.now + seconds
+        while due := [one for one in self._sleeping if one[0] <= ends]:
+            first = min(due, key=lambda one: one[0])
+            self._sleeping.remove(first)
+            self.now = max(self.now, first[0])
+            if not first[1].done():
+                first[1].set_result(None)
+            await settled()
+        self.now = ends
+
+
+def test_places_open_before_the_first_answer_for_those_who_wait_for_a_turn_too():
+    async def main() -> int:
+        clock = Sleepers()
+        admission = Admission(Limits(), clock, clock.sleep)
+
+        async def one() -> None:
+            await admission.enter(0)
+            await admission.board(1, 0)
+
+        waiting = [asyncio.create_task(one()) for _ in range(300)]
+        await settled()
+        assert admission.in_flight == START
+        await clock.move(30.0)
+        for task in waiting:
+            task.cancel()
+        return admission.in_flight
+
+    assert asyncio.run(main()) == 256
+
+
+def test_what_a_server_tells_makes_room_at_once():
+    async def main() -> int:
+        clock = Clock()
+        admission = Admission(Limits(), clock, clock.sleep, queues_silently=True)
+
+        async def one() -> None:
+            await admission.enter(0)
+            await admission.board(1, 0)
+
+        waiting = [asyncio.create_task(one()) for _ in range(300)]
+        await settled()
+        for _ in range(10):
+            admission.told(admission.lanes[0], Load(admission.in_flight, 0))
+            await settled()
+        for task in waiting:
+            task.cancel()
+        return admission.in_flight
+
+    assert asyncio.run(main()) == 256
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_whatever_happens_nobody_waits_where_there_is_room(seed):
+    """Chance events, one after the other; after each of them all who can go have gone."""
+    rng = random.Random(seed)
+
+    async def main() -> None:
+        clock, most, lanes = Sleepers(), rng.choice([2, 5, 20, 64]), rng.choice([1, 1, 2, 3])
+        admission = Admission(
+            Limits(max_in_flight=most), clock, clock.sleep, lanes=lanes, queues_silently=rng.random() < 0.3
+        )
+        held: list[Place] = []
+        tasks: set[asyncio.Task[None]] = set()
+
+        async def one(priority: int) -> None:
+            await admission.enter(priority)
+            try:
+                held.append(await admission.board(rng.randint(1, 100), priority, rng.randint(0, 3)))
+            except BaseException:
+                admission.leave()
+                raise
+
+        async def end(place: Place) -> None:
+            admission.land(place)
+            if rng.random() < 0.5:
+                await settled()
+            ending = rng.random()
+            if ending < 0.6:
+                admission.accepted(place, rng.randint(1, 50))
+            elif ending < 0.8:
+                admission.refused(place, rng.choice([None, 0.5, 3.0]))
+            else:
+                place.lane.failed(place.sent_at, rng.choice([None, 1.0]), again=rng.random() < 0.3)
+            if rng.random() < 0.5:
+                await settled()
+            admission.leave()
+
+        for _ in range(120):
+            event = rng.random()
+            if event < 0.35:
+                for _ in range(rng.randint(1, 10)):
+                    task = asyncio.create_task(one(rng.choice([0, 0, -1])))
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
+            elif event < 0.8 and held:
+                await end(held.pop(rng.randrange(len(held))))
+            elif event < 0.85 and tasks:
+                rng.choice(sorted(tasks, key=id)).cancel()
+            elif event < 0.88:
+                admission.limit_to(rng.randint(lanes, most * lanes))
+            elif event < 0.91:
+                admission.pause()
+            elif event < 0.95:
+                admission.resume()
+            elif event < 0.97:
+                admission.told(rng.choice(admission.lanes), Load(rng.randint(0, most), rng.choice([0, 0, 5])))
+            else:
+                await clock.move(rng.choice([0.01, 0.5, 5, 60]))
+            await settled()
+            free = any(one.in_flight < one.concurrency.allowed() for one in admission.lanes)
+            shut = admission._at_gate or admission._paused
+            assert not (admission._place_line.waiting and free and not shut)
+            turns = int(1.125 * admission.limit + min(AHEAD, admission.limit))
+            assert not (admission._turn_line.waiting and admission._turns < turns)
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(main())

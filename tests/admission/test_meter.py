@@ -69,7 +69,7 @@ class Metered:
                 continue
             self.now, number, sent_at, is_let = heappop(under_way)
             if is_let:
-                one.accepted(self.now, sent_at, 10)
+                one.accepted(self.now, sent_at, 10, number)
             else:
                 left += 1
                 one.refused(self.now, sent_at, number)
@@ -155,7 +155,7 @@ def test_while_an_endpoint_is_paced_its_limit_of_requests_at_once_is_not_cut():
         now += 0.0025
         level = min(1500.0, level + 0.0025 * rate)
         while sent_at and now - sent_at[0] > 0.15:
-            control.accepted(now, sent_at.pop(0), 100)
+            control.accepted(now, sent_at.pop(0), 100, control.sent)
         while len(sent_at) < control.allowed() and control.closed_s(now) == 0:
             control.sending(len(sent_at) + 1)
             if level < 1:

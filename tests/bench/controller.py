@@ -20,14 +20,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from synth.admission.concurrency import Concurrency
-from synth.admission.limits import STREAK, Allowance, Bucket
-from synth.admission.queueing import Load
+from synth.admission.limits import Allowance, Bucket
+from synth.admission.queueing import START, Load
 
 MEDIAN_S = 15.0
 SPREAD = 0.5
 TOKENS = 1500
 REFUSAL_S = 0.2
 LOOK_EVERY_S = 1.0
+TICK_S = 1e-6
+"""The shortest wait: less than what is left by rounding would be none."""
 
 Latency = Callable[[random.Random], float]
 
@@ -199,15 +201,16 @@ def simulate(
     *,
     queues_silently: bool = False,
     most: int = 2000,
+    first: int = START,
     wanted: float = math.inf,
 ) -> Found:
     """Work from one client for so many seconds, or until so many answers are there."""
     now = 0.0
-    control = Concurrency(most, queues_silently=queues_silently)
+    control = Concurrency(most, queues_silently=queues_silently, first=first)
     bucket: Bucket | None = None
     order = itertools.count()
     events: list[tuple[float, int, str, float, tuple[Allowance, ...], float, int]] = []
-    in_flight = done = bad = sent = streak = 0
+    in_flight = done = bad = sent = streak = last_refused = 0
     latencies: list[float] = []
     by_minute = [0] * (int(seconds / 60) + 1)
     blocked_until = 0.0
@@ -230,7 +233,8 @@ def simulate(
             control.sending(in_flight)
             taken = 0.0 if bucket is None else bucket.taken
             heapq.heappush(events, (now + takes_s, next(order), kind, now, server.allowances(now), taken, sent))
-        pauses = [when for when in (blocked_until, now + control.closed_s(now)) if when > now]
+        closed_s = control.closed_s(now)
+        pauses = [when for when in (blocked_until, now + max(TICK_S, closed_s) if closed_s > 0 else now) if when > now]
         wake = min(pauses, default=math.inf)
         if not events or wake < events[0][0]:
             now = wake if wake < math.inf else seconds
@@ -242,13 +246,14 @@ def simulate(
             done += 1
             by_minute[int(now / 60)] += 1
             latencies.append(now - sent_at)
-            control.accepted(now, sent_at, TOKENS)
+            control.accepted(now, sent_at, TOKENS, number)
             streak = 0
         elif kind == "rate":
             bad += 1
             control.refused(now, sent_at, number)
-            streak += 1
-            if streak >= STREAK:
+            streak = 1 if number > last_refused + 1 else streak + 1
+            last_refused = max(last_refused, number)
+            if streak >= control.row:
                 blocked_until = max(blocked_until, now + 1.0)
                 control.left_empty = 0
         else:
@@ -276,6 +281,7 @@ class Scenario:
     server: Callable[[random.Random], Server]
     queues_silently: bool = False
     most: int = 2000
+    first: int = START
 
 
 def capped(cap: int, **more: float | Latency) -> Scenario:
@@ -283,10 +289,14 @@ def capped(cap: int, **more: float | Latency) -> Scenario:
     return Scenario(lambda rng: Capped(rng, cap=lambda _: cap, **more))  # pyright: ignore[reportArgumentType]
 
 
-def queue(slots: int, slowdown: float = 0.0, latency: Latency = lognormal, *, tells: bool = False) -> Scenario:
+def queue(
+    slots: int, slowdown: float = 0.0, latency: Latency = lognormal, *, tells: bool = False, first: int = START
+) -> Scenario:
     """An endpoint that queues and answers nothing but answers; it may tell what runs and what waits beside them."""
     return Scenario(
-        lambda rng: Queueing(rng, slots=slots, slowdown=slowdown, latency=latency, tells=tells), queues_silently=True
+        lambda rng: Queueing(rng, slots=slots, slowdown=slowdown, latency=latency, tells=tells),
+        queues_silently=True,
+        first=first,
     )
 
 
@@ -301,6 +311,8 @@ SCENARIOS: dict[str, Scenario] = {
     "cap 64, answers and refusals in 0.2 s": capped(64, latency=brief, mean_s=0.2),
     "cap 500, 5 % refused at any load": capped(500, ambient=0.05),
     "cap 500, 10 % refused at any load": capped(500, ambient=0.1),
+    "cap 500, 20 % refused at any load": capped(500, ambient=0.2),
+    "cap 500, 30 % refused at any load": capped(500, ambient=0.3),
     "cap 500, then 100, then 500": Scenario(lambda rng: Capped(rng, cap=dropping)),
     "2M tokens a minute, no headers": Scenario(lambda rng: Metered(rng)),
     "2.7M tokens a minute in bursts of 5 s": Scenario(
@@ -310,7 +322,9 @@ SCENARIOS: dict[str, Scenario] = {
     "503 two minutes in ten, cap 300": Scenario(lambda rng: Failing(rng, down=lambda now: now % 600 >= 480)),
     "503 for ten minutes, cap 300": Scenario(lambda rng: Failing(rng, down=lambda now: 600 <= now < 1200)),
     "queue of 32 slots": queue(32),
+    "queue of 32 slots, 256 at first": queue(32, first=256),
     "queue of 256 slots": queue(256),
+    "queue of 256 slots, 500 at first": queue(256, first=500),
     "queue of 300 slots": queue(300),
     "queue of 1,000 slots": queue(1000),
     "queue of 256, full batch half as fast": queue(256, slowdown=1.0),
@@ -327,7 +341,7 @@ def find(name: str, seed: int, seconds: float) -> Found:
     """Play one scenario once."""
     scenario = SCENARIOS[name]
     server = scenario.server(random.Random(seed))
-    return simulate(server, seconds, queues_silently=scenario.queues_silently, most=scenario.most)
+    return simulate(server, seconds, queues_silently=scenario.queues_silently, most=scenario.most, first=scenario.first)
 
 
 def short_run(seed: int, ambient: float) -> Found:

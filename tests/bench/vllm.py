@@ -16,6 +16,7 @@ import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,7 +122,11 @@ async def controlled(endpoint: Endpoint, seconds: float, server: int, *, heeding
             admission.accepted(place, TOKENS)
             return took_s
 
-        watching = asyncio.create_task(watch(endpoint, admission.lanes[0], asyncio.sleep)) if heeding else None
+        watching = (
+            asyncio.create_task(watch(endpoint, partial(admission.told, admission.lanes[0]), asyncio.sleep))
+            if heeding
+            else None
+        )
         found = await play(ask, most, seconds, server, lambda: admission.limit)
         if watching is not None:
             watching.cancel()
