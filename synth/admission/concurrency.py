@@ -22,6 +22,8 @@ SATURATED = 0.8
 """A limit grows only when so much of it was used at once."""
 OPENING = 0.25
 """The share of itself by which a limit that is used grows in a second until the first cut, answers or not."""
+LEFT_EMPTY = 0.125
+"""Where more of the places are left empty, as so many were refused, none opens before answers come."""
 HOLD = 210
 """Answers to wait for, for each refusal that led to a cut, before probing again: it keeps refusals rare."""
 SLOWEST_GROWTH = 0.02
@@ -111,7 +113,8 @@ class Concurrency:
         if self._breaker.pause_s:
             return max(0, self._breaker.old) + 1
         limit = int(self.limit)
-        return max(1, limit + (self.opening and limit < self.most) - self.left_empty)
+        opens = self.opening and limit < self.most and self.left_empty <= LEFT_EMPTY * limit
+        return max(1, limit + opens - self.left_empty)
 
     @property
     def row(self) -> int:
@@ -136,7 +139,7 @@ class Concurrency:
             return
         if not isinstance(self._search, Told):
             self._search = Told(self.limit, self.most)
-        self.limit = self._search.look(load, self._on_wire)
+        self.limit = min(self._search.look(load, self._on_wire), float(self.most))
 
     def closed_s(self, now: float) -> float:
         """Seconds for which nothing may start, by the breaker or by the rate that was found; 0 when it may."""
@@ -177,7 +180,8 @@ class Concurrency:
         if self._round_left <= 0:
             self._was_full, self._full, self._round_left = self._full, False, self.limit
         if self._search is not None:
-            self.limit = self._search.accepted(now, sent_at, tokens, number, busy=busy)
+            found = self._search.accepted(now, sent_at, tokens, number, busy=busy)
+            self.limit = min(found, float(self.most))  # which may have been lowered since
             return
         self._since_cut += 1
         if self.left_empty:

@@ -100,9 +100,11 @@ class Health:
                 self._silent_last = time.monotonic()
             # no connection is never the fault of one request, however often it is sent
             again = failure != "unreachable" and bool(tries.failures)
-            place.lane.failed(place.sent_at, result.retry_after_s, again=again)
+            self._admission.failed(place, result.retry_after_s, again=again)
         if outcome.status > 0:
-            self._answered, self._silent_since = True, None
+            self._answered = True
+            if self._silent_since is not None and place.sent_at >= self._silent_since:
+                self._silent_since = None  # who had been asked before may answer from a connection that still stands
         self._spoken = self._spoken or failure in SPOKEN or (tries.path == CHAT and bool(SPEECH.search(outcome.body)))
 
     async def judged(

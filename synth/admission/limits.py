@@ -378,6 +378,11 @@ class Admission:
         self._turn_line.wake()
         self._place_line.wake()
 
+    def failed(self, place: Place, retry_after_s: float | None, *, again: bool) -> None:
+        """A request failed in a way that is the endpoint's fault, as `Lane.failed` has it."""
+        place.lane.failed(place.sent_at, retry_after_s, again=again)
+        self._place_line.wake()
+
     def told(self, lane: Lane, load: Load | None) -> None:
         """A lane's server told its load, or nothing; that may make room before any reply comes."""
         lane.told(load)

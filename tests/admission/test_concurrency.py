@@ -63,7 +63,7 @@ def ramped(most: int = 500) -> tuple[Concurrency, float]:
         ("cap 8", 30, 0.90, 0.01),
         ("cap 500, 5 % refused at any load", 15, 0.90, 0.01),
         ("cap 500, 10 % refused at any load", 20, 0.90, 0.012),
-        ("cap 500, 30 % refused at any load", 15, 0.65, 0.03),
+        ("cap 500, 30 % refused at any load", 20, 0.60, 0.03),
         ("2M tokens a minute, no headers", 20, 0.93, 0.012),
         ("2.7M tokens a minute in bursts of 5 s", 20, 0.95, 0.014),
         ("503 two minutes in ten, cap 300", 20, 0.90, 0.015),
@@ -235,14 +235,12 @@ def test_before_the_first_cut_the_place_of_what_was_refused_is_given_back_by_the
         control.sending(number)
     for number in range(1, 5):
         control.refused(0.2, 0.0, number)
-    next_one = 1  # which opens in a while
-    # sent again at once they would be refused again, if the cap is lower
-    assert control.allowed() == START - 4 + next_one
+    assert control.allowed() == START - 4  # sent again at once they would be refused again, if the cap is lower
     control.accepted(5.0, 0.0, 100, control.sent)
-    assert control.allowed() == START + 2 - 3 + next_one
+    assert control.allowed() == START + 2 - 3
     for _ in range(3):
         control.accepted(6.0, 0.0, 100, control.sent)
-    assert control.allowed() == int(control.limit) + next_one
+    assert control.allowed() == int(control.limit) + 1  # which opens in a while
 
 
 def opened(control: Concurrency, seconds: float, in_flight: int = 0) -> int:

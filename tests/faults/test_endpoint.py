@@ -22,7 +22,7 @@ import pytest
 
 import synth
 from synth import teacher as module
-from synth.admission import concurrency
+from synth.admission import concurrency, limits
 from synth.admission.limits import STREAK, Place
 from synth.admission.scheduler import watched
 from synth.console.live import snapshot_line
@@ -248,7 +248,7 @@ def test_fault_31_a_long_wait_is_shown(monkeypatch):
 
 
 def test_fault_32_500_that_are_refused_together_are_one_cut_and_come_back_one_after_another(monkeypatch):
-    monkeypatch.setattr(concurrency, "START", 500)
+    monkeypatch.setattr(limits, "START", 500)
     wait_s = 10.0
     refusal = refuses(429, "slow down", retry_after=f"{wait_s:g}")
 
