@@ -238,7 +238,12 @@ def _checked(
                     templates.hold(*plugin.source)
         found = beyond_form(recipe, file.parent, templates, makes=overrides.makes)
     if recipe is None or found or problems:
-        raise RecipeError([*problems, *(placed(loc, problem) for loc, problem in found)])
+        given = overrides.selection or {}
+        beside = [
+            problem if loc[:1] == ("selection",) and loc[1:2] and loc[1] in given else placed(loc, problem)
+            for loc, problem in found
+        ]
+        raise RecipeError([*problems, *beside])
     notes += look_for_keys(recipe.teachers.values(), (Path(), file.parent))
     sha256 = hashlib.sha256(orjson.dumps(recipe.model_dump(mode="json"))).hexdigest()
     return LoadedRecipe(recipe, file, sha256, templates, tuple(notes))
@@ -343,6 +348,8 @@ def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recip
         path = str(Path(overrides.seeds).absolute())
         reads = isinstance(recipe.seeds, Documents)  # a folder is then one of documents, cut as the recipe says
         source = recipe.seeds.model_copy(update={"path": path}) if reads else seeds.source_from_path(path)
+        if not (reads or Path(path).exists()):
+            raise RecipeError(f"There is no seed file {overrides.seeds}; it counts from the folder you are in.")
         axes = {} if isinstance(recipe.seeds, Grid) else recipe.seeds.axes
         update["seeds"] = source.model_copy(update={"axes": axes})
     if overrides.budget:

@@ -395,7 +395,7 @@ def test_fault_41_a_run_with_one_poisonous_request_finishes_and_lists_it(played)
     asked = ["毒", *(f"問{number}" for number in range(240))]
     ended = played(teacher, asked)
     assert ended.result.exit_code == 3
-    assert "1 samples" in ended.result.message
+    assert "1 sample" in ended.result.message
     assert teacher.sent.count("毒") == 3
     assert len(ended.rows()) == 240
     again = PlayedTeacher(lambda prompt, body: says("はい"))

@@ -313,7 +313,7 @@ def test_the_commands_say_what_they_did_and_fail_with_one_sentence(synth, tmp_pa
     (tmp_path / "bench.tsv").write_text(f"{QUESTION}\t75\n", encoding="utf-8")
     finished = synth("decontaminate", path, "--against", "bench.tsv", "--field", "1")
     assert "3 rows: 1 kept, 2 removed" in finished.stdout
-    assert "bench.tsv: 1 items: 1 found by n-grams" in finished.stdout
+    assert "bench.tsv: 1 item: 1 found by n-grams" in finished.stdout
     finished = synth("validate", path, "--check", "nonsense")
     assert (finished.returncode, finished.stdout, finished.stderr.count("\n")) == (2, "", 1)
 

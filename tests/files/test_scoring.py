@@ -176,7 +176,7 @@ def test_a_row_that_nothing_came_for_stops_the_command_unless_nothing_ever_will(
         return await asyncio.to_thread(parts.sift, [data / "data.jsonl"], None, judge)
 
     if stops:
-        with pytest.raises(Fatal, match=r"1 rows got no score .* run again"):
+        with pytest.raises(Fatal, match=r"1 row got no score .* run again"):
             asyncio.run(main())
     else:
         assert asyncio.run(main()).removed == {"no_verdict": 1}

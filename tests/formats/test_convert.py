@@ -59,7 +59,7 @@ def test_left_out_rows_are_counted_with_reason_and_place_and_end_with_3(synth, s
     assert done.returncode == 3
     assert "several_turns" in done.stderr
     assert f"{source}:3" in done.stderr
-    assert "1 rows" in done.stdout
+    assert "1 row" in done.stdout
     assert lines(tmp_path / "b.jsonl") == [
         {"instruction": HARD, "input": "", "output": "10％です。", "id": "000001/0/0"}
     ]

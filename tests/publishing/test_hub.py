@@ -140,7 +140,7 @@ def test_a_new_version_sends_what_changed_and_names_the_one_that_it_follows(hub,
 def test_an_english_card_tells_what_it_follows_in_english(hub, publish, make_run) -> None:
     publish(make_run({"train": ["one"]}, language="en"), REPO)
     publish(make_run({"train": ["one", "two"]}, language="en", folder="next"), REPO)
-    assert ", which had 1 rows; this one has 2." in card(hub)
+    assert ", which had 1 row; this one has 2." in card(hub)
 
 
 def test_what_somebody_else_changed_is_not_overwritten(hub, publish, make_run) -> None:

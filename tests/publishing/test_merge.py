@@ -176,7 +176,7 @@ def test_the_command_says_what_came_of_each_run(make_run, tmp_path, synth) -> No
     first, second = make_run({"train": ["一"]}, folder="first"), make_run({"train": ["二"]}, folder="second")
     told = synth("merge", first, second, "--out", tmp_path / "out", env={"COLUMNS": "80"})
     assert told.returncode == 0, told.stderr
-    assert "1 rows (train 1)" in told.stdout
+    assert "1 row (train 1)" in told.stdout
     assert "duplicate 1" in told.stdout
     assert all(len(line) <= 80 for line in told.stdout.splitlines()[:-1])
     as_json = json.loads(synth("merge", first, second, "--out", tmp_path / "out", "--json").stdout)

@@ -290,6 +290,15 @@ def test_overrides_stand_in_for_the_recipes_words(tmp_path):
         good(tmp_path, overrides=Overrides(["nobody=http://localhost/v1,m"]))
 
 
+def test_what_is_given_beside_the_recipe_is_not_looked_for_in_it(tmp_path):
+    with pytest.raises(RecipeError) as missing:
+        good(tmp_path, overrides=Overrides(seeds="無い種.jsonl"))
+    assert str(missing.value) == "There is no seed file 無い種.jsonl; it counts from the folder you are in."
+    with pytest.raises(RecipeError) as unknown:
+        good(tmp_path, overrides=Overrides(selection={"require": {"正しさ": 4}}))
+    assert str(unknown.value).startswith("there is no score '正しさ'")
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
