@@ -292,10 +292,10 @@ class _Refusals:
         """Requests at half of that limit or less, and how many of them were refused."""
         self.doubtful = False
         """Whether it is time to see what comes of half as many: some cuts were of no avail."""
-        self._ahead = 0.0
-        """The evidence that what is looked at began with."""
-        self._grounds = 0, 0, 0.0
-        """Of the requests that led to the last cut how many were refused, how many were not, and what came on top."""
+        self._evidence_goes_on = False
+        """Whether there has been some ever since the last cut."""
+        self._grounds = 0, 0
+        """Of the requests that led to the last cuts in a row how many were refused, and how many were not."""
         self.row = 0
         """So many refusals one after the other are no chance."""
         self._weigh()
@@ -308,7 +308,7 @@ class _Refusals:
         if self._evidence == 0:
             self._learn(number - 1, self.run)
             self.run = self.at_once = 0
-            self._ahead = 0.0
+            self._evidence_goes_on = False
         if not self.run:
             self._weigh()
             self._began = now
@@ -324,10 +324,11 @@ class _Refusals:
         It takes less to find that the cut was too small.
         """
         refused = self.run
-        self._grounds = refused, self._last - self._known - refused, self._ahead
+        before = self._grounds if self._evidence_goes_on else (0, 0)
+        self._grounds = before[0] + refused, before[1] + self._last - self._known - refused
         self._known = self._last = self._cut_at = number
         self._refused_since = 0
-        self._evidence = self._ahead = ALARM / 2
+        self._evidence, self._evidence_goes_on = ALARM / 2, True
         self.run = self.at_once = 0
         return refused
 
@@ -357,9 +358,9 @@ class _Refusals:
         return limit if first is None else max(limit, first[0])
 
     def unfounded(self) -> bool:
-        """Whether what led to the last cut is little, given what has come to be known of refusals at any load."""
-        refused, passed, ahead = self._grounds
-        return self._sent >= KNOWN and ahead + refused * self._weights[1] + passed * self._weights[0] < ALARM / 2
+        """Whether what led to the last cuts is little, given what has come to be known of refusals at any load."""
+        refused, passed = self._grounds
+        return self._sent >= KNOWN and refused * self._weights[1] + passed * self._weights[0] < ALARM / 2
 
     def _learn(self, number: int, refused: int) -> None:
         self._sent += max(0, number - self._known)
