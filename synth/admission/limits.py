@@ -30,6 +30,7 @@ UNBALANCED = 1.25
 CANARY_S = 1.0
 """A canary's end is known only when it is on disk; until then none may follow it though its place is free."""
 LOOK_AGAIN_S = 1.0
+OPENING_LOOK_S = 0.02
 AHEAD = 192
 """So many requests, and an eighth of those on the wire, may be on their way to the disk, and never more than may ever
 fly: as many as come and go while two groups are committed, however few a quick server works on at once."""
@@ -326,6 +327,8 @@ class Admission:
             await self._place_line.wait(priority, order)
         while (pause_s := lane.pause_s(tokens)) > 0:
             self._at_gate = True
+            if lane.concurrency.opening and pause_s < LOOK_AGAIN_S:  # an answer may make room before a place opens
+                pause_s = min(OPENING_LOOK_S, pause_s)
             try:
                 await self._sleep(pause_s if len(self.lanes) == 1 else min(LOOK_AGAIN_S, pause_s))
             except BaseException:
