@@ -186,7 +186,7 @@ def test_after_a_hold_the_places_are_filled_again_at_once():
         async with asyncio.TaskGroup() as group:
             for _ in range(40):
                 group.create_task(one())
-            for _ in range(60):
+            for _ in range(1000):
                 await asyncio.sleep(0)
             seen = admission.in_flight, int(admission.limit)
             release.set()
