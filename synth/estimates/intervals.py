@@ -20,7 +20,7 @@ NORMAL = 1.645
 LEAST_SPREAD = 0.05
 """No interval is narrower than this to either side: of what is left, something is always otherwise than in a pilot."""
 RARE = 0.05
-UNMET = 2.0
+UNMET = 1.5
 """By what factor what is too rare to have shown may be dearer than what has, or cheaper."""
 
 
