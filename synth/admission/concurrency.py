@@ -92,6 +92,9 @@ class Concurrency:
         self._hold = 0.0
         self._last_cut = -inf
         self._before_cut = self.limit
+        self._unproven = False
+        """Whether the places that are cut were opened before any answer: a server that counts tokens bears them for a
+        while, so where one cut does not end the refusals the next one halves."""
         self._excess = 0
         """Refusals that were on their way at the last cut, and the one that called for it."""
         self._since_cut = inf
@@ -231,7 +234,7 @@ class Concurrency:
         self._opens = self._looked + 1 / (OPENING * self.limit)
 
     def _cut(self, now: float) -> None:
-        self.left_empty, self.opening = 0, False
+        opened, self.left_empty, self.opening = self.opening, 0, False
         before = None if self._meter.per_s else self._refusals.in_vain(self.limit)
         if before is not None:
             self._refusals.forget(self.sent)
@@ -244,6 +247,8 @@ class Concurrency:
             return
         if self._since_cut >= self.limit:
             self._cuts = self._cost = 0
+        self._unproven = opened or (self._unproven and self._cuts > 0)
+        halves = self._refusals.doubtful or (self._unproven and self._cuts > 1)
         cut = CUTS[min(self._cuts, len(CUTS) - 1)]
         self._excess = self._refusals.at_once
         self._cuts += 1
@@ -251,7 +256,7 @@ class Concurrency:
         self._hold = HOLD * min(self._cost, cut.costliest)
         self._last_cut, self._before_cut, self._since_cut = now, self.limit, 0
         self._growth, self._quickens = SLOWEST_GROWTH, cut.quickens
-        self._shrink(self.limit * (0.5 if self._refusals.doubtful else cut.leaves))
+        self._shrink(self.limit * (0.5 if halves else cut.leaves))
 
     def _take_back(self, now: float, limit: float) -> None:
         """A cut was no answer to refusals that come at any load: go on as if there had been none."""
