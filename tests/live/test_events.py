@@ -100,15 +100,22 @@ def test_a_practice_teacher_that_is_reached_by_its_port_is_called_one_by_its_mod
     assert (by_port[0]["practice"], by_name[0]["practice"]) == (True, False)
 
 
-def test_problems_have_the_words_of_the_live_view_and_a_code(synth: Any, write_recipe: Any) -> None:
+def test_problems_have_the_words_of_the_live_view_and_a_code(synth: Any, write_recipe: Any, tmp_path: Path) -> None:
     events = read(synth("run", write_recipe(), "--out", "run", "--events", "-").stdout)
     problems = [one for one in events if one["event"] == "problem"]
     assert problems
     for one in problems:
         assert one["text"].startswith(f"{one['teacher']}: {ENGLISH.failures[one['code']]}, {one['count']} of the last")
-    now = [one["code"] for one in events[-2]["now"]["problems"]]  # the newest first: a slow run told others before
-    assert now
-    assert {*now} <= {one["code"] for one in problems}
+    for place, one in enumerate(events):
+        if one["event"] == "progress":
+            before = {known["code"] for known in events[:place] if known["event"] == "problem"}
+            assert {shown["code"] for shown in one["now"]["problems"]} <= before
+    assert len(events[-2]["now"]["problems"]) == min(3, len({one["code"] for one in problems}))
+    told: list[Event] = []
+    News(told.append).look(moment := stored(tmp_path / "run"), last=True)  # what a run that is quick enough tells
+    shown = [one.code for one in moment.problems]
+    assert [one.code for one in told if isinstance(one, ProblemMet)] == shown
+    assert shown == [one["code"] for one in events[-2]["now"]["problems"]]
 
 
 def test_every_class_of_failure_has_words_in_both_languages() -> None:
