@@ -138,13 +138,13 @@ class Language(Value):
 
 def find_language_drift(text: str, wanted: str, question: str = "") -> str | None:
     """Which other language than the wanted one (an ISO code) a text is in, or ends in; None when in none for sure."""
-    letters = QUOTED.sub(" ", prose(text))
-    found, where = _language_of(letters), ""
+    letters = spoken(text)
+    found, where = language_of(letters), ""
     if found in (None, wanted):
         split = PLAIN_PARTS if letters.isascii() else PARTS
         parts = [*split.split(letters), letters[int(len(letters) * (1 - TAIL_SHARE)) :]]
         long = [part for part in parts if len(part.encode("utf-8", "replace")) >= PART_BYTES and part != letters]
-        found = next((other for part in long if (other := _language_of(part)) not in (None, wanted)), found)
+        found = next((other for part in long if (other := language_of(part)) not in (None, wanted)), found)
         if found in (None, wanted) and wanted == "ja" and (chinese := CHINESE_CLAUSE.search(letters)):
             return None if question and re.search(NAMES["zh"], question) else f"a clause is Chinese: {chinese[0]!r}"
         where = " in a part"
@@ -159,12 +159,13 @@ def find_language_drift(text: str, wanted: str, question: str = "") -> str | Non
     return f"{wanted} is wanted and {found} was found{where}"
 
 
-def language_of(text: str) -> str | None:
-    """The language a text is mostly written in, as an ISO code; None when it is too short or too mixed to tell."""
-    return _language_of(QUOTED.sub(" ", prose(text)))
+def spoken(text: str) -> str:
+    """The prose of a text without its quotations."""
+    return QUOTED.sub(" ", prose(text))
 
 
-def _language_of(letters: str) -> str | None:
+def language_of(letters: str) -> str | None:
+    """The language that prose is mostly written in, as an ISO code; None when it is too short or too mixed to tell."""
     kana, han, hangul, latin = letter_counts(letters)
     # one CJK letter carries about as much as three Latin ones
     total = latin + 3 * (kana + han + hangul)

@@ -13,7 +13,7 @@ from synth.types import Message, Sample
 from synth.validators.answer_format import AnswerFormat
 from synth.validators.finished import Finished
 from synth.validators.json_schema import JsonSchema
-from synth.validators.language import Language, language_of
+from synth.validators.language import Language, language_of, spoken
 from synth.validators.length import Length
 from synth.validators.refusal import Refusal
 from synth.validators.repetition import Repetition
@@ -207,7 +207,7 @@ def test_tables_code_lists_and_songs_are_kept(text):
     ],
 )
 def test_languages_are_told_apart(text, language):
-    assert language_of(text) == language
+    assert language_of(spoken(text)) == language
 
 
 def test_the_wrong_language_is_refused_and_quotations_and_code_are_not_judged():
