@@ -14,7 +14,8 @@ from synth.admission.halt import Halt
 from synth.errors import RecipeError
 from synth.live.background import Observe, Running, Status, Work, finished, shown, status_of, tell
 from synth.live.progress import Progress
-from synth.recipes.recipe import LoadedRecipe, Overrides, load, override
+from synth.recipes.loading import Overrides, load, override
+from synth.recipes.recipe import LoadedRecipe
 from synth.report.words import words_of
 from synth.results.manifest import read_manifest
 from synth.results.result import Options, Result

@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 
 from synth import opening, pipeline
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.result import Options
 from synth.types import Outcome
 
@@ -91,7 +91,11 @@ LAYERS = (
     {"ask"},
     {"own"},
     {"generators", "validators", "scorers"},
-    {"views", "view_checks", "field_checks", "mistyped", "options", "recipe", "recipe_checks", "every_seed"},
+    {"views", "mistyped", "options"},
+    {"recipe"},
+    {"view_checks", "field_checks"},
+    {"recipe_checks", "every_seed"},
+    {"loading"},
     {"fingerprint", "up_to_date"},
     {"judges"},
     {

@@ -11,7 +11,7 @@ import pytest
 
 from synth import pipeline
 from synth.errors import RecipeError
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.result import Options
 
 RECIPE = """\

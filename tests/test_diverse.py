@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from synth.dedupe.diverse import too_similar
 from synth.dedupe.normalise import normalise
 from synth.errors import RecipeError
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.selection import Diverse, Selection, select
 from synth.types import Message, Rejection, Sample, Score
 

@@ -10,7 +10,7 @@ import pytest
 
 from synth import opening, pipeline
 from synth.errors import RecipeError
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.ending import PARKED_EXIT
 from synth.results.result import Options
 from synth.types import Outcome

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from synth import opening, pipeline
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.result import Options
 from synth.types import Outcome
 

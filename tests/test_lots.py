@@ -18,7 +18,7 @@ from synth.money.prices import Price, tariff
 from synth.protocol.endpoint import Endpoint, Sampling
 from synth.protocol.lots import Lot, _read, choice_of, part, share_of, together
 from synth.protocol.replies import read, usage_of
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.report.figures import spending
 from synth.results.result import Options
 from synth.results.trace import trace

@@ -14,7 +14,7 @@ from synth import pipeline
 from synth.console.live import snapshot_line
 from synth.live.progress import Progress
 from synth.live.snapshot import snapshot
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.result import Options, Result
 
 RECIPE = """\

@@ -25,7 +25,7 @@ from synth.backends.practice.server import PracticeTeacher, practice_server
 from synth.console import status
 from synth.errors import Stalled
 from synth.generators.answer import Answer
-from synth.recipes.recipe import Overrides, load
+from synth.recipes.loading import Overrides, load
 from synth.results.result import Options
 from synth.storage.store import connect
 

@@ -11,7 +11,7 @@ import pytest
 
 from synth import opening, pipeline
 from synth.errors import Interrupted
-from synth.recipes.recipe import Overrides, load
+from synth.recipes.loading import Overrides, load
 from synth.results.ending import PARKED_EXIT
 from synth.results.result import Options
 from synth.types import Outcome

@@ -170,7 +170,7 @@ def validate(
     """Remove rows of FILES that a check refuses."""
     from synth.console import sifting
     from synth.files import parts, plugin_texts
-    from synth.recipes.recipe import Overrides, load
+    from synth.recipes.loading import Overrides, load
 
     if recipe is not None and checks:
         raise click.UsageError("Give --check or --recipe, not both.")
@@ -224,7 +224,7 @@ def score(
     from synth.datasets.files import whole_file
     from synth.files import parts, plugin_texts
     from synth.files.scoring import asked_by, scoring, sift_asking
-    from synth.recipes.recipe import Overrides, load
+    from synth.recipes.loading import Overrides, load
     from synth.recipes.templates import Templates
 
     if bool(scorers) == (recipe is not None):

@@ -14,7 +14,8 @@ from synth.console.options import AS_JSON, CAPS, cap_fields, dollars, taking
 
 if TYPE_CHECKING:
     from synth.console.telling import Wanted
-    from synth.recipes.recipe import LoadedRecipe, Overrides
+    from synth.recipes.loading import Overrides
+    from synth.recipes.recipe import LoadedRecipe
 
 
 OUT = click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
@@ -51,7 +52,7 @@ def _load(
     online: bool = False,
     selection: Mapping[str, Any] | None = None,
 ) -> LoadedRecipe:
-    from synth.recipes.recipe import Overrides, load
+    from synth.recipes.loading import Overrides, load
 
     budget = cap_fields(caps, allow_unknown_price=allow_unknown_price)
     overrides: Overrides = Overrides(teachers, seeds, budget, rows, accept_terms, selection, online, serve)

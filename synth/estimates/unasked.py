@@ -12,7 +12,8 @@ from synth.estimates.prompts import Prompt, Prompts
 from synth.lint.tokens import Tokens
 from synth.money.budget import usd
 from synth.money.prices import FREE
-from synth.recipes.recipe import LoadedRecipe, Overrides, Recipe, override
+from synth.recipes.loading import Overrides, override
+from synth.recipes.recipe import LoadedRecipe, Recipe
 from synth.storage.database import connect, readable
 from synth.storage.store import read_spent
 from synth.types import Fields

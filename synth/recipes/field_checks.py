@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from synth import seeds
 from synth.errors import At, Problem, RecipeError
 from synth.generators import Generator
 from synth.language.near import hint
+from synth.recipes.recipe import Recipe, Stage
 from synth.recipes.templates import Templates
 from synth.scorers import Scorer
 from synth.shapes import PARTS
@@ -17,9 +17,6 @@ from synth.types import Fields, Value
 from synth.validators.kept import Kept
 from synth.validators.length import Length
 from synth.validators.register import Register
-
-if TYPE_CHECKING:
-    from synth.recipes.recipe import Recipe, Stage
 
 Way = tuple[str | int, ...]
 FIELD_OPTIONS = ("question", "opening", "material", "answer", "reference", "choices", "tests", "entry_point", "per")

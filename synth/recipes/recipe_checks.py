@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from synth import seeds
@@ -15,6 +14,7 @@ from synth.language.codes import mistaken
 from synth.language.near import hint
 from synth.protocol.endpoint import Endpoint
 from synth.recipes.field_checks import Way, asking, field_problems
+from synth.recipes.recipe import Recipe, Stage
 from synth.recipes.templates import Templates
 from synth.recipes.view_checks import view_problems
 from synth.rights import licences, terms
@@ -23,9 +23,6 @@ from synth.scorers.length import Length
 from synth.scorers.likelihood import Likelihood
 from synth.scorers.reward import Reward
 from synth.validators.language import Language
-
-if TYPE_CHECKING:
-    from synth.recipes.recipe import Recipe, Stage
 
 
 def beyond_form(recipe: Recipe, folder: Path, templates: Templates, *, makes: bool) -> list[At]:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from synth.errors import At, Problem
+from synth.recipes.recipe import Recipe
 from synth.recipes.views import VERDICT, Preference, Shaped
-
-if TYPE_CHECKING:
-    from synth.recipes.recipe import Recipe
 
 
 def view_problems(recipe: Recipe, folder: Path) -> Iterator[At]:

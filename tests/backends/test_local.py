@@ -21,7 +21,7 @@ from synth.files.asking import desk
 from synth.files.parts_by_meaning import EMBEDDER
 from synth.money.budget import Caps
 from synth.protocol.endpoint import Endpoint
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.result import Options
 from tests.dedupe.test_semantic import ENGLISH, JAPANESE, RECIPE, USUAL, Both, texts, turned
 

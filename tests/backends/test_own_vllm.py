@@ -22,7 +22,7 @@ from synth.errors import EngineStopped, RecipeError
 from synth.files.asking import desk
 from synth.money.budget import Caps
 from synth.protocol.endpoint import Endpoint
-from synth.recipes.recipe import Overrides, load
+from synth.recipes.loading import Overrides, load
 from synth.types import CHAT, POOLING, Message, Request
 from tests.backends import fake_vllm
 

@@ -28,7 +28,7 @@ from synth.errors import Fatal, Interrupted, RecipeError, StoreStopped
 from synth.money.budget import Budget, Caps
 from synth.money.prices import Price, Tier, by_batch
 from synth.profiles import named
-from synth.recipes.recipe import Overrides, load
+from synth.recipes.loading import Overrides, load
 from synth.results.result import Options
 
 RECIPE = """\

@@ -19,7 +19,7 @@ from synth.backends.batch.anthropic import AnthropicOrders
 from synth.errors import Fatal, Rejected, Transient
 from synth.profiles import named
 from synth.protocol.replies import read
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.result import Options
 
 SEEDS = 9

@@ -21,7 +21,7 @@ from synth.estimates.estimate import Estimate, estimate
 from synth.estimates.intervals import Range
 from synth.estimates.prompts import rendered
 from synth.pipeline import run
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.result import Options
 from tests.bench import replayed
 

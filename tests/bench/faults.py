@@ -96,7 +96,7 @@ def serve(latency_s: float, rates: dict[str, float], pipe) -> None:
 
 def client(base_url: str, stage: str, rows: int, in_flight: int, pipe) -> None:
     from synth import pipeline
-    from synth.recipes.recipe import load
+    from synth.recipes.loading import load
 
     folder = Path(tempfile.mkdtemp())
     text = RECIPE.format(base_url=base_url, in_flight=in_flight, stage=stage, generator=STAGES[stage])

@@ -21,7 +21,7 @@ from synth import pipeline
 from synth.backends.practice.faults import USUAL
 from synth.backends.practice.server import practice_server
 from synth.dedupe import Dedupe, Twins, normalise
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 
 PROMPTS = Path(__file__).parents[2] / "prompts"
 DUPLICATES = USUAL.model_copy(update={"near_duplicate": 0.3, "latency_s": 0.0, "slow": 0.0})

@@ -24,7 +24,7 @@ from throughput import CLIENT_CORE, RECIPE, in_process, keep_to, question, serve
 
 def client(folder: Path, rows: int, offline: bool, pipe) -> None:
     from synth import pipeline
-    from synth.recipes.recipe import load
+    from synth.recipes.loading import load
 
     keep_to(CLIENT_CORE)
     loaded = load(folder)

@@ -171,7 +171,7 @@ def ours(
     from synth import pipeline
     from synth.console.telling import Wanted, telling
     from synth.live.control import Steering
-    from synth.recipes.recipe import load
+    from synth.recipes.loading import load
 
     folder = Path(tempfile.mkdtemp())
     (folder / "recipe.yaml").write_text(recipe.format(base_url=base_url, in_flight=in_flight))

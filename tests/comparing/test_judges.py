@@ -13,7 +13,7 @@ import pytest
 from synth import opening, pipeline
 from synth.comparing.judges import ranked_right
 from synth.language.diversity import MOST_CHARACTERS, MOST_ROWS, measured
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.manifest import read_manifest
 from synth.results.result import Options
 from synth.types import Outcome

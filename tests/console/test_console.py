@@ -160,7 +160,7 @@ def test_another_teachers_data_is_not_called_practice(hostile, synth):
 
 def test_a_run_without_pyarrow_says_that_parquet_was_left_out(hostile, tmp_path, monkeypatch, capsys):
     from synth.console import running
-    from synth.recipes.recipe import load
+    from synth.recipes.loading import load
     from synth.results.result import Options
 
     monkeypatch.setattr(export, "find_spec", lambda name: None)

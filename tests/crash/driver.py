@@ -33,7 +33,7 @@ from synth.backends import wire
 from synth.backends.batch.openai import OpenAIOrders
 from synth.datasets import card, export, files
 from synth.profiles import named
-from synth.recipes.recipe import Overrides, load
+from synth.recipes.loading import Overrides, load
 from synth.report import page
 from synth.results import outcomes
 from synth.storage import store, writer

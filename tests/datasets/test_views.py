@@ -17,7 +17,7 @@ from synth.errors import RecipeError
 from synth.formats.convert import Wanted, convert
 from synth.formats.pairs import judged
 from synth.formats.views import ViewRecord, write_views
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.recipes.views import NO_QUALITY, QUALITY, Output, Preference, Unpaired
 from synth.report.words import ENGLISH
 from tests.datasets.conftest import packed

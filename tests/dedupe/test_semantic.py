@@ -15,7 +15,7 @@ from synth.dedupe import Dedupe, Semantic, semantic, shelf
 from synth.dedupe.semantic import Meanings, Meant, script_of
 from synth.dedupe.shelf import LENGTH, whole
 from synth.errors import RecipeError
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.manifest import read_manifest
 from synth.results.result import Options
 from synth.types import Outcome

@@ -8,7 +8,7 @@ import pytest
 
 from synth.estimates.cheaper import hints
 from synth.estimates.pilot import Seen
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 
 RECIPE = """\
 name: cheaper

@@ -13,7 +13,7 @@ from synth.estimates.estimate import Estimate, estimate
 from synth.estimates.intervals import Range
 from synth.estimates.pilot import seen
 from synth.pipeline import run
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.result import Options, Result
 
 RECIPE = """\

@@ -9,7 +9,7 @@ import pytest
 from synth.estimates.estimate import estimate
 from synth.estimates.prompts import rendered
 from synth.pipeline import run
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.result import Options
 from tests.bench import replayed
 

@@ -11,7 +11,7 @@ import pytest
 
 from synth.estimates.prompts import rendered
 from synth.estimates.unasked import ceiling, unasked
-from synth.recipes.recipe import Overrides, load
+from synth.recipes.loading import Overrides, load
 
 RECIPE = """\
 name: unasked

@@ -23,7 +23,7 @@ from synth.admission.halt import Halt
 from synth.errors import TeacherError
 from synth.money.budget import Budget
 from synth.protocol.endpoint import Endpoint, Limits, Sampling
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.result import Options, Result
 from synth.storage.store import Ledger, connect, read_ledger
 from synth.teacher import Teacher, Unit

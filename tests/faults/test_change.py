@@ -14,7 +14,7 @@ from synth import pipeline, schema
 from synth.errors import RecipeError
 from synth.recipes import up_to_date
 from synth.recipes.fingerprint import _shown
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.result import Options
 
 

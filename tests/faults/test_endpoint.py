@@ -31,7 +31,7 @@ from synth.live.progress import Progress, StageCount
 from synth.live.snapshot import snapshot
 from synth.money.budget import Budget
 from synth.protocol.fates import FATES
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.result import Options
 from synth.types import Outcome
 from tests.faults.played import ANSWER, RECIPE, PlayedTeacher, Virtual, in_virtual_time, refuses, says

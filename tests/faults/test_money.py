@@ -28,7 +28,7 @@ from synth.money.budget import Budget, Caps
 from synth.money.prices import Price, Tier, tariff
 from synth.protocol.endpoint import Endpoint, Limits, Sampling
 from synth.protocol.wording import Wording
-from synth.recipes.recipe import Overrides, load
+from synth.recipes.loading import Overrides, load
 from synth.results.result import Options
 from synth.storage.store import Store, connect, read_spent
 from synth.teacher import Teacher, Unit

@@ -13,7 +13,7 @@ import pytest
 from synth import opening, pipeline
 from synth.backends.practice.embedding import embedded
 from synth.errors import RecipeError
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.result import Options
 from synth.types import Outcome
 

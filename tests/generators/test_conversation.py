@@ -22,7 +22,7 @@ from synth.errors import RecipeError, Rejected
 from synth.formats.convert import Wanted, convert
 from synth.generators.conversation import Conversation, drawn, oldest
 from synth.lint.traps import traps_of
-from synth.recipes.recipe import Overrides, load
+from synth.recipes.loading import Overrides, load
 from synth.types import Completion, Message, Seed
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ import synth
 from synth.datasets.rows import line, row
 from synth.errors import Rejected
 from synth.generators.tool_calling import ToolCalling
-from synth.recipes.recipe import Overrides
+from synth.recipes.loading import Overrides
 from synth.results.outcomes import SAMPLES
 from synth.types import Completion, Sample, Seed, ToolTurn
 

@@ -34,7 +34,7 @@ from synth.live.snapshot import ProblemNow, Snapshot, TeacherNow, snapshot
 from synth.live.stored import stored
 from synth.money.budget import Budget, Caps
 from synth.protocol.fates import FATES
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.report.words import ENGLISH, JAPANESE
 from tests.served import served
 

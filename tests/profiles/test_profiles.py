@@ -14,8 +14,8 @@ from synth.files.plugin_texts import teachers_of
 from synth.profiles import UNKNOWN, named, profile_of
 from synth.protocol.messages import as_chat
 from synth.protocol.thoughts import apart, unmixed
+from synth.recipes.loading import Overrides, load, override
 from synth.recipes.options import endpoint_of
-from synth.recipes.recipe import Overrides, load, override
 from synth.types import Outcome
 
 CONTRACT = Path(__file__).parents[3] / "shared" / "contract" / "openai_subset.json"

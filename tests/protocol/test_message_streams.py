@@ -15,7 +15,7 @@ from synth.errors import Fatal, Rejected, Transient
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.replies import read, usage_of
 from synth.protocol.streams import Watch, streamed
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.result import Options
 from synth.types import MESSAGES, Outcome, Request
 from synth.validators.repetition import looping

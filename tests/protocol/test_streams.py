@@ -16,7 +16,7 @@ from synth.errors import Rejected, Transient
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.replies import read, usage_of
 from synth.protocol.streams import Watch, added_up, streamed
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.result import Options
 from synth.types import Outcome, Request
 from synth.validators.repetition import looping

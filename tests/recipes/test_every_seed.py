@@ -10,7 +10,7 @@ import pytest
 from synth.console.checking import check
 from synth.errors import RecipeError
 from synth.recipes import every_seed
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 
 RECIPE = """\
 name: desk

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from synth.errors import Problem, RecipeError
-from synth.recipes.recipe import Overrides, load
+from synth.recipes.loading import Overrides, load
 
 RECIPE = """\
 name: desk

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from synth.errors import RecipeError
-from synth.recipes.recipe import Overrides, load
+from synth.recipes.loading import Overrides, load
 from synth.rights import licences, terms
 
 RECIPE = """\

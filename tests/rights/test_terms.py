@@ -10,7 +10,7 @@ import pytest
 from synth.errors import RecipeError
 from synth.pipeline import run
 from synth.protocol.endpoint import Endpoint
-from synth.recipes.recipe import Overrides, load
+from synth.recipes.loading import Overrides, load
 from synth.results.result import Options
 from synth.rights import terms
 from synth.rights.terms import terms_of, verdict_of

@@ -14,7 +14,7 @@ import pytest
 from synth import sandbox
 from synth.errors import RecipeError, Rejected
 from synth.live.loop import run_loop
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.scorers.code_tests import CodeTests, code_of
 from synth.types import Message, Sample, Score
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from synth import opening, pipeline
 from synth.errors import RecipeError, Rejected
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.results.result import Options
 from synth.scorers.compare import Compare, Preference
 from synth.types import Message, Outcome, Sample

@@ -9,7 +9,7 @@ import pytest
 
 from synth.errors import RecipeError, Rejected
 from synth.files.scoring import NoTeacher
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.scorers.length import Length
 from synth.types import Message, Sample
 

@@ -12,7 +12,7 @@ from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import scoreboard
 from synth.errors import RecipeError
 from synth.pipeline import run
-from synth.recipes.recipe import Overrides, load, override
+from synth.recipes.loading import Overrides, load, override
 from synth.results.result import Options
 
 RECIPE = """\

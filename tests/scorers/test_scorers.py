@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from synth.errors import RecipeError, Rejected
-from synth.recipes.recipe import load
+from synth.recipes.loading import load
 from synth.scorers.exact_answer import ExactAnswer
 from synth.scorers.judge import Judge, Verdict
 from synth.types import Message, Sample

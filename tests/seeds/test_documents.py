@@ -7,7 +7,7 @@ import pytest
 import synth
 from synth import seeds
 from synth.errors import RecipeError
-from synth.recipes.recipe import Overrides
+from synth.recipes.loading import Overrides
 from synth.seeds.sources import Documents
 
 MARKDOWN = """\

@@ -11,7 +11,7 @@ from synth.errors import Fatal, RecipeError, Rejected
 from synth.money.prices import tariff
 from synth.protocol.endpoint import Endpoint, Sampling, is_private
 from synth.recipes.described import json_schema
-from synth.recipes.recipe import Overrides, load, override
+from synth.recipes.loading import Overrides, load, override
 from synth.recipes.templates import Templates
 from synth.types import Request
 
