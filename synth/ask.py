@@ -11,6 +11,7 @@ from pydantic import BaseModel, JsonValue
 
 from synth import schema
 from synth.errors import Rejected
+from synth.language.text import several
 from synth.recipes.templates import Templates
 from synth.teacher import Teacher, Unit
 from synth.types import EMBEDDINGS, Completion, Message
@@ -235,7 +236,7 @@ async def embed(asked: Teacher, texts: Sequence[str], unit: Unit) -> list[Vector
         request = asked.request_to(EMBEDDINGS, {"input": some, "encoding_format": "base64"})
         found = (await asked.complete(request, unit)).found
         if len(found) != len(some):
-            raise Rejected("invalid_output", f"{len(found)} vectors came for {len(some)} texts")
+            raise Rejected("invalid_output", f"{several(len(found), 'vector')} came for {several(len(some), 'text')}")
         vectors += found
     return vectors
 

@@ -20,7 +20,7 @@ from synth.datasets.plots import plots, write_plots
 from synth.datasets.told import checks, description, fenced, in_japanese, limits, recipe_text, without_folders
 from synth.errors import Problem
 from synth.language.codes import is_japanese
-from synth.language.text import visible
+from synth.language.text import several, visible
 from synth.money.budget import usd
 from synth.patterns import lazy
 from synth.report.words import JAPANESE
@@ -59,6 +59,7 @@ def card(manifest: Manifest, written: Written, examples: Sequence[Sample] = ()) 
         plots=plots(manifest),
         checks=checks(manifest),
         limits=list(limits(manifest)),
+        several=several,
         description=description(manifest),
         reasons=JAPANESE.reasons,
         recipe=recipe_text(manifest),

@@ -10,6 +10,7 @@ import orjson
 
 from synth.errors import Rejected
 from synth.formats.conversation import Call, Conversation, Turn
+from synth.language.text import several
 from synth.types import Fields
 
 HUMAN = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
@@ -153,7 +154,7 @@ def alpaca(told: Conversation) -> Fields:
     if any(turn.role == "system" for turn in told.turns):
         raise Rejected("system")
     if [turn.role for turn in told.turns] != ["user", "assistant"]:
-        raise Rejected("several_turns", f"{len(told.turns)} turns")
+        raise Rejected("several_turns", several(len(told.turns), "turn"))
     question, answer = told.turns
     return {"instruction": question.content, "input": "", "output": answer.content}
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from synth.ask import Ask
 from synth.dedupe.normalise import normalise
 from synth.errors import Rejected
+from synth.language.text import several
 from synth.patterns import lazy
 from synth.types import Draft, Fields, Message, Seed, TemplateFile, Value
 from synth.validators.hollow import is_hollow
@@ -143,7 +144,7 @@ def failed(parent: str, text: str) -> tuple[str, str] | None:
     if is_hollow(text) or len(text) < (SHORTEST if text.isascii() else SHORTEST_JA):
         return "hollow", repr(text)
     if len(text) > LONGEST_TIMES * len(parent) + LONGEST_MORE:
-        return "too_long", f"{len(text)} characters, of {len(parent)}"
+        return "too_long", f"{several(len(text), 'character')}, of {len(parent):,}"
     leaked = PROMPT_WORDS.search(text)
     if leaked and not PROMPT_WORDS.search(parent):
         return "prompt_leak", leaked[0]

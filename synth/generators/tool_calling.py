@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from synth.ask import Ask
 from synth.errors import Rejected
+from synth.language.text import several
 from synth.types import Draft, Fields, Function, Message, Seed, TemplateFile, ToolCall, ToolTurn, Value
 from synth.validators import json_schema
 
@@ -96,7 +97,7 @@ class ToolCalling(Value):
                 result = await self._result(call, seed.fields, turns, ask)
                 turns.append(ToolTurn(role="tool", content=result, tool_call_id=call.id, name=call.function.name))
         else:
-            raise Rejected("too_many_calls", f"tools were still called after {self.most_steps} turns")
+            raise Rejected("too_many_calls", f"tools were still called after {several(self.most_steps, 'turn')}")
         if not step.answer.strip():
             raise Rejected("no_answer", "there is neither a call nor an answer")
         turns.append(ToolTurn(role="assistant", content=step.answer.strip()))

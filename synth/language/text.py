@@ -50,6 +50,17 @@ def several(count: int, one: str) -> str:
     return f"{count:,} {one}{'es' if one.endswith(('ch', 'sh', 's', 'x')) else 's'}"
 
 
+class Count(int):
+    """A count that a text is filled with: `{0} {0:row was|rows were} refused` becomes `1 row was refused`.
+
+    A plain place gets the number itself, such as `2,000`; of two words between bars the first is for one.
+    """
+
+    def __format__(self, spec: str) -> str:
+        one, bar, more = spec.partition("|")
+        return (one if self == 1 else more) if bar else super().__format__(spec or ",")
+
+
 def subject(sample: Sample) -> str:
     """What a validator judges: the answer; for a sample that has none yet, the instruction."""
     return sample.answer() or sample.question()

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from synth.admission.halt import Halt
 from synth.errors import Interrupted, SynthError
-from synth.language.text import visible
+from synth.language.text import Count, visible
 from synth.live.loop import run_loop
 from synth.live.progress import Progress
 from synth.money.budget import usd
@@ -35,10 +35,9 @@ EXIT_S = 5.0
 
 LINE = {
     "en": {
-        "seeds": "{done} of {of} seeds",
-        "prompts": "{done} of {of} prompts",
-        "rows": "{} rows",
-        "row": "1 row",
+        "seeds": "{done} of {of} {count:seed|seeds}",
+        "prompts": "{done} of {of} {count:prompt|prompts}",
+        "rows": "{0} {0:row|rows}",
         "refused": "{} refused",
         "in_flight": "{} in flight",
         "silent": "{} has been out of reach for {} and is waited for {} more",
@@ -54,7 +53,6 @@ LINE = {
         "seeds": "シード {done}/{of}",
         "prompts": "プロンプト {done}/{of}",
         "rows": "{} 行",
-        "row": "1 行",
         "refused": "不採用 {}",
         "in_flight": "送信中 {}",
         "silent": "{} に {} つながらず、あと {} 待ちます",
@@ -103,8 +101,10 @@ class Status:
 
     def __str__(self) -> str:
         phrases = LINE[self.words.language]
-        done = phrases[self.of].format(done=f"{self.seeds_done:,}", of="?" if self.seeds is None else f"{self.seeds:,}")
-        said = [done, phrases["row" if self.rows == 1 else "rows"].format(f"{self.rows:,}")]
+        count = Count(self.seeds or 0)
+        of = "?" if self.seeds is None else count
+        done = phrases[self.of].format(done=Count(self.seeds_done), of=of, count=count)
+        said = [done, phrases["rows"].format(Count(self.rows))]
         said += [phrases["refused"].format(f"{sum(self.rejected.values()):,}")]
         said += [phrases["in_flight"].format(f"{self.in_flight:,}")] * (self.state == "running")
         for name, (for_s, more_s) in self.silent.items():

@@ -16,7 +16,7 @@ from decimal import Decimal
 from pydantic import Field
 
 from synth.errors import AccountStopped, BudgetReached, Fatal, FolderError
-from synth.language.text import several
+from synth.language.text import Count, several
 from synth.money.account import Account
 from synth.money.prices import Usd
 from synth.types import Spend, Value
@@ -64,13 +64,13 @@ PHRASES = {
         "cap": " of {}",
         "hold": ", {} reserved",
         "account": "account {}",
-        "tokens": "{} of {} tokens",
-        "requests": "{} of {} requests",
-        "hours": "{} hours at most",
+        "tokens": "{0} of {1} {1:token|tokens}",
+        "requests": "{0} of {1} {1:request|requests}",
+        "hours": "{} h at most",
         "beyond": "{} charged beyond reservations",
-        "unknown": "{} replies of unknown usage charged in full",
-        "lost": "{} lost attempts",
-        "lost_charged": "{} lost attempts still charged",
+        "unknown": "{0} {0:reply|replies} of unknown usage charged in full",
+        "lost": "{0} lost {0:attempt|attempts}",
+        "lost_charged": "{0} lost {0:attempt|attempts} still charged",
     },
     "ja": {
         "spent": "使用 {}",
@@ -107,26 +107,19 @@ def standing(
     if caps.account:
         said.append(phrases["account"].format(caps.account))
     if caps.tokens is not None:
-        said.append(phrases["tokens"].format(f"{spent.tokens:,}", f"{caps.tokens:,}"))
+        said.append(phrases["tokens"].format(Count(spent.tokens), Count(caps.tokens)))
     if caps.requests is not None:
-        said.append(phrases["requests"].format(f"{spent.requests:,}", f"{caps.requests:,}"))
+        said.append(phrases["requests"].format(Count(spent.requests), Count(caps.requests)))
     if caps.hours is not None:
         said.append(phrases["hours"].format(f"{caps.hours:g}"))
     if overshoot_microusd:
         said.append(phrases["beyond"].format(usd(overshoot_microusd)))
     if usage_unknown and at_stake:
-        said.append(_one(phrases["unknown"].format(f"{usage_unknown:,}")))
+        said.append(phrases["unknown"].format(Count(usage_unknown)))
     if lost:
         is_charged = at_stake or caps.requests is not None
-        said.append(_one(phrases["lost_charged" if is_charged else "lost"].format(f"{lost:,}")))
+        said.append(phrases["lost_charged" if is_charged else "lost"].format(Count(lost)))
     return said
-
-
-def _one(phrase: str) -> str:
-    """The phrase in the singular where it speaks of one."""
-    if not phrase.startswith("1 "):
-        return phrase
-    return phrase.replace(" replies ", " reply ").replace(" attempts", " attempt")
 
 
 class Budget:

@@ -11,6 +11,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from synth.language.text import Count
 from synth.money.budget import usd
 from synth.report.texts import shown, visible
 from synth.report.words import Words
@@ -144,7 +145,7 @@ def text(whole: str, words: Words) -> Markup:
     cut = shown(whole, MOST_CHARACTERS)
     parts = [(CODE if part.is_code else PROSE).format(part.text) for part in cut.segments]
     if cut.left_out:
-        parts.append(Markup('<p class="quiet">… {:,} {}</p>').format(cut.left_out, words.left_out))
+        parts.append(Markup('<p class="quiet">… {}</p>').format(words.left_out.format(Count(cut.left_out))))
     return Markup("").join(parts)
 
 

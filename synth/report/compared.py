@@ -7,6 +7,7 @@ from pathlib import Path
 
 from synth.comparing.bakeoff import ACCEPTED, LANGUAGE, Comparison, Contender, Given, Measured
 from synth.datasets.files import write_whole
+from synth.language.text import Count
 from synth.money.budget import usd
 from synth.report.figures import short
 from synth.report.page import load_template
@@ -38,6 +39,7 @@ def page(found: Comparison) -> str:
         question=question,
         amount=amount,
         interval=interval,
+        counted=Count,
         shown=shown,
         most=MOST_CHARACTERS,
         labels={ACCEPTED: words.compared.accepted, LANGUAGE: words.compared.in_language},

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from synth.dedupe import Calibration, Summary
+from synth.language.text import Count
 from synth.report.words import Words
 from synth.results.manifest import Manifest
 from synth.storage.store import Ledger
@@ -148,9 +149,9 @@ def sizes(twins: Summary, words: Words) -> tuple[Bar, ...]:
     counts = sorted(twins.sizes.items())
     if len(counts) > MOST_SIZES:
         rest = counts[MOST_SIZES - 1 :]
-        larger = (words.texts_or_more.format(rest[0][0]), sum(count for _, count in rest))
-        return bars([*((words.texts.format(size), count) for size, count in counts[: MOST_SIZES - 1]), larger])
-    return bars((words.texts.format(size), count) for size, count in counts)
+        larger = (words.texts_or_more.format(Count(rest[0][0])), sum(count for _, count in rest))
+        return bars([*((words.texts.format(Count(size)), count) for size, count in counts[: MOST_SIZES - 1]), larger])
+    return bars((words.texts.format(Count(size)), count) for size, count in counts)
 
 
 def short(value: float) -> str:

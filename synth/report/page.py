@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from synth.datasets.files import whole_file
+from synth.language.text import Count
 from synth.money.budget import usd
 from synth.report.browser import Listing, write_rows
 from synth.report.clusters import Cluster
@@ -106,6 +107,7 @@ def page(
         data_here=Markup(DATA_HERE),  # noqa: S704
         manifest=manifest,
         words=words,
+        counted=Count,
         shown=shown,
         most=MOST_CHARACTERS,
         most_refused=MOST_CHARACTERS_REFUSED,

@@ -61,7 +61,7 @@ class Table:
         """The row at a place, from 0, or from the end when it is negative."""
         count = len(self)
         if not -count <= place < count:
-            raise IndexError(f"there are {count:,} rows")
+            raise IndexError(f"place {place} is beyond {several(count, 'row')}")
         return next(itertools.islice(self, place % count, None))
 
     def flat(self) -> Table:

@@ -11,7 +11,7 @@ from synth.language.codes import is_japanese
 
 
 class BrowserWords(NamedTuple):
-    """Labels of the row browser in one language; `{}` is where a number, or a name, goes."""
+    """Labels of the row browser in one language; `{}` is where a number, or a name, goes, and `{0:row|rows}` a noun."""
 
     title: str
     figures: str

@@ -150,7 +150,7 @@ def _balanced(
             yield one
             continue
         taken[value] += 1
-        detail = f"{counts[value]} rows have {field} {value!r}, and {least} is what the rarest value has"
+        detail = f"{field} {value!r} is in {several(counts[value], 'row')}, and {least:,} is what the rarest value has"
         kept = taken[value] <= least or one.id in decisions
         yield one if kept else one.refused("not_balanced", detail, SELECTION)
 

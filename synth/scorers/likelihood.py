@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue
 
 from synth.ask import Ask
 from synth.errors import Rejected
+from synth.language.text import several
 from synth.protocol.measures import Token
 from synth.types import COMPLETIONS, Message, Sample, Score, TemplateFile, Value
 
@@ -78,7 +79,7 @@ class Likelihood(Value):
         if not losses or (self.measure == "ifd" and not any(own)):
             raise Rejected("no_verdict", "no token of the answer has a log-probability, as one with nothing before it")
         loss = fmean(losses)
-        detail = f"{len(losses)} tokens, {len(answer)} characters, loss {loss:.6g}"
+        detail = f"{several(len(losses), 'token')}, {several(len(answer), 'character')}, loss {loss:.6g}"
         if self.measure == "ifd":
             detail += f", {fmean(own):.6g} without the question"
         value = {

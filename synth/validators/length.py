@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from synth.errors import Rejected
-from synth.language.text import subject
+from synth.language.text import several, subject
 from synth.types import Sample, Value
 
 
@@ -26,8 +26,8 @@ class Length(Value):
         """Raise Rejected(`too_short`) or Rejected(`too_long`)."""
         chars = len(subject(sample).strip())
         if chars < self.min_chars:
-            raise Rejected("too_short", f"{chars} characters, at least {self.min_chars} are wanted")
+            raise Rejected("too_short", f"{several(chars, 'character')}, at least {self.min_chars} are wanted")
         own = sample.fields.get(self.max_from)
         for most in (self.max_chars, own if isinstance(own, int) else None):
             if most is not None and chars > most:
-                raise Rejected("too_long", f"{chars} characters, at most {most} are allowed")
+                raise Rejected("too_long", f"{several(chars, 'character')}, at most {most} are allowed")

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from synth.errors import Rejected
+from synth.language.text import several
 from synth.types import Sample, Value
 from synth.validators.repetition import looping
 
@@ -27,9 +28,10 @@ class Reasoning(Value):
         thought = (sample.messages[-1].reasoning_content or "").strip()
         if not thought:
             raise Rejected("no_reasoning", f"there is an answer alone: {sample.answer()[:80]!r}")
+        long = f"{several(len(thought), 'character')} of reasoning"
         if len(thought) < self.min_chars:
-            raise Rejected("too_short", f"{len(thought)} characters of reasoning, at least {self.min_chars} are wanted")
+            raise Rejected("too_short", f"{long}, at least {self.min_chars} are wanted")
         if self.max_chars is not None and len(thought) > self.max_chars:
-            raise Rejected("too_long", f"{len(thought)} characters of reasoning, at most {self.max_chars} are allowed")
+            raise Rejected("too_long", f"{long}, at most {self.max_chars} are allowed")
         if unit := looping(thought):
             raise Rejected("repetition", f"the reasoning ends in {unit[:80]!r} again and again")

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from synth.errors import Rejected
+from synth.language.text import several
 from synth.types import Sample, ToolTurn, Value
 from synth.validators.grounded import unsupported
 
@@ -31,9 +32,8 @@ class ToolUse(Value):
             raise Rejected("wrong_tool_use", f"nothing is said of {self.about} {about!r} in `least`")
         least = self.least[about]
         if len(calls) < least or (calls and not least):
-            raise Rejected(
-                "wrong_tool_use", f"{about}: {len(calls)} calls, {f'at least {least}' if least else 'none'} wanted"
-            )
+            wanted = f"at least {least}" if least else "none"
+            raise Rejected("wrong_tool_use", f"{about}: {several(len(calls), 'call')}, {wanted} wanted")
         if len({(call.name, call.arguments) for call in calls}) < len(calls):
             raise Rejected("wrong_tool_use", "the same call was made twice")
         before = [turn.content for turn in turns[:-1]]

@@ -10,10 +10,12 @@ import yaml
 
 from synth.datasets.card import card, escaped, publishable, size_category, write_card
 from synth.datasets.export import Written, write_dataset
+from synth.datasets.tokens import TokensRecord
 from synth.datasets.told import in_japanese
 from synth.formats.pairs import in_words
+from synth.money.savings import Saved
 from synth.recipes.views import Preference, Unpaired
-from synth.results.manifest import Manifest
+from synth.results.manifest import Manifest, SeedsRecord
 from synth.storage.store import Ledger
 from synth.types import Sample
 from tests.datasets.conftest import packed
@@ -134,6 +136,28 @@ def test_the_card_is_the_same_whenever_and_however_often_the_run_was_stopped(
     )
     assert card(killed, WRITTEN) == card(smooth, WRITTEN)
     assert killed.cost_microusd > smooth.cost_microusd
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("en", ["synth 0.1.0 from 1 seed.\n1 row.", "edited 1, accepted 0", "for 1 row (1 token)", "with up to 1 likely one in",
+            "There are none for 1 row:", "Up to 1 reply was not bought, as 1 prompt had"]),
+        ("ja", ["1 件のシードから", "全 1 行。", "編集 1 件、採用 0 件", "1 行分（1 トークン）", "1 行には、",
+            "最大でおよそ 1 件"]),
+    ],
+)  # fmt: skip
+def test_what_there_is_one_of_is_told_in_the_singular(make_manifest: Make, language: str, expected: list[str]) -> None:
+    manifest = make_manifest(
+        language=language,
+        seeds=SeedsRecord(identity="種.jsonl", count=1, repeated=1),
+        rows={"train": 1},
+        by_hand={"edit": 1},
+        tokens=TokensRecord(rows=1, without=1, tokens=1, most=1, with_ids=1, files={"train": "tokens/train.parquet"}),
+        saved=Saved(prompts=1, replies=1, cost_microusd=0),
+    )
+    text = body(card(manifest, Written(rows={"train": 1}, files={"train": "data/train.parquet"})))
+    assert [words for words in expected if words not in text] == []
 
 
 def test_a_run_that_is_not_complete_says_so(make_manifest: Make) -> None:

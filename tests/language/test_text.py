@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from synth.language.text import several, units
+from synth.language.text import Count, several, units
 
 
 def test_words_are_cut_at_blanks_and_punctuation_and_kana_and_kanji_one_by_one():
@@ -37,3 +37,16 @@ def test_the_units_of_plain_texts_are_those_that_all_texts_are_cut_by():
 )
 def test_a_count_and_its_noun_agree(count, one, said):
     assert several(count, one) == said
+
+
+@pytest.mark.parametrize(
+    ("count", "english", "japanese"),
+    [
+        (0, "0 rows were refused, 0", "不採用 0 行、0"),
+        (1, "1 row was refused, 1", "不採用 1 行、1"),
+        (2000, "2,000 rows were refused, 2,000", "不採用 2,000 行、2,000"),
+    ],
+)
+def test_the_words_of_a_text_follow_the_count_that_fills_it(count, english, japanese):
+    assert "{0} {0:row was|rows were} refused, {0:}".format(Count(count)) == english
+    assert "不採用 {0} 行、{0}".format(Count(count)) == japanese

@@ -226,6 +226,10 @@ def test_a_status_is_one_line_and_a_small_page_in_the_recipes_language():
     assert str(replace(status, words=ENGLISH)) == (
         "名前<U+001B>[31m: 3 of 12 seeds, 2 rows, 1 refused, 0 in flight, $0.0000, 0 s, about 3 min left"
     )
+    one = replace(status, seeds_done=0, seeds=1, rows=1, words=ENGLISH, left_s=None)
+    assert str(one) == "名前<U+001B>[31m: 0 of 1 seed, 1 row, 1 refused, 0 in flight, $0.0000, 0 s"
+    assert "0 of ? seeds, 1 row" in str(replace(one, seeds=None))
+    assert "シード 0/1、1 行" in str(replace(one, words=JAPANESE))
     ended = replace(status, state="interrupted", message="止めました。", of="prompts")
     assert str(ended) == "名前<U+001B>[31m 中断：プロンプト 3/12、2 行、不採用 1、$0.0000、0 秒。止めました。"
     page = status._repr_html_()

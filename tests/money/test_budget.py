@@ -243,6 +243,14 @@ def test_a_lost_attempt_counts_as_a_request_even_where_nothing_costs_money():
     assert told == ["$0.0000 spent", "20 of 50 requests", "2 lost attempts still charged"]
 
 
+def test_what_there_is_one_of_is_told_in_the_singular():
+    caps, spent = Caps(tokens=1, requests=1, hours=1), Spend(0, 1, 1)
+    told = ["$0.0000 spent", "1 of 1 token", "1 of 1 request", "1 h at most"]
+    assert budget_module.standing(caps, spent, Spend(), usage_unknown=1, lost=1) == [
+        *told, "1 reply of unknown usage charged in full", "1 lost attempt still charged",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("language", "said"),
     [

@@ -130,6 +130,23 @@ def test_search_finds_japanese_whatever_its_width_and_kana_and_filters_combine(w
 
 
 @in_chromium
+@pytest.mark.parametrize(
+    ("language", "about", "length"),
+    [("en", "1 row, 0 refused", "1 character"), ("ja", "採用 1 件、不採用 0 件", "1 字")],
+)
+def test_what_there_is_one_of_is_told_in_the_singular(
+    written: Callable[..., Path], language: str, about: str, length: str
+) -> None:
+    async def act(page: Page) -> None:
+        assert await listed(page) != []
+        said = await page.do("[...document.querySelectorAll('.line .rest span')].map((one) => one.textContent)")
+        assert any(one.endswith(length) for one in said), said
+        assert about in await page.do("[...document.querySelectorAll('#figures .bar')].map((bar) => bar.title)")
+
+    visit(written([("何", ""), *TEXTS[-2:]], language), act)
+
+
+@in_chromium
 def test_a_search_reaches_what_was_not_read_yet_and_a_row_that_holds_it_twice_is_one_row(
     written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,7 +227,7 @@ def test_figures_tell_what_fits_and_a_bar_that_is_pressed_is_a_filter(
 
     async def act(page: Page) -> None:
         await page.wait("!document.getElementById('figured').hidden")
-        assert await page.do(told % "Model") == [["large", "3 rows, 2 refused"], ["small", "1 rows, 0 refused"]]
+        assert await page.do(told % "Model") == [["large", "3 rows, 2 refused"], ["small", "1 row, 0 refused"]]
         assert await page.do(told % "Script") == [
             ["Latin letters", "2 rows, 2 refused"],
             ["Japanese", "2 rows, 0 refused"],

@@ -16,7 +16,7 @@ from synth.money.budget import Caps
 from synth.money.savings import Saved
 from synth.protocol.endpoint import Endpoint
 from synth.report.clusters import Cluster
-from synth.report.page import MOST_CHARACTERS_REFUSED, MOST_EXAMPLES, write_report
+from synth.report.page import MOST_CHARACTERS, MOST_CHARACTERS_REFUSED, MOST_EXAMPLES, write_report
 from synth.report.words import ENGLISH, JAPANESE
 from synth.results.manifest import Manifest, RungRecord, StageRecord, teacher_record
 from synth.storage.store import Ledger
@@ -263,6 +263,30 @@ def test_the_page_tells_what_the_gate_compared_and_what_it_saved(
     assert text.count("<rect") == 2
     assert text.count('class="twins"') == 1
     assert text.count('class="mark"') == 1
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("en", ["1 pair was compared", "Up to 1 reply was not bought, as 1 prompt had", "1 request by batch,", "1 more twin",
+            "1 more character is not shown here"]),
+        ("ja", ["比べた組は 1 組です", "1 件のプロンプトを先に除いたため", "うちバッチ 1 件", "1 件の重複を", "1 文字をこのページでは"]),
+    ],
+)  # fmt: skip
+def test_what_there_is_one_of_is_told_in_the_singular(
+    report: Callable[..., str], make_manifest: Make, make_sample: MakeSample, language: str, expected: list[str]
+) -> None:
+    twins = Summary(pairs=(0,) * 19 + (1,), threshold=0.65, sizes={2: 1}, largest=(("1", 2),))
+    stage = StageRecord(name="write", units=1, drafts=1, accepted=1, twins=twins)
+    batched = Ledger("answers", "main", "ok", 1, 10, 10, 10, 0, 0, batched=1, batched_microusd=10)
+    manifest = make_manifest(
+        language=language, stages=(stage,), saved=Saved(prompts=1, replies=1, cost_microusd=0), ledger=(batched,)
+    )
+    text = report(
+        manifest, [make_sample(1, "何個？", "あ" * (MOST_CHARACTERS + 1))], [], None, [Cluster("write", "1", "", 2, ())]
+    )
+    said = " ".join(Page(text).words)
+    assert [words for words in expected if words not in said] == []
 
 
 MEANT = SemanticSummary(

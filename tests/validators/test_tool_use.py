@@ -45,8 +45,8 @@ def test_what_fits_the_case_and_the_results_passes(case, calls, answer):
     ("case", "calls", "answer", "reason"),
     [
         ("one", [], "たぶん雨です。", "wrong_tool_use: one: 0 calls, at least 1 wanted"),
-        ("several", [ONE], "雨です。", "wrong_tool_use: several: 1 calls, at least 2 wanted"),
-        ("none", [ONE], "雨です。", "wrong_tool_use: none: 1 calls, none wanted"),
+        ("several", [ONE], "雨です。", "wrong_tool_use: several: 1 call, at least 2 wanted"),
+        ("none", [ONE], "雨です。", "wrong_tool_use: none: 1 call, none wanted"),
         ("several", [ONE, ONE], "雨です。", "wrong_tool_use: the same call was made twice"),
         ("other", [], "雨です。", "wrong_tool_use: nothing is said of case 'other'"),
         ("one", [ONE], "明日は18.5度です。", "not_in_passage: '18.5' does not stand in what the tools gave"),

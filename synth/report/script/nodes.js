@@ -10,7 +10,14 @@ const make = (tag, options = {}, ...children) => {
   node.append(...children);
   return node;
 };
-const say = (template, ...values) => values.reduce((text, value) => text.replace("{}", () => value), template);
+/** A text with its values in `{}`, or in `{0}` and `{1}`; of `{0:row|rows}` the first word where that value is one. */
+const say = (template, ...values) => {
+  let next = 0;
+  return template.replace(/\{(\d*)(?::([^|}]*)\|([^}]*))?\}/g, (_, place, one, more) => {
+    const value = values[place || next++];
+    return more === undefined ? value : String(value) === "1" ? one : more;
+  });
+};
 const amount = (value) => value.toLocaleString("en");
 const figure = (value) => Number(value.toPrecision(3)).toString();
 
