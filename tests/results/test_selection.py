@@ -86,7 +86,7 @@ def test_of_every_value_as_many_rows_stay_as_the_rarest_has_the_first_ones():
         "below_threshold",
     ]
     assert isinstance(found[2], Rejection)
-    assert found[2].detail == "2 rows have label '返品', and 1 is what the rarest value has"
+    assert found[2].detail == "label '返品' is in 2 rows, and 1 is what the rarest value has"
     assert list(select([], Selection(balance="label"))) == []
 
 
