@@ -6,14 +6,31 @@ What may not begin or end a line: https://www.w3.org/TR/jlreq/#line_breaking_rul
 from __future__ import annotations
 
 from rich.cells import cell_len
+from rich.text import Text
 
 NOT_FIRST = frozenset("、。，．・：；？！）」』】〕〉》ー～…々ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ％,.:;?!)]}%")
+JOINTS = "_:/-"
 NOT_LAST = frozenset("（「『【〔〈《([{$¥￥")
 
 
 def folded(text: str, width: int) -> str:
     """The text in lines of so many cells; what is longer without a place to break is cut there."""
     return "\n".join(line for whole in text.split("\n") for line in _lines(whole, width))
+
+
+def folded_text(text: Text, width: int) -> list[Text]:
+    """The lines of a text in its own colours."""
+    lines, place = list[Text](), 0
+    for line in folded(text.plain, width).split("\n"):
+        place = text.plain.index(line, place)
+        lines.append(text[place : place + len(line)])
+        place += len(line)
+    return lines
+
+
+def longest_word(text: str) -> int:
+    """How many cells a line has at least to which the text is folded without a cut in a word."""
+    return max((cell_len(piece.rstrip()) for piece in _pieces(text)), default=0)
 
 
 def _lines(whole: str, width: int) -> list[str]:
@@ -45,10 +62,11 @@ def _pieces(whole: str) -> list[str]:
 
 
 def _fitting(line: str, width: int) -> int:
-    """How many of its letters have room; one at least."""
+    """How many of its letters have room, one at least; of a name or address to the end of a part in it."""
     cells = 0
     for place, letter in enumerate(line):
         cells += cell_len(letter)
         if cells > width:
-            return max(1, place)
+            part = 1 + max(line.rfind(sign, 0, place) for sign in JOINTS)
+            return part if 2 * part > place else max(1, place)
     return len(line)

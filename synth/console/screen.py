@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from synth.console.folding import folded
+from synth.console.folding import folded, folded_text, longest_word
 from synth.language.text import visible
 from synth.types import Message
 
@@ -58,30 +59,70 @@ class ScreenConsole(Console):
 
 
 class _Plain(Table):
-    """A table without lines: folded to the width of a terminal, elsewhere one line for each row."""
+    """A table without lines: folded to the width of a terminal, elsewhere one line for each row.
+
+    Where a terminal is narrow the text folds between words and figures stay whole, as long as there is room.
+    """
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if options.max_width < UNWRAPPED:
-            yield from super().__rich_console__(console, options)
-            return
-        columns = [[_one_line(cell, console) for cell in self._shown(column)] for column in self.columns]
-        widths = [max((cell.cell_len for cell in cells), default=0) for cells in columns]
+        columns = [[_text(cell, console) for cell in self._shown(column)] for column in self.columns]
+        whole = [column.justify == "right" or column.no_wrap for column in self.columns]
+        gap, widths = _widths(columns, whole, bool(self.show_header), options.max_width)
         for row in zip(*columns, strict=True):
-            line = Text()
-            for column, cell, width in zip(self.columns, row, widths, strict=True):
-                blanks = Text(" " * (width - cell.cell_len))
-                line += Text.assemble(*((blanks, cell) if column.justify == "right" else (cell, blanks)), " " * GAP)
-            line.rstrip()
-            yield line
+            cells = [folded_text(cell, width) for cell, width in zip(row, widths, strict=True)]
+            for parts in itertools.zip_longest(*cells, fillvalue=Text()):
+                line = Text()
+                for column, part, width in zip(self.columns, parts, widths, strict=True):
+                    blanks = Text(" " * (width - part.cell_len))
+                    line += Text.assemble(*((blanks, part) if column.justify == "right" else (part, blanks)), " " * gap)
+                line.rstrip()
+                yield line
 
     def _shown(self, column: Column) -> list[RenderableType]:
         head = [Text(str(column.header), style=str(self.header_style or ""))] if self.show_header else []
         return [*head, *column.cells]
 
 
-def _one_line(cell: RenderableType, console: Console) -> Text:
+def _text(cell: RenderableType, console: Console) -> Text:
+    """A cell; where no terminal shows it, on one line."""
     text = cell.copy() if isinstance(cell, Text) else console.render_str(str(cell))
-    return Text(" ").join(text.split()) if "\n" in text.plain else text
+    return Text(" ").join(text.split()) if "\n" in text.plain and console.width >= UNWRAPPED else text
+
+
+def _widths(
+    columns: Sequence[Sequence[Text]], whole: Sequence[bool], headed: bool, room: int
+) -> tuple[int, Sequence[int]]:
+    """The blanks between columns, and how wide each may be; `whole` are those whose cells below the head do not fold.
+
+    Where the room does not do, text folds between words; then a blank goes, figures fold, text is cut, and at last all.
+    """
+    full = [max((cell_len(line) for cell in cells for line in cell.plain.split("\n")), default=0) for cells in columns]
+    words = [max((longest_word(cell.plain) for cell in cells), default=0) for cells in columns]
+    kept = [
+        max((cell.cell_len for cell in cells[headed:]), default=0) if is_whole else 0
+        for cells, is_whole in zip(columns, whole, strict=True)
+    ]
+    firm = [max(pair) for pair in zip(words, kept, strict=True)]
+    figures = [width if is_whole else 1 for width, is_whole in zip(words, whole, strict=True)]
+    gap, widths = GAP, full
+    steps = ((GAP, full, firm), (1, full, firm), (1, firm, words), (1, words, figures), (1, figures, [1] * len(full)))
+    for gap, most, least in steps:
+        left = room - gap * (len(full) - 1)
+        widths = _narrowed(most, least, left)
+        if sum(widths) <= left:
+            break
+    return gap, widths
+
+
+def _narrowed(widths: Sequence[int], least: Sequence[int], room: int) -> Sequence[int]:
+    """Widths that fit into a room together, the widest made less and none less than it must be, as far as that does."""
+    widths = list(widths)
+    while sum(widths) > room:
+        loose = [place for place, width in enumerate(widths) if width > least[place]]
+        if not loose:
+            break
+        widths[max(loose, key=widths.__getitem__)] -= 1
+    return widths
 
 
 OUT = ScreenConsole(highlight=False, emoji=False)

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
 
 import synth as package
+from synth.console import status
 from synth.console.live import snapshot_line
 from synth.console.panel import panel
 from synth.console.screen import ScreenConsole, plain_table
@@ -22,6 +24,7 @@ from synth.live.progress import Progress, StageCount
 from synth.live.snapshot import snapshot
 from synth.money.budget import Budget
 from synth.results.manifest import read_manifest
+from synth.storage.store import Ledger
 from tests.served import served
 
 
@@ -116,6 +119,41 @@ def test_a_terminal_gets_tables_folded_to_its_width():
     table.add_row("答える", "とても長い理由" * 5)
     ScreenConsole(file=written, width=30, color_system=None).print(table)
     assert max(cell_len(line) for line in written.getvalue().splitlines()) <= 30
+
+
+LEDGER = [
+    Ledger("answer", "main", "ok", 1234, 0, 123_456, 23_456, 0, 0),
+    Ledger("answer", "main", "ambiguous", 3, 0, 0, 0, 0, 0),
+    Ledger("採点する:score", "審査モデル", "ok", 46, 1_500_000, 13_466, 1_124, 0, 0),
+]
+"""Of a run that lost connections, with names in Japanese."""
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_in_a_narrow_terminal_no_figure_and_no_heading_of_status_is_cut(monkeypatch, width):
+    written = Terminal()
+    monkeypatch.setattr(status, "OUT", ScreenConsole(file=written, width=width, color_system=None))
+    status._ledger(LEDGER, ["answer", "採点する"])
+    lines = written.getvalue().splitlines()
+    assert max(map(cell_len, lines)) <= width
+    words = written.getvalue().split()
+    for whole in ("stage", "teacher", "outcome", "attempts", "tokens", "cost", "1,234", "123,456", "23,456", "$1.50"):
+        assert whole in words
+    assert {"connection", "lost"} <= {*words}
+    (scored,) = [line for line in lines if "13,466" in line]
+    assert re.fullmatch(r"採点\S* +審査\S* +ok +46 +13,466 +1,124 +\$1\.50", scored)
+
+
+def test_where_a_terminal_has_no_room_for_words_the_names_are_cut_and_the_figures_last():
+    written = Terminal()
+    table = plain_table("段階", "teacher", "attempts", "", right=2)
+    table.add_row(Text("とても長い名前です。", style="red"), "a-teacher", "1,234,567", "")
+    ScreenConsole(file=written, width=24, color_system=None).print(table)
+    lines = written.getvalue().splitlines()
+    assert max(map(cell_len, lines)) <= 24
+    assert "1,234,567" in written.getvalue()
+    assert "".join(re.findall(r"[ぁ-ん一-鿿。]", written.getvalue())) == "段階とても長い名前です。"
+    assert not any(line.lstrip().startswith("。") for line in lines)
 
 
 def test_what_a_server_says_cannot_steer_the_terminal(hostile, synth):
