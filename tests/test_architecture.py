@@ -119,7 +119,7 @@ LAYERS = (
     | {"lint", "formats"},
     {"work", "boundary", "ladder"},
     {"line", "gate", "nearness", "making"},
-    {"turns", "outputs", "result"},
+    {"turns", "outputs", "passing", "result"},
     {"opening", "ending", "pilot"},
     {"pipeline"},
     {

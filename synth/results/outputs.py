@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +11,6 @@ from types import MappingProxyType
 import orjson
 
 from synth import seeds
-from synth.comparing.agreement import Adaptive
 from synth.comparing.judges import Judges
 from synth.datasets.export import Written, write_dataset, write_rejected
 from synth.datasets.files import write_whole
@@ -21,13 +20,13 @@ from synth.errors import RecipeError
 from synth.formats.views import ViewRecord, write_views
 from synth.gates.screen import Screen
 from synth.generators.tool_calling import ToolCalling
-from synth.language.diversity import MOST_CHARACTERS, MOST_ROWS, Diversity, measured
+from synth.language.diversity import Diversity, measured
 from synth.live.progress import Progress, StageCount
 from synth.money.savings import Saved, saved
 from synth.recipes.fingerprint import accepted, accepted_terms
 from synth.recipes.recipe import LoadedRecipe, Recipe
 from synth.report.words import JAPANESE
-from synth.results.decisions import Decision, edited
+from synth.results.decisions import Decision
 from synth.results.manifest import (
     DrawsRecord,
     Manifest,
@@ -41,19 +40,13 @@ from synth.results.manifest import (
     versions,
 )
 from synth.results.outcomes import Kept, Outcomes
-from synth.results.selection import Selection, select
+from synth.results.passing import EXAMPLES, Passing, chosen
 from synth.results.split import deal
 from synth.storage.store import Ledger, Store
 from synth.types import Rejection, Sample
 
-EXAMPLES = 12
 DECIDED = "by_hand.jsonl"
 NONE_DECIDED: Mapping[str, Decision] = MappingProxyType({})
-SHOWN = 3
-"""Rejections of each reason."""
-LAST_ID = "~"
-"""Comes after every id, as they are made of digits and slashes, with `t` before those of later turns; given twice, also
-after those of replies that were followed by another one, which end in it and a digit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +82,12 @@ def write(
     """
     recipe = loaded.recipe
     _check(decisions, outcomes)
-    every = (one.sample() for one in _chosen(outcomes, recipe.selection, decisions) if isinstance(one, Kept))
+    every = (one.sample() for one in chosen(outcomes, recipe.selection, decisions) if isinstance(one, Kept))
     dealt = deal(((one.seed_id, one.question() or one.answer()) for one in every), recipe.split)
-    passing = _Passing(recipe, outcomes, decisions)
     _write_decisions(decisions, folder / DECIDED)
-    tools = isinstance(recipe.stages[-1].generator, ToolCalling)
-    written = write_dataset(passing.rows(dealt.splits), folder, tools=tools)
+    tools, passing = isinstance(recipe.stages[-1].generator, ToolCalling), Passing(recipe, outcomes)
+    rows = passing.rows(chosen(outcomes, recipe.selection, decisions), dealt.splits)
+    written = write_dataset(rows, folder, tools=tools)
     write_rejected(screen.reviewed(passing.rejected(), folder), folder / "rejected.jsonl", outcomes.models)
     shown = passing.rejections
     twins = {rejection.twin_id: outcomes.known_as(rejection.twin_id) for rejection in shown if rejection.twin_id}
@@ -161,98 +154,6 @@ def with_beside(manifest: Manifest, written: Beside) -> Manifest:
             "notice_ja": "".join([manifest.notice_ja, *notice_ja]),
         }
     )
-
-
-class _Passing:
-    """Rows and rejections on their way into files, and what is to be told of them."""
-
-    def __init__(self, recipe: Recipe, outcomes: Outcomes, decisions: Mapping[str, Decision]) -> None:
-        self._outcomes = outcomes
-        self._decisions = decisions
-        self._selection = recipe.selection
-        self._only_split = next(iter(recipe.split.fractions))
-        last = recipe.stages[-1]
-        self._are_scored = bool(last.scorers or isinstance(last.draws, Adaptive)) or self._selection != Selection()
-        self._model = recipe.teachers[last.generator.teacher].model if last.is_shared else ""
-        """That of the last stage's first teacher, where several answer."""
-        self._last, self._end = "", LAST_ID
-        self.judges = Judges(recipe)
-        self.scores: Counter[tuple[str, float]] = Counter()
-        self.not_selected: Counter[str] = Counter()
-        self.mixture: Counter[str] = Counter()
-        self.examples: list[Sample] = []
-        self.texts: list[tuple[str, str]] = []
-        self.rejections: list[Rejection] = []
-
-    def rows(self, splits: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
-        """Each row with its split; `splits` are those of the seeds, where there are several."""
-        made, stride, wide = 0, 1, 1
-        for chosen in _chosen(self._outcomes, self._selection, self._decisions):
-            if isinstance(chosen, Rejection):
-                self.judges.see(chosen.sample)
-                self.not_selected[chosen.reason] += 1
-                self._outcomes.reject(chosen)
-                continue
-            if self._are_scored or self._model or made % min(stride, wide) == 0:
-                sample = chosen.sample()
-                if self._model:
-                    self.mixture[sample.model or self._model] += 1
-                if self._are_scored:
-                    self.judges.see(sample)
-                    self.scores.update((score.name, score.counted()) for score in sample.scores)
-                if made % stride == 0:
-                    self.examples.append(sample)
-                if made % wide == 0:
-                    self.texts.append((sample.question()[:MOST_CHARACTERS], sample.answer()[:MOST_CHARACTERS]))
-            made += 1
-            if len(self.texts) > 2 * MOST_ROWS:
-                del self.texts[1::2]
-                wide *= 2
-            if len(self.examples) > 2 * EXAMPLES:  # every second one goes, so that they stay spread over the run
-                del self.examples[1::2]
-                stride *= 2
-            if made == self._selection.rows:
-                last = chosen.sample()
-                self._last, unit = last.id, last.id.rpartition("/")[0]
-                # the best of a prompt is chosen when all of its draws are there
-                self._end = f"{last.parent_id}/{LAST_ID}" if self._selection.best_of else f"{unit}{LAST_ID}{LAST_ID}"
-            yield splits.get(chosen.seed_id, self._only_split), chosen.line
-
-    def rejected(self) -> Iterator[Rejection]:
-        """The rejections; of every reason the first few are to be shown."""
-        shown: Counter[str] = Counter()
-        for rejection in self._outcomes.rejected():
-            if rejection.id > self._end:
-                return  # how far the run went beyond the last wanted row depends on timing
-            if not self._selection.best_of and _is_later(rejection.id, self._last):
-                continue
-            shown[rejection.reason] += 1
-            if shown[rejection.reason] <= SHOWN:
-                self.rejections.append(rejection)
-            yield rejection
-
-
-def _is_later(name: str, last: str) -> bool:
-    """Whether a rejection's id is that of a later draft of the reply that made the last row."""
-    return bool(last) and name.startswith(last.rpartition("/")[0] + "/") and name[: len(last)] > last
-
-
-def _chosen(outcomes: Outcomes, selection: Selection, decisions: Mapping[str, Decision]) -> Iterator[Kept | Rejection]:
-    """What selection and decisions make of what was accepted. Where nothing is asked of them no sample is read."""
-    if selection == Selection() and not decisions:
-        return outcomes.kept()
-    return _decided(outcomes, selection, decisions)
-
-
-def _decided(outcomes: Outcomes, selection: Selection, decisions: Mapping[str, Decision]) -> Iterator[Kept | Rejection]:
-    """The same with something to decide by; rows that a person wanted come also when selection had enough before."""
-    last = ""
-    for one in select(edited(outcomes.accepted(), decisions), selection, decisions):
-        last = max(last, one.id)
-        yield one if isinstance(one, Rejection) else outcomes.with_row(one)
-    beyond = (outcomes.accepted_one(id_) for id_ in decisions if id_ > last and decisions[id_].decision != "reject")
-    for sample in edited((one for one in beyond if one is not None), decisions):
-        yield outcomes.with_row(sample)
 
 
 def _check(decisions: Mapping[str, Decision], outcomes: Outcomes) -> None:
