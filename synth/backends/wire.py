@@ -42,7 +42,10 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, standing: set[Connection], *, tls: bool) -> None:
         self.transport = cast("asyncio.Transport", None)
-        self.timer = cast("asyncio.TimerHandle", None)
+        self.due = inf
+        """When the reply has to be there, on the loop's clock; never, while nobody asks."""
+        self.excused = False
+        """Whether this process did not run at that moment, so that it was given some time more."""
         self.idle_since = 0.0
         self.reusable = False
         self._standing = standing
@@ -51,9 +54,11 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
 
-    def ask(self, head: bytes, body: bytes, watch: Watch | None) -> asyncio.Future[None]:
+    def ask(self, head: bytes, body: bytes, watch: Watch | None, due: float) -> asyncio.Future[None]:
         """Hand a request to the socket. The future ends with the reply, or with what came in its place."""
         self._watch = watch
+        self.due = due
+        self.excused = False
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.pieces: list[bytes] = []
@@ -68,13 +73,12 @@ class Connection(asyncio.Protocol):
             self.written = not (self._paused or self.transport.is_closing())
         return waiter
 
-    def expire(self, due: float) -> None:
-        """The deadline has come; where this process did not run at that moment, what lies there is read first."""
-        loop = asyncio.get_running_loop()
-        if loop.time() - due > OVERSLEPT_S:
-            self.timer = loop.call_later(GRACE_S, self.expire, inf)
-            return
-        self._fail("timeout", "no complete reply within the deadline")
+    def expire(self, until: float) -> None:
+        """The deadline has come; with `until` what lies there is read first, as this process did not run before."""
+        if until and not self.excused:
+            self.due, self.excused = until, True
+        else:
+            self._fail("timeout", "no complete reply within the deadline")
 
     def has_news(self) -> bool:
         """Whether the server closed, or said something; seen even where the loop has not told it yet."""
@@ -180,7 +184,7 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
 
     def _end(self, error: str = "", detail: str = "") -> None:
-        waiter, self._waiter = self._waiter, None
+        waiter, self._waiter, self.due = self._waiter, None, inf
         if waiter is not None:
             self.error, self.detail = error, detail
             if not waiter.done():
@@ -213,6 +217,10 @@ class Wire:
         self._headers = headers
         self._heads: dict[str, bytes] = {}
         """The header block by path."""
+        self._timer = cast("asyncio.TimerHandle | None", None)
+        """One for all requests: one for each would take as long as reading its reply."""
+        self._first_due = inf
+        """When it rings; no request is due before."""
 
     async def send(self, request: Request) -> Outcome:
         """Send one request; the deadline counts from now to the last byte."""
@@ -233,6 +241,7 @@ class Wire:
     async def close(self) -> None:
         """Close every connection; what still waits for a reply gets `reset`."""
         self._idle.clear()
+        self._ring(inf)
         while self.standing:
             for connection in self.standing:
                 connection.transport.abort()
@@ -282,16 +291,29 @@ class Wire:
         body, watch = request.body, None
         if self._is_loop is not None and request.path in STREAMED:
             body, watch = streamed(body, request.path), Watch(request, self._is_loop)
-        waiter, loop = connection.ask(head, body, watch), asyncio.get_running_loop()
-        due = loop.time() + began + self._deadline_s - time.monotonic()
-        connection.timer = loop.call_at(due, connection.expire, due)
+        due = asyncio.get_running_loop().time() + began + self._deadline_s - time.monotonic()
+        if due < self._first_due:
+            self._ring(due)
         try:
-            await waiter
+            await connection.ask(head, body, watch, due)
         except asyncio.CancelledError:
             connection.transport.abort()
             raise
-        finally:
-            connection.timer.cancel()
+
+    def _ring(self, due: float) -> None:
+        """Have the timer ring at that moment, and not before."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._first_due = due
+        self._timer = None if due == inf else asyncio.get_running_loop().call_at(due, self._expire)
+
+    def _expire(self) -> None:
+        """End the requests whose time is up, and wait for the next."""
+        now = asyncio.get_running_loop().time()
+        until = now + GRACE_S if now - self._first_due > OVERSLEPT_S else 0.0
+        for connection in [one for one in self.standing if one.due <= now]:
+            connection.expire(until)
+        self._ring(min((one.due for one in self.standing), default=inf))
 
     async def _outcome(self, connection: Connection, began: float) -> Outcome:
         body, error, detail = b"".join(connection.pieces), connection.error, connection.detail

@@ -15,7 +15,7 @@ from synth.backends import dial, wire
 from synth.backends.dial import origin_of
 from synth.backends.online import online
 from synth.errors import Fatal
-from synth.protocol.endpoint import Endpoint
+from synth.protocol.endpoint import Endpoint, Limits
 from synth.types import CONTINUED
 from tests.faults.scripted import ANSWER, CHUNKED, READ, WAIT, Scripted, both_loops, chunk, reply, request, sends
 from tests.faults.test_transport import tls_server
@@ -567,3 +567,21 @@ def test_names_are_looked_up_again_after_a_while(names, monkeypatch):
     with Scripted([READ, reply(ANSWER, "Connection: close")]) as server:
         asyncio.run(sends(f"http://teacher.example:{server.port}/v1", 2))
     assert len(asked) == 2
+
+
+@both_loops
+def test_each_of_many_requests_has_its_own_deadline_and_a_late_one_takes_no_other_with_it(run):
+    async def main(url):
+        async with online(Endpoint(model="m", base_url=url, limits=Limits(deadline_s=0.5)), url) as backend:
+
+            async def sent(after_s: float):
+                await asyncio.sleep(after_s)
+                return await backend.send(request())
+
+            return await asyncio.gather(*(sent(after_s) for after_s in (0.0, 0.2, 0.3)))
+
+    with Scripted([READ, WAIT], [READ, 0.4, reply(ANSWER)], [READ, WAIT]) as server:
+        first, second, third = run(main(server.url))
+    assert [first.error, second.error, third.error] == ["timeout", "", "timeout"]
+    assert all(0.5 <= late.seconds < 0.8 for late in (first, third))
+    assert second.body == ANSWER
