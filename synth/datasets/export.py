@@ -85,7 +85,7 @@ def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path, *, tools: boo
             file = files.enter_context(whole_file(data / f"{_checked(name)}.{ending}"))
             write, finish = parquet_sink(file, schema) if parquet else jsonl_sink(file)
             files.callback(finish)  # also when the export fails; closing twice does nothing
-            return Split(file, write, finish)
+            return Split(file, write, finish, b',"split":"%b"}\n' % name.encode())
 
         def write_lines() -> None:
             block = b"".join(lines)
@@ -97,8 +97,8 @@ def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path, *, tools: boo
         for name, text in rows:
             split = splits.get(name) or splits.setdefault(name, open_split(name))
             split.add(text)
-            lines.append(b'%b,"split":"%b"}\n' % (text[:-1], name.encode()))
-            if len(lines) == LINES_AT_ONCE:
+            lines += text[:-1], split.ending
+            if len(lines) == 2 * LINES_AT_ONCE:
                 write_lines()
         write_lines()
         if not splits:
@@ -133,7 +133,11 @@ def write_rejected(rejections: Iterable[Rejection], path: Path, teachers: Mappin
 class Split:
     """One file of rows being written: gathers them and hands them on in groups."""
 
-    def __init__(self, file: BinaryIO, write: Callable[[list[bytes]], None], finish: Callable[[], None]) -> None:
+    def __init__(
+        self, file: BinaryIO, write: Callable[[list[bytes]], None], finish: Callable[[], None], ending: bytes
+    ) -> None:
+        """`ending` is what a row of this split ends in where all of them lie together."""
+        self.ending = ending
         self._file = file
         self._write = write
         self._finish = finish
