@@ -204,7 +204,8 @@ class Line:
             sets = max(1, min(window, self._widest() // rule))
             await in_order(_by_parent(units), making.draws, gate.let_all, sets)
         else:
-            await in_order(units, making.generate, gate.let_through, window)
+            crowd = self.teachers[stage.generator.teacher].admission.is_crowded
+            await in_order(units, making.generate, gate.let_through, window, crowd)
         for refused in called:
             await gate.call_back(refused)
         await gate.out.put(None)

@@ -278,6 +278,10 @@ class Admission:
         """How many requests may be on the wire."""
         return sum(lane.concurrency.limit for lane in self.lanes)
 
+    def is_crowded(self) -> bool:
+        """Whether some wait for a turn already."""
+        return self._turn_line.waiting > 0
+
     def pause(self) -> None:
         """Put nothing new on the wire until `resume`; what is about to leave still does."""
         self._paused = True

@@ -38,15 +38,16 @@ async def in_order(
     work: Callable[[T], Coroutine[Any, Any, R]],
     emit: Callable[[Sequence[tuple[T, R]]], Awaitable[None]],
     window: int,
+    is_crowded: Callable[[], bool] = lambda: False,
 ) -> None:
     """Do the work of up to `window` values at once and emit them with their results in the order of the source, as many
-    together as are there.
+    together as are there. While it `is_crowded`, so that more begun would only wait, no more than before are begun.
 
     A straggler holds back what follows it, never what is being worked on, until HELD windows of results, or MOST_HELD,
     wait for it.
     """
     async with asyncio.TaskGroup() as group:
-        workers = _Workers(group, source, work, window)
+        workers = _Workers(group, source, work, window, is_crowded)
         group.create_task(workers.one_after_another())
         await workers.hand_on(emit)
 
@@ -54,7 +55,7 @@ async def in_order(
 class _Workers(Generic[T, R]):
     """Tasks that each take one value after the other: a task for every value would take twice as long as handing it on.
 
-    There are as many as find work at once, up to the window.
+    There are as many as find work at once, up to the window, and more are hired only where what they do would go on.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class _Workers(Generic[T, R]):
         source: AsyncIterator[T],
         work: Callable[[T], Coroutine[Any, Any, R]],
         window: int,
+        is_crowded: Callable[[], bool],
     ) -> None:
+        self._is_crowded = is_crowded
         self._group = group
         self._source = source
         self._work = work
@@ -127,7 +130,7 @@ class _Workers(Generic[T, R]):
                 turn.set_result(None)
             self._any.set()
         self._held.append(taken)
-        if self._unhired and not self._is_taking:
+        if self._unhired and not self._is_taking and not self._is_crowded():
             self._unhired -= 1
             self._group.create_task(self.one_after_another())
         return taken

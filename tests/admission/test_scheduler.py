@@ -154,3 +154,26 @@ def test_a_line_that_is_cancelled_ends_its_work():
 
     asyncio.run(play())
     assert ended == 8
+
+
+def test_while_it_is_crowded_no_more_are_begun_and_those_at_work_go_on():
+    at_once = 0
+    most: list[int] = []
+
+    async def work(number: int) -> str:
+        nonlocal at_once
+        at_once += 1
+        most.append(at_once)
+        await asyncio.sleep(0.001)
+        at_once -= 1
+        return str(number)
+
+    found: list[str] = []
+
+    async def emit(ready: Sequence[tuple[int, str]]) -> None:
+        found.extend(result for _, result in ready)
+
+    asyncio.run(in_order(numbers(100), work, emit, 12, lambda: at_once >= 4 and len(most) < 50))
+    assert found == [str(number) for number in range(100)]
+    assert max(most[:50]) in (4, 5)  # one is hired before the last has begun
+    assert max(most[50:]) == 12
