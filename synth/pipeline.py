@@ -13,7 +13,7 @@ import gc
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,7 +53,7 @@ from synth.turns import in_turns
 WAITING_WINDOW = 50_000
 """Of a stage that can wait: as much as the largest batch takes."""
 GARBAGE_OBJECTS = 50_000
-PREPARE_AFTER_S = 0.1
+PREPARE_AFTER_S = 0.03
 """When the first requests are on their way."""
 SHORTEST_PATIENCE_S = 600.0
 
@@ -111,6 +111,8 @@ class _Run:
     spool: SeedSpool
     line: Line
     pilot: Piloting | None
+    open: AsyncExitStack
+    """What is open for asking alone."""
     began: float
     started: str
 
@@ -147,8 +149,10 @@ async def _begun(
         async with (
             _collecting_seldom(),
             budgeted(recipe.budget, store, halt, offline=options.offline) as budget,
-            opened(recipe.teachers, loaded.folder, store, budget, halt, options, recipe.waited_for()) as teachers,
+            AsyncExitStack() as asking,
         ):
+            answering = opened(recipe.teachers, loaded.folder, store, budget, halt, options, recipe.waited_for())
+            teachers = await asking.enter_async_context(answering)
             if not options.offline:
                 await note_tokenizers(loaded, store)
             stages = {stage.name: StageCount(_most_draws(stage)) for stage in recipe.stages}
@@ -161,7 +165,7 @@ async def _begun(
             try:
                 waits = recipe.waits() if options.write else {}  # who looks at a few rows does so now
                 line = _line(loaded, store, outcomes, progress, halt, screen, waits)
-                yield _Run(loaded, store, options, decisions, spool, line, pilot, began, started)
+                yield _Run(loaded, store, options, decisions, spool, line, pilot, asking, began, started)
             finally:
                 outcomes.close()
 
@@ -188,6 +192,8 @@ async def _ask(run: _Run) -> None:
     async with beside(_prepare(run.recipe.language)):
         going = in_turns(line, lambda: line.screen.seeds(run.spool if pilot is None else pilot.seeds()), whole=whole)
         await watched(going, line.progress.pulse, _patience_s(run.recipe))
+    await run.open.aclose()
+    run.store.asked()
     _give_back_memory()
     if isinstance(line.halt.error, StoreStopped):
         raise line.halt.error  # what room is left is for replies

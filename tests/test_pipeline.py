@@ -20,6 +20,7 @@ from aiohttp import web
 import synth
 from synth import opening, pipeline, teacher
 from synth.admission import health
+from synth.backends import wire
 from synth.backends.practice.faults import NO_FAULTS, USUAL
 from synth.backends.practice.server import PracticeTeacher, practice_server
 from synth.console import status
@@ -158,6 +159,25 @@ def test_the_budget_holds_and_a_higher_one_goes_on_to_the_same_rows(write_recipe
     assert more.exit_code == 0
     # draws that a budget does not bear together are bought one by one, each with its prompt: what they say is the same
     assert without_cost(tmp_path / "run") == without_cost(tmp_path / "whole")
+
+
+def test_what_was_open_for_asking_is_closed_before_the_outputs_are_written(write_recipe, tmp_path, monkeypatch):
+    order: list[str] = []
+    closing, writing = wire.Wire.close, pipeline.outputs.write
+
+    async def close(self):
+        assert self.standing
+        await closing(self)
+        order.append("closed")
+
+    def write(*arguments, **named):
+        order.append("written")
+        return writing(*arguments, **named)
+
+    monkeypatch.setattr(wire.Wire, "close", close)
+    monkeypatch.setattr(pipeline.outputs, "write", write)
+    synth.run(write_recipe(), folder=tmp_path / "run")
+    assert order == ["closed", "written"]
 
 
 def test_selection_is_decided_again_without_asking(write_recipe, tmp_path):

@@ -148,6 +148,10 @@ class Store:
         if self._writer.trouble is not None:
             stop(self._writer.trouble)
 
+    def asked(self) -> None:
+        """Give back the memory that holds which requests were made, as no more are; those are still found."""
+        self._seen.forget()
+
     def find(self, key: bytes) -> Sequence[Stored]:
         """The kept replies to a request, newest first. Raises StoreStopped when they cannot be read."""
         if not self._seen.has(key):
@@ -387,21 +391,26 @@ class _Seen:
     """
 
     def __init__(self, keys: Iterable[bytes]) -> None:
-        self._bits = bytearray(SEEN_BITS // 8)
+        self._bits, self._size = bytearray(SEEN_BITS // 8), SEEN_BITS
         for key in keys:
             self.add(key)
 
+    def forget(self) -> None:
+        """Take every key for one that may have been journalled."""
+        self._bits, self._size = bytearray(b"\xff"), 8
+
     def add(self, key: bytes) -> None:
+        bits, size = self._bits, self._size
         for place in PLACES(key):
-            self._bits[place % SEEN_BITS >> 3] |= 1 << (place & 7)
+            bits[place % size >> 3] |= 1 << (place & 7)
 
     def has(self, key: bytes) -> bool:
-        bits = self._bits
+        bits, size = self._bits, self._size
         first, second, third, fourth = cast("tuple[int, int, int, int]", PLACES(key))
         return bool(
-            bits[first % SEEN_BITS >> 3] >> (first & 7)
-            & bits[second % SEEN_BITS >> 3] >> (second & 7)
-            & bits[third % SEEN_BITS >> 3] >> (third & 7)
-            & bits[fourth % SEEN_BITS >> 3] >> (fourth & 7)
+            bits[first % size >> 3] >> (first & 7)
+            & bits[second % size >> 3] >> (second & 7)
+            & bits[third % size >> 3] >> (third & 7)
+            & bits[fourth % size >> 3] >> (fourth & 7)
             & 1
         )

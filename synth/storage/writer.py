@@ -24,7 +24,7 @@ from synth.storage.database import BLOBS, COLUMNS, compressor, connect
 from synth.storage.disk import free_bytes, megabytes, shortage
 from synth.storage.emergency import KEPT, Emergency
 
-GROUP_S = 0.005
+GROUP_S = 0.01
 ROWS_AT_ONCE = 32
 """Rows of one INSERT: each statement run gives the interpreter lock up and has to win it back. As few as let the
 statements for every number of rows, of three tables, stay prepared (sqlite3 keeps 128)."""

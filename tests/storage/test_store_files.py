@@ -26,6 +26,23 @@ async def filled(folder: Path) -> None:
     store.close()
 
 
+def test_what_was_asked_is_still_found_when_the_memory_of_it_was_given_back(tmp_path):
+    async def main() -> None:
+        store = Store(tmp_path)
+        await store.open_run()
+        for number in range(3):
+            request = Request(bytes([number] * 32), "main", "m", b"{}", 0, 10, 10)
+            attempt = await store.begin([Planned(request, "answer", str(number), 7)])
+            await store.keep(attempt, Outcome(200, f"答え {number}".encode()))
+        assert not store.may_hold(bytes([9] * 32))
+        store.asked()
+        assert [store.find(bytes([number] * 32))[0].outcome.body.decode()[-1] for number in range(3)] == ["0", "1", "2"]
+        assert store.find(bytes([9] * 32)) == []
+        store.close()
+
+    asyncio.run(main())
+
+
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
