@@ -22,8 +22,6 @@ from synth.errors import Fatal, Interrupted, TeacherError, Transient
 from synth.gates.gate import Gate, Scored, grouped
 from synth.gates.screen import Screen
 from synth.gates.work import Drawn, Group, Work
-from synth.generators.objects import Objects
-from synth.generators.self_instruct import SelfInstruct
 from synth.live.progress import Progress
 from synth.making import Making
 from synth.recipes.recipe import Recipe, Stage
@@ -298,7 +296,7 @@ def _usual(recipe: Recipe) -> dict[str, float]:
     of_prompt = 1
     for stage in recipe.stages:
         draws = stage.draws if isinstance(stage.draws, int) else 1
-        of_prompt = draws * (stage.generator.count if isinstance(stage.generator, SelfInstruct | Objects) else 1)
+        of_prompt = max(1, draws * stage.generator.usual_drafts)
         usual[stage.name] = float(of_prompt)
         if stage.scorers:
             usual[f"{stage.name}:score"] = 1.0

@@ -56,6 +56,10 @@ class OwnGenerator(Value):
     """The file's name and what was read from it."""
     adds: ClassVar[tuple[str, ...]] = ()
     """The fields that its drafts bring for later stages."""
+    usual_drafts: ClassVar[int] = 1
+    """How many drafts one seed usually brings: a run that wants so many rows begins no more seeds than may be needed.
+
+    Where an option says it, write a property of this name."""
     template_values: ClassVar[Fields] = {}
     """What its templates see beside the seed's fields, with an example of each."""
 

@@ -77,6 +77,19 @@ def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.parametrize(("said", "asked"), [(False, 6), (True, 2)])
+def test_what_a_generator_says_that_it_usually_brings_is_what_a_run_counts_on(write, tmp_path, said, asked):
+    told = "    @property\n    def usual_drafts(self) -> int:\n        return self.times\n\n    async def generate"
+    mine = MINE.replace("    async def generate", told) if said else MINE
+    recipe = write(mine.replace(" + [bad]", ""), validator="finished", options=", times: 3")
+    text = (recipe / "recipe.yaml").read_text(encoding="utf-8")
+    text = text.replace("[買い物, 料理, 暦]", f"[{', '.join(f'題{n}' for n in range(20))}]")
+    (recipe / "recipe.yaml").write_text(text, encoding="utf-8")
+    result = synth.run(recipe, folder=tmp_path / "run", rows=6, quiet=True)
+    assert len(result.rows) == 6
+    assert result.cost.requests == asked
+
+
 def test_a_file_of_ones_own_makes_checks_and_scores_rows(write, tmp_path):
     result = synth.run(write(), folder=tmp_path / "run")
     assert result.exit_code == 0, result.message

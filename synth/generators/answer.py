@@ -20,6 +20,7 @@ class Answer(Value):
     `reference`.
     """
 
+    usual_drafts: ClassVar[int] = 1
     template_values: ClassVar[dict[str, JsonValue]] = {}
 
     kind: Literal["answer"] = "answer"

@@ -31,6 +31,7 @@ class BackTranslate(Value):
 
     adds: ClassVar[tuple[str, ...]] = ("wanted",)
     asks: ClassVar[type[Wanted]] = Wanted
+    usual_drafts: ClassVar[int] = 1
     template_values: ClassVar[dict[str, JsonValue]] = {}
 
     kind: Literal["back_translate"] = "back_translate"

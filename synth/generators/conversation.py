@@ -34,6 +34,7 @@ class Conversation(Value):
     """
 
     adds: ClassVar[tuple[str, ...]] = ("dialogue",)
+    usual_drafts: ClassVar[int] = 1
     template_values: ClassVar[dict[str, JsonValue]] = {"dialogue": "...", "summary": "...", "turn": 2, "turns": 3}
 
     kind: Literal["conversation"] = "conversation"

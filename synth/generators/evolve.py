@@ -68,6 +68,7 @@ class Evolve(Value):
 
     adds: ClassVar[tuple[str, ...]] = ("evolved", "ancestors", "way")
     asks: ClassVar[type[Evolved]] = Evolved
+    usual_drafts: ClassVar[int] = 1
     template_values: ClassVar[Fields] = {"parent": "...", "evolved": "...", "way": "deepen", "avoid": ["..."]}
 
     kind: Literal["evolve"] = "evolve"

@@ -41,6 +41,7 @@ class Magpie(Value):
     """
 
     adds: ClassVar[tuple[str, ...]] = ("instruction",)
+    usual_drafts: ClassVar[int] = 1
     template_values: ClassVar[dict[str, JsonValue]] = {}
 
     kind: Literal["magpie"] = "magpie"

@@ -87,6 +87,11 @@ class Objects(Value):
         return (*self.fields, "instruction")
 
     @property
+    def usual_drafts(self) -> int:
+        """How many drafts one seed usually brings."""
+        return self.count
+
+    @property
     def asks(self) -> type[BaseModel]:
         """What the teacher is asked for."""
         told = tuple((name, tuple(kind) if isinstance(kind, list) else kind) for name, kind in self.fields.items())

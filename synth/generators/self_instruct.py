@@ -37,6 +37,11 @@ class SelfInstruct(Value):
     examples: list[str] = []
     teacher: str = ""
 
+    @property
+    def usual_drafts(self) -> int:
+        """How many drafts one seed usually brings."""
+        return self.count
+
     def template_files(self) -> tuple[str, ...]:
         """The template files it renders."""
         return (self.prompt,)

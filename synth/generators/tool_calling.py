@@ -47,6 +47,7 @@ class ToolCalling(Value):
 
     adds: ClassVar[tuple[str, ...]] = ()
     asks: ClassVar[type[Step]] = Step
+    usual_drafts: ClassVar[int] = 1
     template_values: ClassVar[dict[str, JsonValue]] = {
         "turns": [{"role": "user", "content": "...", "calls": []}],
         "tool": "",

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from synth.errors import Rejected
 from synth.generators.answer import Answer
 from synth.generators.back_translate import BackTranslate
+from synth.generators.objects import Objects
 from synth.generators.self_instruct import SelfInstruct
 from synth.types import Completion, Seed
 
@@ -119,3 +120,8 @@ def test_an_instruction_that_holds_its_whole_answer_is_none_but_a_label_may_stan
 def test_an_empty_list_is_a_rejection():
     with pytest.raises(Rejected, match="no_instructions"):
         asyncio.run(SelfInstruct(prompt="w").generate(Seed(id="0", fields={}), Listed({"instructions": [" "]})))
+
+
+def test_a_generator_says_how_many_drafts_a_seed_usually_brings():
+    many = SelfInstruct(prompt="p.j2", count=7), Objects(prompt="p.j2", fields={"題": "text"}, count=3)
+    assert [one.usual_drafts for one in (*many, Answer(prompt="p.j2"))] == [7, 3, 1]
