@@ -96,8 +96,10 @@ class UnitAsk:
     teachers: Mapping[str, Teacher]
     templates: Templates
     language: str
-    number: int
-    """The draw, or beyond all draws when the unit is asked anew."""
+    turn: int = 0
+    """How often the seed was drawn before."""
+    anew: int = 0
+    """How often its teacher has been asked anew."""
     raised: int = 1
     """What max_tokens is multiplied by."""
     own: str = ""
@@ -112,6 +114,10 @@ class UnitAsk:
         """Which of the replies to the same prompt this is, from 0."""
         return self.unit.draw
 
+    def number(self, fresh: int = 0) -> int:
+        """The draw as a request has it: beyond all of the recipe's own where the same is asked once more."""
+        return self.draw + FRESH_DRAWS * fresh + ANEW_DRAWS * self.anew + TURN_DRAWS * self.turn
+
     def render(self, template: str, values: Mapping[str, JsonValue]) -> str:
         """Render a template file of the recipe with these values."""
         return self.templates.render(template, values)
@@ -120,7 +126,7 @@ class UnitAsk:
         """Ask the named teacher and return its text."""
         asked = self._stand_in(teacher) if self.instead and teacher == self.own else self.teachers[teacher]
         try:
-            return await asked.complete(asked.request(messages, self.number, raised=self.raised), self.unit)
+            return await asked.complete(asked.request(messages, self.number(), raised=self.raised), self.unit)
         except Rejected as error:
             return await self._with_larger_cap(error, asked, messages)
 
@@ -136,7 +142,7 @@ class UnitAsk:
     async def continued(self, text: str, *, teacher: str, stop: Sequence[str] = ()) -> Completion:
         """What the named teacher writes after a text."""
         asked = self._stand_in(teacher) if self.instead and teacher == self.own else self.teachers[teacher]
-        return await asked.complete(asked.continuation(text, self.number, stop, raised=self.raised), self.unit)
+        return await asked.complete(asked.continuation(text, self.number(), stop, raised=self.raised), self.unit)
 
     async def schema(self, model: type[M], messages: Sequence[Message], *, teacher: str) -> M:
         """Ask the named teacher for an object of `model`, validated; up the ladder while none fits."""
@@ -186,7 +192,7 @@ class UnitAsk:
         self, asked: Teacher, step: schema.Step, response_format: Mapping[str, JsonValue] | None
     ) -> Completion:
         """The reply to one step; one that was cut is asked for once more with twice max_tokens, and never used."""
-        number = self.number + FRESH_DRAWS * step.fresh
+        number = self.number(step.fresh)
         try:
             request = asked.request(step.messages, number, response_format, raised=self.raised)
             completion = await asked.complete(request, self.unit)
@@ -215,7 +221,7 @@ class UnitAsk:
         """Ask once more with room for the answer when thinking or JSON used all of max_tokens; else raise."""
         if error.reason not in ("truncated_empty", "truncated") or self.raised > 1:
             raise error
-        number = self.number + FRESH_DRAWS * fresh
+        number = self.number(fresh)
         if error.reason == "truncated_empty":
             asked.charge(asked.request(messages, number, response_format), self.unit)
         larger = asked.request(messages, number, response_format, raised=RAISED_CAP)

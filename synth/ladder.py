@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from synth.ask import ANEW_DRAWS, RAISED_CAP, TURN_DRAWS, UnitAsk
+from synth.ask import RAISED_CAP, UnitAsk
 from synth.gates.work import Results
 from synth.recipes.recipe import Stage
 from synth.results.selection import Selection
@@ -51,7 +51,7 @@ def of_use(results: Results) -> bool:
 
 def followed(stage: Stage, ask: UnitAsk, made: Results) -> UnitAsk | None:
     """How to ask after what was made; None when something of it is of use, or asking is at its end."""
-    times = _times_anew(ask) + 1
+    times = ask.anew + 1
     reasons = {result.reason if isinstance(result, Rejection) else "" for result in made}
     if reasons & {"", *BEYOND_ANY}:
         return None
@@ -62,7 +62,7 @@ def followed(stage: Stage, ask: UnitAsk, made: Results) -> UnitAsk | None:
         return _next_teacher(ask)  # or it would be asked twice
     raised = RAISED_CAP if reasons & CUT_SHORT else 1
     ask.unit.repairs.append("anew")
-    anew = replace(ask, number=ask.number + ANEW_DRAWS, raised=raised)
+    anew = replace(ask, anew=times, raised=raised)
     return replace(anew, instead=other) if other and times == stage.ask_again else anew
 
 
@@ -71,9 +71,4 @@ def _next_teacher(ask: UnitAsk) -> UnitAsk | None:
     if not ask.after:
         return None
     ask.unit.repairs.append("escalated")
-    number = ask.number - ANEW_DRAWS * _times_anew(ask)
-    return replace(ask, number=number, raised=1, instead=ask.after[0], after=ask.after[1:])
-
-
-def _times_anew(ask: UnitAsk) -> int:
-    return ask.number % TURN_DRAWS // ANEW_DRAWS
+    return replace(ask, anew=0, raised=1, instead=ask.after[0], after=ask.after[1:])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from synth import ladder
 from synth.admission.scheduler import gathered
-from synth.ask import TURN_DRAWS, UnitAsk
+from synth.ask import UnitAsk
 from synth.boundary import ENDINGS
 from synth.comparing.agreement import PASS_RATE, Adaptive, Draw, pass_rate, still_needed
 from synth.errors import Rejected, TeacherError, Transient
@@ -54,8 +54,8 @@ class Making:
         line, stage, parent = self._line, self._stage, work.parent
         unit = Unit(stage.name, work.id, self._priority, work.draw, wait_s=self._wait_s)
         seed = parent if isinstance(parent, Seed) else Seed(id=parent.id, fields=parent.fields)
-        number, own = work.draw + TURN_DRAWS * seed.turn, stage.generator.teacher
-        ask = UnitAsk(unit, line.teachers, line.templates, line.recipe.language, number, own=own)
+        own = stage.generator.teacher
+        ask = UnitAsk(unit, line.teachers, line.templates, line.recipe.language, seed.turn, own=own)
         if self._compares and (near := await self._near(work, seed, ask)) is not None:
             return near
         unit.lot = lot  # from here on its questions are the generator's
@@ -197,7 +197,7 @@ class Making:
         scored: Results = []
         for result in results:
             unit = Unit(name, work.id, self._priority - 1, work.draw, wait_s=self._wait_s)
-            ask = UnitAsk(unit, line.teachers, line.templates, line.recipe.language, work.draw)
+            ask = UnitAsk(unit, line.teachers, line.templates, line.recipe.language)
             last: Sample | Rejection | TeacherError = result
             for scorer in scorers:
                 if isinstance(last, Sample) and last.score(scorer.name) is None:
