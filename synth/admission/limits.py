@@ -314,7 +314,7 @@ class Admission:
             self._turn_line.wake()
 
     def _most_turns(self) -> int:
-        return int(1.125 * sum(map(_LIMIT, self.lanes))) + min(AHEAD, sum(map(_MOST, self.lanes)))
+        return int(sum(map(_LIMIT, self.lanes))) + min(AHEAD, sum(map(_MOST, self.lanes)))
 
     def leave(self) -> None:
         """Give the turn back."""

@@ -542,7 +542,7 @@ def test_whatever_happens_nobody_waits_where_there_is_room(seed):
             shut = admission._at_gate or admission._paused
             assert not (admission._place_line.waiting and free and not shut), event
             assert all(one.concurrency.limit <= one.concurrency.most for one in admission.lanes), event
-            turns = int(1.125 * admission.limit + min(AHEAD, admission.limit))
+            turns = int(admission.limit) + min(AHEAD, int(admission.limit))
             assert not (admission._turn_line.waiting and admission._turns < turns), event
         for task in list(tasks):
             task.cancel()

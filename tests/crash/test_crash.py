@@ -27,7 +27,7 @@ from table import Tally  # noqa: E402
 from synth.admission.limits import AHEAD  # noqa: E402
 
 IN_FLIGHT = 24
-TURNS = int(1.125 * IN_FLIGHT) + min(AHEAD, IN_FLIGHT)
+TURNS = IN_FLIGHT + min(AHEAD, IN_FLIGHT)
 """Attempts that may be journalled and without a reply on disk at once."""
 LONG_ENOUGH_S = 0.7
 KILLS_OF_A_CHAIN = 10
