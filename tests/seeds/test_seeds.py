@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 
 import pytest
 
@@ -270,52 +269,3 @@ def test_an_axis_that_rows_have_a_field_of_is_told(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"文体": "一"}\n', encoding="utf-8")
     with pytest.raises(RecipeError, match="have a field '文体' already"):
         read(Jsonl(path="a.jsonl", axes={"文体": ["常体"]}), tmp_path)
-
-
-PIECES = [
-    "q",
-    "答え",
-    "",
-    "a b",
-    '"',
-    "\\",
-    "\\\\",
-    '\\"',
-    "\n",
-    "\u3000",
-    "😀",
-    "\ud800",
-    "ｶﾅ",
-    "[1]",
-    '{"q": "x"}',
-    ":",
-    ",",
-]
-
-
-@pytest.mark.parametrize("ensure_ascii", [True, False])
-def test_a_row_is_read_as_the_strict_reader_has_it_however_its_quotation_marks_lie(tmp_path, ensure_ascii):
-    chance = random.Random(5)
-    lines = []
-    for _ in range(3000):
-        members = []
-        for _ in range(chance.randint(1, 3)):
-            name, value = ("".join(chance.choices(PIECES, k=chance.randint(1, 3))) for _ in range(2))
-            other = chance.random() < 0.1
-            value = chance.choice([1, 2**70, 0.5, None, True, [], {"q": "q"}]) if other else value
-            members.append(
-                f"{json.dumps(name, ensure_ascii=ensure_ascii)}: {json.dumps(value, ensure_ascii=ensure_ascii)}"
-            )
-        lines.append(f"{{{chance.choice([', ', ','])[:1].join(members)}}}".encode("utf-8", "surrogatepass"))
-    fates = {"read": 0, "refused": 0}
-    for line in lines:
-        try:
-            record = rows._STRICT.decode(line.decode("utf-8"))
-            expected = rows._checked(record)
-        except ValueError:
-            fates["refused"] += 1
-            assert problem(tmp_path, line).line == 1
-        else:
-            fates["read"] += 1
-            assert jsonl(tmp_path, line) == [expected]
-    assert min(fates.values()) > 500
