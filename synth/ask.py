@@ -96,6 +96,8 @@ class UnitAsk:
     teachers: Mapping[str, Teacher]
     templates: Templates
     language: str
+    draw: int
+    """Which of the replies to the same prompt this is, from 0."""
     turn: int = 0
     """How often the seed was drawn before."""
     anew: int = 0
@@ -108,11 +110,6 @@ class UnitAsk:
     """The teacher that is asked in place of that one, where one is."""
     after: tuple[str, ...] = ()
     """The teachers that are to be asked, in turn, when what that one gives is of no use."""
-
-    @property
-    def draw(self) -> int:
-        """Which of the replies to the same prompt this is, from 0."""
-        return self.unit.draw
 
     def number(self, fresh: int = 0) -> int:
         """The draw as a request has it: beyond all of the recipe's own where the same is asked once more."""

@@ -55,7 +55,7 @@ class Making:
         unit = Unit(stage.name, work.id, self._priority, work.draw, wait_s=self._wait_s)
         seed = parent if isinstance(parent, Seed) else Seed(id=parent.id, fields=parent.fields)
         own = stage.generator.teacher
-        ask = UnitAsk(unit, line.teachers, line.templates, line.recipe.language, seed.turn, own=own)
+        ask = UnitAsk(unit, line.teachers, line.templates, line.recipe.language, work.draw, seed.turn, own=own)
         if self._compares and (near := await self._near(work, seed, ask)) is not None:
             return near
         unit.lot = lot  # from here on its questions are the generator's
@@ -197,7 +197,7 @@ class Making:
         scored: Results = []
         for result in results:
             unit = Unit(name, work.id, self._priority - 1, work.draw, wait_s=self._wait_s)
-            ask = UnitAsk(unit, line.teachers, line.templates, line.recipe.language)
+            ask = UnitAsk(unit, line.teachers, line.templates, line.recipe.language, work.draw)
             last: Sample | Rejection | TeacherError = result
             for scorer in scorers:
                 if isinstance(last, Sample) and last.score(scorer.name) is None:

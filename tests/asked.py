@@ -60,4 +60,4 @@ async def teacher_over(
 
 def unit_of(teacher: Teacher, name: str = "0/00", templates: Path | None = None) -> UnitAsk:
     """What one unit may ask of the teacher; `templates` is the recipe's folder."""
-    return UnitAsk(Unit("stage", name, 0, 0), {teacher.name: teacher}, Templates(templates or Path()), "ja")
+    return UnitAsk(Unit("stage", name, 0, 0), {teacher.name: teacher}, Templates(templates or Path()), "ja", 0)

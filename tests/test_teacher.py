@@ -440,7 +440,7 @@ def test_a_cancelled_send_stays_charged_as_lost(tmp_path):
 def test_a_schema_is_asked_again_with_the_error_twice_and_then_anew_twice(tmp_path):
     def scene_for(script):
         async def scene(asked, store, budget, halt):
-            ask = UnitAsk(unit(), {"main": asked}, Templates(Path()), "ja")
+            ask = UnitAsk(unit(), {"main": asked}, Templates(Path()), "ja", 0)
             return await ask.schema(Verdict, PROMPT, teacher="main")
 
         return play(tmp_path / str(id(script)), script, scene)

@@ -39,7 +39,7 @@ class Desk:
 
     def ask(self, stage: str, unit: str, language: str = "") -> UnitAsk:
         """What one unit of work may do; `language` is that of the words around a schema."""
-        return UnitAsk(Unit(stage, unit, 0, 0), self.teachers, Templates(Path()), language)
+        return UnitAsk(Unit(stage, unit, 0, 0), self.teachers, Templates(Path()), language, 0)
 
     async def each(self, source: AsyncIterator[T], work: Callable[[T], Awaitable[None]]) -> None:
         """Do the work of each value, many side by side.

@@ -42,7 +42,7 @@ class Asking(NamedTuple):
 
     def ask(self, row: str) -> Ask:
         """What the scoring of a row may do, by the row's id."""
-        return UnitAsk(Unit("score", row, 0, 0), self.teachers, self.templates, self.language)
+        return UnitAsk(Unit("score", row, 0, 0), self.teachers, self.templates, self.language, 0)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do some work there, and wait for it."""

@@ -52,7 +52,7 @@ class Nearness:
         """The samples of a group with their vectors, or as what a benchmark holds in other words."""
         line, (first, *_) = self._line, group.samples
         unit = Unit(self.step, group.id, self._priority, first.draw)
-        ask = UnitAsk(unit, line.teachers, line.templates, line.recipe.language)
+        ask = UnitAsk(unit, line.teachers, line.templates, line.recipe.language, first.draw)
         try:
             return await line.screen.by_meaning(self._stage, group.samples, self._called, ask)
         except TeacherError as error:

@@ -129,7 +129,7 @@ class Neighbours:
         Raises what `Ask.embed` does, and for the judge what `Ask.schema` does.
         """
         some = [text for text in texts if text.strip()]
-        ask = replace(ask, number=0)  # one verdict on a text, whichever draw or turn holds it
+        ask = replace(ask, draw=0, turn=0)  # one verdict on a text, whichever draw or turn holds it
         await self._know(ask)
         for text, vector in zip(some, await embed_each(some, ask, teacher=self._wanted.embedder), strict=True):
             await self.decide(name, text, vector, ask)

@@ -206,7 +206,7 @@ def test_a_stand_in_speaks_for_the_stages_teacher_and_for_nobody_else():
 
     teachers: Any = {name: Named(name) for name in ("main", "strong", "person")}
     unit: Any = type("U", (), {"model": "", "draw": 0})()
-    ask = UnitAsk(unit, teachers, None, "ja", own="main", instead="strong")  # pyright: ignore[reportArgumentType]
+    ask = UnitAsk(unit, teachers, None, "ja", 0, own="main", instead="strong")  # pyright: ignore[reportArgumentType]
     for name in ("main", "person"):
         asyncio.run(ask.text([], teacher=name))
     assert asked == ["strong", "person"]

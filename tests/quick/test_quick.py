@@ -180,7 +180,7 @@ def test_answers_show_themselves_escaped_and_become_tables(tmp_path):
     assert list(frame["messages"][0][-1].values())[1] == "<script>alert('悪')</script>"
     assert found.table().flat()[0]["question"] == "<b>問"
     assert len(found.to_dataset()) == 1
-    assert "1 of 1 prompts" in repr(found)
+    assert "1 of 1 prompt," in repr(found)
 
 
 def test_the_sum_is_that_of_the_answers_whenever_they_were_bought(tmp_path):

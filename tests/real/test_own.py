@@ -123,7 +123,7 @@ def asked_for_cards(folder, url, structured):
 async def card(teacher, draw, folder):
     """What one request for a card brings, and what it took."""
     unit = Unit("stage", f"{draw}", 0, draw)
-    ask = UnitAsk(unit, {"main": teacher}, Templates(folder), "ja")
+    ask = UnitAsk(unit, {"main": teacher}, Templates(folder), "ja", draw)
     prompt = [Message(role="user", content=f"{draw}枚目のカードを書いてください。")]
     return await ask.schema(Card, prompt, teacher="main"), unit.repairs
 

@@ -66,7 +66,7 @@ def scores(folder, urls, scorers, samples):
                     )
                     for name, endpoint in endpoints.items()
                 }
-                ask = UnitAsk(Unit("stage", "0/00", 0, 0), teachers, Templates(folder), "ja")
+                ask = UnitAsk(Unit("stage", "0/00", 0, 0), teachers, Templates(folder), "ja", 0)
                 return [[(await scorer.score(each, ask)).value for each in samples] for scorer in scorers]
         finally:
             store.close()
