@@ -29,7 +29,7 @@ LARGEST_EVIDENCE = 64 * 1024
 CONNECT_S = 10.0
 LONGEST_IDLE_S = 4.0
 """Then a connection is not used again: uvicorn, under vLLM and others, closes at 5 s, and a request could meet that."""
-UNWATCHED_S = 0.02
+UNWATCHED_S = 0.1
 OVERSLEPT_S = 1.0
 """A deadline noticed so late shows that this process was stopped (SIGSTOP, a closed laptop) and not the server."""
 GRACE_S = 5.0
