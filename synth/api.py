@@ -188,10 +188,10 @@ def _loaded(
     if rows is not None and rows < 1:
         raise RecipeError(f"rows is {rows}; it is how many rows are wanted, at least 1.")
     budget = None if budget_usd is None else {"usd": budget_usd}
-    overrides = Overrides(named, seeds, budget, rows, tuple(accept_terms), serve=serve)
+    overrides = Overrides(named, seeds, budget, rows, tuple(accept_terms), serve=serve, called=True)
     if not isinstance(recipe, LoadedRecipe):
         return load(recipe, overrides)
-    return recipe if overrides == Overrides() else override(recipe, overrides)
+    return recipe if overrides == Overrides(called=True) else override(recipe, overrides)
 
 
 def _first(loaded: LoadedRecipe) -> Status:

@@ -211,6 +211,27 @@ def test_a_preview_names_no_file_that_is_not_there(write_recipe, tmp_path):
     assert "report.html" not in synth.preview(write_recipe(), 1, folder=tmp_path / "run")._repr_html_()
 
 
+@pytest.mark.parametrize("is_loaded", [False, True])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"teachers": "mian=http://localhost:1/v1,模型"},
+            r"teachers=mian=\.\.\.: write NAME=BASE_URL.* did you mean 'main'",
+        ),
+        ({"teachers": ["main=http://localhost:1/v1"]}, r"teachers=main=\.\.\.: write BASE_URL,MODEL"),
+        ({"teachers": ["main=localhost:1/v1,m"]}, r"teachers=main=\.\.\.: "),
+        ({"serve": "教師=m"}, r"serve=教師=m: the recipe names no teacher '教師'"),
+        ({"serve": "'m"}, r"serve='m: "),
+    ],
+)
+def test_what_is_said_of_a_teacher_names_the_argument_that_gave_it(tmp_path, given, said, is_loaded):
+    recipe = ROOT / "prompts" / "quickstart-ja"
+    with pytest.raises(RecipeError, match=f"^{said}") as caught:
+        synth.run(synth.load(recipe) if is_loaded else recipe, folder=tmp_path / "run", **given)
+    assert "--" not in str(caught.value)
+
+
 @pytest.mark.parametrize("given", [{"budget_usd": -1}, {"rows": 0}, {"limit": 0}])
 def test_what_is_given_wrongly_is_named_as_the_caller_wrote_it(tmp_path, given):
     (name,) = given

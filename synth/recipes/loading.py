@@ -34,7 +34,7 @@ from synth.types import Value
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What the command line puts in place of the recipe's own words."""
+    """What the command line, or a call in Python, puts in place of the recipe's own words."""
 
     teachers: Sequence[str] = ()
     """`NAME=BASE_URL,MODEL` or `NAME=BASE_URL,MODEL,KEY_VARIABLE`."""
@@ -53,6 +53,8 @@ class Overrides:
     makes: bool = True
     """Whether a dataset is to be made. Where only the recipe's plug-ins are used on files that exist, neither the terms
     of its teachers nor their prices are in question."""
+    called: bool = False
+    """Whether they are arguments of a call in Python: what is said of them names these, and not options."""
 
 
 def load(path: str | Path, overrides: Overrides | None = None) -> LoadedRecipe:
@@ -185,19 +187,20 @@ def _overridden(recipe: Recipe, overrides: Overrides, notes: list[str]) -> Recip
     """The recipe with other words in places; what was left out for their sake is added to `notes`."""
     update: dict[str, Any] = {}
     teachers = dict(recipe.teachers)
+    given, serving = ("teachers=", "serve=") if overrides.called else ("--teacher ", "--serve ")
     for text in overrides.teachers:
         name, _, rest = text.partition("=")
         if name not in teachers:
             names = f"{', '.join(teachers)}{hint(name, teachers)}"
-            message = f"--teacher {name}=...: write NAME=BASE_URL,MODEL[,KEY_VARIABLE], where NAME is one of {names}"
+            message = f"{given}{name}=...: write NAME=BASE_URL,MODEL[,KEY_VARIABLE], where NAME is one of {names}"
             raise RecipeError(message)
-        moved = endpoint_of(rest, f"--teacher {name}=", teachers[name])
+        moved = endpoint_of(rest, f"{given}{name}=", teachers[name])
         teachers[name], left_out = moved.fitted()
-        notes += [f"--teacher {name}: {one}." for one in left_out]
+        notes += [f"{given}{name}: {one}." for one in left_out]
     if overrides.serve:
-        name, moved = served(overrides.serve, teachers)
+        name, moved = served(overrides.serve, teachers, serving)
         teachers[name], left_out = moved.fitted()
-        notes += [f"--serve {name}: {one}." for one in left_out]
+        notes += [f"{serving}{name}: {one}." for one in left_out]
     if teachers != recipe.teachers:
         update["teachers"] = teachers
     if overrides.seeds:

@@ -44,20 +44,21 @@ def _moved(like: Endpoint | None, changed: Mapping[str, Any], option: str) -> En
         raise RecipeError(f"{option}...: {reason}") from None
 
 
-def served(text: str, teachers: Mapping[str, Endpoint]) -> tuple[str, Endpoint]:
-    """The teacher that `[NAME=]MODEL [OPTIONS]` names, or the only one, as vLLM is to serve it."""
+def served(text: str, teachers: Mapping[str, Endpoint], said: str = "--serve ") -> tuple[str, Endpoint]:
+    """The teacher that `[NAME=]MODEL [OPTIONS]` names, or the only one, as vLLM is to serve it; it was `said` so.
+
+    Raises RecipeError when no teacher can be told from it.
+    """
     try:
         first, *options = shlex.split(text)
     except ValueError as error:
-        raise RecipeError(f"--serve {text}: {error}; write [NAME=]MODEL [OPTIONS of vllm serve].") from None
+        raise RecipeError(f"{said}{text}: {error}; write [NAME=]MODEL [OPTIONS of vllm serve].") from None
     name, _, model = first.partition("=") if first.partition("=")[0] in teachers else ("", "", first)
     names = ", ".join(teachers)
     if not name and "=" in model and not Path(model).expanduser().is_dir():  # which no name on the Hub has
-        raise RecipeError(
-            f"--serve {first}: the recipe names no teacher {first.partition('=')[0]!r}; there is {names}."
-        )
+        raise RecipeError(f"{said}{first}: the recipe names no teacher {first.partition('=')[0]!r}; there is {names}.")
     if not name and len(teachers) > 1:
-        raise RecipeError(f"--serve {first}: the recipe names several teachers ({names}); write NAME={first}.")
+        raise RecipeError(f"{said}{first}: the recipe names several teachers ({names}); write NAME={first}.")
     name = name or next(iter(teachers))
     path = Path(model).expanduser()
     changed: dict[str, Any] = {
@@ -66,7 +67,7 @@ def served(text: str, teachers: Mapping[str, Endpoint]) -> tuple[str, Endpoint]:
         "key_variable": None,
         "vllm_args": options or teachers[name].vllm_args,
     }
-    return name, _moved(teachers[name], changed, f"--serve {name}=")
+    return name, _moved(teachers[name], changed, f"{said}{name}=")
 
 
 def _elsewhere(endpoint: Endpoint) -> dict[str, Any]:
