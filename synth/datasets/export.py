@@ -80,6 +80,8 @@ def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path, *, tools: boo
     ending = "parquet" if parquet else "jsonl"
     schema = _schema(import_module("pyarrow"), tools=tools) if parquet else None
     splits: dict[str, Split] = {}
+    endings: dict[str, bytes] = {}
+    """What each row of a split ends in where all of them lie together."""
     content, lines = hashlib.sha256(), list[bytes]()
     with ExitStack() as files:
 
@@ -87,7 +89,8 @@ def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path, *, tools: boo
             file = files.enter_context(whole_file(data / f"{_checked(name)}.{ending}"))
             write, finish = parquet_sink(file, schema) if parquet else jsonl_sink(file)
             files.callback(finish)  # also when the export fails; closing twice does nothing
-            return Split(file, write, finish, b',"split":"%b"}\n' % name.encode())
+            endings[name] = b',"split":"%b"}\n' % name.encode()
+            return Split(file, write, finish)
 
         def write_lines() -> None:
             block = b"".join(lines)
@@ -99,7 +102,7 @@ def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path, *, tools: boo
         for name, text in rows:
             split = splits.get(name) or splits.setdefault(name, open_split(name))
             split.add(text)
-            lines += text[:-1], split.ending
+            lines += text[:-1], endings[name]
             if len(lines) == 2 * LINES_AT_ONCE:
                 write_lines()
         write_lines()
@@ -135,11 +138,7 @@ def write_rejected(rejections: Iterable[Rejection], path: Path, teachers: Mappin
 class Split:
     """One file of rows being written: gathers them and hands them on in groups."""
 
-    def __init__(
-        self, file: BinaryIO, write: Callable[[list[bytes]], None], finish: Callable[[], None], ending: bytes
-    ) -> None:
-        """`ending` is what a row of this split ends in where all of them lie together."""
-        self.ending = ending
+    def __init__(self, file: BinaryIO, write: Callable[[list[bytes]], None], finish: Callable[[], None]) -> None:
         self._file = file
         self._write = write
         self._finish = finish

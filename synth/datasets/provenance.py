@@ -80,7 +80,7 @@ def write_provenance(loaded: LoadedRecipe, store: Path, run: Path) -> Provenance
                 file = files.enter_context(whole_file(folder / f"{name}.{ending}"))
                 write, finish = parquet_sink(file, _schema(import_module("pyarrow"))) if parquet else jsonl_sink(file)
                 files.callback(finish)
-                splits[name] = Split(file, write, finish, b"")
+                splits[name] = Split(file, write, finish)
             return splits[name]
 
         for split, record in _records(run, loaded.recipe.split.fractions):

@@ -100,7 +100,7 @@ def _write(rows: Iterator[Fields], shape: Shape, path: Path, stack: ExitStack) -
     else:
         write, finish = jsonl_sink(file)
     stack.callback(finish)  # also when something fails; ending twice does nothing
-    target = Split(file, write, finish, b"")
+    target = Split(file, write, finish)
     try:
         for row in rows:
             target.add(orjson.dumps(row) if is_table else line_of(row))
