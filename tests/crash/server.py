@@ -5,7 +5,7 @@
 Prints its port. `POST /<book>/v1/chat/completions` answers as the practice teacher does, late by a little that depends
 on the request; the first arrival of some requests meets a 429 or a cut in the middle of the body. `GET /<book>` gives
 the book as JSON: how often each body (SHA-256) was answered in full, a body for several choices as one for each;
-`GET /<book>/arrived` how often it arrived. A book called `slow8...` answers 8 s late.
+`GET /<book>/arrived` how often it arrived. A book called `slow8-...` answers 8 s late.
 """
 
 from __future__ import annotations
@@ -93,7 +93,11 @@ class Connection(asyncio.Protocol):
             return
         digest = hashlib.sha256(body).hexdigest()
         self._books.arrived[book][digest] += 1
-        late_s = 0.002 + 0.02 * int(digest[2:4], 16) / 256 + (int(book[4]) if book.startswith("slow") else 0)
+        late_s = (
+            0.002
+            + 0.02 * int(digest[2:4], 16) / 256
+            + (int(book[4:].partition("-")[0]) if book.startswith("slow") else 0)
+        )
         asyncio.get_running_loop().call_later(late_s, self._chat, book, digest, body)
 
     def _chat(self, book: str, digest: str, body: bytes) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from pydantic import ValidationError
 
 from synth import pipeline
 from synth import teacher as module
@@ -26,7 +27,9 @@ from synth.errors import BudgetReached, TeacherError
 from synth.money.account import set_total, standing
 from synth.money.budget import Budget, Caps
 from synth.money.prices import Price, Tier, tariff
+from synth.profiles import named
 from synth.protocol.endpoint import Endpoint, Limits, Sampling
+from synth.protocol.outgoing import wording
 from synth.protocol.wording import Wording
 from synth.recipes.loading import Overrides, load
 from synth.results.result import Options
@@ -141,7 +144,7 @@ def pattern(rng):
 
 
 @pytest.mark.parametrize("batch", range(4))
-def test_37_with_500_in_flight_at_the_cap_the_budget_is_never_exceeded(tmp_path, batch):
+def test_fault_37_with_500_in_flight_at_the_cap_the_budget_is_never_exceeded(tmp_path, batch):
     for seed in range(25 * batch, 25 * batch + 25):
         rng = random.Random(seed)
         price, rule = pattern(rng)
@@ -168,7 +171,7 @@ def _dry(price, most):
     return Wording("main", endpoint)
 
 
-def test_37_what_a_provider_charges_beyond_its_cap_is_reported(tmp_path):
+def test_fault_37_what_a_provider_charges_beyond_its_cap_is_reported(tmp_path):
     price = Price(input_usd=0, output_usd=10)
     script = Scripted(lambda request: reply({"prompt_tokens": 5, "completion_tokens": 110}))
 
@@ -203,7 +206,7 @@ def test_37_what_a_provider_charges_beyond_its_cap_is_reported(tmp_path):
         "five",
     ],
 )
-def test_21_absurd_usage_costs_the_reservation_and_is_counted(tmp_path, usage):
+def test_fault_21_absurd_usage_costs_the_reservation_and_is_counted(tmp_path, usage):
     script = Scripted(lambda request: reply(usage))
 
     async def scene(asked, store, budget, halt):
@@ -219,7 +222,7 @@ def test_21_absurd_usage_costs_the_reservation_and_is_counted(tmp_path, usage):
     assert play(tmp_path, script, later, price=price) == ([(1, "ok")], True)
 
 
-def test_36_a_reply_is_settled_at_the_price_that_was_in_force_when_it_was_sent(tmp_path):
+def test_fault_36_a_reply_is_settled_at_the_price_that_was_in_force_when_it_was_sent(tmp_path):
     dear, cheap = Price(input_usd=0, output_usd=10), Price(input_usd=0, output_usd=1)
     script = Scripted(lambda request: reply({"prompt_tokens": 5, "completion_tokens": 50}))
 
@@ -239,7 +242,7 @@ def test_36_a_reply_is_settled_at_the_price_that_was_in_force_when_it_was_sent(t
     assert script.sent == 1
 
 
-def test_34_a_402_for_money_in_flight_is_waited_out(tmp_path):
+def test_fault_34_a_402_for_money_in_flight_is_waited_out(tmp_path):
     busy = {"error": {"code": 402, "message": "in_flight_budget_exhausted"}}
     answers = [Outcome(402, orjson.dumps(busy), {"retry-after-ms": "1"})] * 3
     good = reply({"prompt_tokens": 1, "completion_tokens": 1})
@@ -251,7 +254,7 @@ def test_34_a_402_for_money_in_flight_is_waited_out(tmp_path):
     assert play(tmp_path, script, scene, price=Price(input_usd=1, output_usd=1)) == ("はい", None)
 
 
-def test_38_a_budget_too_small_for_any_request_sends_nothing(tmp_path):
+def test_fault_38_a_budget_too_small_for_any_request_sends_nothing(tmp_path):
     script = Scripted(lambda request: reply())
 
     async def scene(asked, store, budget, halt):
@@ -262,6 +265,26 @@ def test_38_a_budget_too_small_for_any_request_sends_nothing(tmp_path):
     price = Price(input_usd=1, output_usd=10)
     assert play(tmp_path, script, scene, price=price, caps=Caps(usd=0.0001)) == (6, [])
     assert script.sent == 0
+
+
+@pytest.mark.parametrize("host", named())
+def test_fault_39_a_recipe_without_an_output_cap_sends_one_to_every_host_and_reserves_it(host):
+    """So no provider's own default decides what a reply may cost, and there is nothing to refuse."""
+    price = Price(input_usd=0, output_usd=10)
+    endpoint = Endpoint(model="m", base_url=HOSTED, profile=host, price=price)
+    request = Wording("main", endpoint).request([Message(role="user", content="質問 1")], 0)
+    body = wording(endpoint.known, orjson.loads(request.body))
+    assert body.get("max_tokens", body.get("max_completion_tokens")) == request.max_tokens > 0
+    assert tariff(price).worst(request).microusd == 10 * request.max_tokens
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [{"max_tokens": None}, {"max_tokens": 0}, {"extra": {"max_tokens": None}}, {"extra": {"max_completion_tokens": 9}}],
+)
+def test_fault_39_an_output_cap_cannot_be_taken_away(sampling):
+    with pytest.raises(ValidationError, match=r"max_(completion_)?tokens"):
+        Endpoint(model="m", base_url=HOSTED, sampling=sampling)
 
 
 @pytest.mark.parametrize(("caps", "kept"), [(Caps(tokens=2000), 2000), (Caps(requests=7), 7)])
@@ -350,7 +373,7 @@ def start(tmp_path, recipe, *arguments):
     )
 
 
-def test_40_two_processes_and_a_kill_never_spend_more_than_their_account(tmp_path, seller):
+def test_fault_40_two_processes_and_a_kill_never_spend_more_than_their_account(tmp_path, seller):
     handler, base_url = seller
     handler.pause_s = 0.02
     account = tmp_path / "team.account"
@@ -379,7 +402,7 @@ def test_40_two_processes_and_a_kill_never_spend_more_than_their_account(tmp_pat
     assert again.returncode == 0
 
 
-def test_37_over_sockets_the_providers_ledger_stays_below_the_cap(tmp_path, seller, synth):
+def test_fault_37_over_sockets_the_providers_ledger_stays_below_the_cap(tmp_path, seller, synth):
     handler, base_url = seller
     recipe = recipe_for(tmp_path / "one", base_url, "one")
     stopped = synth("run", recipe, "--budget", "0.02", "--out", "out")
@@ -397,7 +420,7 @@ def test_37_over_sockets_the_providers_ledger_stays_below_the_cap(tmp_path, sell
     assert len(handler.sold) <= 20
 
 
-def test_36_an_unknown_price_is_refused_under_a_cap_and_may_be_allowed(tmp_path, synth):
+def test_fault_36_an_unknown_price_is_refused_under_a_cap_and_may_be_allowed(tmp_path, synth):
     recipe = recipe_for(tmp_path / "one", "https://api.example.com/v1", "one")
     text = (recipe / "recipe.yaml").read_text().replace("    price: {input_usd: 0, output_usd: 10}\n", "")
     (recipe / "recipe.yaml").write_text(text)

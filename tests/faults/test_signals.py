@@ -1,9 +1,11 @@
-"""Signals to a real process: what is in flight ends and is kept, and every further Ctrl-C is quicker."""
+"""Signals to a real process: what is in flight ends and is kept, every further Ctrl-C is quicker, and a killed one holds
+nothing."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -79,15 +81,15 @@ def test_fault_45_a_signal_ends_what_is_in_flight_and_keeps_it(number, write_rec
 
 
 def test_fault_45_a_second_ctrl_c_does_not_wait_for_the_replies(write_recipe, server, start, tmp_path):
-    recipe = write_recipe(server.url("slow9-twice"))
+    recipe = write_recipe(server.url("slow90-twice"))
     process = start(recipe)
-    until(lambda: server.arrived("slow9-twice") >= 6, process)
+    until(lambda: server.arrived("slow90-twice") >= 6, process)
     process.send_signal(signal.SIGINT)
     assert "Ctrl-C again" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+    assert process.wait(15) == 130, "the replies come after a minute and a half"
     assert "what had come is kept" in process.stderr.read()
-    assert server.paid("slow9-twice").total() == 0, "it waited"
+    assert server.paid("slow90-twice").total() == 0, "it waited"
     replies, open_ = held(tmp_path / "run")
     assert replies == 0
     assert open_ == 6
@@ -171,3 +173,26 @@ def test_fault_46_a_process_that_was_stopped_beyond_its_deadlines_takes_none_of_
     assert max(server.paid(book).values()) == 1, "an answer that lay there was bought again"
     assert failures.keys() <= {"ok", "rate", "ambiguous"}
     assert failures.get("ambiguous", 0) <= server.arrived(book) - server.paid(book).total() - failures.get("rate", 0)
+
+
+def test_fault_51_a_second_process_hears_who_has_the_folder_and_the_next_takes_over_what_a_killed_one_held(
+    write_recipe, server, start, synth, tmp_path
+):
+    book = "slow90-held"
+    recipe = write_recipe(server.url(book))
+    first = start(recipe)
+    until(lambda: server.arrived(book) >= 6, first)
+    second = start(write_recipe(server.url("held-second")))
+    assert second.wait(60) == 5
+    said = second.stderr.read()
+    assert f"in use by process {first.pid} on {socket.gethostname()}" in said
+    assert "Traceback" not in said
+    assert server.arrived("held-second") == 0
+    assert first.poll() is None, "the first goes on"
+    first.kill()
+    first.wait()
+    lock = (tmp_path / "run" / "run.lock").read_text()
+    assert lock.startswith(f"process {first.pid} on "), "its lock lies there still"
+    third = synth("run", write_recipe(server.url("held-third")), "--out", "run")
+    assert third.returncode == 0, third.stderr
+    assert held(tmp_path / "run") == (server.paid("held-third").total(), 0)
