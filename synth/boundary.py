@@ -40,25 +40,34 @@ class Boundary:
         except FolderError:
             raise
         except (Exception, *ENDINGS):
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if is_cancelled():
                 raise
             rejected = self.refusal(stage)
         return Rejection(id=work.id, seed_id=work.seed_id, stage=stage, reason=rejected.reason, detail=rejected.detail)
 
     def refusal(self, where: str) -> Rejected:
         """The exception being handled with its traceback, as a rejection."""
-        self._errors += 1
         error = sys.exception()
-        last = traceback.format_exc().strip().splitlines()[-1]
+        assert error is not None
+        return self.failed(where, *told(error))
+
+    def failed(self, where: str, said: str, trace: str = "") -> Rejected:
+        """A failure of a plug-in, as a rejection."""
+        self._errors += 1
         if self._errors >= MOST_PLUGIN_ERRORS:
-            told = f"{where!r} raised {self._errors} unexpected errors, the last {last}{_place_of(error)}."
-            self._halt.throw(Fatal(told))
-        return Rejected("plugin_error", f"{last}{_place_of(error)}\n\n{traceback.format_exc()}")
+            self._halt.throw(Fatal(f"{where!r} brought {self._errors} unexpected errors, the last {said}."))
+        return Rejected("plugin_error", f"{said}\n\n{trace}" if trace else said)
 
 
-def _place_of(error: BaseException | None) -> str:
-    """Where in code that is not synth's an exception came from, as a plug-in's author looks for it."""
-    frames: list[traceback.FrameSummary] = [] if error is None else list(traceback.extract_tb(error.__traceback__))
-    theirs = [one for one in frames if not one.filename.startswith(OURS)]
-    return f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
+def is_cancelled() -> bool:
+    """Whether somebody ends this task; a plug-in may raise the same without that."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def told(error: BaseException) -> tuple[str, str]:
+    """What was raised, and where in code that is not synth's, as a plug-in's author looks for it; and its traceback."""
+    trace = "".join(traceback.format_exception(error))
+    theirs = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(OURS)]
+    place = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
+    return f"{trace.strip().splitlines()[-1]}{place}", trace

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from synth.admission.halt import Halt
 from synth.admission.need import Need
 from synth.admission.scheduler import Channel, in_order, together
+from synth.apart import Apart
 from synth.boundary import Boundary
 from synth.comparing.agreement import Adaptive
 from synth.errors import Fatal, Interrupted, TeacherError, Transient
@@ -62,6 +63,8 @@ class Line:
     progress: Progress
     halt: Halt
     boundary: Boundary
+    apart: Apart
+    """Where checks of the user's own are called."""
     screen: Screen
     window: int
     waits: Mapping[str, float] = field(default_factory=dict[str, float])

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from synth import ladder
 from synth.admission.scheduler import gathered
 from synth.ask import UnitAsk
-from synth.boundary import ENDINGS
+from synth.boundary import ENDINGS, is_cancelled
 from synth.comparing.agreement import PASS_RATE, Adaptive, Draw, pass_rate, still_needed
-from synth.errors import Rejected, TeacherError, Transient
+from synth.errors import Fatal, Rejected, TeacherError, Transient
 from synth.gates.work import Drawn, Results, Work
 from synth.language.answers import final_answer
+from synth.own import OwnValidator
 from synth.protocol.lots import Lot
 from synth.recipes.recipe import Stage
 from synth.scorers import Scorer
@@ -70,7 +71,10 @@ class Making:
                 self._count.climbed(unit.rungs)
             if isinstance(drafts, TeacherError):
                 return drafts
-            made: Results = [drafts] if isinstance(drafts, Rejection) else self._samples(work, unit, drafts)
+            try:
+                made: Results = [drafts] if isinstance(drafts, Rejection) else await self._samples(work, unit, drafts)
+            except Fatal as error:
+                return error
             if self._is_shared:
                 held = await self._held(work, ask, made, unit.cost_microusd - before)
                 if isinstance(held, TeacherError):
@@ -83,7 +87,7 @@ class Making:
             refused += [replace(result, id=f"{result.id}~{times}") for result in made]
             ask = anew
 
-    def _samples(self, work: Work, unit: Unit, drafts: Sequence[Draft]) -> Results:
+    async def _samples(self, work: Work, unit: Unit, drafts: Sequence[Draft]) -> Results:
         """Drafts as samples with an identity, checked; the cost of a request is shared among the drafts it brought."""
         parent = work.parent
         made: Results = []
@@ -106,7 +110,7 @@ class Making:
                 model=unit.model,
                 cost_microusd=(before.cost_microusd if before else 0) + unit.cost_microusd // len(drafts),
             )
-            made.append(self._checked(sample) if draft.refused is None else sample.refused(*draft.refused))
+            made.append(await self._checked(sample) if draft.refused is None else sample.refused(*draft.refused))
         return made
 
     async def _near(self, work: Work, seed: Seed, ask: UnitAsk) -> Results | TeacherError | None:
@@ -128,15 +132,25 @@ class Making:
         self._count.answered(ask.instead, cost_microusd, of_use=ladder.of_use(made))
         return made
 
-    def _checked(self, sample: Sample) -> Sample | Rejection:
-        """The sample, or why a validator refuses it."""
+    async def _checked(self, sample: Sample) -> Sample | Rejection:
+        """The sample, or why a validator refuses it; those of the user's own are called in a process apart.
+
+        Raises Fatal where one of these is not called as the run stops.
+        """
         views = (sample,) if len(sample.messages) <= ONE_EXCHANGE else sample.by_answer()
         for view, validator in itertools.product(views, self._stage.validators):
             try:
-                validator.check(view)
+                if isinstance(validator, OwnValidator):
+                    await self._line.apart.check(validator, view)
+                else:
+                    validator.check(view)
             except Rejected as error:
                 return sample.refused(error.reason, error.detail)
-            except (Exception, *ENDINGS):  # noqa: BLE001 (the boundary around plug-in code)
+            except Fatal:
+                raise
+            except (Exception, *ENDINGS):
+                if is_cancelled():
+                    raise
                 error = self._line.boundary.refusal(validator.kind)
                 return sample.refused(error.reason, error.detail)
         return sample

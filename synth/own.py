@@ -163,9 +163,12 @@ def own(base: type[P]) -> Callable[[Any, ValidatorFunctionWrapHandler, Validatio
     return read
 
 
-def class_of(kind: str, folder: Path, base: type[P]) -> type[P]:
-    """The class that a `kind` names. Raises ValueError, with what to do, where there is none of use."""
-    at = classes.found(kind, folder)
+def class_of(kind: str, folder: Path, base: type[P], raw: bytes | None = None) -> type[P]:
+    """The class that a `kind` names, in its file or in what was read from it before.
+
+    Raises ValueError, with what to do, where there is none of use.
+    """
+    at = classes.found(kind, folder, raw)
     file, name, found = at.file, at.name, at.value
     method = METHODS[base]
     if not inspect.isclass(found):

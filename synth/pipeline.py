@@ -21,6 +21,7 @@ from pathlib import Path
 from synth import seeds
 from synth.admission.halt import Halt
 from synth.admission.scheduler import WINDOW_PER_SLOT, beside, watched
+from synth.apart import Apart
 from synth.boundary import Boundary
 from synth.datasets.card import load_card, write_card
 from synth.datasets.export import load_parquet
@@ -31,6 +32,7 @@ from synth.language.text import several
 from synth.line import Line
 from synth.live.progress import Progress, StageCount
 from synth.opening import budgeted, fit_descriptors, opened
+from synth.own import OwnValidator
 from synth.recipes import up_to_date
 from synth.recipes.fingerprint import fingerprint, hold_to, marked, note_acceptance, salt_of
 from synth.recipes.recipe import LoadedRecipe, Recipe, Stage
@@ -165,6 +167,7 @@ async def _begun(
             try:
                 waits = recipe.waits() if options.write else {}  # who looks at a few rows does so now
                 line = _line(loaded, store, outcomes, progress, halt, screen, waits)
+                asking.push_async_callback(line.apart.end)
                 yield _Run(loaded, store, options, decisions, spool, line, pilot, asking, began, started)
             finally:
                 outcomes.close()
@@ -288,6 +291,8 @@ def _line(
 ) -> Line:
     teachers = loaded.recipe.teachers.values()
     window = WINDOW_PER_SLOT * max(each.limits.max_in_flight * len(each.members()) for each in teachers)
+    boundary = Boundary(halt)
+    own = [one for stage in loaded.recipe.stages for one in stage.validators if isinstance(one, OwnValidator)]
     line = Line(
         recipe=loaded.recipe,
         templates=loaded.templates,
@@ -296,7 +301,8 @@ def _line(
         outcomes=outcomes,
         progress=progress,
         halt=halt,
-        boundary=Boundary(halt),
+        boundary=boundary,
+        apart=Apart(own, loaded.folder, boundary, halt),
         screen=screen,
         window=window,
         waits=waits,

@@ -117,7 +117,7 @@ LAYERS = (
         "spans",
     }
     | {"lint", "formats"},
-    {"work", "boundary", "ladder"},
+    {"work", "boundary", "apart", "ladder"},
     {"line", "gate", "nearness", "making"},
     {"turns", "outputs", "passing", "result"},
     {"opening", "ending", "pilot"},

@@ -45,8 +45,11 @@ class Found(NamedTuple):
     """All classes that the file names."""
 
 
-def found(named: str, folder: Path) -> Found:
-    """What `file.py:Class` names in a folder; the file is run. Raises ValueError where it cannot be, with its line."""
+def found(named: str, folder: Path, held: bytes | None = None) -> Found:
+    """What `file.py:Class` names in a folder; the file is run, or what was read from it before.
+
+    Raises ValueError where it cannot be, with its line.
+    """
     parts = NAMED.match(named)
     if parts is None:
         raise ValueError(f"{named!r} names no class; write file.py:Class")
@@ -54,7 +57,7 @@ def found(named: str, folder: Path) -> Found:
     if Path(file).is_absolute() or ".." in Path(file).parts:
         raise ValueError(f"{file} must lie in the recipe's folder")
     try:
-        raw = (folder / file).read_bytes()
+        raw = (folder / file).read_bytes() if held is None else held
     except OSError as error:
         near = hint(file, files_in(folder))
         raise ValueError(f"{folder / file} cannot be read ({error.strerror}){near}") from None

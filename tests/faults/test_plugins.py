@@ -1,4 +1,4 @@
-"""Fault 56: a check that raises. All plug-ins are synth's own so far, so none is kept in a process apart or timed."""
+"""Fault 56: plug-ins that raise, hang or change what they are given. Checks in a user's file run in a process apart."""
 
 from __future__ import annotations
 
@@ -6,20 +6,39 @@ import asyncio
 import contextlib
 import copy
 import json
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import TypeAdapter
 
 import synth
+from synth import pipeline
 from synth.errors import Rejected
+from synth.recipes.loading import load
+from synth.results.result import Options
 from synth.scorers.judge import Judge
 from synth.types import Message, Sample
-from synth.validators import Validator
+from synth.validators import Known, Validator
 from synth.validators.finished import Finished
 
-KINDS = ("finished", "refusal", "length", "repetition", "language", "answer_format", "json_schema")
+KINDS = sorted(kind.model_fields["kind"].default for kind in get_args(get_args(Known)[0]))
+NEEDED = {
+    "grounded": {"passages": ["instruction"]},
+    "home_units": {"readers": "en"},
+    "kept": {"of": ["instruction"]},
+    "language": {"language": "en"},
+    "mentions": {"of": "list"},
+    "register": {"wanted": "polite"},
+    "tool_use": {"about": "list", "least": {"a": 1}},
+}
+"""Options without which a check cannot be written."""
 
 
 class Broken(BaseException):
@@ -98,9 +117,154 @@ def test_fault_56_no_check_changes_the_sample_it_looks_at(kind):
     messages = (Message(role="user", content="2 + 2?"), Message(role="assistant", content="It is 4.\n\nA: 4"))
     sample = Sample(id="0/00/000", seed_id="0", parent_id="0", stage="answer", draw=0, messages=messages, fields=fields)
     before = copy.deepcopy(sample)
-    validator = TypeAdapter(Validator).validate_python(
-        {"kind": kind, **({"language": "en"} if kind == "language" else {})}
-    )
+    validator = TypeAdapter(Validator).validate_python({"kind": kind, **NEEDED.get(kind, {})})
     with contextlib.suppress(Rejected):
         validator.check(sample)
     assert sample == before
+
+
+RECIPE = """\
+name: own
+language: ja
+seeds: {kind: jsonl, path: seeds.jsonl}
+teachers: {main: {model: practice-1, base_url: "practice:faultless"}}
+stages:
+  - name: answer
+    generator: {kind: answer, prompt: ask.md.j2}
+    validators: [{kind: "checks.py:Mine", third: 3番}]
+"""
+CHECKS = """\
+import os, re, subprocess, sys, time
+from pathlib import Path
+from synth.own import OwnValidator, Rejected, Sample
+
+class Broken(BaseException):
+    pass
+
+class Mine(OwnValidator):
+    third: str
+
+    def check(self, sample: Sample) -> None:
+        if self.third in sample.question() or {every}:
+            Path(__file__).with_name("met").write_text(str(os.getpid()))
+            {does}
+"""
+FOREVER = "while True: pass"
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Write a recipe of six seeds with a check that does this at the third, or at each."""
+
+    def written(does: str, *, every: bool = False) -> Path:
+        folder = tmp_path / "recipe"
+        folder.mkdir(exist_ok=True)
+        (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+        (folder / "ask.md.j2").write_text("{{ q }}を教えてください。", encoding="utf-8")
+        seeds = "".join(json.dumps({"q": f"{number}番"}, ensure_ascii=False) + "\n" for number in range(1, 7))
+        (folder / "seeds.jsonl").write_text(seeds, encoding="utf-8")
+        (folder / "checks.py").write_text(CHECKS.format(does=does, every=every), encoding="utf-8")
+        return folder
+
+    return written
+
+
+def ended(recipe: Path) -> bool:
+    """Whether the process that met the sample is gone."""
+    try:
+        os.kill(int((recipe / "met").read_text()), 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("does", "says"),
+    [
+        ("time.sleep(600)", "checks.py:Mine, given a sample, took longer than 3 s and was ended"),
+        (FOREVER, "checks.py:Mine, given a sample, took longer than 3 s and was ended"),
+        ('re.match("(あ+)+$", "あ" * 60 + "い")', "checks.py:Mine, given a sample, took longer than 3 s and was ended"),
+        ("raise Broken('壊れた')", "Broken: 壊れた (checks.py, line 14)"),
+        ("sys.exit(3)", "SystemExit: 3 (checks.py, line 14)"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt (checks.py, line 14)"),
+        ("os._exit(7)", "checks.py:Mine, given a sample, ended its process (exit code 7)"),
+    ],
+)
+def test_fault_56_what_an_own_check_does_refuses_its_sample_and_no_other(own, tmp_path, monkeypatch, does, says):
+    monkeypatch.setattr("synth.apart.CHECK_S", 3.0)
+    monkeypatch.setattr("synth.apart.FIRST_S", 3.0)
+    recipe = own(does)
+    result = synth.run(recipe, folder=tmp_path / "run", quiet=True)
+    assert result.exit_code == 0, result.message
+    (refused,) = result.rejected
+    assert (len(result.rows), refused["id"], refused["reason"]) == (5, "00000002/00/000", "plugin_error")
+    assert says in refused["detail"].splitlines()[0]
+    assert ended(recipe)
+
+
+def test_fault_56_the_loop_goes_on_while_an_own_check_hangs(own, tmp_path, monkeypatch):
+    monkeypatch.setattr("synth.apart.FIRST_S", 3.0)
+    monkeypatch.setattr("synth.apart.CHECK_S", 3.0)
+    recipe, ticks = own(FOREVER), 0
+
+    async def ticking() -> None:
+        nonlocal ticks
+        run = asyncio.create_task(pipeline.run(load(recipe), Options(tmp_path / "run")))
+        while not run.done():
+            ticks += (recipe / "met").exists()
+            await asyncio.sleep(0.01)
+        await run
+
+    asyncio.run(ticking())
+    assert ticks > 20  # a loop that waits for the check would not have come by while it hung
+
+
+def test_fault_56_what_an_own_check_changes_is_not_exported(own, tmp_path):
+    recipe = own(
+        'sample.fields["q"] = "変えた"; object.__setattr__(sample.messages[-1], "content", "変えた")', every=True
+    )
+    result = synth.run(recipe, folder=tmp_path / "run", quiet=True)
+    assert (result.exit_code, len(result.rows)) == (0, 6)
+    assert (recipe / "met").exists()
+    assert "変えた" not in (tmp_path / "run" / "rows.jsonl").read_text(encoding="utf-8")
+
+
+def test_fault_56_an_own_check_that_always_hangs_stops_the_run_and_loses_nothing(own, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("synth.apart.FIRST_S", 0.2)
+        recipe = own(FOREVER, every=True)
+        result = synth.run(recipe, folder=tmp_path / "run", quiet=True)
+    assert result.exit_code == 4
+    assert "'checks.py:Mine' brought 5 unexpected errors" in result.message
+    assert (len(result.rows), len(result.rejected)) == (0, 5)  # the sixth is left for the next run
+    own("pass")
+    again = synth.run(recipe, folder=tmp_path / "run", quiet=True)
+    assert (again.exit_code, len(again.rows)) == (0, 6)
+    every, different = replies(tmp_path / "run")
+    assert every == different
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_fault_56_a_signal_ends_a_run_whose_own_check_hangs(own, tmp_path, number):
+    recipe = own(FOREVER, every=True)
+    code = (
+        "import signal, synth.apart; synth.apart.FIRST_S = 2.0; from synth.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler); main()"
+    )
+    root = str(Path(__file__).parent.parent.parent)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "run", recipe, "--out", tmp_path / "run"],
+        env={**os.environ, "PYTHONPATH": root},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not (recipe / "met").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(number)
+        assert process.wait(60) == 130
+    finally:
+        process.kill()
+        process.wait()
+    assert ended(recipe)
