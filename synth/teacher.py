@@ -135,6 +135,7 @@ class Teacher:
         wording = Wording(name, endpoint, salt, has_replicas=len(backends) > 1)
         self.request, self.request_to = wording.request, wording.request_to
         self.continuation = wording.continuation
+        self._members = endpoint.members()
         self._backends = backends
         self._store = store
         self._budget = budget
@@ -399,6 +400,8 @@ class Teacher:
         # what it was, before a third failure makes it poison, says whether it may have been paid for
         cost = self._tariff.charge(worst, usage, paid=failure == "ok" or FATES[failure].paid)
         self.health.heed(place, outcome, failure, result, usage, tries)
+        if not self._members[place.lane.place].known.caps_count and None not in usage[:2]:
+            place.lane.used(place, (usage.prompt_tokens or 0) + (usage.completion_tokens or 0))
         if members and not isinstance(result, Completion) and failure != "unreachable":
             result = excused(failure, result, request, outcome, tries)
         elif not isinstance(result, Completion):

@@ -21,7 +21,7 @@ from synth.ask import UnitAsk
 from synth.errors import BudgetReached, Fatal, FolderError, Rejected, Transient
 from synth.money.budget import Budget, Caps
 from synth.money.prices import tariff
-from synth.protocol.endpoint import Endpoint, Price, Sampling
+from synth.protocol.endpoint import Endpoint, Limits, Price, Sampling
 from synth.recipes.templates import Templates
 from synth.scorers.judge import Verdict
 from synth.storage.store import Store, connect
@@ -286,6 +286,26 @@ def test_a_rate_limit_is_waited_out(tmp_path):
 
 
 ROOMLESS = Outcome(429, b'{"error": {"message": "Resource Unavailable", "code": "resource_unavailable"}}')
+
+
+@pytest.mark.parametrize(
+    ("base_url", "is_told"), [("https://api.example.com/v1", True), ("https://api.openai.com/v1", False)]
+)
+def test_tokens_that_a_reply_did_not_use_count_for_nothing_but_where_the_host_counts_the_cap(
+    tmp_path, base_url, is_told
+):
+    async def scene(asked, *_):
+        debited = []
+        for draw in range(3):
+            await asked.complete(asked.request(PROMPT, draw), unit())
+            debited.append(asked.admission.lanes[0].debited)
+        return debited
+
+    changes = {"base_url": base_url, "limits": Limits(tokens_per_minute=10**6)}
+    first, second, third = play(tmp_path, Script(ok()), scene, endpoint=COSTLY.model_copy(update=changes))
+    assert first > 100
+    assert (second < first / 1.5, third < second) == (is_told, is_told)
+    assert is_told or first == second == third
 
 
 def test_a_service_tier_without_room_is_waited_for_and_charges_nothing(tmp_path):

@@ -15,6 +15,8 @@ from synth.admission.queueing import START, Load
 from synth.protocol.endpoint import Limits
 
 BURST_S = 5.0
+REMEMBERED = 0.95
+"""How much each reply leaves of the weight of those before it in what share of their tokens requests use."""
 HEADROOM = 0.95
 LEARNED_HEADROOM = 0.98
 """Each reply puts what was learned right."""
@@ -59,12 +61,17 @@ class Allowance(NamedTuple):
 class Bucket:
     """A token bucket that refills continuously; its debt is what the next one waits for.
 
-    Holding at most five seconds' worth keeps bursts inside the short windows some hosts judge by.
+    Of a limit that the recipe sets it holds five seconds' worth at most, which keeps bursts inside the short windows
+    some hosts judge by. What a host says is left may all be used at once: it has counted what was used before.
+
+    Who tells what its requests used is debited what of theirs the last ones did use, at first all of it; and whatever
+    that was, once a reply has told its use that alone has been taken.
     """
 
     def __init__(self, per_minute: float, clock: Callable[[], float]) -> None:
         self.taken = 0.0
         """Everything debited so far."""
+        self._asked = self._used = 0.0
         self._longest_s = inf
         """However long what was told would make one wait, so long after the last start the next one finds out."""
         self._rate = HEADROOM * per_minute / 60
@@ -78,14 +85,25 @@ class Bucket:
         self._level = min(self._room, self._level + (now - self._then) * self._rate)
         self._then = now
         # an amount larger than the bucket may go when the bucket is full; it leaves a debt
-        wait_s = (min(amount, self._room) - self._level) / self._rate
+        wait_s = (min(self._share(amount), self._room) - self._level) / self._rate
         return max(0.0, min(wait_s, self._started + self._longest_s - now))
 
-    def take(self, amount: float) -> None:
-        """Debit `amount`; the level may become negative."""
-        self._level -= amount
-        self.taken += amount
+    def take(self, amount: float) -> float:
+        """Debit `amount`, or what of it is likely to be used, and return that; the level may become negative."""
+        debited = self._share(amount)
+        self._level -= debited
+        self.taken += debited
         self._started = self._then
+        return debited
+
+    def settle(self, amount: float, debited: float, used: float) -> None:
+        """A request of `amount` used so much: give back what was debited beyond that, or take the rest."""
+        self._level += debited - used
+        self._asked = (self._asked or amount) * REMEMBERED + amount
+        self._used = (self._used or amount) * REMEMBERED + used
+
+    def _share(self, amount: float) -> float:
+        return amount * self._used / self._asked if self._asked else amount
 
     def learn(self, told: Allowance, per_s: float, taken_then: float, since_s: float) -> None:
         """Follow what a reply told of the limit, less what was taken since its request was sent, `since_s` ago."""
@@ -116,6 +134,8 @@ class Lane:
         self._clock = clock
         self.probed_until = 0.0
         """Until when nothing follows a canary."""
+        self.debited = 0.0
+        """Tokens that the last request to be sent was debited."""
         self._not_before = 0.0
         self._pace_s = self._paced_until = 0.0
         """How far apart requests start for a while after a hold, and until when."""
@@ -133,7 +153,8 @@ class Lane:
     def board(self, tokens: int) -> dict[str, float]:
         """Put a request on the wire. Returns how much had been taken of each limit, which `learn` wants to know."""
         for kind, bucket in self._buckets.items():
-            bucket.take(tokens if kind == "tokens" else 1)
+            debited = bucket.take(tokens if kind == "tokens" else 1)
+            self.debited = debited if kind == "tokens" else self.debited
         if self._paced_until:
             now = self._clock()
             self._not_before = max(self._not_before, now + self._pace_s)
@@ -143,6 +164,11 @@ class Lane:
         if self.concurrency.sending(self.in_flight):
             self.probed_until = self._clock() + CANARY_S
         return {kind: bucket.taken for kind, bucket in self._buckets.items()}
+
+    def used(self, place: Place, tokens: int) -> None:
+        """A request used so many tokens; limits that are learned are put right by what the host says is left."""
+        if self._agreed["tokens"] is not None:
+            self._buckets["tokens"].settle(place.tokens, place.debited, tokens)
 
     def refused(self, place: Place, retry_after_s: float | None) -> None:
         """A request met a rate limit."""
@@ -199,6 +225,8 @@ class Place(NamedTuple):
     sent_at: float
     number: int
     """How many had been sent on the lane, with this one."""
+    debited: float = 0.0
+    """How many tokens it was debited."""
 
 
 class Line:
@@ -342,7 +370,7 @@ class Admission:
                 self._at_gate = False
             lane = self._lane(tokens, prefix) or lane
         limit = lane.concurrency.limit
-        place = Place(lane, tokens, lane.board(tokens), self._clock(), lane.concurrency.sent)
+        place = Place(lane, tokens, lane.board(tokens), self._clock(), lane.concurrency.sent, lane.debited)
         if self._place_line.waiting and self._lane(tokens, prefix) is not None:
             self._place_line.wake()
         if lane.concurrency.limit > limit:
@@ -359,7 +387,7 @@ class Admission:
         if not free or self._place_line.waiting:
             return None
         lane = min(free, key=lambda lane: lane.outstanding_tokens)
-        return Place(lane, tokens, lane.board(tokens), self._clock(), lane.concurrency.sent)
+        return Place(lane, tokens, lane.board(tokens), self._clock(), lane.concurrency.sent, lane.debited)
 
     def land(self, place: Place) -> None:
         """Give the place back."""

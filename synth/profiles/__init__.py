@@ -108,6 +108,8 @@ class Profile(Value):
     """Who owns its models, as its list of them says."""
     limits: list[str] = []
     """By which headers it tells what is left of its limits and how long to wait, or `retryDelay` in a reply's body."""
+    caps_count: bool = False
+    """Whether its limit of tokens a minute counts `max_tokens` as a request comes, whatever the reply uses then."""
     reasoning: Reasoning | None = None
     """Where a model's reasoning stands in its replies; None where nothing is known of it."""
     key_variable: str = ""

@@ -129,7 +129,8 @@ class Limits(Value):
     a fourth of what is given here at once, any other one 16."""
     requests_per_minute: int | None = Field(default=None, ge=1)
     tokens_per_minute: int | None = Field(default=None, ge=1)
-    """Prompt tokens (estimated) and `max_tokens` together, as hosted APIs count at admission."""
+    """Prompt tokens (estimated) and `max_tokens` together; what a reply did not use is given back, but with OpenAI and
+    Azure, which count `max_tokens` whatever is used."""
     deadline_s: float = Field(default=600, gt=0)
     """One absolute deadline for a send, from connecting to the last byte."""
 

@@ -49,6 +49,56 @@ def test_a_request_larger_than_the_bucket_goes_and_leaves_a_debt():
     assert bucket.wait_s(1) > 900
 
 
+def test_what_a_request_did_not_use_is_given_back_and_what_it_used_beyond_is_taken():
+    clock = Clock()
+    bucket = Bucket(6000, clock)  # 475 at most, 95 a second
+    debited = bucket.take(400)
+    assert debited == 400
+    assert bucket.wait_s(475) > 0
+    bucket.settle(400, debited, 400)
+    assert bucket.wait_s(75) == 0 < bucket.wait_s(76)
+    debited = bucket.take(70)
+    bucket.settle(70, debited, 20)
+    assert bucket.wait_s(55) == 0
+    debited = bucket.take(50)
+    bucket.settle(50, debited, 145 + debited)
+    assert bucket.wait_s(0) > 0
+    bucket.settle(50, 1e9, 0)
+    clock.now += 1
+    assert bucket.wait_s(10_000) == 0
+    bucket.take(10_000)
+    assert bucket.wait_s(1) > 0, "no more than it holds is kept"
+
+
+@pytest.mark.parametrize("asked", [4196, 16_100])
+def test_a_limit_of_tokens_in_the_recipe_is_used_up_by_replies_far_below_their_cap(asked):
+    clock = Clock()
+    agreed = lane(clock, tokens_per_minute=100_000)
+    flying: list[tuple[float, Place]] = []
+    used: list[float] = []
+    while clock.now < 1800:
+        wait_s = agreed.pause_s(asked)
+        if wait_s <= 0:
+            flying.append((clock.now + 10, Place(agreed, asked, agreed.board(asked), clock.now, 0, agreed.debited)))
+        clock.now += min([max(wait_s, 1e-3), *(until - clock.now for until, _ in flying[:1])])
+        while flying and flying[0][0] <= clock.now + 1e-9:
+            agreed.used(flying.pop(0)[1], 300)
+            used.append(clock.now)
+    settled = [moment for moment in used if 600 <= moment < 1800]
+    assert 0.93 * 20 * 100_000 < 300 * len(settled) < 0.97 * 20 * 100_000
+    assert 300 * len(used) < 30 * 100_000
+
+
+def test_what_replies_use_puts_no_limit_right_that_the_host_tells_itself():
+    clock = Clock()
+    told = lane(clock)
+    taken = told.board(1000)
+    told.learn([Allowance("tokens", 6000, 3000, 30)], taken, since_s=0.0)
+    before = told.pause_s(4000)
+    told.used(Place(told, 1000, taken, 0.0, 1, 1000.0), 10)
+    assert told.pause_s(4000) == before > 0
+
+
 def test_never_more_than_the_limit_are_on_the_wire_and_later_stages_go_first():
     order: list[int] = []
     peak = 0

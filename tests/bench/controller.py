@@ -26,6 +26,8 @@ from synth.admission.queueing import START, Load
 MEDIAN_S = 15.0
 SPREAD = 0.5
 TOKENS = 1500
+ASKED = 5600
+"""What a request might use, with its cap, where the recipe sets a limit of tokens."""
 REFUSAL_S = 0.2
 LOOK_EVERY_S = 1.0
 TICK_S = 1e-6
@@ -203,11 +205,13 @@ def simulate(
     most: int = 2000,
     first: int = START,
     wanted: float = math.inf,
+    agreed: float | None = None,
 ) -> Found:
     """Work from one client for so many seconds, or until so many answers are there."""
     now = 0.0
     control = Concurrency(most, queues_silently=queues_silently, first=first)
-    bucket: Bucket | None = None
+    bucket = None if agreed is None else Bucket(agreed, lambda: now)
+    asked = TOKENS if agreed is None else ASKED
     order = itertools.count()
     events: list[tuple[float, int, str, float, tuple[Allowance, ...], float, int]] = []
     in_flight = done = bad = sent = streak = last_refused = 0
@@ -221,18 +225,18 @@ def simulate(
             if (load := server.load(now)) is not None:
                 control.told(load)
         while in_flight < min(control.allowed(), wanted - done) and control.closed_s(now) <= 0 and now >= blocked_until:
-            if bucket is not None and (pause := bucket.wait_s(TOKENS)) > 0:
-                blocked_until = now + pause
+            if bucket is not None and (pause := bucket.wait_s(asked)) > 0:
+                blocked_until = now + max(TICK_S, pause)
                 break
-            if bucket is not None:
-                bucket.take(TOKENS)
+            debited = 0.0 if bucket is None else bucket.take(asked)
             kind, takes_s = server.arrive(now)
             server.busy += kind == "ok"
             in_flight += 1
             sent += 1
             control.sending(in_flight)
             taken = 0.0 if bucket is None else bucket.taken
-            heapq.heappush(events, (now + takes_s, next(order), kind, now, server.allowances(now), taken, sent))
+            known = taken if agreed is None else debited
+            heapq.heappush(events, (now + takes_s, next(order), kind, now, server.allowances(now), known, sent))
         closed_s = control.closed_s(now)
         pauses = [when for when in (blocked_until, now + max(TICK_S, closed_s) if closed_s > 0 else now) if when > now]
         wake = min(pauses, default=math.inf)
@@ -247,6 +251,8 @@ def simulate(
             by_minute[int(now / 60)] += 1
             latencies.append(now - sent_at)
             control.accepted(now, sent_at, TOKENS, number)
+            if agreed is not None and bucket is not None:
+                bucket.settle(asked, taken, TOKENS)
             streak = 0
         elif kind == "rate":
             bad += 1
@@ -282,6 +288,8 @@ class Scenario:
     queues_silently: bool = False
     most: int = 2000
     first: int = START
+    agreed: float | None = None
+    """Tokens a minute that the recipe sets."""
 
 
 def capped(cap: int, **more: float | Latency) -> Scenario:
@@ -319,6 +327,7 @@ SCENARIOS: dict[str, Scenario] = {
         lambda rng: Metered(rng, per_minute=2.7e6, burst_s=5, latency=fast)
     ),
     "2M tokens a minute, headers": Scenario(lambda rng: Metered(rng, headers=True)),
+    "2M tokens a minute, set in the recipe": Scenario(lambda rng: Metered(rng), agreed=2e6),
     "503 two minutes in ten, cap 300": Scenario(lambda rng: Failing(rng, down=lambda now: now % 600 >= 480)),
     "503 for ten minutes, cap 300": Scenario(lambda rng: Failing(rng, down=lambda now: 600 <= now < 1200)),
     "queue of 32 slots": queue(32),
@@ -341,7 +350,14 @@ def find(name: str, seed: int, seconds: float) -> Found:
     """Play one scenario once."""
     scenario = SCENARIOS[name]
     server = scenario.server(random.Random(seed))
-    return simulate(server, seconds, queues_silently=scenario.queues_silently, most=scenario.most, first=scenario.first)
+    return simulate(
+        server,
+        seconds,
+        queues_silently=scenario.queues_silently,
+        most=scenario.most,
+        first=scenario.first,
+        agreed=scenario.agreed,
+    )
 
 
 def short_run(seed: int, ambient: float) -> Found:
