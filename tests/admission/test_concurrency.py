@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import random
+import subprocess
 import sys
 from collections.abc import Callable
 from math import exp, inf
@@ -55,38 +57,86 @@ def ramped(most: int = 500) -> tuple[Concurrency, float]:
     return control, now
 
 
+HALF_AN_HOUR_S = 1800.0
+
+
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
-    ("name", "minutes", "goodput", "refused"),
+    "name",
     [
-        ("cap 40", 20, 0.93, 0.012),
-        ("cap 500", 15, 0.90, 0.01),
-        ("cap 8", 30, 0.90, 0.01),
-        ("cap 500, 5 % refused at any load", 15, 0.90, 0.01),
-        ("cap 500, 10 % refused at any load", 20, 0.90, 0.011),
-        ("cap 500, 30 % refused at any load", 20, 0.60, 0.03),
-        ("2M tokens a minute, no headers", 20, 0.93, 0.01),
-        ("2.7M tokens a minute in bursts of 5 s", 20, 0.95, 0.014),
-        ("503 two minutes in ten, cap 300", 20, 0.90, 0.015),
-        ("queue of 256 slots", 15, 0.93, 0.0),
+        "cap 8",
+        "cap 40",
+        "cap 500",
+        "cap 500, Pareto",
+        "cap 500, 5 % refused at any load",
+        "cap 500, 10 % refused at any load",
+        "2M tokens a minute, no headers",
+        "2.7M tokens a minute in bursts of 5 s",
     ],
 )
-def test_most_of_what_an_endpoint_bears_is_used_and_little_is_refused(
-    name: str, minutes: float, goodput: float, refused: float
-):
-    found = bench.find(name, 11, minutes * 60)
-    assert found.goodput >= goodput
-    assert found.refused <= refused
+def test_of_a_steady_limit_93_percent_are_used_and_one_in_a_hundred_is_refused(name: str, seed: int):
+    found = bench.find(name, seed, HALF_AN_HOUR_S)
+    assert found.goodput >= 0.93
+    assert found.refused <= 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "goodput", "refused"),
+    [
+        ("cap 500, 20 % refused at any load", 0.93, 0.015),  # 0.94 to 0.96, and 1.41 to 1.46 %
+        ("cap 500, 30 % refused at any load", 0.75, 0.02),  # 0.78 to 0.90, and 1.4 to 1.6 %
+        ("503 two minutes in ten, cap 300", 0.92, 0.01),  # 0.93 to 0.96, and 0.90 to 0.95 %
+    ],
+)
+def test_through_storms_most_of_what_an_endpoint_bears_is_used(name: str, goodput: float, refused: float):
+    for seed in range(3):
+        found = bench.find(name, seed, HALF_AN_HOUR_S)
+        assert found.goodput >= goodput
+        assert found.refused <= refused
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_fault_42_a_capacity_that_drops_from_500_to_100_and_returns_is_used_and_seldom_exceeded(seed: int):
-    found = bench.find("cap 500, then 100, then 500", seed, 1800)
-    assert found.goodput >= 0.75
-    assert found.refused <= 0.02
+    found = bench.find("cap 500, then 100, then 500", seed, HALF_AN_HOUR_S)
+    assert found.goodput >= 0.80
+    assert found.refused <= 0.01
 
 
-def test_a_server_that_queues_in_silence_is_not_flooded():
-    assert bench.find("queue of 256 slots", 12, 1800).p50 <= 1.5
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["queue of 256 slots", "queue of 1,000 slots", "queue of 32 slots that tells"])
+def test_a_server_that_queues_in_silence_is_kept_busy_and_not_flooded(name: str, seed: int):
+    found = bench.find(name, seed, HALF_AN_HOUR_S)
+    assert found.goodput >= 0.95
+    assert found.refused == 0
+    assert found.p50 <= 1.5
+
+
+def test_a_small_server_that_queues_in_silence_is_kept_busy_and_its_line_stays_short():
+    found = [bench.find("queue of 32 slots", seed, HALF_AN_HOUR_S) for seed in range(5)]
+    assert min(one.goodput for one in found) >= 0.95
+    assert sorted(one.p50 for one in found)[2] <= 1.5  # one of these five has 1.94
+
+
+def test_the_same_is_played_over_sockets():
+    path = Path(bench.__file__).with_name("controller_live.py")
+    done = subprocess.run(
+        [sys.executable, path, "--seconds", "0.5", "--only", "64"],
+        env={**os.environ, "PYTHONPATH": str(path.parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    assert done.stderr == ""
+    _, heading, *lines = done.stdout.splitlines()
+    assert heading.split() == ["endpoint", "goodput", "refused", "p50", "limit", "sent"]
+    assert [line[:38].strip() for line in lines] == ["cap 64", "cap 64, 5 % refused at any load", "queue of 64 slots"]
+    for line in lines:
+        goodput, _, p50, limit, sent = line[38:].split()
+        assert float(goodput.rstrip("%")) > 0
+        assert float(p50) > 0
+        assert 1 <= int(limit) <= 256
+        assert int(sent) > 0
 
 
 def test_refusals_at_any_load_do_not_slow_a_short_run():
