@@ -32,7 +32,7 @@ from synth.protocol.fates import FATES, POISON, name_of
 from synth.protocol.lots import Lot, Share, in_one, parted, shares_of, together
 from synth.protocol.replies import read, usage_of
 from synth.protocol.wording import Wording
-from synth.storage.kept import Kept
+from synth.storage.kept import Decided, Kept, decided
 from synth.storage.store import Store, Stored
 from synth.types import CHAT, LOT, Completion, Outcome, Planned, Request, Spend, Usage
 
@@ -227,7 +227,7 @@ class Teacher:
             known = self._kept.completion(self._store.find(request.key), request)[0] is not None
         except (Transient, Rejected):
             return False
-        return not known and all(run.recorded(request) is None for run in self._earlier)
+        return not known and self._decided_earlier(request) is None
 
     async def _ask_in_one(self, members: Sequence[Planned], unit: Unit) -> None:
         """Ask for several draws in one request. Unless there is no room for any, a failure is of the way of asking."""
@@ -256,15 +256,29 @@ class Teacher:
             self.draws_at_once = 1
 
     async def _reused(self, request: Request, unit: Unit) -> Completion | None:
-        """What an earlier run that was given bought for the same request, copied into this one's store."""
+        """What an earlier run that was given bought for the same request, copied into this one's store; None when it
+        is to be asked.
+
+        Raises what it was refused for there.
+        """
+        known = self._decided_earlier(request)
+        if known is None:
+            return None
+        stored, said = known
+        if not isinstance(said, Transient):  # nothing to read, and so nothing to copy
+            attempt = await self._store.begin([Planned(request, unit.stage, unit.id)], self._price)
+            self._store.settle(attempt, REUSED, Usage(), 0)  # first: one transaction takes both
+            await self._store.keep(attempt, stored.outcome)
+        if not isinstance(said, Completion):
+            raise said
+        return said
+
+    def _decided_earlier(self, request: Request) -> Decided | None:
+        """The reply after which the first of the earlier runs that has one would not ask a request again."""
         for run in self._earlier:
-            outcome = run.recorded(request)
-            if outcome is not None:
-                attempt = await self._store.begin([Planned(request, unit.stage, unit.id)], self._price)
-                self._store.settle(attempt, REUSED, Usage(), 0)  # first: one transaction takes both
-                await self._store.keep(attempt, outcome)
-                completion = read(outcome, request.path)
-                return completion if self.endpoint.pin_model in ("", completion.model) else None
+            known = decided(run.find(request.key), request.path, run.forgiven, self.endpoint.pin_model)
+            if known is not None:
+                return known
         return None
 
     async def _brought(self, batches: Batches, request: Request, unit: Unit) -> tuple[Completion | None, Tariff]:

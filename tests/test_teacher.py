@@ -24,7 +24,7 @@ from synth.money.prices import tariff
 from synth.protocol.endpoint import Endpoint, Limits, Price, Sampling
 from synth.recipes.templates import Templates
 from synth.scorers.judge import Verdict
-from synth.storage.store import Store, connect
+from synth.storage.store import Store, Stored, connect
 from synth.teacher import Teacher, Unit
 from synth.types import Message, Outcome
 
@@ -129,7 +129,7 @@ def test_a_reply_that_was_taken_over_just_before_a_kill_costs_nothing(tmp_path, 
         raise Killed
 
     async def scene(asked, store, budget, halt):
-        asked._earlier = [SimpleNamespace(recorded=lambda request: ok())]
+        asked._earlier = [SimpleNamespace(find=lambda key: [Stored(1, ok())], forgiven=0)]
         await asked.complete(asked.request(PROMPT, 0), unit())
 
     async def later(asked, store, budget, halt):

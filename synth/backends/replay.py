@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,11 +18,14 @@ import orjson
 import zstandard
 
 from synth.errors import Problem, RecipeError
-from synth.protocol.lots import choice_of
-from synth.storage.database import LOTS, RAW, connect
+from synth.storage.emergency import connect_whole
+from synth.storage.kept import decided
+from synth.storage.store import Stored, read_found
 from synth.types import CHAT, Outcome, Request
 
 MISSING = "no reply was recorded for this request"
+ALL = sys.maxsize
+"""Later than any attempt."""
 
 
 class ReplayFile:
@@ -48,31 +54,26 @@ class ReplayRun:
     """Replies of an earlier run's store, found by the key of the whole request. The store is only read."""
 
     def __init__(self, path: Path) -> None:
-        self._reader = connect(path / "run.db")
+        """Open the store of a run folder, with what its disk once refused. Raises FolderError when there is none."""
+        self._reader = connect_whole(path / "run.db")
         self._decompress = zstandard.ZstdDecompressor().decompress
+        self.forgiven = 0
+        """The last attempt whose failure does not count as final."""
+        with suppress(sqlite3.DatabaseError):
+            for (last,) in self._reader.execute("SELECT value FROM meta WHERE name = 'forgiven'"):
+                self.forgiven = int(last)
 
     async def send(self, request: Request) -> Outcome:
         """The newest good reply to the same request."""
-        return self.recorded(request) or _not_recorded()
+        known = decided(self.find(request.key), request.path, ALL)
+        return known[0].outcome if known else _not_recorded()
 
-    def recorded(self, request: Request) -> Outcome | None:
-        """The newest good reply to the same request; None when there is none, or it cannot be read."""
+    def find(self, key: bytes) -> Sequence[Stored]:
+        """The kept replies to a request, newest first; none when they cannot be read."""
         try:
-            row = self._reader.execute(
-                f"SELECT reply.status, {RAW}, place, draws "  # noqa: S608 (ours alone)
-                "FROM attempt JOIN reply ON reply.attempt = attempt.id "
-                f"JOIN settled ON settled.attempt = attempt.id {LOTS}"
-                "WHERE key = ? AND failure IN ('ok', 'reused', 'teacher_refused', 'truncated_empty') "
-                "ORDER BY attempt.id DESC LIMIT 1",
-                (request.key,),
-            ).fetchone()
-            if row is None:
-                return None
-            status, raw, place, draws = row
-            outcome = Outcome(status, self._decompress(raw))
-            return outcome if draws is None else choice_of(outcome, place, draws)
+            return read_found(self._reader, key, self._decompress)
         except (sqlite3.DatabaseError, zstandard.ZstdError):
-            return None
+            return ()
 
     def close(self) -> None:
         """Let go of the store."""

@@ -28,7 +28,7 @@ import orjson
 from pydantic import BaseModel, JsonValue
 
 from synth import schema
-from synth.errors import RecipeError
+from synth.errors import RecipeError, Rejected
 from synth.own import OwnGenerator, OwnScorer, OwnValidator
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.replies import read
@@ -37,7 +37,7 @@ from synth.recipes.yaml_places import dotted
 from synth.rights.terms import Acceptance, terms_of
 from synth.scorers import ASKING
 from synth.storage.store import Store
-from synth.types import Message, Value
+from synth.types import Message, Outcome, Value
 
 NOTE = "fingerprint"
 CHANGES = "changes"
@@ -190,9 +190,17 @@ def _repinned(store: Store, before: Fingerprint, now: Fingerprint) -> Fingerprin
         pin = asked["pin_model"]
         if name not in teachers or teachers[name].get("pin_model") == pin:
             continue
-        if not pin or all(read(outcome, None).model == pin for outcome in store.read_from(name)):
+        if not pin or all(_fits(outcome, pin) for outcome in store.read_from(name)):
             teachers = {**teachers, name: {**teachers[name], "pin_model": pin}}
     return {**before, "teachers": teachers}
+
+
+def _fits(outcome: Outcome, pin: str) -> bool:
+    """Whether a reply is of the model; a refusal that was taken over from an earlier run fits every one."""
+    try:
+        return read(outcome, None).model == pin
+    except Rejected:
+        return True
 
 
 def _kept(store: Store) -> Fingerprint:

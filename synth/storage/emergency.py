@@ -13,6 +13,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -66,10 +67,10 @@ def take_in(run_db: Path, identity: str) -> int:
 
     The store is checked first, as it had been in trouble. Raises FolderError when it is damaged or still in trouble.
     """
-    found = [path for path in places(run_db) if path.exists() and path.stat().st_uid == os.getuid()]
+    found = _files(run_db)
     if not found:
         return 0
-    rows = [row for path in found for row in _rows(path, identity)]
+    rows = _left(run_db, identity)
     with readable(run_db):
         connection = connect(run_db, write=True)
         try:
@@ -77,9 +78,7 @@ def take_in(run_db: Path, identity: str) -> int:
             if problem != "ok":
                 raise sqlite3.DatabaseError(problem)
             connection.execute("BEGIN IMMEDIATE")
-            for table, values in rows:
-                marks = ",".join("?" * len(values))
-                connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", values)  # noqa: S608 (our names)
+            _add(connection, rows)
             connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise FolderError(
@@ -90,6 +89,46 @@ def take_in(run_db: Path, identity: str) -> int:
     for path in found:
         path.unlink()
     return sum(table == "reply" for table, _ in rows)
+
+
+def connect_whole(run_db: Path) -> sqlite3.Connection:
+    """Open a run's database to read it with what emergency files hold of it. Nothing is written there: with any, it is
+    a copy that is read, which SQLite keeps in a temporary file and takes away again.
+
+    Raises FolderError as `connect` does, and when there is no room for the copy.
+    """
+    reader = connect(run_db)
+    if not _files(run_db):
+        return reader
+    with closing(reader), readable(run_db):
+        rows = _left(run_db, reader.execute("SELECT value FROM meta WHERE name = 'identity'").fetchone()[0])
+        copy = sqlite3.connect("", check_same_thread=False)
+        try:
+            reader.backup(copy)
+            with copy:
+                _add(copy, rows)
+        except sqlite3.OperationalError as error:
+            copy.close()
+            raise FolderError(
+                f"{_files(run_db)[0]} holds replies of {run_db.parent} which find no room here ({error}); "
+                "run in that folder first."
+            ) from error
+    return copy
+
+
+def _files(run_db: Path) -> list[Path]:
+    return [path for path in places(run_db) if path.exists() and path.stat().st_uid == os.getuid()]
+
+
+def _left(run_db: Path, identity: str) -> list[Row]:
+    """What the emergency files of a run hold. Raises FolderError when they are another run's."""
+    return [row for path in _files(run_db) for row in _rows(path, identity)]
+
+
+def _add(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    for table, values in rows:
+        marks = ",".join("?" * len(values))
+        connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", values)  # noqa: S608 (our names)
 
 
 def _rows(path: Path, identity: str) -> Iterator[Row]:

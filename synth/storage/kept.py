@@ -1,4 +1,5 @@
-"""What the kept replies to a request are, and what they cost at the price that was in force when they were bought."""
+"""What the kept replies to a request are, and whether it is asked again; what they cost at the price that was in force
+when they were bought."""
 
 from __future__ import annotations
 
@@ -13,6 +14,31 @@ from synth.protocol.lots import Share, share_alone, share_of
 from synth.protocol.replies import read, usage_of
 from synth.storage.store import Store, Stored
 from synth.types import Completion, Request, Spend, Usage
+
+Decided = tuple[Stored, Completion | Transient | Rejected]
+"""A kept reply after which its request is not asked again, and what it is."""
+
+
+def decided(found: Iterable[Stored], path: str, forgiven: int, model: str = "") -> Decided | None:
+    """What decides of the kept replies to a request for `path`, newest first; None when it is to be asked.
+
+    A completion has to be of `model`, where one is named. Failures that a person may have asked again count only when
+    they are later than the `forgiven` attempt.
+    """
+    for stored in found:
+        if stored.failure == POISON and stored.attempt > forgiven:
+            return stored, Transient(POISON, stored.outcome.detail or f"HTTP {stored.outcome.status} every time")
+        try:
+            completion = read(stored.outcome, path)
+        except Rejected as error:
+            if error.reason != "permanent" or stored.attempt > forgiven:
+                return stored, error
+        except (Transient, Fatal):
+            continue  # no reply to learn from; an older one may be
+        else:
+            if model in ("", completion.model):
+                return stored, completion
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +56,15 @@ class Kept:
 
         Raises what a refused or poisonous request is known to bring.
         """
-        for stored in found:
-            forgiven = stored.attempt <= self.store.forgiven
-            if stored.failure == POISON and not forgiven:
-                raise Transient(POISON, stored.outcome.detail or f"HTTP {stored.outcome.status} every time")
-            try:
-                completion = read(stored.outcome, request.path)
-                if stored.whole is not None:
-                    completion = completion._replace(usage=self.usage(stored))
-                if self.endpoint.pin_model in ("", completion.model):
-                    return completion, self.tariff_of(stored)
-            except Rejected as error:
-                if error.reason != "permanent" or not forgiven:
-                    raise
-            except (Transient, Fatal):
-                continue  # no reply to learn from; an older one may be
-        return None, self.tariff
+        known = decided(found, request.path, self.store.forgiven, self.endpoint.pin_model)
+        if known is None:
+            return None, self.tariff
+        stored, said = known
+        if not isinstance(said, Completion):
+            raise said
+        if stored.whole is not None:
+            said = said._replace(usage=self.usage(stored))
+        return said, self.tariff_of(stored)
 
     def tariff_of(self, stored: Stored) -> Tariff:
         """The price that was in force when a reply was bought."""

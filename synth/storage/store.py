@@ -52,6 +52,7 @@ __all__ = [
     "Stored",
     "connect",
     "examine",
+    "read_found",
     "read_ledger",
     "read_spent",
     "read_units",
@@ -61,6 +62,7 @@ __all__ = [
 
 FILES = "(files)"
 """What stands for the recipe's name in the store of commands on files; no recipe can be called so."""
+Decompress = Callable[[bytes], bytes]
 SEEN_BITS = 1 << 25
 PLACES = struct.Struct(">4L16x").unpack
 """Four places in the filter, from four parts of a SHA-256."""
@@ -157,8 +159,7 @@ class Store:
         if not self._seen.has(key):
             return ()
         try:
-            rows = self._reader.execute(f"{FINDING} WHERE key = ? ORDER BY attempt.id DESC", (key,))
-            return [self._stored(row) for row in rows.fetchall()]
+            return read_found(self._reader, key, self._decompress)
         except (sqlite3.DatabaseError, zstandard.ZstdError) as error:
             raise self._writer.stop(damage(self._path, error)) from error
 
@@ -166,7 +167,7 @@ class Store:
         """The kept replies of a teacher that its completions are read from."""
         with readable(self._path):
             for row in self._reader.execute(f"{FINDING} WHERE teacher = ? AND failure IN ('ok', 'reused')", (teacher,)):
-                yield self._stored(row).outcome
+                yield _stored(row, self._decompress).outcome
 
     def asked_of(self, teacher: str, model: str) -> Iterator[tuple[int, bytes]]:
         """The attempts at a teacher's model that completions are read from, oldest first, each with what was sent."""
@@ -181,13 +182,14 @@ class Store:
     def reply(self, attempt: int) -> Outcome:
         """What an attempt brought; it must have brought something."""
         with readable(self._path):
-            return self._stored(self._reader.execute(f"{FINDING} WHERE attempt.id = ?", (attempt,)).fetchone()).outcome
+            row = self._reader.execute(f"{FINDING} WHERE attempt.id = ?", (attempt,)).fetchone()
+            return _stored(row, self._decompress).outcome
 
     def unsettled(self) -> list[tuple[str, Stored]]:
         """Replies whose cost was not yet worked out when the run stopped, each with its teacher's name."""
         with readable(self._path):
             rows = self._reader.execute(f"{FINDING} WHERE settled.attempt IS NULL")
-            return [(row[-1], self._stored(row)) for row in rows.fetchall()]
+            return [(row[-1], _stored(row, self._decompress)) for row in rows.fetchall()]
 
     async def begin(self, requests: Sequence[Planned], price: str = "") -> int:
         """Journal attempts, what is set aside for each and the price in force, in one commit; return the first one's
@@ -363,15 +365,21 @@ class Store:
         with readable(self._path):
             return int(self._reader.execute(sql).fetchone()[0])
 
-    def _stored(self, row: tuple[Any, ...]) -> Stored:
-        attempt, status, headers, error, detail, written, seconds, raw, *found = row
-        reserved, failure, tokens, price, place, draws, _ = found
-        body = self._decompress(raw)
-        outcome = Outcome(status, body, orjson.loads(headers), error, detail, bool(written), seconds)
-        if draws is None:
-            return Stored(attempt, outcome, reserved, failure, tokens, price or "")
-        own = choice_of(outcome, place, draws)
-        return Stored(attempt, own, reserved, failure, tokens, price or "", outcome, place, draws)
+
+def read_found(reader: sqlite3.Connection, key: bytes, decompress: Decompress) -> Sequence[Stored]:
+    """The kept replies to a request in a run's database, newest first. Raises what SQLite and zstd say of damage."""
+    rows = reader.execute(f"{FINDING} WHERE key = ? ORDER BY attempt.id DESC", (key,))
+    return [_stored(row, decompress) for row in rows.fetchall()]
+
+
+def _stored(row: tuple[Any, ...], decompress: Decompress) -> Stored:
+    attempt, status, headers, error, detail, written, seconds, raw, *found = row
+    reserved, failure, tokens, price, place, draws, _ = found
+    outcome = Outcome(status, decompress(raw), orjson.loads(headers), error, detail, bool(written), seconds)
+    if draws is None:
+        return Stored(attempt, outcome, reserved, failure, tokens, price or "")
+    own = choice_of(outcome, place, draws)
+    return Stored(attempt, own, reserved, failure, tokens, price or "", outcome, place, draws)
 
 
 def recipe_of(folder: Path) -> Path:

@@ -2,9 +2,9 @@
 
     python tests/crash/driver.py
 
-Reads one JSON command a line (`recipe`, `folder`, `acknowledged`; `url` where the recipe does not say it; and `point`
-with `nth`, or `after_s`, or neither) and prints how the child ended: its exit status, or -9 when it was killed. synth itself knows nothing of this:
-the points are functions that are wrapped here, in the child.
+Reads one JSON command a line (`recipe`, `folder`, `acknowledged`; `url` where the recipe does not say it; `reuse`,
+earlier runs whose replies it is given; and `point` with `nth`, or `after_s`, or neither) and prints how the child ended:
+its exit status, or -9 when it was killed. synth itself knows nothing of this: the points are functions that are wrapped here, in the child.
 """
 
 from __future__ import annotations
@@ -165,7 +165,8 @@ def child(command: dict[str, Any]) -> int:
     soon = known.batch.model_copy(update={"poll_s": 0.02})  # nobody waits a minute between polls here
     named()["openai"] = known.model_copy(update={"batch": soon})
     loaded = load(command["recipe"], Overrides(teachers=teachers))
-    return uvloop.run(pipeline.run(loaded, pipeline.Options(Path(command["folder"])))).exit_code
+    reuse = tuple(Path(folder) for folder in command.get("reuse", ()))
+    return uvloop.run(pipeline.run(loaded, pipeline.Options(Path(command["folder"]), reuse=reuse))).exit_code
 
 
 def ended(pid: int, after_s: float | None) -> int:

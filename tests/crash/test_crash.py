@@ -120,7 +120,7 @@ class Found:
         self.replies: dict[int, str] = {}
         self.open: set[int] = set()
         self.bodies: dict[int, str] = {}
-        self.lost = 0
+        self.lost = self.unsettled = 0
         if not (run / "run.db").exists():
             return
         shutil.rmtree(scratch, ignore_errors=True)
@@ -137,6 +137,7 @@ class Found:
             self.bodies[attempt] = digest(unpack(body))
         settled = connection.execute("SELECT attempt, failure FROM settled").fetchall()
         self.lost = sum(failure == "lost" for _, failure in settled)
+        self.unsettled = len(self.replies.keys() - {attempt for attempt, _ in settled})
         self.open = self.bodies.keys() - self.replies.keys() - {attempt for attempt, _ in settled}
         connection.close()
 
@@ -225,6 +226,38 @@ def test_fault_43_killed_anywhere_nothing_is_lost_and_nothing_bought_twice(bench
     assert tally.most_in_flight <= TURNS
     assert tally.charged_as_lost == tally.in_flight
     assert (tally.replies_lost, tally.bought_twice, tally.damaged, tally.runs_different) == (0, 0, 0, 0)
+
+
+KILLED_BEFORE = ("inside the reply commit", "after the reply commit", "before settling", "after the settling commit")
+GIVEN = 4
+"""Runs that are killed and then given to another folder's, which is killed too."""
+
+
+@pytest.mark.timeout(1200)
+def test_what_a_killed_run_had_committed_is_not_bought_again_by_a_run_that_is_given_it(bench, tmp_path):
+    assert bench.run("clean") == 0
+    clean = bench.final("clean")
+    dice = random.Random(45)
+    unsettled = taken = 0
+    for number in range(GIVEN):
+        book, scratch = f"given{number}", tmp_path / "scratch"
+        how = {"point": KILLED_BEFORE[number % len(KILLED_BEFORE)], "nth": dice.randint(3, 40)}
+        assert bench.run(book, **how) == -9
+        given = Found(tmp_path / book, scratch)
+        unsettled += given.unsettled
+        before = {path.name: path.read_bytes() for path in (tmp_path / book).glob("run.db*") if "shm" not in path.name}
+        other = {"folder": str(tmp_path / f"taking{number}"), "reuse": [str(tmp_path / book)]}
+        assert bench.run(book, **other, after_s=dice.uniform(0.2, LONG_ENOUGH_S)) in (0, -9)
+        killed = Found(Path(other["folder"]), scratch)
+        assert bench.run(book, **other) == 0
+        made = Path(other["folder"])
+        assert {name: (made / name).read_bytes() for name in FINAL} == clean
+        in_flight = Counter(found.bodies[attempt] for found in (given, killed) for attempt in found.open)
+        assert [body for body, times in bench.paid(book).items() if times > 1 + in_flight[body]] == []
+        assert {name: (tmp_path / book / name).read_bytes() for name in before} == before
+        taken += len({given.bodies[attempt] for attempt in given.replies})
+    assert unsettled > 0
+    assert taken > 100
 
 
 DRAWS, KILLS_OF_DRAWS = 3, 30
