@@ -5,7 +5,7 @@
     ├── MissingPackage     a package that is not installed, and how to install it
     ├── FolderError        the run folder: busy, foreign, damaged, full
     ├── PublishError       where a dataset was to be published does not take it, or holds somebody else's work
-    ├── Stalled            nothing came back although the deadline is long over: a bug, but no hang
+    ├── Stalled            nothing came back although the deadline is long over, or moved at all: a bug, but no hang
     ├── Rejected           this sample only; becomes one row of rejected.jsonl
     └── TeacherError
         ├── Transient      this request, maybe not the next time
@@ -101,13 +101,13 @@ class PublishError(SynthError):
 
 
 class Stalled(SynthError):
-    """Requests are under way, and nothing has come back for longer than any of them may take."""
+    """Nothing has come back for longer than any request may take, or nothing at all has moved for an hour."""
 
     exit_code = 4
 
     def __init__(self, stacks: str) -> None:
         self.stacks = stacks
-        super().__init__("Nothing has come back for longer than any request may take, so the run was ended.")
+        super().__init__("Nothing has moved for longer than any request may take, so the run was ended.")
 
 
 class Rejected(SynthError):

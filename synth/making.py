@@ -8,19 +8,20 @@ the line's boundary (`boundary.py`).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from synth import ladder
 from synth.admission.scheduler import gathered
 from synth.ask import UnitAsk
-from synth.boundary import ENDINGS, is_cancelled
+from synth.boundary import ENDINGS, is_cancelled, timed
 from synth.comparing.agreement import PASS_RATE, Adaptive, Draw, pass_rate, still_needed
 from synth.errors import Fatal, Rejected, TeacherError, Transient
 from synth.gates.work import Drawn, Results, Work
+from synth.generators import Generator
 from synth.language.answers import final_answer
-from synth.own import OwnValidator
+from synth.own import OwnGenerator, OwnScorer, OwnValidator
 from synth.protocol.lots import Lot
 from synth.recipes.recipe import Stage
 from synth.scorers import Scorer
@@ -47,6 +48,7 @@ class Making:
         self._wait_s = line.waits.get(stage.name, 0.0)
         self._count = line.progress.stages[stage.name]
         self._is_shared = stage.is_shared
+        self._has_own = any(isinstance(one, OwnValidator) for one in stage.validators)
         self._compares = index == 0 and line.screen.neighbours is not None
         """Whether seeds are held against benchmarks by meaning before anything is asked."""
 
@@ -66,7 +68,7 @@ class Making:
         times = 0
         while True:
             before, unit.model = unit.cost_microusd, ""
-            drafts = await line.boundary.outcome(stage.name, work, stage.generator.generate(seed, ask))
+            drafts = await line.boundary.outcome(stage.name, work, _generated(stage.generator, seed, ask))
             if unit.rungs:
                 self._count.climbed(unit.rungs)
             if isinstance(drafts, TeacherError):
@@ -140,7 +142,7 @@ class Making:
         views = (sample,) if len(sample.messages) <= ONE_EXCHANGE else sample.by_answer()
         for view, validator in itertools.product(views, self._stage.validators):
             try:
-                if isinstance(validator, OwnValidator):
+                if self._has_own and isinstance(validator, OwnValidator):
                     await self._line.apart.check(validator, view)
                 else:
                     validator.check(view)
@@ -226,10 +228,22 @@ class Making:
     async def _scored(
         self, work: Work, scorer: Scorer, sample: Sample, ask: UnitAsk
     ) -> Sample | Rejection | TeacherError:
-        score = await self._line.boundary.outcome(self._stage.name, work, scorer.score(sample, ask))
+        score = await self._line.boundary.outcome(self._stage.name, work, _score_of(scorer, sample, ask))
         if isinstance(score, Score):
             return replace(sample, scores=(*sample.scores, score))
         return replace(score, id=sample.id, sample=sample) if isinstance(score, Rejection) else score
+
+
+def _generated(generator: Generator, seed: Seed, ask: UnitAsk) -> Awaitable[list[Draft]]:
+    if isinstance(generator, OwnGenerator):
+        return timed(generator.kind, lambda ask: generator.generate(seed, ask), ask)
+    return generator.generate(seed, ask)
+
+
+def _score_of(scorer: Scorer, sample: Sample, ask: UnitAsk) -> Awaitable[Score]:
+    if isinstance(scorer, OwnScorer):
+        return timed(scorer.kind, lambda ask: scorer.score(sample, ask), ask)
+    return scorer.score(sample, ask)
 
 
 def _charged(sample: Sample, unit: Unit) -> Sample:

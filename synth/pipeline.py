@@ -58,6 +58,8 @@ GARBAGE_OBJECTS = 50_000
 PREPARE_AFTER_S = 0.03
 """When the first requests are on their way."""
 SHORTEST_PATIENCE_S = 600.0
+QUIET_S = 3600.0
+"""How long nothing at all may move while no teacher is asked: longer than anything that is done between requests."""
 
 
 async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Observer | None = None) -> Result:
@@ -194,6 +196,7 @@ async def _ask(run: _Run) -> None:
     whole = run.options.limit is None and pilot is None
     async with beside(_prepare(run.recipe.language)):
         going = in_turns(line, lambda: line.screen.seeds(run.spool if pilot is None else pilot.seeds()), whole=whole)
+        going = watched(going, line.progress.moved, QUIET_S)
         await watched(going, line.progress.pulse, _patience_s(run.recipe))
     await run.open.aclose()
     run.store.asked()

@@ -164,6 +164,11 @@ class Teacher:
         """How many sends have ended."""
         return self.health.sends - self.admission.in_flight
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether a request is on its way, waits for its turn, or is to be sent again."""
+        return bool(self._flying)
+
     async def complete(self, request: Request, unit: Unit) -> Completion:
         """The completion of a request, from the store when it is there, bought otherwise.
 

@@ -152,6 +152,14 @@ class Progress:
         """A number that moves whenever a send ends; None while nothing is on the wire."""
         return sum(teacher.landed for teacher in self.teachers.values()) if self.in_flight() else None
 
+    def moved(self) -> tuple[object, ...] | None:
+        """Numbers of which one moves with each step of a unit; None while a teacher is asked, or to be asked again."""
+        if any(teacher.is_asked for teacher in self.teachers.values()):
+            return None
+        each = self.stages.values()
+        ends = [(one.units, one.accepted, one.rejected.total(), one.parked, one.unfinished) for one in each]
+        return self.seeds, self.refused_seeds.total(), self.rows, ends
+
     def held(self) -> dict[str, float]:
         """Seconds until each teacher is asked again that lets nothing through: it asked for a pause, or is down."""
         pauses = {name: min(lane.pause_s(1) for lane in each.admission.lanes) for name, each in self.teachers.items()}

@@ -20,10 +20,11 @@ from pydantic import TypeAdapter
 
 import synth
 from synth import pipeline
-from synth.errors import Rejected
+from synth.errors import Rejected, Stalled
 from synth.recipes.loading import load
 from synth.results.result import Options
 from synth.scorers.judge import Judge
+from synth.teacher import Teacher
 from synth.types import Message, Sample
 from synth.validators import Known, Validator
 from synth.validators.finished import Finished
@@ -42,7 +43,7 @@ NEEDED = {
 
 
 class Broken(BaseException):
-    """What no boundary for plug-ins expects."""
+    """What no boundary for synth's own checks expects."""
 
 
 def planted(monkeypatch, error: BaseException) -> None:
@@ -81,7 +82,7 @@ def test_fault_56_a_validator_that_raises_rejects_its_sample_and_no_other(write_
     assert result.manifest.row_count == whole.manifest.row_count  # the other draw of its prompt is chosen
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit, asyncio.CancelledError])
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit, asyncio.CancelledError, Broken])
 def test_fault_56_a_scorer_that_raises_rejects_its_sample_and_no_other(write_recipe, tmp_path, monkeypatch, error):
     score = Judge.score
 
@@ -268,3 +269,62 @@ def test_fault_56_a_signal_ends_a_run_whose_own_check_hangs(own, tmp_path, numbe
         process.kill()
         process.wait()
     assert ended(recipe)
+
+
+SCORERS = """\
+import asyncio
+from synth.own import Ask, Message, OwnScorer, Sample, Score
+
+class Never(OwnScorer):
+    async def score(self, sample: Sample, ask: Ask) -> Score:
+        await asyncio.Event().wait()
+
+class Asking(OwnScorer):
+    async def score(self, sample: Sample, ask: Ask) -> Score:
+        for turn in range(3):
+            said = await ask.text([Message(role="user", content=f"{turn}: {sample.answer()}")], teacher="main")
+        return Score(name=self.name, value=len(said.text))
+"""
+
+
+@pytest.fixture
+def scored(own):
+    """Write the recipe with a scorer of one's own in place of the check."""
+
+    def written(kind: str) -> Path:
+        folder = own("pass")
+        (folder / "scorers.py").write_text(SCORERS, encoding="utf-8")
+        kept = RECIPE.partition("    validators:")[0]
+        text = f'{kept}    validators: []\n    scorers: [{{kind: "scorers.py:{kind}", name: mine}}]\n'
+        (folder / "recipe.yaml").write_text(text, encoding="utf-8")
+        return folder
+
+    return written
+
+
+def test_fault_56_an_own_scorer_that_waits_for_ever_is_refused_as_one_that_raises(scored, tmp_path, monkeypatch):
+    monkeypatch.setattr("synth.boundary.IDLE_S", 0.2)
+    result = synth.run(scored("Never"), folder=tmp_path / "run", quiet=True)
+    assert (result.exit_code, len(result.rows)) == (4, 0)
+    assert "TimeoutError: scorers.py:Never waited 0.2 s for something other than a reply" in result.message
+    assert {row["reason"] for row in result.rejected} == {"plugin_error"}
+
+
+def test_fault_56_an_own_scorer_that_waits_for_replies_has_all_the_time_they_take(scored, tmp_path, monkeypatch):
+    complete = Teacher.complete
+
+    async def slow(self, request, unit):
+        await asyncio.sleep(0.5 if unit.stage == "answer:score" else 0)
+        return await complete(self, request, unit)
+
+    monkeypatch.setattr("synth.boundary.IDLE_S", 0.4)
+    monkeypatch.setattr(Teacher, "complete", slow)
+    result = synth.run(scored("Asking"), folder=tmp_path / "run", quiet=True)
+    assert (result.exit_code, len(result.rows)) == (0, 6)
+
+
+def test_fault_56_a_run_in_which_nothing_moves_and_nobody_is_asked_ends(scored, tmp_path, monkeypatch):
+    monkeypatch.setattr("synth.pipeline.QUIET_S", 1.0)
+    with pytest.raises(Stalled):
+        synth.run(scored("Never"), folder=tmp_path / "run", quiet=True)
+    assert "scorers.py" in (tmp_path / "run" / "stalled.txt").read_text(encoding="utf-8")
