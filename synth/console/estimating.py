@@ -13,6 +13,7 @@ from synth.console.screen import OUT, clock_time, plain_table, say, write_json
 from synth.estimates.estimate import Estimate, estimate
 from synth.estimates.intervals import Range
 from synth.estimates.prompts import Prompts, rendered
+from synth.estimates.reserving import held_back
 from synth.estimates.unasked import ceiling, unasked
 from synth.language.text import several, visible
 from synth.money.budget import usd
@@ -57,15 +58,18 @@ def told(found: Estimate, name: str, *, as_json: bool) -> None:
             f"{found.larger_pilot} narrows it to about a factor of two, for some {usd(round(more))} more",
             soft_wrap=True,
         )
+    for one in found.held_back:
+        say(OUT, one)
     for hint in found.hints:
         OUT.print(Text(f"cheaper   {visible(hint)}"), soft_wrap=True)
 
 
 def told_unasked(recipe: Recipe, prompts: Prompts, tokenizer: str, *, as_json: bool) -> None:
     """Say what the first stage takes, with nothing asked."""
-    found = unasked(recipe, prompts, tokenizer)
+    found, held = unasked(recipe, prompts, tokenizer), held_back(recipe, prompts)
     if as_json:
-        write_json({"seeds": prompts.of, "rendered": len(prompts.every), "steps": [asdict(one) for one in found]})
+        steps = [asdict(one) for one in found]
+        write_json({"seeds": prompts.of, "rendered": len(prompts.every), "steps": steps, "held_back": held})
         return
     OUT.print(f"[bold]{visible(recipe.name)}[/]  {several(prompts.of, 'seed')}, and nothing asked")
     table = plain_table("stage", "teacher", "requests", "tokens in", "out", "cost", right=2)
@@ -76,6 +80,8 @@ def told_unasked(recipe: Recipe, prompts: Prompts, tokenizer: str, *, as_json: b
             *(f"up to {_round(one.most_completion_tokens)}", cost),
         )
     OUT.print(table)
+    for one in held:
+        say(OUT, one)
     if not found:
         say(OUT, "its generator is your own, which is asked nothing here: --pilot 20 tells what it takes")
         return

@@ -15,7 +15,7 @@ from synth.live.snapshot import Snapshot, StageNow, TeacherNow
 from synth.money.budget import standing, usd
 from synth.types import Spend
 
-WAITING = "requests wait: the budget is nearly used"
+WAITING = "requests wait: what is set aside for those in flight takes the rest of the budget"
 BARS = (6, 20)
 """The least and the most cells of a bar."""
 MOST_NAME = 16

@@ -11,8 +11,10 @@ from rich.text import Text
 from synth.backends.practice import PRACTICE_MODELS
 from synth.console.panel import WAITING, since
 from synth.console.screen import OUT, PRACTICE, clock_time, plain_table, say, write_json
+from synth.errors import FolderError
 from synth.language.text import several, visible
 from synth.live.stored import in_flight, last_commit
+from synth.money import account
 from synth.money.budget import Caps, standing, usd
 from synth.report.words import ENGLISH
 from synth.results.manifest import Manifest, read_manifest
@@ -21,11 +23,19 @@ from synth.storage.store import FILES, Ledger, connect, read_ledger, read_spent,
 from synth.types import Spend
 
 LARGEST = (
-    "SELECT coalesce(max(reserved), 0) FROM (SELECT sum(reserved_microusd) AS reserved FROM attempt "
+    "SELECT coalesce(max(money), 0), coalesce(max(tokens), 0) FROM (SELECT sum(reserved_microusd) AS money, "
+    "sum(reserved_tokens) AS tokens FROM attempt "
     "LEFT JOIN lot ON lot.attempt = attempt.id WHERE id NOT IN (SELECT attempt FROM settled) "
     "GROUP BY coalesce(lot.first, attempt.id))"
 )
-"""The most that is set aside for one request."""
+"""The most that is set aside for one request, in micro-dollars and in tokens."""
+
+LIMITED = {
+    "usd": "the run's own budget",
+    "account": "the account {}",
+    "tokens": "the budget of tokens",
+    "requests": "the budget of requests",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +56,8 @@ class _Found:
     spent: Spend
     reserved: Spend
     caps: Caps
-    limited: bool
-    """Whether the budget's reservations hold requests back."""
+    limited: tuple[str, ...]
+    """Whose reservations hold requests back: `usd`, `account`, `tokens` or `requests`."""
 
     @property
     def is_whole(self) -> bool:
@@ -73,7 +83,8 @@ def status(folder: Path, *, as_json: bool) -> None:
         OUT.print(Text.assemble((visible(str(found.recipe)), "bold"), f"  {found.told}"), soft_wrap=True)
         say(OUT, ", ".join(_money(found)))
     if found.limited:
-        OUT.print(WAITING, markup=False)
+        named = " and ".join(LIMITED[kind].format(found.caps.account) for kind in found.limited)
+        say(OUT, f"{WAITING} ({named}), not the provider")
     if found.manifest is not None:
         summary(found.manifest)
     elif found.practice:
@@ -88,7 +99,7 @@ def _found(folder: Path) -> _Found:
         parked = connection.execute("SELECT count(*) FROM passed_over").fetchone()[0]
         asked = connection.execute("SELECT DISTINCT model FROM (SELECT model FROM attempt ORDER BY id DESC LIMIT 1000)")
         practice = any(model.startswith(PRACTICE_MODELS) for (model,) in asked.fetchall())
-        largest = connection.execute(LARGEST).fetchone()[0]
+        largest = Spend(*connection.execute(LARGEST).fetchone(), requests=1)
     manifest = read_manifest(folder / "manifest.json") if (folder / "manifest.json").exists() else None
     running, cut, flying = holder(folder), was_cut_off(folder), in_flight(ledger)
     if manifest is not None and not running:  # the journal keeps also those that a later run asked again
@@ -100,7 +111,6 @@ def _found(folder: Path) -> _Found:
     if running or cut:
         told += f", last written {since(written)}, {flying:,} in flight{' then' if cut else ''}"
     caps = Caps.model_validate_json(meta.get("caps") or "{}")
-    free = (caps.microusd or 0) - spent.microusd
     return _Found(
         recipe=meta.get("recipe"),
         state="running" if running else ended,
@@ -114,8 +124,30 @@ def _found(folder: Path) -> _Found:
         spent=spent,
         reserved=Spend(sum(line.cost_microusd for line in ledger if line.failure == "open")),
         caps=caps,
-        limited=bool(running) and caps.microusd is not None and 0 <= free < largest,
+        limited=_limited(caps, spent, largest, folder) if running and flying else (),
     )
+
+
+def _limited(caps: Caps, spent: Spend, largest: Spend, folder: Path) -> tuple[str, ...]:
+    """Of which caps too little is left for one more request, when what is in flight is counted at its worst case."""
+    left = {
+        "usd": (caps.microusd, spent.microusd, largest.microusd),
+        "account": (_share(caps.account, folder), spent.microusd, largest.microusd),
+        "tokens": (caps.tokens, spent.tokens, largest.tokens),
+        "requests": (caps.requests, spent.requests, largest.requests),
+    }
+    return tuple(kind for kind, (cap, used, more) in left.items() if cap is not None and used + more > cap)
+
+
+def _share(path: str, folder: Path) -> int | None:
+    """What others leave of an account, in micro-dollars; None without one, or where it cannot be read."""
+    if not path:
+        return None
+    try:
+        total, leases = account.standing(Path(path))
+    except FolderError:
+        return None
+    return total - sum(lease.held_microusd for lease in leases if lease.folder != str(folder.absolute()))
 
 
 def _money(found: _Found) -> list[str]:
@@ -149,7 +181,7 @@ def _write(found: _Found) -> None:
             "tokens": found.spent.tokens,
             "requests": found.spent.requests,
             "caps": found.caps.model_dump(),
-            "limited_by_reservation": found.limited,
+            "limited_by_reservation": list(found.limited),
             "ledger": found.ledger,
         }
     )

@@ -14,6 +14,7 @@ from synth.estimates.cheaper import hints
 from synth.estimates.intervals import NOTHING, Floats, Range
 from synth.estimates.pilot import Seen, batch_factor, seen
 from synth.estimates.prompts import Prompts
+from synth.estimates.reserving import held_back
 from synth.recipes.recipe import Recipe
 from synth.results.manifest import StageRecord
 from synth.results.result import Pilot
@@ -58,6 +59,8 @@ class Estimate:
     """Teachers whose price is not known."""
     hints: Sequence[str]
     """What would make it cheaper."""
+    held_back: Sequence[str] = ()
+    """Where the budget lets fewer requests be in flight than the recipe allows."""
     larger_pilot: int = 0
     """Seeds of a pilot that would about tell the cost to a factor of two; 0 where this one does."""
 
@@ -111,6 +114,7 @@ def estimate(
         seconds=_seconds(recipe, pilot, found, whole),
         unpriced=[name for name, endpoint in recipe.teachers.items() if endpoint.known_price() is None],
         hints=hints(recipe, found, factors, grown),
+        held_back=() if prompts is None else held_back(recipe, prompts),
         larger_pilot=_larger_pilot(cost, len(rows), pilot.of),
     )
 

@@ -420,6 +420,43 @@ def test_fault_37_over_sockets_the_providers_ledger_stays_below_the_cap(tmp_path
     assert len(handler.sold) <= 20
 
 
+@pytest.mark.parametrize("language", ["ja", "en"])
+@pytest.mark.parametrize(
+    ("kind", "budget", "words"),
+    [
+        ("usd", "0.0045", "the run's own budget"),
+        ("tokens", "tokens={}", "the budget of tokens"),
+        ("requests", "requests=4", "the budget of requests"),
+        ("account", "account=team.account", "the account team.account"),
+    ],
+)
+def test_status_says_whose_reservations_hold_a_run_back(tmp_path, seller, synth, kind, budget, words, language):
+    handler, base_url = seller
+    handler.pause_s = 60.0
+    recipe = recipe_for(tmp_path / "one", base_url, "one")
+    text = (recipe / "recipe.yaml").read_text().replace("language: ja", f"language: {language}")
+    (recipe / "recipe.yaml").write_text(text)
+    prompt = Message(role="user", content="one 10")
+    endpoint = Endpoint(model="m", base_url=base_url, sampling=Sampling(max_tokens=100))
+    asked = Wording("main", endpoint, "", has_replicas=False).request([prompt], 0)
+    set_total(tmp_path / "team.account", 4500)
+    running = start(tmp_path, recipe, "--budget", budget.format(4 * (asked.prompt_tokens + 100) + 50), "--out", "out")
+    try:
+        found = {"in_flight": 0}
+        while found["in_flight"] < 4:
+            assert running.poll() is None, running.communicate()
+            told = synth("status", "out", "--json")
+            found = json.loads(told.stdout) if told.returncode == 0 else found
+        assert (found["in_flight"], found["limited_by_reservation"]) == (4, [kind])
+        said = f"requests wait: what is set aside for those in flight takes the rest of the budget ({words}), not the"
+        assert said in " ".join(synth("status", "out").stdout.split())
+    finally:
+        running.kill()
+        running.communicate()
+    ended = json.loads(synth("status", "out", "--json").stdout)
+    assert ended["limited_by_reservation"] == [], "of a run that is over"
+
+
 def test_fault_36_an_unknown_price_is_refused_under_a_cap_and_may_be_allowed(tmp_path, synth):
     recipe = recipe_for(tmp_path / "one", "https://api.example.com/v1", "one")
     text = (recipe / "recipe.yaml").read_text().replace("    price: {input_usd: 0, output_usd: 10}\n", "")
