@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -235,14 +236,16 @@ class Making:
 
 
 def _generated(generator: Generator, seed: Seed, ask: UnitAsk) -> Awaitable[list[Draft]]:
+    """What a generator makes; one of the user's own is given a copy, and timed."""
     if isinstance(generator, OwnGenerator):
-        return timed(generator.kind, lambda ask: generator.generate(seed, ask), ask)
+        return timed(generator.kind, lambda ask: generator.generate(deepcopy(seed), ask), ask)
     return generator.generate(seed, ask)
 
 
 def _score_of(scorer: Scorer, sample: Sample, ask: UnitAsk) -> Awaitable[Score]:
+    """What a scorer gives; one of the user's own is given a copy, and timed."""
     if isinstance(scorer, OwnScorer):
-        return timed(scorer.kind, lambda ask: scorer.score(sample, ask), ask)
+        return timed(scorer.kind, lambda ask: scorer.score(deepcopy(sample), ask), ask)
     return scorer.score(sample, ask)
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Generic
 
+from synth.apart import Apart
+from synth.boundary import Boundary
 from synth.errors import Fatal, Rejected, TeacherError
 from synth.files.asking import Desk
 from synth.live.background import Status
 from synth.live.progress import silent
+from synth.own import OwnValidator
 from synth.quick.answers import NOT_ASKED, PARKED, PROMPTS, Answer, M
 from synth.report.words import words_of
 from synth.types import Message, Sample
@@ -41,11 +45,16 @@ class Asking(Generic[M]):
                 yield place
 
         async def answer(place: int) -> None:
-            self.answers[place] = await self._answer(at, place)
+            self.answers[place] = await self._answer(at, place, apart)
             self._done += 1
 
-        with suppress(Fatal):  # why it stopped is told of each prompt that was not asked
-            await at.each(some(), answer)
+        own = [one for one in self._checks if isinstance(one, OwnValidator)]
+        apart = Apart(own, Path(), Boundary(at.halt), at.halt)
+        try:
+            with suppress(Fatal):  # why it stopped is told of each prompt that was not asked
+                await at.each(some(), answer)
+        finally:
+            await apart.end()
         stopped = "" if at.halt.error is None else str(at.halt.error)
         for place, prompt in enumerate(self._prompts):
             if first[prompt] != place:
@@ -53,7 +62,7 @@ class Asking(Generic[M]):
             if self.answers[place].reason == NOT_ASKED:
                 self.answers[place] = Answer(prompt, reason=NOT_ASKED, detail=stopped)
 
-    async def _answer(self, at: Desk, place: int) -> Answer[M]:
+    async def _answer(self, at: Desk, place: int, apart: Apart) -> Answer[M]:
         prompt, name = self._prompts[place], f"{place:08d}"
         ask = at.ask(STAGE, name, self._language)
         value, told = None, prompt
@@ -66,7 +75,7 @@ class Asking(Generic[M]):
                 value = await ask.schema(self._schema, prompt, teacher=TEACHER)
                 finish, text, thought = "stop", value.model_dump_json(), None
             told = (*prompt, Message(role="assistant", content=text, reasoning_content=thought))
-            self._check(told, finish, name)
+            await self._check(told, finish, name, apart)
         except Rejected as error:
             reason, detail, value = error.reason, error.detail, None
         except Fatal as error:
@@ -75,7 +84,7 @@ class Asking(Generic[M]):
             reason, detail = PARKED, f"{error}; ask again to try once more"
         return Answer(told, value, reason, detail, ask.unit.cost_microusd, ask.unit.bought)
 
-    def _check(self, messages: tuple[Message, ...], finish: str, name: str) -> None:
+    async def _check(self, messages: tuple[Message, ...], finish: str, name: str, apart: Apart) -> None:
         sample = Sample(
             id=name,
             seed_id=name,
@@ -87,7 +96,10 @@ class Asking(Generic[M]):
             finish_reason=finish,
         )
         for check in self._checks:
-            check.check(sample)
+            if isinstance(check, OwnValidator):
+                await apart.check(check, sample)
+            else:
+                check.check(sample)
 
     def status(self, at: Desk, name: str, seconds: float) -> Status:
         """How far it is."""

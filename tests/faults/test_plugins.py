@@ -284,6 +284,12 @@ class Asking(OwnScorer):
         for turn in range(3):
             said = await ask.text([Message(role="user", content=f"{turn}: {sample.answer()}")], teacher="main")
         return Score(name=self.name, value=len(said.text))
+
+class Changing(OwnScorer):
+    async def score(self, sample: Sample, ask: Ask) -> Score:
+        sample.fields["q"] = "変えた"
+        object.__setattr__(sample.messages[-1], "content", "変えた")
+        return Score(name=self.name, value=1)
 """
 
 
@@ -321,6 +327,12 @@ def test_fault_56_an_own_scorer_that_waits_for_replies_has_all_the_time_they_tak
     monkeypatch.setattr(Teacher, "complete", slow)
     result = synth.run(scored("Asking"), folder=tmp_path / "run", quiet=True)
     assert (result.exit_code, len(result.rows)) == (0, 6)
+
+
+def test_fault_56_what_an_own_scorer_changes_is_not_exported(scored, tmp_path):
+    result = synth.run(scored("Changing"), folder=tmp_path / "run", quiet=True)
+    assert (result.exit_code, [row["scores"][0]["value"] for row in result.rows]) == (0, [1] * 6)
+    assert "変えた" not in (tmp_path / "run" / "rows.jsonl").read_text(encoding="utf-8")
 
 
 def test_fault_56_a_run_in_which_nothing_moves_and_nobody_is_asked_ends(scored, tmp_path, monkeypatch):

@@ -88,6 +88,29 @@ def test_validators_are_those_of_a_recipe_in_the_language_that_is_given(tmp_path
     assert found[0].reason == "wrong_language"
 
 
+OWN = """\
+from synth.own import OwnValidator, Rejected, Sample
+
+class Mine(OwnValidator):
+    def check(self, sample: Sample) -> None:
+        while sample.question() == "三":
+            pass
+        if sample.question() == "二":
+            raise Rejected("two", "二です")
+"""
+
+
+def test_a_check_in_a_file_is_called_apart_and_one_that_hangs_spoils_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr("synth.apart.CHECK_S", 3.0)
+    monkeypatch.setattr("synth.apart.FIRST_S", 3.0)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(OWN, encoding="utf-8")
+    played = Played(lambda text, _: f"「{text}」への答え")
+    found = asyncio.run(asked(played, ["一", "二", "三", "四"], tmp_path, validators=[{"kind": "mine.py:Mine"}]))
+    assert [row.reason for row in found] == ["", "two", "plugin_error", ""]
+    assert "mine.py:Mine, given a sample, took longer than 3 s" in found[2].detail
+
+
 def test_a_budget_that_ends_gives_every_prompt_left_a_reason(tmp_path):
     prompts = [f"問{number}" for number in range(8)]
     found = asyncio.run(asked(Played(lambda text, _: text), prompts, tmp_path, budget={"requests": 3}))
