@@ -132,7 +132,7 @@ class Concurrency:
     def lower_most(self, most: int) -> None:
         """Never allow more than this from now on."""
         self.most = most
-        self.limit = min(self.limit, float(most))
+        self.limit, self._before_cut = min(self.limit, float(most)), min(self._before_cut, float(most))
         if self._search is not None:
             self._search.most = most
 

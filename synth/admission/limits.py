@@ -31,7 +31,7 @@ UNBALANCED = 1.25
 """A replica that knows the prompt's beginning is preferred while it has at most so much more to do than the idlest."""
 CANARY_S = 1.0
 """A canary's end is known only when it is on disk; until then none may follow it though its place is free."""
-LOOK_AGAIN_S = 1.0
+OPENING_S = 1.0
 OPENING_LOOK_S = 0.02
 AHEAD = 192
 """So many requests, and an eighth of those on the wire, may be on their way to the disk, and never more than may ever
@@ -289,8 +289,8 @@ class Admission:
         self._turns = 0
         self._clock = clock
         self._sleep = sleep
-        self._at_gate = False
-        """Whether one sleeps until a lane opens, with the others in line behind it."""
+        self._gate: asyncio.Timeout | None = None
+        """What ends the sleep of the one that waits for a lane to open, with the others in line behind it."""
         self._paused = False
         """Whether a person wants nothing new to be sent."""
         self._turn_line, self._place_line = Line(), Line()
@@ -317,7 +317,7 @@ class Admission:
     def resume(self) -> None:
         """Go on."""
         self._paused = False
-        self._place_line.wake()
+        self._look_again()
 
     def limit_to(self, most: int) -> None:
         """Never have more than this in flight from now on, over all lanes; more than before is found bit by bit."""
@@ -325,7 +325,7 @@ class Admission:
         for lane in self.lanes:
             lane.concurrency.lower_most(max(1, each + (lane.place < rest)))
         self._turn_line.wake()
-        self._place_line.wake()
+        self._look_again()
 
     async def enter(self, priority: int) -> None:
         """Take a turn: permission to journal and then send one request; lower `priority` goes first.
@@ -355,20 +355,13 @@ class Admission:
         order = next(self._order)
         if self._place_line.waiting:
             await self._place_line.wait(priority, order)
-        while self._at_gate or self._paused or (lane := self._lane(tokens, prefix)) is None:
-            await self._place_line.wait(priority, order)
-        while (pause_s := lane.pause_s(tokens)) > 0:
-            self._at_gate = True
-            if lane.concurrency.opening and pause_s < LOOK_AGAIN_S:  # an answer may make room before a place opens
-                pause_s = min(OPENING_LOOK_S, pause_s)
-            try:
-                await self._sleep(pause_s if len(self.lanes) == 1 else min(LOOK_AGAIN_S, pause_s))
-            except BaseException:
-                self._place_line.wake()
-                raise
-            finally:
-                self._at_gate = False
-            lane = self._lane(tokens, prefix) or lane
+        while True:
+            if self._gate is not None or self._paused or (lane := self._lane(tokens, prefix)) is None:
+                await self._place_line.wait(priority, order)
+            elif (pause_s := lane.pause_s(tokens)) > 0:
+                await self._wait_at_gate(lane, pause_s)
+            else:
+                break
         limit = lane.concurrency.limit
         place = Place(lane, tokens, lane.board(tokens), self._clock(), lane.concurrency.sent, lane.debited)
         if self._place_line.waiting and self._lane(tokens, prefix) is not None:
@@ -376,6 +369,28 @@ class Admission:
         if lane.concurrency.limit > limit:
             self._turn_line.wake()
         return place
+
+    async def _wait_at_gate(self, lane: Lane, pause_s: float) -> None:
+        """Sleep until the lane opens, or until another one may have room."""
+        if lane.concurrency.opening and pause_s < OPENING_S:  # an answer may make room before a place opens
+            pause_s = min(OPENING_LOOK_S, pause_s)
+        try:
+            async with asyncio.timeout(None) as self._gate:
+                await self._sleep(pause_s)
+        except TimeoutError:
+            pass
+        except BaseException:
+            self._place_line.wake()
+            raise
+        finally:
+            self._gate = None
+
+    def _look_again(self) -> None:
+        """There may be room: let the one at the gate see, or the first in line. One lane opens when it was said to."""
+        if self._gate is None:
+            self._place_line.wake()
+        elif len(self.lanes) > 1 and self._gate.when() is None:
+            self._gate.reschedule(0.0)
 
     def board_elsewhere(self, place: Place) -> Place | None:
         """A place for the same request on another lane that is open and free, and as little burdened; else None."""
@@ -393,8 +408,8 @@ class Admission:
         """Give the place back."""
         place.lane.in_flight -= 1
         place.lane.outstanding_tokens -= place.tokens
-        if self._place_line.waiting:
-            self._place_line.wake()
+        if self._place_line.waiting or self._gate is not None:
+            self._look_again()
 
     def accepted(self, place: Place, tokens: int) -> None:
         """A request came through, with so many tokens in the reply."""
@@ -405,24 +420,26 @@ class Admission:
         concurrency.accepted(self._clock(), place.sent_at, tokens, place.number)
         if before != (0.0, concurrency.limit, concurrency.allowed()):  # else who left and who landed made all the room
             self._turn_line.wake()
-            self._place_line.wake()
+            self._look_again()
+        elif self._gate is not None:
+            self._look_again()
 
     def refused(self, place: Place, retry_after_s: float | None) -> None:
         """A request met a rate limit; what is made of that may be room, as when a cut fills places left empty."""
         place.lane.refused(place, retry_after_s)
         self._turn_line.wake()
-        self._place_line.wake()
+        self._look_again()
 
     def failed(self, place: Place, retry_after_s: float | None, *, again: bool) -> None:
         """A request failed in a way that is the endpoint's fault, as `Lane.failed` has it."""
         place.lane.failed(place.sent_at, retry_after_s, again=again)
-        self._place_line.wake()
+        self._look_again()
 
     def told(self, lane: Lane, load: Load | None) -> None:
         """A lane's server told its load, or nothing; that may make room before any reply comes."""
         lane.told(load)
         self._turn_line.wake()
-        self._place_line.wake()
+        self._look_again()
 
     def _lane(self, tokens: int, prefix: int) -> Lane | None:
         """The lane for the next request; None when all are full."""

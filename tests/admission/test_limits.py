@@ -530,13 +530,34 @@ def test_what_a_server_tells_makes_room_at_once():
     assert asyncio.run(main()) == 256
 
 
+def test_who_waits_where_one_replica_is_held_gets_the_place_that_another_frees():
+    async def main() -> tuple[bool, int, int]:
+        clock = Sleepers()
+        admission = Admission(Limits(max_in_flight=2), clock, clock.sleep, lanes=2)
+        for _ in range(STREAK):
+            admission.lanes[0].refused(Place(admission.lanes[0], 1, {}, 0.0, 0), 300)
+        places = [await admission.board(1, 0) for _ in range(2)]
+        waiting = [asyncio.create_task(admission.board(1, 0)) for _ in range(3)]
+        await settled()
+        nobody = not any(task.done() for task in waiting)
+        for place in places:
+            admission.land(place)
+        await settled()
+        second = sum(task.done() for task in waiting)
+        await clock.move(400)
+        place = await asyncio.wait_for(waiting[2], 20)
+        return nobody, second, place.lane.place
+
+    assert asyncio.run(main()) == (True, 2, 0)
+
+
 @pytest.mark.parametrize("seed", range(15))
 def test_whatever_happens_nobody_waits_where_there_is_room(seed):
     """Chance events, one after the other; after each of them all who can go have gone."""
     rng = random.Random(seed)
 
     async def main() -> None:
-        clock, most, lanes = Sleepers(), rng.choice([2, 5, 20, 64]), rng.choice([1, 1, 2, 3])
+        clock, most, lanes = Sleepers(), rng.choice([2, 5, 20, 64]), rng.choice([1, 2, 3])
         admission = Admission(
             Limits(max_in_flight=most), clock, clock.sleep, lanes=lanes, queues_silently=rng.random() < 0.3
         )
@@ -583,14 +604,21 @@ def test_whatever_happens_nobody_waits_where_there_is_room(seed):
                 admission.pause()
             elif event < 0.95:
                 admission.resume()
-            elif event < 0.97:
+            elif event < 0.96:
+                lane = rng.choice(admission.lanes)
+                for number in range(STREAK):
+                    admission.refused(Place(lane, 1, {}, clock.now, lane.concurrency.sent + number), 300.0)
+            elif event < 0.98:
                 admission.told(rng.choice(admission.lanes), Load(rng.randint(0, most), rng.choice([0, 0, 5])))
             else:
                 await clock.move(rng.choice([0.01, 0.5, 5, 60]))
             await settled()
             free = any(one.in_flight < one.concurrency.allowed() for one in admission.lanes)
-            shut = admission._at_gate or admission._paused
+            shut = admission._gate is not None or admission._paused
             assert not (admission._place_line.waiting and free and not shut), event
+            open_lanes = [one for one in admission.lanes if one.pause_s(1) <= 0]
+            free = any(one.in_flight < one.concurrency.allowed() for one in open_lanes)
+            assert not (lanes > 1 and admission._gate is not None and free), event
             assert all(one.concurrency.limit <= one.concurrency.most for one in admission.lanes), event
             turns = int(admission.limit) + min(AHEAD, int(admission.limit))
             assert not (admission._turn_line.waiting and admission._turns < turns), event
