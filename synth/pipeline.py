@@ -42,7 +42,7 @@ from synth.report.clusters import clusters
 from synth.report.page import load_template, write_report
 from synth.results import outputs
 from synth.results.decisions import Decision, read_decisions
-from synth.results.ending import Offline, ending_of, kept_instead, left_at_hosts, state_of, too_few
+from synth.results.ending import Offline, ending_of, kept_instead, left_at_hosts, left_out, state_of, too_few
 from synth.results.manifest import Manifest, read_manifest, versions, write_manifest
 from synth.results.outcomes import Outcomes
 from synth.results.outputs import NONE_DECIDED, Outputs
@@ -247,8 +247,8 @@ def _result(run: _Run, manifest: Manifest, written: Outputs, kept: str) -> Resul
     if whole and wanted is not None and manifest.row_count < wanted and not message:
         message = too_few(manifest, wanted, offline=options.offline)
     unreturned = "" if isinstance(line.halt.error, AccountStopped) else budget.unreturned
-    left = left_at_hosts(line.teachers.values())
-    message = " ".join(said for said in (message, left, kept, unreturned) if said)
+    left = left_at_hosts(line.teachers.values()), left_out(line.teachers.values())
+    message = " ".join(said for said in (message, *left, kept, unreturned) if said)
     pilot = None if run.pilot is None else run.pilot.told()
     shown = (written.examples, written.rejections)
     return Result(run.store.folder, manifest, exit_code, message, *shown, pilot, options.write)

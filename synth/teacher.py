@@ -448,6 +448,8 @@ class Teacher:
         resends, times = FATES[failure].resends, tries.failures[failure]
         if times > resends if resends is not None else time.monotonic() - tries.began > PATIENCE_S:
             raise error
+        if not times:  # its member is left out, and another one is asked
+            return
         if failure != "rate":
             self._repeats += 1
         ceiling = min(LONGEST_BACKOFF_S, BACKOFF_S * 2 ** min(times - 1, 10))

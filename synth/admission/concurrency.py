@@ -215,6 +215,12 @@ class Concurrency:
         elif self._hold and self._refusals.unfounded():
             self._take_back(now, self._refusals.before(self._before_cut))
 
+    def eject(self, now: float) -> None:
+        """The endpoint says that no request can work there: only canaries find out whether that has changed."""
+        self._breaker.recent.append((now, True))
+        self._breaker.open(now, self._on_wire)
+        self.opening = False
+
     def failed(self, now: float, sent_at: float = inf) -> None:
         """A request failed in a way that is the endpoint's fault: no connection, no reply, a server error."""
         self._on_wire -= 1
@@ -417,6 +423,11 @@ class _Breaker:
         elif self.pause_s:
             self._open(now, max(BREAKER_PAUSE_S, (now - self._first_opened) / 4))  # the canary died
         elif sum(recent) >= BREAKER_FAILURES and 2 * sum(recent) >= len(recent):
+            self.open(now, on_wire)
+
+    def open(self, now: float, on_wire: int) -> None:
+        """Open, unless it is open or half open."""
+        if not self.pause_s:
             self.old, self._first_opened = on_wire, now
             self._open(now, BREAKER_PAUSE_S)
 

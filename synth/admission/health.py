@@ -1,5 +1,5 @@
 """How a teacher's endpoint fares, by what became of every send: whether a failure is of one request, passes, or is of
-every request and will not."""
+every request and will not. Of several members one that is of no use is left out, until it is."""
 
 from __future__ import annotations
 
@@ -60,6 +60,19 @@ class Tries:
         self.failures[failure] += 1
 
 
+@dataclass(slots=True)
+class Member:
+    """What is known of one of a teacher's servers, or keys."""
+
+    answered: bool = False
+    spoken: bool = False
+    """Whether a model has."""
+    fruitless: int = 0
+    """Sends without a completion, as long as there was none."""
+    why: str = ""
+    """Why it is left out: a sentence; empty while it is not."""
+
+
 class Health:
     """What is known of an endpoint, or of replicas of one, from the sends of this process."""
 
@@ -69,12 +82,12 @@ class Health:
         self._endpoint = endpoint
         self._admission = admission
         self._store = store
-        self._answered = self._spoken = False
+        self._members = [Member() for _ in admission.lanes]
         self._silent_since: float | None = None
         """When a send failed to reach it, and none has since."""
         self._silent_last = 0.0
         """When the last one failed so."""
-        self._fruitless = self._failed = 0
+        self._failed = 0
         self._schema_replies = self._unfit = 0
 
     @property
@@ -82,13 +95,21 @@ class Health:
         """How long it has been out of reach; 0 when it has not."""
         return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
 
+    def left_out(self) -> list[str]:
+        """Why members are left out now, a sentence each; nothing when none is left, which ends the run."""
+        whys = [member.why for member in self._members if member.why]
+        return whys if len(whys) < len(self._members) else []
+
     def heed(
         self, place: Place, outcome: Outcome, failure: str, result: Completion | Failed, usage: Usage, tries: Tries
     ) -> None:
         """Note what came of a send, and let admission know."""
         if outcome.headers and (told := allowances(outcome.headers)):
             place.lane.learn(told, place.taken, time.monotonic() - place.sent_at)
-        if not isinstance(result, Transient):
+        member = self._members[place.lane.place]
+        if self._is_of_member(member, failure, result):
+            self._admission.failed(place, None, again=False)
+        elif not isinstance(result, Transient):
             self.successes += 1
             self._admission.accepted(place, usage.completion_tokens or 1)
         elif failure == "rate":
@@ -102,22 +123,32 @@ class Health:
             again = failure != "unreachable" and bool(tries.failures)
             self._admission.failed(place, result.retry_after_s, again=again)
         if outcome.status > 0:
-            self._answered = True
-            if self._silent_since is not None and place.sent_at >= self._silent_since:
+            member.answered = True
+            if self._silent_since is not None and place.sent_at >= self._silent_since and not member.why:
                 self._silent_since = None  # who had been asked before may answer from a connection that still stands
-        self._spoken = self._spoken or failure in SPOKEN or (tries.path == CHAT and bool(SPEECH.search(outcome.body)))
+        member.spoken |= failure in SPOKEN or (tries.path == CHAT and bool(SPEECH.search(outcome.body)))
+        if member.why and not place.lane.concurrency.half_open:
+            member.why = ""
+
+    def _is_of_member(self, member: Member, failure: str, result: Completion | Failed) -> bool:
+        """Whether a failure is of one of several members, or of one that is left out, and no word on the request."""
+        if len(self._members) == 1:
+            return False
+        return isinstance(result, Fatal) or (bool(member.why) and failure not in (*SPOKEN, "rate"))
 
     async def judged(
         self, failure: str, error: Failed, outcome: Outcome, place: Place, tries: Tries
     ) -> tuple[str, Failed]:
         """Whether a failure of this request, or one that may pass, is one of every request and will not."""
-        member = self._endpoint.members()[place.lane.place]
-        if isinstance(error, Fatal):
-            return failure, Fatal(explain.unusable(self._name, member, outcome, str(error), tries.path))
-        if failure == "unreachable" and not self._answered and all(lane.streak for lane in self._admission.lanes):
-            return "fatal", Fatal(explain.unusable(self._name, member, outcome, error.detail, tries.path))
+        member = self._members[place.lane.place]
+        if isinstance(error, Fatal) or self._is_of_member(member, failure, error):
+            return failure, self._leave_out(failure, error, outcome, place, tries)
+        if failure == "unreachable" and not member.answered:
+            left_out = self._leave_out(failure, error, outcome, place, tries)
+            return "fatal" if isinstance(left_out, Fatal) else failure, left_out
         if failure == "unreachable" and self.silent_s > SILENCE_S:
-            return "fatal", Fatal(explain.gone(self._name, member, self.silent_s, error.detail))
+            endpoint = self._endpoint.members()[place.lane.place]
+            return "fatal", Fatal(explain.gone(self._name, endpoint, self.silent_s, error.detail))
         tries.count(failure)
         if failure in POISONOUS:
             self._failed += 1
@@ -125,9 +156,10 @@ class Health:
             if times >= POISON_TIMES and others >= POISON_SUCCESSES and self._chance(times, tries) < POISON_CHANCE:
                 return POISON, Transient(POISON, f"{times} times, while {others} others succeeded: {error.detail}")
         resends = FATES[failure].resends
-        if resends is not None and self._is_hopeless(failure, tries, over=tries.failures[failure] > resends):
+        if resends is not None and self._is_hopeless(member, failure, tries, over=tries.failures[failure] > resends):
             await self._store.forgive()  # once the endpoint is mended, what it refused is asked again
-            return failure, Fatal(explain.unusable(self._name, member, outcome, error.detail, tries.path))
+            del tries.failures[failure]
+            return failure, self._leave_out(failure, error, outcome, place, tries)
         if failure == "malformed" and tries.failures[failure] > (resends or 0):
             return POISON, Transient(POISON, error.detail)  # whole replies that were paid for: not bought at each rerun
         return failure, error
@@ -149,17 +181,31 @@ class Health:
         own = sum(tries.failures[name] for name in POISONOUS)
         return self.sends * ((self._failed - own) / self.sends) ** times
 
-    def _is_hopeless(self, failure: str, tries: Tries, *, over: bool) -> bool:
-        """Whether a failed send shows that the endpoint has never been of any use; `over`: the request's last one."""
-        if self._spoken:
+    def _leave_out(
+        self, failure: str, error: Failed, outcome: Outcome, place: Place, tries: Tries
+    ) -> Transient | Fatal:
+        """Leave a member out, so that its request is asked of another one; what ends the run when none is left."""
+        endpoint = self._endpoint.members()[place.lane.place]
+        detail = str(error) if isinstance(error, Fatal) else error.detail
+        why = explain.unusable(self._name, endpoint, outcome, detail, tries.path)
+        self._members[place.lane.place].why = why
+        if all(member.why for member in self._members):
+            return Fatal("\n".join(member.why for member in self._members))
+        self._admission.eject(place.lane)
+        return Transient(failure, why)
+
+    def _is_hopeless(self, member: Member, failure: str, tries: Tries, *, over: bool) -> bool:
+        """Whether a failed send shows that a member has never been of any use; `over`: the request's last one."""
+        if member.spoken:
             return False
-        self._fruitless += 1
+        member.fruitless += 1
         alone = over and failure != "permanent" and self._admission.in_flight == 0  # else others may fare better
-        late = over or not self._answered or time.monotonic() - tries.began > PROVING_S
-        if not alone and not (late and self._fruitless >= FRUITLESS_SENDS):
+        late = over or not member.answered or time.monotonic() - tries.began > PROVING_S
+        if not alone and not (late and member.fruitless >= FRUITLESS_SENDS):
             return False
-        self._spoken = any(line.teacher == self._name and line.failure in SPOKEN for line in self._store.ledger())
-        return not self._spoken
+        if all(other.why for other in self._members if other is not member):  # else another one may have spoken then
+            member.spoken = any(line.teacher == self._name and line.failure in SPOKEN for line in self._store.ledger())
+        return not member.spoken
 
 
 def excused(failure: str, error: Failed, request: Request, outcome: Outcome, tries: Tries) -> Transient | Rejected:

@@ -435,6 +435,11 @@ class Admission:
         place.lane.failed(place.sent_at, retry_after_s, again=again)
         self._look_again()
 
+    def eject(self, lane: Lane) -> None:
+        """What a lane leads to can serve no request, as far as is known: it is tried again seldom, by one at a time."""
+        lane.concurrency.eject(self._clock())
+        self._look_again()
+
     def told(self, lane: Lane, load: Load | None) -> None:
         """A lane's server told its load, or nothing; that may make room before any reply comes."""
         lane.told(load)

@@ -125,6 +125,7 @@ def snapshot_line(now: Snapshot) -> str:
         if one.silent_s:
             silent, left = clock_time(one.silent_s), clock_time(one.waited_for_s)
             said.append(f"{one.name} has been out of reach for {silent} and is waited for {left} more")
+        said += [f"left out for now: {why}" for why in one.left_out]
         said += [f"{one.name} is asked again in {clock_time(one.pause_s)}"] if one.pause_s else []
     said[:0] = [f"{sum(one.in_flight for one in now.teachers)} in flight"]
     if now.replies_per_s is not None and now.last_commit is not None:

@@ -33,6 +33,7 @@ def panel(now: Snapshot, console: Console, keys: str = "") -> Group:
     room = width - label_cells - 2
     below = [Text(keys, style="dim")] * bool(keys)
     below += [_cut(Text(visible(problem.text), style="yellow"), console) for problem in now.problems]
+    below += [_cut(Text(visible(why), style="yellow"), console) for one in now.teachers for why in one.left_out]
     if now.why:
         below.append(Text(visible(now.why), style="yellow"))
     rows = _rows(now, room, ascii_only=console.options.ascii_only)
@@ -150,6 +151,8 @@ def _teacher(one: TeacherNow, digits: int) -> str:
         said.append(f"{one.running:,.0f} run and {one.waiting or 0:,.0f} wait there")
     if one.silent_s:
         said.append(f"out of reach {clock_time(one.silent_s)}, given up in {clock_time(one.waited_for_s)}")
+    if one.left_out:
+        said.append(f"{len(one.left_out)} left out")
     if one.pause_s:
         said.append(f"asked again in {clock_time(one.pause_s)}")
     return "   ".join(said)

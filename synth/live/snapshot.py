@@ -86,6 +86,8 @@ class TeacherNow(Value):
     """Requests that wait there."""
     batched: int = 0
     """Requests that wait for a batch."""
+    left_out: tuple[str, ...] = ()
+    """Why some of its servers, or keys, are not asked now, a sentence each; they are tried again now and then."""
 
 
 class Snapshot(Value):
@@ -217,6 +219,7 @@ def _teachers(progress: Progress) -> tuple[TeacherNow, ...]:
             running=loads[name][0] if name in loads else None,
             waiting=loads[name][1] if name in loads else None,
             batched=0 if one.batches is None else one.batches.waiting,
+            left_out=tuple(writable(why) for why in one.health.left_out()),
         )
         for name, one in progress.teachers.items()
     )

@@ -39,7 +39,8 @@ def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str, path:
         why = "the connection was refused" if f"[Errno {errno.ECONNREFUSED}]" in said else said
         return f"{where} cannot be reached: {why}. Check base_url and that the server runs."
     if MONEY.search(said) or SPENT.search(said) or outcome.status == 402:
-        return f"{where} says the account has no money left: {said}"
+        account = f"the account of the key in {endpoint.key_variable}" if endpoint.key_variable else "the account"
+        return f"{where} says {account} has no money left: {said}"
     if outcome.status in (401, 403) or KEY.search(said):
         variable = endpoint.key_variable
         such = f", such as {endpoint.known.key_variable}" if endpoint.known.key_variable else ""

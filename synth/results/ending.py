@@ -62,6 +62,12 @@ def left_at_hosts(teachers: Iterable[Teacher]) -> str:
     return f"{'; '.join(left)}: run again to collect what they bring, or with --online to wait no longer."
 
 
+def left_out(teachers: Iterable[Teacher]) -> str:
+    """Which servers, or keys, were of no use in the end, while others were: what to mend; empty when all were."""
+    whys = [why for one in teachers for why in one.health.left_out()]
+    return f"{' '.join(whys)} The others of its teacher were asked instead." if whys else ""
+
+
 def too_few(manifest: Manifest, wanted: int, *, offline: bool) -> str:
     """Why there are fewer rows than wanted, and what helps."""
     turns = manifest.seeds.turns
