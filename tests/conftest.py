@@ -67,6 +67,7 @@ TEMPLATES = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--crash-results", type=Path, help="Where tests/crash writes what its kills came to, as JSON.")
     parser.addoption("--batch-kills", type=int, default=60, help="The same of runs that wait for batches.")
     parser.addoption("--kills", type=int, default=200, help="How often tests/crash kills a run (2000: the long way).")
 

@@ -15,6 +15,7 @@ from synth.backends.practice.faults import faults_of
 from synth.backends.practice.scoreboard import scoreboard
 from synth.cli import command
 from synth.formats import FORMATS
+from tests.crash.table import results, tables
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -165,6 +166,15 @@ def test_its_practice_figures_are_those_of_the_practice_runs(language, column, t
     }
     assert board.recall() >= 0.95
     assert board.false_rejections() <= 0.01
+
+
+def test_what_you_can_lose_is_what_the_last_kills_came_to():
+    found = results()
+    for name, made in tables(found):
+        assert f"\n\n{made}\n\n" in (ROOT / name).read_text(encoding="utf-8"), (
+            f"{name}: let tests/crash/table.py write it"
+        )
+    assert all(tally.kills.total() > 0 and tally.runs_compared > 0 for tally in found.values())
 
 
 def test_its_table_of_formats_is_that_of_the_command():

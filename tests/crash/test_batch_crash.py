@@ -12,7 +12,6 @@ import sqlite3
 import sys
 import urllib.request
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 from driver import BATCH_POINTS  # noqa: E402
 from processes import Processes  # noqa: E402
+from table import BatchTally, keep  # noqa: E402
 from test_crash import TEMPLATES, acknowledged, digest  # noqa: E402
 
 RECIPE = """\
@@ -59,41 +59,6 @@ LOOKED_FOR = "while it is looked for"
 ORDERING = {"before the order", "ordered, and not written down", LOOKED_FOR}
 """Only a run that follows one of these looks for a batch."""
 MANY = {"while it is worked on", "while results are read", "before results are settled"}
-
-
-@dataclass
-class Tally:
-    """Counted over every kill and every rerun to completion."""
-
-    kills: Counter[str] = field(default_factory=Counter[str])
-    kept: int = 0
-    lost: int = 0
-    """Replies that were on disk at a kill and are not in the end."""
-    batches: int = 0
-    ordered_twice: int = 0
-    requests: int = 0
-    stateless: int = 0
-    """Attempts that are not settled in the end."""
-    unexplained: int = 0
-    """Replies paid for again though the first was neither online at a kill nor missing in what a batch brought."""
-    open_online: int = 0
-    missing: int = 0
-    different: int = 0
-    compared: int = 0
-
-    def markdown(self) -> str:
-        kills = sum(self.kills.values())
-        rows = (
-            ("replies that were on disk", f"{self.lost} of {self.kept:,}"),
-            ("batches ordered twice", f"{self.ordered_twice} of {self.batches:,}"),
-            ("attempts that ended in no state, or in two", f"{self.stateless} of {self.requests:,}"),
-            ("bought twice, but for those named below", f"{self.unexplained}"),
-            ("online at a kill, and so perhaps bought again", f"{self.open_online:,}"),
-            ("missing in what a batch brought, charged and asked online", f"{self.missing:,}"),
-            ("datasets that differ from an uninterrupted run's", f"{self.different} of {self.compared}"),
-        )
-        head = f"| `kill -9`, {kills} times at {len(self.kills)} points of a batch | lost |\n|---|---|\n"
-        return head + "\n".join(f"| {what} | {how_many} |" for what, how_many in rows)
 
 
 class Bench:
@@ -181,7 +146,7 @@ def final(out: Path) -> list[object]:
     return every
 
 
-def chain(bench: Bench, tally: Tally, number: int, dice: random.Random, kills: int) -> list[object]:
+def chain(bench: Bench, tally: BatchTally, number: int, dice: random.Random, kills: int) -> list[object]:
     """Kill one run some times, then let it end; every kill and the end are checked. Gives what it made."""
     case = CASES[number % len(CASES)]
     out, scratch = bench.new(f"chain{number}", case), bench.folder / "scratch"
@@ -213,17 +178,17 @@ def chain(bench: Bench, tally: Tally, number: int, dice: random.Random, kills: i
             break
     assert bench.run(out) == 0
     found, book = Found(out, scratch), bench.book()
-    tally.kept += len(kept)
-    tally.lost += sum(found.replies.get(attempt) != content for attempt, content in kept.items())
+    tally.acknowledged += len(kept)
+    tally.replies_lost += sum(found.replies.get(attempt) != content for attempt, content in kept.items())
     tally.batches += found.batches
     tally.ordered_twice += len(book["batches"]) - len(set(book["batches"]))
     tally.requests += found.attempts
     tally.stateless += found.unsettled
-    tally.open_online += online.total()
+    tally.in_flight += online.total()
     tally.missing += found.missing.total()
     assert book["paid"].keys() == set(found.bodies.values())
     excuses = online + found.missing
-    tally.unexplained += sum(max(0, times - 1 - excuses[body]) for body, times in book["paid"].items())
+    tally.bought_twice += sum(max(0, times - 1 - excuses[body]) for body, times in book["paid"].items())
     made = final(out)
     shutil.rmtree(out)
     return made
@@ -232,16 +197,19 @@ def chain(bench: Bench, tally: Tally, number: int, dice: random.Random, kills: i
 @pytest.mark.timeout(3600)
 def test_fault_65_killed_at_any_step_of_a_batch_every_request_ends_in_one_state(bench, request):
     kills = request.config.getoption("--batch-kills")
-    tally, dice = Tally(), random.Random(65)
+    tally, dice = BatchTally(), random.Random(65)
     clean = chain(bench, tally, 0, dice, 0)
     assert len(clean) > 15
     number = 0
     while sum(tally.kills.values()) < kills:
         number += 1
-        tally.different += chain(bench, tally, number, dice, kills) != clean
-        tally.compared += 1
+        tally.runs_different += chain(bench, tally, number, dice, kills) != clean
+        tally.runs_compared += 1
     for point, count in sorted(tally.kills.items()):
         print(f"{count:>5}  {point}")
     print(tally.markdown())
     assert tally.kills.keys() >= BATCH_POINTS.keys()
-    assert (tally.lost, tally.ordered_twice, tally.stateless, tally.unexplained, tally.different) == (0, 0, 0, 0, 0)
+    if where := request.config.getoption("--crash-results"):
+        keep(where, "batches", tally)
+    assert (tally.replies_lost, tally.ordered_twice, tally.stateless) == (0, 0, 0)
+    assert (tally.bought_twice, tally.runs_different) == (0, 0)

@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 from driver import EXPORTING, ONCE, POINTS  # noqa: E402
 from processes import Processes  # noqa: E402
-from table import Tally  # noqa: E402
+from table import Tally, keep  # noqa: E402
 
 from synth.admission.limits import AHEAD  # noqa: E402
 
@@ -209,6 +209,12 @@ def chain(bench: Bench, tally: Tally, book: str, dice: random.Random, kills: int
     shutil.rmtree(run)
 
 
+def told(request: pytest.FixtureRequest, name: str, tally: Tally) -> None:
+    print("\n" + tally.summary())
+    if where := request.config.getoption("--crash-results"):
+        keep(where, name, tally)
+
+
 @pytest.mark.timeout(3600)
 def test_fault_43_killed_anywhere_nothing_is_lost_and_nothing_bought_twice(bench, request):
     kills = request.config.getoption("--kills")
@@ -221,7 +227,7 @@ def test_fault_43_killed_anywhere_nothing_is_lost_and_nothing_bought_twice(bench
     while sum(tally.kills.values()) < kills:
         number += 1
         chain(bench, tally, f"chain{number}", dice, kills, clean)
-    print("\n" + tally.summary())
+    told(request, "online", tally)
     assert kills < 200 or tally.kills.keys() >= POINTS.keys()
     assert tally.most_in_flight <= TURNS
     assert tally.charged_as_lost == tally.in_flight
@@ -234,30 +240,42 @@ GIVEN = 4
 
 
 @pytest.mark.timeout(1200)
-def test_what_a_killed_run_had_committed_is_not_bought_again_by_a_run_that_is_given_it(bench, tmp_path):
+def test_what_a_killed_run_had_committed_is_not_bought_again_by_a_run_that_is_given_it(bench, tmp_path, request):
     assert bench.run("clean") == 0
     clean = bench.final("clean")
-    dice = random.Random(45)
-    unsettled = taken = 0
+    tally, dice = Tally(), random.Random(45)
+    unsettled = 0
     for number in range(GIVEN):
-        book, scratch = f"given{number}", tmp_path / "scratch"
-        how = {"point": KILLED_BEFORE[number % len(KILLED_BEFORE)], "nth": dice.randint(3, 40)}
-        assert bench.run(book, **how) == -9
-        given = Found(tmp_path / book, scratch)
-        unsettled += given.unsettled
-        before = {path.name: path.read_bytes() for path in (tmp_path / book).glob("run.db*") if "shm" not in path.name}
-        other = {"folder": str(tmp_path / f"taking{number}"), "reuse": [str(tmp_path / book)]}
-        assert bench.run(book, **other, after_s=dice.uniform(0.2, LONG_ENOUGH_S)) in (0, -9)
-        killed = Found(Path(other["folder"]), scratch)
-        assert bench.run(book, **other) == 0
-        made = Path(other["folder"])
-        assert {name: (made / name).read_bytes() for name in FINAL} == clean
-        in_flight = Counter(found.bodies[attempt] for found in (given, killed) for attempt in found.open)
-        assert [body for body, times in bench.paid(book).items() if times > 1 + in_flight[body]] == []
-        assert {name: (tmp_path / book / name).read_bytes() for name in before} == before
-        taken += len({given.bodies[attempt] for attempt in given.replies})
+        book, scratch, taking = f"given{number}", tmp_path / "scratch", tmp_path / f"taking{number}"
+        point, given = (
+            KILLED_BEFORE[number % len(KILLED_BEFORE)],
+            {"reuse": [str(tmp_path / book)], "folder": str(taking)},
+        )
+        assert bench.run(book, point=point, nth=dice.randint(3, 40)) == -9
+        first = Found(tmp_path / book, scratch)
+        before = {path: path.read_bytes() for path in (tmp_path / book).glob("run.db*") if path.suffix != ".db-shm"}
+        tally.kills[point] += 1
+        code = bench.run(book, **given, after_s=dice.uniform(0.2, LONG_ENOUGH_S))
+        assert code in (0, -9)
+        tally.kills["at a random moment"] += code == -9
+        killed = Found(taking, scratch)
+        assert bench.run(book, **given) == 0
+        assert {path: path.read_bytes() for path in before} == before
+        in_flight = Counter(found.bodies[attempt] for found in (first, killed) for attempt in found.open)
+        again = {body: times - 1 for body, times in bench.paid(book).items() if times > 1}
+        ended = Found(taking, scratch)
+        kept = [body for found in (first, killed) for body in found.replies.values()]
+        unsettled += first.unsettled
+        tally.acknowledged += len(kept)
+        tally.replies_lost += sum(killed.replies[attempt] != ended.replies.get(attempt) for attempt in killed.replies)
+        tally.in_flight += in_flight.total()
+        tally.bought_again += sum(again.values())
+        tally.bought_twice += sum(max(0, times - in_flight[body]) for body, times in again.items())
+        tally.runs_compared += 1
+        tally.runs_different += {name: (taking / name).read_bytes() for name in FINAL} != clean
+    told(request, "given", tally)
     assert unsettled > 0
-    assert taken > 100
+    assert (tally.replies_lost, tally.bought_twice, tally.runs_different) == (0, 0, 0)
 
 
 DRAWS, KILLS_OF_DRAWS = 3, 30
@@ -272,7 +290,7 @@ def answers(rows: bytes) -> list[tuple[str, str]]:
 
 @pytest.mark.timeout(1200)
 def test_killed_while_several_draws_are_under_way_none_is_lost_or_bought_twice_and_all_are_as_if_they_came_alone(
-    tmp_path,
+    tmp_path, request
 ):
     bench = Bench(tmp_path, TOGETHER)
     try:
@@ -287,7 +305,7 @@ def test_killed_while_several_draws_are_under_way_none_is_lost_or_bought_twice_a
         while sum(tally.kills.values()) < KILLS_OF_DRAWS:
             number += 1
             chain(bench, tally, f"chain{number}", dice, KILLS_OF_DRAWS, clean)
-        print("\n" + tally.summary())
+        told(request, "draws", tally)
         assert tally.charged_as_lost == tally.in_flight
         assert (tally.replies_lost, tally.bought_twice, tally.damaged, tally.runs_different) == (0, 0, 0, 0)
         bench.text = bench.text.replace("profile: vllm", 'profile: ""')
