@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from synth.admission.halt import Halt
 from synth.boundary import Boundary, told
-from synth.errors import Rejected
+from synth.errors import Interrupted, Rejected
 from synth.own import OwnValidator, class_of
 from synth.types import Sample
 
@@ -49,16 +49,17 @@ class Apart:
         self._process: asyncio.subprocess.Process | None = None
         self._warm: set[int] = set()
         """Places of checks that have come to an end in this process."""
-        self._is_slow = False
-        """Whether one had to be ended."""
+        self._is_broken = False
+        """Whether it had to be replaced, or could not begin."""
 
     async def check(self, check: OwnValidator, sample: Sample) -> None:
         """Raise Rejected as the check does for a copy of the sample, and for whatever else became of it.
 
-        Raises Fatal when the run stops and a check hung before: the others that wait are left undone.
+        Raises Fatal where the process was lost before and the run was stopped by a person, or for plug-ins that fail:
+        what still waits is left undone, as it may be lost with each.
         """
         async with self._turn:
-            if self._is_slow:
+            if self._is_broken and (self._boundary.is_over or isinstance(self._halt.error, Interrupted)):
                 self._halt.check()
             place = next(place for place, one in enumerate(self._checks) if one is check)
             verdict, *said = await self._verdict(check.kind, place, sample)
@@ -72,7 +73,7 @@ class Apart:
         if self._process is None:
             started = await self._begin(kind)
             if started[0] != "passed":
-                await self.end()
+                await self._lose()
                 return started
         limit_s = CHECK_S if place in self._warm else FIRST_S
         said = await self._said(f"{kind}, given a sample,", limit_s, (place, limit_s, sample))
@@ -105,15 +106,18 @@ class Apart:
                 size = int.from_bytes(await process.stdout.readexactly(SIZE))
                 return json.loads(await process.stdout.readexactly(size))
         except TimeoutError:
-            self._is_slow = True
-            await self.end()
+            await self._lose()
             return ["failed", f"{what} took longer than {limit_s:g} s and was ended", ""]
         except (OSError, EOFError, RuntimeError):  # uvloop's word for a process that has ended already
-            code = await self.end()
+            code = await self._lose()
             return ["failed", f"{what} ended its process (exit code {code})", ""]
         except asyncio.CancelledError:
             await self.end()
             raise
+
+    async def _lose(self) -> int | None:
+        self._is_broken = True
+        return await self.end()
 
     async def end(self) -> int | None:
         """End the process and what it started; its exit code."""

@@ -36,6 +36,11 @@ class Boundary:
         self._halt = halt
         self._errors = 0
 
+    @property
+    def is_over(self) -> bool:
+        """Whether so many errors came that the run stops for them."""
+        return self._errors >= MOST_PLUGIN_ERRORS
+
     async def outcome(self, stage: str, work: Work, asking: Awaitable[T]) -> T | Rejection | TeacherError:
         """What a plug-in made, or which of the fates it met."""
         try:
@@ -61,7 +66,7 @@ class Boundary:
     def failed(self, where: str, said: str, trace: str = "") -> Rejected:
         """A failure of a plug-in, as a rejection."""
         self._errors += 1
-        if self._errors >= MOST_PLUGIN_ERRORS:
+        if self.is_over:
             self._halt.throw(Fatal(f"{where!r} brought {self._errors} unexpected errors, the last {said}."))
         return Rejected("plugin_error", f"{said}\n\n{trace}" if trace else said)
 

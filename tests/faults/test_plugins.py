@@ -203,6 +203,17 @@ def test_fault_56_what_an_own_check_does_refuses_its_sample_and_no_other(own, tm
     assert ended(recipe)
 
 
+def test_fault_56_an_export_has_the_rows_behind_a_sample_at_which_an_own_check_hangs(own, tmp_path, monkeypatch):
+    monkeypatch.setattr("synth.apart.CHECK_S", 3.0)
+    monkeypatch.setattr("synth.apart.FIRST_S", 3.0)
+    recipe, rows = own(FOREVER), tmp_path / "run" / "rows.jsonl"
+    synth.run(recipe, folder=tmp_path / "run", quiet=True)
+    before = rows.read_bytes()
+    assert before.count(b"\n") == 5
+    asyncio.run(pipeline.run(load(recipe), Options(tmp_path / "run", offline=True)))
+    assert rows.read_bytes() == before
+
+
 def test_fault_56_the_loop_goes_on_while_an_own_check_hangs(own, tmp_path, monkeypatch):
     monkeypatch.setattr("synth.apart.FIRST_S", 3.0)
     monkeypatch.setattr("synth.apart.CHECK_S", 3.0)
