@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
 import signal
@@ -12,18 +13,20 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import orjson
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from synth import pipeline
+from synth import pipeline, schema
 from synth import teacher as module
-from synth.admission import concurrency
+from synth.admission import limits
 from synth.admission.halt import Halt
-from synth.errors import BudgetReached, TeacherError
+from synth.ask import UnitAsk
+from synth.errors import BudgetReached, Rejected, TeacherError
 from synth.money.account import set_total, standing
 from synth.money.budget import Budget, Caps
 from synth.money.prices import Price, Tier, tariff
@@ -32,6 +35,7 @@ from synth.protocol.endpoint import Endpoint, Limits, Sampling
 from synth.protocol.outgoing import wording
 from synth.protocol.wording import Wording
 from synth.recipes.loading import Overrides, load
+from synth.recipes.templates import Templates
 from synth.results.result import Options
 from synth.storage.store import Store, connect, read_spent
 from synth.teacher import Teacher, Unit
@@ -45,27 +49,36 @@ HOSTED = "https://api.example.com/v1"
 def _no_waiting(monkeypatch):
     monkeypatch.setattr(module, "BACKOFF_S", 0.0)
     monkeypatch.setattr(module, "LONGEST_BACKOFF_S", 0.0)
-    monkeypatch.setattr(concurrency, "START", 500)
+    monkeypatch.setattr(limits, "START", 500)
 
 
-def reply(usage=None, status=200, **more):
-    body = {"model": "m", "choices": [{"message": {"content": "はい"}, "finish_reason": "stop"}], **more}
+def reply(usage=None, text="はい", finish="stop", status=200, **more):
+    body = {"model": "m", "choices": [{"message": {"content": text}, "finish_reason": finish}], **more}
     if usage is not None:
         body["usage"] = usage
     return Outcome(status, json.dumps(body).encode() if status == 200 else b'{"error": {"message": "no"}}')
 
 
 class Scripted:
-    """Answers by a rule, and watches the budget at every send and every answer."""
+    """Answers by a rule, and watches the budget at every send and every answer.
 
-    def __init__(self, rule):
+    The first answers come when so many requests are in flight.
+    """
+
+    def __init__(self, rule, together=0):
         self.rule, self.budget, self.sent, self.highest = rule, None, 0, 0
+        self.flying, self.together, self.all_there = 0, together, asyncio.Event()
 
     async def send(self, request):
         self.sent += 1
+        self.flying += 1
         self.look()
+        if self.flying >= self.together:
+            self.all_there.set()
+        await self.all_there.wait()
         await asyncio.sleep(0)
         self.look()
+        self.flying -= 1
         return self.rule(request)
 
     def look(self):
@@ -120,6 +133,8 @@ def pattern(rng):
         service_tiers={"flex": 0.5},
     )
 
+    least = rng.choice((0.0, 0.6, 0.9))
+
     def rule(request):
         kind = rng.random()
         if kind < 0.1:
@@ -130,17 +145,47 @@ def pattern(rng):
             return Outcome(0, error="reset", detail="cut", written=True)
         if kind < 0.3:
             return Outcome(200, b"<html>")
+        text, finish = FITS if rng.random() < 0.88 else rng.choice(('{"答え": "二"}', "二です。", FITS[:9])), "stop"
         if kind < 0.35:
-            return reply(rng.choice([None, {}, {"prompt_tokens": -3, "completion_tokens": "x"}]))
-        prompt, completion = rng.randint(0, request.prompt_tokens), rng.randint(0, request.max_tokens)
+            return reply(rng.choice([None, {}, {"prompt_tokens": -3, "completion_tokens": "x"}]), text=text)
+        prompt = rng.randint(int(least * request.prompt_tokens), request.prompt_tokens)
+        completion = rng.randint(int(least * request.max_tokens), request.max_tokens)
+        if kind < 0.4:
+            text, finish, completion = rng.choice(("", FITS[:9])), "length", request.max_tokens
         usage = {"prompt_tokens": prompt, "completion_tokens": completion}
         usage["prompt_tokens_details"] = {"cached_tokens": rng.randint(0, 2 * prompt), "cache_write_tokens": 9}
         usage["completion_tokens_details"] = {"reasoning_tokens": rng.randint(0, completion)}
         if rng.random() < 0.2:
             usage["cost"] = rng.random() * tariff(price).worst(request).microusd / 1e6 * 0.99
-        return reply(usage, service_tier=rng.choice(("flex", "default")))
+        return reply(usage, text, finish, service_tier=rng.choice(("flex", "default")))
 
     return price, rule
+
+
+class Sum(BaseModel):
+    """What is asked for as an object."""
+
+    答え: str
+    点: int
+
+
+FITS = '{"答え": "二", "点": 1}'
+
+
+async def ask_either(asked, number, repaired):
+    """Ask for a text, or for an object, whose replies are repaired and asked for anew."""
+    unit = Unit("stage", f"{number:08d}/00", -(number % 2), 0)
+    prompt = [Message(role="user", content=f"質問 {number:04d}")]
+    one = UnitAsk(unit, {"main": asked}, Templates(Path()), "ja", 0)
+    try:
+        await (one.schema(Sum, prompt, teacher="main") if number % 2 else one.text(prompt, teacher="main"))
+    except TeacherError as error:
+        return error
+    except Rejected:
+        return None
+    finally:
+        repaired.update(name for name, *_ in unit.rungs)
+        repaired.update(unit.repairs)
 
 
 @pytest.mark.parametrize("batch", range(4))
@@ -148,22 +193,34 @@ def test_fault_37_with_500_in_flight_at_the_cap_the_budget_is_never_exceeded(tmp
     for seed in range(25 * batch, 25 * batch + 25):
         rng = random.Random(seed)
         price, rule = pattern(rng)
-        script, most = Scripted(rule), rng.randint(1, 200)
-        worst = tariff(price).worst(_dry(price, most).request([Message(role="user", content="質問 1")], 0))
-        cap = int(worst.microusd * rng.uniform(20, 400))
+        script, most = Scripted(rule, together=500), rng.randint(1, 200)
+        dry, prompt = _dry(price, most), [Message(role="user", content="質問 0001")]
+        asked = (dry.request(prompt, 0), dry.request(prompt, 0, schema.response_format(Sum, "json_schema")))
+        cap = math.ceil(sum(250 * tariff(price).worst(one).microusd for one in asked) * rng.uniform(1.0, 1.1))
+        repaired = Counter()
 
-        async def scene(asked, store, budget, halt, cap=cap):
-            ended = await asyncio.gather(*(ask(asked, number) for number in range(500)))
+        async def scene(asked, store, budget, halt, repaired=repaired):
+            numbers, ended = iter(range(2500)), []
+
+            async def worker():
+                ended.extend([await ask_either(asked, number, repaired) for number in numbers])
+
+            await asyncio.gather(*(worker() for _ in range(600)))  # so many are open at once in a run
             assert budget.reserved_microusd == 0
             assert budget.overshoot_microusd == 0
-            return ended, budget.spent_microusd
+            return ended, budget.spent_microusd, store.ledger()
 
-        ended, spent = play(tmp_path / str(seed), script, scene, price=price, caps=Caps(usd=cap / 1e6), most=most)
-        assert script.highest <= cap, seed
+        ended, spent, ledger = play(
+            tmp_path / str(seed), script, scene, price=price, caps=Caps(usd=cap / 1e6), most=most
+        )
+        assert 0.75 * cap < script.highest <= cap, seed
+        assert script.all_there.is_set()
+        assert any(isinstance(error, BudgetReached) for error in ended), seed
         connection = connect(tmp_path / str(seed) / "run.db")
         assert read_spent(connection).microusd == spent <= cap, seed
         connection.close()
-        assert ended
+        assert {"whole", "larger_cap"} <= repaired.keys(), (seed, repaired)
+        assert {"rate", "transient", "ambiguous", "malformed"} <= {line.failure for line in ledger}, seed
 
 
 def _dry(price, most):
