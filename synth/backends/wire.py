@@ -330,7 +330,7 @@ class Wire:
                 body = await asyncio.to_thread(_unpacked, body, headers[b"content-encoding"])
                 del headers[b"content-encoding"]
             except _Failed as failed:
-                error, detail = failed.error, failed.detail
+                error, detail, body = failed.error, failed.detail, body[:LARGEST_EVIDENCE]
             except zlib.error:
                 pass  # the bytes stay as they came, which no reader takes for an answer
         proxy = self._origin.proxy

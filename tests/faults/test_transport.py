@@ -476,6 +476,7 @@ def test_fault_23_a_compression_bomb_is_cut_off_at_the_cap_and_never_unpacked_on
     with Scripted([READ, reply(packed, "Content-Encoding: gzip")]) as server, grown_by_less_than(THREE_REPLIES_MB):
         (outcome,) = run(sends(server.url))
     assert (outcome.error, outcome.written) == ("too_large", True)
+    assert len(outcome.body) <= wire.LARGEST_EVIDENCE
     assert threads
     assert threading.main_thread() not in threads
 
