@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from synth.admission.halt import Halt
-from synth.admission.health import Failed, Health, Tries, excused
+from synth.admission.health import TOO_MUCH, Failed, Health, Tries, excused
 from synth.admission.hedge import Hedge
 from synth.admission.limits import LONGEST_GATE_S, SPREAD, Admission, Place
 from synth.backends import Backend
@@ -37,6 +37,7 @@ from synth.storage.store import Store, Stored
 from synth.types import CHAT, LOT, Completion, Outcome, Planned, Request, Spend, Usage
 
 PATIENCE_S = 3600.0
+"""How long an endpoint without room is waited for, and one that says of a request alone that it is beyond its limit."""
 BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 60.0
 REUSED = "reused"
@@ -446,7 +447,9 @@ class Teacher:
         Full jitter (Brooker, 2015), or the provider's own wish.
         """
         resends, times = FATES[failure].resends, tries.failures[failure]
-        if times > resends if resends is not None else time.monotonic() - tries.began > PATIENCE_S:
+        # a limit is waited for as long as the run lasts, but not by what alone wants more than it gives
+        waits = failure == "rate" and not TOO_MUCH.search(error.detail.encode())
+        if times > resends if resends is not None else not waits and time.monotonic() - tries.began > PATIENCE_S:
             raise error
         if not times:  # its member is left out, and another one is asked
             return

@@ -21,6 +21,8 @@ HEADROOM = 0.95
 LEARNED_HEADROOM = 0.98
 """Each reply puts what was learned right."""
 LONGEST_GATE_S = 3600.0
+LONGEST_UNSAID_S = 60.0
+"""The longest wait after refusals that name none."""
 DAY_S = 86_400.0
 """The longest time a limit is counted over; a reset that is further away is a mistake."""
 SPREAD = 0.2
@@ -129,6 +131,8 @@ class Lane:
         """Failures and refusals since the last success, or since something passed that was sent between refusals."""
         self._last_refused = 0
         """The number of the last request that was refused."""
+        self.unsaid, self._unsaid_since = 0, -inf
+        """How often all were refused in a row and held back for a time that the endpoint did not say; since when."""
         self.load: Load | None = None
         """What its server last told of itself."""
         self._clock = clock
@@ -176,7 +180,18 @@ class Lane:
         if place.number > self._last_refused + 1:  # what was sent between them has not been refused
             self.streak = 0
         self._last_refused = max(self._last_refused, place.number)
+        if retry_after_s is None and self.streak + 1 >= self.concurrency.row:
+            retry_after_s = self._unsaid_s(place)
         self._hold(retry_after_s, self.concurrency.row)
+
+    def _unsaid_s(self, place: Place) -> float | None:
+        """How long to wait where the endpoint refuses one after the other and does not say: longer each time that what
+        was sent after such a wait is refused as well. None for what was sent before it."""
+        if place.sent_at < self._unsaid_since:
+            return None
+        self.unsaid += 1
+        self._unsaid_since = self._clock()
+        return min(LONGEST_UNSAID_S, 2.0 ** min(self.unsaid - 1, 10))
 
     def failed(self, sent_at: float, retry_after_s: float | None, *, again: bool = False) -> None:
         """The endpoint did not answer, or said that it is out of order; `again` for a request that failed before.
@@ -415,7 +430,7 @@ class Admission:
         """A request came through, with so many tokens in the reply."""
         lane, concurrency = place.lane, place.lane.concurrency
         before = lane.probed_until, concurrency.limit, concurrency.allowed()
-        lane.streak = 0
+        lane.streak = lane.unsaid = 0
         lane.probed_until = 0.0
         concurrency.accepted(self._clock(), place.sent_at, tokens, place.number)
         if before != (0.0, concurrency.limit, concurrency.allowed()):  # else who left and who landed made all the room

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,12 @@ LARGEST = (
 )
 """The most that is set aside for one request, in micro-dollars and in tokens."""
 
+LAST = (
+    "SELECT teacher, failure, started_ns FROM settled JOIN attempt ON id = attempt "
+    "WHERE id > (SELECT max(id) FROM attempt) - 10000 AND failure <> 'unsent' ORDER BY id DESC"
+)
+LONG_S = 600.0
+"""For so long nothing but refusals must have come to be told of."""
 LIMITED = {
     "usd": "the run's own budget",
     "account": "the account {}",
@@ -58,6 +65,8 @@ class _Found:
     caps: Caps
     limited: tuple[str, ...]
     """Whose reservations hold requests back: `usd`, `account`, `tokens` or `requests`."""
+    refused_s: dict[str, float]
+    """For how long a teacher has told nothing but that its rate limit is reached, where that is long."""
 
     @property
     def is_whole(self) -> bool:
@@ -85,6 +94,9 @@ def status(folder: Path, *, as_json: bool) -> None:
     if found.limited:
         named = " and ".join(LIMITED[kind].format(found.caps.account) for kind in found.limited)
         say(OUT, f"{WAITING} ({named}), not the provider")
+    for teacher, seconds in found.refused_s.items():
+        said = f"nothing but refusals for its rate limit for {clock_time(seconds)}; it is waited for as long as the run"
+        say(OUT, f"{teacher}: {said} lasts: Ctrl-C ends that, or a cap of hours")
     if found.manifest is not None:
         summary(found.manifest)
     elif found.practice:
@@ -99,6 +111,7 @@ def _found(folder: Path) -> _Found:
         parked = connection.execute("SELECT count(*) FROM passed_over").fetchone()[0]
         asked = connection.execute("SELECT DISTINCT model FROM (SELECT model FROM attempt ORDER BY id DESC LIMIT 1000)")
         practice = any(model.startswith(PRACTICE_MODELS) for (model,) in asked.fetchall())
+        last = connection.execute(LAST).fetchall()
         largest = Spend(*connection.execute(LARGEST).fetchone(), requests=1)
     manifest = read_manifest(folder / "manifest.json") if (folder / "manifest.json").exists() else None
     running, cut, flying = holder(folder), was_cut_off(folder), in_flight(ledger)
@@ -125,7 +138,19 @@ def _found(folder: Path) -> _Found:
         reserved=Spend(sum(line.cost_microusd for line in ledger if line.failure == "open")),
         caps=caps,
         limited=_limited(caps, spent, largest, folder) if running and flying else (),
+        refused_s=_refused_s(last, time.time()) if running else {},
     )
+
+
+def _refused_s(last: list[tuple[str, str, int]], now: float) -> dict[str, float]:
+    """For how long each teacher's last replies, the newest first, have been refusals for its rate limit alone."""
+    since: dict[str, float] = {}
+    others: set[str] = set()
+    for teacher, failure, started_ns in last:
+        others |= {teacher} if failure != "rate" else set()
+        if teacher not in others:
+            since[teacher] = started_ns / 1e9
+    return {teacher: now - then for teacher, then in since.items() if now - then >= LONG_S}
 
 
 def _limited(caps: Caps, spent: Spend, largest: Spend, folder: Path) -> tuple[str, ...]:
@@ -182,6 +207,7 @@ def _write(found: _Found) -> None:
             "requests": found.spent.requests,
             "caps": found.caps.model_dump(),
             "limited_by_reservation": list(found.limited),
+            "refused_s": found.refused_s,
             "ledger": found.ledger,
         }
     )

@@ -321,6 +321,19 @@ def test_fault_33_a_key_that_is_revoked_is_tried_by_no_more_than_were_on_their_w
     assert sum(ended.bodies().values()) == len(teacher.sent)
 
 
+@pytest.mark.parametrize("headers", [{}, {"retry_after": "60"}])
+def test_hours_of_429_park_nothing_and_take_few_sends(monkeypatch, headers):
+    server = Server(refuses(429, "お待ちください", "rate_limit_exceeded", **headers), since=60, until=60 + 3 * HOUR_S)
+    server.seconds = 5.0
+
+    async def main(loop):
+        played = Virtual(server, loop)
+        return await played.ask_all(8000)
+
+    assert in_virtual_time(monkeypatch, main) == {"はい": 8000}
+    assert server.failed < 256 + 3 * 60 * 3
+
+
 @pytest.mark.parametrize("status", [503, 529])
 def test_fault_35_a_storm_of_ten_minutes_costs_a_tenth_more_requests_at_most(monkeypatch, status):
     server = Server(refuses(status, "overloaded"), since=60, until=660, seconds=10.0)
@@ -423,6 +436,7 @@ def test_fault_46_the_watchdog_takes_no_pause_of_the_process_for_a_stall(monkeyp
 
 CLOCKS = {("time", "time"), ("time", "time_ns"), ("datetime", "now"), ("datetime", "today"), ("date", "today")}
 RECORDS = {
+    ("console/status.py", "_found"),
     ("storage/store.py", "_journal"),  # when an attempt began, beside how long it took by the other clock
     ("live/events.py", "__init__"),  # when an event happened
     *(("console/panel.py", "since"), ("live/stored.py", "_replies_per_s")),  # how long ago another process wrote
