@@ -33,7 +33,7 @@ UNBALANCED = 1.25
 """A replica that knows the prompt's beginning is preferred while it has at most so much more to do than the idlest."""
 CANARY_S = 1.0
 """A canary's end is known only when it is on disk; until then none may follow it though its place is free."""
-OPENING_S = 1.0
+LOOK_AGAIN_S = 1.0
 OPENING_LOOK_S = 0.02
 AHEAD = 192
 """So many requests, and an eighth of those on the wire, may be on their way to the disk, and never more than may ever
@@ -387,11 +387,11 @@ class Admission:
 
     async def _wait_at_gate(self, lane: Lane, pause_s: float) -> None:
         """Sleep until the lane opens, or until another one may have room."""
-        if lane.concurrency.opening and pause_s < OPENING_S:  # an answer may make room before a place opens
+        if lane.concurrency.opening and pause_s < LOOK_AGAIN_S:  # an answer may make room before a place opens
             pause_s = min(OPENING_LOOK_S, pause_s)
         try:
             async with asyncio.timeout(None) as self._gate:
-                await self._sleep(pause_s)
+                await self._sleep(min(pause_s, LOOK_AGAIN_S))  # what replies leave unused opens it sooner
         except TimeoutError:
             pass
         except BaseException:
