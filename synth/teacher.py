@@ -27,7 +27,7 @@ from synth.errors import BudgetReached, Fatal, Rejected, Transient
 from synth.money.budget import Budget
 from synth.money.prices import FREE, UNKNOWN, Tariff, recorded
 from synth.protocol import explain
-from synth.protocol.endpoint import Endpoint
+from synth.protocol.endpoint import HERE, Endpoint
 from synth.protocol.fates import FATES, POISON, name_of
 from synth.protocol.lots import Lot, Share, in_one, parted, shares_of, together
 from synth.protocol.replies import read, usage_of
@@ -136,15 +136,16 @@ class Teacher:
         wording = Wording(name, endpoint, salt, has_replicas=len(backends) > 1)
         self.request, self.request_to = wording.request, wording.request_to
         self.continuation = wording.continuation
-        self._members = endpoint.members()
         self._backends = backends
         self._store = store
         self._budget = budget
         self._halt = halt
         self._earlier = earlier
         self.health = Health(name, endpoint, self.admission, store)
+        self._members = endpoint.members()
         price, caps = endpoint.known_price() or UNKNOWN, budget.caps
         is_free = price == FREE and caps.tokens is None and caps.requests is None
+        self._surely_free = endpoint.price == FREE or all(one.base_url.startswith(HERE) for one in self._members)
         self._hedge = (
             Hedge(self.admission, backends, endpoint.limits.deadline_s) if len(backends) > 1 and is_free else None
         )
@@ -394,7 +395,7 @@ class Teacher:
                 raise
             self.health.sends += 1
             try:
-                if self._hedge is None:
+                if self._hedge is None or not self._is_surely_free():
                     outcome = await self._backends[place.lane.place].send(request)
                 else:
                     outcome, place = await self._hedge.send(request, place)
@@ -407,6 +408,10 @@ class Teacher:
         finally:
             self.admission.leave()
         return Sent(request, members, attempt, worst, outcome, place)
+
+    def _is_surely_free(self) -> bool:
+        """Whether a second send costs nothing: a private address alone may be a proxy's to a host that charges."""
+        return self._surely_free or all(lane.load is not None for lane in self.admission.lanes)
 
     async def _settled(self, sent: Sent, tries: Tries) -> tuple[str, Completion | Failed]:
         """What a kept reply is, written down with what it cost."""

@@ -10,6 +10,7 @@ import pytest
 from synth.admission.halt import Halt
 from synth.admission.hedge import FEW, Hedge
 from synth.admission.limits import Admission
+from synth.admission.queueing import Load
 from synth.money.budget import Budget, Caps
 from synth.money.prices import Price
 from synth.protocol.endpoint import Endpoint, Limits, Replica
@@ -191,4 +192,24 @@ def test_only_what_costs_nothing_is_sent_twice(tmp_path, changes, caps, hedges):
     backends = [None for _ in endpoint.members()]
     teacher = Teacher("main", endpoint, backends=backends, store=store, budget=Budget(caps), halt=Halt())
     assert (teacher._hedge is not None) is hedges
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "tell", "is_free"),
+    [
+        ({}, 0, False),
+        ({}, 1, False),
+        ({}, 2, True),
+        ({"price": Price(input_usd=0, output_usd=0)}, 0, True),
+        ({"base_url": "serve:a", "replicas": [Replica(base_url="serve:a")]}, 0, True),
+    ],
+)
+def test_a_private_address_alone_may_be_a_proxy_to_a_host_that_charges(tmp_path, changes, tell, is_free):
+    endpoint = OWN.model_copy(update=changes)
+    store = Store(tmp_path)
+    teacher = Teacher("main", endpoint, backends=[None, None], store=store, budget=Budget(), halt=Halt())
+    for lane in teacher.admission.lanes[:tell]:
+        lane.told(Load(1, 0))
+    assert teacher._is_surely_free() is is_free
     store.close()
