@@ -142,10 +142,12 @@ class Teacher:
         self._halt = halt
         self._earlier = earlier
         self.health = Health(name, endpoint, self.admission, store)
-        self._members = endpoint.members()
+        members = endpoint.members()
+        self._settles = [not one.known.caps_count for one in members]
+        """Of each member, whether its limit of tokens counts what a reply used."""
         price, caps = endpoint.known_price() or UNKNOWN, budget.caps
         is_free = price == FREE and caps.tokens is None and caps.requests is None
-        self._surely_free = endpoint.price == FREE or all(one.base_url.startswith(HERE) for one in self._members)
+        self._surely_free = endpoint.price == FREE or all(one.base_url.startswith(HERE) for one in members)
         self._hedge = (
             Hedge(self.admission, backends, endpoint.limits.deadline_s) if len(backends) > 1 and is_free else None
         )
@@ -425,7 +427,7 @@ class Teacher:
         # what it was, before a third failure makes it poison, says whether it may have been paid for
         cost = self._tariff.charge(worst, usage, paid=failure == "ok" or FATES[failure].paid)
         self.health.heed(place, outcome, failure, result, usage, tries)
-        if not self._members[place.lane.place].known.caps_count and None not in usage[:2]:
+        if self._settles[place.lane.place] and None not in usage[:2]:
             place.lane.used(place, (usage.prompt_tokens or 0) + (usage.completion_tokens or 0))
         if members and not isinstance(result, Completion) and failure != "unreachable":
             result = excused(failure, result, request, outcome, tries)

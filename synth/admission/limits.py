@@ -36,8 +36,8 @@ CANARY_S = 1.0
 LOOK_AGAIN_S = 1.0
 OPENING_LOOK_S = 0.02
 AHEAD = 192
-"""So many requests, and an eighth of those on the wire, may be on their way to the disk, and never more than may ever
-fly: as many as come and go while two groups are committed, however few a quick server works on at once."""
+"""So many requests beyond those on the wire may be on their way to the disk, and never more than may ever fly: as many
+as come and go while two groups are committed, however few a quick server works on at once."""
 
 _LIMIT: Callable[[Any], float] = operator.attrgetter("concurrency.limit")
 _MOST: Callable[[Any], int] = operator.attrgetter("concurrency.most")
