@@ -26,6 +26,8 @@ LEFT_EMPTY = 0.125
 """Where more of the places are left empty, as so many were refused, none opens before answers come."""
 HOLD = 210
 """Answers to wait for, for each refusal that led to a cut, before probing again: it keeps refusals rare."""
+ALONE = 3
+"""So many refusals in a row of requests that flew alone show that it was not how many flew at once."""
 SLOWEST_GROWTH = 0.02
 """Growth per answer when probing begins; it quickens every round up to that of slow start, which is tripling."""
 ALARM = 11.0
@@ -90,6 +92,8 @@ class Concurrency:
         self._growth = FASTEST_GROWTH
         self._quickens = CUTS[0].quickens
         self._hold = 0.0
+        self._alone = 0
+        """Refusals since the last answer of requests that flew alone."""
         self._last_cut = -inf
         self._before_cut = self.limit
         self._unproven = False
@@ -162,7 +166,8 @@ class Concurrency:
             meter.peak = in_flight
         if meter.per_s is not None:
             meter.take()
-        if in_flight >= SATURATED * self.limit:
+        limit = self.limit
+        if in_flight >= SATURATED * limit or in_flight >= int(limit):  # of 1.3 places one is all there is
             self._full = True
             if self.opening:
                 self._open_up(in_flight)
@@ -187,6 +192,9 @@ class Concurrency:
             self.limit = min(found, float(self.most))  # which may have been lowered since
             return
         self._since_cut += 1
+        if self._alone >= ALONE:
+            self._hold, self._growth, self._quickens = 0.0, FASTEST_GROWTH, CUTS[0].quickens
+        self._alone = 0
         if self.left_empty:
             self.left_empty -= 1
         if self._hold > 0:
@@ -206,6 +214,7 @@ class Concurrency:
         self._on_wire -= 1
         self.left_empty += self._last_cut == -inf
         self._meter.refused()
+        self._alone += self._on_wire == 0
         if sent_at <= self._last_cut:  # on its way before the cut: it calls for no other one, but for a deeper one
             self._excess += 1
             if self._meter.per_s is None:

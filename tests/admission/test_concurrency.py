@@ -171,6 +171,18 @@ def test_one_refusal_among_many_answers_is_no_reason_to_cut():
     assert control.limit == 500
 
 
+@pytest.mark.parametrize("limit", [1.3, 1.9, 2.7])
+def test_a_limit_of_a_place_and_a_part_is_used_when_that_place_is(limit: float):
+    concurrency = Concurrency(256, queues_silently=False, first=1)
+    concurrency.limit = limit
+    for number in range(40):
+        for place in range(int(limit)):
+            concurrency.sending(place + 1)
+        for _ in range(int(limit)):
+            concurrency.accepted(number + 1.0, number, 10, number)
+    assert concurrency.limit > limit + 1
+
+
 def test_a_limit_that_is_not_used_does_not_grow():
     control = Concurrency(500)
     for turn in range(1000):

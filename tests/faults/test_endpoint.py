@@ -321,6 +321,19 @@ def test_fault_33_a_key_that_is_revoked_is_tried_by_no_more_than_were_on_their_w
     assert sum(ended.bodies().values()) == len(teacher.sent)
 
 
+def test_half_a_minute_of_429_is_no_reason_to_ask_slowly_for_the_rest_of_the_day(monkeypatch):
+    server = Server(refuses(429, "お待ちください", "rate_limit_exceeded"), since=60, until=96)
+    server.seconds = 5.0
+
+    async def main(loop):
+        played, began = Virtual(server, loop), loop.now
+        return await played.ask_all(8000), loop.now - began
+
+    ends, took = in_virtual_time(monkeypatch, main)
+    assert ends == {"はい": 8000}
+    assert took < 36 + 2 * 8000 * 5.0 / 256
+
+
 @pytest.mark.parametrize("headers", [{}, {"retry_after": "60"}])
 def test_hours_of_429_park_nothing_and_take_few_sends(monkeypatch, headers):
     server = Server(refuses(429, "お待ちください", "rate_limit_exceeded", **headers), since=60, until=60 + 3 * HOUR_S)
