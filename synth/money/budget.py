@@ -184,8 +184,8 @@ class Budget:
         cannot be used, and the reason of a halt that comes meanwhile.
         """
         if self._capped:
-            if self._account is not None and not self._fits(worst):
-                await self._lease(self._account, worst)
+            while self._account is not None and not self._fits(worst) and await self._lease(self._account, worst):
+                self._serve()  # who is first in line may take what came, as may whoever came meanwhile
             overtaking = not self._waiting or priority < self._waiting[0][0]
             if not (overtaking and self._fits(worst)):
                 await self._in_line(worst, priority)  # whoever wakes it has set the sum aside
@@ -278,18 +278,20 @@ class Budget:
             and (self._ends is None or self._clock() < self._ends)
         )
 
-    async def _lease(self, account: Account, worst: Spend) -> None:
-        """Take more from the account, one request at a time, as far as this run's own cap allows."""
+    async def _lease(self, account: Account, worst: Spend) -> bool:
+        """Take more from the account, one request at a time, as far as this run's own cap allows. Whether there was."""
         async with self._leasing:
             if self._given_up is not None:  # a locked account must not keep each in line for as long as the first
                 raise self._given_up.with_traceback(None)
+            held = account.held_microusd
             wanted = self.spent_microusd + self.reserved_microusd + worst.microusd
             own = self.caps.microusd
-            if wanted > account.held_microusd and (own is None or wanted <= own):
+            if wanted > held and (own is None or wanted <= own):
                 try:
                     await asyncio.to_thread(account.lease, wanted, own, self.spent_microusd)
                 except FolderError as error:
                     raise AccountStopped(f"{error} Then run again to go on.") from None
+            return account.held_microusd > held
 
     async def _in_line(self, worst: Spend, priority: int) -> None:
         if (error := self.refusal(worst)) is not None:

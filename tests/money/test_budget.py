@@ -264,3 +264,34 @@ def test_where_the_money_stands_is_told_in_both_languages(language, said):
     spent, reserved = Spend(1_500_000, 0, 30), Spend(20_000)
     given = {"usage_unknown": 1, "lost": 2, "language": language}
     assert budget_module.standing(Caps(usd=5.0, requests=500), spent, reserved, **given) == said
+
+
+def test_what_another_takes_of_a_lease_is_leased_once_more(tmp_path):
+    path = tmp_path / "team.account"
+    set_total(path, 45)
+    account = Account(path, "one", tmp_path, 0)
+    leases: list[int] = []
+    leasing = account.lease
+
+    async def main():
+        budget, loop = Budget(Caps(account=str(path)), account=account), asyncio.get_running_loop()
+        reserved: list[int] = []
+
+        async def reserve(number: int) -> None:
+            await budget.reserve(Spend(10, 0, 1))
+            reserved.append(number)
+
+        def lease(*arguments):
+            leases.append(leasing(*arguments))
+            # before who leased hears of it, another comes and finds that it fits
+            if len(leases) == 1:
+                asyncio.run_coroutine_threadsafe(reserve(1), loop).result(10)
+            return leases[-1]
+
+        account.lease = lease
+        first = asyncio.ensure_future(reserve(0))
+        await asyncio.wait([first], timeout=10)
+        return first.done(), budget.reserved_microusd
+
+    assert asyncio.run(main()) == (True, 20)
+    assert len(leases) == 2
