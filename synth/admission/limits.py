@@ -138,8 +138,6 @@ class Lane:
         self._clock = clock
         self.probed_until = 0.0
         """Until when nothing follows a canary."""
-        self.debited = 0.0
-        """Tokens that the last request to be sent was debited."""
         self._not_before = 0.0
         self._pace_s = self._paced_until = 0.0
         """How far apart requests start for a while after a hold, and until when."""
@@ -154,11 +152,9 @@ class Lane:
             pause = max(pause, bucket.wait_s(tokens if kind == "tokens" else 1))
         return pause
 
-    def board(self, tokens: int) -> dict[str, float]:
-        """Put a request on the wire. Returns how much had been taken of each limit, which `learn` wants to know."""
-        for kind, bucket in self._buckets.items():
-            debited = bucket.take(tokens if kind == "tokens" else 1)
-            self.debited = debited if kind == "tokens" else self.debited
+    def board(self, tokens: int) -> Place:
+        """Put a request on the wire."""
+        debited = {kind: bucket.take(tokens if kind == "tokens" else 1) for kind, bucket in self._buckets.items()}
         if self._paced_until:
             now = self._clock()
             self._not_before = max(self._not_before, now + self._pace_s)
@@ -167,7 +163,8 @@ class Lane:
         self.outstanding_tokens += tokens
         if self.concurrency.sending(self.in_flight):
             self.probed_until = self._clock() + CANARY_S
-        return {kind: bucket.taken for kind, bucket in self._buckets.items()}
+        taken = {kind: bucket.taken for kind, bucket in self._buckets.items()}
+        return Place(self, tokens, taken, self._clock(), self.concurrency.sent, debited.get("tokens", 0.0))
 
     def used(self, place: Place, tokens: int) -> None:
         """A request used so many tokens; limits that are learned are put right by what the host says is left."""
@@ -236,7 +233,7 @@ class Place(NamedTuple):
     lane: Lane
     tokens: int
     taken: dict[str, float]
-    """How much had been taken of each limit."""
+    """How much had been taken of each limit, with it, which `Lane.learn` wants to know."""
     sent_at: float
     number: int
     """How many had been sent on the lane, with this one."""
@@ -378,7 +375,7 @@ class Admission:
             else:
                 break
         limit = lane.concurrency.limit
-        place = Place(lane, tokens, lane.board(tokens), self._clock(), lane.concurrency.sent, lane.debited)
+        place = lane.board(tokens)
         if self._place_line.waiting and self._lane(tokens, prefix) is not None:
             self._place_line.wake()
         if lane.concurrency.limit > limit:
@@ -416,8 +413,7 @@ class Admission:
         ]
         if not free or self._place_line.waiting:
             return None
-        lane = min(free, key=lambda lane: lane.outstanding_tokens)
-        return Place(lane, tokens, lane.board(tokens), self._clock(), lane.concurrency.sent, lane.debited)
+        return min(free, key=lambda lane: lane.outstanding_tokens).board(tokens)
 
     def land(self, place: Place) -> None:
         """Give the place back."""

@@ -79,7 +79,7 @@ def test_a_limit_of_tokens_in_the_recipe_is_used_up_by_replies_far_below_their_c
     while clock.now < 1800:
         wait_s = agreed.pause_s(asked)
         if wait_s <= 0:
-            flying.append((clock.now + 10, Place(agreed, asked, agreed.board(asked), clock.now, 0, agreed.debited)))
+            flying.append((clock.now + 10, agreed.board(asked)))
         clock.now += min([max(wait_s, 1e-3), *(until - clock.now for until, _ in flying[:1])])
         while flying and flying[0][0] <= clock.now + 1e-9:
             agreed.used(flying.pop(0)[1], 300)
@@ -92,10 +92,10 @@ def test_a_limit_of_tokens_in_the_recipe_is_used_up_by_replies_far_below_their_c
 def test_what_replies_use_puts_no_limit_right_that_the_host_tells_itself():
     clock = Clock()
     told = lane(clock)
-    taken = told.board(1000)
-    told.learn([Allowance("tokens", 6000, 3000, 30)], taken, since_s=0.0)
+    place = told.board(1000)
+    told.learn([Allowance("tokens", 6000, 3000, 30)], place.taken, since_s=0.0)
     before = told.pause_s(4000)
-    told.used(Place(told, 1000, taken, 0.0, 1, 1000.0), 10)
+    told.used(place, 10)
     assert told.pause_s(4000) == before > 0
 
 
@@ -168,7 +168,7 @@ def lane(clock, **limits) -> Lane:
 def test_what_a_reply_says_is_left_slows_the_lane_before_a_refusal_comes():
     clock = Clock()
     learning = lane(clock)
-    taken = learning.board(1)
+    taken = learning.board(1).taken
     assert learning.pause_s(1) == 0
     learning.learn([Allowance("requests", 60, 1, 59)], taken, since_s=0.1)
     learning.board(1)
@@ -181,7 +181,7 @@ def test_what_a_reply_says_is_left_slows_the_lane_before_a_refusal_comes():
 def test_a_reset_that_cannot_be_meant_neither_stops_the_lane_for_days_nor_the_run(reset_s):
     clock = Clock()
     told = lane(clock)
-    taken = told.board(1)
+    taken = told.board(1).taken
     told.learn([Allowance("requests", 10, 0, reset_s)], taken, since_s=0.0)
     for _ in range(3):
         assert told.pause_s(1) <= LONGEST_GATE_S
@@ -201,7 +201,7 @@ def test_what_the_recipe_says_is_waited_for_as_long_as_it_takes():
 def test_what_the_recipe_says_goes_before_what_a_reply_says():
     clock = Clock()
     told = lane(clock, requests_per_minute=6000)
-    taken = told.board(1)
+    taken = told.board(1).taken
     told.learn([Allowance("requests", 60, 0, 60)], taken, since_s=0.1)
     assert told.pause_s(1) == 0
 
