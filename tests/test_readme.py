@@ -166,6 +166,9 @@ def test_its_practice_figures_are_those_of_the_practice_runs(language, column, t
     }
     assert board.recall() >= 0.95
     assert board.false_rejections() <= 0.01
+    refused = [line for line in result.manifest.ledger if line.failure == "rate"]
+    assert len({line.stage for line in refused}) > 1
+    assert board.resent["rate limit"] == sum(line.sends for line in refused)
 
 
 def test_what_you_can_lose_is_what_the_last_kills_came_to():

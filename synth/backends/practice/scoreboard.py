@@ -54,7 +54,10 @@ def scoreboard(folder: Path, faults: Mapping[str, Faults]) -> Scoreboard:
         request = orjson.loads(body)
         if request["model"] in faults and {"messages", "max_tokens"} <= request.keys():  # a chat
             truths.setdefault((stage, unit), []).append(truth(request, faults[request["model"]]))
-    failures = {line.failure: line.attempts for line in read_ledger(connection) if line.failure in RESENT}
+    failures = Counter[str]()
+    for line in read_ledger(connection):
+        if line.failure in RESENT:
+            failures[line.failure] += line.sends
     connection.close()
     planted, caught, lost = Counter[str](), Counter[str](), Counter[bool]()
 
