@@ -130,12 +130,15 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
     async with _begun(loaded, store, options, observe) as run:
         try:
             await _ask(run)
+            failed = await _closed(run)
             kept = kept_instead(run.line, store.folder) if options.write else ""
             with _target(run, vanishing=bool(kept)) as target:
                 manifest, written = _write(run, target)
         except Stalled as error:
             (store.folder / "stalled.txt").write_text(error.stacks, encoding="utf-8")
             raise
+        if failed is not None:
+            raise failed
     return _result(run, manifest, written, kept)
 
 
@@ -198,12 +201,21 @@ async def _ask(run: _Run) -> None:
         going = in_turns(line, lambda: line.screen.seeds(run.spool if pilot is None else pilot.seeds()), whole=whole)
         going = watched(going, line.progress.moved, QUIET_S)
         await watched(going, line.progress.pulse, _patience_s(run.recipe))
-    await run.open.aclose()
-    run.store.asked()
-    _give_back_memory()
     if isinstance(line.halt.error, StoreStopped):
         raise line.halt.error  # what room is left is for replies
     await run.store.note("finished", _now())
+
+
+async def _closed(run: _Run) -> Exception | None:
+    """Close what was open for asking, and give back its memory; what that raised, for when the outputs are written."""
+    failed = None
+    try:
+        await run.open.aclose()
+    except Exception as error:  # noqa: BLE001 (raised in the end)
+        failed = error
+    run.store.asked()
+    _give_back_memory()
+    return failed
 
 
 def _write(run: _Run, target: Path) -> tuple[Manifest, Outputs]:

@@ -27,6 +27,7 @@ from synth.console import status
 from synth.errors import Stalled
 from synth.generators.answer import Answer
 from synth.recipes.loading import Overrides, load
+from synth.results.manifest import read_manifest
 from synth.results.result import Options
 from synth.storage.store import connect
 
@@ -178,6 +179,24 @@ def test_what_was_open_for_asking_is_closed_before_the_outputs_are_written(write
     monkeypatch.setattr(pipeline.outputs, "write", write)
     synth.run(write_recipe(), folder=tmp_path / "run")
     assert order == ["closed", "written"]
+
+
+def test_what_fails_at_the_closing_of_a_teacher_is_told_when_the_outputs_are_written(
+    write_recipe, tmp_path, monkeypatch
+):
+    recipe = write_recipe("practice:faultless")
+    whole = synth.run(recipe, folder=tmp_path / "whole", limit=1, quiet=True)
+
+    async def failing(self):
+        raise ZeroDivisionError("閉じられません")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(wire.Wire, "close", failing)
+        with pytest.raises(ZeroDivisionError, match="閉じられません"):
+            synth.run(recipe, folder=tmp_path / "run", limit=1, quiet=True)
+    assert (tmp_path / "run" / "rows.jsonl").read_bytes() == (tmp_path / "whole" / "rows.jsonl").read_bytes()
+    assert read_manifest(tmp_path / "run" / "manifest.json").row_count == whole.manifest.row_count
+    assert synth.run(recipe, folder=tmp_path / "run", limit=1, quiet=True).exit_code == 0
 
 
 def test_selection_is_decided_again_without_asking(write_recipe, tmp_path):
