@@ -85,8 +85,7 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
             if whole is not None:
                 return _nothing_to_do(folder, whole)
         result = await _made(loaded, store, options, observe)
-        is_whole = result.manifest.state == "complete" and not result.message
-        if is_whole and inputs is not None and inputs == await _inputs(loaded, options):
+        if result.is_whole and inputs is not None and inputs == await _inputs(loaded, options):
             await up_to_date.remember(store, loaded, inputs, result.examples, result.rejections)
         return result
 
@@ -259,11 +258,12 @@ def _result(run: _Run, manifest: Manifest, written: Outputs, kept: str) -> Resul
     if whole and wanted is not None and manifest.row_count < wanted and not message:
         message = too_few(manifest, wanted, offline=options.offline)
     unreturned = "" if isinstance(line.halt.error, AccountStopped) else budget.unreturned
-    left = left_at_hosts(line.teachers.values()), left_out(line.teachers.values())
-    message = " ".join(said for said in (message, *left, kept, unreturned) if said)
+    wanting = " ".join(said for said in (message, left_at_hosts(line.teachers.values()), kept, unreturned) if said)
+    message = " ".join(said for said in (wanting, left_out(line.teachers.values())) if said)
+    is_whole = manifest.state == "complete" and not wanting
     pilot = None if run.pilot is None else run.pilot.told()
     shown = (written.examples, written.rejections)
-    return Result(run.store.folder, manifest, exit_code, message, *shown, pilot, options.write)
+    return Result(run.store.folder, manifest, exit_code, message, *shown, pilot, options.write, is_whole)
 
 
 async def _prepare(language: str) -> None:

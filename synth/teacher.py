@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from synth.admission.halt import Halt
-from synth.admission.health import TOO_MUCH, Failed, Health, Tries, excused
+from synth.admission.health import TOO_MUCH, Failed, Health, Tries
 from synth.admission.hedge import Hedge
 from synth.admission.limits import LONGEST_GATE_S, SPREAD, Admission, Place
 from synth.backends import Backend
@@ -430,7 +430,7 @@ class Teacher:
         if self._settles[place.lane.place] and None not in usage[:2]:
             place.lane.used(place, (usage.prompt_tokens or 0) + (usage.completion_tokens or 0))
         if members and not isinstance(result, Completion) and failure != "unreachable":
-            result = excused(failure, result, request, outcome, tries)
+            result = self.health.judged_of_several(failure, result, request, outcome, place, tries)
         elif not isinstance(result, Completion):
             failure, result = await self.health.judged(failure, result, outcome, place, tries)
         shares = shares_of(outcome, len(members), self._tariff, worst) if members else (Share(failure, usage, cost),)

@@ -250,6 +250,15 @@ def test_a_host_that_refuses_several_choices_is_asked_for_each_draw_alone(solve,
     assert (again, teacher.sent) == (rows, [])
 
 
+def test_several_servers_that_refuse_several_choices_are_asked_for_each_draw_alone(solve):
+    def refuses(question, draw, number):
+        return Outcome(404, b'{"error": {"message": "no such model"}}') if number > 1 else None
+
+    two = "profile: vllm\n    replicas: [{base_url: 'replay:none'}]"
+    result, rows, _ = solve(profile=two, odd=refuses)
+    assert (result.exit_code, len(told(rows))) == (0, 8)
+
+
 def test_choices_that_come_as_events_unasked_give_the_first_and_the_others_are_asked_alone(solve):
     def streams(question, draw, number):
         told = [{"index": at % number, "delta": {"content": f"{at % number}"}} for at in range(2 * number)]

@@ -164,6 +164,22 @@ class Health:
             return POISON, Transient(POISON, error.detail)  # whole replies that were paid for: not bought at each rerun
         return failure, error
 
+    def judged_of_several(
+        self, failure: str, error: Failed, request: Request, outcome: Outcome, place: Place, tries: Tries
+    ) -> Transient | Rejected:
+        """The same of a request for several draws, whose failure is no word on what asking for one alone would bring:
+        it leaves a member out where that is so whatever is asked, and ends nothing."""
+        own = self._members[place.lane.place]
+        others = any(not member.why for member in self._members if member is not own)
+        if others and self._is_of_member(own, failure, error) and not explain.ROUTES.search(str(error)):
+            left_out = self._leave_out(failure, error, outcome, place, tries)
+            assert isinstance(left_out, Transient)
+            return left_out
+        tries.count(failure)
+        if isinstance(error, Fatal) or (failure == "rate" and _is_too_much(request, outcome)):
+            return Rejected(failure, str(error))
+        return error
+
     def note_fit(self, problem: str) -> Fatal | None:
         """Whether a bought reply fitted the schema it was asked for; `problem` is empty when it did.
 
@@ -206,14 +222,6 @@ class Health:
         if all(other.why for other in self._members if other is not member):  # else another one may have spoken then
             member.spoken = any(line.teacher == self._name and line.failure in SPOKEN for line in self._store.ledger())
         return not member.spoken
-
-
-def excused(failure: str, error: Failed, request: Request, outcome: Outcome, tries: Tries) -> Transient | Rejected:
-    """A failure of a request for several draws, which is no word on what asking for one alone would bring."""
-    tries.count(failure)
-    if isinstance(error, Fatal) or (failure == "rate" and _is_too_much(request, outcome)):
-        return Rejected(failure, str(error))
-    return error
 
 
 def _is_too_much(request: Request, outcome: Outcome) -> bool:

@@ -80,6 +80,8 @@ class Result:
     """What a pilot's seeds brought; None for other runs."""
     wrote: bool = True
     """Whether a dataset was to be written; a preview only looks."""
+    is_whole: bool = True
+    """Whether running again would change nothing, as long as what it starts from stays the same."""
 
     @property
     def rows(self) -> Table:

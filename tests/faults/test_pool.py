@@ -23,6 +23,12 @@ from tests.faults.scripted import READ, Post, Scripted, reply
 
 STATUSES = {401: "401 Unauthorized", 402: "402 Payment Required", 404: "404 Not Found", 429: "429 Too Many Requests"}
 UP = reply(says("はい").body)
+CHOICES = [{"index": place, "message": {"content": f"はい{place}"}, "finish_reason": "stop"} for place in range(4)]
+FOUR_UP = reply(
+    json.dumps(
+        {"choices": CHOICES, "usage": {"prompt_tokens": 3, "completion_tokens": 20}}, ensure_ascii=False
+    ).encode()
+)
 
 
 def serving(answer: bytes = UP, wait_s: float = 0.01) -> Iterable[object]:
@@ -54,19 +60,22 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECOND_KEY", "second-key-for-tests")
 
 
-def prepared(folder: Path, urls: list[str], count: int) -> Path:
+def prepared(folder: Path, urls: list[str], count: int, draws: int = 1) -> Path:
     replicas = f"replicas: [{{base_url: '{urls[1]}', key_variable: SECOND_KEY}}]" if len(urls) > 1 else ""
-    text = RECIPE.format(in_flight=8, teacher=f"key_variable: FIRST_KEY\n    {replicas}", generator=ANSWER)
+    teacher = f"key_variable: FIRST_KEY\n    profile: vllm\n    {replicas}"
+    text = RECIPE.format(in_flight=8, teacher=teacher, generator=f"{ANSWER}\n    draws: {draws}")
     (folder / "recipe.yaml").write_text(text.replace("replay:none", urls[0]), encoding="utf-8")
     (folder / "ask.md.j2").write_text("{{ q }}")
     (folder / "seeds.jsonl").write_text("".join(f'{{"q": "問{number}"}}\n' for number in range(count)))
     return folder
 
 
-def run(tmp_path: Path, urls: list[str], count: int = 200, seen: list[Progress] | None = None) -> Result:
+def run(
+    tmp_path: Path, urls: list[str], count: int = 200, seen: list[Progress] | None = None, draws: int = 1
+) -> Result:
     async def main() -> Result:
         asked = pipeline.run(
-            load(prepared(tmp_path, urls, count)),
+            load(prepared(tmp_path, urls, count, draws)),
             Options(tmp_path / "run"),
             lambda progress, halt: None if seen is None else seen.append(progress),
         )
@@ -104,6 +113,27 @@ def test_a_member_that_is_of_no_use_is_left_out_and_costs_no_row(tmp_path, bad, 
     assert said in told
     assert told in result.message
     assert good.url not in result.message
+
+
+@pytest.mark.parametrize("bad", ["key", "money", "model"])
+def test_a_member_that_is_of_no_use_is_left_out_by_what_asks_for_several_draws(tmp_path, bad):
+    answer, said = BAD[bad]
+    with Scripted(lambda: serving(FOUR_UP)) as good, Scripted(lambda: serving(answer, 0.0)) as useless:
+        result = run(tmp_path, [good.url, useless.url], 100, draws=4)
+        assert (result.exit_code, result.manifest.row_count, result.manifest.stages[0].parked) == (0, 400, 0)
+        assert [json.loads(post.body)["n"] for post in good.posts] == [4] * 100  # no prompt was bought twice
+        assert len(useless.posts) <= 64
+    assert said in result.message
+
+
+def test_a_whole_run_that_left_a_member_out_has_nothing_to_do_when_it_is_run_again(tmp_path):
+    with Scripted(serving) as good, Scripted(lambda: serving(NO_KEY)) as useless:
+        first = run(tmp_path, [good.url, useless.url], 40)
+        sent = len(good.posts), len(useless.posts)
+        again = run(tmp_path, [good.url, useless.url], 40)
+        assert (len(good.posts), len(useless.posts)) == sent
+    assert "check the key in SECOND_KEY" in first.message
+    assert (again.exit_code, again.message) == (0, "Nothing to do: the dataset is up to date, with 40 rows.")
 
 
 def test_a_member_that_cannot_be_reached_ends_nothing_though_it_fails_before_another_ones_first_reply(tmp_path):
