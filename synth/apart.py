@@ -12,6 +12,7 @@ import os
 import pickle
 import signal
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,8 @@ FIRST_S = 30.0
 """How long it may take over the first in its process, for which it may load a model."""
 START_S = 120.0
 """How long the process may take to begin, in which the files are run."""
+MOST_LOST = 2
+"""When so many processes were lost with a check that never came to an end the run stops: each may take all its time."""
 GRACE_S = 5.0
 """After so much more the process ends by itself, as when there is no synth left to end it."""
 COMMAND = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from synth.apart import serve; serve()"
@@ -49,6 +52,10 @@ class Apart:
         self._process: asyncio.subprocess.Process | None = None
         self._warm: set[int] = set()
         """Places of checks that have come to an end in this process."""
+        self._proven: set[int] = set()
+        """Of those that have in any."""
+        self._lost: Counter[int] = Counter()
+        """Of each, how many processes were lost with it."""
         self._is_broken = False
         """Whether it had to be replaced, or could not begin."""
 
@@ -63,10 +70,13 @@ class Apart:
                 self._halt.check()
             place = next(place for place, one in enumerate(self._checks) if one is check)
             verdict, *said = await self._verdict(check.kind, place, sample)
+            is_lost = verdict == "failed" and self._process is None
         if verdict == "refused":
             raise Rejected(*said)
         if verdict == "failed":
-            raise self._boundary.failed(check.kind, *said)
+            self._lost[place] += is_lost
+            is_hopeless = place not in self._proven and self._lost[place] >= MOST_LOST
+            raise self._boundary.failed(check.kind, *said, is_hopeless=is_hopeless)
 
     async def _verdict(self, kind: str, place: int, sample: Sample) -> list[str]:
         """What the process says, or what became of it."""
@@ -77,7 +87,9 @@ class Apart:
                 return started
         limit_s = CHECK_S if place in self._warm else FIRST_S
         said = await self._said(f"{kind}, given a sample,", limit_s, (place, limit_s, sample))
-        self._warm.add(place)
+        if self._process is not None:
+            self._warm.add(place)
+            self._proven.add(place)
         return said
 
     async def _begin(self, kind: str) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from synth.admission.halt import Halt
 from synth.errors import Fatal, FolderError, Rejected, TeacherError
 from synth.gates.work import Work
+from synth.language.text import several
 from synth.types import Rejection
 
 if TYPE_CHECKING:
@@ -35,11 +36,8 @@ class Boundary:
     def __init__(self, halt: Halt) -> None:
         self._halt = halt
         self._errors = 0
-
-    @property
-    def is_over(self) -> bool:
+        self.is_over = False
         """Whether so many errors came that the run stops for them."""
-        return self._errors >= MOST_PLUGIN_ERRORS
 
     async def outcome(self, stage: str, work: Work, asking: Awaitable[T]) -> T | Rejection | TeacherError:
         """What a plug-in made, or which of the fates it met."""
@@ -63,11 +61,13 @@ class Boundary:
         assert error is not None
         return self.failed(where, *told(error))
 
-    def failed(self, where: str, said: str, trace: str = "") -> Rejected:
-        """A failure of a plug-in, as a rejection."""
+    def failed(self, where: str, said: str, trace: str = "", *, is_hopeless: bool = False) -> Rejected:
+        """A failure of a plug-in, as a rejection; the run stops where it is hopeless, and after a few."""
         self._errors += 1
-        if self.is_over:
-            self._halt.throw(Fatal(f"{where!r} brought {self._errors} unexpected errors, the last {said}."))
+        if is_hopeless or self._errors >= MOST_PLUGIN_ERRORS:
+            self.is_over = True
+            brought = several(self._errors, "unexpected error")
+            self._halt.throw(Fatal(f"{where!r} brought {brought}, the last {said}."))
         return Rejected("plugin_error", f"{said}\n\n{trace}" if trace else said)
 
 

@@ -11,6 +11,7 @@ import pytest
 import synth
 import synth.recipes.library
 from synth.errors import RecipeError
+from synth.files import parts, plugin_texts
 
 RECIPE = """\
 name: own
@@ -178,6 +179,46 @@ def test_a_validator_of_ones_own_is_used_on_files_too(write, tmp_path, synth):
     said = synth("validate", "rows.jsonl", "--check", '{kind: "recipe/mine.py:NoCooking"}', "--json")
     assert json.loads(said.stdout)["removed"] == {"cooking": 1}
     assert "cannot be read" in synth("validate", "rows.jsonl", "--check", '{kind: "no.py:NoCooking"}').stderr
+
+
+ODD = """
+import time
+from synth.own import OwnValidator, Sample
+
+class Odd(OwnValidator):
+    def check(self, sample: Sample) -> None:
+        if "遅い" in sample.answer():
+            time.sleep(600)
+        if "割る" in sample.answer():
+            1 / 0
+"""
+
+
+def test_a_validator_of_ones_own_that_hangs_or_raises_removes_its_row_alone_from_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("synth.apart.FIRST_S", 3.0)
+    monkeypatch.setattr("synth.apart.CHECK_S", 1.0)
+    (tmp_path / "odd.py").write_text(ODD, encoding="utf-8")
+    answers = ["早い", "遅い", "早い", "割る", "早い"]
+    rows = [json.dumps({"prompt": "問", "completion": answer}, ensure_ascii=False) for answer in answers]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with parts.validating(plugin_texts.validators_of(['{kind: "odd.py:Odd"}'])) as judge:
+        report = parts.sift([tmp_path / "rows.jsonl"], tmp_path / "out", judge)
+    assert (report.kept.total(), report.removed) == (3, {"plugin_error": 2})
+    slow, raising = map(json.loads, (tmp_path / "out" / "removed.jsonl").read_text("utf-8").splitlines())
+    assert slow["detail"] == "odd.py:Odd, given a sample, took longer than 1 s and was ended"
+    assert raising["detail"].startswith("ZeroDivisionError: division by zero (odd.py, line 10)")
+
+
+def test_a_validator_of_ones_own_that_keeps_raising_ends_the_looking_at_a_file_in_a_sentence(tmp_path, synth):
+    (tmp_path / "odd.py").write_text(ODD, encoding="utf-8")
+    rows = [json.dumps({"prompt": "問", "completion": "割る"}, ensure_ascii=False)] * 9
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    said = synth("validate", "rows.jsonl", "--check", '{kind: "odd.py:Odd"}', "--out", "out")
+    raised = "ZeroDivisionError: division by zero (odd.py, line 10)"
+    assert said.stderr.splitlines() == [f"'odd.py:Odd' brought 5 unexpected errors, the last {raised}."]
+    assert said.returncode == 4
+    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize(

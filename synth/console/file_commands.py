@@ -174,9 +174,11 @@ def validate(
 
     if recipe is not None and checks:
         raise click.UsageError("Give --check or --recipe, not both.")
-    stage = None if recipe is None else load(recipe, Overrides(makes=False)).recipe.stages[-1]
-    validators = stage.validators if stage else plugin_texts.validators_of(checks)
-    sifting.sifted(parts.sift(files, out, parts.validating(validators)), out, as_json=as_json)
+    loaded = None if recipe is None else load(recipe, Overrides(makes=False))
+    validators = loaded.recipe.stages[-1].validators if loaded else plugin_texts.validators_of(checks)
+    with parts.validating(validators, loaded.folder if loaded else Path()) as judge:
+        report = parts.sift(files, out, judge)
+    sifting.sifted(report, out, as_json=as_json)
     return 0
 
 

@@ -6,10 +6,11 @@ written as it stood in its file; what is removed goes into `removed.jsonl` with 
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -17,12 +18,16 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from synth.admission.halt import Halt
+from synth.apart import Apart
+from synth.boundary import Boundary
 from synth.datasets.files import whole_file
 from synth.datasets.tables import Piece, Write, ending, pieces, writer
 from synth.dedupe import TWIN_REASONS, Dedupe, SemanticSummary, Twins, text_of
 from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks, NeighboursRecord
 from synth.errors import Problem, RecipeError, Rejected
 from synth.language.near import hint
+from synth.own import OwnValidator
 from synth.recipes.named import KNOWN, prefill
 from synth.results.split import Split, deal
 from synth.shapes import PARTS, SHAPES, sample_of
@@ -144,19 +149,35 @@ def deduping(dedupe: Dedupe, known: Iterable[str] = ()) -> Judge:
     return judge
 
 
-def validating(validators: Sequence[Validator]) -> Judge:
-    """Removes what a validator refuses, with its reason."""
+@contextmanager
+def validating(validators: Sequence[Validator], folder: Path = Path()) -> Generator[Judge]:
+    """Removes what a validator refuses, with its reason; those in files of the folder are called in a process apart.
 
-    def judge(samples: Sequence[Sample]) -> Iterator[Verdict]:
-        for sample in samples:
-            try:
-                for view, validator in itertools.product(sample.by_answer(), validators):
+    The judge raises Fatal when some of these keep failing.
+    """
+    halt = Halt()
+    apart = Apart([one for one in validators if isinstance(one, OwnValidator)], folder, Boundary(halt), halt)
+
+    async def verdict(sample: Sample) -> Verdict:
+        try:
+            for view, validator in itertools.product(sample.by_answer(), validators):
+                if isinstance(validator, OwnValidator):
+                    await apart.check(validator, view)
+                else:
                     validator.check(view)
-                yield ""
-            except Rejected as error:
-                yield Removal(error.reason, error.detail)
+        except Rejected as error:
+            halt.check()
+            return Removal(error.reason, error.detail)
+        return ""
 
-    return judge
+    async def verdicts(samples: Sequence[Sample]) -> list[Verdict]:
+        return [await verdict(sample) for sample in samples]
+
+    with asyncio.Runner() as runner:
+        try:
+            yield lambda samples: runner.run(verdicts(samples))
+        finally:
+            runner.run(apart.end())
 
 
 def splitting(files: Sequence[Path], split: Split, by: str) -> tuple[Judge, str]:

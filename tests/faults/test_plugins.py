@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -20,6 +21,7 @@ from pydantic import TypeAdapter
 
 import synth
 from synth import pipeline
+from synth.apart import FIRST_S
 from synth.errors import Rejected, Stalled
 from synth.recipes.loading import load
 from synth.results.result import Options
@@ -247,8 +249,9 @@ def test_fault_56_an_own_check_that_always_hangs_stops_the_run_and_loses_nothing
         recipe = own(FOREVER, every=True)
         result = synth.run(recipe, folder=tmp_path / "run", quiet=True)
     assert result.exit_code == 4
-    assert "'checks.py:Mine' brought 5 unexpected errors" in result.message
-    assert (len(result.rows), len(result.rejected)) == (0, 5)  # the sixth is left for the next run
+    assert "'checks.py:Mine' brought 2 unexpected errors" in result.message
+    assert "took longer than 0.2 s and was ended" in result.message
+    assert (len(result.rows), len(result.rejected)) == (0, 2)  # the others are left for the next run
     own("pass")
     again = synth.run(recipe, folder=tmp_path / "run", quiet=True)
     assert (again.exit_code, len(again.rows)) == (0, 6)
@@ -256,30 +259,68 @@ def test_fault_56_an_own_check_that_always_hangs_stops_the_run_and_loses_nothing
     assert every == different
 
 
+def test_fault_56_an_own_check_that_came_to_an_end_may_hang_four_times(own, tmp_path, monkeypatch):
+    monkeypatch.setattr("synth.apart.FIRST_S", 3.0)
+    monkeypatch.setattr("synth.apart.CHECK_S", 0.5)
+    recipe = own("time.sleep(60 * (sample.question()[0] in '3456'))", every=True)
+    result = synth.run(recipe, folder=tmp_path / "run", quiet=True)
+    assert (result.exit_code, len(result.rows), len(result.rejected)) == (0, 2, 4)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_fault_56_a_signal_ends_a_run_whose_own_check_hangs(own, tmp_path, number):
     recipe = own(FOREVER, every=True)
-    code = (
-        "import signal, synth.apart; synth.apart.FIRST_S = 2.0; from synth.cli import main\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler); main()"
-    )
-    root = str(Path(__file__).parent.parent.parent)
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "run", recipe, "--out", tmp_path / "run"],
-        env={**os.environ, "PYTHONPATH": root},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    with started("import synth.apart; synth.apart.FIRST_S = 2.0", recipe, tmp_path / "run") as process:
         while not (recipe / "met").exists():
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(number)
         assert process.wait(60) == 130
+    assert ended(recipe)
+
+
+def test_fault_56_ctrl_c_twice_ends_a_run_within_the_first_time_of_an_own_check(own, tmp_path):
+    recipe = own(FOREVER, every=True)
+    with started("", recipe, tmp_path / "run") as process:
+        assert process.stderr is not None
+        while not (recipe / "met").exists() or replies(tmp_path / "run") != (6, 6):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        while b"Ctrl-C again stops at once" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(FIRST_S / 2) == 130
+    assert ended(recipe)
+    own("pass")
+    again = synth.run(recipe, folder=tmp_path / "run", quiet=True)
+    assert (again.exit_code, len(again.rows)) == (0, 6)
+    assert replies(tmp_path / "run") == (6, 6)
+
+
+@contextlib.contextmanager
+def started(first: str, recipe: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A run in a process of its own, which does something first."""
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"{heeding}\n{first}\nfrom synth.cli import main; main()",
+            "run",
+            recipe,
+            "--out",
+            folder,
+        ],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        yield process
     finally:
         process.kill()
-        process.wait()
-    assert ended(recipe)
+        process.communicate()
 
 
 SCORERS = """\

@@ -150,7 +150,8 @@ def test_rows_are_validated_by_a_recipes_own_words(tmp_path):
             prompt("数えて", "申し訳ありませんが、そのご質問にはお答えできません。"), prompt("数えて", "三")]  # fmt: skip
     path = written(tmp_path / "data.jsonl", rows)
     checks = plugin_texts.validators_of(["refusal", "{kind: language, language: ja}", "{kind: length, min_chars: 2}"])
-    report = parts.sift([path], None, parts.validating(checks))
+    with parts.validating(checks) as judge:
+        report = parts.sift([path], None, judge)
     assert report.removed == {"refusal": 1, "wrong_language": 1, "too_short": 1}
     assert [validator.kind for validator in plugin_texts.validators_of([])] == ["finished", "refusal"]
 
@@ -299,7 +300,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         )
     assert path.stat().st_size > 10_000_000
     tracemalloc.start()
-    report = parts.sift([path], tmp_path / "out", parts.validating(plugin_texts.validators_of(["refusal"])))
+    with parts.validating(plugin_texts.validators_of(["refusal"])) as judge:
+        report = parts.sift([path], tmp_path / "out", judge)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert report.kept.total() == 6000
