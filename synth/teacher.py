@@ -16,10 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from synth.admission.admission import Admission
+from synth.admission.buckets import LONGEST_GATE_S
 from synth.admission.halt import Halt
 from synth.admission.health import TOO_MUCH, Failed, Health, Tries
 from synth.admission.hedge import Hedge
-from synth.admission.limits import LONGEST_GATE_S, SPREAD, Admission, Place
+from synth.admission.lane import SPREAD, Place
 from synth.backends import Backend
 from synth.backends.replay import ReplayRun
 from synth.batches.batch import Batches

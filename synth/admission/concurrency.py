@@ -3,20 +3,19 @@
 Additive increase, multiplicative decrease (Chiu and Jain, 1989) on rate signals only, never on raw latency, which
 differs with the length of answers. Each answer raises the limit a little: by two in slow start (Jacobson, 1988), by
 nothing for a while after a cut, then faster and faster (after CUBIC, Ha, Rhee and Xu, 2008). Before the first cut it
-also grows with time, as an answer may take minutes and a refusal never does. What calls for a cut is not one refusal,
-but more than come at any load, by Page's cumulative sum test (1954); where half the limit has no fewer of them, they
-were of that kind. A circuit breaker (Nygard, Release It!, 2007) stands before an endpoint that fails. What queues in
-silence is left to `queueing`, what counts by the minute to `meter`.
+also grows with time, as an answer may take minutes and a refusal never does. When to cut is told by `refusals`, when an
+endpoint is not there by `breaker`. What queues in silence is left to `queueing`, what counts by the minute to `meter`.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from math import ceil, inf, log
+from math import inf
 from typing import NamedTuple
 
+from synth.admission.breaker import Breaker
 from synth.admission.meter import REFILLED_S, Meter
 from synth.admission.queueing import FASTEST_GROWTH, START, Load, Search, Told
+from synth.admission.refusals import Refusals
 
 SATURATED = 0.8
 """A limit grows only when so much of it was used at once."""
@@ -30,30 +29,6 @@ ALONE = 3
 """So many refusals in a row of requests that flew alone show that it was not how many flew at once."""
 SLOWEST_GROWTH = 0.02
 """Growth per answer when probing begins; it quickens every round up to that of slow start, which is tripling."""
-ALARM = 11.0
-"""The sum of log likelihood ratios that calls for a cut."""
-LEAST_AMBIENT = 0.005
-MUCH, MORE = 0.2, 2
-"""The least share of refusals of which it is to be seen whether they come from the load, and how many times the known
-one that is."""
-ENOUGH = 80
-"""So many requests with half the limit show whether that helped."""
-FEW = 4
-"""What is added to the requests of which a share is taken: few do not show much."""
-KNOWN = 200
-"""Requests after which the share of refusals that come at any load is known well enough to take a cut back."""
-PLAIN = 0.6
-"""A share of refusals that never comes at any load: it is too much, however little helped so far."""
-BY_CHANCE = 1e-6
-"""How seldom a row of refusals that calls for a halt may come at the ambient share."""
-SHORTEST_ROW = 6
-LEAST_OVERLOAD = 0.1
-"""A share of refusals that is too high whatever the ambient one."""
-MEMORY = 1000
-BREAKER_WINDOW_S = 30.0
-BREAKER_FAILURES = 20
-BREAKER_PAUSE_S = 30.0
-BREAKER_LONGEST_S = 600.0
 REOPENED = 0.5
 """The share of the limit that is given again when the breaker closes."""
 
@@ -104,10 +79,10 @@ class Concurrency:
         self._since_cut = inf
         self._cuts = self._cost = 0
         """Cuts of which each followed before a round had passed, and the refusals that led to them."""
-        self._refusals = _Refusals()
+        self._refusals = Refusals()
         self._search: Search | Told | None = Search(self.limit, most) if queues_silently else None
         self._refuses = False
-        self._breaker = _Breaker()
+        self._breaker = Breaker()
         self._meter = Meter()
         self._landed = inf
         """When the last request ended."""
@@ -284,162 +259,3 @@ class Concurrency:
         """Less by as many as were refused, but not below half: refusals of many at once say little of how many."""
         least = max(1.0, self._before_cut / 2)
         self.limit = max(least, min(limit, self._before_cut - self._excess))
-
-
-class _Refusals:
-    """Tells refusals that come at any load from those that show too much of it: Page's cumulative sum of evidence.
-
-    Answers come much later than refusals, and both in heaps, so requests are looked at in the order they were sent in.
-    """
-
-    def __init__(self) -> None:
-        self._sent, self._refused = 100.0, 10.0
-        """What is known of the ambient share; at first as if there had been ten in a hundred."""
-        self._known = self._last = 0
-        """The number of the last request that is part of it, and of the last one looked at."""
-        self._evidence = 0.0
-        self.run = 0
-        """Refusals since there is evidence of too much load."""
-        self._began = -inf
-        self.at_once = 0
-        """How many of them were on the wire together."""
-        self._weights = (0.0, 0.0)
-        self._cut_at = self._refused_since = 0
-        """The number of the last request before the last cut, and how many were refused since."""
-        self._first: tuple[float, float] | None = None
-        """The limit at the first of the cuts that did not end the refusals, and their share then."""
-        self._below = 0, 0
-        """Requests at half of that limit or less, and how many of them were refused."""
-        self.doubtful = False
-        """Whether it is time to see what comes of half as many: some cuts were of no avail."""
-        self._evidence_goes_on = False
-        """Whether there has been some ever since the last cut."""
-        self._grounds = 0, 0
-        """Of the requests that led to the last cuts in a row how many were refused, and how many were not."""
-        self.row = 0
-        """So many refusals one after the other are no chance."""
-        self._weigh()
-
-    def refused(self, now: float, sent_at: float, number: int) -> bool:
-        """The `number`th request was refused; whether there are too many."""
-        passed = max(0, number - self._last - 1)
-        self._last += passed + (number > self._last)
-        self._evidence = max(0.0, self._evidence + passed * self._weights[0])
-        if self._evidence == 0:
-            self._learn(number - 1, self.run)
-            self.run = self.at_once = 0
-            self._evidence_goes_on = False
-        if not self.run:
-            self._weigh()
-            self._began = now
-        self._evidence += self._weights[1]
-        self.run += 1
-        self._refused_since += 1
-        self.at_once += sent_at < self._began
-        return self._evidence > ALARM
-
-    def forget(self, number: int) -> int:
-        """Begin again after a cut, with what follows the `number`th request; how many refusals led to it.
-
-        It takes less to find that the cut was too small.
-        """
-        refused = self.run
-        before = self._grounds if self._evidence_goes_on else (0, 0)
-        self._grounds = before[0] + refused, before[1] + self._last - self._known - refused
-        self._known = self._last = self._cut_at = number
-        self._refused_since = 0
-        self._evidence, self._evidence_goes_on = ALARM / 2, True
-        self.run = self.at_once = 0
-        return refused
-
-    def in_vain(self, limit: float) -> float | None:
-        """The limit of before the first cut, when half of it had more than half of the refusals: they do not come from
-        the load, and their share is known from then on. None as long as a cut may help."""
-        sent = self._last - self._cut_at
-        share = self._refused_since / (sent + FEW)
-        little = max(MUCH, MORE * self._ambient())
-        if self._first is None or limit > self._first[0] or share <= max(little, self._first[1] / 2):
-            share = self.run / (self._last - self._known + FEW)
-            self._first, self._below = (limit, share) if share < PLAIN else None, (0, 0)
-        elif share >= PLAIN:
-            self._first = None
-        elif limit <= self._first[0] / 2:
-            self._below = self._below[0] + sent, self._below[1] + self._refused_since
-            if self._below[0] >= ENOUGH:
-                self._sent, self._refused = self._below
-                self._weigh()
-                return self.before(limit)
-        self.doubtful = self._first is not None and sent >= ENOUGH / 2 and limit < self._first[0]
-        return None
-
-    def before(self, limit: float) -> float:
-        """The limit of before the first cut that was of no avail; `limit` where that is more, or there was none."""
-        first, self._first = self._first, None
-        return limit if first is None else max(limit, first[0])
-
-    def unfounded(self) -> bool:
-        """Whether what led to the last cuts is little, given what has come to be known of refusals at any load."""
-        refused, passed = self._grounds
-        return self._sent >= KNOWN and refused * self._weights[1] + passed * self._weights[0] < ALARM / 2
-
-    def _learn(self, number: int, refused: int) -> None:
-        self._sent += max(0, number - self._known)
-        self._refused += refused
-        self._known = max(self._known, number)
-
-    def _ambient(self) -> float:
-        """The share of refusals that come at any load, as far as is known."""
-        return max(LEAST_AMBIENT, min(PLAIN, self._refused / self._sent))
-
-    def _weigh(self) -> None:
-        if self._sent > MEMORY:
-            self._refused, self._sent = self._refused * MEMORY / self._sent, MEMORY
-        ambient = self._ambient()
-        overload = max(LEAST_OVERLOAD, min(4 * ambient, max(0.5, ambient + 0.2)))
-        self.row = max(SHORTEST_ROW, ceil(log(BY_CHANCE) / log(ambient)))
-        self._weights = log((1 - overload) / (1 - ambient)), log(overload / ambient)
-
-
-class _Breaker:
-    """Opens when most requests fail, and closes when a request sent afterwards comes through."""
-
-    def __init__(self) -> None:
-        self.pause_s = 0.0
-        """Not 0 while it is open or half open."""
-        self.until = -inf
-        self.old = 0
-        """Requests on the wire that were sent before it opened."""
-        self._opened = self._first_opened = -inf
-        self.recent: deque[tuple[float, bool]] = deque(maxlen=2 * BREAKER_FAILURES)
-
-    def worked(self, now: float, sent_at: float) -> bool:
-        """The endpoint is there; of no interest unless something failed lately. Whether this closes the breaker."""
-        self.recent.append((now, False))
-        if sent_at <= self._opened:
-            self.old -= 1
-            return False
-        closes, self.pause_s = self.pause_s > 0, 0.0
-        if not any(bad for _, bad in self.recent):
-            self.recent.clear()
-        return closes
-
-    def failed(self, now: float, sent_at: float, on_wire: int) -> None:
-        """The endpoint is not there."""
-        self.recent.append((now, True))
-        recent = [bad for then, bad in self.recent if now - then <= BREAKER_WINDOW_S]
-        if now < self.until or sent_at <= self._opened:
-            self.old -= 1  # one of those that were under way when it opened
-        elif self.pause_s:
-            self._open(now, max(BREAKER_PAUSE_S, (now - self._first_opened) / 4))  # the canary died
-        elif sum(recent) >= BREAKER_FAILURES and 2 * sum(recent) >= len(recent):
-            self.open(now, on_wire)
-
-    def open(self, now: float, on_wire: int) -> None:
-        """Open, unless it is open or half open."""
-        if not self.pause_s:
-            self.old, self._first_opened = on_wire, now
-            self._open(now, BREAKER_PAUSE_S)
-
-    def _open(self, now: float, pause_s: float) -> None:
-        self.pause_s = min(BREAKER_LONGEST_S, pause_s)
-        self._opened, self.until = now, now + self.pause_s

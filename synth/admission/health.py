@@ -7,8 +7,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from synth.admission.concurrency import BREAKER_LONGEST_S
-from synth.admission.limits import Admission, Place
+from synth.admission.admission import Admission
+from synth.admission.breaker import BREAKER_LONGEST_S
+from synth.admission.lane import Place
 from synth.admission.rate_headers import allowances
 from synth.errors import Fatal, Rejected, Transient
 from synth.patterns import lazy

@@ -11,7 +11,8 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from synth.admission.limits import Admission, Place
+from synth.admission.admission import Admission
+from synth.admission.lane import Place
 from synth.backends import Backend
 from synth.types import Outcome, Request
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
-from synth.admission.limits import Allowance
+from synth.admission.buckets import Allowance
 from synth.patterns import lazy
 from synth.types import Outcome
 

@@ -2,59 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
-from math import exp, inf
+from math import exp
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from synth.admission.concurrency import SHORTEST_ROW, START, Concurrency
-
-
-def load_bench() -> ModuleType:
-    path = Path(__file__).parents[1] / "bench" / "controller.py"
-    spec = importlib.util.spec_from_file_location("bench_controller", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-bench = load_bench()
-
-
-def boundless(_: float) -> int:
-    return 10**6
+from synth.admission.concurrency import Concurrency
+from synth.admission.queueing import START
+from tests.admission.simulated import bench, boundless, opened, ramped
 
 
 def one_second(_: random.Random) -> float:
     return 1.0
-
-
-def fifth_of_a_second(_: random.Random) -> float:
-    return 0.2
-
-
-def first_hour(now: float) -> bool:
-    return now < 3600
-
-
-def ramped(most: int = 500) -> tuple[Concurrency, float]:
-    """A controller that has reached `most`, and the time."""
-    control, now = Concurrency(most), 0.0
-    while control.limit < most:
-        now += 0.01
-        control.sending(control.allowed())
-        control.accepted(now, now - 1, 100, control.sent)
-    return control, now
 
 
 HALF_AN_HOUR_S = 1800.0
@@ -139,12 +102,6 @@ def test_the_same_is_played_over_sockets():
         assert int(sent) > 0
 
 
-def test_refusals_at_any_load_do_not_slow_a_short_run():
-    seeds = range(20)
-    ratios = sorted(bench.short_run(seed, 0.05).took_s / bench.short_run(seed, 0).took_s for seed in seeds)
-    assert ratios[10] <= 1.2
-
-
 def test_256_in_flight_are_reached_in_four_rounds():
     server = bench.Capped(random.Random(1), cap=boundless, latency=one_second, mean_s=1.0)
     assert bench.simulate(server, 4.5, most=256).limit == 256
@@ -157,18 +114,6 @@ def test_fault_32_500_refused_at_once_are_one_cut():
     for number in range(control.sent - 499, control.sent + 1):
         control.refused(now + 1, now, number)
     assert control.limit == 250
-
-
-def test_one_refusal_among_many_answers_is_no_reason_to_cut():
-    control, now = ramped()
-    for turn in range(1000):
-        now += 0.01
-        control.sending(500)
-        if turn % 100 == 50:
-            control.refused(now, now - 0.005, control.sent)
-        else:
-            control.accepted(now, now - 0.005, 100, control.sent)
-    assert control.limit == 500
 
 
 @pytest.mark.parametrize("limit", [1.3, 1.9, 2.7])
@@ -191,104 +136,12 @@ def test_a_limit_that_is_not_used_does_not_grow():
     assert control.limit == START
 
 
-def test_fault_35_the_breaker_opens_and_a_canary_closes_it():
-    control, now = ramped()
-    for _ in range(20):
-        control.sending(1)
-        control.failed(now, now - 0.1)
-    assert control.closed_s(now) == pytest.approx(30)
-    assert control.closed_s(now + 30.001) == 0
-    assert control.allowed() == 1
-    control.sending(1)
-    control.accepted(now + 31, now + 30, 100, control.sent)
-    assert 250 <= control.allowed() < 260, "half of what it was: a storm lets some through as well"
-
-
-def test_a_canary_that_dies_opens_the_breaker_again():
-    control, now = ramped()
-    for _ in range(20):
-        control.sending(1)
-        control.failed(now, now - 0.1)
-    control.sending(1)
-    control.failed(now + 31, now + 30)
-    assert control.closed_s(now + 31) == pytest.approx(30)
-    assert control.allowed() == 1
-
-
-def test_what_was_under_way_when_the_breaker_opened_neither_closes_it_nor_holds_up_the_canary():
-    control, now = ramped()
-    for place in range(100):
-        control.sending(place + 1)
-    for _ in range(20):
-        control.failed(now, now - 0.1)
-    for _ in range(30):
-        control.accepted(now + 5, now - 0.1, 100, control.sent)
-    assert control.closed_s(now + 5) == pytest.approx(25)
-    assert control.allowed() == 100 - 20 - 30 + 1
-
-
-def test_a_few_failures_among_answers_leave_the_breaker_shut():
-    control, now = ramped()
-    for turn in range(200):
-        control.sending(2)
-        if turn % 3:
-            control.accepted(now, now - 0.1, 100, control.sent)
-        else:
-            control.failed(now, now - 0.1)
-    assert control.closed_s(now) == 0
-
-
-def test_an_endpoint_that_is_down_for_an_hour_is_asked_rarely_and_found_when_it_is_up():
-    server = bench.Failing(random.Random(1), down=first_hour)
-    found = bench.simulate(server, 5400)
-    assert found.sent - found.useful < 500
-    assert sum(found.done_by_minute[70:72]) > 0
-    assert found.goodput >= 0.6
-
-
-def test_fault_01_refused_10000_times_an_endpoint_is_never_asked_less_often_than_every_ten_minutes():
-    control, now = Concurrency(100), 0.0
-    for _ in range(20):
-        control.sending(1)
-        control.failed(now, now)
-    for _ in range(10_000):
-        now += control.closed_s(now)
-        control.sending(1)
-        control.failed(now + 0.001, now)
-        assert 30 <= control.closed_s(now) <= 601
-    now += control.closed_s(now)
-    control.sending(1)
-    control.accepted(now + 1, now, 100, control.sent)
-    assert control.allowed() >= START
-
-
 def test_a_server_said_to_queue_that_refuses_is_believed():
     control = Concurrency(500, queues_silently=True)
     for _ in range(40):
         control.sending(START)
         control.refused(1.0, 0.5, control.sent)
     assert control.limit < START
-
-
-def test_refusals_that_are_noticed_in_one_heap_are_held_against_all_that_was_sent_with_them():
-    control, now = ramped(256)
-    for wave in range(100):
-        now += 0.2
-        first = control.sent + 1
-        for place in range(256):
-            control.sending(place + 1)
-        sent_at, now = now, now + 0.2
-        for number in range(first, first + 256):
-            if (number + wave) % 20 == 0:  # one in twenty, at any load
-                control.refused(now, sent_at, number)
-        for _ in range(243):
-            control.accepted(now, sent_at, 100, control.sent)
-        assert control.limit == 256
-
-
-def test_refusals_at_any_load_do_not_make_for_one_cut_after_the_other():
-    server = bench.Capped(random.Random(0), cap=boundless, ambient=0.05, latency=fifth_of_a_second, mean_s=0.2)
-    assert bench.simulate(server, 3600, most=256, wanted=20_000).took_s <= 1.15 * 20_000 / 0.95 / 256 * 0.2
 
 
 def test_before_the_first_cut_the_place_of_what_was_refused_is_given_back_by_the_next_answer():
@@ -303,19 +156,6 @@ def test_before_the_first_cut_the_place_of_what_was_refused_is_given_back_by_the
     for _ in range(3):
         control.accepted(6.0, 0.0, 100, control.sent)
     assert control.allowed() == int(control.limit) + 1  # which opens in a while
-
-
-def opened(control: Concurrency, seconds: float, in_flight: int = 0) -> int:
-    """How many are on the wire after so long a time in which nothing comes back."""
-    now, ends = 1.0, 1.0 + seconds
-    while now < ends:
-        closed_s = control.closed_s(now) if in_flight < control.allowed() else inf
-        if closed_s > 0:
-            now += max(0.001, min(closed_s, ends - now))
-        else:
-            in_flight += 1
-            control.sending(in_flight)
-    return in_flight
 
 
 def test_while_nothing_is_refused_places_open_without_an_answer():
@@ -335,62 +175,6 @@ def test_after_a_cut_no_place_opens_without_an_answer():
 
 def test_a_server_that_queues_in_silence_is_sent_no_more_before_it_answers():
     assert opened(Concurrency(2000, queues_silently=True), 60.0) == START
-
-
-def test_while_the_breaker_is_open_and_afterwards_no_place_opens_without_an_answer():
-    control = Concurrency(2000)
-    flying = opened(control, 5.0)
-    for _ in range(20):
-        control.failed(6.0, 5.9)
-    assert not control.opening
-    assert control.allowed() == flying - 20 + 1
-
-
-def in_flight_of(control: Concurrency, refused: Callable[[int], bool], requests: int, now: float = 0.0) -> None:
-    """So many requests, each refused at once or answered later."""
-    under_way: list[int] = []
-    for turn in range(requests):
-        now += 0.01
-        while under_way and len(under_way) >= control.allowed():
-            control.accepted(now, now - 0.001, 100, under_way.pop(0))
-        under_way.append(control.sent + 1)
-        control.sending(len(under_way))
-        if refused(turn):
-            control.refused(now, now - 0.001, under_way.pop())
-
-
-def test_cuts_that_do_not_lower_the_share_of_refusals_are_taken_back():
-    control, _ = ramped()
-    rng = random.Random(5)
-    in_flight_of(control, lambda _: rng.random() < 0.33, 150, 100.0)
-    assert control.limit < 500
-    in_flight_of(control, lambda _: rng.random() < 0.33, 2000, 200.0)
-    assert control.limit == 500
-
-
-def test_cuts_that_end_the_refusals_are_kept():
-    control, _ = ramped()
-    in_flight_of(control, lambda _: control.limit > 300 and control.sent % 2 > 0, 2000, 100.0)
-    assert 100 < control.limit <= 300
-
-
-def test_all_that_is_refused_is_too_much_however_many_cuts_were_in_vain():
-    control, _ = ramped()
-    in_flight_of(control, lambda turn: turn % 4 > 0, 2000, 100.0)
-    assert control.limit <= 50
-
-
-def test_the_more_is_refused_at_any_load_the_longer_is_a_row_that_is_no_chance():
-    control, now = ramped()
-    assert control.row == SHORTEST_ROW
-    for turn in range(2000):
-        now += 0.01
-        control.sending(400)
-        if turn % 4 == 1:
-            control.refused(now, now - 0.005, control.sent)
-        else:
-            control.accepted(now, now - 0.005, 100, control.sent)
-    assert control.row == 10  # a fourth of all, ten times in a row, is one in a million
 
 
 def test_a_long_line_at_the_first_requests_does_not_make_a_server_look_larger():

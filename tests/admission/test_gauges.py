@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from synth.admission.gauges import figures, load_of, may_tell, page, watch
-from synth.admission.limits import Lane
+from synth.admission.lane import Lane
 from synth.admission.queueing import FIRST_RAISE, QUEUED, STEADY, Load, Told
 from synth.backends.fetch import fetched
 from synth.profiles import named

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from synth.admission.admission import Admission
 from synth.admission.halt import Halt
 from synth.admission.health import SILENCE_S, UNASKED_S, Health, Tries
-from synth.admission.limits import Admission, Place
+from synth.admission.lane import Place
 from synth.errors import Transient
 from synth.protocol.endpoint import Endpoint, Limits
 from synth.storage.store import Store

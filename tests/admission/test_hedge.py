@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from synth.admission.admission import Admission
 from synth.admission.halt import Halt
 from synth.admission.hedge import FEW, Hedge
-from synth.admission.limits import Admission
 from synth.admission.queueing import Load
 from synth.money.budget import Budget, Caps
 from synth.money.prices import Price

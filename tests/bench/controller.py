@@ -19,8 +19,8 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from synth.admission.buckets import Allowance, Bucket
 from synth.admission.concurrency import Concurrency
-from synth.admission.limits import Allowance, Bucket
 from synth.admission.queueing import START, Load
 
 MEDIAN_S = 15.0

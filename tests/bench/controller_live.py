@@ -22,7 +22,7 @@ import aiohttp
 from aiohttp import web
 
 from synth.admission import queueing
-from synth.admission.limits import Admission
+from synth.admission.admission import Admission
 from synth.protocol.endpoint import Limits
 
 FASTER = 100

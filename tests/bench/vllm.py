@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import orjson
 
+from synth.admission.admission import Admission
 from synth.admission.gauges import watch
-from synth.admission.limits import Admission
 from synth.backends.online import online
 from synth.backends.wire import Wire
 from synth.protocol.endpoint import Endpoint, Limits

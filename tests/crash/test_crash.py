@@ -24,7 +24,7 @@ from driver import EXPORTING, ONCE, POINTS  # noqa: E402
 from processes import Processes  # noqa: E402
 from table import Tally, keep  # noqa: E402
 
-from synth.admission.limits import AHEAD  # noqa: E402
+from synth.admission.admission import AHEAD  # noqa: E402
 
 IN_FLIGHT = 24
 TURNS = IN_FLIGHT + min(AHEAD, IN_FLIGHT)

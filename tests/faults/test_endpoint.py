@@ -22,8 +22,8 @@ import pytest
 
 import synth
 from synth import teacher as module
-from synth.admission import concurrency, limits
-from synth.admission.limits import STREAK, Place
+from synth.admission import breaker, lane
+from synth.admission.lane import STREAK, Place
 from synth.admission.scheduler import watched
 from synth.console.live import snapshot_line
 from synth.errors import Stalled
@@ -109,7 +109,7 @@ def hasty(monkeypatch):
     """No wait of a whole run takes longer than a moment."""
     monkeypatch.setattr(module, "BACKOFF_S", 0.01)
     monkeypatch.setattr(module, "LONGEST_BACKOFF_S", 0.05)
-    monkeypatch.setattr(concurrency, "BREAKER_PAUSE_S", 0.1)
+    monkeypatch.setattr(breaker, "BREAKER_PAUSE_S", 0.1)
 
 
 def whole_run(tmp_path: Path, url: str, count: int):
@@ -248,7 +248,7 @@ def test_fault_31_a_long_wait_is_shown(monkeypatch):
 
 
 def test_fault_32_500_that_are_refused_together_are_one_cut_and_come_back_one_after_another(monkeypatch):
-    monkeypatch.setattr(limits, "START", 500)
+    monkeypatch.setattr(lane, "START", 500)
     wait_s = 10.0
     refusal = refuses(429, "slow down", retry_after=f"{wait_s:g}")
 

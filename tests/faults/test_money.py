@@ -23,7 +23,7 @@ from pydantic import BaseModel, ValidationError
 
 from synth import pipeline, schema
 from synth import teacher as module
-from synth.admission import limits
+from synth.admission import lane
 from synth.admission.halt import Halt
 from synth.ask import UnitAsk
 from synth.errors import BudgetReached, Rejected, TeacherError
@@ -49,7 +49,7 @@ HOSTED = "https://api.example.com/v1"
 def _no_waiting(monkeypatch):
     monkeypatch.setattr(module, "BACKOFF_S", 0.0)
     monkeypatch.setattr(module, "LONGEST_BACKOFF_S", 0.0)
-    monkeypatch.setattr(limits, "START", 500)
+    monkeypatch.setattr(lane, "START", 500)
 
 
 def reply(usage=None, text="はい", finish="stop", status=200, **more):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from synth import pipeline
-from synth.admission import concurrency
+from synth.admission import breaker
 from synth.live.progress import Progress
 from synth.live.snapshot import snapshot
 from synth.recipes.loading import load
@@ -146,7 +146,7 @@ def test_a_member_that_cannot_be_reached_ends_nothing_though_it_fails_before_ano
 
 @pytest.mark.parametrize("answer", [NO_KEY, NO_MODEL, A_PAGE], ids=["key", "model", "page"])
 def test_a_member_that_works_again_is_asked_again(tmp_path, monkeypatch, answer):
-    monkeypatch.setattr(concurrency, "BREAKER_PAUSE_S", 0.2)
+    monkeypatch.setattr(breaker, "BREAKER_PAUSE_S", 0.2)
 
     def mending() -> Iterable[object]:
         while True:

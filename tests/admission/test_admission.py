@@ -3,100 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 
 import pytest
 
-from synth.admission.concurrency import BREAKER_FAILURES
+from synth.admission.admission import AHEAD, Admission
+from synth.admission.breaker import BREAKER_FAILURES
 from synth.admission.halt import Halt
-from synth.admission.limits import AHEAD, LONGEST_GATE_S, STREAK, Admission, Allowance, Bucket, Lane, Place
+from synth.admission.lane import STREAK, Place
 from synth.admission.queueing import START, Load
 from synth.errors import Fatal
 from synth.protocol.endpoint import Limits
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        await asyncio.sleep(0)
-
-
-def test_a_bucket_lets_through_95_percent_of_what_was_agreed():
-    clock = Clock()
-    bucket = Bucket(600, clock)
-    sent = 0
-    while clock.now < 600:
-        wait = bucket.wait_s(1)
-        if wait > 0:
-            clock.now += wait
-        bucket.take(1)
-        sent += 1
-    assert 5650 <= sent <= 5760  # 600 a minute for ten minutes, less 5 %, and at most one burst
-
-
-def test_a_request_larger_than_the_bucket_goes_and_leaves_a_debt():
-    clock = Clock()
-    bucket = Bucket(6000, clock)
-    assert bucket.wait_s(100_000) == 0
-    bucket.take(100_000)
-    assert bucket.wait_s(1) > 900
-
-
-def test_what_a_request_did_not_use_is_given_back_and_what_it_used_beyond_is_taken():
-    clock = Clock()
-    bucket = Bucket(6000, clock)  # 475 at most, 95 a second
-    debited = bucket.take(400)
-    assert debited == 400
-    assert bucket.wait_s(475) > 0
-    bucket.settle(400, debited, 400)
-    assert bucket.wait_s(75) == 0 < bucket.wait_s(76)
-    debited = bucket.take(70)
-    bucket.settle(70, debited, 20)
-    assert bucket.wait_s(55) == 0
-    debited = bucket.take(50)
-    bucket.settle(50, debited, 145 + debited)
-    assert bucket.wait_s(0) > 0
-    bucket.settle(50, 1e9, 0)
-    clock.now += 1
-    assert bucket.wait_s(10_000) == 0
-    bucket.take(10_000)
-    assert bucket.wait_s(1) > 0, "no more than it holds is kept"
-
-
-@pytest.mark.parametrize("asked", [4196, 16_100])
-def test_a_limit_of_tokens_in_the_recipe_is_used_up_by_replies_far_below_their_cap(asked):
-    clock = Clock()
-    agreed = lane(clock, tokens_per_minute=100_000)
-    flying: list[tuple[float, Place]] = []
-    used: list[float] = []
-    while clock.now < 1800:
-        wait_s = agreed.pause_s(asked)
-        if wait_s <= 0:
-            flying.append((clock.now + 10, agreed.board(asked)))
-        clock.now += min([max(wait_s, 1e-3), *(until - clock.now for until, _ in flying[:1])])
-        while flying and flying[0][0] <= clock.now + 1e-9:
-            agreed.used(flying.pop(0)[1], 300)
-            used.append(clock.now)
-    settled = [moment for moment in used if 600 <= moment < 1800]
-    assert 0.93 * 20 * 100_000 < 300 * len(settled) < 0.97 * 20 * 100_000
-    assert 300 * len(used) < 30 * 100_000
-
-
-def test_what_replies_use_puts_no_limit_right_that_the_host_tells_itself():
-    clock = Clock()
-    told = lane(clock)
-    place = told.board(1000)
-    told.learn([Allowance("tokens", 6000, 3000, 30)], place.taken, since_s=0.0)
-    before = told.pause_s(4000)
-    told.used(place, 10)
-    assert told.pause_s(4000) == before > 0
+from tests.admission.clocks import Clock, Sleepers, settled
 
 
 def test_never_more_than_the_limit_are_on_the_wire_and_later_stages_go_first():
@@ -146,64 +64,6 @@ def test_a_run_that_stops_while_all_wait_for_a_retry_after_lets_go_of_every_one_
         return sum(task.result() for task in waiting)
 
     assert asyncio.run(main()) == 6
-
-
-def test_a_bucket_refills_at_its_rate():
-    clock = Clock()
-    bucket = Bucket(60, clock)
-    for _ in range(4):
-        assert bucket.wait_s(1) == 0
-        bucket.take(1)
-    clock.now = 0.2
-    bucket.take(1)
-    assert 0 < bucket.wait_s(1) < 2
-    clock.now = 10.0
-    assert bucket.wait_s(1) == 0
-
-
-def lane(clock, **limits) -> Lane:
-    return Lane(0, Limits(**limits), clock, queues_silently=False)
-
-
-def test_what_a_reply_says_is_left_slows_the_lane_before_a_refusal_comes():
-    clock = Clock()
-    learning = lane(clock)
-    taken = learning.board(1).taken
-    assert learning.pause_s(1) == 0
-    learning.learn([Allowance("requests", 60, 1, 59)], taken, since_s=0.1)
-    learning.board(1)
-    assert 0.5 < learning.pause_s(1) < 2  # one a second
-    clock.now = 30
-    assert learning.pause_s(1) == 0
-
-
-@pytest.mark.parametrize("reset_s", [99_999_999, math.inf, 1e-320])
-def test_a_reset_that_cannot_be_meant_neither_stops_the_lane_for_days_nor_the_run(reset_s):
-    clock = Clock()
-    told = lane(clock)
-    taken = told.board(1).taken
-    told.learn([Allowance("requests", 10, 0, reset_s)], taken, since_s=0.0)
-    for _ in range(3):
-        assert told.pause_s(1) <= LONGEST_GATE_S
-        clock.now += LONGEST_GATE_S
-        assert told.pause_s(1) == 0
-        told.board(1)
-    assert told.pause_s(1) > 0 or reset_s < 1
-
-
-def test_what_the_recipe_says_is_waited_for_as_long_as_it_takes():
-    clock = Clock()
-    agreed = lane(clock, tokens_per_minute=1000)
-    agreed.board(1_000_000)
-    assert agreed.pause_s(1) > 10 * LONGEST_GATE_S
-
-
-def test_what_the_recipe_says_goes_before_what_a_reply_says():
-    clock = Clock()
-    told = lane(clock, requests_per_minute=6000)
-    taken = told.board(1).taken
-    told.learn([Allowance("requests", 60, 0, 60)], taken, since_s=0.1)
-    assert told.pause_s(1) == 0
 
 
 def test_a_few_refusals_among_successes_hold_nobody_back_and_a_streak_holds_all():
@@ -334,64 +194,6 @@ def test_nothing_follows_a_canary_though_its_place_is_free_before_its_end_is_kno
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("way", ["turn", "place"])
-def test_who_takes_turn_after_turn_overtakes_nobody_in_line(way):
-    order: list[str] = []
-
-    async def main() -> None:
-        clock = Clock()
-        admission = Admission(Limits(max_in_flight=1), clock, clock.sleep)
-        most = 2  # turns at a limit of one; places are as many as the limit
-
-        async def once(name: str) -> None:
-            if way == "turn":
-                await admission.enter(0)
-                order.append(name)
-                await asyncio.sleep(0)
-                admission.leave()
-            else:
-                place = await admission.board(1, 0)
-                order.append(name)
-                await asyncio.sleep(0)
-                admission.land(place)
-
-        async def again_and_again(name: str) -> None:
-            for _ in range(20):
-                await once(name)
-
-        async with asyncio.TaskGroup() as group:
-            for name in "ab"[: most if way == "turn" else 1]:
-                group.create_task(again_and_again(name))
-            await asyncio.sleep(0)
-            group.create_task(once("late"))
-
-    asyncio.run(main())
-    assert order.index("late") < 8
-
-
-@pytest.mark.parametrize("way", ["turn", "place"])
-def test_those_who_were_cancelled_in_line_stand_in_nobodys_way(way):
-    async def main() -> None:
-        clock = Clock()
-        admission = Admission(Limits(max_in_flight=1), clock, clock.sleep)
-
-        async def take() -> Place | None:
-            return await (admission.enter(0) if way == "turn" else admission.board(1, 0))
-
-        held = [await take() for _ in range(2 if way == "turn" else 1)]
-        waiting = [asyncio.create_task(take()) for _ in range(3)]
-        await asyncio.sleep(0)
-        for task in waiting:
-            task.cancel()
-        await asyncio.wait(waiting)
-        for place in held:
-            admission.leave() if place is None else admission.land(place)
-        async with asyncio.timeout(20):
-            await take()
-
-    asyncio.run(main())
-
-
 def test_places_that_a_refusal_frees_are_filled_before_anything_else_lands():
     async def main() -> tuple[int, int]:
         clock = Clock()
@@ -422,71 +224,6 @@ def test_places_that_a_refusal_frees_are_filled_before_anything_else_lands():
 
     flying, allowed = asyncio.run(main())
     assert flying == allowed
-
-
-def test_refusals_between_which_others_passed_hold_nobody_back_however_they_come_in_a_row():
-    clock = Clock()
-    only = lane(clock)
-    for number in range(1, 10 * STREAK, 2):
-        only.refused(Place(only, 1, {}, 0.0, number), 60)
-    assert only.pause_s(1) == 0
-    for number in range(101, 101 + STREAK):
-        only.refused(Place(only, 1, {}, 0.0, number), 60)
-    assert only.pause_s(1) >= 60
-
-
-def test_refusals_of_requests_sent_in_a_row_hold_all_back_in_whatever_order_they_come():
-    clock = Clock()
-    only = lane(clock)
-    for number in (3, 1, 2, 6, 5, 4, 9, 7, 8, 10, 11, 12, 13, 14):
-        only.refused(Place(only, 1, {}, 0.0, number), 60)
-    assert only.pause_s(1) >= 60
-
-
-@pytest.mark.parametrize(
-    ("limits", "queues_silently", "first"),
-    [
-        (Limits(max_in_flight=1024), True, 256),
-        (Limits(max_in_flight=32), True, START),
-        (Limits(max_in_flight=8), True, 8),
-        (Limits(), True, START),
-        (Limits(max_in_flight=1024), False, START),
-    ],
-)
-def test_a_server_of_ones_own_is_sent_a_fourth_of_what_it_is_said_to_bear_at_once(limits, queues_silently, first):
-    assert Lane(0, limits, Clock(), queues_silently=queues_silently).concurrency.limit == first
-
-
-async def settled() -> None:
-    for _ in range(100):
-        await asyncio.sleep(0)
-
-
-class Sleepers:
-    """A clock on which sleepers wake when it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._sleeping: list[tuple[float, asyncio.Future[None]]] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        wake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sleeping.append((self.now + seconds, wake))
-        await wake
-
-    async def move(self, seconds: float) -> None:
-        ends = self.now + seconds
-        while due := [one for one in self._sleeping if one[0] <= ends]:
-            first = min(due, key=lambda one: one[0])
-            self._sleeping.remove(first)
-            self.now = max(self.now, first[0])
-            if not first[1].done():
-                first[1].set_result(None)
-            await settled()
-        self.now = ends
 
 
 def test_places_open_before_the_first_answer_for_those_who_wait_for_a_turn_too():

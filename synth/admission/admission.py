@@ -1,0 +1,222 @@
+"""Admission: when a request may go, and to which of a teacher's endpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import operator
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from synth.admission.lane import STREAK, Lane, Place
+from synth.admission.queueing import Load
+from synth.admission.waiting import Line
+from synth.protocol.endpoint import Limits
+
+UNBALANCED = 1.25
+"""A replica that knows the prompt's beginning is preferred while it has at most so much more to do than the idlest."""
+LOOK_AGAIN_S = 1.0
+OPENING_LOOK_S = 0.02
+AHEAD = 192
+"""So many requests beyond those on the wire may be on their way to the disk, and never more than may ever fly: as many
+as come and go while two groups are committed, however few a quick server works on at once."""
+
+_LIMIT: Callable[[Any], float] = operator.attrgetter("concurrency.limit")
+_MOST: Callable[[Any], int] = operator.attrgetter("concurrency.most")
+
+
+class Admission:
+    """The way to a teacher: one lane, or one for each of its replicas. Later stages go first.
+
+    A turn (`enter`, `leave`) lasts from before the durable journal entry until the reply is on disk, a place on the
+    wire (`board`, `land`) from the first byte out to the last byte in. Turns exceed places, so that the wire never
+    waits for the disk; and they bound what a crash can leave open. The lane is chosen at the last moment: of
+    those that are open the one with the fewest tokens under way, so that a replica that fails or slows gets less, but
+    while they are balanced the one that saw the same beginning of a prompt before.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        *,
+        lanes: int = 1,
+        queues_silently: bool = False,
+    ) -> None:
+        self.lanes = [Lane(place, limits, clock, queues_silently=queues_silently) for place in range(lanes)]
+        self._turns = 0
+        self._clock = clock
+        self._sleep = sleep
+        self._gate: asyncio.Timeout | None = None
+        """What ends the sleep of the one that waits for a lane to open, with the others in line behind it."""
+        self._paused = False
+        """Whether a person wants nothing new to be sent."""
+        self._turn_line, self._place_line = Line(), Line()
+        self._order = itertools.count()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests on the wire."""
+        return sum(lane.in_flight for lane in self.lanes)
+
+    @property
+    def limit(self) -> float:
+        """How many requests may be on the wire."""
+        return sum(lane.concurrency.limit for lane in self.lanes)
+
+    def is_crowded(self) -> bool:
+        """Whether some wait for a turn already."""
+        return self._turn_line.waiting > 0
+
+    def pause(self) -> None:
+        """Put nothing new on the wire until `resume`; what is about to leave still does."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on."""
+        self._paused = False
+        self._look_again()
+
+    def limit_to(self, most: int) -> None:
+        """Never have more than this in flight from now on, over all lanes; more than before is found bit by bit."""
+        each, rest = divmod(most, len(self.lanes))
+        for lane in self.lanes:
+            lane.concurrency.lower_most(max(1, each + (lane.place < rest)))
+        self._turn_line.wake()
+        self._look_again()
+
+    async def enter(self, priority: int) -> None:
+        """Take a turn: permission to journal and then send one request; lower `priority` goes first.
+
+        Nobody overtakes those in line: who takes turn after turn would, and rows would wait for the one left behind.
+        """
+        order = next(self._order)
+        if self._turn_line.waiting:
+            await self._turn_line.wait(priority, order)
+        while self._turns >= (most := self._most_turns()):
+            await self._turn_line.wait(priority, order)
+        self._turns += 1
+        if self._turn_line.waiting and self._turns + self._turn_line.called < most:
+            self._turn_line.wake()
+
+    def _most_turns(self) -> int:
+        return int(sum(map(_LIMIT, self.lanes))) + min(AHEAD, sum(map(_MOST, self.lanes)))
+
+    def leave(self) -> None:
+        """Give the turn back."""
+        self._turns -= 1
+        if self._turn_line.waiting:
+            self._turn_line.wake()
+
+    async def board(self, tokens: int, priority: int, prefix: int = 0) -> Place:
+        """Take a place on the wire, to be held from the first byte out to the last byte in."""
+        order = next(self._order)
+        if self._place_line.waiting:
+            await self._place_line.wait(priority, order)
+        while True:
+            if self._gate is not None or self._paused or (lane := self._lane(tokens, prefix)) is None:
+                await self._place_line.wait(priority, order)
+            elif (pause_s := lane.pause_s(tokens)) > 0:
+                await self._wait_at_gate(lane, pause_s)
+            else:
+                break
+        limit = lane.concurrency.limit
+        place = lane.board(tokens)
+        if self._place_line.waiting and self._lane(tokens, prefix) is not None:
+            self._place_line.wake()
+        if lane.concurrency.limit > limit:
+            self._turn_line.wake()
+        return place
+
+    async def _wait_at_gate(self, lane: Lane, pause_s: float) -> None:
+        """Sleep until the lane opens, or until another one may have room."""
+        if lane.concurrency.opening and pause_s < LOOK_AGAIN_S:  # an answer may make room before a place opens
+            pause_s = min(OPENING_LOOK_S, pause_s)
+        try:
+            async with asyncio.timeout(None) as self._gate:
+                await self._sleep(min(pause_s, LOOK_AGAIN_S))  # what replies leave unused opens it sooner
+        except TimeoutError:
+            pass
+        except BaseException:
+            self._place_line.wake()
+            raise
+        finally:
+            self._gate = None
+
+    def _look_again(self) -> None:
+        """There may be room: let the one at the gate see, or the first in line. One lane opens when it was said to."""
+        if self._gate is None:
+            self._place_line.wake()
+        elif len(self.lanes) > 1 and self._gate.when() is None:
+            self._gate.reschedule(0.0)
+
+    def board_elsewhere(self, place: Place) -> Place | None:
+        """A place for the same request on another lane that is open and free, and as little burdened; else None."""
+        tokens, limit = place.tokens, place.lane.outstanding_tokens
+        free = [lane for lane in self.lanes if lane is not place.lane and lane.in_flight < lane.concurrency.allowed()]
+        free = [
+            lane for lane in free if lane.outstanding_tokens <= limit and not lane.streak and not lane.pause_s(tokens)
+        ]
+        if not free or self._place_line.waiting:
+            return None
+        return min(free, key=lambda lane: lane.outstanding_tokens).board(tokens)
+
+    def land(self, place: Place) -> None:
+        """Give the place back."""
+        place.lane.in_flight -= 1
+        place.lane.outstanding_tokens -= place.tokens
+        if self._place_line.waiting or self._gate is not None:
+            self._look_again()
+
+    def accepted(self, place: Place, tokens: int) -> None:
+        """A request came through, with so many tokens in the reply."""
+        lane, concurrency = place.lane, place.lane.concurrency
+        before = lane.probed_until, concurrency.limit, concurrency.allowed()
+        lane.streak = lane.unsaid = 0
+        lane.probed_until = 0.0
+        concurrency.accepted(self._clock(), place.sent_at, tokens, place.number)
+        if before != (0.0, concurrency.limit, concurrency.allowed()):  # else who left and who landed made all the room
+            self._turn_line.wake()
+            self._look_again()
+        elif self._gate is not None:
+            self._look_again()
+
+    def refused(self, place: Place, retry_after_s: float | None) -> None:
+        """A request met a rate limit; what is made of that may be room, as when a cut fills places left empty."""
+        place.lane.refused(place, retry_after_s)
+        self._turn_line.wake()
+        self._look_again()
+
+    def failed(self, place: Place, retry_after_s: float | None, *, again: bool) -> None:
+        """A request failed in a way that is the endpoint's fault, as `Lane.failed` has it."""
+        place.lane.failed(place.sent_at, retry_after_s, again=again)
+        self._look_again()
+
+    def eject(self, lane: Lane) -> None:
+        """What a lane leads to can serve no request, as far as is known: it is tried again seldom, by one at a time."""
+        lane.concurrency.eject(self._clock())
+        self._look_again()
+
+    def told(self, lane: Lane, load: Load | None) -> None:
+        """A lane's server told its load, or nothing; that may make room before any reply comes."""
+        lane.told(load)
+        self._turn_line.wake()
+        self._look_again()
+
+    def _lane(self, tokens: int, prefix: int) -> Lane | None:
+        """The lane for the next request; None when all are full."""
+        if len(self.lanes) == 1:
+            lane = self.lanes[0]
+            return lane if lane.in_flight < lane.concurrency.allowed() else None
+        free = [lane for lane in self.lanes if lane.in_flight < lane.concurrency.allowed()]
+        if not free:
+            return None
+
+        def burden(lane: Lane) -> tuple[float, bool, int]:
+            sick = lane.streak >= STREAK and lane.in_flight > 0  # one at a time goes there, to see
+            return max(0.0, lane.pause_s(tokens)), sick, lane.outstanding_tokens
+
+        best, known = min(free, key=burden), self.lanes[prefix % len(self.lanes)]
+        near = known.outstanding_tokens <= UNBALANCED * best.outstanding_tokens + tokens
+        return known if near and known in free and burden(known)[:2] == burden(best)[:2] else best

@@ -1,0 +1,90 @@
+"""Token buckets: so many requests or tokens a minute, by the recipe or by what a host says is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Literal, NamedTuple
+
+BURST_S = 5.0
+REMEMBERED = 0.95
+"""How much each reply leaves of the weight of those before it in what share of their tokens requests use."""
+HEADROOM = 0.95
+LEARNED_HEADROOM = 0.98
+"""Each reply puts what was learned right."""
+LONGEST_GATE_S = 3600.0
+"""The longest that a host's word makes anybody wait."""
+DAY_S = 86_400.0
+"""The longest time a limit is counted over; a reset that is further away is a mistake."""
+
+
+class Allowance(NamedTuple):
+    """What a reply's headers say is left of one limit."""
+
+    kind: Literal["requests", "tokens"]
+    limit: float
+    remaining: float
+    reset_s: float | None
+    """Seconds until all of the limit is there again."""
+
+    def per_s(self) -> float | None:
+        """How fast it refills; None when the reply does not tell."""
+        used = self.limit - self.remaining
+        if self.reset_s is not None and self.reset_s > 0 and used > 0:
+            return used / max(0.001, min(self.reset_s, DAY_S))
+        return self.limit / 60 if self.reset_s is None else None
+
+
+class Bucket:
+    """A token bucket that refills continuously; its debt is what the next one waits for.
+
+    Of a limit that the recipe sets it holds five seconds' worth at most, which keeps bursts inside the short windows
+    some hosts judge by. What a host says is left may all be used at once: it has counted what was used before.
+
+    Who tells what its requests used is debited what of theirs the last ones did use, at first all of it; and whatever
+    that was, once a reply has told its use that alone has been taken.
+    """
+
+    def __init__(self, per_minute: float, clock: Callable[[], float]) -> None:
+        self.taken = 0.0
+        """Everything debited so far."""
+        self._asked = self._used = 0.0
+        self._longest_s = inf
+        """However long what was told would make one wait, so long after the last start the next one finds out."""
+        self._rate = HEADROOM * per_minute / 60
+        self._room = self._level = self._rate * BURST_S
+        self._clock = clock
+        self._then = self._started = clock()
+
+    def wait_s(self, amount: float) -> float:
+        """Seconds until `amount` may be taken."""
+        now = self._clock()
+        self._level = min(self._room, self._level + (now - self._then) * self._rate)
+        self._then = now
+        # an amount larger than the bucket may go when the bucket is full; it leaves a debt
+        wait_s = (min(self._share(amount), self._room) - self._level) / self._rate
+        return max(0.0, min(wait_s, self._started + self._longest_s - now))
+
+    def take(self, amount: float) -> float:
+        """Debit `amount`, or what of it is likely to be used, and return that; the level may become negative."""
+        debited = self._share(amount)
+        self._level -= debited
+        self.taken += debited
+        self._started = self._then
+        return debited
+
+    def settle(self, amount: float, debited: float, used: float) -> None:
+        """A request of `amount` used so much: give back what was debited beyond that, or take the rest."""
+        self._level += debited - used
+        self._asked = (self._asked or amount) * REMEMBERED + amount
+        self._used = (self._used or amount) * REMEMBERED + used
+
+    def _share(self, amount: float) -> float:
+        return amount * self._used / self._asked if self._asked else amount
+
+    def learn(self, told: Allowance, per_s: float, taken_then: float, since_s: float) -> None:
+        """Follow what a reply told of the limit, less what was taken since its request was sent, `since_s` ago."""
+        self._then = self._clock()  # what the reply tells is of now
+        self._longest_s = LONGEST_GATE_S
+        self._rate, self._room = LEARNED_HEADROOM * per_s, told.limit
+        self._level = min(self._room, told.remaining + since_s * self._rate - (self.taken - taken_then))

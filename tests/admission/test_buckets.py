@@ -1,0 +1,61 @@
+"""Token buckets, on a clock that the test moves."""
+
+from __future__ import annotations
+
+from synth.admission.buckets import Bucket
+from tests.admission.clocks import Clock
+
+
+def test_a_bucket_lets_through_95_percent_of_what_was_agreed():
+    clock = Clock()
+    bucket = Bucket(600, clock)
+    sent = 0
+    while clock.now < 600:
+        wait = bucket.wait_s(1)
+        if wait > 0:
+            clock.now += wait
+        bucket.take(1)
+        sent += 1
+    assert 5650 <= sent <= 5760  # 600 a minute for ten minutes, less 5 %, and at most one burst
+
+
+def test_a_request_larger_than_the_bucket_goes_and_leaves_a_debt():
+    clock = Clock()
+    bucket = Bucket(6000, clock)
+    assert bucket.wait_s(100_000) == 0
+    bucket.take(100_000)
+    assert bucket.wait_s(1) > 900
+
+
+def test_what_a_request_did_not_use_is_given_back_and_what_it_used_beyond_is_taken():
+    clock = Clock()
+    bucket = Bucket(6000, clock)  # 475 at most, 95 a second
+    debited = bucket.take(400)
+    assert debited == 400
+    assert bucket.wait_s(475) > 0
+    bucket.settle(400, debited, 400)
+    assert bucket.wait_s(75) == 0 < bucket.wait_s(76)
+    debited = bucket.take(70)
+    bucket.settle(70, debited, 20)
+    assert bucket.wait_s(55) == 0
+    debited = bucket.take(50)
+    bucket.settle(50, debited, 145 + debited)
+    assert bucket.wait_s(0) > 0
+    bucket.settle(50, 1e9, 0)
+    clock.now += 1
+    assert bucket.wait_s(10_000) == 0
+    bucket.take(10_000)
+    assert bucket.wait_s(1) > 0, "no more than it holds is kept"
+
+
+def test_a_bucket_refills_at_its_rate():
+    clock = Clock()
+    bucket = Bucket(60, clock)
+    for _ in range(4):
+        assert bucket.wait_s(1) == 0
+        bucket.take(1)
+    clock.now = 0.2
+    bucket.take(1)
+    assert 0 < bucket.wait_s(1) < 2
+    clock.now = 10.0
+    assert bucket.wait_s(1) == 0

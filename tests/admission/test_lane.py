@@ -1,0 +1,120 @@
+"""What one endpoint is sent and when, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from synth.admission.buckets import LONGEST_GATE_S, Allowance
+from synth.admission.lane import STREAK, Lane, Place
+from synth.admission.queueing import START
+from synth.protocol.endpoint import Limits
+from tests.admission.clocks import Clock
+
+
+def lane(clock, **limits) -> Lane:
+    return Lane(0, Limits(**limits), clock, queues_silently=False)
+
+
+@pytest.mark.parametrize("asked", [4196, 16_100])
+def test_a_limit_of_tokens_in_the_recipe_is_used_up_by_replies_far_below_their_cap(asked):
+    clock = Clock()
+    agreed = lane(clock, tokens_per_minute=100_000)
+    flying: list[tuple[float, Place]] = []
+    used: list[float] = []
+    while clock.now < 1800:
+        wait_s = agreed.pause_s(asked)
+        if wait_s <= 0:
+            flying.append((clock.now + 10, agreed.board(asked)))
+        clock.now += min([max(wait_s, 1e-3), *(until - clock.now for until, _ in flying[:1])])
+        while flying and flying[0][0] <= clock.now + 1e-9:
+            agreed.used(flying.pop(0)[1], 300)
+            used.append(clock.now)
+    settled = [moment for moment in used if 600 <= moment < 1800]
+    assert 0.93 * 20 * 100_000 < 300 * len(settled) < 0.97 * 20 * 100_000
+    assert 300 * len(used) < 30 * 100_000
+
+
+def test_what_replies_use_puts_no_limit_right_that_the_host_tells_itself():
+    clock = Clock()
+    told = lane(clock)
+    place = told.board(1000)
+    told.learn([Allowance("tokens", 6000, 3000, 30)], place.taken, since_s=0.0)
+    before = told.pause_s(4000)
+    told.used(place, 10)
+    assert told.pause_s(4000) == before > 0
+
+
+def test_what_a_reply_says_is_left_slows_the_lane_before_a_refusal_comes():
+    clock = Clock()
+    learning = lane(clock)
+    taken = learning.board(1).taken
+    assert learning.pause_s(1) == 0
+    learning.learn([Allowance("requests", 60, 1, 59)], taken, since_s=0.1)
+    learning.board(1)
+    assert 0.5 < learning.pause_s(1) < 2  # one a second
+    clock.now = 30
+    assert learning.pause_s(1) == 0
+
+
+@pytest.mark.parametrize("reset_s", [99_999_999, math.inf, 1e-320])
+def test_a_reset_that_cannot_be_meant_neither_stops_the_lane_for_days_nor_the_run(reset_s):
+    clock = Clock()
+    told = lane(clock)
+    taken = told.board(1).taken
+    told.learn([Allowance("requests", 10, 0, reset_s)], taken, since_s=0.0)
+    for _ in range(3):
+        assert told.pause_s(1) <= LONGEST_GATE_S
+        clock.now += LONGEST_GATE_S
+        assert told.pause_s(1) == 0
+        told.board(1)
+    assert told.pause_s(1) > 0 or reset_s < 1
+
+
+def test_what_the_recipe_says_is_waited_for_as_long_as_it_takes():
+    clock = Clock()
+    agreed = lane(clock, tokens_per_minute=1000)
+    agreed.board(1_000_000)
+    assert agreed.pause_s(1) > 10 * LONGEST_GATE_S
+
+
+def test_what_the_recipe_says_goes_before_what_a_reply_says():
+    clock = Clock()
+    told = lane(clock, requests_per_minute=6000)
+    taken = told.board(1).taken
+    told.learn([Allowance("requests", 60, 0, 60)], taken, since_s=0.1)
+    assert told.pause_s(1) == 0
+
+
+def test_refusals_between_which_others_passed_hold_nobody_back_however_they_come_in_a_row():
+    clock = Clock()
+    only = lane(clock)
+    for number in range(1, 10 * STREAK, 2):
+        only.refused(Place(only, 1, {}, 0.0, number), 60)
+    assert only.pause_s(1) == 0
+    for number in range(101, 101 + STREAK):
+        only.refused(Place(only, 1, {}, 0.0, number), 60)
+    assert only.pause_s(1) >= 60
+
+
+def test_refusals_of_requests_sent_in_a_row_hold_all_back_in_whatever_order_they_come():
+    clock = Clock()
+    only = lane(clock)
+    for number in (3, 1, 2, 6, 5, 4, 9, 7, 8, 10, 11, 12, 13, 14):
+        only.refused(Place(only, 1, {}, 0.0, number), 60)
+    assert only.pause_s(1) >= 60
+
+
+@pytest.mark.parametrize(
+    ("limits", "queues_silently", "first"),
+    [
+        (Limits(max_in_flight=1024), True, 256),
+        (Limits(max_in_flight=32), True, START),
+        (Limits(max_in_flight=8), True, 8),
+        (Limits(), True, START),
+        (Limits(max_in_flight=1024), False, START),
+    ],
+)
+def test_a_server_of_ones_own_is_sent_a_fourth_of_what_it_is_said_to_bear_at_once(limits, queues_silently, first):
+    assert Lane(0, limits, Clock(), queues_silently=queues_silently).concurrency.limit == first
