@@ -25,7 +25,7 @@ from synth.admission.lane import SPREAD, Place
 from synth.backends import Backend
 from synth.backends.replay import ReplayRun
 from synth.batches.batch import Batches
-from synth.errors import BudgetReached, Fatal, Rejected, Transient
+from synth.errors import BudgetReached, Fatal, Rejected, StoreStopped, Transient
 from synth.money.budget import Budget
 from synth.money.prices import FREE, UNKNOWN, Tariff, recorded
 from synth.protocol import explain
@@ -285,9 +285,17 @@ class Teacher:
         return said
 
     def _decided_earlier(self, request: Request) -> Decided | None:
-        """The reply after which the first of the earlier runs that has one would not ask a request again."""
+        """The reply after which the first of the earlier runs that has one would not ask a request again.
+
+        Raises StoreStopped, and stops the run, when one cannot be read: what it paid for would be bought again.
+        """
         for run in self._earlier:
-            known = decided(run.find(request.key), request.path, run.forgiven, self.endpoint.pin_model)
+            try:
+                found = run.find(request.key)
+            except StoreStopped as error:
+                self._halt.throw(error)
+                raise
+            known = decided(found, request.path, run.forgiven, self.endpoint.pin_model)
             if known is not None:
                 return known
         return None

@@ -7,17 +7,16 @@ optional) and the answer. In place of `content`, `response` may hold a whole cha
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 import orjson
 import zstandard
 
-from synth.errors import Problem, RecipeError
+from synth.errors import Problem, RecipeError, StoreStopped
+from synth.storage.database import DAMAGED, damage, readable
 from synth.storage.emergency import connect_whole
 from synth.storage.kept import decided
 from synth.storage.store import Stored, read_found
@@ -55,25 +54,26 @@ class ReplayRun:
 
     def __init__(self, path: Path) -> None:
         """Open the store of a run folder, with what its disk once refused. Raises FolderError when there is none."""
-        self._reader = connect_whole(path / "run.db")
+        self._path = path / "run.db"
+        self._reader = connect_whole(self._path)
         self._decompress = zstandard.ZstdDecompressor().decompress
         self.forgiven = 0
         """The last attempt whose failure does not count as final."""
-        with suppress(sqlite3.DatabaseError):
+        with readable(self._path):
             for (last,) in self._reader.execute("SELECT value FROM meta WHERE name = 'forgiven'"):
                 self.forgiven = int(last)
 
     async def send(self, request: Request) -> Outcome:
-        """The newest good reply to the same request."""
+        """The newest good reply to the same request. Raises StoreStopped when it cannot be read."""
         known = decided(self.find(request.key), request.path, ALL)
         return known[0].outcome if known else _not_recorded()
 
     def find(self, key: bytes) -> Sequence[Stored]:
-        """The kept replies to a request, newest first; none when they cannot be read."""
+        """The kept replies to a request, newest first. Raises StoreStopped when they cannot be read: they were paid."""
         try:
             return read_found(self._reader, key, self._decompress)
-        except (sqlite3.DatabaseError, zstandard.ZstdError):
-            return ()
+        except DAMAGED as error:
+            raise StoreStopped(damage(self._path, error)) from error
 
     def close(self) -> None:
         """Let go of the store."""

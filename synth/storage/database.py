@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
 import zstandard
 
 from synth.errors import FolderError
@@ -64,6 +65,9 @@ COLUMNS = {
 }
 BLOBS = ("attempt", "reply")
 """Tables whose last column is compressed, with a checksum."""
+
+DAMAGED = (sqlite3.DatabaseError, zstandard.ZstdError, orjson.JSONDecodeError)
+"""What reading a damaged file raises."""
 
 RAW = "coalesce(whole.raw, reply.raw)"
 LOTS = "LEFT JOIN lot ON lot.attempt = attempt.id LEFT JOIN reply AS whole ON whole.attempt = lot.first "
@@ -151,10 +155,10 @@ def connect(path: Path, *, write: bool = False, beside: bool = False) -> sqlite3
 
 @contextmanager
 def readable(path: Path) -> Generator[None]:
-    """Turn what SQLite and zstd say of a damaged file into a FolderError."""
+    """Turn what reading a damaged file raises into a FolderError."""
     try:
         yield
-    except (sqlite3.DatabaseError, zstandard.ZstdError) as error:
+    except DAMAGED as error:
         raise FolderError(damage(path, error)) from error
 
 
@@ -185,7 +189,7 @@ def examine(path: Path) -> Findings:
         for attempt, raw in connection.execute("SELECT attempt, raw FROM reply"):
             try:
                 decompress(raw)
-            except zstandard.ZstdError as error:
+            except (zstandard.ZstdError, MemoryError) as error:  # as of a length that a flipped bit made
                 problems.append(f"the reply to attempt {attempt} is damaged ({error})")
         attempts = connection.execute("SELECT count(*) FROM attempt").fetchone()[0]
         lost = connection.execute("SELECT count(*) FROM settled WHERE failure = 'lost'").fetchone()[0]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import zstandard
 
 from synth.errors import FolderError
@@ -36,6 +37,8 @@ TYPES: dict[str, tuple[Any, ...]] = {
     "batched": (int, int, int),
     "batch_step": (int, int, str, str, int, str),
 }
+NUMBERED = {"attempt": "id", "batch_step": "id", **dict.fromkeys(("reply", "settled", "lot", "batched"), "attempt")}
+"""Tables whose rows have a number, and its column."""
 TABLES = {len(types): table for table, types in TYPES.items()}
 Row = tuple[Any, ...]
 
@@ -108,12 +111,15 @@ def _fill_from(fresh: Path, source: Path, lock: Lock) -> bool:
     decompress = zstandard.ZstdDecompressor().decompress
     connection = connect(fresh, write=True)
     connection.execute("BEGIN")
+    disputed: set[tuple[str, int]] = set()
     for table, row in pages.rows():
-        if _is_sound(table, row, decompress):
-            verb = "REPLACE" if table == "meta" else "IGNORE"
-            connection.execute(f"INSERT OR {verb} INTO {table} VALUES ({','.join('?' * len(row))})", row)  # noqa: S608
-        else:
+        if not _is_sound(table, row, decompress):
             pages.damaged += 1
+        elif not _added(connection, table, row):
+            disputed.add((table, row[0]))
+    for table, number in disputed:  # a reply is found by its number, and would answer another question
+        connection.execute(f"DELETE FROM {table} WHERE {NUMBERED[table]} = ?", (number,))  # noqa: S608 (ours)
+    pages.damaged += len(disputed)
     if not connection.execute("SELECT count(*) FROM attempt").fetchone()[0]:
         connection.close()
         fresh.unlink()
@@ -135,6 +141,16 @@ def _fill_from(fresh: Path, source: Path, lock: Lock) -> bool:
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     return not pages.damaged and _passes(source, most)
+
+
+def _added(connection: sqlite3.Connection, table: str, row: Row) -> bool:
+    """Add a row; false where its number has another one already: rows never change, so one of the two is damaged."""
+    verb = "REPLACE" if table == "meta" else "IGNORE"
+    added = connection.execute(f"INSERT OR {verb} INTO {table} VALUES ({','.join('?' * len(row))})", row)  # noqa: S608
+    if added.rowcount or table not in NUMBERED:
+        return True
+    known = connection.execute(f"SELECT * FROM {table} WHERE {NUMBERED[table]} = ?", row[:1]).fetchone()  # noqa: S608
+    return known == row
 
 
 def _passes(source: Path, commits: int) -> bool:
@@ -180,9 +196,9 @@ def _is_sound(table: str, row: Row, decompress: Any) -> bool:
         return True
     try:
         decompress(row[-1])
-    except zstandard.ZstdError:
+        return isinstance(orjson.loads(row[2]), dict) if table == "reply" else len(row[1]) == 32
+    except (zstandard.ZstdError, orjson.JSONDecodeError, MemoryError):  # the last of a length that a flipped bit made
         return False
-    return table == "reply" or len(row[1]) == 32
 
 
 class _Pages:

@@ -24,6 +24,7 @@ from synth.errors import FolderError, StoreStopped
 from synth.language.text import several
 from synth.protocol.lots import choice_of
 from synth.storage.database import (
+    DAMAGED,
     LOTS,
     RAW,
     Findings,
@@ -160,7 +161,7 @@ class Store:
             return ()
         try:
             return read_found(self._reader, key, self._decompress)
-        except (sqlite3.DatabaseError, zstandard.ZstdError) as error:
+        except DAMAGED as error:
             raise self._writer.stop(damage(self._path, error)) from error
 
     def read_from(self, teacher: str) -> Iterator[Outcome]:

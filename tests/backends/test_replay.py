@@ -12,11 +12,11 @@ from synth import pipeline
 from synth import teacher as module
 from synth.admission import health
 from synth.backends.replay import ReplayRun
-from synth.errors import FolderError, Rejected, Transient
+from synth.errors import FolderError, Rejected, StoreStopped, Transient
 from synth.protocol.endpoint import Endpoint, Price
 from synth.recipes.loading import load
 from synth.results.result import Options
-from synth.storage.database import connect
+from synth.storage.database import PAGE_BYTES, connect
 from synth.storage.emergency import Emergency
 from synth.teacher import Unit
 from synth.types import Message, Outcome
@@ -125,6 +125,23 @@ def test_what_a_full_disk_sent_elsewhere_is_taken_over_and_nothing_is_written_th
     (tmp_path / "first" / "run.emergency").write_text('["synth", "0123456789abcdef"]\n')
     with pytest.raises(FolderError, match="holds replies of another run"):
         asked(tmp_path / "third", Script(said("another")), given=tmp_path / "first")
+
+
+@pytest.mark.parametrize("damaged", ["every page but the first", "a reply's headers"])
+def test_an_earlier_run_that_is_damaged_stops_the_run_and_nothing_of_it_is_bought_again(damaged, tmp_path):
+    asked(tmp_path / "first", Script(said("二です。")))
+    path = tmp_path / "first" / "run.db"
+    if damaged == "a reply's headers":
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("UPDATE reply SET headers = '{'")
+        connection.close()
+    else:
+        content = path.read_bytes()
+        path.write_bytes(content[:PAGE_BYTES] + bytes([0xFF]) * (len(content) - PAGE_BYTES))
+    script = Script(said("another"))
+    with pytest.raises((FolderError, StoreStopped), match=r"first/run\.db is damaged.*synth doctor --repair") as error:
+        asked(tmp_path / "other", script, given=tmp_path / "first")
+    assert (error.value.exit_code, script.sent) == (5, [])
 
 
 RECIPE = """\

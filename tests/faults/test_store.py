@@ -92,10 +92,10 @@ def versioned(version: int):
     return change
 
 
-def flipped(offset: int):
+def flipped(offset: int, bits: int = 0x40):
     def change(path: Path) -> None:
         content = bytearray(path.read_bytes())
-        content[offset] ^= 0x40
+        content[offset] ^= bits
         path.write_bytes(content)
 
     return change
@@ -229,6 +229,32 @@ def test_fault_53_repair_reads_the_log_as_well(tmp_path):
         Store(run)
     assert salvage.repair(run).replies >= 350
     assert len(found(run)) >= 350
+
+
+def test_fault_53_repair_gives_no_reply_to_another_question_where_a_flipped_bit_changed_a_number(tmp_path):
+    folder = made(tmp_path / "run", 240)
+    content = (folder / "run.db").read_bytes()
+    for attempt in range(200, 220):  # more than lie on one page, its ends included
+        key = content.index(request(attempt - 1).key)
+        number = bytes((0x80 | attempt >> 7, attempt & 0x7F))
+        place = content.rindex(number, key - 30, key) + 1
+        (folder / "run.db").write_bytes(content)
+        flipped(place, 4)(folder / "run.db")
+        salvage.repair(folder)
+        assert found(folder, 240) == set(range(240)) - {attempt - 1, (attempt ^ 4) - 1}
+
+
+def test_fault_53_repair_leaves_out_a_reply_whose_headers_are_damaged(tmp_path):
+    folder = made(tmp_path / "run", 40)
+    connection = sqlite3.connect(folder / "run.db", isolation_level=None)
+    connection.execute('UPDATE reply SET headers = \'{"date": "now\' WHERE attempt = 7')
+    connection.close()
+    store = Store(folder)
+    with pytest.raises(StoreStopped, match="--repair"):
+        store.find(request(6).key)
+    store.close()
+    assert salvage.repair(folder).missing_replies == 1
+    assert found(folder, 40) == set(range(40)) - {6}
 
 
 def test_fault_53_repair_of_a_sound_store_changes_nothing(tmp_path):
