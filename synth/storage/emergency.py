@@ -7,7 +7,6 @@ The next run takes them in. Only what is known to be on its disk counts as kept.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import sqlite3
@@ -26,11 +25,10 @@ FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 Row = tuple[str, tuple[Any, ...]]
 
 
-def places(run_db: Path) -> tuple[Path, Path]:
-    """Where the emergency file of a run may lie, best first."""
-    folder = run_db.parent.resolve()
-    name = hashlib.sha256(str(folder).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return folder / "run.emergency", Path(tempfile.gettempdir()) / f"synth-{name}.emergency"
+def places(run_db: Path, identity: str) -> tuple[Path, Path]:
+    """Where the emergency file of a run may lie, best first; by the run's name, as its folder may be moved to a larger
+    disk."""
+    return run_db.parent.resolve() / "run.emergency", Path(tempfile.gettempdir()) / f"synth-{identity}.emergency"
 
 
 class Emergency:
@@ -39,7 +37,7 @@ class Emergency:
     def __init__(self, run_db: Path, identity: str) -> None:
         """Find a place that can be written; `path` is None when there is none."""
         self._identity = identity
-        self._left = list(places(run_db))
+        self._left = list(places(run_db, identity))
         self.path: Path | None = None
         self.keep([])
 
@@ -67,7 +65,7 @@ def take_in(run_db: Path, identity: str) -> int:
 
     The store is checked first, as it had been in trouble. Raises FolderError when it is damaged or still in trouble.
     """
-    found = _files(run_db)
+    found = _files(run_db, identity)
     if not found:
         return 0
     rows = _left(run_db, identity)
@@ -98,10 +96,13 @@ def connect_whole(run_db: Path) -> sqlite3.Connection:
     Raises FolderError as `connect` does, and when there is no room for the copy.
     """
     reader = connect(run_db)
-    if not _files(run_db):
+    with readable(run_db):
+        (identity,) = reader.execute("SELECT value FROM meta WHERE name = 'identity'").fetchone()
+    found = _files(run_db, identity)
+    if not found:
         return reader
     with closing(reader), readable(run_db):
-        rows = _left(run_db, reader.execute("SELECT value FROM meta WHERE name = 'identity'").fetchone()[0])
+        rows = _left(run_db, identity)
         copy = sqlite3.connect("", check_same_thread=False)
         try:
             reader.backup(copy)
@@ -110,19 +111,19 @@ def connect_whole(run_db: Path) -> sqlite3.Connection:
         except sqlite3.OperationalError as error:
             copy.close()
             raise FolderError(
-                f"{_files(run_db)[0]} holds replies of {run_db.parent} which find no room here ({error}); "
+                f"{found[0]} holds replies of {run_db.parent} which find no room here ({error}); "
                 "run in that folder first."
             ) from error
     return copy
 
 
-def _files(run_db: Path) -> list[Path]:
-    return [path for path in places(run_db) if path.exists() and path.stat().st_uid == os.getuid()]
+def _files(run_db: Path, identity: str) -> list[Path]:
+    return [path for path in places(run_db, identity) if path.exists() and path.stat().st_uid == os.getuid()]
 
 
 def _left(run_db: Path, identity: str) -> list[Row]:
     """What the emergency files of a run hold. Raises FolderError when they are another run's."""
-    return [row for path in _files(run_db) for row in _rows(path, identity)]
+    return [row for path in _files(run_db, identity) for row in _rows(path, identity)]
 
 
 def _add(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -67,8 +68,9 @@ def assert_whole_after_a_rerun(
     assert early or sum(before.values()) > 0
     assert max(paid.values()) == 1
     assert stored(run) == paid
-    assert not any(path.exists() for path in places(run / "run.db"))
     connection = connect(run / "run.db")
+    (identity,) = connection.execute("SELECT value FROM meta WHERE name = 'identity'").fetchone()
+    assert not any(path.exists() for path in places(run / "run.db", identity))
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     lost = connection.execute("SELECT count(*) FROM settled WHERE failure = 'lost'").fetchone()
     assert unsure or lost == (0,)
@@ -156,7 +158,8 @@ UNSEEN = "from synth.storage import writer; writer.LOOK_EVERY_S = 1e9; from synt
 """The command, that never looks whether the disk is about to fill up: it runs into its end."""
 
 
-def test_fault_48_a_small_disk_that_fills_up(recipe, server, tmp_path, book):
+@pytest.mark.parametrize("is_moved", [False, True], ids=["there is room again", "the folder goes to a larger one"])
+def test_fault_48_a_small_disk_that_fills_up(is_moved, recipe, server, tmp_path, book):
     mounted = tmp_path / "run"
     mounted.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1000k", "tmpfs", mounted]
@@ -172,8 +175,11 @@ def test_fault_48_a_small_disk_that_fills_up(recipe, server, tmp_path, book):
             check=False,
         )
         assert_stopped(finished, "run/run.db", "disk is full", "synth-")
-        subprocess.run(["mount", "-o", "remount,size=64m", mounted], check=True)
-        assert_whole_after_a_rerun(recipe, mounted, server, book)
+        if is_moved:
+            assert_whole_after_a_rerun(recipe, shutil.copytree(mounted, tmp_path / "elsewhere"), server, book)
+        else:
+            subprocess.run(["mount", "-o", "remount,size=64m", mounted], check=True)
+            assert_whole_after_a_rerun(recipe, mounted, server, book)
     finally:
         subprocess.run(["umount", mounted], check=True)
 
