@@ -209,7 +209,7 @@ class Teacher:
         if completion.provider:
             unit.served_by.append(completion.provider)
         unit.requests.append(request.key.hex())
-        unit.cost_microusd += tariff.charge(tariff.worst(request), completion.usage, paid=True).microusd
+        unit.cost_microusd += tariff.bought(request, completion.usage).microusd
         return completion
 
     async def _decide(self, lot: Lot, request: Request, unit: Unit) -> None:
@@ -328,10 +328,8 @@ class Teacher:
     def charge(self, request: Request, unit: Unit) -> None:
         """Put the newest reply to a request on a unit's account though it brought no completion."""
         for stored in self._store.find(request.key):
-            tariff = self._kept.tariff_of(stored)
-            cost = tariff.charge(tariff.worst(request), self._kept.usage(stored), paid=True)
             unit.requests.append(request.key.hex())
-            unit.cost_microusd += cost.microusd
+            unit.cost_microusd += self._kept.tariff_of(stored).bought(request, self._kept.usage(stored)).microusd
             return
 
     def note_fit(self, problem: str) -> None:

@@ -24,6 +24,8 @@ Factor = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 
 UNIT = 10**12
 """Rates are whole attodollars a token, so that twelve decimal places of dollars per million tokens are exact."""
+MICRO = UNIT * UNIT
+"""Attodollars times a factor in one microdollar."""
 
 
 class Rates(Value):
@@ -107,31 +109,32 @@ class Tariff:
     def worst(self, request: Request) -> Spend:
         """The most a request may use: the dearest input rate for the whole prompt, the whole output cap."""
         prompt, output = request.prompt_tokens, request.max_tokens
-        # the estimate of the prompt is long, so every band that it could be in counts
         most = 0
-        for band in self.bands:
-            if prompt > band.above:
-                most = max(most, prompt * band.dearest_input + output * band.dearest_output)
-        microusd = -(-(most + self.request_atto) * self.surcharge // (UNIT * UNIT))
-        return Spend(microusd, prompt + output, 1)
+        for band in self.bands:  # the estimate of the prompt is long, so every one that it could be in counts
+            if prompt > band.above and (dear := prompt * band.dearest_input + output * band.dearest_output) > most:
+                most = dear
+        return Spend(-(-(most + self.request_atto) * self.surcharge // MICRO), prompt + output, 1)
+
+    def bought(self, request: Request, usage: Usage) -> Spend:
+        """What a request used that brought something of use: the worst case where its reply does not say."""
+        return self.charge(self.worst(request) if None in usage[:2] else Spend(), usage, paid=True)
 
     def charge(self, worst: Spend, usage: Usage, *, paid: bool) -> Spend:
         """What a reply did use, of which `worst` was set aside. The provider's own sum of money wins over the table.
 
         Without usable counts it is the worst case where the reply may have been `paid`, else a request and no more.
         """
-        prompt, completion = usage.prompt_tokens, usage.completion_tokens
+        prompt, completion, cached, thinking, written, told_microusd, tier = usage
         if prompt is None or completion is None:
             unsaid = worst._replace(assumed=True) if paid else Spend(requests=1)
-            return unsaid if usage.cost_microusd is None else unsaid._replace(microusd=usage.cost_microusd)
-        if usage.cost_microusd is not None:
-            return Spend(usage.cost_microusd, prompt + completion, 1)
+            return unsaid if told_microusd is None else unsaid._replace(microusd=told_microusd)
+        if told_microusd is not None:
+            return Spend(told_microusd, prompt + completion, 1)
         band = self.bands[0] if len(self.bands) == 1 else [band for band in self.bands if prompt > band.above][-1]
-        plain = prompt - usage.cached_tokens - usage.cache_write_tokens
-        atto = plain * band.input + usage.cached_tokens * band.cached + usage.cache_write_tokens * band.written
-        atto += (completion - usage.reasoning_tokens) * band.output + usage.reasoning_tokens * band.reasoning
-        factor = self.factors.get(usage.service_tier, UNIT) if usage.service_tier else self.surcharge
-        return Spend(-(-(atto + self.request_atto) * factor // (UNIT * UNIT)), prompt + completion, 1)
+        atto = (prompt - cached - written) * band.input + (completion - thinking) * band.output
+        atto += cached * band.cached + written * band.written + thinking * band.reasoning
+        factor = self.factors.get(tier, UNIT) if tier else self.surcharge
+        return Spend(-(-(atto + self.request_atto) * factor // MICRO), prompt + completion, 1)
 
 
 def tariff(price: Price, service_tier: str = "") -> Tariff:

@@ -65,8 +65,8 @@ FILES = "(files)"
 """What stands for the recipe's name in the store of commands on files; no recipe can be called so."""
 Decompress = Callable[[bytes], bytes]
 SEEN_BITS = 1 << 25
-PLACES = struct.Struct(">4L16x").unpack
-"""Four places in the filter, from four parts of a SHA-256."""
+PLACES = struct.Struct(">2L24x").unpack
+"""Two places in the filter, from two parts of a SHA-256."""
 
 FINDING = (
     "SELECT reply.attempt, reply.status, reply.headers, reply.error, reply.detail, "  # noqa: S608 (ours alone)
@@ -394,7 +394,7 @@ def recipe_of(folder: Path) -> Path:
 
 
 class _Seen:
-    """Which keys may have been journalled: a Bloom filter (Bloom, 1970) of 4 MB, one wrong yes in 40 at 4 million.
+    """Which keys may have been journalled: a Bloom filter (Bloom, 1970) of 4 MB, one wrong yes in 22 at 4 million.
 
     It spares a look into the database for requests that were never made, and fills as the run goes.
     """
@@ -410,16 +410,11 @@ class _Seen:
 
     def add(self, key: bytes) -> None:
         bits, size = self._bits, self._size
-        for place in PLACES(key):
-            bits[place % size >> 3] |= 1 << (place & 7)
+        first, second = PLACES(key)
+        bits[first % size >> 3] |= 1 << (first & 7)
+        bits[second % size >> 3] |= 1 << (second & 7)
 
     def has(self, key: bytes) -> bool:
         bits, size = self._bits, self._size
-        first, second, third, fourth = cast("tuple[int, int, int, int]", PLACES(key))
-        return bool(
-            bits[first % size >> 3] >> (first & 7)
-            & bits[second % size >> 3] >> (second & 7)
-            & bits[third % size >> 3] >> (third & 7)
-            & bits[fourth % size >> 3] >> (fourth & 7)
-            & 1
-        )
+        first, second = cast("tuple[int, int]", PLACES(key))
+        return bool(bits[first % size >> 3] >> (first & 7) & bits[second % size >> 3] >> (second & 7) & 1)
