@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from rich.text import Text
@@ -11,22 +12,22 @@ from synth.errors import FolderError
 from synth.money import account as accounts
 from synth.money.budget import Caps, usd
 from synth.storage.lock import holder
-from synth.storage.store import connect, read_spent
+from synth.storage.store import connect, read_spent, readable
+from synth.types import Spend
 
 
 def account(file: Path, total_usd: float | None, folder: Path | None, *, as_json: bool) -> None:
     """Make or change an account file, release what a dead run holds of it, and show it.
 
-    Raises FolderError when there is none, or the run is not dead.
+    Raises FolderError when there is none, or the run is not dead, or not in it.
     """
     if total_usd is not None:
         accounts.set_total(file, Caps(usd=total_usd).microusd or 0)
     if folder is not None:
         if who := holder(folder):
             raise FolderError(f"{folder} is in use by {who}; it gives back what it does not spend when it ends.")
-        connection = connect(folder / "run.db")
-        back = accounts.release(file, folder, read_spent(connection).microusd)
-        connection.close()
+        run, spent = _of(folder)
+        back = accounts.release(file, run, spent.microusd)
         say(ERR, f"{usd(back)} came back from {folder}")
     total, leases = accounts.standing(file)
     free = total - sum(lease.held_microusd for lease in leases)
@@ -39,5 +40,25 @@ def account(file: Path, total_usd: float | None, folder: Path | None, *, as_json
         state = "running" if holder(Path(lease.folder)) else ""
         if not state and lease.held_microusd > lease.spent_microusd:
             state = f"not running; `synth account {file} --release {lease.folder}` frees what it holds"
+            if not _lies_there(lease):
+                state = "its run is no longer there, so all that it holds counts as spent"
         table.add_row(Text(lease.folder), usd(lease.spent_microusd), usd(lease.held_microusd), Text(state))
     OUT.print(table)
+
+
+def _of(folder: Path) -> tuple[str, Spend]:
+    """The name by which the run in a folder holds money, empty where it never did, and what it spent.
+
+    Raises FolderError when there is no run.
+    """
+    with readable(folder / "run.db"), closing(connect(folder / "run.db")) as connection:
+        row = connection.execute("SELECT value FROM meta WHERE name = 'account_run'").fetchone()
+        return "" if row is None else str(row[0]), read_spent(connection)
+
+
+def _lies_there(lease: accounts.Lease) -> bool:
+    """Whether the run is in its folder still: it may be gone, and another one in its place."""
+    try:
+        return _of(Path(lease.folder))[0] == lease.run
+    except FolderError:
+        return False

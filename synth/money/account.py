@@ -125,21 +125,20 @@ def standing(path: Path) -> tuple[int, list[Lease]]:
         return _total(connection), [Lease(*row) for row in rows.fetchall()]
 
 
-def release(path: Path, folder: Path, spent_microusd: int) -> int:
+def release(path: Path, run: str, spent_microusd: int) -> int:
     """Give back what a dead run holds beyond what it spent; return how much that was, in micro-dollars.
 
-    Raises FolderError when no run of that folder is in the account.
+    Raises FolderError when it is not in the account.
     """
-    where = str(folder.absolute())
     with _changing(path) as connection:
-        row = connection.execute("SELECT run, held_microusd FROM lease WHERE folder = ?", (where,)).fetchone()
+        row = connection.execute("SELECT held_microusd FROM lease WHERE run = ?", (run,)).fetchone()
         if row is None:
-            raise FolderError(f"No run in {folder} holds anything of {path}.")
+            raise FolderError(f"The run holds nothing of {path}.")
         connection.execute(
             "UPDATE lease SET held_microusd = ?, spent_microusd = ? WHERE run = ?",
-            (spent_microusd, spent_microusd, row[0]),
+            (spent_microusd, spent_microusd, run),
         )
-        return int(row[1]) - spent_microusd
+        return int(row[0]) - spent_microusd
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -457,6 +458,38 @@ def test_fault_40_two_processes_and_a_kill_never_spend_more_than_their_account(t
     again = start(tmp_path, recipes[1], *arguments)
     assert again.communicate(timeout=60)
     assert again.returncode == 0
+
+
+def test_fault_40_what_a_run_spent_whose_folder_is_gone_is_not_given_back_with_another_ones(tmp_path, seller, synth):
+    handler, base_url = seller
+    handler.pause_s = 0.02
+    account, out = tmp_path / "team.account", tmp_path / "out"
+    set_total(account, 80_000)
+    recipe = recipe_for(tmp_path / "one", base_url, "one")
+    arguments = ["--budget", f"account={account}", "--out", out]
+    killed = start(tmp_path, recipe, *arguments)
+    while len(handler.sold) < 8:
+        time.sleep(0.005)
+    killed.kill()
+    killed.communicate()
+    assert f"--release {out}` frees" in synth("account", account).stdout
+    shutil.rmtree(out)
+    assert "so all that it holds counts as spent" in synth("account", account).stdout
+    held = standing(account)[1][0].held_microusd
+    again = start(tmp_path, recipe, *arguments)
+    while len(handler.sold) < 20:
+        time.sleep(0.005)
+    again.kill()
+    again.communicate()
+    released = synth("account", account, "--release", out)
+    assert (released.returncode, "came back" in released.stderr) == (0, True), released.stderr
+    leases = standing(account)[1]
+    assert leases[0].held_microusd == held
+    assert 1000 * len(handler.sold) <= sum(lease.held_microusd for lease in leases)
+    (tmp_path / "alone").mkdir()
+    assert synth("run", recipe, "--limit", "1", "--out", "alone").returncode == 0
+    nothing = synth("account", account, "--release", "alone")
+    assert (nothing.returncode, nothing.stderr) == (5, f"The run holds nothing of {account}.\n")
 
 
 def test_fault_37_over_sockets_the_providers_ledger_stays_below_the_cap(tmp_path, seller, synth):

@@ -192,10 +192,10 @@ def test_what_a_dead_run_holds_comes_back_when_it_goes_on_or_is_released(tmp_pat
     set_total(path, 800)
     Account(path, "one", tmp_path / "a", 0).lease(500, None, 0)
     assert Account(path, "one", tmp_path / "a", 120).held_microusd == 500
-    assert release(path, tmp_path / "a", 120) == 380
+    assert release(path, "one", 120) == 380
     assert Account(path, "two", tmp_path / "b", 0).lease(900, None, 0) == 680
-    with pytest.raises(FolderError, match="No run"):
-        release(path, tmp_path / "c", 0)
+    with pytest.raises(FolderError, match="holds nothing"):
+        release(path, "three", 0)
 
 
 def test_a_copied_run_folder_does_not_share_its_lease(tmp_path):
