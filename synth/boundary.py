@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import inspect
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TypeVar
 
 from synth.admission.halt import Halt
 from synth.errors import Fatal, FolderError, Rejected, TeacherError
@@ -17,17 +15,20 @@ from synth.gates.work import Work
 from synth.language.text import several
 from synth.types import Rejection
 
-if TYPE_CHECKING:
-    from synth.ask import Ask
-
 T = TypeVar("T")
 
 OURS = str(Path(__file__).parent)
 MOST_PLUGIN_ERRORS = 5
-IDLE_S = 300.0
-"""How long a generator or scorer of the user's own may wait for anything but what it asked."""
 ENDINGS = (asyncio.CancelledError, SystemExit)
 """What plug-in code may raise that would end a task, or the loop, without a word."""
+
+
+class Hung(Exception):
+    """A generator or scorer of the user's own did not give way; `is_hopeless` says that none will that is called so."""
+
+    def __init__(self, said: str, *, is_hopeless: bool) -> None:
+        self.is_hopeless = is_hopeless
+        super().__init__(said)
 
 
 class Boundary:
@@ -59,6 +60,8 @@ class Boundary:
         """The exception being handled with its traceback, as a rejection."""
         error = sys.exception()
         assert error is not None
+        if isinstance(error, Hung):
+            return self.failed(where, str(error), is_hopeless=error.is_hopeless)
         return self.failed(where, *told(error))
 
     def failed(self, where: str, said: str, trace: str = "", *, is_hopeless: bool = False) -> Rejected:
@@ -69,40 +72,6 @@ class Boundary:
             brought = several(self._errors, "unexpected error")
             self._halt.throw(Fatal(f"{where!r} brought {brought}, the last {said}."))
         return Rejected("plugin_error", f"{said}\n\n{trace}" if trace else said)
-
-
-class _TimedAsk:
-    """`Ask` for a plug-in whose time passes only while nothing that it asked is under way."""
-
-    def __init__(self, ask: Ask, limit: asyncio.Timeout) -> None:
-        self._ask, self._limit = ask, limit
-        self._asked = 0
-
-    def __getattr__(self, name: str) -> Any:
-        own = getattr(self._ask, name)
-        return functools.partial(self._timed, own) if inspect.iscoroutinefunction(own) else own
-
-    async def _timed(self, own: Callable[..., Awaitable[Any]], *given: Any, **named: Any) -> Any:
-        self._asked += 1
-        self._limit.reschedule(None)
-        try:
-            return await own(*given, **named)
-        finally:
-            self._asked -= 1
-            if not self._asked:
-                self._limit.reschedule(asyncio.get_running_loop().time() + IDLE_S)
-
-
-async def timed(kind: str, call: Callable[[Ask], Awaitable[T]], ask: Ask) -> T:
-    """What a generator or scorer of the user's own makes with `ask`. Raises TimeoutError when it does not go on."""
-    limit = asyncio.timeout(IDLE_S)
-    try:
-        async with limit:
-            return await call(cast("Ask", _TimedAsk(ask, limit)))
-    except TimeoutError:
-        if limit.expired():
-            raise TimeoutError(f"{kind} waited {IDLE_S:g} s for something other than a reply") from None
-        raise
 
 
 def is_cancelled() -> bool:

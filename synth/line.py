@@ -17,6 +17,7 @@ from synth.admission.halt import Halt
 from synth.admission.need import Need
 from synth.admission.scheduler import Channel, in_order, together
 from synth.apart import Apart
+from synth.aside import Aside
 from synth.boundary import Boundary
 from synth.comparing.agreement import Adaptive
 from synth.errors import Fatal, Interrupted, TeacherError, Transient
@@ -65,6 +66,8 @@ class Line:
     boundary: Boundary
     apart: Apart
     """Where checks of the user's own are called."""
+    aside: Aside
+    """Where their generators and scorers are."""
     screen: Screen
     window: int
     waits: Mapping[str, float] = field(default_factory=dict[str, float])

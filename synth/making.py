@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 from synth import ladder
 from synth.admission.scheduler import gathered
 from synth.ask import UnitAsk
-from synth.boundary import ENDINGS, is_cancelled, timed
+from synth.boundary import ENDINGS, is_cancelled
 from synth.comparing.agreement import PASS_RATE, Adaptive, Draw, pass_rate, still_needed
 from synth.errors import Fatal, Rejected, TeacherError, Transient
 from synth.gates.work import Drawn, Results, Work
-from synth.generators import Generator
 from synth.language.answers import final_answer
 from synth.own import OwnGenerator, OwnScorer, OwnValidator
 from synth.protocol.lots import Lot
@@ -69,7 +68,7 @@ class Making:
         times = 0
         while True:
             before, unit.model = unit.cost_microusd, ""
-            drafts = await line.boundary.outcome(stage.name, work, _generated(stage.generator, seed, ask))
+            drafts = await line.boundary.outcome(stage.name, work, self._generated(seed, ask))
             if unit.rungs:
                 self._count.climbed(unit.rungs)
             if isinstance(drafts, TeacherError):
@@ -229,24 +228,23 @@ class Making:
     async def _scored(
         self, work: Work, scorer: Scorer, sample: Sample, ask: UnitAsk
     ) -> Sample | Rejection | TeacherError:
-        score = await self._line.boundary.outcome(self._stage.name, work, _score_of(scorer, sample, ask))
+        score = await self._line.boundary.outcome(self._stage.name, work, self._score_of(scorer, sample, ask))
         if isinstance(score, Score):
             return replace(sample, scores=(*sample.scores, score))
         return replace(score, id=sample.id, sample=sample) if isinstance(score, Rejection) else score
 
+    def _generated(self, seed: Seed, ask: UnitAsk) -> Awaitable[list[Draft]]:
+        """What the generator makes; one of the user's own is called aside, with a copy."""
+        generator = self._stage.generator
+        if isinstance(generator, OwnGenerator):
+            return self._line.aside.call(generator.kind, lambda ask: generator.generate(deepcopy(seed), ask), ask)
+        return generator.generate(seed, ask)
 
-def _generated(generator: Generator, seed: Seed, ask: UnitAsk) -> Awaitable[list[Draft]]:
-    """What a generator makes; one of the user's own is given a copy, and timed."""
-    if isinstance(generator, OwnGenerator):
-        return timed(generator.kind, lambda ask: generator.generate(deepcopy(seed), ask), ask)
-    return generator.generate(seed, ask)
-
-
-def _score_of(scorer: Scorer, sample: Sample, ask: UnitAsk) -> Awaitable[Score]:
-    """What a scorer gives; one of the user's own is given a copy, and timed."""
-    if isinstance(scorer, OwnScorer):
-        return timed(scorer.kind, lambda ask: scorer.score(deepcopy(sample), ask), ask)
-    return scorer.score(sample, ask)
+    def _score_of(self, scorer: Scorer, sample: Sample, ask: UnitAsk) -> Awaitable[Score]:
+        """What a scorer gives; one of the user's own is called aside, with a copy."""
+        if isinstance(scorer, OwnScorer):
+            return self._line.aside.call(scorer.kind, lambda ask: scorer.score(deepcopy(sample), ask), ask)
+        return scorer.score(sample, ask)
 
 
 def _charged(sample: Sample, unit: Unit) -> Sample:

@@ -22,6 +22,7 @@ from synth import seeds
 from synth.admission.halt import Halt
 from synth.admission.scheduler import WINDOW_PER_SLOT, beside, watched
 from synth.apart import Apart
+from synth.aside import Aside
 from synth.boundary import Boundary
 from synth.datasets.card import load_card, write_card
 from synth.datasets.export import load_parquet
@@ -172,6 +173,7 @@ async def _begun(
                 waits = recipe.waits() if options.write else {}  # who looks at a few rows does so now
                 line = _line(loaded, store, outcomes, progress, halt, screen, waits)
                 asking.push_async_callback(line.apart.end)
+                asking.push_async_callback(line.aside.end)
                 yield _Run(loaded, store, options, decisions, spool, line, pilot, asking, began, started)
             finally:
                 outcomes.close()
@@ -318,6 +320,7 @@ def _line(
         halt=halt,
         boundary=boundary,
         apart=Apart(own, loaded.folder, boundary, halt),
+        aside=Aside(),
         screen=screen,
         window=window,
         waits=waits,

@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import NamedTuple
 
 from synth.admission.admission import Admission
@@ -80,6 +80,16 @@ class Unit:
     """How long a batch may take to bring what it asks for; 0: nothing is asked for by batch."""
     lot: Lot | None = None
     """The draws with which its first request may go, until then."""
+
+    def copied(self) -> Unit:
+        """The same, which goes its own way."""
+        lists = ("requests", "served_by", "repairs", "rungs")
+        return replace(self, **{name: [*getattr(self, name)] for name in lists})
+
+    def become(self, other: Unit) -> None:
+        """Be as another one is."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(other, one.name))
 
 
 class Sent(NamedTuple):

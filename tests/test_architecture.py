@@ -122,7 +122,7 @@ LAYERS = (
         "spans",
     }
     | {"lint", "formats"},
-    {"work", "boundary", "apart", "ladder"},
+    {"work", "boundary", "apart", "aside", "ladder"},
     {"line", "gate", "nearness", "making"},
     {"turns", "outputs", "passing", "result"},
     {"opening", "ending", "pilot"},

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar, cast
+from weakref import WeakSet
 
 from synth.errors import Stalled
 
@@ -185,10 +186,14 @@ async def watched(work: Coroutine[Any, Any, None], pulse: Callable[[], object], 
         await asyncio.wait([task])
 
 
+OTHER_LOOPS: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+"""Loops in other threads, whose tasks are told of too."""
+
+
 def _stacks() -> str:
     """Where each task waits: its own frames and those of what it awaits, which `print_stack` does not follow."""
     lines: list[str] = []
-    for task in asyncio.all_tasks():
+    for task in [task for loop in (asyncio.get_running_loop(), *OTHER_LOOPS) for task in asyncio.all_tasks(loop)]:
         lines.append(repr(task))
         waits: Any = task.get_coro()
         while waits is not None:

@@ -7,6 +7,7 @@ import contextlib
 import copy
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -22,9 +23,10 @@ from pydantic import TypeAdapter
 import synth
 from synth import pipeline
 from synth.apart import FIRST_S
+from synth.aside import BLOCKED_S
 from synth.errors import Rejected, Stalled
 from synth.recipes.loading import load
-from synth.results.result import Options
+from synth.results.result import Options, Result
 from synth.scorers.judge import Judge
 from synth.teacher import Teacher
 from synth.types import Message, Sample
@@ -324,7 +326,8 @@ def started(first: str, recipe: Path, folder: Path) -> Iterator[subprocess.Popen
 
 
 SCORERS = """\
-import asyncio
+import asyncio, time
+from pathlib import Path
 from synth.own import Ask, Message, OwnScorer, Sample, Score
 
 class Never(OwnScorer):
@@ -336,6 +339,38 @@ class Asking(OwnScorer):
         for turn in range(3):
             said = await ask.text([Message(role="user", content=f"{turn}: {sample.answer()}")], teacher="main")
         return Score(name=self.name, value=len(said.text))
+
+class Sleeping(OwnScorer):
+    async def score(self, sample: Sample, ask: Ask) -> Score:
+        said = await ask.text([Message(role="user", content=sample.answer())], teacher="main")
+        if "3番" in sample.question():
+            Path(__file__).with_name("met").write_text("3")
+            time.sleep(600)
+        return Score(name=self.name, value=len(said.text))
+
+class Computing(OwnScorer):
+    async def score(self, sample: Sample, ask: Ask) -> Score:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.compute(sample))
+        return Score(name=self.name, value=1)
+
+    async def compute(self, sample: Sample) -> None:
+        while "3番" in sample.question():
+            Path(__file__).with_name("met").write_text("3")
+
+class Always(OwnScorer):
+    async def score(self, sample: Sample, ask: Ask) -> Score:
+        Path(__file__).with_name("met").write_text("1")
+        while True:
+            pass
+
+class Leaving(OwnScorer):
+    async def score(self, sample: Sample, ask: Ask) -> Score:
+        if "3番" in sample.question():
+            raise asyncio.CancelledError
+        if "4番" in sample.question():
+            raise SystemExit
+        return Score(name=self.name, value=1)
 
 class Changing(OwnScorer):
     async def score(self, sample: Sample, ask: Ask) -> Score:
@@ -361,7 +396,7 @@ def scored(own):
 
 
 def test_fault_56_an_own_scorer_that_waits_for_ever_is_refused_as_one_that_raises(scored, tmp_path, monkeypatch):
-    monkeypatch.setattr("synth.boundary.IDLE_S", 0.2)
+    monkeypatch.setattr("synth.aside.IDLE_S", 0.2)
     result = synth.run(scored("Never"), folder=tmp_path / "run", quiet=True)
     assert (result.exit_code, len(result.rows)) == (4, 0)
     assert "TimeoutError: scorers.py:Never waited 0.2 s for something other than a reply" in result.message
@@ -375,7 +410,7 @@ def test_fault_56_an_own_scorer_that_waits_for_replies_has_all_the_time_they_tak
         await asyncio.sleep(0.5 if unit.stage == "answer:score" else 0)
         return await complete(self, request, unit)
 
-    monkeypatch.setattr("synth.boundary.IDLE_S", 0.4)
+    monkeypatch.setattr("synth.aside.IDLE_S", 0.4)
     monkeypatch.setattr(Teacher, "complete", slow)
     result = synth.run(scored("Asking"), folder=tmp_path / "run", quiet=True)
     assert (result.exit_code, len(result.rows)) == (0, 6)
@@ -385,6 +420,72 @@ def test_fault_56_what_an_own_scorer_changes_is_not_exported(scored, tmp_path):
     result = synth.run(scored("Changing"), folder=tmp_path / "run", quiet=True)
     assert (result.exit_code, [row["scores"][0]["value"] for row in result.rows]) == (0, [1] * 6)
     assert "変えた" not in (tmp_path / "run" / "rows.jsonl").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", ["Sleeping", "Computing"])
+def test_fault_56_an_own_scorer_that_does_not_give_way_is_refused_and_holds_up_nothing_else(
+    scored, tmp_path, monkeypatch, kind
+):
+    monkeypatch.setattr("synth.aside.BLOCKED_S", 3.0)
+    recipe, ticks = scored(kind), 0
+
+    async def ticking() -> Result:
+        nonlocal ticks
+        run = asyncio.create_task(pipeline.run(load(recipe), Options(tmp_path / "run")))
+        while not run.done():
+            ticks += (recipe / "met").exists()
+            await asyncio.sleep(0.01)
+        return await run
+
+    result = asyncio.run(ticking())
+    assert ticks > 20  # a loop that waits for the scorer would not have come by meanwhile
+    assert (result.exit_code, len(result.rows)) == (0, 5)
+    (refused,) = result.rejected
+    assert (refused["id"], refused["reason"]) == ("00000002/00/000", "plugin_error")
+    said = rf"scorers\.py:{kind} went on for 3 s without an await \(scorers\.py, line \d+\) and was left behind; put"
+    assert re.match(said, refused["detail"])
+
+
+def test_fault_56_what_was_under_way_beside_an_own_scorer_that_was_left_behind_is_the_same_row(
+    scored, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("synth.aside.BLOCKED_S", 1.0)
+    recipe, rows = scored("Sleeping"), tmp_path / "run" / "rows.jsonl"
+    synth.run(recipe, folder=tmp_path / "run", quiet=True)
+    before = rows.read_bytes()
+    (recipe / "scorers.py").write_text(SCORERS.replace("time.sleep(600)", "raise ValueError"), encoding="utf-8")
+    synth.run(recipe, folder=tmp_path / "run", quiet=True, accept_change=True)
+    assert rows.read_bytes() == before
+    assert before.count(b"\n") == 5
+
+
+def test_fault_56_an_own_scorer_that_never_gives_way_stops_the_run_in_a_sentence(scored, tmp_path, monkeypatch):
+    monkeypatch.setattr("synth.aside.BLOCKED_S", 0.5)
+    result = synth.run(scored("Always"), folder=tmp_path / "run", quiet=True)
+    assert (result.exit_code, len(result.rows)) == (4, 0)
+    said = r"'answer' brought 2 unexpected errors, the last scorers\.py:Always went on for 0\.5 s without an await"
+    assert re.match(said, result.message)
+
+
+def test_fault_56_an_own_scorer_that_would_end_its_thread_is_refused_as_one_that_raises(scored, tmp_path):
+    result = synth.run(scored("Leaving"), folder=tmp_path / "run", quiet=True)
+    assert (result.exit_code, len(result.rows)) == (0, 4)
+    assert [row["id"] for row in result.rejected] == ["00000002/00/000", "00000003/00/000"]
+
+
+def test_fault_56_ctrl_c_is_heard_while_an_own_scorer_computes_and_twice_it_ends_the_run(scored, tmp_path):
+    recipe = scored("Always")
+    with started("", recipe, tmp_path / "run") as process:
+        assert process.stderr is not None
+        while not (recipe / "met").exists() or replies(tmp_path / "run") != (6, 6):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        while b"Ctrl-C again stops at once" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(BLOCKED_S / 2) == 130
+    assert replies(tmp_path / "run") == (6, 6)
 
 
 def test_fault_56_a_run_in_which_nothing_moves_and_nobody_is_asked_ends(scored, tmp_path, monkeypatch):
