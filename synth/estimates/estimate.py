@@ -196,6 +196,9 @@ class _Scale:
     def __init__(self, rows: Floats, of: int, wanted: int | None, gate: _Gate, ahead: float) -> None:
         self._rows, self._left, self._wanted = rows, max(0, of - len(rows)), wanted
         self._gate, self._ahead = gate, ahead  # in seeds
+        yielding = float(rows.mean()) * gate.usual if len(rows) else 0.0
+        self._taken = min(1.0, (wanted or 0) / yielding / max(1, of)) if yielding else 1.0
+        """The share of the seeds, which are taken in order, that the wanted rows take: the pilot's lie among all."""
 
     def of(self, done: Floats, each: Floats, behind: Floats) -> Range:
         """The sum over all seeds, or over as many as the wanted rows take, of what has been seen of some.
@@ -211,7 +214,8 @@ class _Scale:
             mean = total / len(each)
             found = intervals.for_rows(each, self._rows, self._wanted).times(*dearer)
             paid = float(done.sum())
-            found = found.plus(*[max(0.0, paid - total)] * 3)  # what the pilot took beyond what it takes by batch
+            beyond = self._taken * max(0.0, paid - total)  # what the pilot took beyond what it takes by batch
+            found = found.plus(*[beyond + (1 - self._taken) * paid] * 3)
             found = found.plus(0, self._ahead / 4 * mean, self._ahead / 2 * mean)
             return Range(max(paid, found.low), max(paid, found.value), max(paid, found.high))
         kept = [1 - after * (1 - share) for share in (gate.fewest, gate.usual, 1.0)]

@@ -115,6 +115,15 @@ def test_wanted_rows_are_what_is_reckoned_with(tmp_path):
     assert math.isinf(nothing.cost_microusd.high), "no number of seeds brings a row"
 
 
+def test_what_a_pilot_paid_for_seeds_that_the_wanted_rows_never_take_is_told_beside_them(tmp_path):
+    loaded = recipe(tmp_path, "scorers: []\nselection: {rows: 60}", topics=", ".join(f"題{n}" for n in range(200)))
+    told, _ = estimated(loaded, tmp_path / "run")
+    whole = made(loaded, tmp_path / "run").manifest
+    assert whole.cost_microusd > 1.1 * made(loaded, tmp_path / "alone").manifest.cost_microusd
+    assert told.cost_microusd.low <= whole.cost_microusd <= told.cost_microusd.high
+    assert told.requests.low <= sum(line.sends for line in whole.ledger) <= told.requests.high
+
+
 def test_few_rows_by_batch_cost_no_less_than_the_pilot_has_paid_for_asking_at_once(tmp_path):
     stage = "can_wait_h: 24\nselection: {rows: 5}"
     told, _ = estimated(recipe(tmp_path, stage), tmp_path / "run")
