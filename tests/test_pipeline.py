@@ -24,11 +24,12 @@ from synth.backends import wire
 from synth.backends.practice.faults import NO_FAULTS, USUAL
 from synth.backends.practice.server import PracticeTeacher, practice_server
 from synth.console import status
-from synth.errors import Stalled
+from synth.errors import FolderError, Stalled, StoreStopped
 from synth.generators.answer import Answer
 from synth.recipes.loading import Overrides, load
 from synth.results.manifest import read_manifest
 from synth.results.result import Options
+from synth.storage.salvage import repair
 from synth.storage.store import connect
 
 OUTPUTS = ("rows.jsonl", "rejected.jsonl", "dataset/data/train.parquet", "dataset/data/test.parquet")
@@ -425,7 +426,9 @@ def test_replies_of_an_earlier_run_are_taken_over_and_cost_nothing(write_recipe,
 
 
 @pytest.mark.parametrize("damage", ["the reply", "a page"])
-def test_a_reply_of_an_earlier_run_that_cannot_be_read_is_bought(write_recipe, tmp_path, damage):
+def test_a_reply_of_an_earlier_run_that_cannot_be_read_stops_the_run_until_it_is_repaired(
+    write_recipe, tmp_path, damage
+):
     recipe = write_recipe("practice:faultless")
     first = synth.run(recipe, folder=tmp_path / "first", limit=1)
     connection = sqlite3.connect(tmp_path / "first" / "run.db")
@@ -436,12 +439,13 @@ def test_a_reply_of_an_earlier_run_that_cannot_be_read_is_bought(write_recipe, t
         connection.execute("UPDATE sqlite_schema SET rootpage = 1 WHERE name = 'settled'")
     connection.commit()
     connection.close()
-    second = pipeline.run(load(recipe), Options(tmp_path / "second", 1, reuse=(tmp_path / "first",)))
-    result = asyncio.run(second)
-    assert result.exit_code == 0
-    assert result.manifest.rejected.get("plugin_error", 0) == 0
+    given = Options(tmp_path / "second", 1, reuse=(tmp_path / "first",))
+    with pytest.raises((FolderError, StoreStopped), match=r"first/run\.db is damaged .*synth doctor --repair"):
+        asyncio.run(pipeline.run(load(recipe), given))
+    repair(tmp_path / "first")
+    result = asyncio.run(pipeline.run(load(recipe), given))
     assert result.manifest.rows == first.manifest.rows
-    assert sum(line.attempts for line in result.manifest.ledger if line.failure == "ok") >= 1
+    assert sum(line.attempts for line in result.manifest.ledger if line.failure == "ok") == (damage == "the reply")
 
 
 def test_a_folder_without_a_run_cannot_be_reused(write_recipe, synth):
