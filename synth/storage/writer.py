@@ -28,6 +28,8 @@ GROUP_S = 0.01
 ROWS_AT_ONCE = 32
 """Rows of one INSERT: each statement run gives the interpreter lock up and has to win it back. As few as let the
 statements for every number of rows, of three tables, stay prepared (sqlite3 keeps 128)."""
+WOKEN_AT_ONCE = 32
+"""Of those whose rows are on disk: each may then work for a millisecond, and a commit has hundreds."""
 LOOK_EVERY_S = 1.0
 WAL_BYTES = 64 * 1024 * 1024
 """A write-ahead log beyond this is emptied as soon as no reader stands in the way."""
@@ -228,7 +230,10 @@ def _insert(table: str, rows: int) -> str:
 
 
 def _resolve(waiting: list[asyncio.Future[None]], error: StoreStopped | None) -> None:
-    for future in waiting:
+    """Wake those who wait, a few at a time: between them the loop sees to its sockets and clocks."""
+    if len(waiting) > WOKEN_AT_ONCE:
+        asyncio.get_running_loop().call_soon(_resolve, waiting[WOKEN_AT_ONCE:], error)
+    for future in waiting[:WOKEN_AT_ONCE]:
         if future.done():
             continue
         if error is None:

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import sqlite3
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -313,6 +314,34 @@ def test_fault_53_after_a_repair_the_run_goes_on_and_buys_only_what_could_not_be
     assert all(keys.count(key) == 1 for key in left)
     assert (tmp_path / "run" / "rows.jsonl").read_bytes() == rows
     assert again.exit_code == first.exit_code == 0
+
+
+def test_fault_17_of_500_who_wait_for_one_commit_the_loop_is_given_to_a_few_at_a_time(tmp_path):
+    rounds, woken = 0, Counter()
+
+    def count():
+        nonlocal rounds
+        rounds += 1
+        asyncio.get_running_loop().call_soon(count)
+
+    async def one(store, number):
+        await store.begin([Planned(request(number), "answer", f"{number:06}", 7)])
+        woken[rounds] += 1
+
+    async def main():
+        store = Store(tmp_path / "run")
+        try:
+            await store.open_run()
+            waiting = [asyncio.ensure_future(one(store, number)) for number in range(500)]
+            await asyncio.sleep(0)
+            count()
+            await asyncio.gather(*waiting)
+        finally:
+            store.close()
+
+    asyncio.run(main())
+    assert woken.total() == 500
+    assert max(woken.values()) <= writer.WOKEN_AT_ONCE
 
 
 def test_a_writer_that_breaks_stops_the_run_and_leaves_nobody_waiting(tmp_path, monkeypatch):
