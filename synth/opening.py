@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,7 +19,7 @@ from synth.backends.batch import Orders
 from synth.backends.descriptors import usable_in_flight
 from synth.backends.online import online
 from synth.backends.practice.faults import faults_of
-from synth.backends.replay import ReplayRun, replay
+from synth.backends.replay import ALL, ReplayRun, replay
 from synth.batches.batch import batches
 from synth.batches.batch_journal import has_open
 from synth.batches.course import BatchDesk
@@ -33,6 +34,9 @@ from synth.storage.store import Store
 from synth.teacher import Teacher
 from synth.types import Outcome, Request
 from synth.validators.repetition import looping
+
+GIVEN = "given"
+"""The note in a store of which earlier runs it was given."""
 
 
 @asynccontextmanager
@@ -75,13 +79,33 @@ async def opened(
 ) -> AsyncGenerator[Mapping[str, Teacher]]:
     """Every teacher by its name, ready to be asked; paths count from `folder`. Some can be `waited_for`."""
     async with AsyncExitStack() as stack:
-        earlier = [ReplayRun(path) for path in options.reuse]
-        for run in earlier:
-            stack.callback(run.close)
+        earlier = [] if options.offline else await _earlier(store, options, stack)
         opening = _Opening(folder, store, budget, halt, options, waited_for, earlier, stack)
         for name, endpoint in endpoints.items():
             await opening.open(name, endpoint)
         yield opening.teachers
+
+
+async def _earlier(store: Store, options: Options, stack: AsyncExitStack) -> list[ReplayRun]:
+    """The earlier runs whose replies are taken over: those that are named, and those that were when this run began or
+    went on. Raises FolderError when one that is named is not there, StoreStopped when the disk refuses."""
+    before = [Path(path) for path in json.loads(store.meta(GIVEN) or "[]")]
+    given = list(dict.fromkeys([*(path.absolute() for path in options.reuse), *before]))
+    runs: list[ReplayRun] = []
+    for path in given:
+        if path in before and not (path / "run.db").exists():
+            options.say(
+                f"{path}, which was given with --reuse, is gone: what was not yet taken from there is asked anew."
+            )
+            continue
+        run = ReplayRun(path)
+        stack.callback(run.close)
+        if store.forgiven:  # what had failed for good is asked again, wherever it had
+            run.forgiven = ALL
+        runs.append(run)
+    if given != before:
+        await store.note(GIVEN, json.dumps([str(path) for path in given]))
+    return runs
 
 
 @dataclass(frozen=True, slots=True)

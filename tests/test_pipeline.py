@@ -448,7 +448,7 @@ def test_a_reply_of_an_earlier_run_that_cannot_be_read_stops_the_run_until_it_is
     assert sum(line.attempts for line in result.manifest.ledger if line.failure == "ok") == (damage == "the reply")
 
 
-def test_a_folder_without_a_run_cannot_be_reused(write_recipe, synth):
+def test_a_folder_without_a_run_cannot_be_reused(write_recipe, synth, tmp_path):
     finished = synth("run", write_recipe("practice:faultless"), "--out", "run", "--reuse", "nowhere")
     assert finished.returncode == 5
-    assert "There is no run in nowhere" in finished.stderr
+    assert f"There is no run in {tmp_path / 'nowhere'}" in finished.stderr

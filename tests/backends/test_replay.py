@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sqlite3
 
 import pytest
@@ -21,6 +22,7 @@ from synth.storage.emergency import Emergency
 from synth.teacher import Unit
 from synth.types import Message, Outcome
 from tests.asked import Script, teacher_over
+from tests.faults.played import PlayedTeacher, Plays, refuses, says
 
 ENDPOINT = Endpoint(model="m", base_url="https://api.example.com/v1", price=Price(input_usd=1, output_usd=2))
 LOOP = "はい、わかりました。" * 200
@@ -142,6 +144,28 @@ def test_an_earlier_run_that_is_damaged_stops_the_run_and_nothing_of_it_is_bough
     with pytest.raises((FolderError, StoreStopped), match=r"first/run\.db is damaged.*synth doctor --repair") as error:
         asked(tmp_path / "other", script, given=tmp_path / "first")
     assert (error.value.exit_code, script.sent) == (5, [])
+
+
+def test_a_run_that_was_given_an_earlier_one_has_it_when_it_goes_on_and_when_it_is_tried_again(tmp_path, monkeypatch):
+    played = Plays(tmp_path, monkeypatch)
+
+    def bad(prompt, _):
+        return refuses(400, "prompt too long") if prompt == "旅行" else says("はい。")
+
+    questions = ["買い物", "旅行", "料理", "散歩"]
+    played(PlayedTeacher(bad), questions)
+    (tmp_path / "run").rename(tmp_path / "first")
+    good = PlayedTeacher(lambda *_: says("はい。"))
+    played(good, questions, limit=1, reuse=(tmp_path / "first",))
+    assert (played(good, questions).rejected()[0][0], good.sent) == ("permanent", [])
+    assert (len(played(good, questions, retry=True).rows()), good.sent) == (4, ["旅行"])
+    shutil.rmtree(tmp_path / "first")
+    said = []
+    assert len(played(good, [*questions, "水泳"], say=said.append).rows()) == 5
+    assert good.sent == ["旅行", "水泳"]
+    assert said == [
+        f"{tmp_path}/first, which was given with --reuse, is gone: what was not yet taken from there is asked anew."
+    ]
 
 
 RECIPE = """\
