@@ -162,7 +162,7 @@ def select(
 def read(folder: str | Path) -> Result:
     """What a run left in its folder: rows, refusals, cost, report. Raises FolderError when there is none."""
     manifest = read_manifest(Path(folder) / "manifest.json")
-    return Result(Path(folder), manifest, 0, "", [], [])
+    return Result(Path(folder), manifest, 0, manifest.message, [], [])
 
 
 def _options(

@@ -252,6 +252,7 @@ class Line:
             self.waiting.add(unit)
         if not isinstance(error, Transient):
             count.unfinished += 1
+            count.unasked += step == stage.name
             self.idle += stage is self.recipe.stages[0]
             return
         count.parked += 1

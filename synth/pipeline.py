@@ -133,7 +133,7 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
             failed = await _closed(run)
             kept = kept_instead(run.line, store.folder) if options.write else ""
             with _target(run, vanishing=bool(kept)) as target:
-                manifest, written = _write(run, target)
+                manifest, written = _write(run, target, kept)
         except Stalled as error:
             (store.folder / "stalled.txt").write_text(error.stacks, encoding="utf-8")
             raise
@@ -219,7 +219,7 @@ async def _closed(run: _Run) -> Exception | None:
     return failed
 
 
-def _write(run: _Run, target: Path) -> tuple[Manifest, Outputs]:
+def _write(run: _Run, target: Path, kept: str) -> tuple[Manifest, Outputs]:
     """Write rows and rejections, what stands beside them, and the record of it all."""
     loaded, store, line, decisions = run.loaded, run.store, run.line, run.decisions
     written = outputs.write(loaded, target, line.outcomes, line.screen, decisions)
@@ -241,6 +241,8 @@ def _write(run: _Run, target: Path) -> tuple[Manifest, Outputs]:
         seconds=time.monotonic() - run.began,
     )
     manifest = outputs.with_beside(manifest, beside)
+    _, *said = _said(run, manifest, kept)
+    manifest = manifest.model_copy(update={"message": " ".join(filter(None, said))})
     write_manifest(target / "manifest.json", manifest)
     write_card(target, manifest, written.written, written.examples)
     told = clusters(manifest, run.recipe, line.outcomes)
@@ -251,21 +253,27 @@ def _write(run: _Run, target: Path) -> tuple[Manifest, Outputs]:
     return manifest, written
 
 
-def _result(run: _Run, manifest: Manifest, written: Outputs, kept: str) -> Result:
-    """What is told of the run when all is closed."""
-    options, line = run.options, run.line
+def _said(run: _Run, manifest: Manifest, kept: str) -> tuple[int, str, str]:
+    """Exit code, what is wanting and why, and what else there is to mend."""
+    line, options, wanted = run.line, run.options, run.recipe.selection.rows
     exit_code, message = ending_of(line, kept=options.write)
-    wanted, budget = run.recipe.selection.rows, line.progress.budget
     whole = options.limit is None and run.pilot is None
     if whole and wanted is not None and manifest.row_count < wanted and not message:
         message = too_few(manifest, wanted, offline=options.offline)
-    unreturned = "" if isinstance(line.halt.error, AccountStopped) else budget.unreturned
-    wanting = " ".join(said for said in (message, left_at_hosts(line.teachers.values()), kept, unreturned) if said)
-    message = " ".join(said for said in (wanting, left_out(line.teachers.values())) if said)
-    is_whole = manifest.state == "complete" and not wanting
+    wanting = " ".join(filter(None, (message, left_at_hosts(line.teachers.values()), kept)))
+    return exit_code, wanting, left_out(line.teachers.values())
+
+
+def _result(run: _Run, manifest: Manifest, written: Outputs, kept: str) -> Result:
+    """What is told of the run when all is closed."""
+    budget, is_stopped = run.line.progress.budget, isinstance(run.line.halt.error, AccountStopped)
+    unreturned = "" if is_stopped else budget.unreturned
+    exit_code, *said = _said(run, manifest, kept)
+    message = " ".join(filter(None, (*said, unreturned)))
+    is_whole = manifest.state == "complete" and not said[0] and not unreturned
     pilot = None if run.pilot is None else run.pilot.told()
     shown = (written.examples, written.rejections)
-    return Result(run.store.folder, manifest, exit_code, message, *shown, pilot, options.write, is_whole)
+    return Result(run.store.folder, manifest, exit_code, message, *shown, pilot, run.options.write, is_whole)
 
 
 async def _prepare(language: str) -> None:

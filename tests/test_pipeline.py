@@ -163,6 +163,24 @@ def test_the_budget_holds_and_a_higher_one_goes_on_to_the_same_rows(write_recipe
     assert without_cost(tmp_path / "run") == without_cost(tmp_path / "whole")
 
 
+def test_why_a_run_ended_stands_in_its_status_and_its_report_with_what_was_asked(write_recipe, tmp_path, synth):
+    recipe = write_recipe("practice:faultless")
+    ran = synth("run", str(recipe), "--out", "run", "--budget", "requests=9")
+    said = "The budget of 9 requests is reached: 9 sent. Run again with a higher budget of requests to go on."
+    assert ran.stderr.splitlines()[-1] == said
+    status = synth("status", "run")
+    assert said in status.stdout
+    assert json.loads(synth("status", "run", "--json").stdout)["message"] == said
+    assert said in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    manifest = read_manifest(tmp_path / "run" / "manifest.json")
+    asked = {stage.name: stage.units for stage in manifest.stages}
+    answers = sum(line.attempts for line in manifest.ledger if line.stage == "answer")
+    assert answers > 0
+    assert asked["answer"] == answers  # also those that nobody judged
+    synth("run", str(recipe), "--out", "run")
+    assert json.loads(synth("status", "run", "--json").stdout)["message"] == ""
+
+
 def test_what_was_open_for_asking_is_closed_before_the_outputs_are_written(write_recipe, tmp_path, monkeypatch):
     order: list[str] = []
     closing, writing = wire.Wire.close, pipeline.outputs.write

@@ -99,6 +99,8 @@ def status(folder: Path, *, as_json: bool) -> None:
         say(OUT, f"{teacher}: {said} lasts: Ctrl-C ends that, or a cap of hours")
     if found.manifest is not None:
         summary(found.manifest)
+        if found.is_whole and found.manifest.message:
+            say(OUT, found.manifest.message, "yellow")
     elif found.practice:
         OUT.print(PRACTICE)
     _ledger(found.ledger, [stage.name for stage in found.manifest.stages] if found.manifest else [])
@@ -193,6 +195,7 @@ def _write(found: _Found) -> None:
         {
             "recipe": found.recipe,
             "state": found.state,
+            "message": manifest.message if manifest and found.is_whole else "",
             "last_commit": found.last_commit,
             "in_flight": found.in_flight,
             "rows": manifest.rows if manifest else {},

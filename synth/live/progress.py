@@ -50,7 +50,9 @@ class StageCount:
     rejected: Counter[str] = field(default_factory=Counter[str])
     parked: int = 0
     unfinished: int = 0
-    """Units left undone because the run stopped sending."""
+    """Units left undone, or unscored, because the run stopped sending."""
+    unasked: int = 0
+    """Of them, those of which nothing was made."""
     called_back: int = 0
     """Twins that took the place of what they were twins of, as that was refused later."""
     rungs: dict[str, Rung] = field(default_factory=dict[str, "Rung"])

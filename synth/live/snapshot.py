@@ -195,7 +195,7 @@ def _stages(progress: Progress) -> tuple[StageNow, ...]:
     return tuple(
         StageNow(
             name=name,
-            asked=count.units - count.unfinished,
+            asked=count.units - count.unasked,
             expected=expected.get(name),
             kept=count.accepted,
             parked=count.parked,

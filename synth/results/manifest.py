@@ -187,6 +187,8 @@ class Manifest(Value):
     schema_version: int = SCHEMA_VERSION
     versions: Versions
     state: State
+    message: str = ""
+    """Why it ended early, and what else was said at its end; empty when there was nothing to say."""
     practice: bool
     """Whether any teacher was the practice teacher: the rows are then exercise data."""
     recipe: RecipeRecord

@@ -258,7 +258,7 @@ def _seeds_record(loaded: LoadedRecipe, progress: Progress) -> SeedsRecord:
 def _stage_record(name: str, count: StageCount, recipe: Recipe, screen: Screen) -> StageRecord:
     return StageRecord(
         name=name,
-        units=count.units - count.unfinished,
+        units=count.units - count.unasked,
         drafts=count.drafts,
         accepted=count.accepted,
         rejected={reason: number for reason, number in sorted(count.rejected.items()) if number},

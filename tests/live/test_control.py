@@ -362,7 +362,7 @@ def test_the_panel_says_why_a_run_is_ending(now: Callable[..., Snapshot]) -> Non
 
 def test_a_run_that_is_ending_promises_no_time_and_counts_what_was_asked(tmp_path: Path) -> None:
     async def ended() -> tuple[Snapshot, str]:
-        count = StageCount(units=60, unfinished=40, accepted=20)
+        count = StageCount(units=60, unfinished=45, unasked=40, accepted=15)
         hand = Steering("x", tmp_path, Progress({"a": count}, {}, Budget(), total_seeds=60, seeds_done=60), Halt())
         keys = Keys(hand)
         await keys.press("p")
