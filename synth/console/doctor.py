@@ -59,7 +59,7 @@ def doctor(folder: Path | None, *, repair: bool, as_json: bool) -> int:
     else:
         table = plain_table("", "")
         for name, value in report.items():
-            table.add_row(name, Text(str(value)))
+            table.add_row(name, Text(f"{value:,}" if isinstance(value, int) else str(value)))
         OUT.print(table)
     return 0 if sound else FolderError.exit_code
 

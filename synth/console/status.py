@@ -14,7 +14,7 @@ from synth.console.panel import WAITING, since
 from synth.console.screen import OUT, PRACTICE, clock_time, plain_table, say, write_json
 from synth.errors import FolderError
 from synth.language.text import several, visible
-from synth.live.stored import in_flight, last_commit
+from synth.live.stored import UNSETTLED, in_flight, last_commit
 from synth.money import account
 from synth.money.budget import Caps, standing, usd
 from synth.report.words import ENGLISH
@@ -137,7 +137,7 @@ def _found(folder: Path) -> _Found:
         practice=practice or (manifest is not None and manifest.practice),
         ledger=ledger,
         spent=spent,
-        reserved=Spend(sum(line.cost_microusd for line in ledger if line.failure == "open")),
+        reserved=Spend(sum(line.cost_microusd for line in ledger if line.failure in UNSETTLED)),
         caps=caps,
         limited=_limited(caps, spent, largest, folder) if running and flying else (),
         refused_s=_refused_s(last, time.time()) if running else {},

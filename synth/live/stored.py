@@ -17,6 +17,8 @@ from synth.storage.store import Ledger, connect, read_ledger, read_spent, readab
 LAST = 20_000
 """Attempts that are looked over for the rate of the last minute."""
 WINDOW_S = 60.0
+UNSETTLED = ("open", "kept")
+"""Classes of attempts that may still cost less than what is set aside for them."""
 UNITS = "SELECT stage, count(DISTINCT unit) FROM attempt GROUP BY stage ORDER BY min(id)"
 
 
@@ -29,7 +31,7 @@ def stored(folder: Path) -> Snapshot:
         per_s = _replies_per_s(connection)
         units = dict(connection.execute(UNITS).fetchall())
         parked = dict(connection.execute("SELECT stage, count(*) FROM passed_over GROUP BY stage").fetchall())
-    reserved = sum(line.cost_microusd for line in ledger if line.failure == "open")
+    reserved = sum(line.cost_microusd for line in ledger if line.failure in UNSETTLED)
     return Snapshot(
         recipe=notes.get("recipe", ""),
         state="running" if holder(folder) else "cut_off" if was_cut_off(folder) else "ended",

@@ -234,7 +234,7 @@ def _attempt(row: Sequence[Any], outcome: Outcome | None) -> Attempt:
     return Attempt(
         number=number,
         started=datetime.fromtimestamp(started_ns / 1e9, UTC).isoformat(timespec="milliseconds"),
-        found=failure or "open",
+        found=failure or ("open" if outcome is None else "kept"),
         status=None if outcome is None else outcome.status,
         seconds=None if outcome is None else round(outcome.seconds, 3),
         cost_microusd=cost or 0,

@@ -257,9 +257,10 @@ def _set_up(connection: sqlite3.Connection, *, write: bool) -> None:
 
 
 def read_ledger(connection: sqlite3.Connection) -> list[Ledger]:
-    """Attempts, money and tokens by stage, teacher and class."""
+    """Attempts, money and tokens by stage, teacher and class; without one they are `open`, or `kept` with a reply."""
     rows = connection.execute(
-        "SELECT stage, teacher, coalesce(failure, 'open'), count(*), "  # noqa: S608 (ours alone)
+        "SELECT stage, teacher, coalesce(failure, CASE WHEN EXISTS (SELECT 1 FROM reply "  # noqa: S608 (ours alone)
+        "WHERE reply.attempt = attempt.id) THEN 'kept' ELSE 'open' END), count(*), "
         "sum(coalesce(cost_microusd, reserved_microusd)), sum(coalesce(prompt_tokens, 0)), "
         "sum(coalesce(completion_tokens, 0)), sum(coalesce(cached_tokens, 0)), sum(coalesce(reasoning_tokens, 0)), "
         f"sum(coalesce(cache_write_tokens, 0)), sum({BEYOND}), "

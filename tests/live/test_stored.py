@@ -140,3 +140,15 @@ def test_plain_lines_end_with_what_the_killed_run_left(in_python: subprocess.Pop
     in_python.kill()
     rest, _ = watch.communicate(timeout=60)
     assert "cut off" in rest
+
+
+def test_a_reply_that_is_kept_and_not_yet_read_is_not_in_flight(write_recipe: Any, synth: Any, tmp_path: Path) -> None:
+    library.run(write_recipe("practice:faultless"), folder=tmp_path / "走行", limit=1, quiet=True)
+    with closing(sqlite3.connect(tmp_path / "走行" / "run.db")) as connection, connection:
+        last = [number for (number,) in connection.execute("SELECT id FROM attempt ORDER BY id DESC LIMIT 3")]
+        connection.executemany("DELETE FROM settled WHERE attempt = ?", [(number,) for number in last])
+        connection.execute("DELETE FROM reply WHERE attempt = ?", last[:1])
+    said = json.loads(synth("status", "走行", "--json").stdout)
+    attempts = {line["failure"]: line["attempts"] for line in said["ledger"] if line["failure"] in ("open", "kept")}
+    assert (said["in_flight"], attempts) == (1, {"open": 1, "kept": 2})
+    assert "kept, not yet read" in synth("status", "走行").stdout
