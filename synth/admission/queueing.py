@@ -5,6 +5,7 @@ In the latter case it is given as many requests as Little's law (1961) says it w
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 START = 16
@@ -112,6 +113,7 @@ class Search:
         self._round_ends = 2.0 * START
         self._tokens = 0
         self._began: float | None = None
+        self._answered_at = inf
         self._until = 0.0
         self._settled = False
         self._before: tuple[float, float] | None = None
@@ -124,6 +126,9 @@ class Search:
             self._unloaded = (self._unloaded[0] + now - sent_at, self._unloaded[1] + tokens)
         if self._began is None:
             self._began = sent_at
+        elif sent_at - self._answered_at > now - sent_at:  # nothing came before it was sent, as in a pause or an outage
+            self._began += sent_at - self._answered_at
+        self._answered_at = now
         self._done += 1
         self._tokens += tokens
         if self._ramp and busy:

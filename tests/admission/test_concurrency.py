@@ -80,6 +80,27 @@ def test_a_small_server_that_queues_in_silence_is_kept_busy_and_its_line_stays_s
     assert sorted(one.p50 for one in found)[2] <= 1.5  # one of these five has 1.94
 
 
+def test_the_hours_of_a_pause_or_an_outage_do_not_make_a_server_that_queues_look_slow():
+    control = Concurrency(64, queues_silently=True, first=64)
+    now, number = 0.0, 0
+
+    def answered(rounds: int) -> None:
+        nonlocal now, number
+        for _ in range(rounds):
+            for in_flight in range(1, 65):
+                control.sending(in_flight)
+            for _ in range(64):
+                number += 1
+                control.accepted(now + 5.0, now, 100, number)
+            now += 5.0
+
+    answered(20)
+    assert control.limit == 64
+    now += 3600.0
+    answered(4)
+    assert control.limit == 64
+
+
 def test_the_same_is_played_over_sockets():
     path = Path(bench.__file__).with_name("controller_live.py")
     done = subprocess.run(
