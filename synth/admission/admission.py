@@ -193,6 +193,13 @@ class Admission:
         place.lane.failed(place.sent_at, retry_after_s, again=again)
         self._look_again()
 
+    def overdue(self, place: Place) -> bool:
+        """A request was not answered by its deadline; False when nobody was, so that the endpoint has failed."""
+        is_there = place.lane.overdue(place)
+        self._turn_line.wake()
+        self._look_again()
+        return is_there
+
     def eject(self, lane: Lane) -> None:
         """What a lane leads to can serve no request, as far as is known: it is tried again seldom, by one at a time."""
         lane.concurrency.eject(self._clock())

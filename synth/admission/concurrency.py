@@ -31,6 +31,12 @@ SLOWEST_GROWTH = 0.02
 """Growth per answer when probing begins; it quickens every round up to that of slow start, which is tripling."""
 REOPENED = 0.5
 """The share of the limit that is given again when the breaker closes."""
+WITHIN = 0.6
+"""Of a deadline that many missed the share within which a line is to be served."""
+LATE, LATE_SHARE = 3, 0.25
+"""So many, and so large a share, that missed it in the time of a deadline show that the line is too long for it."""
+VAIN = 0.75
+"""A shorter line that brings less than this share of the answers was not too long: it takes the endpoint that long."""
 
 
 class _Cut(NamedTuple):
@@ -86,6 +92,13 @@ class Concurrency:
         self._meter = Meter()
         self._landed = inf
         """When the last request ended."""
+        self.answered = self.late = 0
+        """Requests that brought an answer, and those sent since the line was last shortened that had none in time."""
+        self._answered_at = -inf
+        self._shortened = -inf, 0.0, 0
+        """When the line was shortened, the limit before that, and how many were answered in a deadline."""
+        self._is_slow = False
+        """Whether a shorter line did not help."""
         self.left_empty = 0
         """Places of what was refused before the first cut: the next one there would be refused too, if the first limit
         of all is too high. Each answer gives one back."""
@@ -151,6 +164,8 @@ class Concurrency:
 
     def accepted(self, now: float, sent_at: float, tokens: int, number: int) -> None:
         """The `number`th request, sent at `sent_at`, brought an answer of so many tokens."""
+        self.answered += 1
+        self._answered_at = now
         if self._breaker.recent and self._breaker.worked(now, sent_at):
             self.limit = max(min(START, self.limit), self.limit * REOPENED)  # a storm lets some through as well
             self._growth = FASTEST_GROWTH
@@ -210,6 +225,35 @@ class Concurrency:
         self._on_wire -= 1
         self._breaker.failed(now, sent_at, self._on_wire)
         self.opening = self.opening and not self._breaker.pause_s
+
+    def overdue(self, now: float, sent_at: float, answered: int, late: int) -> bool:
+        """A request, at whose start so many had been answered and were late, was not answered by its deadline. Whether
+        the endpoint is there: others were answered lately.
+
+        Where many are late all the same they stand in a line that the endpoint does not tell of. Then no more may be on
+        the wire than it serves well within a deadline: else each is given up when its turn has all but come, and the
+        endpoint works for nobody.
+        """
+        if 2 * (now - self._answered_at) > now - sent_at:
+            return False
+        self._on_wire -= 1
+        since, before, served = self._shortened
+        if not self._is_slow and sent_at > since:
+            self.late += 1
+            meanwhile, lately = self.answered - answered, self.late - late
+            if lately >= max(LATE, LATE_SHARE * (lately + meanwhile)):
+                self._is_slow = meanwhile < VAIN * served
+                self._shorten(now, before if self._is_slow else WITHIN * meanwhile, meanwhile, now - sent_at)
+        return True
+
+    def _shorten(self, now: float, fits: float, served: int, deadline_s: float) -> None:
+        """Go on with what fits, or with what there was before where a shorter line did not help."""
+        self._shortened = now, self.limit, served
+        self.limit = max(1.0, min(fits, float(self.most), inf if self._is_slow else self.limit))
+        self.opening = False
+        self._hold, self._growth, self._quickens = float(HOLD), SLOWEST_GROWTH, CUTS[-1].quickens
+        if isinstance(self._search, Search):
+            self._search.shorten(self.limit, inf if self._is_slow else WITHIN * deadline_s)
 
     def _open_up(self, in_flight: int) -> None:
         """Nearly all places are taken; when all are, the next one opens in a while."""

@@ -122,7 +122,8 @@ class Health:
                 self._silent_last = time.monotonic()
             # no connection is never the fault of one request, however often it is sent
             again = failure != "unreachable" and bool(tries.failures)
-            self._admission.failed(place, result.retry_after_s, again=again)
+            if outcome.error != "timeout" or not self._admission.overdue(place):
+                self._admission.failed(place, result.retry_after_s, again=again)
         if outcome.status > 0:
             member.answered = True
             if self._silent_since is not None and place.sent_at >= self._silent_since and not member.why:

@@ -70,7 +70,8 @@ class Lane:
         if self.concurrency.sending(self.in_flight):
             self.probed_until = self._clock() + CANARY_S
         taken = {kind: bucket.taken for kind, bucket in self._buckets.items()}
-        return Place(self, tokens, taken, self._clock(), self.concurrency.sent, debited.get("tokens", 0.0))
+        control, debit = self.concurrency, debited.get("tokens", 0.0)
+        return Place(self, tokens, taken, self._clock(), control.sent, debit, control.answered, control.late)
 
     def used(self, place: Place, tokens: int) -> None:
         """A request used so many tokens; limits that are learned are put right by what the host says is left."""
@@ -104,6 +105,10 @@ class Lane:
         if not again or self.concurrency.half_open:
             self.concurrency.failed(self._clock(), sent_at)
         self._hold(retry_after_s)
+
+    def overdue(self, place: Place) -> bool:
+        """A request was not answered by its deadline; whether the endpoint is there, as others were."""
+        return self.concurrency.overdue(self._clock(), place.sent_at, place.answered, place.late)
 
     def told(self, load: Load | None) -> None:
         """The server told its load, or nothing."""
@@ -145,3 +150,6 @@ class Place(NamedTuple):
     """How many had been sent on the lane, with this one."""
     debited: float = 0.0
     """How many tokens it was debited."""
+    answered: int = 0
+    late: int = 0
+    """How many had been answered on the lane, and how many had missed their deadline."""

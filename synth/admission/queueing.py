@@ -116,6 +116,8 @@ class Search:
         self._answered_at = inf
         self._until = 0.0
         self._settled = False
+        self._longest_s = inf
+        """In what time all that are on the wire are to be answered."""
         self._before: tuple[float, float] | None = None
         """The gain and the throughput before the trial under way."""
         self._up = False
@@ -134,12 +136,20 @@ class Search:
         if self._ramp and busy:
             self._limit = min(self.most, self._limit + FASTEST_GROWTH)
         if self._done >= self._round_ends:
-            rate = self._tokens / max(1e-9, now - self._began)
+            took_s = max(1e-9, now - self._began)
+            rate, in_time = self._tokens / took_s, self._done / took_s * self._longest_s
             self._done, self._tokens, self._began = 0, 0, now
             if busy:
                 self._round(now, rate)
+                self._limit = max(1.0, min(self._limit, in_time))
             self._round_ends = max(self._limit, 2 * START if self._ramp else MEASURED)
         return self._limit
+
+    def shorten(self, limit: float, longest_s: float) -> None:
+        """Go on with this limit, and with no more than are answered in so long."""
+        self._limit, self._longest_s, self._ramp = limit, longest_s, False
+        self._done, self._tokens, self._began, self._before = 0, 0, None, None
+        self._round_ends = MEASURED
 
     def _round(self, now: float, rate: float) -> None:
         if not self._ramp:

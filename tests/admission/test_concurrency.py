@@ -80,6 +80,23 @@ def test_a_small_server_that_queues_in_silence_is_kept_busy_and_its_line_stays_s
     assert sorted(one.p50 for one in found)[2] <= 1.5  # one of these five has 1.94
 
 
+@pytest.mark.parametrize(
+    "name", ["queue of 1 slot, 50 s each", "queue of 4 slots, 100 s each", "queue of 4 slots far away, 100 s each"]
+)
+def test_no_more_stand_in_line_before_a_slow_server_than_it_answers_within_their_deadline(name: str):
+    for seed in range(3):
+        found = bench.find(name, seed, 8 * HALF_AN_HOUR_S)
+        assert found.goodput >= 0.85  # 0.89 to 0.98; of a line that is never shortened 0.11 to 0.55
+
+
+def test_what_is_late_however_few_are_on_the_wire_is_no_reason_for_fewer():
+    def near_its_deadline(rng: random.Random) -> float:
+        return 600 * exp(rng.gauss(-0.3, 0.5))
+
+    server = bench.Queueing(random.Random(1), slots=10_000, latency=near_its_deadline, mean_s=600.0, patience_s=600.0)
+    assert bench.simulate(server, 6 * HALF_AN_HOUR_S, queues_silently=True, most=256, first=64).limit > 128
+
+
 def test_the_hours_of_a_pause_or_an_outage_do_not_make_a_server_that_queues_look_slow():
     control = Concurrency(64, queues_silently=True, first=64)
     now, number = 0.0, 0

@@ -74,7 +74,7 @@ class Server:
     """Refusals that had nothing to do with load."""
 
     def arrive(self, now: float) -> tuple[str, float]:
-        """`ok`, `rate` or `failed`, and seconds until the reply is there."""
+        """`ok`, `rate`, `late` or `failed`, and seconds until the reply is there."""
         raise NotImplementedError
 
     def oracle(self, seconds: float) -> float:
@@ -148,6 +148,9 @@ class Queueing(Server):
     slots: int = 256
     slowdown: float = 0.0
     latency: Latency = lognormal
+    mean_s: float = MEAN_S
+    patience_s: float = math.inf
+    """How long each who asked waits before hanging up; then nothing of it is worked on any more."""
     tells: bool = False
     free_at: list[float] = field(default_factory=list[float])
 
@@ -160,11 +163,12 @@ class Queueing(Server):
         if len(self.free_at) >= self.slots:
             begin = max(now, heapq.heappop(self.free_at))
         end = begin + self.latency(self.rng) * (1 + self.slowdown * min(1.0, self.busy / self.slots))
-        heapq.heappush(self.free_at, end)
-        return "ok", end - now
+        hangs_up = now + self.patience_s
+        heapq.heappush(self.free_at, max(begin, min(end, hangs_up)))
+        return ("ok", end - now) if end <= hangs_up else ("late", self.patience_s)
 
     def oracle(self, seconds: float) -> float:
-        return self.slots * seconds / MEAN_S / (1 + self.slowdown)
+        return self.slots * seconds / self.mean_s / (1 + self.slowdown)
 
 
 @dataclass
@@ -213,7 +217,7 @@ def simulate(
     bucket = None if agreed is None else Bucket(agreed, lambda: now)
     asked = TOKENS if agreed is None else ASKED
     order = itertools.count()
-    events: list[tuple[float, int, str, float, tuple[Allowance, ...], float, int]] = []
+    events: list[tuple[float, int, str, float, tuple[Allowance, ...], float, int, tuple[int, int]]] = []
     in_flight = done = bad = sent = streak = last_refused = 0
     latencies: list[float] = []
     by_minute = [0] * (int(seconds / 60) + 1)
@@ -230,25 +234,26 @@ def simulate(
                 break
             debited = 0.0 if bucket is None else bucket.take(asked)
             kind, takes_s = server.arrive(now)
-            server.busy += kind == "ok"
+            server.busy += kind in ("ok", "late")
             in_flight += 1
             sent += 1
             control.sending(in_flight)
             taken = 0.0 if bucket is None else bucket.taken
             known = taken if agreed is None else debited
-            heapq.heappush(events, (now + takes_s, next(order), kind, now, server.allowances(now), known, sent))
+            counts = control.answered, control.late
+            heapq.heappush(events, (now + takes_s, next(order), kind, now, server.allowances(now), known, sent, counts))
         closed_s = control.closed_s(now)
         pauses = [when for when in (blocked_until, now + max(TICK_S, closed_s) if closed_s > 0 else now) if when > now]
         wake = min(pauses, default=math.inf)
         if not events or wake < events[0][0]:
             now = wake if wake < math.inf else seconds
             continue
-        now, _, kind, sent_at, allowances, taken, number = heapq.heappop(events)
+        now, _, kind, sent_at, allowances, taken, number, counts = heapq.heappop(events)
         in_flight -= 1
-        server.busy -= kind == "ok"
+        server.busy -= kind in ("ok", "late")
         if kind == "ok":
             done += 1
-            by_minute[int(now / 60)] += 1
+            by_minute[min(int(now / 60), len(by_minute) - 1)] += 1
             latencies.append(now - sent_at)
             control.accepted(now, sent_at, TOKENS, number)
             if agreed is not None and bucket is not None:
@@ -264,7 +269,8 @@ def simulate(
                 control.left_empty = 0
         else:
             bad += 1
-            control.failed(now, sent_at)
+            if kind != "late" or not control.overdue(now, sent_at, *counts):
+                control.failed(now, sent_at)
         for allowance in allowances:
             per_s = allowance.per_s()
             if per_s is not None:
@@ -308,6 +314,19 @@ def queue(
     )
 
 
+def long_queue(slots: int, mean_s: float, *, queues_silently: bool = True) -> Scenario:
+    """A server so slow that a line as long as others bear cannot be served before those in it hang up."""
+
+    def latency(rng: random.Random) -> float:
+        return lognormal(rng) * mean_s / MEAN_S
+
+    return Scenario(
+        lambda rng: Queueing(rng, slots=slots, latency=latency, mean_s=mean_s, patience_s=600.0),
+        queues_silently=queues_silently,
+        most=256,
+    )
+
+
 SCENARIOS: dict[str, Scenario] = {
     "cap 8": capped(8),
     "cap 40": capped(40),
@@ -338,6 +357,9 @@ SCENARIOS: dict[str, Scenario] = {
     "queue of 1,000 slots": queue(1000),
     "queue of 256, full batch half as fast": queue(256, slowdown=1.0),
     "queue of 256, log-normal sigma 1.2": queue(256, latency=wide_lognormal),
+    "queue of 1 slot, 50 s each": long_queue(1, 50.0),
+    "queue of 4 slots, 100 s each": long_queue(4, 100.0),
+    "queue of 4 slots far away, 100 s each": long_queue(4, 100.0, queues_silently=False),
     "queue of 32 slots that tells": queue(32, tells=True),
     "queue of 256 slots that tells": queue(256, tells=True),
     "queue of 1,000 slots that tells": queue(1000, tells=True),

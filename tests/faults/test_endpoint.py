@@ -321,6 +321,28 @@ def test_fault_33_a_key_that_is_revoked_is_tried_by_no_more_than_were_on_their_w
     assert sum(ended.bodies().values()) == len(teacher.sent)
 
 
+def test_a_server_that_answers_one_after_the_other_is_not_asked_more_than_it_answers_before_the_deadline(monkeypatch):
+    """As Ollama does on a laptop, in 20 s each: of a long line each would be given up when its turn has come."""
+    free = 0.0
+    late = Outcome(0, error="timeout", detail="no complete reply within the deadline", written=True)
+
+    def one_by_one(number: int, now: float) -> tuple[Outcome, float]:
+        nonlocal free
+        begins = max(now, free)
+        free = max(begins, min(begins + 20.0, now + 600.0))
+        return (UP, begins + 20.0 - now) if begins + 20.0 <= now + 600.0 else (late, 600.0)
+
+    async def main(loop):
+        played, began = Virtual(one_by_one, loop), loop.now
+        ends = await played.ask_all(500)
+        return ends, len(played.sends), loop.now - began
+
+    ends, sends, took_s = in_virtual_time(monkeypatch, main)
+    assert ends == {"はい": 500}, "parked"
+    assert took_s <= 1.25 * 500 * 20.0
+    assert sends <= 1000, "all that stood in line when it was found too long, once more"
+
+
 def test_half_a_minute_of_429_is_no_reason_to_ask_slowly_for_the_rest_of_the_day(monkeypatch):
     server = Server(refuses(429, "お待ちください", "rate_limit_exceeded"), since=60, until=96)
     server.seconds = 5.0
