@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import json
@@ -26,8 +27,10 @@ IMPORTED = (
     "rich.table",
     "synth.api",
     "synth.backends.practice.server",
+    "synth.console.telling",
     "synth.dedupe.index",
     "synth.live.background",
+    "synth.live.events",
     "uvloop",
 )
 """Nothing that looks at the environment while it is imported."""
@@ -79,6 +82,7 @@ def serve() -> None:
     """Fork for every command that comes over the standard input; returns in the child, and exits when the input ends."""
     for name in IMPORTED:
         import_module(name)
+    make_two()
     gc.freeze()
     line = socket.socket(fileno=os.dup(0))
     running: dict[int, tuple[int, int]] = {}
@@ -104,6 +108,18 @@ def serve() -> None:
                     os.write(reply, str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
                 os.close(reply)
                 os.close(ready)
+
+
+def make_two() -> None:
+    """Make a small dataset of each language: what a run imports and compiles is then there for all that are forked."""
+    from synth import pipeline
+    from synth.recipes.loading import load
+    from synth.results.result import Options
+
+    for recipe in ("quickstart-en", "quickstart-ja"):
+        with tempfile.TemporaryDirectory() as folder:
+            # a loop of uvloop's leaves what the end of a forked process trips over
+            asyncio.run(pipeline.run(load(ROOT / "prompts" / recipe), Options(Path(folder) / "run", limit=4)))
 
 
 def become(words: list[str], folder: str, environment: dict[str, str], printed: list[int]) -> None:

@@ -31,12 +31,12 @@ import uvloop
 from synth import pipeline
 from synth.backends import wire
 from synth.backends.batch.openai import OpenAIOrders
-from synth.datasets import card, export, files
+from synth.datasets import export, files
 from synth.profiles import named
 from synth.recipes.loading import Overrides, load
-from synth.report import page
 from synth.results import outcomes
 from synth.storage import store, writer
+from tests.forked import make_two
 
 Fire = Callable[[], None]
 Point = tuple[Any, str, str, Callable[..., bool] | None]
@@ -183,18 +183,9 @@ def ended(pid: int, after_s: float | None) -> int:
 
 
 def main() -> None:
-    for name in (
-        "jinja2.ext",
-        "synth.dedupe.families",
-        "synth.dedupe.index",
-        "yaml",
-        "zstandard",
-        "encodings.idna",
-        "synth.backends.batch.control",
-    ):
+    for name in ("synth.dedupe.families", "synth.dedupe.index", "encodings.idna", "synth.backends.batch.control"):
         import_module(name)
-    page.load_template()  # compiled once for all children
-    card._environment().get_template("card.md.j2")
+    make_two()
     gc.freeze()
     for line in sys.stdin:
         command = json.loads(line)
