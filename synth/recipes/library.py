@@ -27,8 +27,7 @@ def root() -> Path:
 
 def recipes() -> dict[str, str]:
     """The recipes by name, each with what it makes, in one line."""
-    found = {path.parent.name: path for path in sorted((root() / "prompts").glob("*/recipe.yaml"))}
-    return {name: _description(path) for name, path in found.items()}
+    return {name: _description(path) for name, path in _paths().items()}
 
 
 def copy(recipe: str, target: Path) -> Path:
@@ -37,7 +36,7 @@ def copy(recipe: str, target: Path) -> Path:
     It is called as its folder. Raises RecipeError when there is no such recipe or the name will not do, FolderError
     when something is there already or it cannot be written.
     """
-    source, known = root() / "prompts" / recipe, recipes()
+    source, known = root() / "prompts" / recipe, _paths()
     if recipe not in known:
         near = hint(recipe, known) or "; `synth new` lists what there is."
         raise RecipeError(f"There is no recipe {recipe!r} in the library{near}")
@@ -60,6 +59,11 @@ def copy(recipe: str, target: Path) -> Path:
         shutil.rmtree(target, ignore_errors=True)
         raise FolderError(f"{target} cannot be written ({error.strerror}).") from error
     return target / "recipe.yaml"
+
+
+def _paths() -> dict[str, Path]:
+    """Where each recipe is, by name."""
+    return {path.parent.name: path for path in sorted((root() / "prompts").glob("*/recipe.yaml"))}
 
 
 def _beyond(text: str, source: Path) -> dict[str, str]:
