@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
+from yaml.composer import Composer
+from yaml.resolver import Resolver
 
 from synth.errors import Problem
 from synth.patterns import lazy
@@ -31,8 +34,8 @@ def load(text: str, file: str) -> tuple[Any, dict[Loc, Place], list[Problem]]:
     places: dict[Loc, Place] = {}
     problems: list[Problem] = []
     try:
-        problems += _surprises(text, file)
-        node = yaml.compose(text, Loader=yaml.SafeLoader) if not problems else None
+        events, problems = _read(text, file)
+        node: Any = _Nodes(events).get_single_node() if not problems else None
     except yaml.MarkedYAMLError as error:
         return None, places, [_no_yaml(error, text, file)]
     except yaml.reader.ReaderError as error:
@@ -91,22 +94,43 @@ def _open_quote(text: str, line: int) -> int:
     return 0
 
 
-def _surprises(text: str, file: str) -> list[Problem]:
+class _Nodes(Composer, Resolver):
+    """Nodes of events that were read already: reading is what takes the time."""
+
+    def __init__(self, events: Iterable[Any]) -> None:
+        Composer.__init__(self)
+        Resolver.__init__(self)
+        self._events = deque(events)
+
+    def check_event(self, *choices: type) -> bool:
+        return isinstance(self._events[0], choices)
+
+    def peek_event(self) -> Any:
+        return self._events[0]
+
+    def get_event(self) -> Any:
+        return self._events.popleft()
+
+
+def _read(text: str, file: str) -> tuple[list[Any], list[Problem]]:
+    """The events of a document, and what of YAML's surprises is among them."""
+    events: list[Any] = []
     found: list[Problem] = []
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        events.append(event)
         mark: Any = event.start_mark
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             message = f"it is nested more than {DEEPEST} levels deep"
-            return [*found, Problem(message, file, mark.line + 1, mark.column + 1)]
+            return events, [*found, Problem(message, file, mark.line + 1, mark.column + 1)]
         alias = isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None)
         if alias or getattr(event, "tag", None):
             what = "anchors and aliases" if alias else "tags"
             found.append(
                 Problem(f"{what} are not used in recipes; write the value out", file, mark.line + 1, mark.column + 1)
             )
-    return found
+    return events, found
 
 
 def _value(node: Any, at: Loc, places: dict[Loc, Place], problems: list[Problem], file: str) -> Any:
