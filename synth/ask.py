@@ -13,8 +13,9 @@ from synth import schema
 from synth.errors import Rejected
 from synth.language.text import several
 from synth.recipes.templates import Templates
-from synth.teacher import Teacher, Unit
+from synth.teacher import Teacher
 from synth.types import EMBEDDINGS, Completion, Message
+from synth.unit import Unit
 
 if TYPE_CHECKING:  # numpy takes a tenth of a second
     from synth.protocol.vectors import Vector

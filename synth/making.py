@@ -25,8 +25,8 @@ from synth.own import OwnGenerator, OwnScorer, OwnValidator
 from synth.protocol.lots import Lot
 from synth.recipes.recipe import Stage
 from synth.scorers import Scorer
-from synth.teacher import Unit
 from synth.types import Draft, Rejection, Sample, Score, Seed
+from synth.unit import Unit
 
 if TYPE_CHECKING:
     from synth.line import Line

@@ -15,8 +15,9 @@ from synth.money.budget import Budget, Caps
 from synth.protocol.endpoint import Endpoint
 from synth.recipes.templates import Templates
 from synth.storage.store import Ledger, Store
-from synth.teacher import Teacher, Unit
+from synth.teacher import Teacher
 from synth.types import Outcome, Request
+from synth.unit import Unit
 
 
 class Script:

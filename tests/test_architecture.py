@@ -92,6 +92,7 @@ LAYERS = (
     {"backends"},
     {"hedge", "gauges", "explain", "wording", "health"},
     {"batch_journal", "course", "batch"},
+    {"unit", "sending"},
     {"teacher"},
     {"ask"},
     {"own"},

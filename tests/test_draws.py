@@ -56,7 +56,7 @@ class Scripted:
 @pytest.fixture
 def solve(tmp_path, monkeypatch):
     """Run with these answers by question; gives the result, the draws asked for by question, rows and rejections."""
-    monkeypatch.setattr("synth.teacher.BACKOFF_S", 0.0)
+    monkeypatch.setattr("synth.sending.BACKOFF_S", 0.0)
     folder = tmp_path / "recipe"
     folder.mkdir()
     (folder / "ask.md.j2").write_text("{{ q }}", encoding="utf-8")
@@ -157,7 +157,7 @@ def test_after_a_budget_stop_the_record_tells_of_whole_prompts_and_an_export_giv
 
 
 def test_a_prompt_with_a_parked_draw_waits_as_a_whole_and_comes_back(solve, monkeypatch):
-    monkeypatch.setattr("synth.teacher.PATIENCE_S", 0.0)
+    monkeypatch.setattr("synth.sending.PATIENCE_S", 0.0)
     broken = Outcome(500, b"{}")
     answers = {"whole": [18, 18, 18], "torn": [18, broken, 18]}
     result, asked, (rows, rejected) = solve(answers, "{most: 3}")

@@ -51,7 +51,7 @@ class Playing:
 @pytest.fixture
 def line(tmp_path, monkeypatch):
     """Run the recipe with these questions on a played teacher; gives the result, the rows and the rejections."""
-    monkeypatch.setattr("synth.teacher.BACKOFF_S", 0.0)
+    monkeypatch.setattr("synth.sending.BACKOFF_S", 0.0)
     folder = tmp_path / "recipe"
     folder.mkdir()
     (folder / "ask.md.j2").write_text("{{ q }}")

@@ -84,7 +84,7 @@ class Several:
 @pytest.fixture
 def solve(tmp_path, monkeypatch):
     """Run; gives the result, the rows, and the teacher with what it was sent."""
-    monkeypatch.setattr("synth.teacher.BACKOFF_S", 0.0)
+    monkeypatch.setattr("synth.sending.BACKOFF_S", 0.0)
     folder = tmp_path / "recipe"
     folder.mkdir()
     (folder / "ask.md.j2").write_text("{{ q }}", encoding="utf-8")

@@ -111,7 +111,7 @@ def test_no_more_is_sent_than_a_server_that_tells_its_load_runs_and_a_few_more(t
 
 def test_a_replica_that_dies_in_the_middle_and_comes_back_costs_no_row_and_is_used_again(tmp_path, monkeypatch):
     monkeypatch.setattr("synth.admission.breaker.BREAKER_PAUSE_S", 0.05)
-    monkeypatch.setattr("synth.teacher.BACKOFF_S", 0.05)
+    monkeypatch.setattr("synth.sending.BACKOFF_S", 0.05)
 
     async def main() -> tuple[Result, int]:
         steady, frail = Server(8, 0.005), Server(8, 0.005)

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from synth import teacher as module
+from synth import sending as module
 from synth.admission import health
 from synth.admission.halt import Halt
 from synth.ask import UnitAsk
@@ -25,8 +25,9 @@ from synth.protocol.endpoint import Endpoint, Limits, Price, Sampling
 from synth.recipes.templates import Templates
 from synth.scorers.judge import Verdict
 from synth.storage.store import Store, Stored, connect
-from synth.teacher import Teacher, Unit
+from synth.teacher import Teacher
 from synth.types import Message, Outcome
+from synth.unit import Unit
 
 PROMPT = [Message(role="user", content="一足す一は？")]
 COSTLY = Endpoint(

@@ -166,8 +166,8 @@ def test_a_run_that_stopped_in_a_later_turn_ends_as_one_that_did_not(make):
 
 @pytest.mark.parametrize(("status", "tail", "code"), [(500, "budget: {{requests: {}}}\n", 6), (401, "", 4)])
 def test_a_run_that_can_send_nothing_more_keeps_the_rows_of_its_later_turns(make, monkeypatch, status, tail, code):
-    monkeypatch.setattr("synth.teacher.PATIENCE_S", 0.0)
-    monkeypatch.setattr("synth.teacher.BACKOFF_S", 0.0)
+    monkeypatch.setattr("synth.sending.PATIENCE_S", 0.0)
+    monkeypatch.setattr("synth.sending.BACKOFF_S", 0.0)
 
     class Failing(Played):
         def __init__(self, status):
@@ -346,8 +346,8 @@ def test_where_one_row_is_missing_not_every_twin_is_called_back(make):
 
 
 def test_a_late_sample_takes_no_place_by_coming_just_before_the_run_stops(make, monkeypatch):
-    monkeypatch.setattr("synth.teacher.PATIENCE_S", 0.0)
-    monkeypatch.setattr("synth.teacher.BACKOFF_S", 0.0)
+    monkeypatch.setattr("synth.sending.PATIENCE_S", 0.0)
+    monkeypatch.setattr("synth.sending.BACKOFF_S", 0.0)
 
     class Down(Played):
         async def send(self, request):
@@ -395,8 +395,8 @@ def test_after_two_twins_met_the_same_end_no_third_is_asked(make):
 
 
 def test_a_twin_waits_while_what_it_is_a_twin_of_may_still_come(make, monkeypatch):
-    monkeypatch.setattr("synth.teacher.BACKOFF_S", 0.0)
-    monkeypatch.setattr("synth.teacher.PATIENCE_S", 0.0)
+    monkeypatch.setattr("synth.sending.BACKOFF_S", 0.0)
+    monkeypatch.setattr("synth.sending.PATIENCE_S", 0.0)
 
     class Down(Played):
         async def send(self, request):

@@ -23,7 +23,8 @@ from synth.protocol.endpoint import Endpoint, look_for_keys
 from synth.recipes.templates import Templates
 from synth.results.result import Options
 from synth.storage.store import FILES, Store
-from synth.teacher import Teacher, Unit
+from synth.teacher import Teacher
+from synth.unit import Unit
 
 T = TypeVar("T")
 

@@ -22,8 +22,9 @@ from synth.protocol.endpoint import Endpoint
 from synth.protocol.fates import POISON
 from synth.recipes.templates import Templates
 from synth.scorers import ASKING, Scorer
-from synth.teacher import Teacher, Unit
+from synth.teacher import Teacher
 from synth.types import Completion, Message, Sample, Score
+from synth.unit import Unit
 
 if TYPE_CHECKING:
     from synth.protocol.vectors import Vector

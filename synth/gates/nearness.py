@@ -16,8 +16,8 @@ from synth.gates.gate import refused_as
 from synth.gates.screen import Near
 from synth.gates.work import Group
 from synth.recipes.recipe import Stage
-from synth.teacher import Unit
 from synth.types import Rejection, Sample
+from synth.unit import Unit
 
 if TYPE_CHECKING:
     from synth.line import Line

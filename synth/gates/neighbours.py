@@ -21,8 +21,8 @@ from synth.dedupe.semantic import LEAST
 from synth.dedupe.shelf import LENGTH, whole
 from synth.errors import RecipeError, Rejected
 from synth.protocol.vectors import Vector
-from synth.teacher import Unit
 from synth.types import Message
+from synth.unit import Unit
 
 GREY, NEAR = 0.5, 0.99
 """Of the similarities of the items to their nearest others: where the grey zone begins, and from where on a text is

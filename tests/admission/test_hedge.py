@@ -191,7 +191,7 @@ def test_only_what_costs_nothing_is_sent_twice(tmp_path, changes, caps, hedges):
     store = Store(tmp_path)
     backends = [None for _ in endpoint.members()]
     teacher = Teacher("main", endpoint, backends=backends, store=store, budget=Budget(caps), halt=Halt())
-    assert (teacher._hedge is not None) is hedges
+    assert (teacher._sender._hedge is not None) is hedges
     store.close()
 
 
@@ -211,5 +211,5 @@ def test_a_private_address_alone_may_be_a_proxy_to_a_host_that_charges(tmp_path,
     teacher = Teacher("main", endpoint, backends=[None, None], store=store, budget=Budget(), halt=Halt())
     for lane in teacher.admission.lanes[:tell]:
         lane.told(Load(1, 0))
-    assert teacher._is_surely_free() is is_free
+    assert teacher._sender._is_surely_free() is is_free
     store.close()

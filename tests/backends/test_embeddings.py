@@ -11,7 +11,7 @@ import aiohttp
 import numpy as np
 import pytest
 
-from synth import teacher as module
+from synth import sending as module
 from synth.admission.halt import Halt
 from synth.backends.online import online
 from synth.backends.practice.faults import NO_FAULTS, Faults
@@ -134,7 +134,7 @@ def test_what_was_kept_just_before_a_kill_is_settled_as_vectors(tmp_path):
         await store.open_run()
         asked = Teacher("main", COSTLY, backends=[None], store=store, budget=Budget(Caps()), halt=Halt())
         request = asked.request_to(EMBEDDINGS, {"input": ["x"], "encoding_format": "base64"})
-        attempt = await store.begin([Planned(request, "stage", "0/00", 99_999)], asked._price)
+        attempt = await store.begin([Planned(request, "stage", "0/00", 99_999)], asked._sender.price)
         await store.keep(attempt, reply([1.0]))
         store.close()
 

@@ -10,7 +10,7 @@ import sqlite3
 import pytest
 
 from synth import pipeline
-from synth import teacher as module
+from synth import sending as module
 from synth.admission import health
 from synth.backends.replay import ReplayRun
 from synth.errors import FolderError, Rejected, StoreStopped, Transient
@@ -19,8 +19,8 @@ from synth.recipes.loading import load
 from synth.results.result import Options
 from synth.storage.database import PAGE_BYTES, connect
 from synth.storage.emergency import Emergency
-from synth.teacher import Unit
 from synth.types import Message, Outcome
+from synth.unit import Unit
 from tests.asked import Script, teacher_over
 from tests.faults.played import PlayedTeacher, Plays, refuses, says
 

@@ -71,5 +71,5 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plays:
     """Run a small recipe on a teacher that a function plays, without waiting before a request is sent again."""
-    monkeypatch.setattr("synth.teacher.BACKOFF_S", 0.0)
+    monkeypatch.setattr("synth.sending.BACKOFF_S", 0.0)
     return Plays(tmp_path, monkeypatch)

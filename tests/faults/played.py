@@ -17,7 +17,7 @@ import pytest
 import zstandard
 
 from synth import opening, pipeline
-from synth import teacher as module
+from synth import sending as module
 from synth.admission import health
 from synth.admission.halt import Halt
 from synth.errors import TeacherError
@@ -26,8 +26,9 @@ from synth.protocol.endpoint import Endpoint, Limits, Sampling
 from synth.recipes.loading import load
 from synth.results.result import Options, Result
 from synth.storage.store import Ledger, connect, read_ledger
-from synth.teacher import Teacher, Unit
+from synth.teacher import Teacher
 from synth.types import Message, Outcome
+from synth.unit import Unit
 
 RECIPE = """\
 name: played

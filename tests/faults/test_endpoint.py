@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 import synth
-from synth import teacher as module
+from synth import sending as module
 from synth.admission import breaker, lane
 from synth.admission.lane import STREAK, Place
 from synth.admission.scheduler import watched

@@ -23,7 +23,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from synth import pipeline, schema
-from synth import teacher as module
+from synth import sending as module
 from synth.admission import lane
 from synth.admission.halt import Halt
 from synth.ask import UnitAsk
@@ -39,8 +39,9 @@ from synth.recipes.loading import Overrides, load
 from synth.recipes.templates import Templates
 from synth.results.result import Options
 from synth.storage.store import Store, connect, read_spent
-from synth.teacher import Teacher, Unit
+from synth.teacher import Teacher
 from synth.types import Message, Outcome, Planned
+from synth.unit import Unit
 
 ROOT = Path(__file__).parent.parent.parent
 HOSTED = "https://api.example.com/v1"
@@ -269,7 +270,7 @@ def test_fault_21_absurd_usage_costs_the_reservation_and_is_counted(tmp_path, us
 
     async def scene(asked, store, budget, halt):
         assert await ask(asked, 1) == "はい"
-        worst = asked._tariff.worst(asked.request([Message(role="user", content="質問 1")], 0))
+        worst = asked._sender.tariff.worst(asked.request([Message(role="user", content="質問 1")], 0))
         return budget.spent_microusd == worst.microusd > 0, budget.spent_tokens == worst.tokens
 
     async def later(asked, store, budget, halt):
@@ -286,7 +287,7 @@ def test_fault_36_a_reply_is_settled_at_the_price_that_was_in_force_when_it_was_
 
     async def killed(asked, store, budget, halt):
         request = asked.request([Message(role="user", content="質問 1")], 0)
-        attempt = await store.begin([Planned(request, "stage", "u", 1000)], asked._price)
+        attempt = await store.begin([Planned(request, "stage", "u", 1000)], asked._sender.price)
         await store.keep(attempt, script.rule(request))
 
     async def later(asked, store, budget, halt):

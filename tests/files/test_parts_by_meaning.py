@@ -9,8 +9,7 @@ import random
 import numpy as np
 import pytest
 
-from synth import opening
-from synth import teacher as teacher_module
+from synth import opening, sending
 from synth.admission.halt import Halt
 from synth.backends.practice.embedding import embedded
 from synth.dedupe import Dedupe, Semantic
@@ -89,7 +88,7 @@ class Teacher:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr(teacher_module, "BACKOFF_S", 0.0)
+    monkeypatch.setattr(sending, "BACKOFF_S", 0.0)
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ def test_a_reply_that_was_kept_just_before_a_kill_is_settled(tmp_path):
         store = Store(tmp_path / "run")
         await store.open_run()
         asked = Teacher("main", COSTLY, backends=[None], store=store, budget=Budget(Caps()), halt=Halt())
-        attempt = await store.begin([Planned(asked.request(PROMPT, 0), "stage", "0/00", 99_999)], asked._price)
+        attempt = await store.begin([Planned(asked.request(PROMPT, 0), "stage", "0/00", 99_999)], asked._sender.price)
         await store.keep(attempt, told())
         store.close()
 

@@ -22,8 +22,9 @@ from synth.money.budget import Budget, Caps
 from synth.protocol.endpoint import Endpoint
 from synth.recipes.templates import Templates
 from synth.storage.store import Store
-from synth.teacher import Teacher, Unit
+from synth.teacher import Teacher
 from synth.types import CHAT, COMPLETIONS, Message, Request
+from synth.unit import Unit
 from tests.real.exercises import recipe
 from tests.real.started import NEEDS_VLLM, THINKING
 

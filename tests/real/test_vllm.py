@@ -27,8 +27,9 @@ from synth.recipes.templates import Templates
 from synth.scorers.likelihood import Likelihood
 from synth.scorers.reward import Reward
 from synth.storage.store import Store
-from synth.teacher import Teacher, Unit
+from synth.teacher import Teacher
 from synth.types import Message, Sample
+from synth.unit import Unit
 from tests.real.started import MODELS, NEEDS_VLLM, python
 
 pytestmark = NEEDS_VLLM

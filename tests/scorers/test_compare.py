@@ -119,7 +119,7 @@ def says(text: str) -> Outcome:
 @pytest.fixture
 def judged(tmp_path, monkeypatch):
     """Run with a judge; gives the result, the scores of the rows, and the rejections."""
-    monkeypatch.setattr("synth.teacher.BACKOFF_S", 0.0)
+    monkeypatch.setattr("synth.sending.BACKOFF_S", 0.0)
     folder = tmp_path / "recipe"
     folder.mkdir()
     (folder / "ask.md.j2").write_text("{{ q }}", encoding="utf-8")

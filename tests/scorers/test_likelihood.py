@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from synth import teacher as module
+from synth import sending as module
 from synth.admission.halt import Halt
 from synth.backends.online import online
 from synth.backends.practice.characters import read_through
@@ -344,7 +344,7 @@ def test_what_was_kept_just_before_a_kill_is_settled_as_log_probabilities(tmp_pa
         fields = {"prompt": "六円です。", "echo": True, "logprobs": 1, "max_tokens": 1, "temperature": 0}
         request = student.request_to(COMPLETIONS, fields)
         assert request.max_tokens == 1
-        attempt = await store.begin([Planned(request, "stage", "0/00", 99_999)], student._price)
+        attempt = await store.begin([Planned(request, "stage", "0/00", 99_999)], student._sender.price)
         await store.keep(attempt, await backend.send(request))
         store.close()
 

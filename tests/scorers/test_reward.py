@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from synth import teacher as module
+from synth import sending as module
 from synth.backends.online import online
 from synth.backends.practice.faults import NO_FAULTS
 from synth.backends.practice.server import practice_server

@@ -1,0 +1,44 @@
+"""One piece of a stage's work, as it asks its way through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+
+from synth.protocol.lots import Lot
+
+
+@dataclass(slots=True)
+class Unit:
+    """One piece of a stage's work: who asks, how urgently, and what it has used so far."""
+
+    stage: str
+    id: str
+    priority: int
+    """Lower goes first."""
+    draw: int
+    requests: list[str] = field(default_factory=list[str])
+    cost_microusd: int = 0
+    bought: int = 0
+    """Completions that were not in the store."""
+    model: str = ""
+    """The model that stood in for the stage's teacher, when one did."""
+    served_by: list[str] = field(default_factory=list[str])
+    """Who served its requests, where an endpoint that passes them on said so."""
+    repairs: list[str] = field(default_factory=list[str])
+    """What it took to get objects that fit, by name."""
+    rungs: list[tuple[str, bool, int]] = field(default_factory=list[tuple[str, bool, int]])
+    """Each time an object was asked for: how, whether it fitted, and what it cost."""
+    wait_s: float = 0.0
+    """How long a batch may take to bring what it asks for; 0: nothing is asked for by batch."""
+    lot: Lot | None = None
+    """The draws with which its first request may go, until then."""
+
+    def copied(self) -> Unit:
+        """The same, which goes its own way."""
+        lists = ("requests", "served_by", "repairs", "rungs")
+        return replace(self, **{name: [*getattr(self, name)] for name in lists})
+
+    def become(self, other: Unit) -> None:
+        """Be as another one is."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(other, one.name))
