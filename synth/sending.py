@@ -30,7 +30,8 @@ from synth.types import LOT, Completion, Outcome, Planned, Request, Spend
 from synth.unit import Unit
 
 PATIENCE_S = 3600.0
-"""How long an endpoint without room is waited for, and one that says of a request alone that it is beyond its limit."""
+"""How long a request is sent again for which there is no room though there is for others, or that alone is beyond a
+limit."""
 BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 60.0
 REPEATS_SHARE = 0.1
@@ -180,7 +181,7 @@ class Sender:
         tokens = (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
         if self._settles[place.lane.place] and None not in usage[:2]:
             place.lane.used(place, tokens)
-        if members and not isinstance(result, Completion) and failure != "unreachable":
+        if members and not isinstance(result, Completion) and failure not in ("unreachable", "capacity"):
             result = self.health.judged_of_several(failure, result, request, outcome, place, tries)
         elif not isinstance(result, Completion):
             failure, result = await self.health.judged(failure, result, outcome, place, tries)
@@ -207,7 +208,7 @@ class Sender:
         resends, times = FATES[failure].resends, tries.failures[failure]
         # a limit is waited for as long as the run lasts, but not by what alone wants more than it gives
         waits = failure == "rate" and not TOO_MUCH.search(error.detail.encode())
-        is_late = not waits and time.monotonic() - tries.began > PATIENCE_S
+        is_late = not waits and self.health.waited_s(tries) > PATIENCE_S
         if is_late if resends is None else times > resends:
             raise error
         if not times:  # its member is left out, and another one is asked

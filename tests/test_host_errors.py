@@ -62,3 +62,15 @@ def test_every_profile_has_its_errors_in_the_table():
 def test_the_readme_prints_the_table():
     begin = PAGE.index("| host | waits |")
     assert PAGE[begin:].split("\n\n", 1)[0].splitlines() == table()
+
+
+def test_the_page_says_how_often_each_failure_is_asked_again():
+    lines = PAGE[PAGE.index("| class | what came |") :].split("\n\n", 1)[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    said = {name.strip("`"): (often, charged) for name, _, often, charged in cells}
+    words = {None: "as long as it takes", 1: "1 time"}
+    assert said == {
+        name: (words.get(fate.resends, f"{fate.resends} times"), "yes" if fate.paid else "no")
+        for name, fate in FATES.items()
+        if fate.resends != 0
+    }

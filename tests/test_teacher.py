@@ -555,7 +555,7 @@ def test_waiting_in_line_takes_none_of_a_requests_patience(tmp_path, monkeypatch
     async def scene(asked, store, budget, halt):
         return (await asked.complete(asked.request(PROMPT, 0), unit())).text
 
-    assert play(tmp_path, Slow(Outcome(429, b"{}", {"retry-after-ms": "1"}), ok()), scene) == "二です。"
+    assert play(tmp_path, Slow(Outcome(503, b"{}", {"retry-after-ms": "1"}), ok()), scene) == "二です。"
 
 
 def test_a_transport_that_breaks_leaves_others_what_is_left_of_the_budget(tmp_path):

@@ -34,7 +34,8 @@ FRUITLESS_SENDS = 8
 PROVING_S = 60.0
 """After so many sends and so long a time without a completion, ever, the endpoint is at fault and not the requests."""
 SILENCE_S = 6 * 3600.0
-"""How long an endpoint that has answered may be out of reach before nothing more is asked of it."""
+"""How long an endpoint that has answered may be out of reach, or any say that it has no room and nothing else, before
+nothing more is asked of it."""
 UNASKED_S = 2 * BREAKER_LONGEST_S
 """After so long between two failures nobody asked, as in a pause: how it fared meanwhile is not known."""
 SCHEMA_TRIAL = 20
@@ -53,12 +54,9 @@ class Tries:
     path: str = CHAT
     began: float = 0.0
     """When it failed first: the time it waits in line before that takes none of its patience."""
+    roomless_then_s: float = 0.0
+    """How long the endpoint had had no room for anybody by then."""
     failures: Counter[str] = field(default_factory=Counter[str])
-
-    def count(self, failure: str) -> None:
-        """One more send failed so."""
-        self.began = self.began or time.monotonic()
-        self.failures[failure] += 1
 
 
 @dataclass(slots=True)
@@ -88,6 +86,13 @@ class Health:
         """When a send failed to reach it, and none has since."""
         self._silent_last = 0.0
         """When the last one failed so."""
+        self._roomless: Tries | None = None
+        """For whom there was no room, and for nobody since."""
+        self._roomless_since: float | None = None
+        """When that was so of a second request."""
+        self._roomless_last = 0.0
+        self._roomless_before_s = 0.0
+        """How long there was no room at earlier times."""
         self._failed = 0
         self._schema_replies = self._unfit = 0
 
@@ -95,6 +100,15 @@ class Health:
     def silent_s(self) -> float:
         """How long it has been out of reach; 0 when it has not."""
         return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
+
+    @property
+    def roomless_s(self) -> float:
+        """How long it has had no room for any of several requests; 0 when it has."""
+        return 0.0 if self._roomless_since is None else time.monotonic() - self._roomless_since
+
+    def waited_s(self, tries: Tries) -> float:
+        """How long a request has failed, but for the time in which there was no room for others either."""
+        return time.monotonic() - tries.began - (self._roomless_before_s + self.roomless_s - tries.roomless_then_s)
 
     def left_out(self) -> list[str]:
         """Why members are left out now, a sentence each; nothing when none is left, which ends the run."""
@@ -112,6 +126,8 @@ class Health:
             self._admission.failed(place, None, again=False)
         elif not isinstance(result, Transient):
             self.successes += 1
+            self._roomless_before_s += self.roomless_s
+            self._roomless = self._roomless_since = None
             self._admission.accepted(place, usage.completion_tokens or 1)
         elif failure == "rate":
             self._admission.refused(place, result.retry_after_s)
@@ -120,6 +136,8 @@ class Health:
                 if self._silent_since is None or place.sent_at - self._silent_last > UNASKED_S:
                     self._silent_since = place.sent_at
                 self._silent_last = time.monotonic()
+            elif failure == "capacity":
+                self._note_roomless(place, tries)
             # no connection is never the fault of one request, however often it is sent
             again = failure != "unreachable" and bool(tries.failures)
             if outcome.error != "timeout" or not self._admission.overdue(place):
@@ -131,6 +149,23 @@ class Health:
         member.spoken |= failure in SPOKEN or (tries.path == CHAT and bool(SPEECH.search(outcome.body)))
         if member.why and not place.lane.concurrency.half_open:
             member.why = ""
+
+    def _note_roomless(self, place: Place, tries: Tries) -> None:
+        if self._roomless is None:
+            self._roomless = tries
+        elif self._roomless is not tries and self._roomless_since is None:
+            self._roomless_since = place.sent_at
+        elif place.sent_at - self._roomless_last > UNASKED_S and self._roomless_since is not None:
+            self._roomless_before_s += self.roomless_s
+            self._roomless_since = place.sent_at
+        self._roomless_last = time.monotonic()
+
+    def _count(self, failure: str, tries: Tries) -> None:
+        """One more send of a request failed so."""
+        if not tries.began:
+            tries.began = time.monotonic()
+            tries.roomless_then_s = self._roomless_before_s + self.roomless_s
+        tries.failures[failure] += 1
 
     def _is_of_member(self, member: Member, failure: str, result: Completion | Failed) -> bool:
         """Whether a failure is of one of several members, or of one that is left out, and no word on the request."""
@@ -150,8 +185,11 @@ class Health:
             return "fatal" if isinstance(left_out, Fatal) else failure, left_out
         if failure == "unreachable" and self.silent_s > SILENCE_S:
             endpoint = self._endpoint.members()[place.lane.place]
-            return "fatal", Fatal(explain.gone(self._name, endpoint, self.silent_s, error.detail))
-        tries.count(failure)
+            return "fatal", Fatal(explain.gone(self._name, endpoint, "been out of reach", self.silent_s, error.detail))
+        if failure == "capacity" and self.roomless_s > SILENCE_S:
+            endpoint = self._endpoint.members()[place.lane.place]
+            return "fatal", Fatal(explain.gone(self._name, endpoint, "had no room", self.roomless_s, error.detail))
+        self._count(failure, tries)
         if failure in POISONOUS:
             self._failed += 1
             times, others = tries.failures[failure], self.successes - tries.successes_then
@@ -177,7 +215,7 @@ class Health:
             left_out = self._leave_out(failure, error, outcome, place, tries)
             assert isinstance(left_out, Transient)
             return left_out
-        tries.count(failure)
+        self._count(failure, tries)
         if isinstance(error, Fatal) or (failure == "rate" and _is_too_much(request, outcome)):
             return Rejected(failure, str(error))
         return error

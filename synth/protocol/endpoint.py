@@ -181,7 +181,7 @@ class Endpoint(Value):
     """Which of its ways of serving the host is asked for, such as `flex` at half the price; no part of a request's
     identity, and charged by what the reply says it was."""
     standard_after_s: float | None = Field(default=None, ge=0)
-    """After so long without room in the tier a request is sent without it. Unless given, it waits, and is parked."""
+    """After so long without room in the tier a request is sent without it. Unless given, it waits."""
     recover: bool = False
     """Have the host keep each reply, under the request's key in its metadata, and fetch what a crash lost from there
     in place of paying for it again. What is kept so stands in the account's own list of stored completions."""

@@ -65,12 +65,12 @@ def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str, path:
     return f"{where} cannot serve this run: {said}"
 
 
-def gone(name: str, endpoint: Endpoint, silent_s: float, detail: str) -> str:
-    """An endpoint that had answered has been out of reach for too long."""
+def gone(name: str, endpoint: Endpoint, has: str, for_s: float, detail: str) -> str:
+    """An endpoint has been of no use for too long; `has` says in what way."""
     said = " ".join(detail.split())[:300]
     return (
-        f"{endpoint.base_url} (teacher {name!r}) has been out of reach for "
-        f"{several(round(silent_s / 60), 'minute')}, last with: {said}. What had come is kept; run again to go on "
+        f"{endpoint.base_url} (teacher {name!r}) has {has} for "
+        f"{several(round(for_s / 60), 'minute')}, last with: {said}. What had come is kept; run again to go on "
         "when its server is there."
     )
 

@@ -20,7 +20,8 @@ class Fate:
 
     raises: type[TeacherError] | type[Rejected]
     resends: int | None = 0
-    """How many times it is sent again; None: as often as it takes, as long as the run lasts, for `capacity` an hour."""
+    """How many times it is sent again; None: as often as it takes, as long as the run lasts; for `capacity` as long as
+    there is room for nobody, and an hour beyond."""
     paid: bool = False
     """Whether the reservation stays charged when the reply says nothing about tokens."""
 

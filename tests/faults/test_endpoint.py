@@ -369,6 +369,55 @@ def test_hours_of_429_park_nothing_and_take_few_sends(monkeypatch, headers):
     assert server.failed < 256 + 3 * 60 * 3
 
 
+@pytest.mark.parametrize("in_flight", [4, 256])
+def test_five_hours_without_room_park_nothing_of_what_is_answered_afterwards(monkeypatch, in_flight):
+    wanted, storm, ends = 8000, refuses(503, "overloaded"), 60 + 5 * HOUR_S
+
+    async def main(loop):
+        began, served = loop.now, Counter()
+
+        def answer(number, now):
+            stormy = 60 <= now - began < ends
+            bad = stormy or (now - began >= ends and number % 3 == 0 and served[number] < 3)
+            served[number] += not stormy
+            return (storm, 0.1) if bad else (UP, 1.0)
+
+        played = Virtual(answer, loop, in_flight=in_flight)
+        return await played.ask_all(wanted), sum(60 <= now - began < ends for _, now in played.sends)
+
+    answered, vain = in_virtual_time(monkeypatch, main)
+    assert answered == {"はい": wanted}
+    assert vain <= 5 * 60 * 2 * max(4, in_flight / 64)
+
+
+def test_a_night_without_room_ends_with_a_sentence_and_parks_nothing(monkeypatch):
+    async def main(loop):
+        played, began = Virtual(Server(refuses(503, "overloaded"), since=0, until=24 * HOUR_S), loop), loop.now
+        return played, await played.ask_all(1000), loop.now - began
+
+    played, ends, took_s = in_virtual_time(monkeypatch, main)
+    assert ends == {"Fatal": 1000}
+    assert 6 * HOUR_S <= took_s < 6.5 * HOUR_S
+    assert "has had no room for 36" in str(played.halt.error)
+    assert "run again to go on" in str(played.halt.error)
+
+
+def test_one_request_for_which_there_is_no_room_for_an_hour_while_others_are_answered_is_parked(monkeypatch):
+    async def main(loop):
+        began = loop.now
+
+        def answer(number, now):
+            return (refuses(503, "overloaded"), 0.1) if number == 7 else (UP, 60.0)
+
+        played = Virtual(answer, loop, in_flight=16)
+        ends = await played.ask_all(2500)
+        return ends, max(now - began for number, now in played.sends if number == 7)
+
+    ends, last_s = in_virtual_time(monkeypatch, main)
+    assert ends == {"はい": 2499, "Transient": 1}
+    assert HOUR_S < last_s < 2 * HOUR_S
+
+
 @pytest.mark.parametrize("status", [503, 529])
 def test_fault_35_a_storm_of_ten_minutes_costs_a_tenth_more_requests_at_most(monkeypatch, status):
     server = Server(refuses(status, "overloaded"), since=60, until=660, seconds=10.0)
