@@ -313,7 +313,7 @@ class Manifest(Value):
         """The same in `en` or `ja`."""
         spent = Spend(
             self.cost_microusd,
-            sum(line.prompt_tokens + line.completion_tokens for line in self.ledger),
+            sum(line.charged_tokens for line in self.ledger),
             sum(line.sends for line in self.ledger if line.failure not in ("unsent", "reused")),
         )
         return standing(

@@ -84,6 +84,11 @@ BEYOND = (
 one may bear what was set aside for another."""
 
 
+CHARGED_TOKENS = (
+    "CASE WHEN coalesce(usage_unknown, 1) THEN reserved_tokens ELSE coalesce(prompt_tokens + completion_tokens, 0) END"
+)
+
+
 def compressor() -> zstandard.ZstdCompressor:
     """What packs the last column of the tables in `BLOBS`."""
     return zstandard.ZstdCompressor(level=3, write_checksum=True)
@@ -114,6 +119,8 @@ class Ledger:
     """What those cost."""
     along: int = 0
     """Attempts that went in the request of another one."""
+    charged_tokens: int = 0
+    """What counts against a budget of tokens: where nothing usable said what was used, all that was set aside."""
 
     @property
     def sends(self) -> int:
@@ -266,7 +273,8 @@ def read_ledger(connection: sqlite3.Connection) -> list[Ledger]:
         f"sum(coalesce(cache_write_tokens, 0)), sum({BEYOND}), "
         "sum(coalesce(usage_unknown, 0)), count(batched.attempt), "
         "sum(CASE WHEN batched.attempt IS NULL THEN 0 ELSE coalesce(cost_microusd, reserved_microusd) END), "
-        "sum(coalesce(lot.place, 0) > 0) FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id "
+        f"sum(coalesce(lot.place, 0) > 0), sum({CHARGED_TOKENS}) FROM attempt "
+        "LEFT JOIN settled ON settled.attempt = attempt.id "
         "LEFT JOIN batched ON batched.attempt = attempt.id LEFT JOIN lot ON lot.attempt = attempt.id "
         "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
     )
@@ -276,8 +284,8 @@ def read_ledger(connection: sqlite3.Connection) -> list[Ledger]:
 def read_spent(connection: sqlite3.Connection) -> Spend:
     """Everything charged so far; what is not settled, or was without known usage, counts with its reservation."""
     row = connection.execute(
-        "SELECT coalesce(sum(coalesce(cost_microusd, reserved_microusd)), 0), coalesce(sum(CASE WHEN "
-        "coalesce(usage_unknown, 1) THEN reserved_tokens ELSE coalesce(prompt_tokens + completion_tokens, 0) END), 0), "
+        "SELECT coalesce(sum(coalesce(cost_microusd, reserved_microusd)), 0), "  # noqa: S608 (ours alone)
+        f"coalesce(sum({CHARGED_TOKENS}), 0), "
         "coalesce(sum(coalesce(failure, '') NOT IN ('unsent', 'reused') AND coalesce(place, 0) = 0), 0) "
         "FROM attempt LEFT JOIN settled ON settled.attempt = attempt.id LEFT JOIN lot ON lot.attempt = attempt.id"
     ).fetchone()

@@ -368,13 +368,13 @@ class Seller(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     sold: list[str] = []
     pause_s = 0.0
+    usage: object = {"prompt_tokens": 0, "completion_tokens": 100}
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         time.sleep(self.pause_s)
         self.sold.append(body["messages"][-1]["content"])
-        usage = {"prompt_tokens": 0, "completion_tokens": 100}
-        answer = reply(usage).body
+        answer = reply(self.usage).body
         try:
             self.send_response(200)
             self.send_header("Content-Length", str(len(answer)))
@@ -509,6 +509,20 @@ def test_fault_37_over_sockets_the_providers_ledger_stays_below_the_cap(tmp_path
     tiny = synth("run", recipe, "--budget", "0.0001", "--out", "tiny")
     assert tiny.returncode == 6
     assert len(handler.sold) <= 20
+
+
+@pytest.mark.parametrize("usage", [None, {"prompt_tokens": 7}, {"prompt_tokens": 7, "completion_tokens": 9}])
+def test_what_is_told_of_a_budget_of_tokens_in_the_end_is_what_the_budget_counted(tmp_path, seller, synth, usage):
+    handler, base_url = seller
+    handler.usage = usage
+    recipe = recipe_for(tmp_path / "one", base_url, "one")
+    text = (recipe / "recipe.yaml").read_text().replace("language: ja", "language: en")
+    (recipe / "recipe.yaml").write_text(text)
+    stopped = synth("run", recipe, "--budget", "tokens=1500", "--out", "out")
+    assert stopped.returncode == (6 if usage is None or len(usage) == 1 else 0), stopped.stderr
+    counted = json.loads(synth("status", "out", "--json").stdout)["tokens"]
+    assert 0 < counted <= 1500
+    assert f"{counted:,} of 1,500 tokens" in stopped.stdout
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
