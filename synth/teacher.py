@@ -25,8 +25,9 @@ from synth.protocol.lots import Lot, in_one, together
 from synth.protocol.replies import read
 from synth.protocol.wording import Wording
 from synth.sending import Sender
+from synth.storage.found import Stored
 from synth.storage.kept import Decided, Kept, decided
-from synth.storage.store import Store, Stored
+from synth.storage.store import Store
 from synth.types import CHAT, Completion, Planned, Request, Spend, Usage
 from synth.unit import Unit
 

@@ -14,7 +14,8 @@ from synth.backends.replay import ReplayRun
 from synth.money.budget import Budget, Caps
 from synth.protocol.endpoint import Endpoint
 from synth.recipes.templates import Templates
-from synth.storage.store import Ledger, Store
+from synth.storage.database import Ledger
+from synth.storage.store import Store
 from synth.teacher import Teacher
 from synth.types import Outcome, Request
 from synth.unit import Unit

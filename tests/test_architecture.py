@@ -60,7 +60,7 @@ LAYERS = (
         "chance",
         "loop",
     },
-    {"emergency", "salvage", "writer"},
+    {"emergency", "salvage", "seen", "writer"},
     {
         *(
             "schema",
@@ -81,6 +81,7 @@ LAYERS = (
             "replies",
             "lots",
             "store",
+            "found",
             "pace",
             "seeds",
         ),

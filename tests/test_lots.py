@@ -22,8 +22,9 @@ from synth.recipes.loading import load
 from synth.report.figures import spending
 from synth.results.result import Options
 from synth.results.trace import trace
+from synth.storage.database import connect
 from synth.storage.salvage import repair
-from synth.storage.store import Store, connect
+from synth.storage.store import Store
 from synth.types import Outcome, Planned, Request, Spend
 
 RECIPE = """\

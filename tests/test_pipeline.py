@@ -29,8 +29,8 @@ from synth.generators.answer import Answer
 from synth.recipes.loading import Overrides, load
 from synth.results.manifest import read_manifest
 from synth.results.result import Options
+from synth.storage.database import connect
 from synth.storage.salvage import repair
-from synth.storage.store import connect
 
 OUTPUTS = ("rows.jsonl", "rejected.jsonl", "dataset/data/train.parquet", "dataset/data/test.parquet")
 

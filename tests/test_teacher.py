@@ -24,7 +24,9 @@ from synth.money.prices import tariff
 from synth.protocol.endpoint import Endpoint, Limits, Price, Sampling
 from synth.recipes.templates import Templates
 from synth.scorers.judge import Verdict
-from synth.storage.store import Store, Stored, connect
+from synth.storage.database import connect
+from synth.storage.found import Stored
+from synth.storage.store import Store
 from synth.teacher import Teacher
 from synth.types import Message, Outcome
 from synth.unit import Unit

@@ -18,8 +18,8 @@ import zstandard
 from synth.errors import Problem, RecipeError, StoreStopped
 from synth.storage.database import DAMAGED, damage, readable
 from synth.storage.emergency import connect_whole
+from synth.storage.found import Stored, read_found
 from synth.storage.kept import decided
-from synth.storage.store import Stored, read_found
 from synth.types import CHAT, Outcome, Request
 
 MISSING = "no reply was recorded for this request"

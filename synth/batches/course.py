@@ -27,7 +27,8 @@ from synth.money.prices import Price
 from synth.patterns import lazy
 from synth.profiles import BatchTerms
 from synth.protocol.fates import classify
-from synth.storage.store import Store, Stored
+from synth.storage.found import Stored
+from synth.storage.store import Store
 from synth.types import UNSERVED, Outcome, Spend
 
 T = TypeVar("T")

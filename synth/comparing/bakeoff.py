@@ -19,7 +19,7 @@ from synth.recipes.recipe_checks import measuring
 from synth.results.manifest import Manifest
 from synth.results.selection import Selection
 from synth.results.split import Split
-from synth.storage.store import connect, read_units, readable
+from synth.storage.database import connect, read_units, readable
 from synth.types import Value
 from synth.validators.language import find_language_drift
 

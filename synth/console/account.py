@@ -11,8 +11,8 @@ from synth.console.screen import ERR, OUT, plain_table, say, write_json
 from synth.errors import FolderError
 from synth.money import account as accounts
 from synth.money.budget import Caps, usd
+from synth.storage.database import connect, read_spent, readable
 from synth.storage.lock import holder
-from synth.storage.store import connect, read_spent, readable
 from synth.types import Spend
 
 

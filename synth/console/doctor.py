@@ -14,8 +14,8 @@ from synth.console.screen import OUT, plain_table, write_json
 from synth.errors import FolderError
 from synth.language.text import several
 from synth.storage import disk, salvage
+from synth.storage.database import examine
 from synth.storage.lock import holder
-from synth.storage.store import examine
 
 SQLITE_MENDED = (3, 51, 3)
 SQLITE_NOTE = (

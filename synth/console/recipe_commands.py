@@ -291,7 +291,7 @@ def select(
     given = {"best_of": best_of, "per_prompt": per_prompt, **{name: some for name, some in wanted.items() if some}}
     selection = {name: value for name, value in given.items() if value is not None}
     if (recipe / "run.db").is_file():
-        from synth.storage.store import recipe_of
+        from synth.storage.database import recipe_of
 
         recipe, out = recipe_of(recipe), out or recipe
     loaded = _load(recipe, **overrides, selection=selection)

@@ -19,8 +19,9 @@ from synth.money import account
 from synth.money.budget import Caps, standing, usd
 from synth.report.words import ENGLISH
 from synth.results.manifest import Manifest, read_manifest
+from synth.storage.database import Ledger, connect, read_ledger, read_spent, readable
 from synth.storage.lock import holder, was_cut_off
-from synth.storage.store import FILES, Ledger, connect, read_ledger, read_spent, readable
+from synth.storage.store import FILES
 from synth.types import Spend
 
 LARGEST = (

@@ -22,7 +22,7 @@ from synth.live.snapshot import read_problems
 from synth.recipes.fingerprint import NOTE
 from synth.recipes.recipe import LoadedRecipe
 from synth.results.result import Result
-from synth.storage.store import connect, read_spent, readable
+from synth.storage.database import connect, read_spent, readable
 
 if TYPE_CHECKING:  # of an extra
     from synth.live.spans import Spans

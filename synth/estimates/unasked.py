@@ -14,8 +14,7 @@ from synth.money.budget import usd
 from synth.money.prices import FREE
 from synth.recipes.loading import Overrides, override
 from synth.recipes.recipe import LoadedRecipe, Recipe
-from synth.storage.database import connect, readable
-from synth.storage.store import read_spent
+from synth.storage.database import connect, read_spent, readable
 from synth.types import Fields
 
 BYTES_A_TOKEN = (1.5, 3.5, 6.0)

@@ -11,7 +11,7 @@ from synth.language.text import several
 from synth.live.progress import Progress
 from synth.money.budget import Caps
 from synth.report.words import ENGLISH
-from synth.storage.store import connect, readable
+from synth.storage.database import connect, readable
 from synth.types import Value
 
 if TYPE_CHECKING:

@@ -34,8 +34,7 @@ from synth.protocol.endpoint import HERE, Endpoint
 from synth.protocol.fates import FATES
 from synth.protocol.replies import read
 from synth.report.words import ENGLISH
-from synth.storage.database import LOTS, RAW
-from synth.storage.store import connect, readable
+from synth.storage.database import LOTS, RAW, connect, readable
 from synth.types import Outcome
 
 LOOK_EVERY_S = 1.0

@@ -11,8 +11,8 @@ from sqlite3 import Connection
 
 from synth.live.snapshot import Snapshot, StageNow, TeacherNow, read_problems
 from synth.money.budget import Caps
+from synth.storage.database import Ledger, connect, read_ledger, read_spent, readable
 from synth.storage.lock import holder, was_cut_off
-from synth.storage.store import Ledger, connect, read_ledger, read_spent, readable
 
 LAST = 20_000
 """Attempts that are looked over for the rate of the last minute."""

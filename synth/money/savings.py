@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from synth.dedupe import TWIN_REASONS
-from synth.storage.store import Ledger
+from synth.storage.database import Ledger
 from synth.types import Value
 
 DROPPED = frozenset({*TWIN_REASONS.values(), "not_novel"})

@@ -15,7 +15,7 @@ from synth.language.text import Count
 from synth.money.budget import usd
 from synth.report.texts import shown, visible
 from synth.report.words import Words
-from synth.storage.store import Ledger
+from synth.storage.database import Ledger
 
 SHOWN = 5
 """Rows in a notebook cell."""

@@ -9,7 +9,7 @@ from synth.dedupe import Calibration, Summary
 from synth.language.text import Count
 from synth.report.words import Words
 from synth.results.manifest import Manifest
-from synth.storage.store import Ledger
+from synth.storage.database import Ledger
 
 MOST_VALUES = 12
 BINS = 10

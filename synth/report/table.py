@@ -19,7 +19,7 @@ from synth.money.budget import usd
 from synth.report import cards
 from synth.report.words import Words
 from synth.results.manifest import Manifest
-from synth.storage.store import Ledger
+from synth.storage.database import Ledger
 
 LARGEST_FRAME = 2_000_000
 """Bytes of a page that becomes part of a notebook."""

@@ -32,7 +32,7 @@ from synth.money.savings import Saved
 from synth.protocol.endpoint import Endpoint, Price, Sampling
 from synth.recipes.fingerprint import Change
 from synth.rights.terms import UNKNOWN, Acceptance, Terms, Verdict, terms_of, verdict_of
-from synth.storage.store import Ledger
+from synth.storage.database import Ledger
 from synth.types import Spend, Value
 
 SCHEMA_VERSION = 1

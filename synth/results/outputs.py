@@ -42,7 +42,8 @@ from synth.results.manifest import (
 from synth.results.outcomes import Kept, Outcomes
 from synth.results.passing import EXAMPLES, Passing, chosen
 from synth.results.split import deal
-from synth.storage.store import Ledger, Store
+from synth.storage.database import Ledger
+from synth.storage.store import Store
 from synth.types import Rejection, Sample
 
 DECIDED = "by_hand.jsonl"

@@ -7,7 +7,7 @@ import secrets
 import sqlite3
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -310,3 +310,13 @@ def stored_requests(connection: sqlite3.Connection) -> Iterator[tuple[str, str, 
     )
     for stage, unit, body in rows:
         yield stage, unit, decompress(body)
+
+
+def recipe_of(folder: Path) -> Path:
+    """Where the recipe of a run lies. Raises FolderError when the folder does not say, or it is not there."""
+    with readable(folder / "run.db"), closing(connect(folder / "run.db")) as connection:
+        row = connection.execute("SELECT value FROM meta WHERE name = 'path'").fetchone()
+    if row is None or not Path(row[0]).exists():
+        missing = "no recipe" if row is None else f"the recipe {row[0]}, which is not there"
+        raise FolderError(f"{folder} names {missing}; give the recipe, and the folder with --out.")
+    return Path(row[0])

@@ -12,7 +12,8 @@ from synth.protocol.endpoint import Endpoint
 from synth.protocol.fates import POISON
 from synth.protocol.lots import Share, share_alone, share_of
 from synth.protocol.replies import read, usage_of
-from synth.storage.store import Store, Stored
+from synth.storage.found import Stored
+from synth.storage.store import Store
 from synth.types import Completion, Request, Spend, Usage
 
 Decided = tuple[Stored, Completion | Transient | Rejected]

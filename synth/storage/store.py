@@ -11,96 +11,42 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import struct
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import orjson
 import zstandard
 
 from synth.errors import FolderError, StoreStopped
 from synth.language.text import several
-from synth.protocol.lots import choice_of
 from synth.storage.database import (
     DAMAGED,
-    LOTS,
-    RAW,
-    Findings,
     Ledger,
     connect,
     create,
     damage,
-    examine,
     read_ledger,
     read_spent,
-    read_units,
     readable,
-    stored_requests,
 )
 from synth.storage.emergency import take_in
+from synth.storage.found import FINDING, Stored, read_found, stored_of
 from synth.storage.lock import Lock
 from synth.storage.pace import Pace, read_pace
+from synth.storage.seen import Seen
 from synth.storage.writer import Writer
 from synth.types import Outcome, Planned, Spend, Usage
 
-__all__ = [
-    "FILES",
-    "Findings",
-    "Ledger",
-    "Store",
-    "Stored",
-    "connect",
-    "examine",
-    "read_found",
-    "read_ledger",
-    "read_spent",
-    "read_units",
-    "readable",
-    "stored_requests",
-]
-
 FILES = "(files)"
 """What stands for the recipe's name in the store of commands on files; no recipe can be called so."""
-Decompress = Callable[[bytes], bytes]
-SEEN_BITS = 1 << 25
-PLACES = struct.Struct(">2L24x").unpack
-"""Two places in the filter, from two parts of a SHA-256."""
-
-FINDING = (
-    "SELECT reply.attempt, reply.status, reply.headers, reply.error, reply.detail, "  # noqa: S608 (ours alone)
-    "reply.written, reply.seconds, "
-    f"{RAW}, reserved_microusd, failure, reserved_tokens, value, place, draws, teacher "
-    "FROM attempt JOIN reply ON reply.attempt = attempt.id LEFT JOIN settled ON settled.attempt = attempt.id "
-    f"LEFT JOIN meta ON meta.name = 'price ' || attempt.price {LOTS}"
-)
-
-
 OPEN = (
     "SELECT id, reserved_microusd, teacher, key FROM attempt WHERE id NOT IN (SELECT attempt FROM reply) "
     "AND id NOT IN (SELECT attempt FROM settled) AND id NOT IN (SELECT attempt FROM batched WHERE batch IN "
     "(SELECT batch FROM batch_step GROUP BY batch HAVING max(step = 'planned') AND NOT max(step = 'done')))"
 )
 """Attempts that were sent, or were about to be, and that no batch will bring."""
-
-
-class Stored(NamedTuple):
-    """A kept reply and the attempt that brought it."""
-
-    attempt: int
-    outcome: Outcome
-    reserved_microusd: int = 0
-    failure: str | None = None
-    """What it was found to be; None when that was not yet written down."""
-    reserved_tokens: int = 0
-    price: str = ""
-    """The price that was in force, as JSON."""
-    whole: Outcome | None = None
-    """All of the reply, where it brought several draws; `outcome` is this one's choice then."""
-    place: int = 0
-    draws: int = 1
-    """Which of them this one is, from 0, and how many were asked for."""
 
 
 class Store:
@@ -134,7 +80,7 @@ class Store:
                 self.resumed = self._next_attempt > 1
                 """Whether an earlier run left something here."""
                 self._open: dict[int, tuple[int, str, bytes]] = {}
-                self._seen = _Seen(key for (key,) in self._reader.execute("SELECT key FROM attempt"))
+                self._seen = Seen(key for (key,) in self._reader.execute("SELECT key FROM attempt"))
                 self.may_hold = self._seen.has
                 """Whether `find` may find something: a look that costs little, and seldom says yes in vain."""
                 prices = self._reader.execute("SELECT name, value FROM meta WHERE name LIKE 'price %'")
@@ -168,7 +114,7 @@ class Store:
         """The kept replies of a teacher that its completions are read from."""
         with readable(self._path):
             for row in self._reader.execute(f"{FINDING} WHERE teacher = ? AND failure IN ('ok', 'reused')", (teacher,)):
-                yield _stored(row, self._decompress).outcome
+                yield stored_of(row, self._decompress).outcome
 
     def asked_of(self, teacher: str, model: str) -> Iterator[tuple[int, bytes]]:
         """The attempts at a teacher's model that completions are read from, oldest first, each with what was sent."""
@@ -184,13 +130,13 @@ class Store:
         """What an attempt brought; it must have brought something."""
         with readable(self._path):
             row = self._reader.execute(f"{FINDING} WHERE attempt.id = ?", (attempt,)).fetchone()
-            return _stored(row, self._decompress).outcome
+            return stored_of(row, self._decompress).outcome
 
     def unsettled(self) -> list[tuple[str, Stored]]:
         """Replies whose cost was not yet worked out when the run stopped, each with its teacher's name."""
         with readable(self._path):
             rows = self._reader.execute(f"{FINDING} WHERE settled.attempt IS NULL")
-            return [(row[-1], _stored(row, self._decompress)) for row in rows.fetchall()]
+            return [(row[-1], stored_of(row, self._decompress)) for row in rows.fetchall()]
 
     async def begin(self, requests: Sequence[Planned], price: str = "") -> int:
         """Journal attempts, what is set aside for each and the price in force, in one commit; return the first one's
@@ -365,56 +311,3 @@ class Store:
     def _one(self, sql: str) -> int:
         with readable(self._path):
             return int(self._reader.execute(sql).fetchone()[0])
-
-
-def read_found(reader: sqlite3.Connection, key: bytes, decompress: Decompress) -> Sequence[Stored]:
-    """The kept replies to a request in a run's database, newest first. Raises what SQLite and zstd say of damage."""
-    rows = reader.execute(f"{FINDING} WHERE key = ? ORDER BY attempt.id DESC", (key,))
-    return [_stored(row, decompress) for row in rows.fetchall()]
-
-
-def _stored(row: tuple[Any, ...], decompress: Decompress) -> Stored:
-    attempt, status, headers, error, detail, written, seconds, raw, *found = row
-    reserved, failure, tokens, price, place, draws, _ = found
-    outcome = Outcome(status, decompress(raw), orjson.loads(headers), error, detail, bool(written), seconds)
-    if draws is None:
-        return Stored(attempt, outcome, reserved, failure, tokens, price or "")
-    own = choice_of(outcome, place, draws)
-    return Stored(attempt, own, reserved, failure, tokens, price or "", outcome, place, draws)
-
-
-def recipe_of(folder: Path) -> Path:
-    """Where the recipe of a run lies. Raises FolderError when the folder does not say, or it is not there."""
-    with readable(folder / "run.db"), contextlib.closing(connect(folder / "run.db")) as connection:
-        row = connection.execute("SELECT value FROM meta WHERE name = 'path'").fetchone()
-    if row is None or not Path(row[0]).exists():
-        missing = "no recipe" if row is None else f"the recipe {row[0]}, which is not there"
-        raise FolderError(f"{folder} names {missing}; give the recipe, and the folder with --out.")
-    return Path(row[0])
-
-
-class _Seen:
-    """Which keys may have been journalled: a Bloom filter (Bloom, 1970) of 4 MB, one wrong yes in 22 at 4 million.
-
-    It spares a look into the database for requests that were never made, and fills as the run goes.
-    """
-
-    def __init__(self, keys: Iterable[bytes]) -> None:
-        self._bits, self._size = bytearray(SEEN_BITS // 8), SEEN_BITS
-        for key in keys:
-            self.add(key)
-
-    def forget(self) -> None:
-        """Take every key for one that may have been journalled."""
-        self._bits, self._size = bytearray(b"\xff"), 8
-
-    def add(self, key: bytes) -> None:
-        bits, size = self._bits, self._size
-        first, second = PLACES(key)
-        bits[first % size >> 3] |= 1 << (first & 7)
-        bits[second % size >> 3] |= 1 << (second & 7)
-
-    def has(self, key: bytes) -> bool:
-        bits, size = self._bits, self._size
-        first, second = cast("tuple[int, int]", PLACES(key))
-        return bool(bits[first % size >> 3] >> (first & 7) & bits[second % size >> 3] >> (second & 7) & 1)

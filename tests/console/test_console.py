@@ -24,7 +24,7 @@ from synth.live.progress import Progress, StageCount
 from synth.live.snapshot import snapshot
 from synth.money.budget import Budget
 from synth.results.manifest import read_manifest
-from synth.storage.store import Ledger
+from synth.storage.database import Ledger
 from tests.served import served
 
 

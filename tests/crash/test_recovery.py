@@ -20,7 +20,7 @@ import synth
 from synth.backends.practice.faults import Faults
 from synth.backends.practice.server import PracticeTeacher
 from synth.errors import Fatal
-from synth.storage.store import connect
+from synth.storage.database import connect
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """\

@@ -8,7 +8,7 @@ import pytest
 from synth.datasets.rows import line, row
 from synth.protocol.endpoint import Endpoint, Price, Sampling
 from synth.results.manifest import Manifest, RecipeRecord, SeedsRecord, StageRecord, Versions, teacher_record
-from synth.storage.store import Ledger
+from synth.storage.database import Ledger
 from synth.types import Message, Sample, Score
 
 

@@ -16,7 +16,7 @@ from synth.formats.pairs import in_words
 from synth.money.savings import Saved
 from synth.recipes.views import Preference, Unpaired
 from synth.results.manifest import Manifest, SeedsRecord
-from synth.storage.store import Ledger
+from synth.storage.database import Ledger
 from synth.types import Sample
 from tests.datasets.conftest import packed
 

@@ -20,7 +20,7 @@ from synth.backends.practice.told import logprobs_of
 from synth.datasets.tokens import told
 from synth.errors import RecipeError
 from synth.protocol.endpoint import Endpoint
-from synth.storage.store import connect, stored_requests
+from synth.storage.database import connect, stored_requests
 from synth.types import Outcome
 
 RECIPE = """\

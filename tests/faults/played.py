@@ -25,7 +25,7 @@ from synth.money.budget import Budget
 from synth.protocol.endpoint import Endpoint, Limits, Sampling
 from synth.recipes.loading import load
 from synth.results.result import Options, Result
-from synth.storage.store import Ledger, connect, read_ledger
+from synth.storage.database import Ledger, connect, read_ledger
 from synth.teacher import Teacher
 from synth.types import Message, Outcome
 from synth.unit import Unit

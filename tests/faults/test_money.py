@@ -38,7 +38,8 @@ from synth.protocol.wording import Wording
 from synth.recipes.loading import Overrides, load
 from synth.recipes.templates import Templates
 from synth.results.result import Options
-from synth.storage.store import Store, connect, read_spent
+from synth.storage.database import connect, read_spent
+from synth.storage.store import Store
 from synth.teacher import Teacher
 from synth.types import Message, Outcome, Planned
 from synth.unit import Unit

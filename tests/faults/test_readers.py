@@ -14,7 +14,8 @@ import pytest
 
 from synth.console import status
 from synth.storage import database, writer
-from synth.storage.store import Store, connect
+from synth.storage.database import connect
+from synth.storage.store import Store
 
 sys.path.insert(0, str(Path(__file__).parent))
 import power

@@ -16,8 +16,8 @@ import pytest
 from synth import api
 from synth.errors import FolderError, StoreStopped
 from synth.storage import salvage, writer
-from synth.storage.database import PAGE_BYTES, SCHEMA_VERSION
-from synth.storage.store import Store, connect, examine
+from synth.storage.database import PAGE_BYTES, SCHEMA_VERSION, connect, examine
+from synth.storage.store import Store
 from synth.types import Outcome, Planned, Request, Usage
 
 

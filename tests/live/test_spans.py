@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from synth.protocol.endpoint import Endpoint
-from synth.storage.store import Planned, Store
-from synth.types import Outcome, Request, Usage
+from synth.storage.store import Store
+from synth.types import Outcome, Planned, Request, Usage
 
 ROOT = Path(__file__).parents[2]
 needs_otel = pytest.mark.skipif(

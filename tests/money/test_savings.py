@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from synth.money.savings import Saved, saved
-from synth.storage.store import Ledger
+from synth.storage.database import Ledger
 
 LEDGER = [
     Ledger("write", "main", "ok", 10, 500, 0, 0, 0, 0),

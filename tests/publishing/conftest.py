@@ -23,7 +23,7 @@ from synth.results.manifest import (
     teacher_record,
     write_manifest,
 )
-from synth.storage.store import Ledger
+from synth.storage.database import Ledger
 from synth.types import Message, Sample
 from tests.publishing.local_hub import LocalHub
 

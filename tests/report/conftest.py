@@ -11,7 +11,7 @@ from synth.protocol.endpoint import Endpoint, Price
 from synth.report.browser import Listing
 from synth.report.page import write_report
 from synth.results.manifest import Manifest, RecipeRecord, SeedsRecord, StageRecord, Versions, teacher_record
-from synth.storage.store import Ledger
+from synth.storage.database import Ledger
 from synth.types import Message, Rejection, Sample, Score
 from tests.report.visiting import FOR_ALL
 

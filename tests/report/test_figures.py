@@ -8,7 +8,7 @@ from synth.dedupe import Summary
 from synth.report.figures import bars, funnel, histograms, pairs, short, sizes, spending
 from synth.report.words import ENGLISH, JAPANESE, duration
 from synth.results.manifest import Manifest
-from synth.storage.store import Ledger
+from synth.storage.database import Ledger
 
 Make = Callable[..., Manifest]
 

@@ -19,7 +19,7 @@ from synth.report.clusters import Cluster
 from synth.report.page import MOST_CHARACTERS, MOST_CHARACTERS_REFUSED, MOST_EXAMPLES, write_report
 from synth.report.words import ENGLISH, JAPANESE
 from synth.results.manifest import Manifest, RungRecord, StageRecord, teacher_record
-from synth.storage.store import Ledger
+from synth.storage.database import Ledger
 from synth.types import Rejection, Sample
 
 Make = Callable[..., Manifest]

@@ -18,7 +18,7 @@ from synth.results.manifest import (
     versions,
     write_manifest,
 )
-from synth.storage.store import Ledger
+from synth.storage.database import Ledger
 
 HOSTED = Endpoint(
     model="large",

@@ -12,7 +12,8 @@ import pytest
 
 from synth.errors import StoreStopped
 from synth.storage import writer
-from synth.storage.store import Store, connect, read_ledger
+from synth.storage.database import connect, read_ledger
+from synth.storage.store import Store
 from synth.types import Outcome, Planned, Request, Usage
 
 

@@ -12,7 +12,7 @@ import orjson
 
 from synth.backends.practice.answering import Truth, truth
 from synth.backends.practice.faults import Faults
-from synth.storage.store import connect, read_ledger, stored_requests
+from synth.storage.database import connect, read_ledger, stored_requests
 
 CHOSEN_AGAINST = ("not_best", "beyond_target", "not_balanced")
 RESENT = {"rate": "rate limit", "transient": "server error", "ambiguous": "dropped connection"}
