@@ -84,6 +84,7 @@ MISTAKES = {
     "wrong key": (no_change, ["--teacher", "main={url}/v1,m,WRONG"], 4, ["{url}/v1", "WRONG", "401"]),
     "missing key": (no_change, ["--teacher", "main={url}/v1,m,UNSET"], 4, ["UNSET is not set", "{url}/v1"]),
     "wrong host": (no_change, ["--teacher", "main=http://127.0.0.1:1/v1,m"], 4, ["127.0.0.1:1/v1", "cannot be reached: the connection was refused."]),
+    "https without TLS": (no_change, ["--teacher", "main={tls}/v1,m,RIGHT"], 4, ["speaks no TLS; write http:// in base_url"]),
     "wrong path": (no_change, ["--teacher", "main={url}/v1/v1,m,RIGHT"], 4, ["{url}/v1/v1", "404", "ends in /v1"]),
     "a web page": (no_change, ["--teacher", "main={url}/site,m,RIGHT"], 4, ["{url}/site", "HTML came: <html>ようこそ</html>", "ends in /v1"]),
     "wrong model": (no_change, ["--teacher", "main={url}/v1,large,RIGHT"], 4, ["{url}/v1", "large", "name one that it lists under /models"]),
@@ -101,7 +102,7 @@ def test_a_mistake_is_told_by_its_cause_and_its_mending(name, server, write_reci
     change, options, code, words = MISTAKES[name]
     recipe = write_recipe("practice:faultless")
     change(recipe)
-    options = [option.format(url=server) for option in options]
+    options = [option.format(url=server, tls=server.replace("http:", "https:")) for option in options]
     monkeypatch.setenv("WRONG", "sk-wrong-and-secret")
     monkeypatch.setenv("RIGHT", KEY)
     monkeypatch.delenv("UNSET", raising=False)

@@ -13,6 +13,8 @@ from synth.types import CHAT, CLASSIFY, COMPLETIONS, CONTINUED, EMBEDDINGS, POOL
 
 ROUTES = lazy(r"no endpoints found that", re.IGNORECASE)
 """How OpenRouter says that none of those it could ask takes the whole request."""
+NO_TLS = "WRONG_VERSION_NUMBER"
+"""How OpenSSL says that what answers is nothing of TLS."""
 NO_ANSWER = (200, 404, 405, 501, 505)
 ANSWERS = {
     CHAT: ("chat completions", "base_url usually ends in /v1."),
@@ -33,14 +35,16 @@ UNFIT = {
 
 def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str, path: str = CHAT) -> str:
     """Why no later request can work either, from the reply to one and what was found in it."""
-    said = " ".join(detail.split())[:300]
+    said = " ".join(detail.split())[:300].rstrip(".。")
     where = f"{endpoint.base_url} (teacher {name!r})"
+    if outcome.status == 0 and NO_TLS in said:
+        return f"{where} cannot be reached: its server speaks no TLS; write http:// in base_url, or name another port."
     if outcome.status == 0:
         why = "the connection was refused" if f"[Errno {errno.ECONNREFUSED}]" in said else said
         return f"{where} cannot be reached: {why}. Check base_url and that the server runs."
     if MONEY.search(said) or SPENT.search(said) or outcome.status == 402:
         account = f"the account of the key in {endpoint.key_variable}" if endpoint.key_variable else "the account"
-        return f"{where} says {account} has no money left: {said}"
+        return f"{where} says {account} has no money left: {said}."
     if outcome.status in (401, 403) or KEY.search(said):
         variable = endpoint.key_variable
         such = f", such as {endpoint.known.key_variable}" if endpoint.known.key_variable else ""
@@ -62,7 +66,7 @@ def unusable(name: str, endpoint: Endpoint, outcome: Outcome, detail: str, path:
         what, mend = ANSWERS[path]
         at = endpoint.known.chat_path if path == CHAT else path.partition("#")[0]
         return f"{where} has no {what} at {at} ({said}); {mend}"
-    return f"{where} cannot serve this run: {said}"
+    return f"{where} cannot serve this run: {said}."
 
 
 def gone(name: str, endpoint: Endpoint, has: str, for_s: float, detail: str) -> str:
