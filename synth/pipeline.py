@@ -43,7 +43,7 @@ from synth.report.clusters import clusters
 from synth.report.page import load_template, write_report
 from synth.results import outputs
 from synth.results.decisions import Decision, read_decisions
-from synth.results.ending import Offline, ending_of, kept_instead, left_at_hosts, left_out, state_of, too_few
+from synth.results.ending import Offline, ending_of, kept_instead, left_at_hosts, left_out, no_row, state_of, too_few
 from synth.results.manifest import Manifest, read_manifest, versions, write_manifest
 from synth.results.outcomes import Outcomes
 from synth.results.outputs import NONE_DECIDED, Outputs
@@ -256,10 +256,12 @@ def _write(run: _Run, target: Path, kept: str) -> tuple[Manifest, Outputs]:
 def _said(run: _Run, manifest: Manifest, kept: str) -> tuple[int, str, str]:
     """Exit code, what is wanting and why, and what else there is to mend."""
     line, options, wanted = run.line, run.options, run.recipe.selection.rows
-    exit_code, message = ending_of(line, kept=options.write)
+    exit_code, message = ending_of(line)
     whole = options.limit is None and run.pilot is None
-    if whole and wanted is not None and manifest.row_count < wanted and not message:
+    if not message and whole and wanted is not None and manifest.row_count < wanted:
         message = too_few(manifest, wanted, offline=options.offline)
+    if not message and not manifest.row_count:
+        message = no_row(manifest, kept=options.write)
     wanting = " ".join(filter(None, (message, left_at_hosts(line.teachers.values()), kept)))
     return exit_code, wanting, left_out(line.teachers.values())
 

@@ -272,6 +272,16 @@ def test_a_run_whose_every_sample_is_refused_says_so(write_recipe, tmp_path):
     assert "rejected.jsonl" not in synth.preview(recipe, 6, folder=tmp_path / "tried").message  # it writes none
 
 
+def test_a_run_of_which_selection_leaves_no_row_says_so(write_recipe, tmp_path):
+    recipe = write_recipe("practice:faultless", more="")
+    path = recipe / "recipe.yaml"
+    path.write_text(path.read_text().replace("judge: 4", "judge: 6"), encoding="utf-8")
+    result = synth.run(recipe, folder=tmp_path / "run", limit=1, quiet=True)
+    assert (result.exit_code, len(result.rows)) == (0, 0)
+    below = result.manifest.not_selected["below_threshold"]
+    assert result.message.startswith(f"No row was made; everything was refused (below_threshold {below}")
+
+
 def test_rows_stops_early_with_exactly_so_many(write_recipe, tmp_path):
     # no request is told to wait: behind one that is, others would be asked meanwhile
     recipe = write_recipe("practice:faultless", in_flight=4)

@@ -36,7 +36,6 @@ _MARKDOWN = lazy(r"([\\`*_{}\[\]<>#|~&$]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 """What Markdown gives a meaning to, addresses among it, which some readers make links of."""
 MOST_OF_A_TEXT = 1500
 """Characters of a text in the example row."""
-_ORDER = ["train", "validation", "test"]
 
 
 def write_card(folder: Path, manifest: Manifest, written: Written, examples: Sequence[Sample] = ()) -> None:
@@ -118,7 +117,7 @@ def shortened(text: str) -> str:
 
 def _header(manifest: Manifest, written: Written) -> dict[str, object]:
     license_id = manifest.recipe.license
-    splits = sorted(written.files, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+    splits = list(written.files)
     tags = ["synthetic", "synth", "distillation", "conversational"]
     return {
         **({"license": license_id} if license_id is not None else {}),

@@ -41,12 +41,15 @@ NO_PYARROW_JA = "pyarrow がないため Parquet は書いていません（pip 
 _SPLIT = lazy(r"[A-Za-z0-9_]{1,64}")
 
 
+ORDER = ["train", "validation", "test"]
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """What an export left on disk."""
 
     rows: dict[str, int]
-    """Rows by split, in the order in which the splits first appeared."""
+    """Rows by split, as these are usually told: train, validation, test, others."""
     files: dict[str, str]
     """The data file of each split, relative to the dataset folder."""
     sha256: str = ""
@@ -111,10 +114,11 @@ def write_dataset(rows: Iterable[tuple[str, bytes]], folder: Path, *, tools: boo
         for split in splits.values():
             split.close()
         together.flush()  # a full disk shows before the first file takes its name
-    written = {name: f"data/{name}.{ending}" for name in splits}
+    names = sorted(splits, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    written = {name: f"data/{name}.{ending}" for name in names}
     _remove_others(data, {Path(file).name for file in written.values()})
     return Written(
-        rows={name: split.count for name, split in splits.items()},
+        rows={name: splits[name].count for name in names},
         files=written,
         sha256=content.hexdigest(),
         notice="" if parquet else NO_PYARROW,

@@ -33,8 +33,8 @@ def state_of(line: Line) -> State:
     return "stopped_by_budget" if error.exit_code == 6 else "failed"
 
 
-def ending_of(line: Line, *, kept: bool = True) -> tuple[int, str]:
-    """Exit code and reason; `kept` tells whether what was refused stays in the run's folder."""
+def ending_of(line: Line) -> tuple[int, str]:
+    """Exit code and reason."""
     error, progress = line.halt.error, line.progress
     if error is not None and error.exit_code:
         return error.exit_code, str(error)
@@ -47,10 +47,6 @@ def ending_of(line: Line, *, kept: bool = True) -> tuple[int, str]:
             f"{several(parked, 'sample')} got no usable reply: parked, to be asked for once more when you run again "
             "(`synth retry` asks also for what failed in the same way each time)."
         )
-    if not progress.rows:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in progress.rejected().most_common(3))
-        seen = ": see rejected.jsonl or `synth show --rejected`" if kept else ""
-        return 0, f"No row was made; everything was refused ({reasons}){seen}."
     return 0, ""
 
 
@@ -66,6 +62,13 @@ def left_out(teachers: Iterable[Teacher]) -> str:
     """Which servers, or keys, were of no use in the end, while others were: what to mend; empty when all were."""
     whys = [why for one in teachers for why in one.health.left_out()]
     return f"{' '.join(whys)} The others of its teacher were asked instead." if whys else ""
+
+
+def no_row(manifest: Manifest, *, kept: bool) -> str:
+    """That all was refused, and for what; `kept` tells whether that stays in the run's folder."""
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in list(manifest.rejected.items())[:3])
+    seen = ": see rejected.jsonl or `synth show --rejected`" if kept else ""
+    return f"No row was made; everything was refused ({reasons}){seen}."
 
 
 def too_few(manifest: Manifest, wanted: int, *, offline: bool) -> str:

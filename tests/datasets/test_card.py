@@ -20,7 +20,7 @@ from synth.storage.database import Ledger
 from synth.types import Sample
 from tests.datasets.conftest import packed
 
-WRITTEN = Written(rows={"test": 2, "train": 18}, files={"test": "data/test.parquet", "train": "data/train.parquet"})
+WRITTEN = Written(rows={"train": 18, "test": 2}, files={"train": "data/train.parquet", "test": "data/test.parquet"})
 
 Make = Callable[..., Manifest]
 

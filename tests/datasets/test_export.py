@@ -89,6 +89,13 @@ def test_every_row_has_the_same_keys_and_its_split(tmp_path: Path, pairs: Pairs)
     assert rows[0]["scores"] == [{"name": "judge", "value": 4.0, "detail": "正しい"}]
 
 
+def test_splits_are_told_in_their_usual_order_whichever_row_comes_first(tmp_path: Path) -> None:
+    names = ["extra", "test", "train", "validation", "test"]
+    written = write_dataset([(name, b'{"messages":[]}') for name in names], tmp_path)
+    assert list(written.rows.items()) == [("train", 1), ("validation", 1), ("test", 2), ("extra", 1)]
+    assert list(written.files) == list(written.rows)
+
+
 def test_no_column_has_a_name_that_trl_gives_a_meaning(tmp_path: Path, pairs: Pairs) -> None:
     write_dataset(pairs, tmp_path)
     reserved = {"prompt", "completion", "text", "labels", "label", "input_ids", "images", "tools", "chosen", "rejected"}
