@@ -26,6 +26,7 @@ from synth.gates.screen import Screen
 from synth.gates.work import Drawn, Group, Work
 from synth.live.progress import Progress
 from synth.making import Making
+from synth.protocol.fates import POISON
 from synth.recipes.recipe import Recipe, Stage
 from synth.recipes.templates import Templates
 from synth.results.outcomes import Outcomes
@@ -256,6 +257,7 @@ class Line:
             self.idle += stage is self.recipe.stages[0]
             return
         count.parked += 1
+        count.poison += error.failure == POISON
         if self.journal:
             self.store.pass_over(step, unit, error.failure, error.detail)
 

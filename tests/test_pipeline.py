@@ -344,7 +344,9 @@ def test_a_parked_sample_is_asked_again_and_a_poisonous_one_only_on_request(
     first, again, retried = asyncio.run(thrice())
     assert first.exit_code == 3
     assert first.manifest.stages[0].parked == 1
-    assert "parked" in first.message
+    told = "failed in the same way each time: parked, until `synth retry` asks again."
+    assert (told in first.message) is (told in again.message) is poisonous
+    assert ("to be asked for once more when you run again." in first.message) is not poisonous
     assert again.exit_code == (3 if poisonous else 0)
     assert (again.manifest.row_count > first.manifest.row_count) is not poisonous
     assert retried.exit_code == 0

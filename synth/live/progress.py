@@ -49,6 +49,8 @@ class StageCount:
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter[str])
     parked: int = 0
+    poison: int = 0
+    """Of the parked, those that failed in the same way each time: they are asked again by a retry alone."""
     unfinished: int = 0
     """Units left undone, or unscored, because the run stopped sending."""
     unasked: int = 0
@@ -186,6 +188,10 @@ class Progress:
     def parked(self) -> int:
         """Units whose patience ended."""
         return sum(count.parked for count in self.stages.values())
+
+    def poison(self) -> int:
+        """Of these, units that only a retry asks again."""
+        return sum(count.poison for count in self.stages.values())
 
     def unfinished(self) -> int:
         """Units left undone because the run stopped sending."""

@@ -43,11 +43,16 @@ def ending_of(line: Line) -> tuple[int, str]:
         left = f"At least {several(missing, 'sample')} without a stored reply"
         return PARKED_EXIT, f"{left}; `synth run` asks for what is missing."
     if parked:
-        return PARKED_EXIT, (
-            f"{several(parked, 'sample')} got no usable reply: parked, to be asked for once more when you run again "
-            "(`synth retry` asks also for what failed in the same way each time)."
-        )
+        return PARKED_EXIT, parked_for(parked, progress.poison())
     return 0, ""
+
+
+def parked_for(parked: int, poison: int) -> str:
+    """What is to be done of so many samples without a usable reply, of which some failed in the same way each time."""
+    if poison == parked:
+        return f"{several(parked, 'sample')} failed in the same way each time: parked, until `synth retry` asks again."
+    said = f"{several(parked, 'sample')} got no usable reply: parked, to be asked for once more when you run again"
+    return f"{said}, but for {poison:,} that failed in the same way each time: `synth retry`." if poison else f"{said}."
 
 
 def left_at_hosts(teachers: Iterable[Teacher]) -> str:
