@@ -11,7 +11,9 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -131,49 +133,70 @@ def _canary(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def traces_of_the_canary(folder: Path) -> list[Path]:
-    """The files below a folder that hold the key: as it is, in Base64, or in zstd frames as the store keeps replies."""
+    """The files in a folder, or a file, that hold the key: as it is, in Base64, or in zstd frames as the store keeps replies."""
     secret = CANARY.encode()
-    wanted = (secret, base64.b64encode(secret)[:-4])
+    encoded = base64.b64encode(secret)[:-4]
     return sorted(
         path
-        for path in folder.rglob("*")
-        if path.is_file() and not path.is_symlink() and any(word in text for text in _readings(path) for word in wanted)
+        for path in (folder, *folder.rglob("*"))
+        if path.is_file()
+        and not path.is_symlink()
+        and any(secret in text or encoded in text for text in _readings(path))
     )
 
 
 def _readings(path: Path) -> Iterator[bytes]:
-    raw = path.read_bytes()
+    raw, unpack = path.read_bytes(), zstandard.ZstdDecompressor()
     yield raw
     if path.name == "run.db":
         yield from _blobs(path)
     for frame in raw.split(ZSTD_FRAME)[1:]:
-        reader = zstandard.ZstdDecompressor().decompressobj()
         try:
-            yield reader.decompress(ZSTD_FRAME + frame)
+            yield unpack.decompressobj().decompress(ZSTD_FRAME + frame)
         except zstandard.ZstdError:
             continue  # a page boundary cut it
 
 
 def _blobs(path: Path) -> Iterator[bytes]:
     """What the replies in a store say, which its pages may hold in pieces."""
+    unpack = zstandard.ZstdDecompressor().decompress
     with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
         try:
             for (blob,) in connection.execute("SELECT raw FROM reply"):
-                yield zstandard.ZstdDecompressor().decompress(blob)
+                yield unpack(blob)
         except (sqlite3.DatabaseError, zstandard.ZstdError):
             return  # a test damaged it
 
 
+LOOKED_THROUGH: dict[str, list[str]] = {}
+"""The folder of each worker process, and the files with the key that it found there."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    LOOKED_THROUGH.update(getattr(node, "workeroutput", {}).get("looked_through", {}))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Look for the key in everything that the tests left, once all workers, whose folders lie in this one's, are done."""
+    """Look for the key in everything that the tests left: each worker process where its tests wrote, and the first one,
+    once they are done, in all that none of them looked through."""
     factory = getattr(session.config, "_tmp_path_factory", None)
-    if factory is None or hasattr(session.config, "workerinput"):
+    if factory is None:
         return
-    found = [path for path in traces_of_the_canary(factory.getbasetemp()) if "test_the_search_finds" not in str(path)]
+    folder: Path = factory.getbasetemp()
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["looked_through"] = {folder.name: list(map(str, _found(folder)))}
+        return
+    left = [path for path in folder.iterdir() if path.name not in LOOKED_THROUGH and not path.is_symlink()]
+    found = [*chain.from_iterable(LOOKED_THROUGH.values()), *(one for path in left for one in _found(path))]
     if found:
         session.exitstatus = 1
         print(f"\nThe key of the tests was written to {', '.join(map(str, found[:5]))}.")
+
+
+def _found(folder: Path) -> list[Path]:
+    return [path for path in traces_of_the_canary(folder) if "test_the_search_finds" not in str(path)]
 
 
 @pytest.hookimpl(wrapper=True)
