@@ -122,7 +122,8 @@ class Teacher:
                 raise Transient(*parked)
             done = self._flying[request.key] = asyncio.Event()
             try:
-                completion = await self._reused(request, unit) if self._earlier else None
+                if self._earlier:
+                    completion, tariff = await self._reused(request, unit)
                 if completion is None and self.batches is not None:
                     completion, tariff = await self._brought(self.batches, request, unit)
                 if completion is None:
@@ -194,23 +195,25 @@ class Teacher:
         if not self._gave_several and self._vain >= VAIN_LOTS:
             self.draws_at_once = 1
 
-    async def _reused(self, request: Request, unit: Unit) -> Completion | None:
-        """What an earlier run that was given bought for the same request, copied into this one's store; None when it
-        is to be asked.
+    async def _reused(self, request: Request, unit: Unit) -> tuple[Completion | None, Tariff]:
+        """What an earlier run that was given bought for the same request, copied into this one's store, and the tariff
+        it was bought at; None when it is to be asked.
 
         Raises what it was refused for there.
         """
         known = self._decided_earlier(request)
         if known is None:
-            return None
+            return None, self._tariff
         stored, said = known
         if not isinstance(said, Transient):  # nothing to read, and so nothing to copy
-            attempt = await self._store.begin([Planned(request, unit.stage, unit.id)], self._sender.price)
+            nothing = request._replace(prompt_tokens=0, max_tokens=0)  # is set aside, as nothing is sent
+            price = stored.price or self._sender.price
+            attempt = await self._store.begin([Planned(nothing, unit.stage, unit.id)], price)
             self._store.settle(attempt, REUSED, Usage(), 0)  # first: one transaction takes both
             await self._store.keep(attempt, stored.outcome)
         if not isinstance(said, Completion):
             raise said
-        return said
+        return said, self._kept.tariff_of(stored)
 
     def _decided_earlier(self, request: Request) -> Decided | None:
         """The reply after which the first of the earlier runs that has one would not ask a request again.

@@ -17,7 +17,7 @@ from synth.errors import FolderError, Rejected, StoreStopped, Transient
 from synth.protocol.endpoint import Endpoint, Price
 from synth.recipes.loading import load
 from synth.results.result import Options
-from synth.storage.database import PAGE_BYTES, connect
+from synth.storage.database import PAGE_BYTES, connect, read_spent
 from synth.storage.emergency import Emergency
 from synth.types import Message, Outcome
 from synth.unit import Unit
@@ -64,6 +64,28 @@ def asked(folder, script, *, given=None, pin="", forgive=False):
                 run.close()
 
     return asyncio.run(main())
+
+
+def test_what_is_taken_over_has_the_cost_it_was_bought_at_and_nothing_is_set_aside_for_it(tmp_path):
+    async def cost(folder, price, given=None):
+        earlier = [ReplayRun(given)] if given else []
+        endpoint, unit = ENDPOINT.model_copy(update={"price": price}), Unit("stage", "0/00", 0, 0)
+        async with teacher_over(folder, endpoint, Script(said("二です。")), earlier=earlier) as teacher:
+            await teacher.complete(teacher.request([Message(role="user", content="一足す一は？")], 0), unit)
+        for run in earlier:
+            run.close()
+        return unit.cost_microusd
+
+    dear, cheap = Price(input_usd=10, output_usd=20), Price(input_usd=1, output_usd=2)
+    bought = asyncio.run(cost(tmp_path / "first", dear))
+    assert bought == 500
+    assert asyncio.run(cost(tmp_path / "other", cheap, tmp_path / "first")) == bought
+    assert asyncio.run(cost(tmp_path / "other", cheap)) == bought
+    connection = sqlite3.connect(tmp_path / "other" / "run.db")
+    connection.execute("DELETE FROM settled")
+    connection.execute("DELETE FROM reply")  # as a kill would leave it
+    assert read_spent(connection)[:2] == (0, 0)
+    connection.close()
 
 
 def killed_before_settling(folder):
