@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 from synth import pipeline
 from synth.admission.halt import Halt
 from synth.errors import RecipeError
-from synth.live.background import Observe, Running, Status, Work, finished, shown, status_of, tell
+from synth.live.background import Running, finished
 from synth.live.progress import Progress
+from synth.live.showing import Observe, Work, shown, tell
+from synth.live.status import Status, status_of
 from synth.recipes.loading import Overrides, load, override
 from synth.recipes.recipe import LoadedRecipe
 from synth.report.words import words_of

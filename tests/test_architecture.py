@@ -134,7 +134,7 @@ LAYERS = (
         *("scoring", "asking", "file_vectors", "parts_by_meaning"),
         *("publishing", "merging", "differing"),
     },
-    {"background"},
+    {"status", "showing", "background"},
     {"api"},
     {"quick"},
     {"console"},

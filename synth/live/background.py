@@ -1,255 +1,27 @@
-"""A run that goes on while its caller does something else, and the one line that tells how far it is."""
+"""A run that goes on while its caller does something else."""
 
 from __future__ import annotations
 
 import asyncio
 import atexit
 import contextlib
-import shutil
-import sys
 import threading
-import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 from synth.admission.halt import Halt
 from synth.errors import Interrupted, SynthError
-from synth.language.text import Count, visible
 from synth.live.loop import run_loop
-from synth.live.progress import Progress
-from synth.money.budget import usd
-from synth.report import cards
-from synth.report.words import ENGLISH, Words, duration
+from synth.live.showing import LOOK_EVERY_S, ProgressLine, Work, followed, shown
+from synth.live.status import LINE, Status
 
 T = TypeVar("T")
-LOOK_EVERY_S = 0.25
-PLAIN_EVERY_S = 30.0
-"""Where a line cannot be written anew, as in the log of a job."""
 DRAIN_S = 60.0
 """How long what is in flight may take to end once the run is stopped."""
 EXIT_S = 5.0
 """The same when the process wants to end."""
-
-
-LINE = {
-    "en": {
-        "seeds": "{done} of {of} {count:seed|seeds}",
-        "prompts": "{done} of {of} {count:prompt|prompts}",
-        "rows": "{0} {0:row|rows}",
-        "refused": "{} refused",
-        "in_flight": "{} in flight",
-        "silent": "{} has been out of reach for {} and is waited for {} more",
-        "left": "about {} left",
-        "goes_on": "; it goes on, and stop() ends it",
-        "stopped": "; it is stopped",
-        "clock": "s|min|h",
-        "comma": ", ",
-        "colon": ": ",
-        "stop": ". ",
-    },
-    "ja": {
-        "seeds": "シード {done}/{of}",
-        "prompts": "プロンプト {done}/{of}",
-        "rows": "{} 行",
-        "refused": "不採用 {}",
-        "in_flight": "送信中 {}",
-        "silent": "{} に {} つながらず、あと {} 待ちます",
-        "left": "残り約 {}",
-        "goes_on": "。実行は続いています（stop() で終わります）",
-        "stopped": "。停止しました",
-        "clock": "秒|分|時間",
-        "comma": "、",
-        "colon": "：",
-        "stop": "。",
-        "complete": "完了",
-        "partial": "完了（一部は保留）",
-        "stopped_by_budget": "予算で停止",
-        "interrupted": "中断",
-        "failed": "失敗",
-    },
-}
-"""The pieces of the one line, by the language of the recipe."""
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How far a run is."""
-
-    name: str
-    state: str = "running"
-    """`running`, `complete`, `partial`, `stopped_by_budget`, `interrupted` or `failed`."""
-    seeds_done: int = 0
-    seeds: int | None = None
-    """None until they are all known."""
-    rows: int = 0
-    rejected: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Refused samples by reason."""
-    in_flight: int = 0
-    silent: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
-    """Teachers that are out of reach: since how many seconds, and how many more they are waited for."""
-    cost_microusd: int = 0
-    seconds: float = 0.0
-    left_s: float | None = None
-    """Seconds left at the pace so far; None when that cannot be told."""
-    message: str = ""
-    """Why it ended early; empty otherwise."""
-    words: Words = ENGLISH
-    of: str = "seeds"
-    """What is counted."""
-
-    def __str__(self) -> str:
-        phrases = LINE[self.words.language]
-        count = Count(self.seeds or 0)
-        of = "?" if self.seeds is None else count
-        done = phrases[self.of].format(done=Count(self.seeds_done), of=of, count=count)
-        said = [done, phrases["rows"].format(Count(self.rows))]
-        said += [phrases["refused"].format(f"{sum(self.rejected.values()):,}")]
-        said += [phrases["in_flight"].format(f"{self.in_flight:,}")] * (self.state == "running")
-        for name, (for_s, more_s) in self.silent.items():
-            said.append(phrases["silent"].format(name, self._clock(for_s), self._clock(more_s)))
-        said += [usd(self.cost_microusd), self._clock(self.seconds)]
-        if self.state == "running" and self.left_s is not None:
-            said.append(phrases["left"].format(self._clock(self.left_s)))
-        name = self.name if self.state == "running" else f"{self.name} {phrases.get(self.state, self.state)}"
-        body = phrases["comma"].join(said)
-        return visible(f"{name}{phrases['colon']}{body}{phrases['stop'] + self.message if self.message else ''}")
-
-    def _clock(self, seconds: float) -> str:
-        """A length of time in as few words as will do."""
-        in_seconds, in_minutes, in_hours = LINE[self.words.language]["clock"].split("|")
-        if seconds < 90:
-            return f"{seconds:.0f} {in_seconds}"
-        return f"{seconds / 60:.0f} {in_minutes}" if seconds < 5400 else f"{seconds / 3600:.1f} {in_hours}"
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.in_html()
-
-    def in_html(self) -> str:
-        """For a notebook."""
-        words = self.words
-        share = self.seeds_done / self.seeds if self.seeds else 0.0
-        done = f"{self.seeds_done:,} / {'?' if self.seeds is None else f'{self.seeds:,}'}"
-        body = [
-            (words.seeds, cards.bar(share, done)),
-            (words.rows, f"{self.rows:,}"),
-            *((words.reasons.get(one, one), f"{number:,}") for one, number in self.rejected.items()),
-            (words.cost, usd(self.cost_microusd)),
-            (words.duration, duration(self.seconds, words.language)),
-        ]
-        title = cards.title(self.name, words.states.get(self.state) or cards.RUNNING[words.language])
-        return cards.framed(words, title + cards.notes([self.message]) + cards.table((), body))
-
-
-def status_of(name: str, progress: Progress, words: Words) -> Status:
-    """How far a run of the recipe `name` is."""
-    return Status(
-        name,
-        seeds_done=progress.seeds_done,
-        seeds=progress.total_seeds,
-        rows=progress.rows,
-        rejected=dict(progress.rejected().most_common()),
-        in_flight=progress.in_flight(),
-        silent=progress.silent(),
-        cost_microusd=progress.budget.spent_microusd,
-        seconds=time.monotonic() - progress.began,
-        left_s=progress.left_s(),
-        words=words,
-    )
-
-
-Observe = Callable[[Callable[[], Status], Halt], None]
-"""Told how to find out how far a run is, and of the switch that stops it, before its first request."""
-Work = Callable[[Observe], Coroutine[Any, Any, T]]
-
-
-class ProgressLine:
-    """One line that is written anew: in a notebook's output and on a terminal; elsewhere one now and then."""
-
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._quiet = quiet
-        self._display = None if quiet else _notebook_display()
-        self._handle: Any = None
-        self._told = time.monotonic()
-
-    def show(self, text: str) -> None:
-        """Write the line as it is now."""
-        if self._quiet:
-            return
-        if self._display is not None:
-            self._in_notebook(text)
-        elif sys.stderr.isatty():
-            width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write(f"\r\x1b[K{text[:width]}")
-            sys.stderr.flush()
-        elif time.monotonic() - self._told >= PLAIN_EVERY_S:
-            self._told = time.monotonic()
-            sys.stderr.write(f"{text}\n")
-
-    def end(self, text: str, *, is_problem: bool) -> None:
-        """Write the line for the last time; where it was not shown, only what went wrong is said."""
-        if self._quiet:
-            return
-        if self._display is not None:
-            self._in_notebook(text)
-        elif sys.stderr.isatty():
-            sys.stderr.write(f"\r\x1b[K{text}\n")
-        elif is_problem:
-            sys.stderr.write(f"{text}\n")
-
-    def _in_notebook(self, text: str) -> None:
-        bundle = {"text/plain": text}
-        if self._handle is None:
-            self._handle = self._display(bundle, raw=True, display_id=True) if self._display else None
-        else:
-            self._handle.update(bundle, raw=True)
-
-
-def tell(notes: Iterable[str], *, quiet: bool) -> None:
-    """Say on standard error what the user should know before anything is asked."""
-    if not quiet:
-        sys.stderr.writelines(f"{visible(note)}\n" for note in notes)
-
-
-def _notebook_display() -> Any:
-    """What shows something below a notebook's cell; None outside of notebooks."""
-    found = sys.modules.get("IPython")
-    shell = None if found is None else found.get_ipython()
-    return import_module("IPython.display").display if hasattr(shell, "kernel") else None
-
-
-async def followed(work: Work[T], tell: Callable[[Status], None], begun: Callable[[Halt], None] | None = None) -> T:
-    """Do the work on the loop that is running, and tell again and again how far it is."""
-    following: list[asyncio.Task[None]] = []
-
-    async def follow(status: Callable[[], Status]) -> None:
-        while True:
-            tell(status())
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    def observe(status: Callable[[], Status], halt: Halt) -> None:
-        following.append(asyncio.get_running_loop().create_task(follow(status)))
-        if begun is not None:
-            begun(halt)
-
-    try:
-        return await work(observe)
-    finally:
-        for one in following:
-            one.cancel()
-        await asyncio.gather(*following, return_exceptions=True)
-
-
-async def shown(work: Work[T], ending: Callable[[T], Status], *, quiet: bool) -> T:
-    """Do the work with its progress shown."""
-    line = ProgressLine(quiet=quiet)
-    result = await followed(work, lambda status: line.show(str(status)))
-    last = ending(result)
-    line.end(str(last), is_problem=bool(last.message))
-    return result
 
 
 class Running(Generic[T]):

@@ -12,7 +12,9 @@ from pydantic import BaseModel
 from synth.admission.halt import Halt
 from synth.errors import BudgetReached, RecipeError
 from synth.files.asking import desk
-from synth.live.background import Observe, Status, Work, finished, shown, tell
+from synth.live.background import finished
+from synth.live.showing import Observe, Work, shown, tell
+from synth.live.status import Status
 from synth.money.budget import Caps
 from synth.protocol.endpoint import Endpoint
 from synth.quick import given

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from synth.live.background import Status
+from synth.live.status import Status
 from synth.money.budget import usd
 from synth.report import cards
 from synth.report.table import Table

@@ -12,8 +12,8 @@ from synth.apart import Apart
 from synth.boundary import Boundary
 from synth.errors import Fatal, Rejected, TeacherError
 from synth.files.asking import Desk
-from synth.live.background import Status
 from synth.live.progress import silent
+from synth.live.status import Status
 from synth.own import OwnValidator
 from synth.quick.answers import NOT_ASKED, PARKED, PROMPTS, Answer, M
 from synth.report.words import words_of
