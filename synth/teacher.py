@@ -210,10 +210,10 @@ class Teacher:
             price = stored.price or self._sender.price
             attempt = await self._store.begin([Planned(nothing, unit.stage, unit.id)], price)
             self._store.settle(attempt, REUSED, Usage(), 0)  # first: one transaction takes both
-            await self._store.keep(attempt, stored.outcome)
+            await self._store.keep(attempt, self._kept.alone(stored))
         if not isinstance(said, Completion):
             raise said
-        return said, self._kept.tariff_of(stored)
+        return said._replace(usage=self._kept.usage(stored)), self._kept.tariff_of(stored)
 
     def _decided_earlier(self, request: Request) -> Decided | None:
         """The reply after which the first of the earlier runs that has one would not ask a request again.

@@ -429,11 +429,22 @@ def test_two_seeds_with_the_same_prompt_buy_its_draws_once(solve):
     assert len({text for _, text, _ in told(rows)}) == 3
 
 
-def test_an_earlier_run_gives_each_draw_its_own_choice(solve):
-    _, rows, _ = solve(draws=3)
+@pytest.mark.parametrize("usage", ["told", "with a sum of the host's own", "not told"])
+def test_an_earlier_run_gives_each_draw_its_own_choice_and_cost(solve, usage):
+    def odd(question, draw, number):
+        reply = says(*[choice(f"{question}の答え{place}") for place in range(number)], usage=usage != "not told")
+        if usage != "with a sum of the host's own":
+            return reply
+        body = json.loads(reply.body)
+        return Outcome(200, json.dumps({**body, "usage": {**body["usage"], "cost": 0.001001}}).encode())
+
+    _, rows, _ = solve(draws=3, odd=odd)
     _, again, teacher = solve(draws=3, out="other", reuse=[solve.folder / "run"])
-    assert teacher.sent == []
-    assert [one[:2] for one in told(again)] == [one[:2] for one in told(rows)]
+    assert (again, teacher.sent) == (rows, [])
+    _, later, _ = solve(draws=3, out="third", reuse=[solve.folder / "other"])
+    (solve.folder / "other" / "rows.jsonl").unlink()
+    _, anew, _ = solve(draws=3, out="other")
+    assert anew == later == rows
 
 
 def test_a_kill_between_the_reply_and_its_account_loses_no_draw_and_no_cost(solve):

@@ -94,15 +94,16 @@ def _reserved(worst: Spend, place: int, of: int) -> Spend:
     return Spend(part(worst.microusd, place, of), part(worst.tokens, place, of), int(place == 0))
 
 
-def choice_of(whole: Outcome, place: int, of: int) -> Outcome:
-    """One choice of a reply, of so many asked for, as if it had come alone, with its part of the tokens.
+def choice_of(whole: Outcome, place: int, of: int, cost_microusd: int | None = None) -> Outcome:
+    """One choice of a reply, of so many asked for, as if it had come alone, with its part of the tokens, and with what
+    it cost where that is to be told.
 
     A choice that is missing has not been served; a reply without any says nothing of a draw that is asked for alone.
     """
     found = _said(whole)
     said, choices = f"{len(found.choices)} of {of} choices came", found.choices
     if place < len(choices):
-        usage = _told(_usage_part(found.usage, place, min(of, len(choices))))
+        usage = _told(_usage_part(found.usage, place, min(of, len(choices))), cost_microusd)
         try:
             return whole._replace(body=orjson.dumps({**found.document, "choices": [choices[place]], "usage": usage}))
         except orjson.JSONEncodeError as error:  # deeper, or larger numbers, than are written
@@ -220,15 +221,18 @@ def _usage_part(usage: Usage, place: int, of: int) -> Usage:
     )
 
 
-def _told(usage: Usage) -> dict[str, Any] | None:
-    """What a reply says of its tokens, in OpenAI's words."""
-    if usage.prompt_tokens is None:
-        return None
-    inside = {"cached_tokens": usage.cached_tokens, "cache_write_tokens": usage.cache_write_tokens}
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "prompt_tokens_details": inside,
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-        "service_tier": usage.service_tier,
-    }
+def _told(usage: Usage, cost_microusd: int | None) -> dict[str, Any] | None:
+    """What a reply says of its tokens, in OpenAI's words, and of its cost, in OpenRouter's."""
+    told: dict[str, Any] = {} if cost_microusd is None else {"cost": cost_microusd / 1e6}
+    if usage.prompt_tokens is not None:
+        told |= {
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "prompt_tokens_details": {
+                "cached_tokens": usage.cached_tokens,
+                "cache_write_tokens": usage.cache_write_tokens,
+            },
+            "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+            "service_tier": usage.service_tier,
+        }
+    return told or None

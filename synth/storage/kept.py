@@ -10,11 +10,11 @@ from synth.errors import Fatal, Rejected, Transient
 from synth.money.prices import Tariff, recorded
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.fates import POISON
-from synth.protocol.lots import Share, share_alone, share_of
+from synth.protocol.lots import Share, choice_of, share_alone, share_of
 from synth.protocol.replies import read, usage_of
 from synth.storage.found import Stored
 from synth.storage.store import Store
-from synth.types import Completion, Request, Spend, Usage
+from synth.types import Completion, Outcome, Request, Spend, Usage
 
 Decided = tuple[Stored, Completion | Transient | Rejected]
 """A kept reply after which its request is not asked again, and what it is."""
@@ -82,3 +82,10 @@ class Kept:
     def usage(self, stored: Stored) -> Usage:
         """What a kept reply used; of one that brought several draws what falls to this one, with what it costs."""
         return usage_of(stored.outcome) if stored.whole is None else self.share(stored, None).usage
+
+    def alone(self, stored: Stored) -> Outcome:
+        """What a kept reply is to a run that takes it over: of one that brought several draws its own choice alone,
+        with what that cost."""
+        if stored.whole is None:
+            return stored.outcome
+        return choice_of(stored.whole, stored.place, stored.draws, self.usage(stored).cost_microusd)
