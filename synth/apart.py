@@ -12,6 +12,7 @@ import os
 import pickle
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -30,6 +31,8 @@ FIRST_S = 30.0
 """How long it may take over the first in its process, for which it may load a model."""
 START_S = 120.0
 """How long the process may take to begin, in which the files are run."""
+LONG_S = 4.0
+"""After so long it is told."""
 MOST_LOST = 2
 """When so many processes were lost with a check that never came to an end the run stops: each may take all its time."""
 GRACE_S = 5.0
@@ -56,6 +59,8 @@ class Apart:
         """Of those that have in any."""
         self._lost: Counter[int] = Counter()
         """Of each, how many processes were lost with it."""
+        self._under_way: tuple[str, float, float] | None = None
+        """The kind of the check that is called, since when, and how long that may take."""
         self._is_broken = False
         """Whether it had to be replaced, or could not begin."""
 
@@ -86,7 +91,9 @@ class Apart:
                 await self._lose()
                 return started
         limit_s = CHECK_S if place in self._warm else FIRST_S
+        self._under_way = kind, time.monotonic(), limit_s
         said = await self._said(f"{kind}, given a sample,", limit_s, (place, limit_s, sample))
+        self._under_way = None
         if self._process is not None:
             self._warm.add(place)
             self._proven.add(place)
@@ -126,6 +133,15 @@ class Apart:
         except asyncio.CancelledError:
             await self.end()
             raise
+
+    def slow(self) -> list[str]:
+        """What takes long over a sample just now, a sentence."""
+        if self._under_way is None:
+            return []
+        kind, since, limit_s = self._under_way
+        took_s = time.monotonic() - since
+        said = f"{kind} has taken {took_s:.0f} s over a sample, and is ended after {limit_s:g} s"
+        return [said] if took_s >= LONG_S else []
 
     async def _lose(self) -> int | None:
         self._is_broken = True

@@ -35,6 +35,8 @@ BLOCKED_S = 60.0
 """How long one may keep all others from going on."""
 MOST_LEFT = 2
 """So many calls of one that never came to an end are left behind, and the run stops: each takes its whole time."""
+LONG = 2
+"""After so many looks it is told."""
 END_S = 0.5
 """How long the thread may take to end."""
 
@@ -88,6 +90,7 @@ class Aside:
         """Leave the thread behind when each of many looks has found it at the same."""
         now = thread.beats, thread.busy_with()
         same = same + 1 if now == last else 0
+        thread.same = same
         if same < LOOKS:
             thread.loop.call_soon_threadsafe(thread.beat)
             again = asyncio.get_running_loop()
@@ -95,7 +98,7 @@ class Aside:
             return
         self._thread = None
         thread.leave()
-        guilty = thread.owners.get(now[1]) if now[1] is not None else None
+        guilty = thread.call_of(now[1])
         for call in [*thread.calls]:
             if call is guilty or guilty is None:
                 self._left[call.kind] += 1
@@ -106,6 +109,17 @@ class Aside:
                 call.settle((None, Hung(f"{said}; {mend}", is_hopeless=is_hopeless)))
             else:
                 call.settle((None, _Again()))
+
+    def slow(self) -> list[str]:
+        """What goes on for long without an await just now, a sentence."""
+        thread = self._thread
+        call = None if thread is None or thread.same < LONG else thread.call_of(thread.busy_with())
+        if thread is None or call is None:
+            return []
+        went_s = thread.same * BLOCKED_S / LOOKS
+        return [
+            f"{call.kind} has gone on for {went_s:.0f} s without an await, and is left behind after {BLOCKED_S:g} s"
+        ]
 
     async def end(self) -> None:
         """End the thread, and what still goes on there; one that does not give way is left behind."""
@@ -174,6 +188,8 @@ class _Thread:
         """Of each task the call it came of."""
         self.beats = 0
         """How often it was seen to give way."""
+        self.same = 0
+        """How many looks in a row have found it at the same."""
         self._is_left = False
         self.thread = threading.Thread(target=self._serve, name="synth-aside", daemon=True)
         self.thread.start()
@@ -186,6 +202,10 @@ class _Thread:
     def busy_with(self) -> asyncio.Task[Any] | None:
         """The task that is at work there right now."""
         return asyncio.current_task(self.loop)
+
+    def call_of(self, task: asyncio.Task[Any] | None) -> _Call | None:
+        """The call that a task came of."""
+        return None if task is None else self.owners.get(task)
 
     def place(self, kind: str) -> str:
         """Where in a plug-in's file it is, as far as that can be seen."""

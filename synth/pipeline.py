@@ -172,6 +172,7 @@ async def _begun(
             try:
                 waits = recipe.waits() if options.write else {}  # who looks at a few rows does so now
                 line = _line(loaded, store, outcomes, progress, halt, screen, waits)
+                progress.held_by = lambda: [*line.apart.slow(), *line.aside.slow()]
                 asking.push_async_callback(line.apart.end)
                 asking.push_async_callback(line.aside.end)
                 yield _Run(loaded, store, options, decisions, spool, line, pilot, asking, began, started)

@@ -127,6 +127,7 @@ def snapshot_line(now: Snapshot) -> str:
             said.append(f"{one.name} has been out of reach for {silent} and is waited for {left} more")
         said += [f"left out for now: {why}" for why in one.left_out]
         said += [f"{one.name} is asked again in {clock_time(one.pause_s)}"] if one.pause_s else []
+    said += now.held_by
     said[:0] = [f"{sum(one.in_flight for one in now.teachers)} in flight"]
     if now.replies_per_s is not None and now.last_commit is not None:
         said[1:1] = [f"{now.replies_per_s:,.1f} replies/s"]

@@ -34,6 +34,7 @@ def panel(now: Snapshot, console: Console, keys: str = "") -> Group:
     below = [Text(keys, style="dim")] * bool(keys)
     below += [_cut(Text(visible(problem.text), style="yellow"), console) for problem in now.problems]
     below += [_cut(Text(visible(why), style="yellow"), console) for one in now.teachers for why in one.left_out]
+    below += [_cut(Text(visible(said), style="yellow"), console) for said in now.held_by]
     if now.why:
         below.append(Text(visible(now.why), style="yellow"))
     rows = _rows(now, room, ascii_only=console.options.ascii_only)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -128,6 +128,8 @@ class Progress:
     seeds_done: int = 0
     rows: int = 0
     """Samples that passed the last stage."""
+    held_by: Callable[[], list[str]] = list
+    """Tells which plug-ins of the user's own have kept others waiting for long, a sentence each."""
     warning: str = ""
     """What this machine could not give the run; empty when nothing was missing."""
     began: float = field(default_factory=time.monotonic)

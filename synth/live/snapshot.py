@@ -145,6 +145,8 @@ class Snapshot(Value):
     """The most that the run may use."""
     problems: tuple[ProblemNow, ...] = ()
     """What went wrong among the last 1,000 requests, the newest first, three at most."""
+    held_by: tuple[str, ...] = ()
+    """Which plug-ins of the user's own have kept others waiting for long, a sentence each."""
 
 
 def snapshot(
@@ -182,6 +184,7 @@ def snapshot(
         waiting_for_budget=budget.waiting,
         caps=budget.caps,
         problems=problems,
+        held_by=tuple(progress.held_by()),
     )
 
 

@@ -25,6 +25,7 @@ from synth import pipeline
 from synth.apart import FIRST_S
 from synth.aside import BLOCKED_S
 from synth.errors import Rejected, Stalled
+from synth.live.progress import Progress
 from synth.recipes.loading import load
 from synth.results.result import Options, Result
 from synth.scorers.judge import Judge
@@ -221,18 +222,27 @@ def test_fault_56_an_export_has_the_rows_behind_a_sample_at_which_an_own_check_h
 def test_fault_56_the_loop_goes_on_while_an_own_check_hangs(own, tmp_path, monkeypatch):
     monkeypatch.setattr("synth.apart.FIRST_S", 3.0)
     monkeypatch.setattr("synth.apart.CHECK_S", 3.0)
-    recipe, ticks = own(FOREVER), 0
+    monkeypatch.setattr("synth.apart.LONG_S", 0.5)
+    recipe = own(FOREVER)
+    _, told = asyncio.run(told_meanwhile(recipe, tmp_path / "run"))
+    assert len(told) > 20  # a loop that waits for the check would not have come by while it hung
+    said = r"checks\.py:Mine has taken \d s over a sample, and is ended after 3 s"
+    assert all(re.fullmatch(said, one) for one in told if one)
+    assert any(told)
+    assert not told[0]
 
-    async def ticking() -> None:
-        nonlocal ticks
-        run = asyncio.create_task(pipeline.run(load(recipe), Options(tmp_path / "run")))
-        while not run.done():
-            ticks += (recipe / "met").exists()
-            await asyncio.sleep(0.01)
-        await run
 
-    asyncio.run(ticking())
-    assert ticks > 20  # a loop that waits for the check would not have come by while it hung
+async def told_meanwhile(recipe: Path, folder: Path) -> tuple[Result, list[str]]:
+    """Run, and what was told of plug-ins that take long at each moment since one met its sample."""
+    seen: list[Progress] = []
+    told: list[str] = []
+    observed = pipeline.run(load(recipe), Options(folder), lambda progress, _: seen.append(progress))
+    run = asyncio.create_task(observed)
+    while not run.done():
+        if (recipe / "met").exists():
+            told.append(" ".join(seen[0].held_by()))
+        await asyncio.sleep(0.01)
+    return await run, told
 
 
 def test_fault_56_what_an_own_check_changes_is_not_exported(own, tmp_path):
@@ -427,18 +437,11 @@ def test_fault_56_an_own_scorer_that_does_not_give_way_is_refused_and_holds_up_n
     scored, tmp_path, monkeypatch, kind
 ):
     monkeypatch.setattr("synth.aside.BLOCKED_S", 3.0)
-    recipe, ticks = scored(kind), 0
-
-    async def ticking() -> Result:
-        nonlocal ticks
-        run = asyncio.create_task(pipeline.run(load(recipe), Options(tmp_path / "run")))
-        while not run.done():
-            ticks += (recipe / "met").exists()
-            await asyncio.sleep(0.01)
-        return await run
-
-    result = asyncio.run(ticking())
-    assert ticks > 20  # a loop that waits for the scorer would not have come by meanwhile
+    result, told = asyncio.run(told_meanwhile(scored(kind), tmp_path / "run"))
+    assert len(told) > 20  # a loop that waits for the scorer would not have come by meanwhile
+    said = rf"scorers\.py:{kind} has gone on for \d s without an await, and is left behind after 3 s"
+    assert all(re.fullmatch(said, one) for one in told if one)
+    assert any(told)
     assert (result.exit_code, len(result.rows)) == (0, 5)
     (refused,) = result.rejected
     assert (refused["id"], refused["reason"]) == ("00000002/00/000", "plugin_error")

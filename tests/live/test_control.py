@@ -360,6 +360,12 @@ def test_the_panel_says_why_a_run_is_ending(now: Callable[..., Snapshot]) -> Non
     assert "The budget is reached." in shown(now(state="ending", why="The budget is reached."), 80)
 
 
+def test_a_plug_in_that_takes_long_is_named_in_the_panel_and_in_the_plain_line(now: Callable[..., Snapshot]) -> None:
+    said = "検査.py:遅い has taken 12 s over a sample, and is ended after 30 s"
+    assert said in shown(now(held_by=(said,)), 80)
+    assert said in snapshot_line(now(held_by=(said,)))
+
+
 def test_a_run_that_is_ending_promises_no_time_and_counts_what_was_asked(tmp_path: Path) -> None:
     async def ended() -> tuple[Snapshot, str]:
         count = StageCount(units=60, unfinished=45, unasked=40, accepted=15)
