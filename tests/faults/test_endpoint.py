@@ -455,6 +455,24 @@ def test_fault_35_a_storm_that_lets_a_few_through_costs_a_tenth_more_too(monkeyp
     assert len(played.sends) <= 1.1 * wanted
 
 
+def test_fault_35_a_storm_in_which_half_fail_at_random_costs_a_tenth_more_too(monkeypatch):
+    wanted, storm, rng = 10_000, refuses(503, "overloaded"), random.Random(35)
+
+    async def main(loop):
+        began = loop.now
+
+        def answer(number, now):
+            stormy = 60 <= now - began < 660
+            return (storm, 0.1) if stormy and rng.random() < 0.5 else (UP, 10.0)
+
+        played = Virtual(answer, loop)
+        return await played.ask_all(wanted), played
+
+    ends, played = in_virtual_time(monkeypatch, main)
+    assert ends == {"はい": wanted}
+    assert len(played.sends) <= 1.1 * wanted
+
+
 def test_fault_41_one_request_that_fails_each_time_among_10000_is_parked_after_three(monkeypatch):
     async def main(loop):
         played = Virtual(lambda number, now: (refuses(500, "oops"), 0.1) if number == 5000 else (UP, 0.5), loop)
