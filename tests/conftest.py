@@ -8,8 +8,11 @@ import os
 import secrets
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Generator, Iterator
 from itertools import chain
 from pathlib import Path
@@ -28,6 +31,16 @@ for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
     if signal.getsignal(number) == signal.SIG_IGN:  # as under nohup, or behind & in a script: processes inherit it
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
+BEGAN = time.time()
+OWN_FOLDERS = {
+    "XDG_CACHE_HOME": ".cache",
+    "XDG_CONFIG_HOME": ".config",
+    "XDG_DATA_HOME": ".local/share",
+    "XDG_STATE_HOME": ".local/state",
+}
+UNWRITTEN = (".git", ".venv", ".venv-real", ".venv-vllm")
+LARGEST = 64_000_000
+"""The largest file that is looked through where not only tests write."""
 ZSTD_FRAME = b"\x28\xb5\x2f\xfd"
 
 RECIPE = """\
@@ -168,6 +181,30 @@ def _blobs(path: Path) -> Iterator[bytes]:
             return  # a test damaged it
 
 
+def changed_since(moment: float, folder: Path, *, deep: bool = True) -> Iterator[Path]:
+    """The files of a folder, and by default of those in it, that changed since a moment of the wall clock, but for what
+    tests do not write."""
+    for where, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if deep and name not in UNWRITTEN]
+        for path in (Path(where, name) for name in names):
+            with contextlib.suppress(OSError):
+                found = path.lstat()
+                if stat.S_ISREG(found.st_mode) and found.st_mtime >= moment - 1 and found.st_size <= LARGEST:
+                    yield path
+
+
+def written_elsewhere(moment: float) -> Iterator[Path]:
+    """What changed since then where tests, and what they start, may write beside their own folders: the tree of this
+    project, compiled modules, temporary files and those in the user's own folders."""
+    home, temporary = Path.home(), Path(tempfile.gettempdir())
+    own = [Path(os.environ.get(name) or home / usual) for name, usual in OWN_FOLDERS.items()]
+    compiled = [Path(sys.pycache_prefix)] if sys.pycache_prefix else []
+    for folder in (ROOT, *own, *compiled, *temporary.glob("tmp*")):
+        yield from changed_since(moment, folder)
+    for folder in (home, temporary):
+        yield from changed_since(moment, folder, deep=False)
+
+
 LOOKED_THROUGH: dict[str, list[str]] = {}
 """The folder of each worker process, and the files with the key that it found there."""
 
@@ -180,7 +217,7 @@ def pytest_testnodedown(node: Any) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Look for the key in everything that the tests left: each worker process where its tests wrote, and the first one,
-    once they are done, in all that none of them looked through."""
+    once they are done, in all that none of them looked through, reports and logs of pytest's own among it."""
     factory = getattr(session.config, "_tmp_path_factory", None)
     if factory is None:
         return
@@ -189,7 +226,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         output["looked_through"] = {folder.name: list(map(str, _found(folder)))}
         return
     left = [path for path in folder.iterdir() if path.name not in LOOKED_THROUGH and not path.is_symlink()]
-    found = [*chain.from_iterable(LOOKED_THROUGH.values()), *(one for path in left for one in _found(path))]
+    given = (getattr(session.config.option, name, None) for name in ("xmlpath", "log_file", "crash_results"))
+    elsewhere = [path for path in written_elsewhere(BEGAN) if folder not in path.parents] + [
+        Path(path) for path in given if path
+    ]
+    found = [
+        *chain.from_iterable(LOOKED_THROUGH.values()),
+        *(one for path in (*left, *elsewhere) for one in _found(path)),
+    ]
     if found:
         session.exitstatus = 1
         print(f"\nThe key of the tests was written to {', '.join(map(str, found[:5]))}.")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import secrets
+import sys
+import tempfile
+import time
 
 import pytest
 
-from tests.conftest import CANARY, traces_of_the_canary
+from tests.conftest import CANARY, OWN_FOLDERS, traces_of_the_canary, written_elsewhere
 from tests.faults.scripted import READ, Scripted, reply
 
 KEY = {"SYNTH_CANARY": CANARY}
@@ -66,3 +70,21 @@ def test_the_search_finds_a_key_wherever_it_hides(tmp_path):
     connection.commit()
     connection.close()
     assert [path.name for path in traces_of_the_canary(tmp_path)] == ["coded.txt", "packed.zst", "plain.txt", "run.db"]
+
+
+def test_the_search_finds_what_was_written_elsewhere_since_it_began(tmp_path, monkeypatch):
+    folders = {name: tmp_path / name for name in ("HOME", "TMPDIR", "PYTHONPYCACHEPREFIX", *OWN_FOLDERS)}
+    wanted = set()
+    for name, folder in folders.items():
+        below = folder / ("tmpx" if name == "TMPDIR" else "" if name == "HOME" else "deep")
+        below.mkdir(parents=True)
+        for age, file in ((0, "new"), (3600, "old")):
+            (below / file).touch()
+            os.utime(below / file, 2 * (time.time() - age,))
+        wanted.add(below / "new")
+        monkeypatch.setenv(name, str(folder))
+    (folders["TMPDIR"] / "synth-0.emergency").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(folders["TMPDIR"]))
+    monkeypatch.setattr(sys, "pycache_prefix", str(folders["PYTHONPYCACHEPREFIX"]))
+    found = {path for path in written_elsewhere(time.time() - 60) if tmp_path in path.parents}
+    assert found == wanted | {folders["TMPDIR"] / "synth-0.emergency"}
