@@ -25,6 +25,9 @@ LEFT_EMPTY = 0.125
 """Where more of the places are left empty, as so many were refused, none opens before answers come."""
 HOLD = 210
 """Answers to wait for, for each refusal that led to a cut, before probing again: it keeps refusals rare."""
+PROBE_S, FAR_BELOW = 60.0, 4
+"""After how long at first it is probed again all the same, and twice as long each time in vain, where what is left is
+so many times less than was borne for long: a limit shared with others comes back when they are done."""
 ALONE = 3
 """So many refusals in a row of requests that flew alone show that it was not how many flew at once."""
 SLOWEST_GROWTH = 0.02
@@ -73,6 +76,10 @@ class Concurrency:
         self._growth = FASTEST_GROWTH
         self._quickens = CUTS[0].quickens
         self._hold = 0.0
+        self._proven = 0.0
+        """The highest limit that was used for long without a cut."""
+        self._probe_s, self._probe_at = PROBE_S, inf
+        """After how long it is probed again however few answers came, and when that is."""
         self._alone = 0
         """Refusals since the last answer of requests that flew alone."""
         self._last_cut = -inf
@@ -187,9 +194,12 @@ class Concurrency:
         self._alone = 0
         if self.left_empty:
             self.left_empty -= 1
-        if self._hold > 0:
+        if self._hold > 0 and now < self._probe_at:
             self._hold -= 1
         elif busy:
+            self._hold = 0.0
+            if self._since_cut >= HOLD <= self.answered:
+                self._proven = max(self._proven, self.limit)
             self.limit = min(self.most, self.limit + self._growth)
             self._growth = min(FASTEST_GROWTH, self._growth * self._quickens ** (1 / self.limit))
 
@@ -281,6 +291,10 @@ class Concurrency:
             return
         if self._since_cut >= self.limit:
             self._cuts = self._cost = 0
+        if FAR_BELOW * self.limit > self._proven:
+            self._probe_s = PROBE_S
+        elif now >= self._probe_at:
+            self._probe_s *= 2
         self._unproven = opened or (self._unproven and self._cuts > 0)
         halves = self._refusals.doubtful or (self._unproven and self._cuts > 1)
         cut = CUTS[min(self._cuts, len(CUTS) - 1)]
@@ -291,6 +305,7 @@ class Concurrency:
         self._last_cut, self._before_cut, self._since_cut = now, self.limit, 0
         self._growth, self._quickens = SLOWEST_GROWTH, cut.quickens
         self._shrink(self.limit * (0.5 if halves else cut.leaves))
+        self._probe_at = now + self._probe_s if FAR_BELOW * self.limit <= self._proven else inf
 
     def _take_back(self, now: float, limit: float) -> None:
         """A cut was no answer to refusals that come at any load: go on as if there had been none."""

@@ -65,6 +65,22 @@ def test_fault_42_a_capacity_that_drops_from_500_to_100_and_returns_is_used_and_
     assert found.refused <= 0.01
 
 
+def test_a_limit_that_others_used_up_for_ten_minutes_is_found_again_soon():
+    def shared(now: float) -> int:
+        return 4 if 600 <= now < 1200 else 100
+
+    for seed in range(3):
+        found = bench.simulate(bench.Capped(random.Random(seed), cap=shared), 4 * HALF_AN_HOUR_S)
+        assert found.goodput >= 0.8  # 0.13 when as many answers are waited for as from 100 at once
+        assert found.refused <= 0.02
+
+
+def test_a_limit_that_never_comes_back_is_asked_for_seldom():
+    found = bench.simulate(bench.Capped(random.Random(1), cap=lambda now: 4 if now > 600 else 100), 12 * HALF_AN_HOUR_S)
+    assert found.refused <= 0.02
+    assert found.goodput >= 0.9
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["queue of 256 slots", "queue of 1,000 slots", "queue of 32 slots that tells"])
 def test_a_server_that_queues_in_silence_is_kept_busy_and_not_flooded(name: str, seed: int):
