@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from synth.errors import Rejected
 from synth.language.text import Count
+from synth.protocol.fates import FATES
 from synth.report.words import ENGLISH, JAPANESE, words_of
 
 PLACE = re.compile(r"\{[^}|]*\}")
@@ -62,3 +64,8 @@ def test_every_count_before_a_noun_has_the_nouns_singular() -> None:
         text for _, text in said(ENGLISH) if re.search(r"\{\w*\} (?:more |different )?(?!belongs)[a-z]+[^is]s\b", text)
     ]
     assert left == []
+
+
+def test_whatever_refuses_a_sample_for_its_request_has_words_in_both_languages():
+    refused = {name for name, fate in FATES.items() if fate.raises is Rejected}
+    assert refused <= ENGLISH.reasons.keys() & JAPANESE.reasons.keys()
