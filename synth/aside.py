@@ -62,7 +62,7 @@ class Aside:
             ask.unit.lot = None  # which is for the first try
             call = _Call(kind)
             thread = self._thread = self._thread or self._begun()
-            thread.calls.add(call)
+            thread.calls[call] = None
             _CALL.set(call)  # which the tasks that come of it inherit
             thread.loop.call_soon_threadsafe(call.begin, work, own)
             try:
@@ -71,7 +71,7 @@ class Aside:
                 thread.loop.call_soon_threadsafe(call.cancel)
                 raise
             finally:
-                thread.calls.discard(call)
+                thread.calls.pop(call, None)
             if isinstance(error, _Again):
                 continue
             ask.unit.become(own.unit)
@@ -182,8 +182,8 @@ class _Thread:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.loop.set_task_factory(self._task)
-        self.calls: set[_Call] = set()
-        """Those under way."""
+        self.calls: dict[_Call, None] = {}
+        """Those under way, in their order."""
         self.owners: WeakKeyDictionary[asyncio.Task[Any], _Call] = WeakKeyDictionary()
         """Of each task the call it came of."""
         self.beats = 0
