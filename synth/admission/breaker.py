@@ -38,8 +38,8 @@ class Breaker:
         """The endpoint is not there."""
         self.recent.append((now, True))
         recent = [bad for then, bad in self.recent if now - then <= BREAKER_WINDOW_S]
-        if now < self.until or sent_at <= self._opened:
-            self.old -= 1  # one of those that were under way when it opened
+        if sent_at <= self._opened:
+            self.old -= 1
         elif self.pause_s:
             self._open(now, max(BREAKER_PAUSE_S, (now - self._first_opened) / 4))  # the canary died
         elif sum(recent) >= BREAKER_FAILURES and 2 * sum(recent) >= len(recent):

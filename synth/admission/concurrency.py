@@ -190,7 +190,7 @@ class Concurrency:
             return
         self._since_cut += 1
         if self._alone >= ALONE:
-            self._hold, self._growth, self._quickens = 0.0, FASTEST_GROWTH, CUTS[0].quickens
+            self._hold, self._growth = 0.0, FASTEST_GROWTH
         self._alone = 0
         if self.left_empty:
             self.left_empty -= 1
@@ -230,7 +230,7 @@ class Concurrency:
         self._breaker.open(now, self._on_wire)
         self.opening = False
 
-    def failed(self, now: float, sent_at: float = inf) -> None:
+    def failed(self, now: float, sent_at: float) -> None:
         """A request failed in a way that is the endpoint's fault: no connection, no reply, a server error."""
         self._on_wire -= 1
         self._breaker.failed(now, sent_at, self._on_wire)
@@ -311,7 +311,7 @@ class Concurrency:
         """A cut was no answer to refusals that come at any load: go on as if there had been none."""
         self.limit = self._before_cut = max(self.limit, min(limit, float(self.most)))
         self._last_cut, self._excess, self._since_cut = now, 0, inf
-        self._hold, self._growth, self._quickens = 0.0, FASTEST_GROWTH, CUTS[0].quickens
+        self._hold, self._growth = 0.0, FASTEST_GROWTH
         self._meter = Meter()
 
     def _shrink(self, limit: float) -> None:
