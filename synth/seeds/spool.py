@@ -10,8 +10,10 @@ import hashlib
 import itertools
 import json
 import sqlite3
+import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,6 +51,9 @@ class SeedSpool:
         """
         path.unlink(missing_ok=True)
         self._path = path
+        self._reading = threading.Lock()
+        """Seeds are read in a thread, for which a run that is broken off does not wait: closed under its hands, the
+        file would take the process with it."""
         self.marks: dict[int, str] = {}
         """The BLAKE2 hash of the first so many seeds, by how many."""
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -98,10 +103,8 @@ class SeedSpool:
 
     def __iter__(self) -> Iterator[Seed | Rejection]:
         """Every seed in order; one that repeats an earlier one (after NFKC and white-space folding) as a rejection."""
-        rows = self._connection.execute(
-            "SELECT id, fields, first FROM seed LEFT JOIN repeated USING (position) ORDER BY seed.position"
-        )
-        for name, fields, first in rows:
+        every = "SELECT id, fields, first FROM seed LEFT JOIN repeated USING (position) ORDER BY seed.position"
+        for name, fields, first in itertools.chain.from_iterable(self._found(every, ROWS_AT_ONCE)):
             if first is None:
                 yield Seed(id=name, fields=orjson.loads(fields) if fields[:1] != b" " else json.loads(fields))
             else:
@@ -112,18 +115,32 @@ class SeedSpool:
 
     def pieces(self) -> Iterator[list[Seed]]:
         """Every seed in order, but for the repeated ones, many at once."""
-        rows = self._connection.execute(
-            "SELECT id, fields FROM seed WHERE position NOT IN (SELECT position FROM repeated) ORDER BY position"
-        )
-        while piece := rows.fetchmany(SEEDS_AT_ONCE):
+        single = "SELECT id, fields FROM seed WHERE position NOT IN (SELECT position FROM repeated) ORDER BY position"
+        for piece in self._found(single, SEEDS_AT_ONCE):
             yield [
                 Seed(id=name, fields=(json if packed[:1] == b" " else orjson).loads(packed)) for name, packed in piece
             ]
 
     def close(self) -> None:
         """Close and remove the file."""
-        self._connection.close()
+        with self._reading:
+            self._connection.close()
         self._path.unlink(missing_ok=True)
+
+    def _found(self, query: str, at_once: int) -> Iterator[list[tuple[Any, ...]]]:
+        """What a query finds, so many at once. Raises sqlite3.ProgrammingError when the file was closed meanwhile."""
+        with self._reading:
+            rows = self._connection.execute(query)
+        try:
+            while piece := self._next(rows, at_once):
+                yield piece
+        finally:
+            with self._reading, suppress(sqlite3.ProgrammingError):  # it went with its file
+                rows.close()
+
+    def _next(self, rows: sqlite3.Cursor, at_once: int) -> list[tuple[Any, ...]]:
+        with self._reading:
+            return rows.fetchmany(at_once)
 
     def _count(self, table: str) -> int:
         return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 (our own names)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import tracemalloc
 
 import pytest
@@ -78,3 +80,33 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_file(tmp_path, monkeypatch):
     with pytest.raises(FolderError, match=r"seeds\.db could not be written .*full"):
         spooled(tmp_path, [{"q": "一"}])
     assert not (tmp_path / "seeds.db").exists()
+
+
+CLOSED_UNDERNEATH = """
+import itertools, sqlite3, sys, threading, time
+from contextlib import suppress
+from pathlib import Path
+from synth.seeds.spool import SeedSpool
+from synth.types import Seed
+
+def read(seeds):
+    with suppress(sqlite3.ProgrammingError):
+        list(seeds)
+
+for number in range(30):
+    many = (Seed(id=str(n), fields={"q": f"質問 {n} " * 20}) for n in range(3000))
+    spool = SeedSpool(Path(sys.argv[1]) / "seeds.db", many)
+    reading = threading.Thread(target=read, args=(iter(spool),))
+    reading.start()
+    time.sleep(0.002 * (number % 5))
+    spool.close()
+    reading.join()
+print("whole")
+"""
+
+
+def test_seeds_that_are_closed_while_a_thread_reads_them_do_not_take_the_process_with_them(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSED_UNDERNEATH, tmp_path], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "whole\n", "")
