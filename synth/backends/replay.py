@@ -15,7 +15,7 @@ from typing import Any, cast
 import orjson
 import zstandard
 
-from synth.errors import Problem, RecipeError, StoreStopped
+from synth.errors import FolderError, Problem, RecipeError, StoreStopped
 from synth.storage.database import DAMAGED, damage, readable
 from synth.storage.emergency import connect_whole
 from synth.storage.found import Stored, read_found
@@ -59,9 +59,13 @@ class ReplayRun:
         self._decompress = zstandard.ZstdDecompressor().decompress
         self.forgiven = 0
         """The last attempt whose failure does not count as final."""
-        with readable(self._path):
-            for (last,) in self._reader.execute("SELECT value FROM meta WHERE name = 'forgiven'"):
-                self.forgiven = int(last)
+        try:
+            with readable(self._path):
+                for (last,) in self._reader.execute("SELECT value FROM meta WHERE name = 'forgiven'"):
+                    self.forgiven = int(last)
+        except FolderError:
+            self.close()
+            raise
 
     async def send(self, request: Request) -> Outcome:
         """The newest good reply to the same request. Raises StoreStopped when it cannot be read."""

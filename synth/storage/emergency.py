@@ -12,7 +12,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -95,13 +95,13 @@ def connect_whole(run_db: Path) -> sqlite3.Connection:
 
     Raises FolderError as `connect` does, and when there is no room for the copy.
     """
-    reader = connect(run_db)
-    with readable(run_db):
+    with ExitStack() as unless_whole, readable(run_db):
+        reader = unless_whole.enter_context(closing(connect(run_db)))
         (identity,) = reader.execute("SELECT value FROM meta WHERE name = 'identity'").fetchone()
-    found = _files(run_db, identity)
-    if not found:
-        return reader
-    with closing(reader), readable(run_db):
+        found = _files(run_db, identity)
+        if not found:
+            unless_whole.pop_all()
+            return reader
         rows = _left(run_db, identity)
         copy = sqlite3.connect("", check_same_thread=False)
         try:
