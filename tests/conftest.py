@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import zstandard
 
-from tests.forked import LIMIT_S, ROOT, Commands
+from tests.forked import LIMIT_S, ROOT, Commands, Started
 
 CANARY = os.environ.setdefault("SYNTH_CANARY", f"sk-CANARY{secrets.token_hex(16)}")
 """The key that every test of every worker process uses: after the last one, no byte of it may be anywhere."""
@@ -89,6 +89,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 WriteRecipe = Callable[..., Path]
 Synth = Callable[..., subprocess.CompletedProcess[str]]
+Begin = Callable[..., "Started | subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -137,6 +138,46 @@ def synth(tmp_path: Path, commands: Commands | None) -> Synth:
         )
 
     return call
+
+
+@pytest.fixture
+def begin(tmp_path: Path, commands: Commands | None) -> Iterator[Begin]:
+    """Start the synth command as a user would, in a process that goes on beside the test and is killed at its end.
+
+    `stdout` and `stderr` are as `subprocess.Popen` takes them, and nothing is kept of what is not asked for.
+    """
+    begun: list[Started | subprocess.Popen[str]] = []
+
+    def start(
+        *arguments: str | Path,
+        env: dict[str, str] | None = None,
+        stdout: int | IO[Any] = subprocess.DEVNULL,
+        stderr: int | IO[Any] = subprocess.DEVNULL,
+    ) -> Started | subprocess.Popen[str]:
+        words = list(map(str, arguments))
+        environment = {**os.environ, "NO_COLOR": "1", "PYTHONPATH": str(ROOT), **(env or {})}
+        process: Started | subprocess.Popen[str]
+        if commands and commands.can(environment):
+            process = commands.start(words, tmp_path, environment, stdout, stderr)
+        else:
+            process = subprocess.Popen(
+                [sys.executable, "-c", "from synth.cli import main; main()", *words],
+                cwd=tmp_path,
+                env=environment,
+                text=True,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        begun.append(process)
+        return process
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
+from typing import IO, Any, TextIO
 
 ROOT = Path(__file__).parent.parent
 SERVER = "from tests.forked import serve; serve(); from synth.cli import main; main()"
@@ -56,21 +58,87 @@ class Commands:
 
     def call(self, words: list[str], folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         """Run the command in a folder, killed when it takes too long; gives what it printed and how it ended."""
-        wanted = json.dumps([words, str(folder), dict(environment)]).encode()
-        mine, theirs = socket.socketpair()
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as error, mine:
-            with theirs:
-                socket.send_fds(self._line, [wanted], [out.fileno(), error.fileno(), theirs.fileno()])
-            code = int(mine.recv(8))
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as error:
+            code = self.start(words, folder, environment, out, error).wait()
             if code == -signal.SIGALRM:
                 raise subprocess.TimeoutExpired(words, LIMIT_S)
             out.seek(0)
             error.seek(0)
             return subprocess.CompletedProcess(words, code, out.read(), error.read())
 
+    def start(
+        self,
+        words: list[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        stdout: int | IO[Any],
+        stderr: int | IO[Any],
+    ) -> Started:
+        """Start the command in a folder; what it prints goes where a `subprocess.Popen` would send it.
+
+        It is killed when it takes too long.
+        """
+        wanted = json.dumps([words, str(folder), dict(environment)]).encode()
+        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with contextlib.ExitStack() as opened:
+            opened.callback(theirs.close)
+            files, read = zip(*(_printed(where, opened) for where in (stdout, stderr)), strict=True)
+            socket.send_fds(self._line, [wanted], [*files, theirs.fileno()])
+        return Started(words, mine, *read)
+
     def close(self) -> None:
         self._line.close()
         self._server.wait()
+
+
+def _printed(where: int | IO[Any], opened: contextlib.ExitStack) -> tuple[int, TextIO | None]:
+    """The file that a process prints to, and what its test reads of it."""
+    if where == subprocess.PIPE:
+        mine, theirs = os.pipe()
+        opened.callback(os.close, theirs)
+        return theirs, os.fdopen(mine, encoding="utf-8")
+    if where == subprocess.DEVNULL:
+        return opened.enter_context(Path(os.devnull).open("w")).fileno(), None
+    return where if isinstance(where, int) else where.fileno(), None
+
+
+class Started:
+    """A command that goes on beside the test: what is asked of a `subprocess.Popen` whose output is text."""
+
+    def __init__(self, words: list[str], line: socket.socket, stdout: TextIO | None, stderr: TextIO | None) -> None:
+        self._words, self._line = words, line
+        self.pid, self.returncode = int(line.recv(16)), None
+        self.stdout, self.stderr = stdout, stderr
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            if not select.select([self._line], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self._words, timeout or 0)
+            self.returncode = int(self._line.recv(16))
+            self._line.close()
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str | None, str | None]:
+        with ThreadPoolExecutor() as pool:
+            read = [pool.submit(stream.read) if stream else None for stream in (self.stdout, self.stderr)]
+            self.wait(timeout)
+            out, error = (one and one.result() for one in read)
+        for stream in (self.stdout, self.stderr):
+            if stream is not None:
+                stream.close()
+        return out, error
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 def at_start(environment: Mapping[str, str]) -> dict[str, str]:
@@ -101,6 +169,8 @@ def serve() -> None:
                     return
                 for file in files[:2]:
                     os.close(file)
+                with contextlib.suppress(BrokenPipeError):
+                    os.write(files[2], str(pid).encode())
                 running[os.pidfd_open(pid)] = pid, files[2]
             else:
                 pid, reply = running.pop(ready)
@@ -128,6 +198,11 @@ def become(words: list[str], folder: str, environment: dict[str, str], printed: 
     with Path(os.devnull).open() as nothing:
         for number, file in enumerate((nothing.fileno(), *printed)):
             os.dup2(file, number)
+    for name, number in (("stdout", 1), ("stderr", 2)):  # a pipe is not written to as the file before it was
+        before = getattr(sys, name)
+        setattr(
+            sys, name, os.fdopen(number, "w", 1 if number == 2 else -1, before.encoding, before.errors, closefd=False)
+        )
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

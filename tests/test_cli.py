@@ -232,13 +232,10 @@ def test_a_budget_that_is_no_number_is_one_sentence(write_recipe, synth, budget)
     assert_one_sentence(synth("run", write_recipe(), "--budget", budget), 2, "budget")
 
 
-def test_ctrl_c_is_announced_once_and_a_second_one_stops_at_once(write_recipe, tmp_path):
+def test_ctrl_c_is_announced_once_and_a_second_one_stops_at_once(write_recipe, begin):
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
-        command = [sys.executable, "-c", "from synth.cli import main; main()", "run", write_recipe(url), "--out", "run"]
-        process = subprocess.Popen(
-            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
-        )
+        process = begin("run", write_recipe(url), "--out", "run", stderr=subprocess.PIPE)
         connection, _ = silent.accept()
         with connection, process.stderr:
             connection.recv(10)  # a request is on its way

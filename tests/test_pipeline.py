@@ -9,7 +9,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -82,18 +81,14 @@ def test_the_bytes_do_not_depend_on_how_many_are_in_flight(write_recipe, tmp_pat
     assert outputs(tmp_path / "wide") == outputs(tmp_path / "narrow")
 
 
-def test_killed_with_sigkill_and_run_again_gives_the_bytes_of_an_uninterrupted_run(write_recipe, tmp_path, synth):
+def test_killed_with_sigkill_and_run_again_gives_the_bytes_of_an_uninterrupted_run(
+    write_recipe, tmp_path, synth, begin
+):
     recipe = write_recipe(in_flight=4)
     assert synth("run", recipe, "--out", tmp_path / "whole").returncode == 0
     folder = tmp_path / "killed"
     for stored in (5, 40):
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from synth.cli import main; main()", "run", str(recipe), "--out", str(folder)],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(Path(pipeline.__file__).parent.parent)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = begin("run", recipe, "--out", folder)
         wait_for_replies(folder, stored, process)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -105,7 +100,7 @@ def test_killed_with_sigkill_and_run_again_gives_the_bytes_of_an_uninterrupted_r
     assert set(ask_counts(folder).values()) == {1}
 
 
-def wait_for_replies(folder: Path, wanted: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for_replies(folder: Path, wanted: int, process) -> None:
     """Wait until so many replies are on disk."""
     give_up = time.monotonic() + 60
     while time.monotonic() < give_up:
@@ -123,17 +118,10 @@ def wait_for_replies(folder: Path, wanted: int, process: subprocess.Popen[bytes]
     raise AssertionError("the run stored too few replies")
 
 
-def test_ctrl_c_ends_what_is_in_flight_and_a_rerun_completes(write_recipe, tmp_path, synth):
+def test_ctrl_c_ends_what_is_in_flight_and_a_rerun_completes(write_recipe, tmp_path, synth, begin):
     recipe = write_recipe(in_flight=4)
     folder = tmp_path / "run"
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from synth.cli import main; main()", "run", str(recipe), "--out", str(folder)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(pipeline.__file__).parent.parent)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = begin("run", recipe, "--out", folder, stderr=subprocess.PIPE)
     wait_for_replies(folder, 20, process)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)

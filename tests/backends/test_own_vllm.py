@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -218,9 +217,9 @@ def test_a_vllm_that_had_served_for_long_is_started_again_however_often_it_dies(
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("moment", ["load=60", "never"])
-def test_nothing_of_it_is_left_when_synth_itself_is_killed(way, moment, book, recipe, tmp_path):
+def test_nothing_of_it_is_left_when_synth_itself_is_killed(begin, way, moment, book, recipe, tmp_path):
     (book / "plan").write_text(moment)
-    process = _started(recipe(f"{way}some/model"), tmp_path)
+    process = _started(begin, recipe(f"{way}some/model"), tmp_path)
     until(lambda: noted(book, "workers"))
     if moment == "never":
         until(lambda: "vLLM serves" in (tmp_path / "said").read_text(encoding="utf-8"))
@@ -232,9 +231,9 @@ def test_nothing_of_it_is_left_when_synth_itself_is_killed(way, moment, book, re
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_it_loads_ends_both(way, number, book, recipe, tmp_path):
+def test_a_signal_while_it_loads_ends_both(begin, way, number, book, recipe, tmp_path):
     (book / "plan").write_text("load=60")
-    process = _started(recipe(f"{way}some/model"), tmp_path)
+    process = _started(begin, recipe(f"{way}some/model"), tmp_path)
     until(lambda: noted(book, "workers"))
     process.send_signal(number)
     assert process.wait(60) in (130, -number)
@@ -242,15 +241,9 @@ def test_a_signal_while_it_loads_ends_both(way, number, book, recipe, tmp_path):
     assert "Traceback" not in (tmp_path / "said").read_text(encoding="utf-8")
 
 
-def _started(recipe: Path, folder: Path) -> subprocess.Popen[bytes]:
+def _started(begin, recipe: Path, folder: Path):
     with (folder / "said").open("wb") as said:
-        return subprocess.Popen(
-            [sys.executable, "-c", "from synth.cli import main; main()", "run", recipe, "--out", "run"],
-            cwd=folder,
-            env={**os.environ, "NO_COLOR": "1", "PYTHONPATH": str(ROOT)},
-            stdout=said,
-            stderr=said,
-        )
+        return begin("run", recipe, "--out", "run", stdout=said, stderr=said)
 
 
 def test_over_the_pipe_any_number_are_under_way_at_once(book, tmp_path):

@@ -22,11 +22,13 @@ MAIN = "from synth.cli import main; main()"
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path, begin):
     """Start `synth run` in a process of its own."""
     processes = []
 
-    def begin(recipe: Path, code: str = MAIN, env: dict[str, str] | None = None, **how) -> subprocess.Popen[str]:
+    def start(recipe: Path, code: str = MAIN, env: dict[str, str] | None = None, **how):
+        if code == MAIN and not how:
+            return begin("run", recipe, "--out", "run", env=env, stderr=subprocess.PIPE)
         process = subprocess.Popen(
             [sys.executable, "-c", code, "run", recipe, "--out", "run"],
             cwd=tmp_path,
@@ -37,7 +39,7 @@ def start(tmp_path):
         processes.append(process)
         return process
 
-    yield begin
+    yield start
     for process in processes:
         process.kill()
         process.wait()
@@ -46,7 +48,7 @@ def start(tmp_path):
                 stream.close()
 
 
-def until(true, process: subprocess.Popen[str]) -> None:
+def until(true, process) -> None:
     while not true():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)

@@ -11,7 +11,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -53,31 +52,21 @@ def slow() -> Generator[str]:
 
 
 @pytest.fixture
-def running(write_recipe: Any, slow: str, tmp_path: Path) -> Generator[tuple[Path, subprocess.Popen[str]]]:
+def running(write_recipe: Any, slow: str, begin: Any, tmp_path: Path) -> tuple[Path, Any]:
     """The folder of a run that another process does with little in flight, under a budget, and the process."""
     recipe = write_recipe(slow, endpoint=PRICED, in_flight=2)
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from synth.cli import main; main()", "run", str(recipe), "--out", "run", "--budget", "2"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    process = begin("run", recipe, "--out", "run", "--budget", "2", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     until = time.monotonic() + 60
     while not (tmp_path / "run" / SOCKET).exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.05)
-    yield tmp_path / "run", process
-    process.kill()
-    process.communicate()
+    return tmp_path / "run", process
 
 
-def moments(synth: Any, folder: Path) -> list[dict[str, Any]]:
+def moments(begin: Any, folder: Path) -> list[dict[str, Any]]:
     """What `synth watch --json` tells until it is ended."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from synth.cli import main; main()", "watch", str(folder), "--json"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdout is not None
+    process = begin("watch", folder, "--json", stdout=subprocess.PIPE)
     told = [json.loads(process.stdout.readline()) for _ in range(2)]
     process.send_signal(signal.SIGINT)
     process.communicate()
@@ -85,16 +74,16 @@ def moments(synth: Any, folder: Path) -> list[dict[str, Any]]:
 
 
 def test_another_terminal_watches_pauses_slows_funds_and_drains_a_run(
-    running: tuple[Path, subprocess.Popen[str]], synth: Any, tmp_path: Path
+    running: tuple[Path, Any], synth: Any, begin: Any, tmp_path: Path
 ) -> None:
     folder, process = running
     assert synth("ctl", folder, "limit", "1").stdout == "At most in flight: main 1.\n"
     assert synth("ctl", folder, "pause").stdout.startswith("Paused: nothing new is sent;")
     until = time.monotonic() + 60
-    first, second = moments(synth, folder)
+    first, second = moments(begin, folder)
     while first["teachers"][0]["in_flight"] or first["stages"][0]["asked"] != second["stages"][0]["asked"]:
         assert time.monotonic() < until  # what was on its way has come by then
-        first, second = moments(synth, folder)
+        first, second = moments(begin, folder)
     assert (first["state"], first["recipe"]) == ("paused", "small")
     assert second["teachers"][0] | {"in_flight": 0} == second["teachers"][0]
     assert (second["teachers"][0]["most"], second["caps"]["usd"]) == (1, 2.0)
@@ -112,7 +101,7 @@ def test_another_terminal_watches_pauses_slows_funds_and_drains_a_run(
 
 
 def test_a_paused_run_can_be_drained_and_goes_on_to_the_same_rows(
-    running: tuple[Path, subprocess.Popen[str]], write_recipe: Any, synth: Any, slow: str, tmp_path: Path
+    running: tuple[Path, Any], write_recipe: Any, synth: Any, slow: str, tmp_path: Path
 ) -> None:
     folder, process = running
     assert synth("ctl", folder, "pause").returncode == 0

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,10 @@ def read(text: str) -> list[dict[str, Any]]:
     return found
 
 
-def begun(tmp_path: Path, *arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", "from synth.cli import main; main()", "run", *map(str, arguments)],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
-    )  # fmt: skip
+@pytest.fixture
+def begun(begin: Any) -> Any:
+    """Start `synth run`, whose output is read."""
+    return partial(begin, "run", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def test_standard_output_holds_events_alone_from_the_first_to_the_last(
@@ -159,11 +158,11 @@ def test_an_error_that_names_such_a_folder_is_told_and_watched() -> None:
     assert json.loads(moment.model_dump_json())["why"] == "走行\\udcff is full"
 
 
-def test_kills_leave_whole_lines(write_recipe: Any, tmp_path: Path) -> None:
+def test_kills_leave_whole_lines(write_recipe: Any, begun: Any, tmp_path: Path) -> None:
     with served(SLOW) as base_url:
         recipe = write_recipe(base_url)
         for _ in range(5):
-            process = begun(tmp_path, recipe, "--out", "run", "--events", "events.jsonl")
+            process = begun(recipe, "--out", "run", "--events", "events.jsonl")
             until = time.monotonic() + 60
             while not (tmp_path / "run" / SOCKET).exists():
                 assert time.monotonic() < until
@@ -177,18 +176,18 @@ def test_kills_leave_whole_lines(write_recipe: Any, tmp_path: Path) -> None:
     assert "ended" not in [one["event"] for one in events]
 
 
-def test_what_an_end_says_was_charged_holds_what_a_kill_cut_off(write_recipe: Any, tmp_path: Path) -> None:
+def test_what_an_end_says_was_charged_holds_what_a_kill_cut_off(write_recipe: Any, begun: Any, tmp_path: Path) -> None:
     with served(SLOW) as base_url:
         recipe = write_recipe(base_url, endpoint=PRICED)
         arguments = (recipe, "--out", "run", "--events", "events.jsonl")
-        process = begun(tmp_path, *arguments)
+        process = begun(*arguments)
         until = time.monotonic() + 60
         while not (tmp_path / "run" / SOCKET).exists() or not stored(tmp_path / "run").reserved_microusd:
             assert time.monotonic() < until
             time.sleep(0.02)
         process.kill()
         process.communicate()
-        begun(tmp_path, *arguments).communicate()
+        begun(*arguments).communicate()
     events = read((tmp_path / "events.jsonl").read_text())
     last = [one["now"] for one in events if one["event"] == "progress"][-1]
     assert (events[-1]["tokens"], events[-1]["requests"]) == (last["spent_tokens"], last["spent_requests"])
@@ -205,10 +204,12 @@ def test_events_for_a_closed_standard_output_are_refused_in_one_sentence(write_r
     assert (finished.returncode, finished.stderr) == (2, said)
 
 
-def test_what_a_person_does_and_why_a_run_ends_is_told(write_recipe: Any, synth: Any, tmp_path: Path) -> None:
+def test_what_a_person_does_and_why_a_run_ends_is_told(
+    write_recipe: Any, synth: Any, begun: Any, tmp_path: Path
+) -> None:
     with served(SLOW) as base_url:
         recipe = write_recipe(base_url, endpoint=PRICED, in_flight=2)
-        process = begun(tmp_path, recipe, "--out", "run", "--budget", "2", "--events", "-")
+        process = begun(recipe, "--out", "run", "--budget", "2", "--events", "-")
         until = time.monotonic() + 60
         while not (tmp_path / "run" / SOCKET).exists():
             assert time.monotonic() < until
@@ -233,7 +234,7 @@ def test_a_run_that_cannot_begin_tells_its_end(synth: Any, write_recipe: Any, tm
     assert only["text"] == finished.stderr.strip().splitlines()[-1]
 
 
-def test_a_reader_that_stands_still_or_goes_holds_nothing_up(write_recipe: Any, tmp_path: Path) -> None:
+def test_a_reader_that_stands_still_or_goes_holds_nothing_up(write_recipe: Any, begun: Any, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -243,7 +244,7 @@ def test_a_reader_that_stands_still_or_goes_holds_nothing_up(write_recipe: Any, 
     assert sink.problem == f"Who reads the events from {pipe} stands still; some were left out."
     os.close(reader)
     sink.close()
-    process = begun(tmp_path, write_recipe(), "--out", "run", "--limit", "1", "--events", "-")
+    process = begun(write_recipe(), "--out", "run", "--limit", "1", "--events", "-")
     assert process.stdout is not None
     process.stdout.close()
     assert process.wait(60) == 0

@@ -13,6 +13,7 @@ import time
 from collections.abc import Generator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,18 +61,15 @@ def _count(path: Path, table: str) -> int:
         return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
-def watching(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", "from synth.cli import main; main()", "watch", "走行", *arguments],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+@pytest.fixture
+def watching(begin: Any) -> Any:
+    return partial(begin, "watch", "走行", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def test_a_run_without_a_socket_is_watched_by_its_store_until_it_is_killed(
-    in_python: subprocess.Popen[bytes], synth: Any, tmp_path: Path
+    in_python: subprocess.Popen[bytes], synth: Any, watching: Any
 ) -> None:
-    watch = watching(tmp_path, "--json")
+    watch = watching("--json")
     assert watch.stdout is not None
     first = Snapshot.model_validate_json(watch.stdout.readline())
     assert (first.recipe, first.state, first.rows, first.seeds_done) == ("small", "running", None, None)
@@ -131,8 +129,8 @@ def test_the_panel_and_the_plain_line_leave_out_what_only_the_run_knows(write_re
         assert words not in line
 
 
-def test_plain_lines_end_with_what_the_killed_run_left(in_python: subprocess.Popen[bytes], tmp_path: Path) -> None:
-    watch = watching(tmp_path)
+def test_plain_lines_end_with_what_the_killed_run_left(in_python: subprocess.Popen[bytes], watching: Any) -> None:
+    watch = watching()
     assert watch.stdout is not None
     line = watch.stdout.readline()
     assert line.startswith("small: ")
