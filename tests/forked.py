@@ -29,7 +29,6 @@ IMPORTED = (
     "rich.table",
     "synth.api",
     "synth.backends.practice.server",
-    "synth.console.telling",
     "synth.dedupe.index",
     "synth.live.background",
     "synth.live.events",
