@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 
 import synth
-from synth import opening, pipeline, teacher
+from synth import opening, pipeline
 from synth.admission import health
 from synth.backends import wire
 from synth.backends.practice.faults import NO_FAULTS, USUAL
@@ -308,7 +308,7 @@ def test_it_works_where_a_loop_is_already_running(write_recipe, tmp_path):
 def test_a_parked_sample_is_asked_again_and_a_poisonous_one_only_on_request(
     write_recipe, tmp_path, monkeypatch, capsys, poisonous
 ):
-    monkeypatch.setattr(teacher, "BACKOFF_S", 0.001)
+    monkeypatch.setattr("synth.sending.BACKOFF_S", 0.001)
     monkeypatch.setattr(health, "POISON_SUCCESSES", 0 if poisonous else 10_000)
     broken = True
     chat = PracticeTeacher._chat
