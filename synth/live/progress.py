@@ -224,8 +224,8 @@ class Progress:
         return min(1.0, done / expected) if done and expected else None
 
     def left_s(self) -> float | None:
-        """Seconds left at the pace so far; None when it cannot be told."""
-        found = self._to_come()
+        """Seconds left at the pace so far; None when it cannot be told, as while a teacher is out of reach."""
+        found = None if self.silent() else self._to_come()
         return None if found is None else found[1] * (time.monotonic() - found[0].at)
 
     def projected_microusd(self) -> int | None:

@@ -17,12 +17,24 @@ def test_time_left_counts_the_later_stages():
     assert 105 <= progress.left_s() <= 120
 
 
+def test_no_end_is_promised_while_a_teacher_is_out_of_reach():
+    health = SimpleNamespace(silent_s=0.0)
+    teachers = {"先生": SimpleNamespace(landed=5, health=health)}
+    stages = {"answer": StageCount(units=5)}
+    began = time.monotonic() - 50
+    progress = Progress(stages, teachers, Budget(None), total_seeds=10, seeds_done=5, began=began)
+    assert 45 <= progress.left_s() <= 60
+    health.silent_s = 60.0
+    assert progress.left_s() is None
+
+
 def test_nothing_is_promised_before_the_first_seed_is_done():
     assert Progress({"a": StageCount()}, {}, Budget(None), total_seeds=10).left_s() is None
 
 
 def test_what_is_to_come_of_a_run_that_goes_on_is_told_by_what_it_asked_itself():
-    stages, teacher = {"answer": StageCount()}, SimpleNamespace(landed=0)
+    stages = {"answer": StageCount()}
+    teacher = SimpleNamespace(landed=0, health=SimpleNamespace(silent_s=0.0))
     budget = Budget(None, Spend(500_000, 10_000, 50))
     progress = Progress(stages, {"main": teacher}, budget, total_seeds=100, began=time.monotonic() - 5)
     stages["answer"].units = progress.seeds_done = 40
