@@ -15,7 +15,7 @@ import sys
 import threading
 import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
@@ -37,7 +37,7 @@ MOST_LEFT = 2
 """So many calls of one that never came to an end are left behind, and the run stops: each takes its whole time."""
 LONG = 2
 """After so many looks it is told."""
-END_S = 0.5
+END_S = 0.1
 """How long the thread may take to end."""
 
 
@@ -64,7 +64,7 @@ class Aside:
             thread = self._thread = self._thread or self._begun()
             thread.calls[call] = None
             _CALL.set(call)  # which the tasks that come of it inherit
-            thread.loop.call_soon_threadsafe(call.begin, work, own)
+            thread.loop.call_soon_threadsafe(call.begin, thread, work, own)
             try:
                 made, error = await call.done
             except asyncio.CancelledError:
@@ -148,9 +148,9 @@ class _Call:
         """On the run's loop: what was made, or raised."""
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self, work: Callable[[Ask], Awaitable[Any]], ask: Ask) -> None:
+    def begin(self, thread: _Thread, work: Callable[[Ask], Awaitable[Any]], ask: Ask) -> None:
         """Begin, on the loop of the thread."""
-        self._task = asyncio.get_running_loop().create_task(self._tried(work, ask))
+        self._task = thread.loop.create_task(self._tried(thread, work, ask))
 
     def cancel(self) -> None:
         """Give it up, on the loop of the thread."""
@@ -162,10 +162,12 @@ class _Call:
         if not self.done.done():
             self.done.set_result(what)
 
-    async def _tried(self, work: Callable[[Ask], Awaitable[Any]], ask: Ask) -> None:
+    async def _tried(self, thread: _Thread, work: Callable[[Ask], Awaitable[Any]], ask: Ask) -> None:
         try:
             what = await _timed(self.kind, work, ask, self._main), None
-        except BaseException as error:  # noqa: BLE001 (handed to the boundary around plug-in code)
+        except BaseException as error:
+            if thread.is_left:
+                raise  # and the thread ends
             what = None, error
         with suppress(RuntimeError):  # the run is over, and nobody waits
             self._main.call_soon_threadsafe(self.settle, what)
@@ -190,7 +192,8 @@ class _Thread:
         """How often it was seen to give way."""
         self.same = 0
         """How many looks in a row have found it at the same."""
-        self._is_left = False
+        self.is_left = False
+        """Whether nobody waits for what goes on there."""
         self.thread = threading.Thread(target=self._serve, name="synth-aside", daemon=True)
         self.thread.start()
         OTHER_LOOPS.add(self.loop)
@@ -217,10 +220,14 @@ class _Thread:
 
     def leave(self) -> None:
         """Have nothing more to do with it; where it runs Python code, that ends."""
-        self._is_left = True
+        self.is_left = True
         OTHER_LOOPS.discard(self.loop)
         _LEFT.append(self.loop)
         self.loop.set_exception_handler(_unheard)
+        for task in asyncio.all_tasks(self.loop):
+            work = cast("Coroutine[Any, Any, Any]", task.get_coro())
+            if inspect.getcoroutinestate(work) == inspect.CORO_CREATED:
+                work.close()  # or Python warns, as it never began
         ending = ctypes.c_ulong(self.thread.ident or 0), ctypes.py_object(SystemExit)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(*ending)
 
@@ -238,8 +245,8 @@ class _Thread:
                 self.loop.run_forever()
                 is_over = True
             except (SystemExit, KeyboardInterrupt):  # a task of a plug-in's raised it
-                is_over = self._is_left
-        if self._is_left:
+                is_over = self.is_left
+        if self.is_left:
             return
         for task in (rest := asyncio.all_tasks(self.loop)):
             task.cancel()

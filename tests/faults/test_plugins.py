@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -371,8 +372,9 @@ class Computing(OwnScorer):
 class Always(OwnScorer):
     async def score(self, sample: Sample, ask: Ask) -> Score:
         Path(__file__).with_name("met").write_text("1")
+        count = 0
         while True:
-            pass
+            count += 1
 
 class Leaving(OwnScorer):
     async def score(self, sample: Sample, ask: Ask) -> Score:
@@ -464,8 +466,13 @@ def test_fault_56_what_was_under_way_beside_an_own_scorer_that_was_left_behind_i
 
 def test_fault_56_an_own_scorer_that_never_gives_way_stops_the_run_in_a_sentence(scored, tmp_path, monkeypatch):
     monkeypatch.setattr("synth.aside.BLOCKED_S", 0.5)
+    before = {*threading.enumerate()}
     result = synth.run(scored("Always"), folder=tmp_path / "run", quiet=True)
     assert (result.exit_code, len(result.rows)) == (4, 0)
+    ends = time.monotonic() + 60
+    while any(one.name == "synth-aside" for one in {*threading.enumerate()} - before):  # none computes on
+        assert time.monotonic() < ends
+        time.sleep(0.05)
     said = r"'answer' brought 2 unexpected errors, the last scorers\.py:Always went on for 0\.5 s without an await"
     assert re.match(said, result.message)
 
@@ -488,6 +495,7 @@ def test_fault_56_ctrl_c_is_heard_while_an_own_scorer_computes_and_twice_it_ends
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(BLOCKED_S / 2) == 130
+        assert b"Warning" not in process.stderr.read()
     assert replies(tmp_path / "run") == (6, 6)
 
 
