@@ -13,7 +13,7 @@ from typing import NamedTuple
 from synth.admission.admission import Admission
 from synth.admission.buckets import LONGEST_GATE_S
 from synth.admission.halt import Halt
-from synth.admission.health import TOO_MUCH, Failed, Health, Tries
+from synth.admission.health import POISONOUS, TOO_MUCH, Failed, Health, Tries
 from synth.admission.hedge import Hedge
 from synth.admission.lane import SPREAD, Place
 from synth.backends import Backend
@@ -105,7 +105,9 @@ class Sender:
 
     async def obtain(self, request: Request, unit: Unit, members: Sequence[Planned] = ()) -> Completion:
         """Send until something comes of it; for several draws the completion holds how many choices came."""
-        tries, after_s = Tries(self.health.successes, request.path), self._endpoint.standard_after_s
+        failed_before = any(one.failure in (*POISONOUS, POISON) for one in self._store.find(request.key))
+        tries = Tries(self.health.successes, request.path, failed_before=failed_before)
+        after_s = self._endpoint.standard_after_s
         try:
             while True:
                 sent = await self._send(request, unit, members)

@@ -56,6 +56,8 @@ class Tries:
     """When it failed first: the time it waits in line before that takes none of its patience."""
     roomless_then_s: float = 0.0
     """How long the endpoint had had no room for anybody by then."""
+    failed_before: bool = False
+    """Whether it failed in an earlier run, in a way that may be its own fault."""
     failures: Counter[str] = field(default_factory=Counter[str])
 
 
@@ -139,7 +141,7 @@ class Health:
             elif failure == "capacity":
                 self._note_roomless(place, tries)
             # no connection is never the fault of one request, however often it is sent
-            again = failure != "unreachable" and bool(tries.failures)
+            again = failure != "unreachable" and (tries.failed_before or bool(tries.failures))
             if outcome.error != "timeout" or not self._admission.overdue(place):
                 self._admission.failed(place, result.retry_after_s, again=again)
         if outcome.status > 0:

@@ -621,3 +621,24 @@ def test_every_replica_of_a_pool_gets_as_many_requests_as_it_may_have(played):
     ended = played(PlayedTeacher(answer), [f"問{n}" for n in range(32)], in_flight=4, fields=f"replicas: [{replicas}]")
     assert full.is_set()
     assert len(ended.rows()) == 32
+
+
+@pytest.mark.parametrize("retry", [False, True], ids=["gone on with", "retried"])
+def test_requests_that_failed_in_an_earlier_run_do_not_close_the_endpoint_for_each_other(retry, played, monkeypatch):
+    """Alone with themselves they all fail: a pause of up to ten minutes before each send would take a day."""
+    monkeypatch.setattr(module, "REPEATS_FLOOR", 10**6)  # else they wait a minute before each
+    bad = [f"悪い {number}" for number in range(25)]
+
+    def sick(prompt, _):
+        return refuses(500, "boom") if prompt in bad else says("はい。")
+
+    questions = [f"よい {number}" if number % 4 else bad[number // 4] for number in range(100)]
+    first = played(PlayedTeacher(sick), questions)
+    assert (len(first.rows()), first.result.exit_code) == (75, 3)
+    opened: list[float] = []
+    monkeypatch.setattr(breaker.Breaker, "open", lambda self, now, on_wire: opened.append(now))
+    teacher = PlayedTeacher(sick)
+    assert played(teacher, questions, retry=retry).result.exit_code == 3
+    assert opened == []
+    assert set(teacher.sent) == set(bad)
+    assert len(played(PlayedTeacher(lambda *_: says("はい。")), questions, retry=True).rows()) == 100
