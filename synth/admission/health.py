@@ -36,6 +36,9 @@ PROVING_S = 60.0
 SILENCE_S = 6 * 3600.0
 """How long an endpoint that has answered may be out of reach, or any say that it has no room and nothing else, before
 nothing more is asked of it."""
+USELESS, USELESS_S = 20, 3600.0
+"""When nothing was found in the replies to so many requests in a row the endpoint is at fault and not they: canaries
+ask it, for so long, until one brings something."""
 UNASKED_S = 2 * BREAKER_LONGEST_S
 """After so long between two failures nobody asked, as in a pause: how it fared meanwhile is not known."""
 SCHEMA_TRIAL = 20
@@ -70,6 +73,9 @@ class Member:
     """Whether a model has."""
     fruitless: int = 0
     """Sends without a completion, as long as there was none."""
+    useless: int = 0
+    """Requests in a row in whose replies nothing was found."""
+    useless_since: float = 0.0
     why: str = ""
     """Why it is left out: a sentence; empty while it is not."""
 
@@ -128,12 +134,15 @@ class Health:
             self._admission.failed(place, None, again=False)
         elif not isinstance(result, Transient):
             self.successes += 1
+            member.useless = 0
             self._roomless_before_s += self.roomless_s
             self._roomless = self._roomless_since = None
             self._admission.accepted(place, usage.completion_tokens or 1)
         elif failure == "rate":
             self._admission.refused(place, result.retry_after_s)
-        elif failure != "malformed":
+        elif failure == "malformed":
+            self._note_useless(place, member, tries)
+        else:
             if failure == "unreachable":
                 if self._silent_since is None or place.sent_at - self._silent_last > UNASKED_S:
                     self._silent_since = place.sent_at
@@ -151,6 +160,15 @@ class Health:
         member.spoken |= failure in SPOKEN or (tries.path == CHAT and bool(SPEECH.search(outcome.body)))
         if member.why and not place.lane.concurrency.half_open:
             member.why = ""
+
+    def _note_useless(self, place: Place, member: Member, tries: Tries) -> None:
+        member.useless_since = member.useless_since if member.useless else place.sent_at
+        # the last requests of a run may be a few that bring nothing however often they are sent
+        member.useless += not tries.failures["malformed"]
+        if member.useless >= USELESS:
+            self._admission.failed(place, None, again=False)
+            if not place.lane.concurrency.half_open:
+                self._admission.eject(place.lane)
 
     def _note_roomless(self, place: Place, tries: Tries) -> None:
         if self._roomless is None:
@@ -191,6 +209,14 @@ class Health:
         if failure == "capacity" and self.roomless_s > SILENCE_S:
             endpoint = self._endpoint.members()[place.lane.place]
             return "fatal", Fatal(explain.gone(self._name, endpoint, "had no room", self.roomless_s, error.detail))
+        if failure == "malformed" and member.useless >= USELESS:
+            for_s = time.monotonic() - member.useless_since
+            if len(self._members) > 1:
+                return failure, self._leave_out(failure, error, outcome, place, tries)
+            if for_s <= USELESS_S:
+                return failure, error  # asked again once a canary has found it mended
+            await self._store.forgive()
+            return "fatal", Fatal(explain.gone(self._name, self._endpoint, "said nothing of use", for_s, error.detail))
         self._count(failure, tries)
         if failure in POISONOUS:
             self._failed += 1

@@ -321,6 +321,43 @@ def test_fault_33_a_key_that_is_revoked_is_tried_by_no_more_than_were_on_their_w
     assert sum(ended.bodies().values()) == len(teacher.sent)
 
 
+EMPTY = says("")
+
+
+@pytest.mark.parametrize("nothing", [EMPTY, Outcome(200, b'{"choices": []}')], ids=["no text", "no choices"])
+def test_an_endpoint_that_says_nothing_for_a_while_spoils_no_more_than_it_takes_to_see_that(monkeypatch, nothing):
+    """Each such reply may have been paid for, and a request that brought two of them is poisonous."""
+    server = Server(nothing, since=60, until=660)
+
+    async def main(loop):
+        played = Virtual(server, loop, in_flight=32)
+        return await played.ask_all(6000, at_once=64), played.store.settled["poison"]
+
+    ends, poisoned = in_virtual_time(monkeypatch, main)
+    assert ends["はい"] >= 6000 - 20
+    assert ends["はい"] + poisoned == 6000
+    assert server.failed <= 20 + 32 + 20, "those that showed it, those on their way, and canaries"
+
+
+def test_an_endpoint_that_says_nothing_for_an_hour_ends_the_run_and_poisons_nothing(monkeypatch):
+    async def main(loop):
+        played = Virtual(Server(EMPTY, since=60, until=8 * HOUR_S), loop, in_flight=32)
+        forgiven = []
+
+        async def forgive():
+            forgiven.append(loop.now)
+
+        played.store.forgive = forgive
+        asking = asyncio.create_task(played.ask_all(6000, at_once=64))
+        await asyncio.sleep(2 * HOUR_S)
+        assert asking.done()
+        return str(played.halt.error), forgiven
+
+    said, forgiven = in_virtual_time(monkeypatch, main)
+    assert "has said nothing of use for 6" in said
+    assert len(forgiven) == 1
+
+
 def test_a_server_that_answers_one_after_the_other_is_not_asked_more_than_it_answers_before_the_deadline(monkeypatch):
     """As Ollama does on a laptop, in 20 s each: of a long line each would be given up when its turn has come."""
     free = 0.0

@@ -115,6 +115,20 @@ def test_a_member_that_is_of_no_use_is_left_out_and_costs_no_row(tmp_path, bad, 
     assert good.url not in result.message
 
 
+def test_a_member_that_comes_to_say_nothing_does_not_draw_all_requests_to_it_by_being_quick(tmp_path):
+    empty = reply(says("").body)
+
+    def runs_dry() -> Iterable[object]:
+        for answer in [UP] * 5 + [empty] * 1000:
+            yield from (READ, answer)
+
+    with Scripted(serving) as good, Scripted(runs_dry) as dry:
+        result = run(tmp_path, [good.url, dry.url], 400)
+        assert result.manifest.row_count >= 390
+        assert len(dry.posts) <= 5 * 16 + 64
+    assert "the reply is empty" in result.message
+
+
 @pytest.mark.parametrize("bad", ["key", "money", "model"])
 def test_a_member_that_is_of_no_use_is_left_out_by_what_asks_for_several_draws(tmp_path, bad):
     answer, said = BAD[bad]
