@@ -7,6 +7,9 @@ from math import inf
 from typing import Literal, NamedTuple
 
 BURST_S = 5.0
+EVEN_BURST_S = 0.25
+PLENTY = 4
+"""Who is refused though so many more requests should be borne is judged by shorter times than is told."""
 REMEMBERED = 0.95
 """How much each reply leaves of the weight of those before it in what share of their tokens requests use."""
 HEADROOM = 0.95
@@ -39,7 +42,8 @@ class Bucket:
     """A token bucket that refills continuously; its debt is what the next one waits for.
 
     Of a limit that the recipe sets it holds five seconds' worth at most, which keeps bursts inside the short windows
-    some hosts judge by. What a host says is left may all be used at once: it has counted what was used before.
+    some hosts judge by. What a host says is left may all be used at once: it has counted what was used before. Only
+    where it refuses all the same is that used evenly, and no slower than the host ever said that it refills.
 
     Who tells what its requests used is debited what of theirs the last ones did use, at first all of it; and whatever
     that was, once a reply has told its use that alone has been taken.
@@ -52,23 +56,32 @@ class Bucket:
         self._longest_s = inf
         """However long what was told would make one wait, so long after the last start the next one finds out."""
         self._rate = HEADROOM * per_minute / 60
-        self._room = self._level = self._rate * BURST_S
+        self._room: float = self._rate * BURST_S
+        self._level = self._room
+        self._is_told = self._is_even = False
+        self._pace = self._rate
+        self._even = 0.0
+        """How fast it is used evenly, and how much may be used so at once."""
         self._clock = clock
         self._then = self._started = clock()
 
     def wait_s(self, amount: float) -> float:
         """Seconds until `amount` may be taken."""
         now = self._clock()
-        self._level = min(self._room, self._level + (now - self._then) * self._rate)
-        self._then = now
+        since_s, self._then = now - self._then, now
+        self._level = min(self._room, self._level + since_s * self._rate)
+        self._even = min(max(1.0, EVEN_BURST_S * self._pace), self._even + since_s * self._pace)
         # an amount larger than the bucket may go when the bucket is full; it leaves a debt
         wait_s = (min(self._share(amount), self._room) - self._level) / self._rate
+        if self._is_even:
+            wait_s = max(wait_s, (amount - self._even) / self._pace)
         return max(0.0, min(wait_s, self._started + self._longest_s - now))
 
     def take(self, amount: float) -> float:
         """Debit `amount`, or what of it is likely to be used, and return that; the level may become negative."""
         debited = self._share(amount)
         self._level -= debited
+        self._even -= amount
         self.taken += debited
         self._started = self._then
         return debited
@@ -79,12 +92,25 @@ class Bucket:
         self._asked = (self._asked or amount) * REMEMBERED + amount
         self._used = (self._used or amount) * REMEMBERED + used
 
+    def has_plenty(self, amount: float) -> bool:
+        """Whether, by what is known, more of such an amount should be borne."""
+        return not self._is_told or self._level > PLENTY * amount
+
+    def use_evenly(self) -> None:
+        """The host refuses though it told that there is enough."""
+        if self._is_told and not self._is_even:
+            self._is_even, self._even = True, 0.0
+
     def _share(self, amount: float) -> float:
         return amount * self._used / self._asked if self._asked else amount
 
     def learn(self, told: Allowance, per_s: float, taken_then: float, since_s: float) -> None:
         """Follow what a reply told of the limit, less what was taken since its request was sent, `since_s` ago."""
-        self._then = self._clock()  # what the reply tells is of now
+        self.wait_s(0.0)  # what the reply tells is of now
         self._longest_s = LONGEST_GATE_S
+        if not self._is_told or told.limit != self._room:
+            self._pace = LEARNED_HEADROOM * told.limit / 60
+        self._is_told = True
         self._rate, self._room = LEARNED_HEADROOM * per_s, told.limit
+        self._pace = max(self._pace, self._rate)
         self._level = min(self._room, told.remaining + since_s * self._rate - (self.taken - taken_then))

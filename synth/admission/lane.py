@@ -80,6 +80,11 @@ class Lane:
 
     def refused(self, place: Place, retry_after_s: float | None) -> None:
         """A request met a rate limit."""
+        requests = self._buckets.get("requests")
+        if requests is not None and all(
+            bucket.has_plenty(place.tokens if kind == "tokens" else 1) for kind, bucket in self._buckets.items()
+        ):
+            requests.use_evenly()
         self.concurrency.refused(self._clock(), place.sent_at, place.number)
         if place.number > self._last_refused + 1:  # what was sent between them has not been refused
             self.streak = 0

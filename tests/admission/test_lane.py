@@ -118,3 +118,55 @@ def test_refusals_of_requests_sent_in_a_row_hold_all_back_in_whatever_order_they
 )
 def test_a_server_of_ones_own_is_sent_a_fourth_of_what_it_is_said_to_bear_at_once(limits, queues_silently, first):
     assert Lane(0, limits, Clock(), queues_silently=queues_silently).concurrency.limit == first
+
+
+def started_in(lane, clock, seconds):
+    """How many requests start in so many seconds when each goes as soon as the limit of them lets it."""
+    requests = lane._buckets["requests"]
+    until, before = clock.now + seconds, requests.taken
+    while clock.now + (wait_s := requests.wait_s(1)) <= until:
+        clock.now += wait_s + 1e-9 * (wait_s > 0)
+        requests.take(1)
+    clock.now = until
+    return requests.taken - before
+
+
+def told_lane(clock, *allowances):
+    """A lane whose first request brought word of limits, and that request."""
+    told = lane(clock, max_in_flight=10_000)
+    place = told.board(100)
+    told.learn(allowances, place.taken, since_s=0.0)
+    return told, place
+
+
+PLENTY_LEFT = Allowance("requests", 6000, 5990, 0.1)
+
+
+def test_what_is_left_may_go_at_once_and_evenly_where_it_is_refused_all_the_same():
+    clock = Clock()
+    told, place = told_lane(clock, PLENTY_LEFT, Allowance("tokens", 1e9, 1e9 - 100, 0.001))
+    assert started_in(told, clock, 0.1) > 5900
+    told, place = told_lane(clock, PLENTY_LEFT, Allowance("tokens", 1e9, 1e9 - 100, 0.001))
+    told.refused(place, None)
+    assert 480 <= started_in(told, clock, 5.0) <= 490 + 25, "98 % of 100 a second, and a quarter of a second's worth"
+    told.learn([PLENTY_LEFT], place.taken, since_s=10.0)
+    assert started_in(told, clock, 5.0) <= 490 + 25, "as long as the limit is the same"
+    told.learn([Allowance("requests", 6000, 3000, 1.0)], {}, since_s=0.0)
+    assert started_in(told, clock, 1.0) > 2000, "but no slower than the host says that it refills"
+
+
+@pytest.mark.parametrize(
+    "allowances",
+    [
+        [Allowance("requests", 6000, 3, 59.97)],
+        [PLENTY_LEFT, Allowance("tokens", 6000, 300, 57.0)],
+        [Allowance("tokens", 1e9, 1e9 - 100, 0.001)],
+    ],
+    ids=["no requests left", "no tokens left", "of requests nothing is told"],
+)
+def test_a_refusal_that_what_is_told_explains_or_does_not_speak_of_spreads_nothing(allowances):
+    clock = Clock()
+    told, place = told_lane(clock, *allowances)
+    told.refused(place, None)
+    told.learn([PLENTY_LEFT, Allowance("tokens", 1e9, 1e9 - 100, 0.001)], {}, since_s=0.0)
+    assert started_in(told, clock, 0.1) > 5000
