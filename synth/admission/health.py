@@ -218,6 +218,8 @@ class Health:
             await self._store.forgive()
             return "fatal", Fatal(explain.gone(self._name, self._endpoint, "said nothing of use", for_s, error.detail))
         self._count(failure, tries)
+        if failure == "unreachable" and self._silent_since is not None:  # for that long all wait, however few they are
+            tries.failures[failure] = min(tries.failures[failure], FATES[failure].resends or 0)
         if failure in POISONOUS:
             self._failed += 1
             times, others = tries.failures[failure], self.successes - tries.successes_then

@@ -86,6 +86,17 @@ def test_fault_01_and_02_an_endpoint_that_is_gone_parks_nothing_and_is_found_by_
     assert len(waiting) <= 2 * minutes, "while it is open, only canaries"
 
 
+@pytest.mark.parametrize("in_flight", [1, 2, 4])
+def test_fault_01_an_endpoint_that_is_gone_parks_nothing_where_too_few_fly_for_the_breaker(monkeypatch, in_flight):
+    async def main(loop):
+        played = Virtual(Server(REFUSED, since=60, until=660), loop, in_flight=in_flight)
+        return await played.ask_all(300, at_once=2 * in_flight), len(played.sends)
+
+    ends, sends = in_virtual_time(monkeypatch, main)
+    assert ends == {"はい": 300}
+    assert sends <= 300 + 600 / 4, "nor is it asked in a busy loop"
+
+
 def test_fault_02_the_status_line_says_when_a_teacher_that_is_gone_is_asked_again(monkeypatch):
     async def main(loop):
         played = Virtual(Server(REFUSED, since=1, until=200), loop)
