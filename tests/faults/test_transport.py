@@ -392,7 +392,7 @@ def test_fault_16_a_low_soft_limit_is_raised_without_a_word():
 @both_loops
 def test_fault_17_ten_thousand_requests_500_at_once_leave_no_task_no_connection_and_no_memory(run):
     """A tenth of a hundred thousand, and a tenth of the 50 MB that those may leave. How late the loop is depends on the
-    machine: no test here looks at it."""
+    machine: tests/bench/lag.py tells."""
     asked = request()
     standing_there = set()
 
