@@ -20,6 +20,9 @@ GO_DURATION = lazy(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|h|m|s)")
 DURATION_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 RETRY_DELAY = lazy(rb'"retryDelay"\s*:\s*"([0-9.]+)s"')
 
+SINCE_1970 = 1e8
+"""From here on a number of seconds is a time, and from a thousand times as much on one in milliseconds."""
+
 NAMES: tuple[tuple[Literal["requests", "tokens"], str, str, str], ...] = tuple(
     (kind, *(pattern.format(part) for part in ("limit", "remaining", "reset")))
     for kind, pattern in (
@@ -75,15 +78,18 @@ def duration_s(text: str) -> float | None:
 
 
 def _reset_s(text: str | None, now: str | None) -> float | None:
-    """Seconds to a reset, given as seconds, a Go duration, or a time (counted from the reply's own Date)."""
+    """Seconds to a reset, given as seconds, a Go duration, or a time (counted from the reply's own Date) in words or
+    since 1970."""
     if not text:
         return None
-    if (seconds := _number(text)) is not None:
-        return seconds if seconds < 1e8 else None  # larger ones are times since 1970, in whatever unit
-    if (seconds := duration_s(text)) is not None:
-        return seconds
+    told = duration_s(text) if (seconds := _number(text)) is None else seconds
+    if told is not None and told < SINCE_1970:
+        return told
     try:
-        then = datetime.fromisoformat(text)
+        if told is None:
+            then = datetime.fromisoformat(text)
+        else:
+            then = datetime.fromtimestamp(told if told < 1000 * SINCE_1970 else told / 1000, UTC)
         return max(0.0, (then.replace(tzinfo=then.tzinfo or UTC) - _date(now)).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return None
@@ -94,7 +100,7 @@ def _number(text: str | None) -> float | None:
         value = float(text or "")
     except ValueError:
         return None
-    return value if 0 <= value < 1e12 else None
+    return value if 0 <= value < 1e14 else None
 
 
 def _date_s(text: str | None, now: str | None) -> float | None:

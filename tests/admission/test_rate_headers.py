@@ -92,6 +92,15 @@ def test_a_date_that_names_no_zone_is_utc(date):
     assert retry_after_s(asked) == 20
 
 
+@pytest.mark.parametrize(
+    ("reset", "seconds"), [("1795600815", 15), ("1795600815500", 15.5), ("1000000000", 0), ("0", 0)]
+)
+def test_a_reset_may_be_a_time_since_1970_in_seconds_or_thousandths(reset, seconds):
+    headers = {"date": "Wed, 25 Nov 2026 10:00:00 GMT", "x-ratelimit-limit": "9", "x-ratelimit-remaining": "3"}
+    [told] = allowances(headers | {"x-ratelimit-reset": reset})
+    assert told.reset_s == seconds
+
+
 @pytest.mark.parametrize("date", ["Wed, 25 Nov 2026 10:00:00 -99999999999999", "昨日", ""])
 def test_a_date_that_is_none_is_as_good_as_none(date):
     assert retry_after_s(Outcome(429, b"", {"date": date, "retry-after": "Wed, 25 Nov 2026 10:00:20 GMT"})) is None
