@@ -140,7 +140,7 @@ def test_an_export_tells_of_parked_prompts_as_the_run_does(solve):
     again, _, exported = solve(answers, "{most: 3}", offline=True, teacher=Scripted({}))
     for result in (first, again):
         assert (result.exit_code, result.manifest.state) == (PARKED_EXIT, "partial")
-        assert result.message.startswith("1 sample got no usable reply: parked, ")
+        assert result.message.startswith("1 sample failed in the same way each time: parked, until `synth retry`")
     assert exported == lines
 
 
