@@ -2,7 +2,7 @@
 
 A prompt goes one way: `line.py` streams seeds through the stages, `making.py` makes the samples of one unit,
 `ladder.py` says whom it asks, `boundary.py` calls the plug-in, `ask.py` is all that a plug-in may do, `teacher.py`
-tells its request's life; then `gates/` let the samples through in order.
+tells its request's life, `sending.py` what a send of it takes; then `gates/` let the samples through in order.
 """
 
 from __future__ import annotations
