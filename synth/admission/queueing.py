@@ -25,9 +25,13 @@ FORGETS = 0.99
 LOST = 0.8
 """Less of the best throughput lately shows that the limit has become too small."""
 MOST_GAIN = 4.0
-MEASURED = 128
+SHORTER = 0.95
+"""Time a token took, to what it was thought to take, that shows that some of the latter was a wait."""
+MEASURED = 256
 """Answers that show a throughput well enough to compare it with another."""
 TRIAL_EVERY_S = 180.0
+MEASURED_EVERY_S = 900.0
+"""From one measurement of what a token takes that does not wait to the next."""
 
 
 QUEUED = 0.1
@@ -97,8 +101,10 @@ class Search:
     """The smallest limit with the full throughput of a server that queues what is too much.
 
     It doubles while that pays. Then the limit is what Little's law says is worked on, throughput times the time a token
-    took at the start, times a gain; every three minutes it is tried whether more of it pays, or less costs nothing, for
-    batches may slow each other down long before they are too large.
+    takes that does not wait, times a gain; every three minutes it is tried whether more of it pays, or less costs
+    nothing, for batches may slow each other down long before they are too large. How long a token takes is learned from
+    the first requests, for which connections are opened and a server may still warm up, and therefore again from less
+    than the smallest gain, with which nothing waits.
     """
 
     def __init__(self, limit: float, most: int) -> None:
@@ -107,15 +113,19 @@ class Search:
         self._ramp = True
         self._best = 0.0
         self._gain = FIRST_GAIN
-        self._unloaded = (0.0, 0)
+        self._unloaded = (0.0, 0.0)
         """Seconds and tokens of the first requests: who stands first in a line does not wait, however long it is."""
+        self._measured_again = 0.0
         self._done = 0
         self._round_ends = 2.0 * START
         self._tokens = 0
+        self._seconds = 0.0
+        """What the answers of this round took, each by itself."""
         self._began: float | None = None
         self._answered_at = inf
         self._until = 0.0
-        self._settled = False
+        self._changed_at: float | None = None
+        """Until an answer comes that was asked for since then, what comes shows what another limit does."""
         self._longest_s = inf
         """In what time all that are on the wire are to be answered."""
         self._before: tuple[float, float] | None = None
@@ -133,52 +143,85 @@ class Search:
         self._answered_at = now
         self._done += 1
         self._tokens += tokens
-        if self._ramp and busy:
+        self._seconds += now - sent_at
+        if self._ramp and busy and not (self._done >= START and self._took(FIRST_GAIN)):
             self._limit = min(self.most, self._limit + FASTEST_GROWTH)
-        if self._done >= self._round_ends:
+        if self._done >= self._round_ends and (self._changed_at is None or sent_at >= self._changed_at):
             took_s = max(1e-9, now - self._began)
             rate, in_time = self._tokens / took_s, self._done / took_s * self._longest_s
-            self._done, self._tokens, self._began = 0, 0, now
             if busy:
                 self._round(now, rate)
                 self._limit = max(1.0, min(self._limit, in_time))
-            self._round_ends = max(self._limit, 2 * START if self._ramp else MEASURED)
+            self._done, self._tokens, self._seconds, self._began = 0, 0, 0.0, now
+            self._round_ends = max(self._limit, MEASURED if not self._ramp and self._changed_at is None else 2 * START)
         return self._limit
 
     def shorten(self, limit: float, longest_s: float) -> None:
         """Go on with this limit, and with no more than are answered in so long."""
         self._limit, self._longest_s, self._ramp = limit, longest_s, False
-        self._done, self._tokens, self._began, self._before = 0, 0, None, None
-        self._round_ends = MEASURED
+        self._done, self._tokens, self._seconds, self._began, self._before = 0, 0, 0.0, None, None
+        self._round_ends, self._changed_at = MEASURED, None
 
     def _round(self, now: float, rate: float) -> None:
+        if not self._unloaded[1]:  # the first requests all failed, as where a server is still being started
+            self._unloaded = (self._seconds, self._tokens)
+        if self._changed_at is not None:
+            self._changed_at = None
+            return
         if not self._ramp:
+            gain = self._gain
             self._refine(now, rate)
+            if self._gain != gain:
+                self._changed_at = now
         elif rate < self._best * RAMP_WORTH:
-            self._ramp = False
+            self._ramp, self._best, self._changed_at = False, 0.0, now
         self._best = max(self._best * FORGETS, rate)
         if not self._ramp:
             seconds, tokens = self._unloaded
             self._limit = max(1.0, min(self.most, self._gain * rate * seconds / tokens))
 
     def _refine(self, now: float, rate: float) -> None:
-        """Measure, change the gain, measure again, keep it or go back."""
-        if rate < LOST * self._best:  # too little is given: the time a token took at the start was too short a sample
-            self._gain, self._before = min(MOST_GAIN, self._gain * STEP), None
-        elif self._before is None:
-            if now >= self._until:
-                self._up = self._up or self._gain == GAIN
-                self._before = (self._gain, rate)
-                self._gain = max(GAIN, self._gain * STEP if self._up else self._gain / STEP)
-                self._settled = False
-        elif not self._settled:
-            self._settled = True
-        else:
+        """Keep the gain that was tried or go back; try another one if it is time."""
+        if (
+            rate < LOST * self._best and self._gain >= GAIN
+        ):  # too little is given: a token takes longer than was thought
+            self._gain, self._before, self._up, self._best = min(MOST_GAIN, self._gain * STEP), None, True, 0.0
+            return
+        if self._before is not None:
             gain, before = self._before
             if self._up:
                 better = rate >= before * (1 + WORTH * (self._gain / gain - 1))
-            else:
+            elif self._gain >= GAIN:
                 better = before < rate * (1 + WORTH * (gain / self._gain - 1))
+            else:
+                better = self._measured_unloaded(now)
+            back = not better or self._gain < GAIN
             if not better:
-                self._gain, self._up, self._until = gain, not self._up, now + TRIAL_EVERY_S
+                self._up, self._until = not self._up, now + TRIAL_EVERY_S
             self._before = None
+            if back:
+                self._gain = gain
+                return
+        if now >= self._until:
+            self._before = (self._gain, rate)
+            known = now < self._measured_again or not self._took(1 / SHORTER)
+            self._up = self._up or (self._gain == GAIN and known)
+            if self._up:
+                self._gain *= STEP
+            else:
+                self._gain = max(GAIN, self._gain / STEP) if self._gain > GAIN else GAIN / STEP
+
+    def _took(self, times: float) -> bool:
+        """Whether the tokens of this round took more than so many times what one takes that does not wait."""
+        seconds, tokens = self._unloaded
+        return self._seconds * tokens > times * seconds * self._tokens
+
+    def _measured_unloaded(self, now: float) -> bool:
+        """Learn from this round what a token takes that does not wait: whether clearly less than was thought."""
+        if not self._took(SHORTER):
+            self._unloaded = (self._seconds, self._tokens)
+            return True
+        seconds, tokens = self._unloaded
+        self._unloaded = ((seconds + self._seconds) / 2, (tokens + self._tokens) / 2)
+        self._measured_again = now + MEASURED_EVERY_S
+        return False

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from synth.admission.concurrency import Concurrency
-from synth.admission.queueing import START
+from synth.admission.queueing import START, Search
 from tests.admission.simulated import bench, boundless, opened, ramped
 
 
@@ -95,7 +95,34 @@ def test_a_server_that_queues_in_silence_is_kept_busy_and_not_flooded(name: str,
 def test_a_small_server_that_queues_in_silence_is_kept_busy_and_its_line_stays_short():
     found = [bench.find("queue of 32 slots", seed, HALF_AN_HOUR_S) for seed in range(5)]
     assert min(one.goodput for one in found) >= 0.95
-    assert sorted(one.p50 for one in found)[2] <= 1.5  # one of these five has 1.94
+    assert max(one.p50 for one in found) <= 1.5
+
+
+def test_a_slow_start_does_not_keep_the_line_of_a_server_that_queues_in_silence_long():
+    class Warming(bench.Queueing):
+        """The first 48, for which connections are opened, take half as long again."""
+
+        asked = 0
+
+        def arrive(self, now: float) -> tuple[str, float]:
+            self.asked += 1
+            self.latency = slow if self.asked <= 48 else bench.lognormal
+            return super().arrive(now)
+
+    def slow(rng: random.Random) -> float:
+        return 1.5 * bench.lognormal(rng)
+
+    servers = [Warming(random.Random(seed), slots=64) for seed in range(3)]
+    found = [bench.simulate(server, 4 * HALF_AN_HOUR_S, queues_silently=True) for server in servers]
+    assert min(one.goodput for one in found) >= 0.95
+    assert max(one.p50 for one in found) <= 1.5  # 1.7 to 2.4 where what the first ones took is believed for good
+
+
+def test_a_server_that_queues_may_fail_the_first_ones_while_it_is_being_started():
+    search, limit = Search(START, 256), 0.0
+    for number in range(49, 2000):
+        limit = search.accepted(float(number), number - 8.0, 100, number, busy=True)
+    assert 8 <= limit <= 16
 
 
 @pytest.mark.parametrize(
