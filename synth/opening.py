@@ -30,6 +30,7 @@ from synth.money.prices import UNKNOWN
 from synth.protocol.endpoint import LOCAL, REPLAY, Endpoint
 from synth.protocol.outgoing import Translate, translation
 from synth.results.result import Options
+from synth.sending import Sender
 from synth.storage.store import Store
 from synth.teacher import Teacher
 from synth.types import Outcome, Request
@@ -129,16 +130,9 @@ class _Opening:
         # one after the other: each vLLM takes what the ones before have left of a GPU
         logs = [self.store.folder / f"vllm-{name}{place or ''}.log" for place in range(len(members))]
         found = [await self._backend(member, url, log) for member, url, log in zip(members, urls, logs, strict=True)]
-        self.teachers[name] = teacher = Teacher(
-            name,
-            endpoint,
-            backends=[backend for backend, _ in found],
-            store=self.store,
-            budget=self.budget,
-            halt=self.halt,
-            salt=self.options.salt,
-            earlier=self.earlier,
-        )
+        backends = [backend for backend, _ in found]
+        sender = Sender(name, endpoint, backends=backends, store=self.store, budget=self.budget, halt=self.halt)
+        self.teachers[name] = teacher = Teacher(sender, salt=self.options.salt, earlier=self.earlier)
         if endpoint.recover and not self.options.offline:
             from synth.backends.recovery import recover  # brings a whole HTTP client
 

@@ -68,8 +68,12 @@ class Sender:
         store: Store,
         budget: Budget,
         halt: Halt,
-        jitter: random.Random | None = None,
     ) -> None:
+        self.name = name
+        self.endpoint = endpoint
+        self.store = store
+        self.budget = budget
+        self.halt = halt
         self.admission = Admission(
             endpoint.limits,
             time.monotonic,
@@ -86,13 +90,8 @@ class Sender:
         """The models the provider said it served."""
         self.tokens = 0
         """Tokens that the replies of this process used, in and out."""
-        self._name = name
-        self._endpoint = endpoint
         self._backends = backends
-        self._store = store
-        self._budget = budget
-        self._halt = halt
-        self._jitter = jitter or random.Random()  # noqa: S311 (spreads retries, guards nothing)
+        self._jitter = random.Random()  # noqa: S311 (spreads retries, guards nothing)
         members, caps = endpoint.members(), budget.caps
         self._settles = [not one.known.caps_count for one in members]
         """Of each member, whether its limit of tokens counts what a reply used."""
@@ -105,19 +104,19 @@ class Sender:
 
     async def obtain(self, request: Request, unit: Unit, members: Sequence[Planned] = ()) -> Completion:
         """Send until something comes of it; for several draws the completion holds how many choices came."""
-        failed_before = any(one.failure in (*POISONOUS, POISON) for one in self._store.find(request.key))
+        failed_before = any(one.failure in (*POISONOUS, POISON) for one in self.store.find(request.key))
         tries = Tries(self.health.successes, request.path, failed_before=failed_before)
-        after_s = self._endpoint.standard_after_s
+        after_s = self.endpoint.standard_after_s
         try:
             while True:
                 sent = await self._send(request, unit, members)
                 failure, result = await self._settled(sent, tries)
                 if isinstance(result, Completion):
-                    if self._endpoint.pin_model in ("", result.model):
+                    if self.endpoint.pin_model in ("", result.model):
                         unit.bought += 1
                         return result
                     self.served.add(result.model)
-                    result = Fatal(explain.substituted(self._name, self._endpoint, result.model))
+                    result = Fatal(explain.substituted(self.name, self.endpoint, result.model))
                 if not isinstance(result, Transient) or failure == POISON:
                     raise result
                 await self._again(failure, result, tries)
@@ -125,7 +124,7 @@ class Sender:
                     request = request._replace(is_standard=True)
         except Fatal as error:  # what is in flight is still to be stored
             if not (members and isinstance(error, BudgetReached)):
-                self._halt.throw(error)
+                self.halt.throw(error)
             raise
 
     async def _send(self, request: Request, unit: Unit, members: Sequence[Planned]) -> Sent:
@@ -133,18 +132,18 @@ class Sender:
         draws = len(members) or 1
         await self.admission.enter(unit.priority)
         try:
-            if self._halt.error is not None:
-                self._halt.check()
+            if self.halt.error is not None:
+                self.halt.check()
             worst = self.tariff.worst(request)
-            await self._budget.reserve(worst, unit.priority)
+            await self.budget.reserve(worst, unit.priority)
             one = Planned(request, unit.stage, unit.id, worst.microusd)
-            attempt = await self._store.begin(parted(members, worst) if members else (one,), self.price)
+            attempt = await self.store.begin(parted(members, worst) if members else (one,), self.price)
             place = None
             try:
                 tokens = request.prompt_tokens // 3 + request.max_tokens
                 place = await self.admission.board(tokens, unit.priority, request.prefix)
-                if self._halt.error is not None:
-                    self._halt.check()
+                if self.halt.error is not None:
+                    self.halt.check()
             except BaseException:
                 self._release(place, attempt, draws, worst)
                 raise
@@ -155,11 +154,11 @@ class Sender:
                 else:
                     outcome, place = await self._hedge.send(request, place)
             except BaseException:
-                self._budget.settle(worst, worst)  # it may have been paid for, and others wait for what is left
+                self.budget.settle(worst, worst)  # it may have been paid for, and others wait for what is left
                 raise
             finally:
                 self.admission.land(place)
-            await self._store.keep(attempt, outcome, draws)
+            await self.store.keep(attempt, outcome, draws)
         finally:
             self.admission.leave()
         return Sent(request, members, attempt, worst, outcome, place)
@@ -189,9 +188,9 @@ class Sender:
             failure, result = await self.health.judged(failure, result, outcome, place, tries)
         shares = shares_of(outcome, len(members), self.tariff, worst) if members else (Share(failure, usage, cost),)
         for one, (found, used, due) in enumerate(shares, attempt):
-            self._store.settle(one, found, used, due.microusd, usage_unknown=due.assumed)
+            self.store.settle(one, found, used, due.microusd, usage_unknown=due.assumed)
         self.tokens += tokens
-        self._budget.settle(worst, cost)
+        self.budget.settle(worst, cost)
         return failure, result
 
     def _release(self, place: Place | None, attempt: int, draws: int, worst: Spend) -> None:
@@ -199,8 +198,8 @@ class Sender:
         if place is not None:
             self.admission.land(place)
         for one in range(attempt, attempt + draws):
-            self._store.release(one)
-        self._budget.settle(worst, Spend())
+            self.store.release(one)
+        self.budget.settle(worst, Spend())
 
     async def _again(self, failure: str, error: Transient, tries: Tries) -> None:
         """Wait before the next send, holding nothing; raises the failure when patience has ended.
@@ -224,4 +223,4 @@ class Sender:
             wait_s = max(wished_s, min(wait_s, BACKOFF_S))  # some say 0, at every refusal
         elif self._repeats > REPEATS_FLOOR + REPEATS_SHARE * self.health.sends:
             wait_s = self._jitter.uniform(LONGEST_BACKOFF_S / 2, LONGEST_BACKOFF_S)
-        await self._halt.sleep(wait_s)
+        await self.halt.sleep(wait_s)

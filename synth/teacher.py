@@ -8,26 +8,20 @@ in one request (`_decide`); whoever gets nothing of use so is asked for alone. H
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Sequence
 from contextlib import suppress
 
-from synth.admission.halt import Halt
-from synth.backends import Backend
 from synth.backends.replay import ReplayRun
 from synth.batches.batch import Batches
 from synth.errors import BudgetReached, Fatal, Rejected, StoreStopped, Transient
-from synth.money.budget import Budget
 from synth.money.prices import Tariff
 from synth.protocol import explain
-from synth.protocol.endpoint import Endpoint
 from synth.protocol.lots import Lot, in_one, together
 from synth.protocol.replies import read
 from synth.protocol.wording import Wording
 from synth.sending import Sender
 from synth.storage.found import Stored
 from synth.storage.kept import Decided, Kept, decided
-from synth.storage.store import Store
 from synth.types import CHAT, Completion, Planned, Request, Spend, Usage
 from synth.unit import Unit
 
@@ -40,45 +34,29 @@ VAIN_LOTS = 3
 
 
 class Teacher:
-    """A named endpoint, or several replicas of it, with its admission and with the run's store and budget.
+    """A named endpoint, or several replicas of it: what is asked of it is sent by its sender, unless it is known.
 
     Lives on the event loop.
     """
 
-    def __init__(
-        self,
-        name: str,
-        endpoint: Endpoint,
-        *,
-        backends: Sequence[Backend],
-        store: Store,
-        budget: Budget,
-        halt: Halt,
-        salt: str = "",
-        earlier: Sequence[ReplayRun] = (),
-        jitter: random.Random | None = None,
-    ) -> None:
-        self.name = name
-        self.endpoint = endpoint
+    def __init__(self, sender: Sender, *, salt: str = "", earlier: Sequence[ReplayRun] = ()) -> None:
+        self.name, self.endpoint = sender.name, sender.endpoint
         self.heard: set[bytes] | None = None
         """The keys of all that it is asked, where somebody wants to know."""
-        self.draws_at_once = endpoint.draws_at_once
+        self.draws_at_once = self.endpoint.draws_at_once
         """How many draws of a prompt may be asked for in one request, as far as is known."""
         self.batches: Batches | None = None
         """What brings the replies that can wait, where anything is to go that way."""
-        wording = Wording(name, endpoint, salt, has_replicas=len(backends) > 1)
+        self.admission, self.health = sender.admission, sender.health
+        wording = Wording(self.name, self.endpoint, salt, has_replicas=len(self.admission.lanes) > 1)
         self.request, self.request_to = wording.request, wording.request_to
         self.continuation = wording.continuation
-        self._sender = Sender(name, endpoint, backends=backends, store=store, budget=budget, halt=halt, jitter=jitter)
-        self._send = self._sender.obtain
-        self.admission, self.health = self._sender.admission, self._sender.health
-        self.served = self._sender.served
+        self.served = sender.served
         """The models the provider said it served."""
-        self._tariff = self._sender.tariff
-        self._kept = Kept(endpoint, store, self._tariff)
-        self._store = store
-        self._budget = budget
-        self._halt = halt
+        self._sender, self._send = sender, sender.obtain
+        self._store, self._halt = sender.store, sender.halt
+        self._tariff = sender.tariff
+        self._kept = Kept(self.endpoint, self._store, self._tariff)
         self._earlier = earlier
         self._flying: dict[bytes, asyncio.Event] = {}
         self._parked: dict[bytes, tuple[str, str]] = {}
@@ -278,7 +256,7 @@ class Teacher:
         """Work out the cost of replies that were kept just before an earlier run was killed."""
         for name, stored in self._store.unsettled():
             if name == self.name:
-                self._budget.correct(*self.settle(stored, None))
+                self._sender.budget.correct(*self.settle(stored, None))
 
     def settle(self, stored: Stored, path: str | None) -> tuple[Spend, Spend]:
         """Write down what a kept reply to a request for `path` is and cost; None reads it as what it looks like.

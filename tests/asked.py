@@ -14,6 +14,7 @@ from synth.backends.replay import ReplayRun
 from synth.money.budget import Budget, Caps
 from synth.protocol.endpoint import Endpoint
 from synth.recipes.templates import Templates
+from synth.sending import Sender
 from synth.storage.database import Ledger
 from synth.storage.store import Store
 from synth.teacher import Teacher
@@ -50,7 +51,8 @@ async def teacher_over(
     try:
         await store.open_run()
         budget = Budget(caps or Caps(), store.spent())
-        teacher = Teacher(name, endpoint, backends=[backend], store=store, budget=budget, halt=Halt(), earlier=earlier)
+        sender = Sender(name, endpoint, backends=[backend], store=store, budget=budget, halt=Halt())
+        teacher = Teacher(sender, earlier=earlier)
         teacher.settle_leftovers()
         yield teacher
     finally:

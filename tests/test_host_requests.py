@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from synth.admission.halt import Halt
-from synth.money.budget import Budget
 from synth.profiles import named
 from synth.protocol.endpoint import Endpoint, Sampling
 from synth.protocol.lots import in_one
 from synth.protocol.outgoing import translation
+from synth.protocol.wording import Wording
 from synth.schema import response_format
 from synth.scorers.judge import Verdict
-from synth.teacher import Teacher
 from synth.types import Message, Planned
 
 HERE = Path(__file__).parent
@@ -37,8 +35,7 @@ def sent(name: str) -> dict:
         recover=True,
     )
     fitted, _ = endpoint.filled().fitted()
-    asked = Teacher("main", fitted, backends=[None], store=None, budget=Budget(None), halt=Halt())
-    request = asked.request(PROMPT, 2, response_format(Verdict, fitted.structured))
+    request = Wording("main", fitted).request(PROMPT, 2, response_format(Verdict, fitted.structured))
     if known.choices is not None:
         request = in_one([Planned(request, "", "")] * 2)
     translate = translation(fitted)

@@ -20,8 +20,10 @@ from synth.ask import UnitAsk
 from synth.errors import FolderError, Rejected, Transient
 from synth.money.budget import Budget, Caps
 from synth.protocol.endpoint import Endpoint, Price, Sampling
+from synth.protocol.wording import Wording
 from synth.recipes.templates import Templates
 from synth.scorers.judge import Verdict
+from synth.sending import Sender
 from synth.storage.database import connect
 from synth.storage.found import Stored
 from synth.storage.store import Store
@@ -77,7 +79,7 @@ def play(tmp_path, script, scene, *, cap=None, endpoint=COSTLY):
         try:
             await store.open_run()
             budget, halt = Budget(Caps() if cap is None else Caps(usd=cap / 1e6), store.spent()), Halt()
-            asked = Teacher("main", endpoint, backends=[script], store=store, budget=budget, halt=halt)
+            asked = Teacher(Sender("main", endpoint, backends=[script], store=store, budget=budget, halt=halt))
             asked.settle_leftovers()
             return await scene(asked, store, budget, halt)
         finally:
@@ -172,8 +174,7 @@ def test_two_askers_of_the_same_request_buy_it_once(tmp_path):
 def test_draw_model_sampling_and_salt_are_part_of_the_key_and_host_is_not():
     def key(draw=0, salt="", **changes):
         endpoint = COSTLY.model_copy(update=changes)
-        asked = Teacher("main", endpoint, backends=[None], store=None, budget=Budget(None), halt=Halt(), salt=salt)
-        return asked.request(PROMPT, draw).key
+        return Wording("main", endpoint, salt).request(PROMPT, draw).key
 
     assert key() == key(base_url="http://elsewhere/v1", key_variable=None)
     assert len({key(), key(draw=1), key(salt="x"), key(model="n"), key(sampling=Sampling(max_tokens=101, seed=5))}) == 5

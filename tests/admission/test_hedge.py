@@ -14,8 +14,8 @@ from synth.admission.queueing import Load
 from synth.money.budget import Budget, Caps
 from synth.money.prices import Price
 from synth.protocol.endpoint import Endpoint, Limits, Replica
+from synth.sending import Sender
 from synth.storage.store import Store
-from synth.teacher import Teacher
 from synth.types import Outcome, Request
 
 GOOD = Outcome(200, b"{}")
@@ -190,8 +190,8 @@ def test_only_what_costs_nothing_is_sent_twice(tmp_path, changes, caps, hedges):
     endpoint = OWN.model_copy(update=changes)
     store = Store(tmp_path)
     backends = [None for _ in endpoint.members()]
-    teacher = Teacher("main", endpoint, backends=backends, store=store, budget=Budget(caps), halt=Halt())
-    assert (teacher._sender._hedge is not None) is hedges
+    sender = Sender("main", endpoint, backends=backends, store=store, budget=Budget(caps), halt=Halt())
+    assert (sender._hedge is not None) is hedges
     store.close()
 
 
@@ -208,8 +208,8 @@ def test_only_what_costs_nothing_is_sent_twice(tmp_path, changes, caps, hedges):
 def test_a_private_address_alone_may_be_a_proxy_to_a_host_that_charges(tmp_path, changes, tell, is_free):
     endpoint = OWN.model_copy(update=changes)
     store = Store(tmp_path)
-    teacher = Teacher("main", endpoint, backends=[None, None], store=store, budget=Budget(), halt=Halt())
-    for lane in teacher.admission.lanes[:tell]:
+    sender = Sender("main", endpoint, backends=[None, None], store=store, budget=Budget(), halt=Halt())
+    for lane in sender.admission.lanes[:tell]:
         lane.told(Load(1, 0))
-    assert teacher._sender._is_surely_free() is is_free
+    assert sender._is_surely_free() is is_free
     store.close()

@@ -20,8 +20,9 @@ from synth.backends.replay import ReplayFile, ReplayRun
 from synth.errors import BudgetReached, Fatal, Rejected
 from synth.money.budget import Budget, Caps
 from synth.protocol.endpoint import Endpoint, Price
+from synth.protocol.wording import Wording
+from synth.sending import Sender
 from synth.storage.store import Store
-from synth.teacher import Teacher
 from synth.types import EMBEDDINGS, Message, Outcome, Planned
 from tests.asked import Script, teacher_over, unit_of
 
@@ -132,9 +133,9 @@ def test_what_was_kept_just_before_a_kill_is_settled_as_vectors(tmp_path):
     async def killed():
         store = Store(tmp_path / "run")
         await store.open_run()
-        asked = Teacher("main", COSTLY, backends=[None], store=store, budget=Budget(Caps()), halt=Halt())
-        request = asked.request_to(EMBEDDINGS, {"input": ["x"], "encoding_format": "base64"})
-        attempt = await store.begin([Planned(request, "stage", "0/00", 99_999)], asked._sender.price)
+        sender = Sender("main", COSTLY, backends=[None], store=store, budget=Budget(Caps()), halt=Halt())
+        request = Wording("main", COSTLY).request_to(EMBEDDINGS, {"input": ["x"], "encoding_format": "base64"})
+        attempt = await store.begin([Planned(request, "stage", "0/00", 99_999)], sender.price)
         await store.keep(attempt, reply([1.0]))
         store.close()
 
@@ -206,8 +207,8 @@ def test_requests_and_replies_fit_openais_description():
         jsonschema.Draft202012Validator(schema).validate(value)
 
     endpoint = Endpoint(model=EMBEDDER, base_url="practice:")
-    teacher = Teacher("main", endpoint, backends=[None], store=None, budget=Budget(Caps()), halt=Halt())
-    body = json.loads(teacher.request_to(EMBEDDINGS, {"input": TEXTS, "encoding_format": "base64"}).body)
+    wording = Wording("main", endpoint)
+    body = json.loads(wording.request_to(EMBEDDINGS, {"input": TEXTS, "encoding_format": "base64"}).body)
     check(body, "CreateEmbeddingRequest")
     status, document = post({**body, "encoding_format": "float"})
     assert status == 200
@@ -234,9 +235,9 @@ def test_a_wrong_request_for_vectors_is_refused_by_the_name_of_what_is_wrong(cha
     assert document["error"]["param"] == param
 
 
-def test_the_key_of_a_chat_stays_what_it_was_and_a_path_makes_another(tmp_path):
-    teacher = Teacher("main", COSTLY, backends=[None], store=None, budget=Budget(Caps()), halt=Halt())
-    chat = teacher.request([Message(role="user", content="x")], 0)
+def test_the_key_of_a_chat_stays_what_it_was_and_a_path_makes_another():
+    wording = Wording("main", COSTLY)
+    chat = wording.request([Message(role="user", content="x")], 0)
     assert chat.key.hex() == "6528b50125daa9ec8f0708b028f3fe29a365bcc63631a18ead26e4e3af4f3b7d"
     fields = {"input": ["x"]}
-    assert teacher.request_to("/embeddings", fields).key != teacher.request_to("/pooling", fields).key
+    assert wording.request_to("/embeddings", fields).key != wording.request_to("/pooling", fields).key

@@ -12,17 +12,15 @@ import aiohttp
 import pytest
 from pydantic import BaseModel, Field
 
-from synth.admission.halt import Halt
 from synth.backends.practice.faults import NO_FAULTS, USUAL, Faults
 from synth.backends.practice.questions import TASKS
 from synth.backends.practice.reading import read
 from synth.backends.practice.server import practice_server
 from synth.backends.practice.vocabulary import romaji
-from synth.money.budget import Budget
 from synth.protocol.endpoint import Endpoint, Sampling
+from synth.protocol.wording import Wording
 from synth.schema import response_format
 from synth.scorers.judge import Verdict
-from synth.teacher import Teacher
 from synth.types import Message
 
 CONTRACT = Path(__file__).parents[3] / "shared" / "contract" / "openai_subset.json"
@@ -299,10 +297,10 @@ def test_requests_and_replies_fit_openais_description():
     endpoint = Endpoint(
         model="practice-1", base_url="practice:", sampling=Sampling(temperature=0.7, top_p=0.9, seed=1, stop=["END"])
     )
-    teacher = Teacher("main", endpoint, backends=[None], store=None, budget=Budget(None), halt=Halt())
+    wording = Wording("main", endpoint)
     messages = [Message(role="system", content="簡潔に。JSONなら一つだけ。"), Message(role="user", content=QUESTION)]
     for shape in (None, response_format(Verdict, "json_schema"), response_format(Verdict, "json_object")):
-        body = json.loads(teacher.request(messages, 2, shape).body)
+        body = json.loads(wording.request(messages, 2, shape).body)
         assert body["seed"] == 3
         check(body, "CreateChatCompletionRequest")
         for status, document in chat(body, USUAL, times=3):

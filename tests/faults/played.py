@@ -25,6 +25,7 @@ from synth.money.budget import Budget
 from synth.protocol.endpoint import Endpoint, Limits, Sampling
 from synth.recipes.loading import load
 from synth.results.result import Options, Result
+from synth.sending import Sender
 from synth.storage.database import Ledger, connect, read_ledger
 from synth.teacher import Teacher
 from synth.types import Message, Outcome
@@ -228,14 +229,8 @@ class Virtual:
             sampling=Sampling(max_tokens=100),
             limits=Limits(max_in_flight=self.in_flight),
         )
-        self.teacher = Teacher(
-            "main",
-            endpoint,
-            backends=[self],
-            store=self.store,  # type: ignore[arg-type]
-            budget=Budget(),
-            halt=self.halt,
-        )
+        store: Any = self.store
+        self.teacher = Teacher(Sender("main", endpoint, backends=[self], store=store, budget=Budget(), halt=self.halt))
 
     async def send(self, request: Any) -> Outcome:
         number = int(json.loads(request.body)["messages"][0]["content"])

@@ -38,6 +38,7 @@ from synth.protocol.wording import Wording
 from synth.recipes.loading import Overrides, load
 from synth.recipes.templates import Templates
 from synth.results.result import Options
+from synth.sending import Sender
 from synth.storage.database import connect, read_spent
 from synth.storage.store import Store
 from synth.teacher import Teacher
@@ -104,7 +105,7 @@ def play(folder, script, scene, *, price, caps=None, most=100, in_flight=500):
             budget, halt = Budget(caps, store.spent()), Halt()
             halt.tell(budget.give_up)
             script.budget = budget
-            asked = Teacher("main", endpoint, backends=[script], store=store, budget=budget, halt=halt)
+            asked = Teacher(Sender("main", endpoint, backends=[script], store=store, budget=budget, halt=halt))
             asked.settle_leftovers()
             async with asyncio.timeout(60):
                 return await scene(asked, store, budget, halt)

@@ -13,9 +13,10 @@ from synth.errors import Fatal, Rejected, Transient
 from synth.money.budget import Budget, Caps
 from synth.protocol.messages import asked
 from synth.protocol.replies import read, usage_of
+from synth.protocol.wording import Wording
 from synth.schema import response_format
+from synth.sending import Sender
 from synth.storage.store import Store
-from synth.teacher import Teacher
 from synth.types import Outcome, Planned
 from tests.protocol.test_outgoing import ANSWER
 from tests.test_teacher import COSTLY, PROMPT, Script, ok, play, unit
@@ -156,8 +157,10 @@ def test_a_reply_that_was_kept_just_before_a_kill_is_settled(tmp_path):
     async def killed():
         store = Store(tmp_path / "run")
         await store.open_run()
-        asked = Teacher("main", COSTLY, backends=[None], store=store, budget=Budget(Caps()), halt=Halt())
-        attempt = await store.begin([Planned(asked.request(PROMPT, 0), "stage", "0/00", 99_999)], asked._sender.price)
+        sender = Sender("main", COSTLY, backends=[None], store=store, budget=Budget(Caps()), halt=Halt())
+        attempt = await store.begin(
+            [Planned(Wording("main", COSTLY).request(PROMPT, 0), "stage", "0/00", 99_999)], sender.price
+        )
         await store.keep(attempt, told())
         store.close()
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 
-from synth.admission.halt import Halt
 from synth.backends.online import online
-from synth.money.budget import Budget
 from synth.profiles import named
 from synth.protocol.endpoint import Endpoint, Sampling
 from synth.protocol.outgoing import translation, wording
-from synth.teacher import Teacher
+from synth.protocol.wording import Wording
 from synth.types import Message
 from tests.faults.scripted import READ, Scripted, reply
 
@@ -29,8 +27,8 @@ ANSWER = {
 
 def body_for(name, **sampling):
     endpoint = Endpoint(model="m", base_url="http://127.0.0.1:9/v1", profile=name, sampling=Sampling(**sampling))
-    asked = Teacher("main", endpoint, backends=[None], store=None, budget=Budget(None), halt=Halt())
-    return wording(named()[name], json.loads(asked.request(PROMPT, 2).body))
+    request = Wording("main", endpoint).request(PROMPT, 2)
+    return wording(named()[name], json.loads(request.body))
 
 
 def test_a_host_gets_its_own_names_of_fields():
@@ -53,8 +51,7 @@ def test_openrouter_passes_a_request_on_only_to_who_takes_all_of_it_unless_the_r
 def test_the_service_tier_goes_out_and_is_no_part_of_the_key():
     def translated(**changes):
         endpoint = Endpoint(model="m", base_url="http://127.0.0.1:9/v1", **changes)
-        asked = Teacher("main", endpoint, backends=[None], store=None, budget=Budget(None), halt=Halt())
-        return asked.request(PROMPT, 0), translation(endpoint)
+        return Wording("main", endpoint).request(PROMPT, 0), translation(endpoint)
 
     plain, none = translated()
     request, translate = translated(service_tier="flex")
@@ -69,8 +66,7 @@ def sent(name, monkeypatch):
     monkeypatch.setenv("SOME_KEY", "sk-test")
     with Scripted([READ, reply(json.dumps(ANSWER).encode())]) as server:
         endpoint = Endpoint(model="m", base_url=server.url, profile=name, key_variable="SOME_KEY")
-        asked = Teacher("main", endpoint, backends=[None], store=None, budget=Budget(None), halt=Halt())
-        request = asked.request(PROMPT, 0)
+        request = Wording("main", endpoint).request(PROMPT, 0)
 
         async def main():
             async with online(endpoint, server.url) as backend:

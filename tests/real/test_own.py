@@ -21,6 +21,7 @@ from synth.backends.own_vllm import own_vllm
 from synth.money.budget import Budget, Caps
 from synth.protocol.endpoint import Endpoint
 from synth.recipes.templates import Templates
+from synth.sending import Sender
 from synth.storage.store import Store
 from synth.teacher import Teacher
 from synth.types import CHAT, COMPLETIONS, Message, Request
@@ -113,7 +114,8 @@ def asked_for_cards(folder, url, structured):
                 model="tiny", base_url=url, structured=structured, sampling={"max_tokens": 90, "temperature": 1}
             )
             async with online(endpoint, url) as backend:
-                one = Teacher("main", endpoint, backends=[backend], store=store, budget=Budget(Caps()), halt=Halt())
+                sender = Sender("main", endpoint, backends=[backend], store=store, budget=Budget(Caps()), halt=Halt())
+                one = Teacher(sender)
                 return await asyncio.gather(*(card(one, draw, folder) for draw in range(25)), return_exceptions=True)
         finally:
             store.close()

@@ -26,6 +26,7 @@ from synth.protocol.endpoint import Endpoint
 from synth.recipes.templates import Templates
 from synth.scorers.likelihood import Likelihood
 from synth.scorers.reward import Reward
+from synth.sending import Sender
 from synth.storage.store import Store
 from synth.teacher import Teacher
 from synth.types import Message, Sample
@@ -63,7 +64,9 @@ def scores(folder, urls, scorers, samples):
                 backends = {"student": one, "rewards": other}
                 teachers = {
                     name: Teacher(
-                        name, endpoint, backends=[backends[name]], store=store, budget=Budget(Caps()), halt=Halt()
+                        Sender(
+                            name, endpoint, backends=[backends[name]], store=store, budget=Budget(Caps()), halt=Halt()
+                        )
                     )
                     for name, endpoint in endpoints.items()
                 }

@@ -19,10 +19,11 @@ from synth.errors import BudgetReached, Fatal, Rejected
 from synth.money.budget import Budget, Caps
 from synth.protocol.endpoint import Endpoint, Price
 from synth.protocol.measures import Token
+from synth.protocol.wording import Wording
 from synth.recipes.templates import Templates
 from synth.scorers.likelihood import Likelihood
+from synth.sending import Sender
 from synth.storage.store import Store
-from synth.teacher import Teacher
 from synth.types import COMPLETIONS, Message, Outcome, Planned, Sample
 from tests.asked import teacher_over, unit_of
 
@@ -340,11 +341,11 @@ def test_what_was_kept_just_before_a_kill_is_settled_as_log_probabilities(tmp_pa
     async def killed():
         store = Store(tmp_path / "run")
         await store.open_run()
-        student = Teacher("student", COSTLY, backends=[None], store=store, budget=Budget(Caps()), halt=Halt())
+        sender = Sender("student", COSTLY, backends=[None], store=store, budget=Budget(Caps()), halt=Halt())
         fields = {"prompt": "六円です。", "echo": True, "logprobs": 1, "max_tokens": 1, "temperature": 0}
-        request = student.request_to(COMPLETIONS, fields)
+        request = Wording("student", COSTLY).request_to(COMPLETIONS, fields)
         assert request.max_tokens == 1
-        attempt = await store.begin([Planned(request, "stage", "0/00", 99_999)], student._sender.price)
+        attempt = await store.begin([Planned(request, "stage", "0/00", 99_999)], sender.price)
         await store.keep(attempt, await backend.send(request))
         store.close()
 
