@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 
 BURST_S = 5.0
 EVEN_BURST_S = 0.25
+SHORT_S = 5.0
+"""So short may the times be by which hosts judge that tell of a minute; until one is over all is refused."""
 PLENTY = 4
 """Who is refused though so many more requests should be borne is judged by shorter times than is told."""
 REMEMBERED = 0.95
@@ -59,6 +61,8 @@ class Bucket:
         self._room: float = self._rate * BURST_S
         self._level = self._room
         self._is_told = self._is_even = False
+        self._even_since = -inf
+        """When the host was found to refuse though it had told that there is enough."""
         self._pace = self._rate
         self._even = 0.0
         """How fast it is used evenly, and how much may be used so at once."""
@@ -97,9 +101,14 @@ class Bucket:
         return not self._is_told or self._level > PLENTY * amount
 
     def use_evenly(self) -> None:
-        """The host refuses though it told that there is enough."""
-        if self._is_told and not self._is_even:
+        """The host refuses though it told that there is enough, and more went lately than it refills in the time."""
+        if self._is_told and not self._is_even and self._even < 0:
             self._is_even, self._even = True, 0.0
+            self._even_since = self._clock()
+
+    def excuses(self, sent_at: float) -> bool:
+        """Whether a refusal of what was sent then comes from a time shorter than the host tells of."""
+        return sent_at < self._even_since + SHORT_S
 
     def _share(self, amount: float) -> float:
         return amount * self._used / self._asked if self._asked else amount

@@ -203,8 +203,8 @@ class Concurrency:
             self.limit = min(self.most, self.limit + self._growth)
             self._growth = min(FASTEST_GROWTH, self._growth * self._quickens ** (1 / self.limit))
 
-    def refused(self, now: float, sent_at: float, number: int) -> None:
-        """The `number`th request, sent at `sent_at`, met a rate limit."""
+    def refused(self, now: float, sent_at: float, number: int, *, by_pace: bool = False) -> None:
+        """The `number`th request, sent at `sent_at`, met a rate limit; `by_pace` when known to be one of time."""
         self._search, self._refuses = None, True  # it does say when it is too much
         if self._breaker.recent:
             self._breaker.worked(now, sent_at)
@@ -214,6 +214,9 @@ class Concurrency:
         self._on_wire -= 1
         self.left_empty += self._last_cut == -inf
         self._meter.refused()
+        if by_pace:
+            self.opening = False
+            return
         self._alone += self._on_wire == 0
         if sent_at <= self._last_cut:  # on its way before the cut: it calls for no other one, but for a deeper one
             self._excess += 1

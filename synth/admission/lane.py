@@ -85,7 +85,8 @@ class Lane:
             bucket.has_plenty(place.tokens if kind == "tokens" else 1) for kind, bucket in self._buckets.items()
         ):
             requests.use_evenly()
-        self.concurrency.refused(self._clock(), place.sent_at, place.number)
+        by_pace = requests is not None and requests.excuses(place.sent_at)
+        self.concurrency.refused(self._clock(), place.sent_at, place.number, by_pace=by_pace)
         if place.number > self._last_refused + 1:  # what was sent between them has not been refused
             self.streak = 0
         self._last_refused = max(self._last_refused, place.number)

@@ -147,6 +147,8 @@ def test_what_is_left_may_go_at_once_and_evenly_where_it_is_refused_all_the_same
     told, place = told_lane(clock, PLENTY_LEFT, Allowance("tokens", 1e9, 1e9 - 100, 0.001))
     assert started_in(told, clock, 0.1) > 5900
     told, place = told_lane(clock, PLENTY_LEFT, Allowance("tokens", 1e9, 1e9 - 100, 0.001))
+    for _ in range(200):
+        told.board(1)
     told.refused(place, None)
     assert 480 <= started_in(told, clock, 5.0) <= 490 + 25, "98 % of 100 a second, and a quarter of a second's worth"
     told.learn([PLENTY_LEFT], place.taken, since_s=10.0)
@@ -155,18 +157,40 @@ def test_what_is_left_may_go_at_once_and_evenly_where_it_is_refused_all_the_same
     assert started_in(told, clock, 1.0) > 2000, "but no slower than the host says that it refills"
 
 
+def test_what_is_refused_by_the_second_is_not_taken_for_too_much_at_once():
+    def limit_after(gone: int, paused_s: float) -> float:
+        clock = Clock()
+        told, place = told_lane(clock, PLENTY_LEFT, Allowance("tokens", 1e9, 1e9 - 100, 0.001))
+        for _ in range(gone):
+            told.board(1)
+        told.refused(place, None)
+        clock.now += paused_s
+        told.pause_s(1)
+        before = told.concurrency.limit
+        for place in [told.board(1) for _ in range(12)]:
+            told.refused(place, None)
+        return told.concurrency.limit / before
+
+    assert limit_after(gone=200, paused_s=1.0) == 1
+    assert limit_after(gone=200, paused_s=6.0) < 1, "once the short time is over it is"
+    assert limit_after(gone=0, paused_s=1.0) < 1, "and where few had gone"
+
+
 @pytest.mark.parametrize(
     "allowances",
     [
         [Allowance("requests", 6000, 3, 59.97)],
         [PLENTY_LEFT, Allowance("tokens", 6000, 300, 57.0)],
         [Allowance("tokens", 1e9, 1e9 - 100, 0.001)],
+        [PLENTY_LEFT],
     ],
-    ids=["no requests left", "no tokens left", "of requests nothing is told"],
+    ids=["no requests left", "no tokens left", "of requests nothing is told", "few had gone"],
 )
 def test_a_refusal_that_what_is_told_explains_or_does_not_speak_of_spreads_nothing(allowances):
     clock = Clock()
     told, place = told_lane(clock, *allowances)
+    for _ in range(0 if allowances == [PLENTY_LEFT] else 200):
+        told.board(1)
     told.refused(place, None)
     told.learn([PLENTY_LEFT, Allowance("tokens", 1e9, 1e9 - 100, 0.001)], {}, since_s=0.0)
     assert started_in(told, clock, 0.1) > 5000

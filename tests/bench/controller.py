@@ -144,14 +144,17 @@ class Metered(Server):
 @dataclass
 class Windowed(Metered):
     """A limit of requests a minute, told in headers, of which no more than its share may go in each window of so many
-    seconds. It is counted in tokens too, all requests being alike."""
+    seconds, nor more at once than a cap that is not told. It is counted in tokens too, all requests being alike."""
 
     headers: bool = True
+    cap: float = math.inf
     window_s: float = 5.0
     used: float = 0.0
     until: float = 0.0
 
     def arrive(self, now: float) -> tuple[str, float]:
+        if self.busy >= self.cap:
+            return "rate", REFUSAL_S
         if now >= self.until:
             self.until, self.used = (now // self.window_s + 1) * self.window_s, 0.0
         if self.used + TOKENS > self.window_s * self.per_minute / 60:
@@ -159,6 +162,9 @@ class Windowed(Metered):
         said = super().arrive(now)
         self.used += TOKENS * (said[0] == "ok")
         return said
+
+    def oracle(self, seconds: float) -> float:
+        return min(super().oracle(seconds), self.cap * seconds / MEAN_S)
 
     def allowances(self, now: float) -> tuple[Allowance, ...]:
         return tuple(told._replace(kind="requests") for told in super().allowances(now))
@@ -284,9 +290,9 @@ def simulate(
             streak = 0
         elif kind == "rate":
             bad += 1
-            control.refused(now, sent_at, number)
             if bucket is not None and [told.kind for told in allowances] == ["requests"] and bucket.has_plenty(asked):
                 bucket.use_evenly()
+            control.refused(now, sent_at, number, by_pace=bucket is not None and bucket.excuses(sent_at))
             streak = 1 if number > last_refused + 1 else streak + 1
             last_refused = max(last_refused, number)
             if streak >= control.row:
@@ -373,7 +379,9 @@ SCENARIOS: dict[str, Scenario] = {
     "2M tokens a minute, headers": Scenario(lambda rng: Metered(rng, headers=True)),
     "1,333 requests a minute, told, by 5 s": Scenario(lambda rng: Windowed(rng)),
     "1,333 requests a minute, told, by 1 s": Scenario(lambda rng: Windowed(rng, window_s=1)),
+    "1,333 requests a minute, told, by 10 s": Scenario(lambda rng: Windowed(rng, window_s=10)),
     "1,800, told, by 5 s, answers in 2 s": Scenario(lambda rng: Windowed(rng, per_minute=2.7e6, latency=fast)),
+    "1,333 requests a minute, told, cap 250": Scenario(lambda rng: Windowed(rng, window_s=60, cap=250)),
     "2M tokens a minute, set in the recipe": Scenario(lambda rng: Metered(rng), agreed=2e6),
     "503 two minutes in ten, cap 300": Scenario(lambda rng: Failing(rng, down=lambda now: now % 600 >= 480)),
     "503 for ten minutes, cap 300": Scenario(lambda rng: Failing(rng, down=lambda now: 600 <= now < 1200)),
