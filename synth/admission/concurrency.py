@@ -148,7 +148,7 @@ class Concurrency:
         closed_s = max(0.0, self._breaker.until - now)
         if self.opening:
             self._looked = now
-            if self._on_wire >= int(self.limit) - self.left_empty:
+            if self._opens < inf and self._on_wire >= int(self.limit) - self.left_empty:
                 closed_s = max(closed_s, self._opens - now)
         return closed_s if self._meter.per_s is None else max(closed_s, self._meter.wait_s(now, self.sent))
 

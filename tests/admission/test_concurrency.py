@@ -248,6 +248,15 @@ def test_before_the_first_cut_the_place_of_what_was_refused_is_given_back_by_the
     assert control.allowed() == int(control.limit) + 1  # which opens in a while
 
 
+@pytest.mark.parametrize("most", [2, 4, 5])
+def test_a_few_places_that_were_all_refused_before_any_answer_are_used_again(most: int):
+    control = Concurrency(most)
+    for number in range(1, 8):
+        assert control.closed_s(float(number)) == 0, "nothing is on the wire"
+        control.sending(1)
+        control.refused(number + 0.1, number, control.sent)
+
+
 def test_while_nothing_is_refused_places_open_without_an_answer():
     assert opened(Concurrency(2000), 0.1) == START
     assert 1.2 * START <= opened(Concurrency(2000), 1.0) <= 1.3 * START
