@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
+from synth.datasets.compiled import Compiled
 from synth.datasets.export import Written
 from synth.datasets.files import write_whole
 from synth.datasets.plots import plots, write_plots
@@ -78,6 +79,7 @@ def _environment() -> Environment:
         loader=PackageLoader("synth", "datasets"),
         autoescape=select_autoescape(),  # for HTML only; Markdown has its own filter
         undefined=StrictUndefined,
+        bytecode_cache=Compiled(),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -13,6 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from synth.datasets.compiled import Compiled
 from synth.datasets.files import whole_file
 from synth.language.text import Count
 from synth.money.budget import usd
@@ -143,6 +144,7 @@ def load_template(name: str = "report.html.j2") -> Template:
         loader=PackageLoader("synth", "report"),
         autoescape=True,
         undefined=StrictUndefined,
+        bytecode_cache=Compiled(),
         trim_blocks=True,
         lstrip_blocks=True,
     )
