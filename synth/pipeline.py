@@ -56,8 +56,8 @@ from synth.turns import in_turns
 WAITING_WINDOW = 50_000
 """Of a stage that can wait: as much as the largest batch takes."""
 GARBAGE_OBJECTS = 50_000
-PREPARE_AFTER_S = 0.03
-"""When the first requests are on their way."""
+CONNECTED_S = 0.03
+"""How long it takes at most, as a rule, from the first send until its connection is open."""
 SHORTEST_PATIENCE_S = 600.0
 QUIET_S = 3600.0
 """How long nothing at all may move while no teacher is asked: longer than anything that is done between requests."""
@@ -199,7 +199,7 @@ async def _ask(run: _Run) -> None:
     """Send the seeds through the line. Raises Stalled when nothing comes back, StoreStopped when the disk refuses."""
     line, pilot = run.line, run.pilot
     whole = run.options.limit is None and pilot is None
-    async with beside(_prepare(run.recipe.language)):
+    async with beside(_prepare(line)):
         going = in_turns(line, lambda: line.screen.seeds(run.spool if pilot is None else pilot.seeds()), whole=whole)
         going = watched(going, line.progress.moved, QUIET_S)
         await watched(going, line.progress.pulse, _patience_s(run.recipe))
@@ -279,16 +279,18 @@ def _result(run: _Run, manifest: Manifest, written: Outputs, kept: str) -> Resul
     return Result(run.store.folder, manifest, exit_code, message, *shown, pilot, run.options.write, is_whole)
 
 
-async def _prepare(language: str) -> None:
-    """Do what writing needs and takes a while, and depends on no reply."""
+async def _prepare(line: Line) -> None:
+    """Do what writing needs and takes a while, and depends on no reply, while the first ones are waited for."""
 
     def prepare() -> None:
         load_parquet()
         load_template()
-        load_card(language)
+        load_card(line.recipe.language)
         versions()  # which asks the system
 
-    await asyncio.sleep(PREPARE_AFTER_S)
+    while not any(teacher.health.sends for teacher in line.teachers.values()):  # noqa: ASYNC110 (each would have to tell)
+        await asyncio.sleep(CONNECTED_S)
+    await asyncio.sleep(CONNECTED_S)
     await asyncio.to_thread(prepare)
 
 
