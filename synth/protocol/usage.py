@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, Decimal
+from math import nan
 from typing import Any, cast
 
 from synth.types import Usage
@@ -63,12 +64,20 @@ def _counts(told: dict[str, Any]) -> dict[str, int]:
     return {name: one for name, one in told.items() if type(one) is int and 0 <= one <= MOST_TOKENS}
 
 
-def _cost_microusd(counts: dict[str, Any]) -> int | None:
+def _cost_microusd(told: dict[str, Any]) -> int | None:
     """The provider's own sum in dollars (OpenRouter), with what the user's own upstream key was charged."""
-    sums = [counts["cost"]]
-    if counts.get("is_byok") is True:
-        sums.append(as_object(counts.get("cost_details")).get("upstream_inference_cost") or 0)
-    if any(type(one) not in (int, float) or not 0 <= one <= MOST_USD for one in sums):
+    sums = [_usd(told["cost"])]
+    if told.get("is_byok") is True:
+        sums.append(_usd(as_object(told.get("cost_details")).get("upstream_inference_cost") or 0))
+    if not all(0 <= one <= MOST_USD for one in sums):
         return None
     # the shortest text of a float is what was sent, so that 0.1 is a tenth
     return sum(int((Decimal(repr(one)) * 1_000_000).to_integral_value(ROUND_CEILING)) for one in sums)
+
+
+def _usd(said: Any) -> float:
+    """A sum as a number, or as the text of one; NaN for anything else."""
+    try:
+        return float(said) if type(said) in (int, float, str) else nan
+    except (ValueError, OverflowError):  # no number, or an integer beyond all floats
+        return nan

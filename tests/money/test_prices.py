@@ -121,6 +121,13 @@ def test_a_discount_needs_the_replys_word_and_a_surcharge_does_not():
         ),
         ({"prompt_tokens": 9, "completion_tokens": 5, "cost": 0.1}, Usage(9, 5, cost_microusd=100_000)),
         ({"prompt_tokens": 9, "completion_tokens": 5, "cost": 1.0000001e-06}, Usage(9, 5, cost_microusd=2)),
+        ({"prompt_tokens": 9, "completion_tokens": 5, "cost": "0.0012"}, Usage(9, 5, cost_microusd=1200)),
+        ({"prompt_tokens": 9, "completion_tokens": 5, "cost": "1e-5"}, Usage(9, 5, cost_microusd=10)),
+        ({"prompt_tokens": 9, "completion_tokens": 5, "cost": "0.1"}, Usage(9, 5, cost_microusd=100_000)),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 5, "cost": "0.5", "is_byok": True, "cost_details": {"upstream_inference_cost": "2"}},
+            Usage(9, 5, cost_microusd=2_500_000),
+        ),
         (
             {"prompt_tokens": 9, "completion_tokens": 5, "cost": 0.5, "is_byok": True, "cost_details": {"upstream_inference_cost": 2}},
             Usage(9, 5, cost_microusd=2_500_000),
@@ -132,7 +139,14 @@ def test_usage_is_read_in_every_familys_words(usage, expected):
     assert used({"usage": usage}) == expected
 
 
-@pytest.mark.parametrize("cost", [-1, "1", True, None, 1e9, [], {}])
+def test_a_sum_of_which_a_part_is_unbelievable_is_none():
+    said = {"cost": "0.5", "is_byok": True, "cost_details": {"upstream_inference_cost": "unknown"}}
+    assert used({"usage": {"prompt_tokens": 9, "completion_tokens": 5, **said}}) == Usage(9, 5)
+
+
+@pytest.mark.parametrize(
+    "cost", [-1, True, None, 1e9, 10**400, [], {}, "", "無料", "abc", "-1", "NaN", "inf", "1e9", "0,0012", "$1"]
+)
 def test_an_unbelievable_sum_leaves_the_tokens_to_count(cost):
     assert used({"usage": {"prompt_tokens": 9, "completion_tokens": 5, "cost": cost}}) == Usage(9, 5)
 
