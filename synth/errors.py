@@ -134,9 +134,16 @@ class Transient(TeacherError):
 
 
 class Fatal(TeacherError):
-    """No later request can work either: a bad key, an unknown model, no money."""
+    """No later request can work either: a bad key, an unknown model, no money.
+
+    `japanese` is the same sentence for a Japanese report; without one the English stands there.
+    """
 
     exit_code = 4
+
+    def __init__(self, said: str, japanese: str = "") -> None:
+        self.japanese = japanese
+        super().__init__(said)
 
 
 class Interrupted(Fatal):

@@ -43,7 +43,19 @@ from synth.report.clusters import clusters
 from synth.report.page import load_template, write_report
 from synth.results import outputs
 from synth.results.decisions import Decision, read_decisions
-from synth.results.ending import Offline, ending_of, kept_instead, left_at_hosts, left_out, no_row, state_of, too_few
+from synth.results.ending import (
+    NOTHING,
+    Offline,
+    Told,
+    ending_of,
+    in_both,
+    kept_instead,
+    left_at_hosts,
+    left_out,
+    no_row,
+    state_of,
+    too_few,
+)
 from synth.results.manifest import Manifest, read_manifest, versions, write_manifest
 from synth.results.outcomes import Outcomes
 from synth.results.outputs import NONE_DECIDED, Outputs
@@ -131,8 +143,8 @@ async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: O
         try:
             await _ask(run)
             failed = await _closed(run)
-            kept = kept_instead(run.line, store.folder) if options.write else ""
-            with _target(run, vanishing=bool(kept)) as target:
+            kept = kept_instead(run.line, store.folder) if options.write else NOTHING
+            with _target(run, vanishing=kept != NOTHING) as target:
                 manifest, written = _write(run, target, kept)
         except Stalled as error:
             (store.folder / "stalled.txt").write_text(error.stacks, encoding="utf-8")
@@ -220,7 +232,7 @@ async def _closed(run: _Run) -> Exception | None:
     return failed
 
 
-def _write(run: _Run, target: Path, kept: str) -> tuple[Manifest, Outputs]:
+def _write(run: _Run, target: Path, kept: Told) -> tuple[Manifest, Outputs]:
     """Write rows and rejections, what stands beside them, and the record of it all."""
     loaded, store, line, decisions = run.loaded, run.store, run.line, run.decisions
     written = outputs.write(loaded, target, line.outcomes, line.screen, decisions)
@@ -243,7 +255,8 @@ def _write(run: _Run, target: Path, kept: str) -> tuple[Manifest, Outputs]:
     )
     manifest = outputs.with_beside(manifest, beside)
     _, *said = _said(run, manifest, kept)
-    manifest = manifest.model_copy(update={"message": " ".join(filter(None, said))})
+    message, message_ja = in_both(said)
+    manifest = manifest.model_copy(update={"message": message, "message_ja": message_ja})
     write_manifest(target / "manifest.json", manifest)
     write_card(target, manifest, written.written, written.examples)
     told = clusters(manifest, run.recipe, line.outcomes)
@@ -254,26 +267,25 @@ def _write(run: _Run, target: Path, kept: str) -> tuple[Manifest, Outputs]:
     return manifest, written
 
 
-def _said(run: _Run, manifest: Manifest, kept: str) -> tuple[int, str, str]:
+def _said(run: _Run, manifest: Manifest, kept: Told) -> tuple[int, Told, Told]:
     """Exit code, what is wanting and why, and what else there is to mend."""
     line, options, wanted = run.line, run.options, run.recipe.selection.rows
     exit_code, message = ending_of(line)
     whole = options.limit is None and run.pilot is None
-    if not message and whole and wanted is not None and manifest.row_count < wanted:
+    if message == NOTHING and whole and wanted is not None and manifest.row_count < wanted:
         message = too_few(manifest, wanted, offline=options.offline)
-    if not message and not manifest.row_count:
+    if message == NOTHING and not manifest.row_count:
         message = no_row(manifest, kept=options.write)
-    wanting = " ".join(filter(None, (message, left_at_hosts(line.teachers.values()), kept)))
-    return exit_code, wanting, left_out(line.teachers.values())
+    return exit_code, in_both((message, left_at_hosts(line.teachers.values()), kept)), left_out(line.teachers.values())
 
 
-def _result(run: _Run, manifest: Manifest, written: Outputs, kept: str) -> Result:
+def _result(run: _Run, manifest: Manifest, written: Outputs, kept: Told) -> Result:
     """What is told of the run when all is closed."""
     budget, is_stopped = run.line.progress.budget, isinstance(run.line.halt.error, AccountStopped)
     unreturned = "" if is_stopped else budget.unreturned
     exit_code, *said = _said(run, manifest, kept)
-    message = " ".join(filter(None, (*said, unreturned)))
-    is_whole = manifest.state == "complete" and not said[0] and not unreturned
+    message = " ".join(filter(None, (*(one for one, _ in said), unreturned)))
+    is_whole = manifest.state == "complete" and said[0] == NOTHING and not unreturned
     pilot = None if run.pilot is None else run.pilot.told()
     shown = (written.examples, written.rejections)
     return Result(run.store.folder, manifest, exit_code, message, *shown, pilot, run.options.write, is_whole)

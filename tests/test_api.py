@@ -153,15 +153,22 @@ def test_a_result_shows_itself_in_one_line_and_as_an_escaped_table(write_recipe,
         assert ENGLISH.reasons[reason] in shown
 
 
-def test_a_notice_is_told_in_the_recipes_language(write_recipe, tmp_path):
+def test_a_notice_and_why_a_run_ended_are_told_in_the_recipes_language(write_recipe, tmp_path):
     result = synth.run(write_recipe(), folder=tmp_path / "run", limit=1)
-    changed = {"notice": "No row.", "notice_ja": "行がありません。"}
-    for language, said, other in (("ja", "行がありません。", "No row."), ("en", "No row.", "行がありません。")):
+    changed = {
+        "notice": "No row.",
+        "notice_ja": "行がありません。",
+        "message": "Stopped.",
+        "message_ja": "停止しました。",
+    }
+    english, japanese = ("No row.", "Stopped."), ("行がありません。", "停止しました。")
+    for language, said, others in (("ja", japanese, english), ("en", english, japanese)):
         recipe = result.manifest.recipe.model_copy(update={"language": language})
-        spoken = replace(result, manifest=result.manifest.model_copy(update={**changed, "recipe": recipe}))
+        manifest = result.manifest.model_copy(update={**changed, "recipe": recipe})
+        spoken = replace(result, manifest=manifest, message="Stopped.")
         for told in (str(spoken), spoken._repr_html_()):
-            assert said in told
-            assert other not in told
+            assert [one for one in said if one not in told] == []
+            assert [one for one in others if one in told] == []
 
 
 @pytest.mark.parametrize("name", ["run", "ask_all"])

@@ -169,6 +169,27 @@ def test_why_a_run_ended_stands_in_its_status_and_its_report_with_what_was_asked
     assert json.loads(synth("status", "run", "--json").stdout)["message"] == ""
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (
+            ("license:", "budget: {requests: 9}\nlicense:"),
+            "予算の 9 リクエストに達しました（送信済み 9）。リクエスト数の",
+        ),
+        (("{judge: 4}", "{judge: 6}"), "行は一つもできませんでした。すべて不採用です（別の言語で回答"),
+        (
+            ("best_of: judge", "best_of: judge, rows: 999"),
+            "999 行のうち 0 行です。シードは 1 回使いました。もう一度使ってもほとんど",
+        ),
+    ],
+)
+def test_a_japanese_report_says_in_japanese_why_the_run_ended(write_recipe, tmp_path, changed, told):
+    path = write_recipe("practice:faultless") / "recipe.yaml"
+    path.write_text(path.read_text().replace("language: en", "language: ja").replace(*changed), encoding="utf-8")
+    synth.run(path, folder=tmp_path / "run", quiet=True)
+    assert f'<p class="note">{told}' in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
 def test_what_was_open_for_asking_is_closed_before_the_outputs_are_written(write_recipe, tmp_path, monkeypatch):
     order: list[str] = []
     closing, writing = wire.Wire.close, pipeline.outputs.write

@@ -107,12 +107,9 @@ class Batches:
         return len(self._waiters.open) + sum(map(len, self._gathered.values()))
 
     @property
-    def left(self) -> str:
-        """What is at the host still, in a phrase; empty when nothing is."""
-        number = len({id(batch) for batch in self._waiters.open.values()})
-        if not number:
-            return ""
-        return f"{several(len(self._waiters.open), 'request')} in {several(number, 'batch')} at {self._desk.host}"
+    def left(self) -> tuple[int, int]:
+        """How many requests are at the host still, in how many batches."""
+        return len(self._waiters.open), len({id(batch) for batch in self._waiters.open.values()})
 
     def takes(self, request: Request, wait_s: float) -> bool:
         """Whether a request is for a batch, or in one."""

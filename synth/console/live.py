@@ -24,7 +24,11 @@ from synth.live.snapshot import Snapshot
 T = TypeVar("T")
 PLAIN_EVERY_S = 5.0
 LIVE_EVERY_S = 0.2
-SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the end of its terminal"}
+SIGNALS = {
+    signal.SIGINT: ("Ctrl-C", "Ctrl-C "),
+    signal.SIGTERM: ("SIGTERM", "SIGTERM "),
+    signal.SIGHUP: ("the end of its terminal", "端末の終了"),
+}
 DRAIN_S = 60.0
 """How long what is in flight may take to end once the run is stopped."""
 
@@ -72,7 +76,10 @@ def heeding_signals(loop: asyncio.AbstractEventLoop, halt: Halt) -> Generator[No
             return
         if not isinstance(halt.error, Interrupted) and task is not None:
             loop.call_later(DRAIN_S, task.cancel)
-        halt.throw(Interrupted(f"Stopped by {SIGNALS[signal.Signals(number)]}; run again to go on."))
+        by, by_ja = SIGNALS[signal.Signals(number)]
+        halt.throw(
+            Interrupted(f"Stopped by {by}; run again to go on.", f"{by_ja}で停止しました。もう一度実行すると続きます。")
+        )
         if number == signal.SIGHUP:
             for console in on_terminal:
                 console.on_broken_pipe()

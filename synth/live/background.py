@@ -104,7 +104,9 @@ class Running(Generic[T]):
     def _throw(self) -> None:
         self._is_stopping = True
         if self._halt is not None and self._loop is not None and self._task is not None:
-            self._halt.throw(Interrupted("Stopped; run it again to go on."))
+            self._halt.throw(
+                Interrupted("Stopped; run it again to go on.", "停止しました。もう一度実行すると続きます。")
+            )
             self._loop.call_later(DRAIN_S, self._task.cancel)
 
     def leave(self) -> None:

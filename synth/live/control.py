@@ -129,7 +129,9 @@ class Steering:
         return f"The budget of this run is {sum_now} now; running again goes by its own, or by one given then."
 
     def _drain(self) -> str:
-        self._halt.throw(Interrupted("Drained as asked; run again to go on."))
+        self._halt.throw(
+            Interrupted("Drained as asked; run again to go on.", "求めにより停止しました。もう一度実行すると続きます。")
+        )
         return f"Ending: what is in flight ({self._progress.in_flight():,}) still ends, then what is there is written."
 
 

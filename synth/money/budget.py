@@ -236,7 +236,8 @@ class Budget:
     def time_is_up(self) -> BudgetReached:
         """What to say when the hours are over."""
         return BudgetReached(
-            f"The budget of {self.caps.hours:g} h is reached. Run again to go on; the hours count anew."
+            f"The budget of {self.caps.hours:g} h is reached. Run again to go on; the hours count anew.",
+            f"予算の {self.caps.hours:g} 時間に達しました。もう一度実行すると続きます（時間は新たに数えます）。",
         )
 
     def refusal(self, worst: Spend) -> BudgetReached | None:
@@ -249,21 +250,31 @@ class Budget:
             if held:
                 return BudgetReached(
                     f"{held}, {usd(spent)} is spent by this run and its next request could cost {usd(worst.microusd)}. "
-                    f"Raise it with `synth account {caps.account} --usd TOTAL`, or run again when others have ended."
+                    f"Raise it with `synth account {caps.account} --usd TOTAL`, or run again when others have ended.",
+                    f"共有の予算 {caps.account} を使い切りました。この実行の使用額は {usd(spent)}、"
+                    f"次のリクエストは最大 {usd(worst.microusd)} です。"
+                    f"`synth account {caps.account} --usd 総額` で上限を上げるか、"
+                    "ほかの実行が終わってからもう一度実行してください。",
                 )
             return BudgetReached(
                 f"The budget of {usd(cap)} is reached: {usd(spent)} is spent and the next request could cost "
-                f"{usd(worst.microusd)}. Run again with a higher budget to go on."
+                f"{usd(worst.microusd)}. Run again with a higher budget to go on.",
+                f"予算 {usd(cap)} に達しました。使用額は {usd(spent)}、次のリクエストは最大 "
+                f"{usd(worst.microusd)} です。予算を上げてもう一度実行すると続きます。",
             )
         if caps.tokens is not None and self.spent_tokens + worst.tokens > caps.tokens:
             return BudgetReached(
                 f"The budget of {several(caps.tokens, 'token')} is reached: {self.spent_tokens:,} of them used and the "
-                f"next request could use {worst.tokens:,}. Run again with a higher budget of tokens to go on."
+                f"next request could use {worst.tokens:,}. Run again with a higher budget of tokens to go on.",
+                f"予算の {caps.tokens:,} トークンに達しました。使用済みは {self.spent_tokens:,}、次のリクエストは最大 "
+                f"{worst.tokens:,} です。トークンの予算を上げてもう一度実行すると続きます。",
             )
         if caps.requests is not None and self.spent_requests + worst.requests > caps.requests:
             return BudgetReached(
                 f"The budget of {several(caps.requests, 'request')} is reached: {self.spent_requests:,} sent. "
-                "Run again with a higher budget of requests to go on."
+                "Run again with a higher budget of requests to go on.",
+                f"予算の {caps.requests:,} リクエストに達しました（送信済み {self.spent_requests:,}）。"
+                "リクエスト数の予算を上げてもう一度実行すると続きます。",
             )
         return None
 

@@ -48,6 +48,8 @@ def _notes(manifest: Manifest, message: str, words: Words) -> list[str]:
     """Sentences that have to be said beside the figures."""
     declared = [f"{judge.name}: {words.own_answers}" for judge in manifest.judges if judge.own_answers]
     notice = (manifest.notice_ja if words.language == "ja" else "") or manifest.notice
+    if words.language == "ja" and message == manifest.message:
+        message = manifest.message_ja or message
     return [words.practice_title] * manifest.practice + [*declared, notice, message]
 
 

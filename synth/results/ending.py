@@ -8,6 +8,7 @@ from pathlib import Path
 from synth.errors import Fatal, Interrupted
 from synth.language.text import several
 from synth.line import Enough, Line
+from synth.report.words import JAPANESE
 from synth.results.manifest import Manifest, State
 from synth.results.selection import select
 from synth.teacher import Teacher
@@ -33,68 +34,126 @@ def state_of(line: Line) -> State:
     return "stopped_by_budget" if error.exit_code == 6 else "failed"
 
 
-def ending_of(line: Line) -> tuple[int, str]:
+Told = tuple[str, str]
+"""Sentences in English, and the same in Japanese; what is not had in it is empty there."""
+NOTHING: Told = "", ""
+
+
+def in_both(told: Iterable[Told]) -> Told:
+    """What is told one after the other; where some is had in Japanese the rest stands in English among it."""
+    english, japanese = zip(*told, strict=True)
+    mixed = "".join(one[1] or one[0] for one in told)
+    return " ".join(filter(None, english)), mixed if any(japanese) else ""
+
+
+def ending_of(line: Line) -> tuple[int, Told]:
     """Exit code and reason."""
     error, progress = line.halt.error, line.progress
     if error is not None and error.exit_code:
-        return error.exit_code, str(error)
+        return error.exit_code, (str(error), error.japanese)
     missing, parked = (0, 0) if line.has_enough else (progress.unfinished(), progress.parked())
     if missing:
         left = f"At least {several(missing, 'sample')} without a stored reply"
-        return PARKED_EXIT, f"{left}; `synth run` asks for what is missing."
+        return PARKED_EXIT, (
+            f"{left}; `synth run` asks for what is missing.",
+            f"少なくとも {missing:,} 件に保存済みの返答がありません。`synth run` で不足分を尋ねます。",
+        )
     if parked:
         return PARKED_EXIT, parked_for(parked, progress.poison())
-    return 0, ""
+    return 0, NOTHING
 
 
-def parked_for(parked: int, poison: int) -> str:
+def parked_for(parked: int, poison: int) -> Told:
     """What is to be done of so many samples without a usable reply, of which some failed in the same way each time."""
     if poison == parked:
-        return f"{several(parked, 'sample')} failed in the same way each time: parked, until `synth retry` asks again."
+        return (
+            f"{several(parked, 'sample')} failed in the same way each time: parked, until `synth retry` asks again.",
+            f"{parked:,} 件は毎回同じ失敗をしたため保留しました。`synth retry` でもう一度尋ねます。",
+        )
     said = f"{several(parked, 'sample')} got no usable reply: parked, to be asked for once more when you run again"
-    return f"{said}, but for {poison:,} that failed in the same way each time: `synth retry`." if poison else f"{said}."
-
-
-def left_at_hosts(teachers: Iterable[Teacher]) -> str:
-    """What was left at hosts for the next run to collect; a sentence, or empty."""
-    left = [one.batches.left for one in teachers if one.batches is not None and one.batches.left]
-    if not left:
-        return ""
-    return f"{'; '.join(left)}: run again to collect what they bring, or with --online to wait no longer."
-
-
-def left_out(teachers: Iterable[Teacher]) -> str:
-    """Which servers, or keys, were of no use in the end, while others were: what to mend; empty when all were."""
-    whys = [why for one in teachers for why in one.health.left_out()]
-    return f"{' '.join(whys)} The others of its teacher were asked instead." if whys else ""
-
-
-def no_row(manifest: Manifest, *, kept: bool) -> str:
-    """That all was refused, and for what; `kept` tells whether that stays in the run's folder."""
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in list(manifest.rejected.items())[:3])
-    seen = ": see rejected.jsonl or `synth show --rejected`" if kept else ""
-    return f"No row was made; everything was refused ({reasons}){seen}."
-
-
-def too_few(manifest: Manifest, wanted: int, *, offline: bool) -> str:
-    """Why there are fewer rows than wanted, and what helps."""
-    turns = manifest.seeds.turns
-    over = "The seeds were taken once" if turns == 1 else f"The seeds were gone over {turns} times"
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in list(manifest.rejected.items())[:3])
-    told = f"{manifest.row_count:,} of {several(wanted, 'row')}: {over}"
-    if offline:
-        return f"{told}; `synth run` draws them again while that brings more."
+    but = f", but for {poison:,} that failed in the same way each time: `synth retry`" if poison else ""
+    but_ja = f"（うち毎回同じ失敗をした {poison:,} 件は `synth retry`）" if poison else ""
     return (
-        f"{told}, and another turn would bring too little{f' (refused: {reasons})' if reasons else ''}; add seeds, or "
-        "loosen what refuses most."
+        f"{said}{but}.",
+        f"{parked:,} 件は使える返答がなく保留しました。もう一度実行すると尋ね直します{but_ja}。",
     )
 
 
-def kept_instead(line: Line, folder: Path) -> str:
+def left_at_hosts(teachers: Iterable[Teacher]) -> Told:
+    """What was left at hosts for the next run to collect; a sentence, or empty."""
+    left = [(one.endpoint.host, *one.batches.left) for one in teachers if one.batches is not None]
+    left = [(host, requests, batches) for host, requests, batches in left if batches]
+    if not left:
+        return NOTHING
+    at_hosts = (
+        f"{several(requests, 'request')} in {several(batches, 'batch')} at {host}" for host, requests, batches in left
+    )
+    at_hosts_ja = (f"{host} のバッチ {batches:,} 個に {requests:,} 件" for host, requests, batches in left)
+    return (
+        f"{'; '.join(at_hosts)}: run again to collect what they bring, or with --online to wait no longer.",
+        f"{'、'.join(at_hosts_ja)}が残っています。もう一度実行すると受け取り、--online を付けると待ちません。",
+    )
+
+
+def left_out(teachers: Iterable[Teacher]) -> Told:
+    """Which servers, or keys, were of no use in the end, while others were: what to mend; empty when all were."""
+    whys = [why for one in teachers for why in one.health.left_out()]
+    if not whys:
+        return NOTHING
+    return (
+        f"{' '.join(whys)} The others of its teacher were asked instead.",
+        f"{' '.join(whys)} 代わりに同じ教師のほかの接続先に尋ねました。",
+    )
+
+
+def no_row(manifest: Manifest, *, kept: bool) -> Told:
+    """That all was refused, and for what; `kept` tells whether that stays in the run's folder."""
+    seen = ": see rejected.jsonl or `synth show --rejected`" if kept else ""
+    seen_ja = "rejected.jsonl か `synth show --rejected` を見てください。" if kept else ""
+    why, why_ja = _refused(manifest)
+    return (
+        f"No row was made; everything was refused ({why}){seen}.",
+        f"行は一つもできませんでした。すべて不採用です（{why_ja}）。{seen_ja}",
+    )
+
+
+def too_few(manifest: Manifest, wanted: int, *, offline: bool) -> Told:
+    """Why there are fewer rows than wanted, and what helps."""
+    turns = manifest.seeds.turns
+    over = "The seeds were taken once" if turns == 1 else f"The seeds were gone over {turns} times"
+    told = f"{manifest.row_count:,} of {several(wanted, 'row')}: {over}"
+    told_ja = f"{wanted:,} 行のうち {manifest.row_count:,} 行です。シードは {turns} 回使いました。"
+    if offline:
+        return (
+            f"{told}; `synth run` draws them again while that brings more.",
+            f"{told_ja}`synth run` は、行が増える間は繰り返し使います。",
+        )
+    why, why_ja = _refused(manifest)
+    return (
+        f"{told}, and another turn would bring too little{f' (refused: {why})' if why else ''}; add seeds, or "
+        "loosen what refuses most.",
+        f"{told_ja}もう一度使ってもほとんど増えません{f'（不採用：{why_ja}）' if why else ''}。"
+        "シードを増やすか、最も多く除いている条件を緩めてください。",
+    )
+
+
+def _refused(manifest: Manifest) -> Told:
+    """The most frequent reasons."""
+    most = [*manifest.rejected.items()][:3]
+    return (
+        ", ".join(f"{reason} {count:,}" for reason, count in most),
+        "、".join(f"{JAPANESE.reasons.get(reason, reason)} {count:,}" for reason, count in most),
+    )
+
+
+def kept_instead(line: Line, folder: Path) -> Told:
     """A sentence when an unfinished run without rows would take the place of a dataset with some; else empty."""
     rows = folder / "rows.jsonl"
     if state_of(line) == "complete" or not rows.is_file() or rows.stat().st_size == 0:
-        return ""
+        return NOTHING
     if any(isinstance(chosen, Sample) for chosen in select(line.outcomes.accepted(), line.recipe.selection)):
-        return ""
-    return f"No row was made, so the earlier dataset in {folder} stays as it is."
+        return NOTHING
+    return (
+        f"No row was made, so the earlier dataset in {folder} stays as it is.",
+        f"行ができなかったので、{folder} の以前のデータセットはそのままです。",
+    )

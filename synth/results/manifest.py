@@ -189,6 +189,8 @@ class Manifest(Value):
     state: State
     message: str = ""
     """Why it ended early, and what else was said at its end; empty when there was nothing to say."""
+    message_ja: str = ""
+    """The same in Japanese; empty where none of it is had in it."""
     practice: bool
     """Whether any teacher was the practice teacher: the rows are then exercise data."""
     recipe: RecipeRecord

@@ -215,7 +215,7 @@ def stop_when_ordered(out: Path):
 
     def observe(progress, halt):
         async def watch():
-            while not any(teacher.batches and teacher.batches.left for teacher in progress.teachers.values()) or (
+            while not any(teacher.batches and any(teacher.batches.left) for teacher in progress.teachers.values()) or (
                 "ordered" not in Found(out).steps
             ):
                 await asyncio.sleep(0.01)

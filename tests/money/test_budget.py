@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 
 import pytest
@@ -21,6 +22,20 @@ def run(scene):
             return await scene()
 
     return asyncio.run(bounded())
+
+
+@pytest.mark.parametrize(
+    ("caps", "told"),
+    [
+        ({"usd": 0.5}, "予算 $0.5000 に達しました。使用額は $0.4000、次のリクエストは最大 $0.2000 です。"),
+        ({"tokens": 1000}, "予算の 1,000 トークンに達しました。使用済みは 900、次のリクエストは最大 200 です。"),
+        ({"requests": 9}, "予算の 9 リクエストに達しました（送信済み 9）。"),
+        ({"hours": 0.000001}, "予算の 1e-06 時間に達しました。"),
+    ],
+)
+def test_a_budget_that_is_reached_says_so_in_japanese_too(caps, told):
+    budget = Budget(Caps(**caps), Spend(400_000, 900, 9), clock=itertools.count().__next__)
+    assert budget.refusal(Spend(200_000, 200, 1)).japanese.startswith(told)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -132,6 +132,22 @@ def test_a_japanese_recipe_gets_a_japanese_page(
     assert not {"From seeds to rows", "Provenance", "User", "Complete"} & set(page.words)
 
 
+@pytest.mark.parametrize(
+    ("language", "japanese", "shown"),
+    [
+        ("en", "中断しました。", '<p class="note" lang="en">Stopped.</p>'),
+        ("ja", "中断しました。", '<p class="note">中断しました。</p>'),
+        ("ja", "", '<p class="note" lang="en">Stopped.</p>'),
+    ],
+)
+def test_why_a_run_ended_is_told_in_the_language_of_the_page_where_it_is_had_in_it(
+    report: Callable[..., str], make_manifest: Make, language: str, japanese: str, shown: str
+) -> None:
+    text = report(make_manifest(language=language, message="Stopped.", message_ja=japanese), [], [])
+    assert shown in text
+    assert ("Stopped." in text, "中断しました。" in text) == ("Stopped." in shown, "中断しました。" in shown)
+
+
 @pytest.mark.parametrize(("language", "words"), [("en", "This is practice data"), ("ja", "これは練習用データです")])
 def test_practice_data_says_so_before_anything_else(
     report: Callable[..., str], make_manifest: Make, language: str, words: str
