@@ -82,7 +82,9 @@ def _reset_s(text: str | None, now: str | None) -> float | None:
     since 1970."""
     if not text:
         return None
-    told = duration_s(text) if (seconds := _number(text)) is None else seconds
+    told = _number(text)
+    if told is None and (lasts_s := duration_s(text)) is not None:
+        return lasts_s
     if told is not None and told < SINCE_1970:
         return told
     try:
@@ -96,8 +98,9 @@ def _reset_s(text: str | None, now: str | None) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
+    """A number that can be meant; what is beyond a millionth in it is noise, and no limit to divide by."""
     try:
-        value = float(text or "")
+        value = round(float(text or ""), 6)
     except ValueError:
         return None
     return value if 0 <= value < 1e14 else None

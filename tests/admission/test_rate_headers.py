@@ -69,6 +69,7 @@ def test_the_rate_is_what_was_used_by_the_time_until_it_is_back():
         {"x-ratelimit-limit-requests": "5", "x-ratelimit-remaining-requests": "9"},
         {"x-ratelimit-limit-requests": "many", "x-ratelimit-remaining-requests": "few"},
         {"x-ratelimit-limit-requests": "nan", "x-ratelimit-remaining-requests": "inf"},
+        {"x-ratelimit-limit-requests": "1e-320", "x-ratelimit-remaining-requests": "0"},
         {"x-ratelimit-limit-requests": "60"},
         {},
     ],
@@ -99,6 +100,12 @@ def test_a_reset_may_be_a_time_since_1970_in_seconds_or_thousandths(reset, secon
     headers = {"date": "Wed, 25 Nov 2026 10:00:00 GMT", "x-ratelimit-limit": "9", "x-ratelimit-remaining": "3"}
     [told] = allowances(headers | {"x-ratelimit-reset": reset})
     assert told.reset_s == seconds
+
+
+@pytest.mark.parametrize("reset", ["100000000h", "99999999999999999h"])
+def test_a_duration_that_is_no_time_anybody_lives_to_see_is_one_all_the_same(reset):
+    [told] = allowances({"x-ratelimit-limit": "1728", "x-ratelimit-remaining": "0", "x-ratelimit-reset": reset})
+    assert told.per_s() == 0.02, "as if it were a day"
 
 
 @pytest.mark.parametrize("date", ["Wed, 25 Nov 2026 10:00:00 -99999999999999", "昨日", ""])
