@@ -137,7 +137,11 @@ class Sender:
             worst = self.tariff.worst(request)
             await self.budget.reserve(worst, unit.priority)
             one = Planned(request, unit.stage, unit.id, worst.microusd)
-            attempt = await self.store.begin(parted(members, worst) if members else (one,), self.price)
+            try:
+                attempt = await self.store.begin(parted(members, worst) if members else (one,), self.price)
+            except BaseException:
+                self.budget.settle(worst, Spend())
+                raise
             place = None
             try:
                 tokens = request.prompt_tokens // 3 + request.max_tokens
@@ -149,16 +153,17 @@ class Sender:
                 raise
             self.health.sends += 1
             try:
-                if self._hedge is None or not self._is_surely_free():
-                    outcome = await self._backends[place.lane.place].send(request)
-                else:
-                    outcome, place = await self._hedge.send(request, place)
+                try:
+                    if self._hedge is None or not self._is_surely_free():
+                        outcome = await self._backends[place.lane.place].send(request)
+                    else:
+                        outcome, place = await self._hedge.send(request, place)
+                finally:
+                    self.admission.land(place)
+                await self.store.keep(attempt, outcome, draws)
             except BaseException:
                 self.budget.settle(worst, worst)  # it may have been paid for, and others wait for what is left
                 raise
-            finally:
-                self.admission.land(place)
-            await self.store.keep(attempt, outcome, draws)
         finally:
             self.admission.leave()
         return Sent(request, members, attempt, worst, outcome, place)
@@ -178,6 +183,7 @@ class Sender:
         usage = result.usage if isinstance(result, Completion) else usage_of(outcome)
         # what it was, before a third failure makes it poison, says whether it may have been paid for
         cost = self.tariff.charge(worst, usage, paid=failure == "ok" or FATES[failure].paid)
+        self.budget.settle(worst, cost)
         self.health.heed(place, outcome, failure, result, usage, tries)
         tokens = (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
         if self._settles[place.lane.place] and None not in usage[:2]:
@@ -190,7 +196,6 @@ class Sender:
         for one, (found, used, due) in enumerate(shares, attempt):
             self.store.settle(one, found, used, due.microusd, usage_unknown=due.assumed)
         self.tokens += tokens
-        self.budget.settle(worst, cost)
         return failure, result
 
     def _release(self, place: Place | None, attempt: int, draws: int, worst: Spend) -> None:

@@ -300,6 +300,27 @@ def test_a_cancelled_send_stays_charged_as_lost(tmp_path):
     assert play(tmp_path, Script(ok()), later) == [("lost", True)]
 
 
+@pytest.mark.parametrize(
+    ("written", "spent", "became"), [("attempt", 0, [("unsent", 0)]), ("reply", 1163, [("ok", 210)])]
+)
+def test_who_is_cancelled_while_the_disk_writes_leaves_nothing_set_aside(tmp_path, written, spent, became):
+    script = Script(ok())
+
+    async def cancelled(asked, store, budget, halt):
+        asking = asyncio.create_task(asked.complete(asked.request(PROMPT, 0), unit()))
+        while not budget.reserved_microusd or (written == "reply" and not asked.landed):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        return len(script.sent), budget.reserved_microusd, budget.spent_microusd
+
+    async def later(asked, store, budget, halt):
+        return [(line.failure, line.cost_microusd) for line in store.ledger()]
+
+    assert play(tmp_path, script, cancelled, cap=10_000) == (int(written == "reply"), 0, spent)
+    assert play(tmp_path, script, later) == became
+
+
 def test_waiting_in_line_takes_none_of_a_requests_patience(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PATIENCE_S", 0.2)
 

@@ -9,6 +9,7 @@ Durability: WAL with synchronous=FULL, so a commit survives power loss (https://
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 import time
@@ -142,18 +143,21 @@ class Store:
         """Journal attempts, what is set aside for each and the price in force, in one commit; return the first one's
         number, which the others follow, once that is on disk. Several are draws that go in one request.
 
-        Raises StoreStopped when the disk refuses, or will before long.
+        Who is cancelled meanwhile has sent nothing, and the attempts are closed as `release` does. Raises StoreStopped
+        when the disk refuses, or will before long.
         """
         first, draws = self._next_attempt, len(requests)
-        rows = self._journal(requests, price)
-        if draws == 1:
-            await self._writer.durable("attempt", rows[0])
-            return first
-        for row in rows:
-            self._writer.add("attempt", row)
-        for place in range(draws - 1):
-            self._writer.add("lot", (first + place, first, place, draws))
-        await self._writer.durable("lot", (first + draws - 1, first, draws - 1, draws))
+        *rows, last = [("attempt", row) for row in self._journal(requests, price)]
+        if draws > 1:
+            *rows, last = *rows, last, *(("lot", (first + place, first, place, draws)) for place in range(draws))
+        for table, row in rows:
+            self._writer.add(table, row)
+        try:
+            await self._writer.durable(*last)
+        except asyncio.CancelledError:
+            for attempt in range(first, first + draws):
+                self.release(attempt)
+            raise
         return first
 
     def _journal(self, requests: Sequence[Planned], price: str) -> list[tuple[Any, ...]]:
