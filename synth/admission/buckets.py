@@ -91,7 +91,11 @@ class Bucket:
         return debited
 
     def settle(self, amount: float, debited: float, used: float) -> None:
-        """A request of `amount` used so much: give back what was debited beyond that, or take the rest."""
+        """A request of `amount` used so much: give back what was debited beyond that, or take the rest.
+
+        What it says beyond that and beyond what there is in a minute is a mistake, for which nobody waits.
+        """
+        used = min(used, max(amount, 60 * self._rate))
         self._level += debited - used
         self._asked = (self._asked or amount) * REMEMBERED + amount
         self._used = (self._used or amount) * REMEMBERED + used

@@ -48,6 +48,13 @@ def test_what_a_request_did_not_use_is_given_back_and_what_it_used_beyond_is_tak
     assert bucket.wait_s(1) > 0, "no more than it holds is kept"
 
 
+def test_a_reply_that_says_it_used_millions_makes_nobody_wait_for_days():
+    clock = Clock()
+    bucket = Bucket(6000, clock)
+    bucket.settle(400, bucket.take(400), 10_000_000)
+    assert 30 < bucket.wait_s(400) < 70, "as if it had been all of a minute"
+
+
 def test_a_bucket_refills_at_its_rate():
     clock = Clock()
     bucket = Bucket(60, clock)
