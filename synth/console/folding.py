@@ -10,6 +10,8 @@ from rich.text import Text
 
 NOT_FIRST = frozenset("、。，．・：；？！）」』】〕〉》ー～…々ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ％,.:;?!)]}%")
 JOINTS = "_:/-"
+NBSP = "\u00a0"
+"""A blank at which no line is folded, as between a name and its count."""
 NOT_LAST = frozenset("（「『【〔〈《([{$¥￥")
 
 
@@ -52,9 +54,10 @@ def _pieces(whole: str) -> list[str]:
     pieces = list[str]()
     for letter in whole:
         last = pieces[-1][-1] if pieces else ""
-        both_narrow = last.strip() and letter.strip() and cell_len(last) < 2 and cell_len(letter) < 2
-        kept = last.strip() and (letter in NOT_FIRST or last in NOT_LAST)
-        if last and (both_narrow or kept or letter.isspace()):
+        is_blank, after_blank = (one.isspace() and one != NBSP for one in (letter, last))
+        both_narrow = cell_len(last) < 2 and cell_len(letter) < 2
+        kept = both_narrow or NBSP in (last, letter) or letter in NOT_FIRST or last in NOT_LAST
+        if last and (is_blank or (kept and not after_blank)):
             pieces[-1] += letter
         else:
             pieces.append(letter)

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.text import Text
 
 from synth.backends.practice import PRACTICE_MODELS
+from synth.console.folding import NBSP, folded_text
 from synth.console.panel import WAITING, since
 from synth.console.screen import OUT, PRACTICE, clock_time, plain_table, say, write_json
 from synth.errors import FolderError
@@ -36,6 +37,8 @@ LAST = (
     "SELECT teacher, failure, started_ns FROM settled JOIN attempt ON id = attempt "
     "WHERE id > (SELECT max(id) FROM attempt) - 10000 AND failure <> 'unsent' ORDER BY id DESC"
 )
+NARROW = 80
+"""Columns that a table of who was asked for what needs at least."""
 LONG_S = 600.0
 """For so long nothing but refusals must have come to be told of."""
 LIMITED = {
@@ -90,7 +93,8 @@ def status(folder: Path, *, as_json: bool) -> None:
         _write(found)
         return
     if not found.is_whole:
-        OUT.print(Text.assemble((visible(str(found.recipe)), "bold"), f"  {found.told}"), soft_wrap=True)
+        head = Text.assemble((visible(str(found.recipe)), "bold"), f"  {found.told}")
+        OUT.print(Text("\n").join(folded_text(head, OUT.width)) if OUT.is_screen else head)
         say(OUT, ", ".join(_money(found)))
     if found.limited:
         named = " and ".join(LIMITED[kind].format(found.caps.account) for kind in found.limited)
@@ -125,7 +129,7 @@ def _found(folder: Path) -> _Found:
     ended = "cut_off" if cut else manifest.state if manifest else unwritten
     told = f"running ({running})" if running else "cut off" if cut else ended
     if running or cut:
-        told += f", last written {since(written)}, {flying:,} in flight{' then' if cut else ''}"
+        told += f", last written {_whole(since(written))}, {flying:,} in flight{' then' if cut else ''}"
     caps = Caps.model_validate_json(meta.get("caps") or "{}")
     return _Found(
         recipe=meta.get("recipe"),
@@ -219,18 +223,35 @@ def _write(found: _Found) -> None:
 
 def _ledger(ledger: list[Ledger], stages: list[str]) -> None:
     """What was asked and what came of it, in the order of the stages."""
-    table = plain_table("stage", "teacher", "outcome", "attempts", "tokens in", "tokens out", "cost", right=3)
+    figures = ("attempts", "tokens in", "tokens out", "cost")
+    is_narrow = OUT.width < NARROW  # there who was asked stands above what came of it
+    heads = ("outcome", *figures) if is_narrow else ("stage", "teacher", "outcome", *figures)
+    table = plain_table(*heads, right=len(heads) - len(figures))
+    table.columns[0].no_wrap = is_narrow
     places = {name: place for place, name in enumerate(stages)}
+    asked = None
     for line in sorted(ledger, key=lambda line: places.get(line.stage.partition(":")[0], len(places))):
         outcome = ENGLISH.failures.get(line.failure, line.failure)
         tokens = [f"{line.prompt_tokens:,}", f"{line.completion_tokens:,}"]
         sums = [*tokens, usd(line.cost_microusd)] if any((line.prompt_tokens, line.cost_microusd)) else []
-        table.add_row(line.stage, line.teacher, outcome, f"{line.attempts:,}", *sums)
+        if is_narrow and asked != (asked := (line.stage, line.teacher)):
+            table.add_row(Text("  ".join(asked), style="bold"))
+        who = [f"  {outcome}"] if is_narrow else [line.stage, line.teacher, outcome]
+        table.add_row(*who, f"{line.attempts:,}", *sums)
     OUT.print()
     OUT.print(table)
     along = sum(line.along for line in ledger)
     if along:
         say(OUT, f"{along:,} of the attempts went along in another one's request, which spared their prompts")
+
+
+def _reasons(counts: dict[str, int]) -> str:
+    return "  ".join(_whole(f"{reason} {count:,}") for reason, count in counts.items())
+
+
+def _whole(said: str) -> str:
+    """What stays on one line of a terminal."""
+    return said.replace(" ", NBSP) if OUT.is_screen else said
 
 
 def summary(manifest: Manifest) -> None:
@@ -259,15 +280,13 @@ def summary(manifest: Manifest) -> None:
         say(OUT, f"not bought: up to {several(saved.replies, 'reply')}{cost}, {dropped}")
     table = plain_table("stage", "asked", "drafts", "kept", "refused", right=1)
     if manifest.seeds.refused:
-        reasons = "  ".join(f"{reason} {count:,}" for reason, count in manifest.seeds.refused.items())
-        table.add_row("seeds", "", "", f"{manifest.seeds.count:,}", reasons)
+        table.add_row("seeds", "", "", f"{manifest.seeds.count:,}", _reasons(manifest.seeds.refused))
     for stage in manifest.stages:
-        reasons = "  ".join(f"{reason} {count:,}" for reason, count in stage.rejected.items())
-        parked = f"  parked {stage.parked:,}" if stage.parked else ""
-        table.add_row(stage.name, f"{stage.units:,}", f"{stage.drafts:,}", f"{stage.accepted:,}", reasons + parked)
+        reasons = stage.rejected | ({"parked": stage.parked} if stage.parked else {})
+        counts = (f"{stage.units:,}", f"{stage.drafts:,}", f"{stage.accepted:,}")
+        table.add_row(stage.name, *counts, _reasons(reasons))
     if manifest.not_selected:
-        reasons = "  ".join(f"{reason} {count:,}" for reason, count in manifest.not_selected.items())
-        table.add_row("selection", "", "", f"{manifest.row_count:,}", reasons)
+        table.add_row("selection", "", "", f"{manifest.row_count:,}", _reasons(manifest.not_selected))
     OUT.print(table)
     for stage in manifest.stages:
         for teacher, share in stage.shares.items():

@@ -6,7 +6,7 @@ import io
 import json
 import re
 import sqlite3
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from synth.live.snapshot import snapshot
 from synth.money.budget import Budget
 from synth.results.manifest import read_manifest
 from synth.storage.database import Ledger
+from synth.storage.store import Store
 from tests.served import served
 
 
@@ -129,19 +130,43 @@ LEDGER = [
 """Of a run that lost connections, with names in Japanese."""
 
 
-@pytest.mark.parametrize("width", [60, 80])
-def test_in_a_narrow_terminal_no_figure_and_no_heading_of_status_is_cut(monkeypatch, width):
+@pytest.mark.parametrize(
+    ("width", "heads", "who"),
+    [(60, ["answer  main", "採点する:score  審査モデル"], " +"), (80, [], r"採点\S* +審査\S* +")],
+)
+def test_in_a_narrow_terminal_no_figure_and_no_heading_of_status_is_cut(monkeypatch, width, heads, who):
     written = Terminal()
     monkeypatch.setattr(status, "OUT", ScreenConsole(file=written, width=width, color_system=None))
     status._ledger(LEDGER, ["answer", "採点する"])
     lines = written.getvalue().splitlines()
     assert max(map(cell_len, lines)) <= width
+    assert [line for line in lines if line in heads] == heads
     words = written.getvalue().split()
-    for whole in ("stage", "teacher", "outcome", "attempts", "tokens", "cost", "1,234", "123,456", "23,456", "$1.50"):
+    for whole in ("outcome", "attempts", "tokens", "cost", "1,234", "123,456", "23,456", "$1.50"):
         assert whole in words
     assert {"connection", "lost"} <= {*words}
     (scored,) = [line for line in lines if "13,466" in line]
-    assert re.fullmatch(r"採点\S* +審査\S* +ok +46 +13,466 +1,124 +\$1\.50", scored)
+    assert re.fullmatch(who + r"ok +46 +13,466 +1,124 +\$1\.50", scored)
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+def test_no_word_of_status_is_cut_in_a_terminal_of_60_columns(write_recipe, tmp_path, monkeypatch, is_running):
+    package.run(write_recipe(), folder=tmp_path / "run", quiet=True)
+
+    def told(width):
+        written = Terminal()
+        monkeypatch.setattr(status, "OUT", ScreenConsole(file=written, width=width, color_system=None))
+        with closing(Store(tmp_path / "run")) if is_running else nullcontext():
+            status.status(tmp_path / "run", as_json=False)
+        return written.getvalue()
+
+    wide, narrow = told(200), told(60)
+    assert ("running (process" in narrow) is is_running
+    assert max(map(cell_len, narrow.splitlines())) <= 60
+    assert {*wide.split()} - {*narrow.split()} == {"teacher"}  # who was asked stands above what came of it
+    refused = read_manifest(tmp_path / "run" / "manifest.json").rejected
+    assert refused
+    assert [reason for reason, count in refused.items() if f"{reason}\u00a0" not in narrow] == []
 
 
 def test_where_a_terminal_has_no_room_for_words_the_names_are_cut_and_the_figures_last():

@@ -21,6 +21,8 @@ from synth.console.folding import folded, folded_text, longest_word
         ("x" * 25, 10, ["x" * 10, "x" * 10, "x" * 5]),
         ("ああああ", 3, ["あ", "あ", "あ", "あ"]),
         ("", 10, [""]),
+        ("duplicate\u00a022  refusal\u00a017", 20, ["duplicate\u00a022", "refusal\u00a017"]),
+        ("重複\u00a022、評価不足\u00a03", 14, ["重複\u00a022、評価", "不足\u00a03"]),
     ],
 )  # fmt: skip
 def test_a_line_ends_between_words_and_never_before_a_full_stop(text, width, lines):
