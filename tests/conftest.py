@@ -21,7 +21,7 @@ from typing import IO, Any
 import pytest
 import zstandard
 
-from tests.forked import LIMIT_S, ROOT, Commands, Started
+from tests.forked import LIMIT_S, ROOT, Commands, Started, end
 
 CANARY = os.environ.setdefault("SYNTH_CANARY", f"sk-CANARY{secrets.token_hex(16)}")
 """The key that every test of every worker process uses: after the last one, no byte of it may be anywhere."""
@@ -172,12 +172,7 @@ def begin(tmp_path: Path, commands: Commands | None) -> Iterator[Begin]:
         return process
 
     yield start
-    for process in begun:
-        process.kill()
-        process.wait()
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
+    end(*begun)
 
 
 @pytest.fixture(autouse=True)

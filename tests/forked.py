@@ -140,6 +140,16 @@ class Started:
         self.send_signal(signal.SIGKILL)
 
 
+def end(*processes: Started | subprocess.Popen[Any]) -> None:
+    """Kill what goes on still, and close what goes to it and what comes of it."""
+    for process in processes:
+        process.kill()
+        process.wait()
+        for name in ("stdin", "stdout", "stderr"):
+            if (stream := getattr(process, name, None)) is not None:
+                stream.close()
+
+
 def at_start(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that are heeded at the start, but for where modules are looked for: those of synth are there."""
     return {name: value for name, value in environment.items() if name.startswith(AT_START) and name != "PYTHONPATH"}

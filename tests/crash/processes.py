@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.forked import end
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
@@ -35,8 +37,4 @@ class Processes:
         return int(self._driver.stdout.readline())
 
     def close(self) -> None:
-        for process in (self._driver, self._server):
-            process.kill()
-            process.wait()
-            process.stdin.close()
-            process.stdout.close()
+        end(self._driver, self._server)

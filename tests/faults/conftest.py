@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.played import Plays
+from tests.forked import end
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -45,9 +46,7 @@ class Books:
             return sum(json.load(reply).values())
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
+        end(self._process)
 
 
 @pytest.fixture(scope="session")

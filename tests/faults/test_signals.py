@@ -16,6 +16,7 @@ import pytest
 
 from synth import api
 from synth.storage.database import connect
+from tests.forked import end
 
 ROOT = Path(__file__).parent.parent.parent
 MAIN = "from synth.cli import main; main()"
@@ -40,12 +41,7 @@ def start(tmp_path, begin):
         return process
 
     yield start
-    for process in processes:
-        process.kill()
-        process.wait()
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
+    end(*processes)
 
 
 def until(true, process) -> None:
