@@ -25,6 +25,7 @@ from synth.protocol.endpoint import HERE, Endpoint
 from synth.protocol.fates import FATES, POISON, name_of
 from synth.protocol.lots import Share, parted, shares_of
 from synth.protocol.replies import read, usage_of
+from synth.storage.found import Stored
 from synth.storage.store import Store
 from synth.types import LOT, Completion, Outcome, Planned, Request, Spend
 from synth.unit import Unit
@@ -102,9 +103,12 @@ class Sender:
         )
         self._repeats = 0
 
-    async def obtain(self, request: Request, unit: Unit, members: Sequence[Planned] = ()) -> Completion:
-        """Send until something comes of it; for several draws the completion holds how many choices came."""
-        failed_before = any(one.failure in (*POISONOUS, POISON) for one in self.store.find(request.key))
+    async def obtain(
+        self, request: Request, unit: Unit, before: Sequence[Stored] = (), members: Sequence[Planned] = ()
+    ) -> Completion:
+        """Send until something comes of it, of which nothing came `before`; for several draws the completion holds how
+        many choices came."""
+        failed_before = any(one.failure in (*POISONOUS, POISON) for one in before)
         tries = Tries(self.health.successes, request.path, failed_before=failed_before)
         after_s = self.endpoint.standard_after_s
         try:

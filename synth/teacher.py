@@ -105,7 +105,7 @@ class Teacher:
                 if completion is None and self.batches is not None:
                     completion, tariff = await self._brought(self.batches, request, unit)
                 if completion is None:
-                    completion = await self._send(request, unit)
+                    completion = await self._send(request, unit, found)
             except Transient as error:
                 self._parked[request.key] = error.failure, error.detail
                 raise
@@ -154,7 +154,8 @@ class Teacher:
         done, keys = asyncio.Event(), [one.request.key for one in members]
         self._flying |= dict.fromkeys(keys, done)
         try:
-            if (await self._send(in_one(members), unit, members)).found > 1:
+            asked = in_one(members)
+            if (await self._send(asked, unit, self._store.find(asked.key), members)).found > 1:
                 self._gave_several, self.draws_at_once = True, self.endpoint.draws_at_once
                 return
         except BudgetReached:

@@ -117,6 +117,25 @@ def test_refusals_are_of_the_request_where_the_endpoint_has_once_spoken(tmp_path
     assert play(tmp_path, Script(Outcome(400, b'{"error": {"message": "too long"}}')), scene) == ({Rejected}, None)
 
 
+@pytest.mark.parametrize(("has_failed", "looks"), [(False, 0), (True, 1)])
+def test_what_came_of_a_request_before_is_looked_up_once_and_only_where_it_was_made(
+    tmp_path, monkeypatch, has_failed, looks
+):
+    async def fail(asked, *_):
+        with pytest.raises(Fatal):
+            await asked.complete(asked.request(PROMPT, 0), unit())
+
+    async def scene(asked, store, *_):
+        keys, find = [], store.find
+        monkeypatch.setattr(store, "find", lambda key: keys.append(key) or find(key))
+        await asked.complete(asked.request(PROMPT, 0), unit())
+        return len(keys)
+
+    if has_failed:
+        play(tmp_path, Script(Outcome(0, error="reset", detail="gone", written=True)), fail)
+    assert play(tmp_path, Script(ok()), scene) == looks
+
+
 def test_a_rate_limit_is_waited_out(tmp_path):
     script = Script(*[Outcome(429, b"{}", {"retry-after-ms": "1"})] * 8, ok())
 
