@@ -89,7 +89,7 @@ class Ask(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UnitAsk:
     """`Ask` for one unit of a stage: it remembers which requests the unit used and what they cost."""
 

@@ -1,11 +1,11 @@
-"""The values that flow. All of them are frozen; a step returns new ones."""
+"""The values that flow. None of them is changed; a step returns new ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, dataclass_transform
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -28,13 +28,23 @@ Fields = dict[str, JsonValue]
 """What templates can read: a seed's columns and what earlier generators added."""
 
 
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+def value(fields: type[T]) -> type[T]:
+    """A class of values that a type checker lets nobody change. Were they frozen for Python too, which sets each field
+    by a call then, a row would take twice as long to hand on."""
+    return dataclass(slots=True, kw_only=True, unsafe_hash=True)(fields)
+
+
 class Value(BaseModel):
     """A frozen pydantic value that refuses fields it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Message:
     """One turn of a conversation, in the shape trainers read."""
 
@@ -47,7 +57,7 @@ class Message:
         return self.content
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Function:
     """What is called, and with what."""
 
@@ -56,7 +66,7 @@ class Function:
     """A JSON object as text: as values, Parquet would join those of all tools, and fill each with the others' nulls."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ToolCall:
     """One call, as OpenAI's chats and every chat template have it."""
 
@@ -65,7 +75,7 @@ class ToolCall:
     type: Literal["function"] = "function"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ToolTurn(Message):
     """One turn of a dialogue in which tools are called; rows without tools do not carry its fields."""
 
@@ -81,7 +91,7 @@ class ToolTurn(Message):
         return "\n".join([*([self.content] if self.content else []), *calls])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Seed:
     """What varies: one input row. Later stages receive the samples of the stage before as seeds."""
 
@@ -98,7 +108,7 @@ class Seed:
         return self.id.partition("-")[2] or self.id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Draft:
     """What a generator makes. It knows nothing of the run."""
 
@@ -112,7 +122,7 @@ class Draft:
     """Reason and detail, where the generator itself found that it is of no use: it is kept as a refused sample is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Score:
     """One number for one sample, with what the scorer saw."""
 
@@ -125,7 +135,7 @@ class Score:
         return float(f"{self.value:.3g}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Sample:
     """A draft with its identity: which seed, which stage, which draw."""
 
@@ -179,7 +189,7 @@ class Sample:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Rejection:
     """A refused sample, kept with its reason."""
 
