@@ -58,7 +58,8 @@ class Teacher:
         self._tariff = sender.tariff
         self._kept = Kept(self.endpoint, self._store, self._tariff)
         self._earlier = earlier
-        self._flying: dict[bytes, asyncio.Event] = {}
+        self._flying: dict[bytes, list[asyncio.Future[None]]] = {}
+        """The keys of requests on their way, each with who waits for the same."""
         self._parked: dict[bytes, tuple[str, str]] = {}
         """Why patience with a request ended in this run: what else asks the same waits for the next one too, or a reply
         would lie in the store to which what was parked for want of it could be made."""
@@ -89,8 +90,8 @@ class Teacher:
             await self._decide(unit.lot, request, unit)
         if self.heard is not None:
             self.heard.add(request.key)
-        while (flying := self._flying.get(request.key)) is not None:
-            await flying.wait()
+        if request.key in self._flying:
+            await self._landed(request.key)
         found = self._store.find(request.key) if self._store.may_hold(request.key) else ()
         completion, tariff = self._kept.completion(found, request) if found else (None, self._tariff)
         if completion is None:
@@ -98,7 +99,7 @@ class Teacher:
                 self._halt.check()
             if (parked := self._parked.get(request.key)) is not None:
                 raise Transient(*parked)
-            done = self._flying[request.key] = asyncio.Event()
+            self._flying[request.key] = []
             try:
                 if self._earlier:
                     completion, tariff = await self._reused(request, unit)
@@ -110,8 +111,7 @@ class Teacher:
                 self._parked[request.key] = error.failure, error.detail
                 raise
             finally:
-                del self._flying[request.key]
-                done.set()
+                self._land(request.key)
         self.served.add(completion.model)
         if completion.provider:
             unit.served_by.append(completion.provider)
@@ -130,12 +130,24 @@ class Teacher:
             lot.leave(unit.draw)
             return
         await lot.join(unit.draw, Planned(request, unit.stage, unit.id))
-        if (flying := self._flying.get(request.key)) is not None:
-            await flying.wait()
+        if request.key in self._flying:
+            await self._landed(request.key)
             unit.bought += 1
         elif self.draws_at_once > 1 and self._is_new(request):
             new = [one for one in lot.members if self._is_new(one.request)]
             await self._ask_in_one(together(new, request, self.draws_at_once), unit)
+
+    async def _landed(self, key: bytes) -> None:
+        """Wait until nobody asks for the same any more."""
+        while (waiting := self._flying.get(key)) is not None:
+            waiting.append(landed := asyncio.get_running_loop().create_future())
+            await landed
+
+    def _land(self, key: bytes) -> None:
+        """A request is on its way no more."""
+        for landed in self._flying.pop(key):
+            if not landed.done():
+                landed.set_result(None)
 
     def _is_new(self, request: Request) -> bool:
         """Whether nothing is known of a request, and nobody asks for it."""
@@ -151,8 +163,8 @@ class Teacher:
         """Ask for several draws in one request. Unless there is no room for any, a failure is of the way of asking."""
         if len(members) < 2:
             return
-        done, keys = asyncio.Event(), [one.request.key for one in members]
-        self._flying |= dict.fromkeys(keys, done)
+        keys = [one.request.key for one in members]
+        self._flying |= {key: [] for key in keys}
         try:
             asked = in_one(members)
             if (await self._send(asked, unit, self._store.find(asked.key), members)).found > 1:
@@ -168,8 +180,7 @@ class Teacher:
                 return
         finally:
             for key in keys:
-                del self._flying[key]
-            done.set()
+                self._land(key)
         self._vain += 1
         if not self._gave_several and self._vain >= VAIN_LOTS:
             self.draws_at_once = 1

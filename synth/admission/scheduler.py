@@ -26,11 +26,31 @@ MOST_HELD = 65_536
 """The most results, finished or not, that wait so, unless the window is wider: of a batch's width that is enough."""
 
 
-class Channel(asyncio.Queue[T | None]):
+class Channel(Generic[T]):
     """A bounded line of values between two stages; `None` inside marks its end."""
 
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: deque[T | None] = deque()
+        self._any, self._room = asyncio.Event(), asyncio.Event()
+
+    async def put(self, value: T | None) -> None:
+        """Add a value, once there is room."""
+        while len(self._values) >= self._most:
+            self._room.clear()
+            await self._room.wait()
+        self._values.append(value)
+        self._any.set()
+
     async def __aiter__(self) -> AsyncIterator[T]:
-        while (value := await self.get()) is not None:
+        while True:
+            while not self._values:
+                self._any.clear()
+                await self._any.wait()
+            value = self._values.popleft()
+            self._room.set()
+            if value is None:
+                return
             yield value
 
 

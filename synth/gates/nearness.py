@@ -41,7 +41,7 @@ class Nearness:
         self._called = {refused.id for refused in called}
         """Twins of what came to nothing, which pass in its place."""
         self._meanings = line.screen.meanings.get(stage.name)
-        self._waiting: Channel[list[Near]] = Channel(line.window)
+        self._waiting: asyncio.Queue[list[Near] | None] = asyncio.Queue(line.window)
         self._text_of = text_of("question" if stage.dedupe is None else stage.dedupe.by)
         self._count = line.progress.stages[stage.name]
         self._has_quota = stage.dedupe is not None and stage.dedupe.per_seed is not None
