@@ -255,7 +255,8 @@ def score(
                 own=loaded.recipe.budget.model_dump() if loaded else None,
             )
         else:
-            report = parts.sift(files, out, scoring(chosen, least, notes, scores))
+            with scoring(chosen, least, notes, scores) as judge:
+                report = parts.sift(files, out, judge)
     report.scores = scores
     sifting.sifted(report, out, as_json=as_json)
     return 0

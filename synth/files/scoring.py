@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 import orjson
-from pydantic import BaseModel, JsonValue
+from pydantic import JsonValue
 
+from synth.admission.halt import Halt
 from synth.admission.scheduler import gathered
-from synth.ask import Ask, UnitAsk
-from synth.errors import Fatal, Problem, RecipeError, Rejected, TeacherError, Transient
+from synth.aside import Aside
+from synth.ask import UnitAsk
+from synth.boundary import Boundary, is_cancelled
+from synth.errors import Fatal, Problem, RecipeError, Rejected, SynthError, TeacherError, Transient
 from synth.files.asking import Desk
 from synth.files.parts import Bought, Judge, Removal, Report, Scores, Verdict, samples_of, sift
 from synth.language.near import hint
 from synth.language.text import several
+from synth.own import OwnScorer
 from synth.protocol.endpoint import Endpoint
 from synth.protocol.fates import POISON
 from synth.recipes.templates import Templates
 from synth.scorers import ASKING, Scorer
 from synth.teacher import Teacher
-from synth.types import Completion, Message, Sample, Score
+from synth.types import Sample, Score
 from synth.unit import Unit
 
-if TYPE_CHECKING:
-    from synth.protocol.vectors import Vector
-
-M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
 
@@ -41,7 +43,7 @@ class Asking(NamedTuple):
     templates: Templates
     language: str
 
-    def ask(self, row: str) -> Ask:
+    def ask(self, row: str) -> UnitAsk:
         """What the scoring of a row may do, by the row's id."""
         return UnitAsk(Unit("score", row, 0, 0), self.teachers, self.templates, self.language, 0)
 
@@ -50,18 +52,20 @@ class Asking(NamedTuple):
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
 
 
+@contextmanager
 def scoring(
     scorers: Sequence[Scorer],
     require: Mapping[str, float],
     notes: BinaryIO | None,
     report: Scores,
     asking: Asking | None = None,
-) -> Judge:
-    """Scores rows, removes those below what is required (`below_threshold`), and writes the scores down.
+) -> Generator[Judge]:
+    """Scores rows, removes those below what is required (`below_threshold`), and writes the scores down; scorers of the
+    user's own have the time that a run gives them.
 
     Raises RecipeError when a scorer needs a teacher and there is nobody to ask. With `asking` the judge works in a
     thread beside the loop, and many rows at once; it raises Fatal when the asking stopped, or brought nothing for some
-    row, after all that was in flight has come.
+    row, after all that was in flight has come. It raises Fatal too when scorers of the user's own keep failing.
     """
     for scorer in scorers if asking is None else ():
         if isinstance(scorer, ASKING):
@@ -74,15 +78,23 @@ def scoring(
         near = hint(missing[0], names)
         raise RecipeError(f"There is no score {missing[0]!r}; the scorers are {', '.join(names)}{near}.")
 
-    def judge(samples: Sequence[Sample]) -> Iterator[Verdict]:
-        if asking is None:
-            every = asyncio.run(_one_by_one(samples, scorers))
-        else:
-            every = asking.run(gathered([_scores(one, scorers, asking.ask(one.id)) for one in samples]))
-        for sample, found in zip(samples, _told(every), strict=True):
-            yield found if isinstance(found, Removal) else _verdict(sample, found, require, notes, report)
+    halt = Halt()
+    own = _Own(Aside(), Boundary(halt), halt)
 
-    return judge
+    async def each(samples: Sequence[Sample]) -> list[_Found]:
+        if asking is None:
+            return [await _scores(sample, scorers, nobody(sample.id), own) for sample in samples]
+        return await gathered([_scores(sample, scorers, asking.ask(sample.id), own) for sample in samples])
+
+    with ExitStack() as opened:
+        run = opened.enter_context(asyncio.Runner()).run if asking is None else asking.run
+
+        def judge(samples: Sequence[Sample]) -> Iterator[Verdict]:
+            for sample, found in zip(samples, _told(run(each(samples))), strict=True):
+                yield found if isinstance(found, Removal) else _verdict(sample, found, require, notes, report)
+
+        opened.callback(lambda: run(own.aside.end()))
+        yield judge
 
 
 def asked_by(scorers: Sequence[Scorer], known: Mapping[str, Endpoint]) -> dict[str, Endpoint]:
@@ -104,7 +116,7 @@ async def sift_asking(
     out: Path | None,
     desk: Desk,
     scorers: Sequence[Scorer],
-    judge_of: Callable[[Asking], Judge],
+    judge_of: Callable[[Asking], AbstractContextManager[Judge]],
     templates: Templates,
     language: str,
 ) -> Report:
@@ -114,8 +126,13 @@ async def sift_asking(
     if problems := await asyncio.to_thread(_unfit, files, scorers, templates):
         raise RecipeError(problems)
     before = desk.budget.spent_requests, desk.budget.spent_microusd
-    judge = judge_of(Asking(asyncio.get_running_loop(), desk.teachers, templates, language))
-    report = await asyncio.to_thread(sift, files, out, judge)
+    asking = Asking(asyncio.get_running_loop(), desk.teachers, templates, language)
+
+    def sifted() -> Report:
+        with judge_of(asking) as judge:
+            return sift(files, out, judge)
+
+    report = await asyncio.to_thread(sifted)
     report.bought = Bought(0, desk.budget.spent_requests - before[0], desk.budget.spent_microusd - before[1])
     return report
 
@@ -133,15 +150,16 @@ def _unfit(files: Sequence[Path], scorers: Sequence[Scorer], templates: Template
 _Found = list[Score] | Removal | TeacherError
 
 
-async def _one_by_one(samples: Sequence[Sample], scorers: Sequence[Scorer]) -> list[_Found]:
-    return [await _scores(sample, scorers, NoTeacher()) for sample in samples]
-
-
-async def _scores(sample: Sample, scorers: Sequence[Scorer], ask: Ask) -> _Found:
+async def _scores(sample: Sample, scorers: Sequence[Scorer], ask: UnitAsk, own: _Own) -> _Found:
+    if own.halt.error is not None:
+        return own.halt.error
     try:
-        return [await scorer.score(sample, ask) for scorer in scorers]
+        return [
+            await (own.score(one, sample, ask) if isinstance(one, OwnScorer) else one.score(sample, ask))
+            for one in scorers
+        ]
     except Rejected as error:
-        return Removal(error.reason, error.detail)
+        return own.halt.error or Removal(error.reason, error.detail)
     except Transient as error:
         return Removal("no_verdict", str(error)) if error.failure == POISON else error
     except TeacherError as error:
@@ -174,31 +192,36 @@ def _verdict(
     return ""
 
 
-class NoTeacher:
-    """What a scorer may do here: not ask."""
+class _Own(NamedTuple):
+    """Where scorers of the user's own are called, as in a run."""
 
-    draw = 0
+    aside: Aside
+    boundary: Boundary
+    halt: Halt
 
-    def render(self, template: str, values: Mapping[str, JsonValue]) -> str:  # noqa: ARG002 (refused as it is)
-        """Refuse."""
+    async def score(self, scorer: OwnScorer, sample: Sample, ask: UnitAsk) -> Score:
+        """What one gives. Raises Rejected(`plugin_error`) for whatever it raises that is no error of synth's own, and
+        where it does not come to an end."""
+        try:
+            return await self.aside.call(scorer.kind, lambda far: scorer.score(deepcopy(sample), far), ask)
+        except BaseException as error:
+            if isinstance(error, SynthError | KeyboardInterrupt) or is_cancelled():
+                raise
+            raise self.boundary.refusal(scorer.name) from None
+
+
+class _NoTeachers(dict[str, Teacher]):
+    """Those of whoever may not ask."""
+
+    def __missing__(self, name: str) -> Teacher:
+        raise RecipeError(f"A scorer asks the teacher {name!r}, and nothing is asked here; run it in a recipe.")
+
+
+class _NoTemplates:
+    def render(self, template: str, _values: Mapping[str, JsonValue]) -> str:
         raise RecipeError(f"A scorer wants the template {template!r}, which only a recipe has; run it in one.")
 
-    async def text(self, messages: Sequence[Message], *, teacher: str) -> Completion:  # noqa: ARG002
-        """Refuse."""
-        raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
 
-    async def embed(self, texts: Sequence[str], *, teacher: str) -> list[Vector]:  # noqa: ARG002
-        """Refuse."""
-        raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
-
-    async def continued(self, text: str, *, teacher: str, stop: Sequence[str] = ()) -> Completion:  # noqa: ARG002
-        """Refuse."""
-        raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
-
-    async def found(self, path: str, fields: Mapping[str, JsonValue], *, teacher: str) -> tuple[Any, ...]:  # noqa: ARG002
-        """Refuse."""
-        raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
-
-    async def schema(self, model: type[M], messages: Sequence[Message], *, teacher: str) -> M:  # noqa: ARG002
-        """Refuse."""
-        raise RecipeError(f"A scorer asks the teacher {teacher!r}, and nothing is asked here; run it in a recipe.")
+def nobody(row: str) -> UnitAsk:
+    """What the scoring of a row may do where nobody is asked: neither ask nor render."""
+    return UnitAsk(Unit("score", row, 0, 0), _NoTeachers(), cast("Templates", _NoTemplates()), "", 0)

@@ -184,16 +184,22 @@ def test_rows_are_scored_and_those_below_what_is_required_removed(tmp_path):
     path = written(tmp_path / "data.jsonl", rows)
     scorers = plugin_texts.scorers_of(["{kind: exact_answer, reference: 正解}"])
     scores: parts.Scores = {}
-    with (tmp_path / "scores.jsonl").open("wb") as notes:
-        report = parts.sift([path], tmp_path / "out", scoring(scorers, {"exact_answer": 1}, notes, scores))
+    with (
+        (tmp_path / "scores.jsonl").open("wb") as notes,
+        scoring(scorers, {"exact_answer": 1}, notes, scores) as judge,
+    ):
+        report = parts.sift([path], tmp_path / "out", judge)
     assert report.removed == {"below_threshold": 1, "no_reference": 1}
     assert scores == {"exact_answer": {1.0: 1, 0.0: 1}}
     assert [json.loads(line)["exact_answer"] for line in lines(tmp_path / "scores.jsonl")] == [1.0, 0.0]
     for asking in ("judge", "{kind: likelihood, teacher: student}", "{kind: reward, teacher: rewards}"):
-        with pytest.raises(RecipeError, match="asks a teacher"):
-            scoring(plugin_texts.scorers_of([asking]), {}, None, {})
-    with pytest.raises(RecipeError, match="no score 'other'"):
-        scoring(scorers, {"other": 1}, None, {})
+        with (
+            pytest.raises(RecipeError, match="asks a teacher"),
+            scoring(plugin_texts.scorers_of([asking]), {}, None, {}),
+        ):
+            pass
+    with pytest.raises(RecipeError, match="no score 'other'"), scoring(scorers, {"other": 1}, None, {}):
+        pass
 
 
 @pytest.mark.parametrize("name", ["data.jsonl", "data.parquet"])

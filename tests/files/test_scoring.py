@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import time
 
 import pytest
 
-from synth.errors import Fatal, Transient
+from synth.aside import BLOCKED_S
+from synth.errors import Fatal, RecipeError, Transient
 from synth.files import parts
 from synth.files.scoring import Asking, scoring
+from synth.recipes.loading import load
 from synth.types import Score
 
 RIGHT = {
@@ -172,8 +176,12 @@ def test_a_row_that_nothing_came_for_stops_the_command_unless_nothing_ever_will(
 
     async def main():
         asking = Asking(asyncio.get_running_loop(), {}, None, "")
-        judge = scoring([failing], {}, None, {}, asking)
-        return await asyncio.to_thread(parts.sift, [data / "data.jsonl"], None, judge)
+
+        def sifted():
+            with scoring([failing], {}, None, {}, asking) as judge:
+                return parts.sift([data / "data.jsonl"], None, judge)
+
+        return await asyncio.to_thread(sifted)
 
     if stops:
         with pytest.raises(Fatal, match=r"1 row got no score .* run again"):
@@ -181,3 +189,91 @@ def test_a_row_that_nothing_came_for_stops_the_command_unless_nothing_ever_will(
     else:
         assert asyncio.run(main()).removed == {"no_verdict": 1}
     assert len(failing.asked) == 4
+
+
+OWN = """\
+import asyncio, time
+from pathlib import Path
+from synth.own import Ask, Message, OwnScorer, Sample, Score
+
+class Sleeping(OwnScorer):
+    async def score(self, sample: Sample, ask: Ask) -> Score:
+        if "月曜日" in sample.answer():
+            time.sleep(600)
+        return Score(name=self.name, value=1)
+
+class Always(OwnScorer):
+    async def score(self, sample: Sample, ask: Ask) -> Score:
+        Path(__file__).with_name("met").touch()
+        while True:
+            pass
+
+class Waiting(OwnScorer):
+    async def score(self, sample: Sample, ask: Ask) -> Score:
+        if "月曜日" in sample.answer():
+            await asyncio.Event().wait()
+        return Score(name=self.name, value=1)
+
+class Raising(OwnScorer):
+    async def score(self, sample: Sample, ask: Ask) -> Score:
+        return Score(name=self.name, value=1 / ("月曜日" not in sample.answer()))
+
+class Asking(OwnScorer):
+    async def score(self, sample: Sample, ask: Ask) -> Score:
+        await ask.text([Message(role="user", content="？")], teacher="main")
+"""
+
+
+def own_scorers(folder, kind):
+    """Those of a recipe that names one of one's own, in the folder with the rows."""
+    (folder / "own.py").write_text(OWN, encoding="utf-8")
+    (folder / "ask.md.j2").write_text("{{ q }}", encoding="utf-8")
+    scorers = f'[{{kind: "own.py:{kind}", name: mine}}]'
+    written = RECIPE.replace("[{kind: judge}, {kind: likelihood, teacher: main, prompt: own.j2}]", scorers)
+    (folder / "recipe.yaml").write_text(written, encoding="utf-8")
+    return load(folder / "recipe.yaml").recipe.stages[-1].scorers
+
+
+def scored_by_own(folder, kind, *, is_beside):
+    """How many rows the scorer of one's own removed, by reason; in a thread beside a loop, or without one."""
+    chosen = own_scorers(folder, kind)
+
+    def sifted(asking=None):
+        with scoring(chosen, {}, None, {}, asking) as judge:
+            return parts.sift([folder / "data.jsonl"], None, judge).removed
+
+    async def beside():
+        return await asyncio.to_thread(sifted, Asking(asyncio.get_running_loop(), {}, None, ""))
+
+    return asyncio.run(beside()) if is_beside else sifted()
+
+
+@pytest.mark.parametrize("is_beside", [False, True])
+@pytest.mark.parametrize("kind", ["Sleeping", "Waiting", "Raising"])
+def test_a_row_at_which_a_scorer_of_ones_own_hangs_or_raises_is_removed_as_in_a_run(data, monkeypatch, kind, is_beside):
+    monkeypatch.setattr("synth.aside.BLOCKED_S", 1.0)
+    monkeypatch.setattr("synth.aside.IDLE_S", 0.5)
+    assert scored_by_own(data, kind, is_beside=is_beside) == {"plugin_error": 1}
+
+
+@pytest.mark.parametrize("is_beside", [False, True])
+def test_a_scorer_of_ones_own_that_never_gives_way_ends_the_command_in_a_sentence(data, monkeypatch, is_beside):
+    monkeypatch.setattr("synth.aside.BLOCKED_S", 0.5)
+    said = r"'mine' brought 2 unexpected errors, the last own\.py:Always went on for 0\.5 s without an await"
+    with pytest.raises(Fatal, match=said):
+        scored_by_own(data, "Always", is_beside=is_beside)
+
+
+def test_a_scorer_of_ones_own_that_asks_is_told_where_it_may(data):
+    with pytest.raises(RecipeError, match="A scorer asks the teacher 'main', and nothing is asked here; run it in a"):
+        scored_by_own(data, "Asking", is_beside=False)
+
+
+def test_ctrl_c_ends_the_scoring_while_a_scorer_of_ones_own_computes(data, begin):
+    own_scorers(data, "Always")
+    process = begin("score", "data.jsonl", "--recipe", "recipe.yaml")
+    while not (data / "met").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(BLOCKED_S / 2) == 130

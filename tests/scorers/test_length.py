@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from synth.errors import RecipeError, Rejected
-from synth.files.scoring import NoTeacher
+from synth.files.scoring import nobody
 from synth.recipes.loading import load
 from synth.scorers.length import Length
 from synth.types import Message, Sample
@@ -18,7 +18,7 @@ def test_reasoning_counts_where_it_is_wanted_and_the_shortest_is_the_greatest():
     turn = Message(role="assistant", content="答えは三。", reasoning_content="一と二で三。")
     sample = Sample(id="0", seed_id="0", parent_id="0", stage="a", draw=0, messages=(turn,), fields={})
     values = [
-        asyncio.run(scorer.score(sample, NoTeacher())).value
+        asyncio.run(scorer.score(sample, nobody(sample.id))).value
         for scorer in (Length(), Length(reasoning=True), Length(reasoning=True, shortest=True))
     ]
     assert values == [4, 9, -9]
@@ -27,7 +27,7 @@ def test_reasoning_counts_where_it_is_wanted_and_the_shortest_is_the_greatest():
 def length(answer: str, question: str = "問い", per: str = "", **fields: Any) -> float:
     turns = (Message(role="user", content=question), Message(role="assistant", content=answer))
     sample = Sample(id="0/00/000", seed_id="0", parent_id="0", stage="a", draw=0, messages=turns, fields=fields)
-    return asyncio.run(Length(per=per).score(sample, NoTeacher())).value
+    return asyncio.run(Length(per=per).score(sample, nobody(sample.id))).value
 
 
 @pytest.mark.parametrize(
