@@ -173,8 +173,9 @@ class Admission:
         """A request came through, with so many tokens in the reply."""
         lane, concurrency = place.lane, place.lane.concurrency
         before = lane.probed_until, concurrency.limit, concurrency.allowed()
-        lane.streak = lane.unsaid = 0
-        lane.probed_until = 0.0
+        lane.unsaid, lane.probed_until = 0, 0.0
+        if place.number > lane.last_refused:  # what was sent before it says nothing of whether more would pass
+            lane.streak = 0
         concurrency.accepted(self._clock(), place.sent_at, tokens, place.number)
         if before != (0.0, concurrency.limit, concurrency.allowed()):  # else who left and who landed made all the room
             self._turn_line.wake()

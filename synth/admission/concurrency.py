@@ -28,6 +28,8 @@ HOLD = 210
 PROBE_S, FAR_BELOW = 60.0, 4
 """After how long at first it is probed again all the same, and twice as long each time in vain, where what is left is
 so many times less than was borne for long: a limit shared with others comes back when they are done."""
+CASCADE = 3
+"""After so many cuts in a row all were refused, however few: as where what a minute bears is used up."""
 ALONE = 3
 """So many refusals in a row of requests that flew alone show that it was not how many flew at once."""
 SLOWEST_GROWTH = 0.02
@@ -90,6 +92,8 @@ class Concurrency:
         self._excess = 0
         """Refusals that were on their way at the last cut, and the one that called for it."""
         self._since_cut = inf
+        self._cascade, self._cascade_began = 0, 0.0
+        """Cuts since anything passed that was sent after the first of them."""
         self._cuts = self._cost = 0
         """Cuts of which each followed before a round had passed, and the refusals that led to them."""
         self._refusals = Refusals()
@@ -189,6 +193,10 @@ class Concurrency:
             self.limit = min(found, float(self.most))  # which may have been lowered since
             return
         self._since_cut += 1
+        if self._cascade and sent_at > self._cascade_began:
+            if self._cascade >= CASCADE:
+                self._hold, self._growth = 0.0, FASTEST_GROWTH
+            self._cascade = 0
         if self._alone >= ALONE:
             self._hold, self._growth = 0.0, FASTEST_GROWTH
         self._alone = 0
@@ -302,6 +310,9 @@ class Concurrency:
         halves = self._refusals.doubtful or (self._unproven and self._cuts > 1)
         cut = CUTS[min(self._cuts, len(CUTS) - 1)]
         self._excess = self._refusals.at_once
+        if not self._cascade:
+            self._cascade_began = now
+        self._cascade += 1
         self._cuts += 1
         self._cost += self._refusals.forget(self.sent)
         self._hold = HOLD * min(self._cost, cut.costliest)

@@ -35,7 +35,7 @@ class Lane:
         self.outstanding_tokens = 0
         self.streak = 0
         """Failures and refusals since the last success, or since something passed that was sent between refusals."""
-        self._last_refused = 0
+        self.last_refused = 0
         """The number of the last request that was refused."""
         self.unsaid, self._unsaid_since = 0, -inf
         """How often all were refused in a row and held back for a time that the endpoint did not say; since when."""
@@ -87,9 +87,9 @@ class Lane:
             requests.use_evenly()
         by_pace = requests is not None and requests.excuses(place.sent_at)
         self.concurrency.refused(self._clock(), place.sent_at, place.number, by_pace=by_pace)
-        if place.number > self._last_refused + 1:  # what was sent between them has not been refused
+        if place.number > self.last_refused + 1:  # what was sent between them has not been refused
             self.streak = 0
-        self._last_refused = max(self._last_refused, place.number)
+        self.last_refused = max(self.last_refused, place.number)
         if retry_after_s is None and self.streak + 1 >= self.concurrency.row:
             retry_after_s = self._unsaid_s(place)
         self._hold(retry_after_s, self.concurrency.row)

@@ -70,13 +70,12 @@ def test_a_few_refusals_among_successes_hold_nobody_back_and_a_streak_holds_all(
     clock = Clock()
     admission = Admission(Limits(), clock, clock.sleep)
     only = admission.lanes[0]
-    place = asyncio.run(admission.board(1, 0))
     for _ in range(3 * STREAK):
-        only.refused(place, 60)
-        admission.accepted(place, 1)
+        only.refused(only.board(1), 60)
+        admission.accepted(only.board(1), 1)
     assert only.pause_s(1) == 0
     for _ in range(STREAK):
-        only.refused(place, 60)
+        only.refused(only.board(1), 60)
     assert 60 <= only.pause_s(1) <= 66
 
 

@@ -53,10 +53,13 @@ def test_of_a_steady_limit_93_percent_are_used_and_one_in_a_hundred_is_refused(n
             0.93,
             0.01,
         ),  # 0.78 where such a refusal is taken for too much at once
-        ("1,333 requests a minute, told, by 5 s", 0.93, 0.01),  # 0.76 where what is told to be left goes at once
         ("1,333 requests a minute, told, by 10 s", 0.92, 0.01),
         ("1,333 requests a minute, told, cap 250", 0.93, 0.01),
         ("1,800, told, by 5 s, answers in 2 s", 0.93, 0.01),  # 0.53 to 0.71, and 6 to 13 %
+        ("300 requests in each minute, told", 0.95, 0.04),  # 0.17 to 0.35 where answers to what was sent before the
+        ("60 requests in each minute, told", 0.95, 0.13),  # minute was used up open the endpoint again
+        ("300 requests in each minute", 0.80, 0.16),  # 0.05 to 0.15 where all its cuts are believed
+        ("60 requests in each minute", 0.70, 0.45),
         ("503 two minutes in ten, cap 300", 0.92, 0.01),  # 0.93 to 0.96, and 0.90 to 0.95 %
     ],
 )

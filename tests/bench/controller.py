@@ -19,9 +19,11 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from synth.admission.buckets import Allowance, Bucket
+from synth.admission.buckets import Allowance
 from synth.admission.concurrency import Concurrency
+from synth.admission.lane import Lane, Place
 from synth.admission.queueing import START, Load
+from synth.protocol.endpoint import Limits
 
 MEDIAN_S = 15.0
 SPREAD = 0.5
@@ -87,6 +89,10 @@ class Server:
     def allowances(self, now: float) -> tuple[Allowance, ...]:
         return ()
 
+    def retry_after(self, now: float) -> float | None:
+        """How long a refusal says to wait."""
+        return None
+
 
 @dataclass
 class Capped(Server):
@@ -144,7 +150,7 @@ class Metered(Server):
 @dataclass
 class Windowed(Metered):
     """A limit of requests a minute, told in headers, of which no more than its share may go in each window of so many
-    seconds, nor more at once than a cap that is not told. It is counted in tokens too, all requests being alike."""
+    seconds, nor more at once than a cap that is not told. It is counted in tokens inside, all requests being alike."""
 
     headers: bool = True
     cap: float = math.inf
@@ -167,7 +173,37 @@ class Windowed(Metered):
         return min(super().oracle(seconds), self.cap * seconds / MEAN_S)
 
     def allowances(self, now: float) -> tuple[Allowance, ...]:
-        return tuple(told._replace(kind="requests") for told in super().allowances(now))
+        return tuple(
+            Allowance("requests", told.limit / TOKENS, told.remaining / TOKENS, told.reset_s)
+            for told in super().allowances(now)
+        )
+
+
+@dataclass
+class ByTheMinute(Server):
+    """So many requests in each minute of its clock; it may say when the next one begins."""
+
+    per_minute: int = 300
+    says: bool = False
+    used: int = 0
+    ends: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.ends = 60 * self.rng.random()
+
+    def arrive(self, now: float) -> tuple[str, float]:
+        if now >= self.ends:
+            self.ends, self.used = self.ends + 60 * ((now - self.ends) // 60 + 1), 0
+        if self.used >= self.per_minute:
+            return "rate", REFUSAL_S
+        self.used += 1
+        return "ok", lognormal(self.rng)
+
+    def oracle(self, seconds: float) -> float:
+        return self.per_minute * (seconds / 60 + 0.5)
+
+    def retry_after(self, now: float) -> float | None:
+        return self.ends - now if self.says else None
 
 
 @dataclass
@@ -242,71 +278,54 @@ def simulate(
 ) -> Found:
     """Work from one client for so many seconds, or until so many answers are there."""
     now = 0.0
-    control = Concurrency(most, queues_silently=queues_silently, first=first)
-    bucket = None if agreed is None else Bucket(agreed, lambda: now)
+    lane = Lane(0, Limits(max_in_flight=most, tokens_per_minute=agreed), lambda: now, queues_silently=queues_silently)
+    lane.concurrency = control = Concurrency(most, queues_silently=queues_silently, first=first)
     asked = TOKENS if agreed is None else ASKED
     order = itertools.count()
-    events: list[tuple[float, int, str, float, tuple[Allowance, ...], float, int, tuple[int, int]]] = []
-    in_flight = done = bad = sent = streak = last_refused = 0
+    events: list[tuple[float, int, str, tuple[Allowance, ...], float | None, Place]] = []
+    done = bad = sent = 0
     latencies: list[float] = []
     by_minute = [0] * (int(seconds / 60) + 1)
-    blocked_until = 0.0
     looked = 0.0
     while now < seconds and done < wanted:
         if now - looked >= LOOK_EVERY_S:
             looked = now
             if (load := server.load(now)) is not None:
-                control.told(load)
-        while in_flight < min(control.allowed(), wanted - done) and control.closed_s(now) <= 0 and now >= blocked_until:
-            if bucket is not None and (pause := bucket.wait_s(asked)) > 0:
-                blocked_until = now + max(TICK_S, pause)
+                lane.told(load)
+        opens = math.inf
+        while lane.in_flight < min(control.allowed(), wanted - done):
+            if (pause_s := lane.pause_s(asked)) > 0:
+                opens = now + max(TICK_S, pause_s)
                 break
-            debited = 0.0 if bucket is None else bucket.take(asked)
+            place = lane.board(asked)
             kind, takes_s = server.arrive(now)
             server.busy += kind in ("ok", "late")
-            in_flight += 1
             sent += 1
-            control.sending(in_flight)
-            taken = 0.0 if bucket is None else bucket.taken
-            known = taken if agreed is None else debited
-            counts = control.answered, control.late
-            heapq.heappush(events, (now + takes_s, next(order), kind, now, server.allowances(now), known, sent, counts))
-        closed_s = control.closed_s(now)
-        pauses = [when for when in (blocked_until, now + max(TICK_S, closed_s) if closed_s > 0 else now) if when > now]
-        wake = min(pauses, default=math.inf)
-        if not events or wake < events[0][0]:
-            now = wake if wake < math.inf else seconds
+            told = server.allowances(now), server.retry_after(now)
+            heapq.heappush(events, (now + takes_s, next(order), kind, *told, place))
+        if not events or opens < events[0][0]:
+            now = opens if opens < math.inf else seconds
             continue
-        now, _, kind, sent_at, allowances, taken, number, counts = heapq.heappop(events)
-        in_flight -= 1
+        now, _, kind, allowances, retry_after_s, place = heapq.heappop(events)
+        lane.in_flight -= 1
+        lane.outstanding_tokens -= asked
         server.busy -= kind in ("ok", "late")
         if kind == "ok":
             done += 1
             by_minute[min(int(now / 60), len(by_minute) - 1)] += 1
-            latencies.append(now - sent_at)
-            control.accepted(now, sent_at, TOKENS, number)
-            if agreed is not None and bucket is not None:
-                bucket.settle(asked, taken, TOKENS)
-            streak = 0
+            latencies.append(now - place.sent_at)
+            lane.used(place, TOKENS)
+            lane.unsaid, lane.probed_until = 0, 0.0
+            lane.streak *= place.number <= lane.last_refused
+            control.accepted(now, place.sent_at, TOKENS, place.number)
         elif kind == "rate":
             bad += 1
-            if bucket is not None and [told.kind for told in allowances] == ["requests"] and bucket.has_plenty(asked):
-                bucket.use_evenly()
-            control.refused(now, sent_at, number, by_pace=bucket is not None and bucket.excuses(sent_at))
-            streak = 1 if number > last_refused + 1 else streak + 1
-            last_refused = max(last_refused, number)
-            if streak >= control.row:
-                blocked_until = max(blocked_until, now + 1.0)
-                control.left_empty = 0
+            lane.refused(place, retry_after_s)
         else:
             bad += 1
-            if kind != "late" or not control.overdue(now, sent_at, *counts):
-                control.failed(now, sent_at)
-        for allowance in allowances:
-            per_s = allowance.per_s()
-            if per_s is not None:
-                bucket = bucket or Bucket(60 * per_s, lambda: now)  # noqa: B023 (the clock of this simulation)
-                bucket.learn(allowance, per_s, taken, now - sent_at)
+            if kind != "late" or not lane.overdue(place):
+                lane.failed(place.sent_at, None)
+        lane.learn(allowances, place.taken, now - place.sent_at)
     p50 = statistics.median(latencies[len(latencies) // 2 :]) / MEDIAN_S
     refused = (bad - server.forced) / sent
     return Found(done / server.oracle(seconds), refused, p50, control.limit, now, sent, done, by_minute)
@@ -382,6 +401,10 @@ SCENARIOS: dict[str, Scenario] = {
     "1,333 requests a minute, told, by 10 s": Scenario(lambda rng: Windowed(rng, window_s=10)),
     "1,800, told, by 5 s, answers in 2 s": Scenario(lambda rng: Windowed(rng, per_minute=2.7e6, latency=fast)),
     "1,333 requests a minute, told, cap 250": Scenario(lambda rng: Windowed(rng, window_s=60, cap=250)),
+    "300 requests in each minute, told": Scenario(lambda rng: ByTheMinute(rng, says=True)),
+    "60 requests in each minute, told": Scenario(lambda rng: ByTheMinute(rng, per_minute=60, says=True)),
+    "300 requests in each minute": Scenario(lambda rng: ByTheMinute(rng)),
+    "60 requests in each minute": Scenario(lambda rng: ByTheMinute(rng, per_minute=60)),
     "2M tokens a minute, set in the recipe": Scenario(lambda rng: Metered(rng), agreed=2e6),
     "503 two minutes in ten, cap 300": Scenario(lambda rng: Failing(rng, down=lambda now: now % 600 >= 480)),
     "503 for ten minutes, cap 300": Scenario(lambda rng: Failing(rng, down=lambda now: 600 <= now < 1200)),
