@@ -42,7 +42,7 @@ NAMES: tuple[tuple[Literal["requests", "tokens"], str, str, str], ...] = tuple(
 
 def allowances(headers: Mapping[str, str]) -> list[Allowance]:
     """What is left of each limit that the headers (lower-case names) tell of; of one kind only the scarcest."""
-    if not any("limit" in name for name in headers):
+    if "limit" not in " ".join(headers):
         return []
     scarcest: dict[str, Allowance] = {}
     for kind, limit_name, remaining_name, reset_name in NAMES:
