@@ -1,4 +1,4 @@
-"""Bounded concurrency with ordered results: the only place that starts tasks."""
+"""Bounded concurrency with ordered results; work side by side, and work that ends when nothing moves any more."""
 
 from __future__ import annotations
 

@@ -60,12 +60,12 @@ async def batches(desk: BatchDesk) -> AsyncGenerator[Batches]:
 class Batches:
     """What is gathered, and what is at the host. Lives on the event loop."""
 
-    def __init__(self, desk: BatchDesk, group: asyncio.TaskGroup, jitter: random.Random | None = None) -> None:
+    def __init__(self, desk: BatchDesk, group: asyncio.TaskGroup) -> None:
         self.arrived = 0
         self._desk = desk
         self._terms = desk.terms
         self._group = group
-        self._jitter = jitter or random.Random()  # noqa: S311 (spreads polls, guards nothing)
+        self._jitter = random.Random()  # noqa: S311 (spreads polls, guards nothing)
         self._price = by_batch(desk.price, desk.terms.factor).model_dump_json()
         self._tariff = recorded(self._price)
         self._gathered: dict[tuple[str, float], list[Waiting]] = {}

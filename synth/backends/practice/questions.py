@@ -26,8 +26,8 @@ from synth.backends.practice.vocabulary import (
 )
 
 
-def _number(value: int, unit: str, steps: str, *, before: str = "") -> Solution:
-    return Solution(f"{before}{value}{unit}", steps, f"{before}{value + max(3, value // 7)}{unit}")
+def _number(value: int, unit: str, steps: str) -> Solution:
+    return Solution(f"{value}{unit}", steps, f"{value + max(3, value // 7)}{unit}")
 
 
 def _buy(slots: Slots) -> Solution:
