@@ -22,6 +22,9 @@ HELD = 16
 """Windows of finished results that may wait for a straggler, as one that was told to come back in a second is."""
 EMITTED_AT_ONCE = 256
 """As looking at so many takes milliseconds, for which nothing else is done."""
+WOKEN = 2
+"""Idle workers that look for a value of their own when one of them got one: so all are at work after a few turns of the
+loop, where many values come at once."""
 MOST_HELD = 65_536
 """The most results, finished or not, that wait so, unless the window is wider: of a batch's width that is enough."""
 
@@ -99,7 +102,7 @@ class _Workers(Generic[T, R]):
         self._any, self._room = asyncio.Event(), asyncio.Event()
         self._is_taking = False
         self._turns: deque[asyncio.Future[None]] = deque()
-        """Of the workers that wait for a value behind the one that is taking the next."""
+        """Of idle workers, behind the one that waits for the next value."""
 
     async def hand_on(self, emit: Callable[[Sequence[tuple[T, R]]], Awaitable[None]]) -> None:
         """Emit the results in order, until there are no more."""
@@ -133,7 +136,7 @@ class _Workers(Generic[T, R]):
     async def _next(self) -> tuple[T, asyncio.Future[R]] | None:
         """The next value of the source, in line for its result; None when there is none."""
         loop = asyncio.get_running_loop()
-        if self._is_taking:
+        while self._is_taking:
             self._turns.append(turn := loop.create_future())
             await turn
         self._is_taking = True
@@ -146,12 +149,14 @@ class _Workers(Generic[T, R]):
             self._is_over = True
             return None
         finally:
-            self._is_taking = bool(self._turns)  # who waits goes first
-            if self._turns and not (turn := self._turns.popleft()).done():
-                turn.set_result(None)
+            self._is_taking = False
+            idle = [self._turns.popleft() for _ in range(min(WOKEN, len(self._turns)))]
+            for turn in idle:
+                if not turn.done():
+                    turn.set_result(None)
             self._any.set()
         self._held.append(taken)
-        if self._unhired and not self._is_taking and not self._is_crowded():
+        if self._unhired and not idle and not self._is_crowded():
             self._unhired -= 1
             self._group.create_task(self.one_after_another())
         return taken

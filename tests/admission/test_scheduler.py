@@ -177,3 +177,39 @@ def test_while_it_is_crowded_no_more_are_begun_and_those_at_work_go_on():
     assert found == [str(number) for number in range(100)]
     assert max(most[:50]) in (4, 5)  # one is hired before the last has begun
     assert max(most[50:]) == 12
+
+
+def test_after_a_pause_of_the_source_all_that_came_is_soon_at_work_at_once():
+    begun: list[int] = []
+    may_come = asyncio.Event()
+
+    async def source():
+        for number in range(100):
+            yield number
+        await may_come.wait()
+        for number in range(100, 200):
+            yield number
+
+    async def work(number: int) -> None:
+        begun.append(number)
+        if number >= 100:
+            await asyncio.sleep(60)
+
+    async def emit(_ready: object) -> None:
+        return None
+
+    async def play() -> int:
+        line = asyncio.create_task(in_order(source(), work, emit, 100))
+        while len(begun) < 100:
+            await asyncio.sleep(0)
+        for _ in range(200):  # until all who work wait for more
+            await asyncio.sleep(0)
+        may_come.set()
+        turns = 0
+        while len(begun) < 200:
+            turns += 1
+            await asyncio.sleep(0)
+        line.cancel()
+        return turns
+
+    assert asyncio.run(play()) < 20  # not one in each turn of the loop
