@@ -90,10 +90,12 @@ class Teacher:
             await self._decide(unit.lot, request, unit)
         if self.heard is not None:
             self.heard.add(request.key)
-        if request.key in self._flying:
-            await self._landed(request.key)
-        found = self._store.find(request.key) if self._store.may_hold(request.key) else ()
-        completion, tariff = self._kept.completion(found, request) if found else (None, self._tariff)
+        found: Sequence[Stored] = ()
+        completion, tariff = None, self._tariff
+        if self._store.may_hold(request.key):
+            completion, tariff = self._kept.completion(await self._store.sought(request.key), request)
+        if completion is None and (request.key in self._flying or self._store.may_hold(request.key)):
+            found, completion, tariff = await self._known(request)
         if completion is None:
             if self._halt.error is not None:
                 self._halt.check()
@@ -118,6 +120,16 @@ class Teacher:
         unit.requests.append(request.key.hex())
         unit.cost_microusd += tariff.bought(request, completion.usage).microusd
         return completion
+
+    async def _known(self, request: Request) -> tuple[Sequence[Stored], Completion | None, Tariff]:
+        """What the store holds of a request once nobody else asks for it, the completion among that, and the tariff it
+        was bought at; None when it is to be asked, without a pause in which somebody else might.
+
+        Raises what a refused or poisonous request is known to bring.
+        """
+        await self._landed(request.key)
+        found = self._store.find(request.key)
+        return found, *self._kept.completion(found, request)
 
     async def _decide(self, lot: Lot, request: Request, unit: Unit) -> None:
         """Have a draw asked for in one request with others that want the same of this teacher, if there are any. What

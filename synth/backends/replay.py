@@ -75,7 +75,7 @@ class ReplayRun:
     def find(self, key: bytes) -> Sequence[Stored]:
         """The kept replies to a request, newest first. Raises StoreStopped when they cannot be read: they were paid."""
         try:
-            return read_found(self._reader, key, self._decompress)
+            return read_found(self._reader, [key], self._decompress).get(key, ())
         except DAMAGED as error:
             raise StoreStopped(damage(self._path, error)) from error
 

@@ -33,7 +33,7 @@ from synth.storage.database import (
     readable,
 )
 from synth.storage.emergency import take_in
-from synth.storage.found import FINDING, Stored, read_found, stored_of
+from synth.storage.found import FINDING, Stored, Together, read_found, stored_of
 from synth.storage.lock import Lock
 from synth.storage.pace import Pace, read_pace
 from synth.storage.seen import Seen
@@ -80,6 +80,8 @@ class Store:
                 self._next_step = self._one("SELECT coalesce(max(id), 0) FROM batch_step") + 1
                 self.resumed = self._next_attempt > 1
                 """Whether an earlier run left something here."""
+                self.sought = Together(self._found).find
+                """As `find`, in one look with all that others seek at the time."""
                 self._open: dict[int, tuple[int, str, bytes]] = {}
                 self._seen = Seen(key for (key,) in self._reader.execute("SELECT key FROM attempt"))
                 self.may_hold = self._seen.has
@@ -104,10 +106,11 @@ class Store:
 
     def find(self, key: bytes) -> Sequence[Stored]:
         """The kept replies to a request, newest first. Raises StoreStopped when they cannot be read."""
-        if not self._seen.has(key):
-            return ()
+        return self._found([key]).get(key, []) if self._seen.has(key) else []
+
+    def _found(self, keys: Sequence[bytes]) -> dict[bytes, list[Stored]]:
         try:
-            return read_found(self._reader, key, self._decompress)
+            return read_found(self._reader, keys, self._decompress)
         except DAMAGED as error:
             raise self._writer.stop(damage(self._path, error)) from error
 
