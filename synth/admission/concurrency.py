@@ -199,6 +199,7 @@ class Concurrency:
             self._cascade = 0
         if self._alone >= ALONE:
             self._hold, self._growth = 0.0, FASTEST_GROWTH
+            self._meter.refused_alone()
         self._alone = 0
         if self.left_empty:
             self.left_empty -= 1

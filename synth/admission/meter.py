@@ -16,6 +16,8 @@ TELLING = 2
 """So often that must be seen: what an endpoint bears may have changed once."""
 FEWEST = 100
 """Requests that must have been let through for a rate to be reckoned."""
+FEW_TAKEN, MOSTLY = 10, 2
+"""Or so many, where so many times as many were refused meanwhile: then nothing flowed in that was not used."""
 STEADY = 1000
 """After so many, refusals where there had been some before are a sign that it does."""
 BELOW = 0.985
@@ -40,8 +42,10 @@ class Meter:
         """The most on the wire since the last moment at which there was nothing left."""
         self._refused_at = inf
         self._seen = 0
+        self._alone = False
+        """Whether refusals of what flew alone have shown that it is no matter of how many fly."""
         self._base = 0.0
-        self._let_through = self._refused = 0
+        self._let_through = self._refused = self._refused_then = 0
         self._since: float | None = None
         self._next_try = 0
         self._level, self._then = 1.0, -inf
@@ -71,22 +75,29 @@ class Meter:
         """One was refused."""
         self._refused += 1
 
+    def refused_alone(self) -> None:
+        """Some that flew alone were refused one after the other, and then one was not: it counts what it takes."""
+        self._seen, self._alone = TELLING, True
+
     def nothing_left(self, now: float, sent: int, on_wire: int, cost: int) -> bool:
         """More was refused than comes at any load, `cost` requests. Whether pacing answers for it, and no cut."""
         taken = sent - self._refused - self._let_through
+        was_trying = self.per_s is not None and self.per_s > self._base
+        mostly = self._alone and self._refused - self._refused_then >= MOSTLY * taken
+        enough = taken >= (FEW_TAKEN if mostly or (self._alone and was_trying) else FEWEST)
         rate = taken / (now - self._since) if self._since is not None and now > self._since else None
         if self.peak > VARIES * self._refused_at + FEW:
             self._seen = min(TELLING, self._seen + 1)
         elif taken >= STEADY:
             self._seen = max(0, self._seen - 1)
-        was_trying = self.per_s is not None and self.per_s > self._base
-        self._since, self._let_through = now, sent - self._refused
+        if enough or not mostly or self._since is None:
+            self._since, self._let_through, self._refused_then = now, sent - self._refused, self._refused
         self.peak, self._refused_at = 0, on_wire if taken >= FEWEST else min(on_wire, self._refused_at)
-        if rate is not None and taken >= FEWEST and (was_trying or (self.per_s is None and self._seen >= TELLING)):
+        if rate is not None and enough and (was_trying or (self.per_s is None and self._seen >= TELLING)):
             self.per_s = self._base = BELOW * rate
             self._level, self._then = 0.0, now
-            self._next_try = sent + WAIT_PER_REFUSAL * cost
+            self._next_try = sent + (WAIT_PER_REFUSAL * cost if taken >= FEWEST else taken)
             return True
         if self.per_s is not None:  # refused at what it had borne: something else is the matter
-            self.per_s, self._seen = None, TELLING - 1
+            self.per_s, self._seen, self._alone = None, TELLING - 1, False
         return False

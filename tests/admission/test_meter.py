@@ -8,8 +8,11 @@ from math import inf
 
 import pytest
 
+from synth.admission.admission import Admission
 from synth.admission.concurrency import Concurrency
 from synth.admission.meter import BELOW, BEYOND, STEADY, WAIT_PER_REFUSAL, Meter
+from synth.protocol.endpoint import Limits
+from tests.admission.clocks import Clock
 
 
 class Watched:
@@ -166,3 +169,24 @@ def test_while_an_endpoint_is_paced_its_limit_of_requests_at_once_is_not_cut():
             sent_at.append(now)
     assert control.limit == 256
     assert sum(refused_by_half_minute[2:]) <= 0.01 * 60 * rate
+
+
+@pytest.mark.parametrize("per_minute", [5, 20, 60])
+def test_a_small_limit_a_minute_of_which_nothing_is_told_is_found(per_minute: int):
+    clock = Clock()
+    admission = Admission(Limits(max_in_flight=8), clock)
+    lane, left, sends, answers = admission.lanes[0], float(per_minute), 0, 0
+    while answers < 300:
+        before, pause_s = clock.now, lane.pause_s(1)
+        clock.now += pause_s + 0.05
+        left = min(per_minute, left + (clock.now - before) * per_minute / 60)
+        place = lane.board(1)
+        sends += 1
+        admission.land(place)
+        if left < 1:
+            admission.refused(place, None)
+        else:
+            left, answers = left - 1, answers + 1
+            admission.accepted(place, 1)
+    assert sends < 2 * answers
+    assert clock.now < 1.2 * 60 * answers / per_minute
