@@ -11,16 +11,13 @@ import pytest
 
 import synth
 from synth.language.answers import final_answer, same_answer
+from tests.written import lines
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data" / "gsm8k_model_solutions.jsonl"
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason=f"the real data is not at {DATA}")
-
-
-def lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def test_the_recipe_verifies_recorded_solutions_as_their_labels_say(tmp_path):

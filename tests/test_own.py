@@ -12,6 +12,7 @@ import synth
 import synth.recipes.library
 from synth.errors import RecipeError
 from synth.files import parts, plugin_texts
+from tests.written import lines
 
 RECIPE = """\
 name: own
@@ -72,10 +73,6 @@ def write(tmp_path):
         return folder
 
     return written
-
-
-def lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize(("said", "asked"), [(False, 6), (True, 2)])

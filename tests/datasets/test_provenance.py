@@ -11,6 +11,7 @@ import pytest
 import synth
 from synth.datasets.provenance import ProvenanceRecord
 from synth.results.trace import trace
+from tests.written import lines
 
 RECIPE = """\
 name: origins
@@ -45,10 +46,6 @@ def told(run: Path, record: ProvenanceRecord) -> dict[str, dict[str, Any]]:
     parquet = pytest.importorskip("pyarrow.parquet")
     rows = [row for file in record.files.values() for row in parquet.read_table(run / "dataset" / file).to_pylist()]
     return {row["id"]: row for row in rows}
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def test_every_row_and_every_refused_sample_tells_all_that_its_trace_tells(tmp_path: Path) -> None:

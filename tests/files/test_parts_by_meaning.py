@@ -22,6 +22,7 @@ from synth.money.budget import Caps
 from synth.protocol.endpoint import Endpoint, Price
 from synth.storage.store import Store
 from synth.types import Outcome
+from tests.written import lines
 
 WORDS = {
     "ja": ["海辺", "古い", "船長", "地図", "手紙", "市場", "静かに", "数える", "りんご", "帽子", "噴水", "図書館", "駅前", "雨", "猫",
@@ -114,10 +115,6 @@ def written(path, texts):
     lines = [json.dumps({"prompt": text, "completion": "…"}, ensure_ascii=False) + "\n" for text in texts]
     path.write_text("".join(lines), encoding="utf-8")
     return path
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def deduped(at_desk, teacher, path, out, **how):

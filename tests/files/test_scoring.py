@@ -15,6 +15,7 @@ from synth.files import parts
 from synth.files.scoring import Asking, scoring
 from synth.recipes.loading import load
 from synth.types import Score
+from tests.written import lines
 
 RIGHT = {
     "バスが大阪市を出て、時速60kmで3時間走りました。進んだ道のりは何kmですか。": "道のりは速さ×時間で求めます。\n\n答え: 180km",
@@ -34,10 +35,6 @@ def data(tmp_path):
     lines = [json.dumps({"prompt": prompt, "completion": completion}) for prompt, completion in rows]
     (tmp_path / "data.jsonl").write_text("\n".join(lines), encoding="utf-8")
     return tmp_path
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_likelihoods_and_rewards_of_a_file_are_bought_once_and_written_in_its_order(synth, data):

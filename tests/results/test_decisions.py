@@ -14,6 +14,7 @@ import synth as library
 from synth.results.decisions import Decision
 from synth.results.selection import Diverse, Selection, select
 from synth.types import Message, Rejection, Sample, Score
+from tests.written import lines
 
 OUTPUTS = ("rows.jsonl", "rejected.jsonl", "by_hand.jsonl", "dataset/README.md")
 EDITED = "書き直した答え: 12個"
@@ -65,10 +66,6 @@ def made(write_recipe: Any, tmp_path: Path) -> tuple[Path, Path]:
     recipe = write_recipe()
     library.run(recipe, folder=tmp_path / "run")
     return recipe, tmp_path / "run"
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def saved(folder: Path, decisions: list[dict[str, Any]], **changed: Any) -> Path:

@@ -8,6 +8,7 @@ import pytest
 
 from synth.errors import FolderError
 from synth.results.trace import trace
+from tests.written import lines
 
 RECIPE = """\
 name: traced
@@ -33,10 +34,6 @@ def run(synth, tmp_path):
     (tmp_path / "answer.md.j2").write_text("{{ instruction }}\n最後に「答え: 」と書く。", encoding="utf-8")
     assert synth("run", ".", "--out", "run").returncode == 0
     return tmp_path / "run"
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_a_row_leads_back_to_each_prompt_and_raw_reply_in_their_order(run):
