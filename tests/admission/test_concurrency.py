@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from synth.admission.concurrency import Concurrency
-from synth.admission.queueing import START, Search
+from synth.admission.queueing import START, Load, Search
 from tests.admission.simulated import bench, boundless, opened, ramped
 
 
@@ -284,3 +284,35 @@ def test_a_long_line_at_the_first_requests_does_not_make_a_server_look_larger():
     found = bench.simulate(server, 1800, queues_silently=True, first=256)
     assert found.p50 <= 2.0
     assert found.goodput >= 0.95
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_whatever_comes_the_limit_is_one_and_who_is_alone_may_go_in_the_end(seed: int):
+    dice, now = random.Random(seed), 1.0
+    most = dice.choice([1, 2, 3, 5, 16, 200])
+    control = Concurrency(most, queues_silently=dice.random() < 0.4)
+    ends, flying = (
+        dice.choices(range(5), [dice.random() ** 4 for _ in range(5)], k=600),
+        list[tuple[float, int, int, int]](),
+    )
+    for end in ends:
+        width = dice.choice([1, control.allowed()])
+        while len(flying) < width and control.closed_s(now) <= 0:
+            control.sending(len(flying) + 1)
+            flying.append((now, control.sent, control.answered, control.late))
+        now += dice.choice([0.0, 0.01, 1.0, 90.0])
+        if flying:
+            sent_at, number, answered, late = flying.pop(dice.randrange(len(flying)))
+            if end == 0:
+                control.accepted(now, sent_at, dice.choice([1, 100, 10**7]), number)
+            elif end == 1:
+                control.refused(now, sent_at, number)
+            elif end == 2 or (end == 3 and not control.overdue(now, sent_at, answered, late)):
+                control.failed(now, sent_at)
+        if dice.random() < 0.02:
+            control.told(
+                Load(dice.choice([0, 8, 1e308]), dice.choice([-1, 0, 40, 1e308]), dice.random(), dice.choice([0, 1]))
+            )
+        assert 1 <= control.limit <= control.most
+        assert control.allowed() >= 1
+        assert flying or control.closed_s(now) <= 600.0
