@@ -159,6 +159,7 @@ class Search:
     def shorten(self, limit: float, longest_s: float) -> None:
         """Go on with this limit, and with no more than are answered in so long."""
         self._limit, self._longest_s, self._ramp = limit, longest_s, False
+        self._gain = max(GAIN, self._gain)
         self._done, self._tokens, self._seconds, self._began, self._before = 0, 0, 0.0, None, None
         self._round_ends, self._changed_at = MEASURED, None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import random
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from synth.admission.concurrency import Concurrency
-from synth.admission.queueing import START, Load, Search
+from synth.admission.queueing import GAIN, START, Load, Search
 from tests.admission.simulated import bench, boundless, opened, ramped
 
 
@@ -126,6 +127,30 @@ def test_a_slow_start_does_not_keep_the_line_of_a_server_that_queues_in_silence_
     found = [bench.simulate(server, 4 * HALF_AN_HOUR_S, queues_silently=True) for server in servers]
     assert min(one.goodput for one in found) >= 0.95
     assert max(one.p50 for one in found) <= 1.5  # 1.7 to 2.4 where what the first ones took is believed for good
+
+
+def test_a_line_that_is_shortened_while_its_wait_is_measured_is_not_starved():
+    search = Search(START, 256)
+    server = bench.Queueing(random.Random(1), slots=32)
+    now, number, limit, shortened = 0.0, 0, float(START), False
+    answers: list[tuple[float, float, int]] = []
+
+    def play(seconds: float) -> None:
+        nonlocal now, number, limit
+        until = now + seconds
+        while now < until and (shortened or search._gain >= GAIN):
+            while len(answers) < int(limit):
+                number += 1
+                heapq.heappush(answers, (now + server.arrive(now)[1], now, number))
+            now, sent_at, which = heapq.heappop(answers)
+            limit = search.accepted(now, sent_at, 100, which, busy=True)
+
+    play(10 * HALF_AN_HOUR_S)
+    assert search._gain < GAIN, "it is being measured"
+    shortened = True
+    search.shorten(32.0, 600.0)
+    lowest = min((play(60), limit)[1] for _ in range(120))
+    assert lowest >= 20  # 16 where the trial goes on
 
 
 def test_a_server_that_queues_may_fail_the_first_ones_while_it_is_being_started():
