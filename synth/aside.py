@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from contextvars import ContextVar
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -288,7 +289,8 @@ async def _timed(kind: str, work: Callable[[Ask], Awaitable[T]], ask: Ask, main:
     limit = asyncio.timeout(IDLE_S)
     try:
         async with limit:
-            return await work(cast("Ask", _FarAsk(ask, main, limit)))
+            made = await work(cast("Ask", _FarAsk(ask, main, limit)))
+            return deepcopy(made)  # what a plug-in keeps of it, and changes for the next, is not the run's
     except TimeoutError:
         if limit.expired():
             raise TimeoutError(f"{kind} waited {IDLE_S:g} s for something other than a reply") from None

@@ -1,4 +1,4 @@
-"""The values that flow. None of them is changed; a step returns new ones."""
+"""The values that flow. None of them is changed; a step returns new ones, and a user's own plug-ins get copies."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def value(fields: type[T]) -> type[T]:
     """A class of values that a type checker lets nobody change. Were they frozen for Python too, which sets each field
-    by a call then, a row would take twice as long to hand on."""
+    by a call then, making one would take twice as long."""
     return dataclass(slots=True, kw_only=True, unsafe_hash=True)(fields)
 
 

@@ -99,6 +99,18 @@ def test_a_file_of_ones_own_makes_checks_and_scores_rows(write, tmp_path):
     assert "mine.py" in (tmp_path / "run" / "manifest.json").read_text(encoding="utf-8")
 
 
+def test_what_a_plug_in_changes_for_its_next_sample_is_not_changed_in_those_it_has_given(write, tmp_path):
+    mine = MINE.replace("class Twice", 'SAID = Message(role="assistant", content="")\n\n\nclass Twice')
+    mine = mine.replace('Message(role="assistant", content=reply.text)', "SAID")
+    mine = mine.replace("        good = ", "        SAID.content = prompt.content + reply.text\n        good = ")
+    result = synth.run(write(mine), folder=tmp_path / "run", quiet=True)
+    assert result.exit_code == 0, result.message
+    rows = lines(tmp_path / "run" / "rows.jsonl")
+    assert len({row["messages"][0]["content"] for row in rows}) > 1
+    for asked, said in (row["messages"] for row in rows):
+        assert said["content"].startswith(asked["content"])
+
+
 def test_a_change_of_the_file_is_a_change_of_the_recipe(write, tmp_path):
     assert synth.run(write(), folder=tmp_path / "run").exit_code == 0
     changed = MINE.replace("つまらない", "変えた")
