@@ -107,6 +107,7 @@ class Teacher:
                     completion, tariff = await self._reused(request, unit)
                 if completion is None and self.batches is not None:
                     completion, tariff = await self._brought(self.batches, request, unit)
+                    found = self._store.find(request.key)  # the batch may have failed
                 if completion is None:
                     completion = await self._send(request, unit, found)
             except Transient as error:

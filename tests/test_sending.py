@@ -11,7 +11,8 @@ from synth.admission import health
 from synth.errors import BudgetReached, Fatal, Rejected, Transient
 from synth.money.prices import tariff
 from synth.protocol.endpoint import Limits
-from synth.types import Outcome
+from synth.storage import store as storing
+from synth.types import Outcome, Planned, Usage
 from tests.test_teacher import COSTLY, PROMPT, Script, ok, play, unit
 
 
@@ -117,23 +118,46 @@ def test_refusals_are_of_the_request_where_the_endpoint_has_once_spoken(tmp_path
     assert play(tmp_path, Script(Outcome(400, b'{"error": {"message": "too long"}}')), scene) == ({Rejected}, None)
 
 
-@pytest.mark.parametrize(("has_failed", "looks"), [(False, 0), (True, 1)])
-def test_what_came_of_a_request_before_is_looked_up_once_and_only_where_it_was_made(
-    tmp_path, monkeypatch, has_failed, looks
-):
+@pytest.mark.parametrize(("has_failed", "looks"), [(False, 0), (True, 2)])
+def test_what_came_of_a_request_before_is_looked_up_only_where_it_was_made(tmp_path, monkeypatch, has_failed, looks):
     async def fail(asked, *_):
         with pytest.raises(Fatal):
             await asked.complete(asked.request(PROMPT, 0), unit())
 
     async def scene(asked, store, *_):
-        keys, find = [], store.find
-        monkeypatch.setattr(store, "find", lambda key: keys.append(key) or find(key))
+        seen, read = [], storing.read_found
+        monkeypatch.setattr(storing, "read_found", lambda *look: seen.append(look) or read(*look))
         await asked.complete(asked.request(PROMPT, 0), unit())
-        return len(keys)
+        return len(seen)
 
     if has_failed:
         play(tmp_path, Script(Outcome(0, error="reset", detail="gone", written=True)), fail)
     assert play(tmp_path, Script(ok()), scene) == looks
+
+
+def test_what_a_batch_failed_at_is_known_where_it_is_asked_alone_then(tmp_path, monkeypatch):
+    class Failing:
+        def __init__(self, store):
+            self.store = store
+
+        def takes(self, *_):
+            return True
+
+        async def bring(self, request, stage, of, *_):
+            attempt = await self.store.begin([Planned(request, stage, of, 7)], "")
+            await self.store.keep(attempt, Outcome(500, b'{"error": {"message": "boom"}}'))
+            self.store.settle(attempt, "transient", Usage(), 0)
+            await self.store.note("settled", "before it is asked alone")
+
+    known, tries = [], module.Tries
+    monkeypatch.setattr(module, "Tries", lambda *some, **named: known.append(named) or tries(*some, **named))
+
+    async def scene(asked, store, *_):
+        asked.batches = Failing(store)
+        await asked.complete(asked.request(PROMPT, 0), unit())
+
+    play(tmp_path, Script(ok()), scene)
+    assert known == [{"failed_before": True}]
 
 
 def test_a_rate_limit_is_waited_out(tmp_path):

@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from synth.errors import StoreStopped
 from synth.protocol.lots import choice_of
 from synth.storage.database import LOTS, RAW
 from synth.types import Outcome
 
 Decompress = Callable[[bytes], bytes]
-SOUGHT_AT_ONCE = 256
+SOUGHT_AT_ONCE = 64
 """Requests whose replies are looked up in one go."""
 
 FINDING = (
@@ -105,7 +104,7 @@ class Together:
             return
         try:
             every = self._look([*{key for key, _ in waiting}])
-        except StoreStopped as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, they would wait for ever)
             for _, found in waiting:
                 found.set_exception(error.with_traceback(None))
         else:
