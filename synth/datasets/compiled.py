@@ -26,7 +26,7 @@ class Compiled(BytecodeCache):
         told = escapes(name) if callable(escapes) else escapes, sorted(environment.filters), version("jinja2")
         blanks = environment.trim_blocks, environment.lstrip_blocks, environment.keep_trailing_newline
         checksum = hashlib.sha256(f"{told}{blanks}{source}".encode()).hexdigest()
-        bucket = Bucket(environment, cache_from_source(filename), checksum)
+        bucket = Bucket(environment, cache_from_source(f"{filename}.j2"), checksum)
         self.load_bytecode(bucket)
         return bucket
 

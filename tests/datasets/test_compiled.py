@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import py_compile
 import sys
 from pathlib import Path
 
@@ -38,6 +39,16 @@ def test_a_template_is_compiled_once(folder):
     compiling: list[str] = []
     assert [rendered(folder, compiling) for _ in range(3)] == ["<花子>さん<4>"] * 3
     assert compiling == ["page.md.j2"]
+
+
+def test_it_does_not_displace_the_compiled_code_of_a_module_of_that_name(folder):
+    (folder / "page.css").write_text("{{ 名前 }}", encoding="utf-8")
+    (folder / "page.py").write_text("", encoding="utf-8")
+    module = Path(py_compile.compile(str(folder / "page.py"), doraise=True))
+    before = module.read_bytes()
+    environment = Environment(loader=FileSystemLoader(folder), bytecode_cache=Compiled())
+    environment.get_template("page.css").render(名前="花子")
+    assert module.read_bytes() == before
 
 
 def test_it_is_compiled_anew_when_it_or_how_it_is_read_has_changed(folder):
