@@ -174,7 +174,7 @@ class Admission:
         lane, concurrency = place.lane, place.lane.concurrency
         before = lane.probed_until, concurrency.limit, concurrency.allowed()
         lane.unsaid, lane.probed_until = 0, 0.0
-        if place.number > lane.last_refused:  # what was sent before it says nothing of whether more would pass
+        if place.number > lane.last_refused:  # one sent before the last refusal is no sign that more would pass
             lane.streak = 0
         concurrency.accepted(self._clock(), place.sent_at, tokens, place.number)
         if before != (0.0, concurrency.limit, concurrency.allowed()):  # else who left and who landed made all the room

@@ -16,7 +16,7 @@ LONGEST_UNSAID_S = 60.0
 SPREAD = 0.2
 """Over how much of a wait that many were asked for they come back, lest all meet the endpoint at once."""
 STREAK = 6
-"""So many failures with no success between them close the endpoint for all until its Retry-After."""
+"""So many failures, with no success of what was sent after the last refusal, close it for all until its Retry-After."""
 CANARY_S = 1.0
 """A canary's end is known only when it is on disk; until then none may follow it though its place is free."""
 
@@ -34,7 +34,7 @@ class Lane:
         self.in_flight = 0
         self.outstanding_tokens = 0
         self.streak = 0
-        """Failures and refusals since the last success, or since something passed that was sent between refusals."""
+        """Failures, and refusals one after the other in the order of sending, since a success that was sent later."""
         self.last_refused = 0
         """The number of the last request that was refused."""
         self.unsaid, self._unsaid_since = 0, -inf

@@ -79,6 +79,17 @@ def test_a_few_refusals_among_successes_hold_nobody_back_and_a_streak_holds_all(
     assert 60 <= only.pause_s(1) <= 66
 
 
+def test_an_answer_to_what_was_sent_before_a_row_of_refusals_does_not_end_it():
+    clock = Clock()
+    admission = Admission(Limits(), clock, clock.sleep)
+    only = admission.lanes[0]
+    before = [only.board(1) for _ in range(STREAK)]
+    for place in before:
+        only.refused(only.board(1), 60)
+        admission.accepted(place, 1)
+    assert 60 <= only.pause_s(1) <= 66
+
+
 def test_after_a_hold_the_places_are_filled_again_at_once():
     async def main() -> tuple[int, int]:
         clock = Clock()
