@@ -19,9 +19,10 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from synth.admission.admission import Admission
 from synth.admission.buckets import Allowance
 from synth.admission.concurrency import Concurrency
-from synth.admission.lane import Lane, Place
+from synth.admission.lane import Place
 from synth.admission.queueing import START, Load
 from synth.protocol.endpoint import Limits
 
@@ -278,7 +279,9 @@ def simulate(
 ) -> Found:
     """Work from one client for so many seconds, or until so many answers are there."""
     now = 0.0
-    lane = Lane(0, Limits(max_in_flight=most, tokens_per_minute=agreed), lambda: now, queues_silently=queues_silently)
+    limits = Limits(max_in_flight=most, tokens_per_minute=agreed)
+    admission = Admission(limits, lambda: now, queues_silently=queues_silently)
+    lane = admission.lanes[0]
     lane.concurrency = control = Concurrency(most, queues_silently=queues_silently, first=first)
     asked = TOKENS if agreed is None else ASKED
     order = itertools.count()
@@ -307,17 +310,14 @@ def simulate(
             now = opens if opens < math.inf else seconds
             continue
         now, _, kind, allowances, retry_after_s, place = heapq.heappop(events)
-        lane.in_flight -= 1
-        lane.outstanding_tokens -= asked
+        admission.land(place)
         server.busy -= kind in ("ok", "late")
         if kind == "ok":
             done += 1
             by_minute[min(int(now / 60), len(by_minute) - 1)] += 1
             latencies.append(now - place.sent_at)
             lane.used(place, TOKENS)
-            lane.unsaid, lane.probed_until = 0, 0.0
-            lane.streak *= place.number <= lane.last_refused
-            control.accepted(now, place.sent_at, TOKENS, place.number)
+            admission.accepted(place, TOKENS)
         elif kind == "rate":
             bad += 1
             lane.refused(place, retry_after_s)
