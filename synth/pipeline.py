@@ -43,19 +43,7 @@ from synth.report.clusters import clusters
 from synth.report.page import load_template, write_report
 from synth.results import outputs
 from synth.results.decisions import Decision, read_decisions
-from synth.results.ending import (
-    NOTHING,
-    Offline,
-    Told,
-    ending_of,
-    in_both,
-    kept_instead,
-    left_at_hosts,
-    left_out,
-    no_row,
-    state_of,
-    too_few,
-)
+from synth.results.ending import NOTHING, Offline, Told, in_both, kept_instead, said_of, state_of
 from synth.results.manifest import Manifest, read_manifest, versions, write_manifest
 from synth.results.outcomes import Outcomes
 from synth.results.outputs import NONE_DECIDED, Outputs
@@ -269,14 +257,9 @@ def _write(run: _Run, target: Path, kept: Told) -> tuple[Manifest, Outputs]:
 
 def _said(run: _Run, manifest: Manifest, kept: Told) -> tuple[int, Told, Told]:
     """Exit code, what is wanting and why, and what else there is to mend."""
-    line, options, wanted = run.line, run.options, run.recipe.selection.rows
-    exit_code, message = ending_of(line)
+    options = run.options
     whole = options.limit is None and run.pilot is None
-    if message == NOTHING and whole and wanted is not None and manifest.row_count < wanted:
-        message = too_few(manifest, wanted, offline=options.offline)
-    if message == NOTHING and not manifest.row_count:
-        message = no_row(manifest, kept=options.write)
-    return exit_code, in_both((message, left_at_hosts(line.teachers.values()), kept)), left_out(line.teachers.values())
+    return said_of(run.line, manifest, kept, whole=whole, offline=options.offline, written=options.write)
 
 
 def _result(run: _Run, manifest: Manifest, written: Outputs, kept: Told) -> Result:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from synth.errors import Fatal, Interrupted
@@ -39,14 +39,30 @@ Told = tuple[str, str]
 NOTHING: Told = "", ""
 
 
-def in_both(told: Iterable[Told]) -> Told:
+def in_both(told: Sequence[Told]) -> Told:
     """What is told one after the other; where some is had in Japanese the rest stands in English among it."""
     english, japanese = zip(*told, strict=True)
     mixed = "".join(one[1] or one[0] for one in told)
     return " ".join(filter(None, english)), mixed if any(japanese) else ""
 
 
-def ending_of(line: Line) -> tuple[int, Told]:
+def said_of(
+    line: Line, manifest: Manifest, kept: Told, *, whole: bool, offline: bool, written: bool
+) -> tuple[int, Told, Told]:
+    """Exit code, what is wanting and why, and what else there is to mend; `kept` says what rows stay in place of these.
+
+    Too few rows are wanting only where the whole run was asked for.
+    """
+    wanted, teachers = line.recipe.selection.rows, line.teachers.values()
+    exit_code, message = _ending_of(line)
+    if message == NOTHING and whole and wanted is not None and manifest.row_count < wanted:
+        message = _too_few(manifest, wanted, offline=offline)
+    if message == NOTHING and not manifest.row_count:
+        message = _no_row(manifest, kept=written)
+    return exit_code, in_both((message, left_at_hosts(teachers), kept)), _left_out(teachers)
+
+
+def _ending_of(line: Line) -> tuple[int, Told]:
     """Exit code and reason."""
     error, progress = line.halt.error, line.progress
     if error is not None and error.exit_code:
@@ -95,7 +111,7 @@ def left_at_hosts(teachers: Iterable[Teacher]) -> Told:
     )
 
 
-def left_out(teachers: Iterable[Teacher]) -> Told:
+def _left_out(teachers: Iterable[Teacher]) -> Told:
     """Which servers, or keys, were of no use in the end, while others were: what to mend; empty when all were."""
     whys = [why for one in teachers for why in one.health.left_out()]
     if not whys:
@@ -106,7 +122,7 @@ def left_out(teachers: Iterable[Teacher]) -> Told:
     )
 
 
-def no_row(manifest: Manifest, *, kept: bool) -> Told:
+def _no_row(manifest: Manifest, *, kept: bool) -> Told:
     """That all was refused, and for what; `kept` tells whether that stays in the run's folder."""
     seen = ": see rejected.jsonl or `synth show --rejected`" if kept else ""
     seen_ja = "rejected.jsonl か `synth show --rejected` を見てください。" if kept else ""
@@ -117,7 +133,7 @@ def no_row(manifest: Manifest, *, kept: bool) -> Told:
     )
 
 
-def too_few(manifest: Manifest, wanted: int, *, offline: bool) -> Told:
+def _too_few(manifest: Manifest, wanted: int, *, offline: bool) -> Told:
     """Why there are fewer rows than wanted, and what helps."""
     turns = manifest.seeds.turns
     over = "The seeds were taken once" if turns == 1 else f"The seeds were gone over {turns} times"
