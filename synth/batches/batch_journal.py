@@ -61,7 +61,6 @@ class Batch:
     id: str = ""
     """The host's name for it; empty as long as it is not known that the host has it."""
     ordered_ns: int = 0
-    cancelling: bool = False
 
 
 def has_open(path: Path, teacher: str) -> bool:
@@ -119,7 +118,6 @@ def _batch(number: int, said: dict[str, tuple[int, str]], left: dict[int, Member
         ordering_ns=said.get(ORDERING, (0, ""))[0],
         id=identity,
         ordered_ns=ordered_ns,
-        cancelling=CANCELLING in said,
     )
 
 

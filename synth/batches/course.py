@@ -14,9 +14,11 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 
+from synth.admission.buckets import LONGEST_GATE_S
 from synth.admission.halt import Halt
 from synth.backends.batch import Look, Orders, Sought, Unanswered
 from synth.batches import batch_journal as journal
@@ -141,16 +143,15 @@ class Course:
             if self.batch.place is None:
                 self.batch.place = await self._patiently(lambda: self._desk.orders.upload(name, file))
                 await self._note(journal.UPLOADED, self.batch.place)
+            ends = time.monotonic() + PATIENCE_S
             while not self.batch.id:
                 if self.batch.ordering_ns:  # whether that came to the host is not known
                     self.batch.id = await self._found(name)
                 if not self.batch.id and not self._desk.patient:
-                    left = list(self.batch.members.values())
-                    await self.hand_back("it was not ordered")
-                    self._waiters.tell(left)
+                    await self.hand_back("it was not ordered", self._waiters.tell)
                     return
                 if not self.batch.id:
-                    self.batch.id = await self._ordered(name, file)
+                    self.batch.id = await self._ordered(name, file, ends)
             self.batch.ordered_ns = time.time_ns()
             await self._note(journal.ORDERED, self.batch.id)
         finally:
@@ -176,9 +177,12 @@ class Course:
                 return found or ""
             await self._pause(min(left_s, self._desk.terms.poll_s))  # however the clock was set meanwhile
 
-    async def _ordered(self, name: str, file: Path) -> str:
+    async def _ordered(self, name: str, file: Path, ends: float) -> str:
         """Order a batch once; empty when it is not known what came of that. What was not yet ordered never is at the
-        end."""
+        end.
+
+        Raises Fatal when it is refused, or when that is not answered though patience has ended.
+        """
         if self._last.is_set():
             if not self.batch.ordering_ns:
                 await self.release()
@@ -193,13 +197,18 @@ class Course:
                 raise refusal(self._desk, str(error)) from None
             if kind == "permanent":
                 await self.void(str(error))
+            if time.monotonic() >= ends:
+                raise self._silence(error) from None
             await self._pause(error.retry_after_s or self._desk.terms.poll_s)
             return ""
 
     async def _ended(self) -> Look:
-        """Wait for the end of a batch, and bring it about when it has taken too long."""
+        """Wait for the end of a batch, and bring it about when it has taken too long.
+
+        Raises Fatal when it does not even end then.
+        """
         allowed_s = self.batch.plan.wait_s if self._desk.patient else 0.0
-        due_s = self.batch.ordered_ns / 1e9 + allowed_s
+        due_s, ends = self.batch.ordered_ns / 1e9 + allowed_s, inf
         while True:
             try:
                 look = await self._patiently(lambda: self._desk.orders.look(self.batch.id))
@@ -208,26 +217,32 @@ class Course:
             if look.ended:
                 return look
             now_s = time.time()
-            if now_s >= due_s and not self.batch.cancelling:
+            if now_s >= due_s and ends == inf:  # in each run: what an earlier one wished may not have come to the host
+                ends = time.monotonic() + PATIENCE_S
                 await self._note(journal.CANCELLING)
-                self.batch.cancelling = True
                 with suppress(Unanswered):  # then it ends by itself, or has
                     await self._patiently(lambda: self._desk.orders.cancel(self.batch.id))
-            await self._pause(self._pause_s(now_s, due_s))
+            elif time.monotonic() >= ends:
+                raise Fatal(
+                    f"{self._desk.host} was asked to end a batch of {self._desk.name!r} and has not, it still says "
+                    f"{look.said!r}; run again to go on with it."
+                )
+            await self._pause(self._pause_s(now_s, due_s) if ends == inf else self._desk.terms.poll_s)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, at the end no longer. Raises Left when that has come already."""
+        """Wait, an hour at most whatever the host wishes, and at the end no longer. Raises Left when that has come
+        already."""
         if self._last.is_set():
             raise Left
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(min(seconds, LONGEST_GATE_S)):
                 await self._last.wait()
 
     def _pause_s(self, now_s: float, due_s: float) -> float:
         """How long not to ask how far a batch is: longer while it grows older, but not beyond the end of patience."""
         poll_s, age_s = self._desk.terms.poll_s, max(0.0, now_s - self.batch.ordered_ns / 1e9)
         pause_s = min(LONGEST_POLL * poll_s, max(poll_s, age_s / POLLS_OF_AGE)) * self._jitter.uniform(0.8, 1.2)
-        return poll_s if self.batch.cancelling else max(0.0, min(pause_s, due_s - now_s))
+        return max(0.0, min(pause_s, due_s - now_s))
 
     async def _collect(self, look: Look) -> None:
         """Keep what a batch brought, and tell those who wait; what it did not bring is known for that then."""
@@ -280,11 +295,14 @@ class Course:
         await self.hand_back(why)
         raise refusal(self._desk, why)
 
-    async def hand_back(self, why: str) -> None:
-        """End a batch of which nothing was worked on. Nobody is told: of one that was refused not all is to be asked
-        online."""
+    async def hand_back(self, why: str, tell: Callable[[Sequence[Member]], None] | None = None) -> None:
+        """End a batch of which nothing was worked on, and tell those who wait, before anybody asks for the same anew.
+        Nobody is told of one that was refused: not all of it is to be asked online."""
         unserved = Outcome(0, error=UNSERVED, detail=why, written=False)
-        await self._kept([(member, unserved) for member in self.batch.members.values()])
+        members = list(self.batch.members.values())
+        await self._kept([(member, unserved) for member in members])
+        if tell is not None:
+            tell(members)
         await self._note(journal.DONE, why)
 
     async def release(self) -> None:
@@ -315,12 +333,16 @@ class Course:
                 if kind == "fatal":
                     raise refusal(self._desk, str(error)) from None
                 if time.monotonic() >= ends:
-                    raise Fatal(
-                        f"{self._desk.host} no longer answers about a batch of {self._desk.name!r}, last with "
-                        f"{str(error)[:300].strip()!r}; run again to go on with it."
-                    ) from None
+                    raise self._silence(error) from None
                 await self._pause(error.retry_after_s or wait_s * self._jitter.uniform(0.5, 1))
                 wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+
+    def _silence(self, error: Unanswered) -> Fatal:
+        """Why a batch that the host says nothing useful of is left to the next run."""
+        return Fatal(
+            f"{self._desk.host} no longer answers about a batch of {self._desk.name!r}, last with "
+            f"{str(error)[:300].strip()!r}; run again to go on with it."
+        )
 
     async def _note(self, step: str, said: str = "") -> None:
         await self._desk.store.note_step(self.batch.number, self._desk.name, step, said)

@@ -15,8 +15,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from synth import opening, pipeline
-from synth.backends.batch import Unanswered
+from synth import opening, pipeline, profiles
+from synth.backends.batch import Look, Unanswered
 from synth.backends.batch.control import Control
 from synth.backends.batch.openai import OpenAIOrders
 from synth.backends.practice import batches as practised
@@ -27,7 +27,7 @@ from synth.batches import batch, course
 from synth.errors import Fatal, Interrupted, RecipeError, StoreStopped
 from synth.money.budget import Budget, Caps
 from synth.money.prices import Price, Tier, by_batch
-from synth.profiles import named
+from synth.profiles import PRACTICE, named
 from synth.recipes.loading import Overrides, load
 from synth.results.result import Options
 
@@ -174,11 +174,9 @@ def test_a_preview_asks_online_and_the_run_asks_for_the_rest_by_batch(tmp_path, 
 
 
 def test_a_batch_is_split_at_the_hosts_limits(tmp_path, monkeypatch):
-    from synth import profiles
-
-    terms = profiles.PRACTICE.batch
+    terms = PRACTICE.batch
     assert terms is not None
-    few = profiles.PRACTICE.model_copy(update={"batch": terms.model_copy(update={"requests": 5})})
+    few = PRACTICE.model_copy(update={"batch": terms.model_copy(update={"requests": 5})})
     monkeypatch.setattr(profiles, "PRACTICE", few)
     assert run(recipe(tmp_path / "recipe"), tmp_path / "out").manifest.row_count == SEEDS
     assert max(Found(tmp_path / "out").sizes) == 5
@@ -424,6 +422,73 @@ def test_a_host_that_no_longer_answers_ends_the_run_and_the_next_one_collects(tm
 
     assert elsewhere(work).manifest.row_count == SEEDS
     assert set(paid.values()) == {1}
+
+
+def test_a_host_that_takes_no_order_for_an_hour_ends_the_run_and_the_next_one_orders(tmp_path, paid, monkeypatch):
+    async def busy(*_):
+        raise Unanswered(500, "混み合っています", 1e9)
+
+    out = tmp_path / "out"
+
+    def work(base_url):
+        folder = recipe(tmp_path / "recipe", base_url)
+        with monkeypatch.context() as patched:
+            patched.setattr(OpenAIOrders, "order", busy)
+            patched.setattr(course, "PATIENCE_S", 0.2)
+            patched.setattr(course, "LONGEST_GATE_S", 0.05)
+            result = run(folder, out)
+        assert result.exit_code == 4
+        assert "no longer answers about a batch of 'main', last with '混み合っています'; run again" in result.message
+        assert (paid, Found(out).settled) == ({}, {})
+        return run(folder, out)
+
+    assert elsewhere(work).manifest.row_count == SEEDS
+    assert set(paid.values()) == {1}
+
+
+def test_a_batch_that_does_not_end_though_it_was_cancelled_is_left_to_the_next_run(tmp_path, paid, monkeypatch):
+    async def unmoved(*_):
+        return Look("cancelling")
+
+    out = tmp_path / "out"
+
+    def work(base_url):
+        folder = recipe(tmp_path / "recipe", base_url, wait="can_wait_h: 0.00001")
+        with monkeypatch.context() as patched:
+            patched.setattr(OpenAIOrders, "look", unmoved)
+            patched.setattr(course, "PATIENCE_S", 0.2)
+            result = run(folder, out)
+        assert result.exit_code == 4
+        assert "asked to end a batch of 'main' and has not, it still says 'cancelling'; run again" in result.message
+        return run(folder, out)
+
+    assert elsewhere(work).manifest.row_count == SEEDS
+    assert set(paid.values()) == {1}
+
+
+def test_what_a_run_could_not_cancel_before_it_ended_the_next_one_cancels(tmp_path, monkeypatch):
+    halts, wished, cancelled, out = [], [], [], tmp_path / "out"
+    cancel = OpenAIOrders.cancel
+
+    async def cut_off(_self, batch):
+        wished.append(batch)
+        halts[0].throw(Interrupted("Stopped by Ctrl-C; run again to go on."))
+        raise Unanswered(0, "reset")
+
+    async def noted(self, batch):
+        cancelled.append(batch)
+        await cancel(self, batch)
+
+    def work(base_url):
+        folder = recipe(tmp_path / "recipe", base_url, wait="can_wait_h: 0.00001")
+        with monkeypatch.context() as patched:
+            patched.setattr(OpenAIOrders, "cancel", cut_off)
+            assert run(folder, out, observe=lambda _, halt: halts.append(halt)).exit_code == 130
+        monkeypatch.setattr(OpenAIOrders, "cancel", noted)
+        return run(folder, out)
+
+    assert elsewhere(work, Faults(batch_s=3.0)).manifest.row_count == SEEDS
+    assert wished[0] in cancelled
 
 
 def test_an_order_that_a_filter_refuses_stops_the_run_with_its_reason(tmp_path, paid, monkeypatch):
