@@ -250,26 +250,33 @@ class Course:
             raise Crowded(look.refused)
         if look.refused:
             await self.void(look.refused)
+        unkept: dict[int, Outcome] = {}
+        is_gone = False
         for place in look.places:
-            with suppress(Unanswered):  # it is there no longer
-                await self._patiently(lambda place=place: self._read(place))
-        if look.whole:
+            try:
+                await self._patiently(lambda place=place: self._read(place, unkept))
+            except Unanswered:  # it is there no longer, and what it held may have been paid for
+                is_gone = True
+        if look.whole or is_gone:
             rest = Outcome(0, error=LOST, detail=f"the batch is {look.said} and has no reply to it")
         else:
             rest = Outcome(0, error=UNSERVED, detail=f"the batch is {look.said}", written=False)
         left = list(self.batch.members.values())
         for start in range(0, len(left), AT_ONCE):
-            await self._keep([(member, rest) for member in left[start : start + AT_ONCE]])
+            await self._keep([(one, unkept.get(one.attempt, rest)) for one in left[start : start + AT_ONCE]])
         await self._note(journal.DONE, look.said)
 
-    async def _read(self, place: str) -> None:
-        """Keep what a file of results holds; of two replies to a request the first."""
+    async def _read(self, place: str, unkept: dict[int, Outcome]) -> None:
+        """Keep the replies that a file of results holds, of two to a request the first, and add to `unkept` what says
+        of others why they have none: a reply that was paid for may follow."""
         some: dict[int, tuple[Member, Outcome]] = {}
         async for line in self._desk.orders.lines(place):
             row = self._desk.orders.row(line)
             member = None if row is None else self.batch.members.get(self._attempt_of(row.name))
-            if row is not None and member is not None:
+            if row is not None and member is not None and row.outcome.status == 200:
                 some.setdefault(member.attempt, (member, row.outcome))
+            elif row is not None and member is not None:
+                unkept.setdefault(member.attempt, row.outcome)
             if len(some) >= AT_ONCE:
                 await self._keep(list(some.values()))
                 some.clear()

@@ -491,6 +491,36 @@ def test_what_a_run_could_not_cancel_before_it_ended_the_next_one_cancels(tmp_pa
     assert wished[0] in cancelled
 
 
+def test_what_a_batch_brought_before_it_expired_is_charged_though_the_host_has_it_no_longer(
+    tmp_path, paid, monkeypatch
+):
+    async def gone(_self, place):
+        raise Unanswered(404, f"no such file: {place}")
+        yield b""
+
+    monkeypatch.setattr(OpenAIOrders, "lines", gone)
+    monkeypatch.setattr(opening, "faults_of", lambda _url: Faults(batch_expiry=1.0, batch_s=0.0))
+    assert run(recipe(tmp_path / "recipe"), tmp_path / "out").manifest.row_count == SEEDS
+    found = Found(tmp_path / "out")
+    assert found.by_batch == {"ambiguous": 2 * SEEDS}
+    assert max(paid.values()) == 2
+
+
+def test_a_reply_is_kept_though_a_line_before_it_says_that_there_is_none(tmp_path, paid, monkeypatch):
+    lines = OpenAIOrders.lines
+
+    async def doubled(self, place):
+        async for line in lines(self, place):
+            error = {"status_code": 500, "body": {"error": {"message": "失敗"}}}
+            yield json.dumps({"custom_id": json.loads(line)["custom_id"], "response": error}).encode()
+            yield line
+
+    monkeypatch.setattr(OpenAIOrders, "lines", doubled)
+    assert run(recipe(tmp_path / "recipe"), tmp_path / "out").manifest.row_count == SEEDS
+    assert Found(tmp_path / "out").settled == {"ok": 2 * SEEDS}
+    assert set(paid.values()) == {1}
+
+
 def test_an_order_that_a_filter_refuses_stops_the_run_with_its_reason(tmp_path, paid, monkeypatch):
     async def refused(*_):
         raise Unanswered(400, '{"error":{"code":"policy_violation","message":"規約違反"}}')
