@@ -255,10 +255,12 @@ class Batches:
         try:
             await course.go()
         except Crowded as error:
-            if course.batch.size == 1 and self._alone:
+            others = any(batch is not course.batch for batch in self._waiters.open.values())
+            if course.batch.size == 1 and self._alone and not others:
                 await course.void(str(error))
             self._alone, self._most = True, max(1, min(self._most, course.batch.size // 2))
-            members = list(course.batch.members.values())
-            await course.hand_back(str(error))
-            self._again |= {member.key for member in members if member.key in self._waiters.comes}
-            self._waiters.tell(members)
+            await course.hand_back(str(error), self._gather_anew)
+
+    def _gather_anew(self, members: Sequence[Member]) -> None:
+        self._again |= {member.key for member in members if member.key in self._waiters.comes}
+        self._waiters.tell(members)

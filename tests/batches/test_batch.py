@@ -573,6 +573,32 @@ def test_what_is_more_than_may_stand_in_line_is_ordered_in_parts_one_after_the_o
     assert found.settled == found.by_batch == {"unserved": 18, "ok": 2 * SEEDS}
 
 
+def test_a_batch_of_one_that_another_left_no_room_is_ordered_when_that_one_has_come(tmp_path, paid, monkeypatch):
+    lines, answered, in_line = practised._lines, practised.Batches._answered, []
+    terms = PRACTICE.batch
+    assert terms is not None
+    one = PRACTICE.model_copy(update={"batch": terms.model_copy(update={"requests": 1})})
+    monkeypatch.setattr(profiles, "PRACTICE", one)
+
+    def one_at_a_time(content, path):
+        found, problems = lines(content, path)
+        if in_line:
+            return [], [practised._problem("token_limit_exceeded", "Enqueued token limit reached.", None)]
+        in_line.append(content)
+        return found, problems
+
+    async def standing(self, batch, *rest):
+        await asyncio.sleep(0.1)
+        await answered(self, batch, *rest)
+        in_line.clear()
+
+    monkeypatch.setattr(practised, "_lines", one_at_a_time)
+    monkeypatch.setattr(practised.Batches, "_answered", standing)
+    result = run(recipe(tmp_path / "recipe", seeds=4), tmp_path / "out")
+    assert (result.message, result.manifest.row_count) == ("", 4)
+    assert set(paid.values()) == {1}
+
+
 def test_the_budget_holds_over_batches_and_a_run_with_more_goes_on(tmp_path):
     out = tmp_path / "out"
     folder = recipe(tmp_path / "recipe")
