@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from synth.errors import BudgetReached, Fatal, FolderError, MissingPackage, RecipeError, SynthError
-
+TYPE_CHECKING = False  # importing `typing` takes its time, before Ctrl-C is heeded
 if TYPE_CHECKING:
     from synth.api import arun, load, preview, read, run, select, start
+    from synth.errors import BudgetReached, Fatal, FolderError, MissingPackage, RecipeError, SynthError
     from synth.quick import Answer, Answers, aask_all, ask_all
 
 __all__ = [
@@ -34,6 +32,10 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Import what is asked for when it is asked for, so that `import synth` and `synth --help` are quick."""
     if name in __all__:
+        from synth import errors
+
+        if hasattr(errors, name):
+            return getattr(errors, name)
         from synth import api, quick
 
         return getattr(api if hasattr(api, name) else quick, name)

@@ -1,6 +1,15 @@
 """`python -m synth` is the `synth` command."""
 
-from synth.cli import main
+from synth import stopping
+
+
+def main() -> None:
+    """The `synth` command."""
+    stopping.heed()  # before what the command imports
+    from synth import cli
+
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from synth import stopping
 from synth.console import file_commands, recipe_commands, run_commands
 from synth.console.helping import Grouped
 from synth.console.options import AS_JSON, Choice, dollars
@@ -22,8 +23,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows no Japanese is no reason to fail
+    stopping.heed()
     try:
-        code = command(standalone_mode=False)
+        with stopping.doing(stopping.interrupt):
+            code = command(standalone_mode=False)
     except SynthError as error:
         from synth.console.screen import ERR, say
 
@@ -31,7 +34,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         click.echo("Stopped.", err=True)
-        sys.exit(130)
+        sys.exit(stopping.CODE)
     except click.ClickException as error:
         error.show()
         sys.exit(2)

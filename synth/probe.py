@@ -17,6 +17,7 @@ from synth.backends.fetch import fetched
 from synth.backends.online import online
 from synth.errors import Fatal, Rejected, Transient
 from synth.language.text import several
+from synth.live.loop import run_loop
 from synth.profiles import UNKNOWN, named
 from synth.protocol import explain
 from synth.protocol.endpoint import Endpoint
@@ -240,7 +241,7 @@ def probe(endpoint: Endpoint) -> tuple[list[Finding], Used]:
             one = Probe(endpoint, backend)
             return await one.every(), one.used
 
-    return asyncio.run(tried())
+    return run_loop(tried())
 
 
 def _says(text: str) -> list[dict[str, str]]:

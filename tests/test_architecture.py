@@ -24,7 +24,7 @@ MOST_FUNCTIONS = 80
 MOST_FRAMES = 10
 
 LAYERS = (
-    {"types", "errors", "patterns", "shipped"},
+    {"types", "errors", "patterns", "shipped", "stopping"},
     {
         "shapes",
         "disk",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from synth.console.screen import ERR, OUT, plain_table, say, write_json
 from synth.errors import Fatal, FolderError, RecipeError
 from synth.language.near import hint
 from synth.language.text import several, visible
+from synth.live.loop import run_loop
 from synth.money.price_table import provider_of
 from synth.profiles import Profile, named
 from synth.protocol.endpoint import look_for_keys
@@ -32,7 +32,7 @@ def practice(host: str, port: int, faults: str, key: str | None) -> int:
         OUT.print("[dim]Exercises with planted faults, for trying synth: not a language model.[/]")
 
     try:
-        asyncio.run(serve(host, port, faults_of(f"practice:{faults}"), api_key=key, ready=ready))
+        run_loop(serve(host, port, faults_of(f"practice:{faults}"), api_key=key, ready=ready))
     except OSError as error:
         raise FolderError(
             f"Port {port} on {host} cannot be used ({error.strerror}); choose another with --port."

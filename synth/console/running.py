@@ -76,7 +76,7 @@ def estimate(
     from synth.console import estimating  # numpy takes a tenth of a second
 
     noted(loaded)
-    name, prompts = loaded.recipe.name, asyncio.run(estimating.rendered(loaded, options.pilot or 0))
+    name, prompts = loaded.recipe.name, run_loop(estimating.rendered(loaded, options.pilot or 0))
     if not options.pilot:
         estimating.told_unasked(loaded.recipe, prompts, tokenizer, as_json=as_json)
         return 0

@@ -24,6 +24,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from synth import stopping
 from synth.language.near import hint
 from synth.patterns import lazy
 
@@ -145,7 +146,8 @@ def _module(file: str, path: Path, raw: bytes) -> ModuleType:
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     module.__file__ = str(path)
     try:
-        exec(compile(raw, str(path), "exec"), module.__dict__)  # noqa: S102 (the user's own file)
+        with stopping.doing(stopping.end):  # as while modules are imported
+            exec(compile(raw, str(path), "exec"), module.__dict__)  # noqa: S102 (the user's own file)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise ValueError(_told(file, path, error)) from error
