@@ -164,7 +164,8 @@ class Apart:
 
 def serve() -> None:
     """Be the process: what comes on standard input is checked. What the checks print goes to standard error."""
-    with os.fdopen(os.dup(0), "rb") as asked, os.fdopen(os.dup(1), "wb") as answers:
+    gone = suppress(BrokenPipeError)  # of whoever asked, before an answer
+    with gone, os.fdopen(os.dup(0), "rb") as asked, os.fdopen(os.dup(1), "wb") as answers:
         with Path(os.devnull).open("rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         os.dup2(2, 1)

@@ -7,6 +7,7 @@ import contextlib
 import copy
 import json
 import os
+import pickle
 import re
 import signal
 import sqlite3
@@ -23,7 +24,7 @@ from pydantic import TypeAdapter
 
 import synth
 from synth import pipeline
-from synth.apart import FIRST_S
+from synth.apart import COMMAND, FIRST_S, SIZE
 from synth.aside import BLOCKED_S
 from synth.errors import Rejected, Stalled
 from synth.live.progress import Progress
@@ -339,6 +340,19 @@ def started(first: str, recipe: Path, folder: Path) -> Iterator[subprocess.Popen
     finally:
         process.kill()
         process.communicate()
+
+
+def test_fault_56_the_process_of_own_checks_says_nothing_when_nobody_waits_for_its_answer(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, json.dumps(sys.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()
+    raw = pickle.dumps((str(tmp_path), []))
+    assert process.communicate(len(raw).to_bytes(SIZE) + raw)[1] == b""
+    assert process.returncode == 0
 
 
 SCORERS = """\
