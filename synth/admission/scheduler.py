@@ -163,20 +163,19 @@ class _Workers(Generic[T, R]):
 
 
 async def gathered(works: Sequence[Coroutine[Any, Any, R]]) -> list[R]:
-    """Do a few pieces of work at once; their results in order."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work) for work in works]
+    """Do pieces of work at once; their results in order. When one fails, the others are cancelled and its error is
+    raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+    except BaseExceptionGroup as errors:
+        raise first_of(errors) from None
     return [task.result() for task in tasks]
 
 
 async def together(*parts: Coroutine[None, None, None]) -> None:
-    """Run the parts of a line side by side; when one fails, the others are cancelled and its error is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for part in parts:
-                group.create_task(part)
-    except BaseExceptionGroup as errors:
-        raise first_of(errors) from None
+    """Run the parts of a line side by side, as `gathered` does."""
+    await gathered(parts)
 
 
 @asynccontextmanager

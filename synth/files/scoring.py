@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -17,10 +17,11 @@ from synth.admission.halt import Halt
 from synth.admission.scheduler import gathered
 from synth.aside import Aside
 from synth.ask import UnitAsk
-from synth.boundary import Boundary, is_cancelled
-from synth.errors import Fatal, Problem, RecipeError, Rejected, SynthError, TeacherError, Transient
+from synth.boundary import Boundary
+from synth.errors import Fatal, Problem, RecipeError, TeacherError, Transient
 from synth.files.asking import Desk
 from synth.files.parts import Bought, Judge, Removal, Report, Scores, Verdict, samples_of, sift
+from synth.gates.work import Work
 from synth.language.near import hint
 from synth.language.text import several
 from synth.own import OwnScorer
@@ -29,7 +30,7 @@ from synth.protocol.fates import POISON
 from synth.recipes.templates import Templates
 from synth.scorers import ASKING, Scorer
 from synth.teacher import Teacher
-from synth.types import Sample, Score
+from synth.types import Rejection, Sample, Score
 from synth.unit import Unit
 
 T = TypeVar("T")
@@ -65,7 +66,8 @@ def scoring(
 
     Raises RecipeError when a scorer needs a teacher and there is nobody to ask. With `asking` the judge works in a
     thread beside the loop, and many rows at once; it raises Fatal when the asking stopped, or brought nothing for some
-    row, after all that was in flight has come. It raises Fatal too when scorers of the user's own keep failing.
+    row, after all that was in flight has come. It raises Fatal too when scorers of the user's own keep failing, or ask
+    where nobody is asked, and whatever else of synth's errors ends a run.
     """
     for scorer in scorers if asking is None else ():
         if isinstance(scorer, ASKING):
@@ -79,12 +81,12 @@ def scoring(
         raise RecipeError(f"There is no score {missing[0]!r}; the scorers are {', '.join(names)}{near}.")
 
     halt = Halt()
-    own = _Own(Aside(), Boundary(halt), halt)
+    called = _Called(Aside(), Boundary(halt), halt)
 
     async def each(samples: Sequence[Sample]) -> list[_Found]:
         if asking is None:
-            return [await _scores(sample, scorers, nobody(sample.id), own) for sample in samples]
-        return await gathered([_scores(sample, scorers, asking.ask(sample.id), own) for sample in samples])
+            return [await _scores(sample, scorers, nobody(sample.id), called) for sample in samples]
+        return await gathered([_scores(sample, scorers, asking.ask(sample.id), called) for sample in samples])
 
     with ExitStack() as opened:
         run = opened.enter_context(asyncio.Runner()).run if asking is None else asking.run
@@ -93,7 +95,7 @@ def scoring(
             for sample, found in zip(samples, _told(run(each(samples))), strict=True):
                 yield found if isinstance(found, Removal) else _verdict(sample, found, require, notes, report)
 
-        opened.callback(lambda: run(own.aside.end()))
+        opened.callback(lambda: run(called.aside.end()))
         yield judge
 
 
@@ -150,20 +152,20 @@ def _unfit(files: Sequence[Path], scorers: Sequence[Scorer], templates: Template
 _Found = list[Score] | Removal | TeacherError
 
 
-async def _scores(sample: Sample, scorers: Sequence[Scorer], ask: UnitAsk, own: _Own) -> _Found:
-    if own.halt.error is not None:
-        return own.halt.error
-    try:
-        return [
-            await (own.score(one, sample, ask) if isinstance(one, OwnScorer) else one.score(sample, ask))
-            for one in scorers
-        ]
-    except Rejected as error:
-        return own.halt.error or Removal(error.reason, error.detail)
-    except Transient as error:
-        return Removal("no_verdict", str(error)) if error.failure == POISON else error
-    except TeacherError as error:
-        return error
+async def _scores(sample: Sample, scorers: Sequence[Scorer], ask: UnitAsk, called: _Called) -> _Found:
+    if called.halt.error is not None:
+        return called.halt.error
+    scores: list[Score] = []
+    for one in scorers:
+        found = await called.score(one, sample, ask)
+        if isinstance(found, Rejection):
+            return called.halt.error or Removal(found.reason, found.detail)
+        if isinstance(found, Transient) and found.failure == POISON:
+            return Removal("no_verdict", str(found))
+        if isinstance(found, TeacherError):
+            return found
+        scores.append(found)
+    return scores
 
 
 def _told(every: Sequence[_Found]) -> list[list[Score] | Removal]:
@@ -192,34 +194,34 @@ def _verdict(
     return ""
 
 
-class _Own(NamedTuple):
-    """Where scorers of the user's own are called, as in a run."""
+class _Called(NamedTuple):
+    """Where scorers are called, as in a run."""
 
     aside: Aside
     boundary: Boundary
     halt: Halt
 
-    async def score(self, scorer: OwnScorer, sample: Sample, ask: UnitAsk) -> Score:
-        """What one gives. Raises Rejected(`plugin_error`) for whatever it raises that is no error of synth's own, and
-        where it does not come to an end."""
-        try:
-            return await self.aside.call(scorer.kind, lambda far: scorer.score(deepcopy(sample), far), ask)
-        except BaseException as error:
-            if isinstance(error, SynthError | KeyboardInterrupt) or is_cancelled():
-                raise
-            raise self.boundary.refusal(scorer.name) from None
+    async def score(self, scorer: Scorer, sample: Sample, ask: UnitAsk) -> Score | Rejection | TeacherError:
+        """What one gives, or its fate."""
+        work = Work(sample.id, 0, sample, sample.seed_id)
+        return await self.boundary.outcome(scorer.name, work, self._score_of(scorer, sample, ask))
+
+    def _score_of(self, scorer: Scorer, sample: Sample, ask: UnitAsk) -> Awaitable[Score]:
+        if isinstance(scorer, OwnScorer):
+            return self.aside.call(scorer.kind, lambda far: scorer.score(deepcopy(sample), far), ask)
+        return scorer.score(sample, ask)
 
 
 class _NoTeachers(dict[str, Teacher]):
     """Those of whoever may not ask."""
 
     def __missing__(self, name: str) -> Teacher:
-        raise RecipeError(f"A scorer asks the teacher {name!r}, and nothing is asked here; run it in a recipe.")
+        raise Fatal(f"A scorer asks the teacher {name!r}, and nothing is asked here; run it in a recipe.")
 
 
 class _NoTemplates:
     def render(self, template: str, _values: Mapping[str, JsonValue]) -> str:
-        raise RecipeError(f"A scorer wants the template {template!r}, which only a recipe has; run it in one.")
+        raise Fatal(f"A scorer wants the template {template!r}, which only a recipe has; run it in one.")
 
 
 def nobody(row: str) -> UnitAsk:

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from synth.aside import BLOCKED_S
-from synth.errors import Fatal, RecipeError, Transient
+from synth.errors import Fatal, FolderError, Transient
 from synth.files import parts
 from synth.files.scoring import Asking, scoring
 from synth.recipes.loading import load
@@ -191,6 +191,7 @@ def test_a_row_that_nothing_came_for_stops_the_command_unless_nothing_ever_will(
 OWN = """\
 import asyncio, time
 from pathlib import Path
+from synth.errors import FolderError, MissingPackage
 from synth.own import Ask, Message, OwnScorer, Sample, Score
 
 class Sleeping(OwnScorer):
@@ -214,6 +215,16 @@ class Waiting(OwnScorer):
 class Raising(OwnScorer):
     async def score(self, sample: Sample, ask: Ask) -> Score:
         return Score(name=self.name, value=1 / ("月曜日" not in sample.answer()))
+
+class Lacking(OwnScorer):
+    async def score(self, sample: Sample, ask: Ask) -> Score:
+        if "月曜日" in sample.answer():
+            raise MissingPackage("a package is missing")
+        return Score(name=self.name, value=1)
+
+class Reading(OwnScorer):
+    async def score(self, sample: Sample, ask: Ask) -> Score:
+        raise FolderError("a folder is busy")
 
 class Asking(OwnScorer):
     async def score(self, sample: Sample, ask: Ask) -> Score:
@@ -246,7 +257,7 @@ def scored_by_own(folder, kind, *, is_beside):
 
 
 @pytest.mark.parametrize("is_beside", [False, True])
-@pytest.mark.parametrize("kind", ["Sleeping", "Waiting", "Raising"])
+@pytest.mark.parametrize("kind", ["Sleeping", "Waiting", "Raising", "Lacking"])
 def test_a_row_at_which_a_scorer_of_ones_own_hangs_or_raises_is_removed_as_in_a_run(data, monkeypatch, kind, is_beside):
     monkeypatch.setattr("synth.aside.BLOCKED_S", 1.0)
     monkeypatch.setattr("synth.aside.IDLE_S", 0.5)
@@ -261,8 +272,14 @@ def test_a_scorer_of_ones_own_that_never_gives_way_ends_the_command_in_a_sentenc
         scored_by_own(data, "Always", is_beside=is_beside)
 
 
+@pytest.mark.parametrize("is_beside", [False, True])
+def test_what_a_scorer_of_ones_own_raises_to_end_a_run_ends_the_command(data, is_beside):
+    with pytest.raises(FolderError, match="a folder is busy"):
+        scored_by_own(data, "Reading", is_beside=is_beside)
+
+
 def test_a_scorer_of_ones_own_that_asks_is_told_where_it_may(data):
-    with pytest.raises(RecipeError, match="A scorer asks the teacher 'main', and nothing is asked here; run it in a"):
+    with pytest.raises(Fatal, match="A scorer asks the teacher 'main', and nothing is asked here; run it in a"):
         scored_by_own(data, "Asking", is_beside=False)
 
 
