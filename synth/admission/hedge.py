@@ -56,10 +56,11 @@ class Hedge:
             if task is not won:
                 task.cancel()  # its connection is closed, upon which servers stop working on it
                 self._admission.land(taken)
-        self._learn(time.monotonic() - sends[won].sent_at)
+        if _is_good(won.result()):  # how quickly a server fails says nothing of what is usual
+            self._learn(time.monotonic() - sends[won].sent_at)
         return won.result(), sends[won]
 
-    def _second(self, place: Place) -> Place | None:
+    def _second(self, place: Place, avoided: Collection[int]) -> Place | None:
         """A place at another replica, where one is free and few have been taken so."""
         if self.sent >= MOST_SHARE * self._replies:
             return None
@@ -87,6 +88,10 @@ async def _first_good(tasks: set[asyncio.Future[Outcome]]) -> asyncio.Future[Out
     """The first that brings an answer, or the last of those that failed."""
     while True:
         done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            if not tasks or (task.result().status == 200 and not task.result().error):
-                return task
+        good = [task for task in done if _is_good(task.result())]
+        if good or not tasks:
+            return [*good, *done][0]
+
+
+def _is_good(outcome: Outcome) -> bool:
+    return outcome.status == 200 and not outcome.error

@@ -118,6 +118,39 @@ def test_a_second_replica_that_fails_does_not_count():
     asyncio.run(main())
 
 
+def test_of_two_that_end_at_once_the_good_one_counts():
+    async def main():
+        replicas, both = Replicas(2), asyncio.Event()
+        await replicas.warm()
+
+        async def then(outcome):
+            if sum(replicas.asked) == 102:
+                both.set()
+            await both.wait()
+            return outcome
+
+        for failing in range(2):
+            replicas.asked, both = [100, 0], asyncio.Event()
+            ends = [Outcome(500) if place == failing else GOOD for place in range(2)]
+            replicas.does = [lambda end=end: then(end) for end in ends]
+            assert await replicas.ask() == (1 - failing, GOOD)
+
+    asyncio.run(main())
+
+
+def test_how_quickly_a_server_fails_says_nothing_of_what_is_usual():
+    async def main():
+        replicas = Replicas(2)
+        replicas.does[0] = lambda: asyncio.sleep(0, Outcome(500))
+        for _ in range(100):
+            await replicas.ask()
+        replicas.does[0] = lambda: asyncio.sleep(0.2, GOOD)
+        assert await replicas.ask() == (0, GOOD)
+        assert replicas.hedge.sent == 0
+
+    asyncio.run(main())
+
+
 def test_a_reply_that_was_cut_off_does_not_count():
     async def main():
         replicas = Replicas(2)
