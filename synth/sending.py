@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from synth.admission.admission import Admission
@@ -113,7 +113,7 @@ class Sender:
         after_s = self.endpoint.standard_after_s
         try:
             while True:
-                sent = await self._send(request, unit, members)
+                sent = await self._send(request, unit, members, tries.avoided)
                 failure, result = await self._settled(sent, tries)
                 if isinstance(result, Completion):
                     if self.endpoint.pin_model in ("", result.model):
@@ -123,6 +123,7 @@ class Sender:
                     result = Fatal(explain.substituted(self.name, self.endpoint, result.model))
                 if not isinstance(result, Transient) or failure == POISON:
                     raise result
+                tries.failed_at(sent.place.lane.place, len(self._backends))
                 await self._again(failure, result, tries)
                 if after_s is not None and failure in ROOMLESS and time.monotonic() - tries.began > after_s:
                     request = request._replace(is_standard=True)
@@ -131,7 +132,9 @@ class Sender:
                 self.halt.throw(error)
             raise
 
-    async def _send(self, request: Request, unit: Unit, members: Sequence[Planned]) -> Sent:
+    async def _send(
+        self, request: Request, unit: Unit, members: Sequence[Planned], avoided: Collection[int] = ()
+    ) -> Sent:
         """Send once: everything that costs money happens between the journal entry and `_settled`."""
         draws = len(members) or 1
         await self.admission.enter(unit.priority)
@@ -149,7 +152,7 @@ class Sender:
             place = None
             try:
                 tokens = request.prompt_tokens // 3 + request.max_tokens
-                place = await self.admission.board(tokens, unit.priority, request.prefix)
+                place = await self.admission.board(tokens, unit.priority, request.prefix, avoided)
                 if self.halt.error is not None:
                     self.halt.check()
             except BaseException:
@@ -161,7 +164,7 @@ class Sender:
                     if self._hedge is None or not self._is_surely_free():
                         outcome = await self._backends[place.lane.place].send(request)
                     else:
-                        outcome, place = await self._hedge.send(request, place)
+                        outcome, place = await self._hedge.send(request, place, avoided)
                 finally:
                     self.admission.land(place)
                 await self.store.keep(attempt, outcome, draws)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import operator
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from synth.admission.lane import STREAK, Lane, Place
@@ -109,13 +109,14 @@ class Admission:
         if self._turn_line.waiting:
             self._turn_line.wake()
 
-    async def board(self, tokens: int, priority: int, prefix: int = 0) -> Place:
-        """Take a place on the wire, to be held from the first byte out to the last byte in."""
+    async def board(self, tokens: int, priority: int, prefix: int = 0, avoided: Collection[int] = ()) -> Place:
+        """Take a place on the wire, to be held from the first byte out to the last byte in; on one of the lanes to be
+        `avoided` only when no other is open."""
         order = next(self._order)
         if self._place_line.waiting:
             await self._place_line.wait(priority, order)
         while True:
-            if self._gate is not None or self._paused or (lane := self._lane(tokens, prefix)) is None:
+            if self._gate is not None or self._paused or (lane := self._lane(tokens, prefix, avoided)) is None:
                 await self._place_line.wait(priority, order)
             elif (pause_s := lane.pause_s(tokens)) > 0:
                 await self._wait_at_gate(lane, pause_s)
@@ -151,10 +152,11 @@ class Admission:
         elif len(self.lanes) > 1 and self._gate.when() is None:
             self._gate.reschedule(0.0)
 
-    def board_elsewhere(self, place: Place) -> Place | None:
+    def board_elsewhere(self, place: Place, avoided: Collection[int] = ()) -> Place | None:
         """A place for the same request on another lane that is open and free, and as little burdened; else None."""
         tokens, limit = place.tokens, place.lane.outstanding_tokens
-        free = [lane for lane in self.lanes if lane is not place.lane and lane.in_flight < lane.concurrency.allowed()]
+        others = [lane for lane in self.lanes if lane is not place.lane and lane.place not in avoided]
+        free = [lane for lane in others if lane.in_flight < lane.concurrency.allowed()]
         free = [
             lane for lane in free if lane.outstanding_tokens <= limit and not lane.streak and not lane.pause_s(tokens)
         ]
@@ -212,12 +214,13 @@ class Admission:
         self._turn_line.wake()
         self._look_again()
 
-    def _lane(self, tokens: int, prefix: int) -> Lane | None:
-        """The lane for the next request; None when all are full."""
+    def _lane(self, tokens: int, prefix: int, avoided: Collection[int] = ()) -> Lane | None:
+        """The lane for the next request; None when all that it may take are full."""
         if len(self.lanes) == 1:
             lane = self.lanes[0]
             return lane if lane.in_flight < lane.concurrency.allowed() else None
-        free = [lane for lane in self.lanes if lane.in_flight < lane.concurrency.allowed()]
+        lanes = (avoided and self._others(tokens, avoided)) or self.lanes
+        free = [lane for lane in lanes if lane.in_flight < lane.concurrency.allowed()]
         if not free:
             return None
 
@@ -228,3 +231,8 @@ class Admission:
         best, known = min(free, key=burden), self.lanes[prefix % len(self.lanes)]
         near = known.outstanding_tokens <= UNBALANCED * best.outstanding_tokens + tokens
         return known if near and known in free and burden(known)[:2] == burden(best)[:2] else best
+
+    def _others(self, tokens: int, avoided: Collection[int]) -> list[Lane]:
+        """The open lanes beside these, full or not."""
+        others = [lane for lane in self.lanes if lane.place not in avoided and not lane.concurrency.half_open]
+        return [lane for lane in others if lane.pause_s(tokens) < LOOK_AGAIN_S]

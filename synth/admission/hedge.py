@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from synth.admission.admission import Admission
 from synth.admission.lane import Place
@@ -36,14 +36,15 @@ class Hedge:
         self._replies = 0
         self._usual_s: float | None = None
 
-    async def send(self, request: Request, place: Place) -> tuple[Outcome, Place]:
-        """The outcome, and the place it came from, which is still to be given back; the other one has been."""
+    async def send(self, request: Request, place: Place, avoided: Collection[int] = ()) -> tuple[Outcome, Place]:
+        """The outcome, and the place it came from, which is still to be given back; the other one has been. No second
+        send goes to lanes that are to be `avoided`."""
         until = asyncio.get_running_loop().time() + self._deadline_s
         first = asyncio.ensure_future(self._backends[place.lane.place].send(request))
         sends: dict[asyncio.Future[Outcome], Place] = {first: place}
         try:
             await asyncio.wait(sends, timeout=self._usual_s)
-            if not first.done() and (other := self._second(place)) is not None:
+            if not first.done() and (other := self._second(place, avoided)) is not None:
                 sends[asyncio.ensure_future(_by(until, self._backends[other.lane.place], request))] = other
             won = await _first_good(set(sends))
         except BaseException:
@@ -64,7 +65,7 @@ class Hedge:
         """A place at another replica, where one is free and few have been taken so."""
         if self.sent >= MOST_SHARE * self._replies:
             return None
-        other = self._admission.board_elsewhere(place)
+        other = self._admission.board_elsewhere(place, avoided)
         self.sent += other is not None
         return other
 

@@ -374,3 +374,25 @@ def test_whatever_happens_nobody_waits_where_there_is_room(seed):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     asyncio.run(main())
+
+
+def test_what_failed_at_a_server_goes_to_another_one_even_if_that_is_full_but_not_if_that_is_closed():
+    async def main() -> None:
+        clock = Clock()
+        admission = Admission(Limits(max_in_flight=1), clock, clock.sleep, lanes=2)
+        first = await admission.board(1, 0)
+        assert first.lane.place == 0
+        admission.land(first)
+        second = await admission.board(1, 0, avoided={0})
+        assert second.lane.place == 1
+        waiting = asyncio.create_task(admission.board(1, 0, avoided={0}))
+        await settled()
+        assert not waiting.done()
+        admission.land(second)
+        third = await waiting
+        assert third.lane.place == 1
+        admission.land(third)
+        admission.eject(admission.lanes[1])
+        assert (await admission.board(1, 0, avoided={0})).lane.place == 0
+
+    asyncio.run(main())
