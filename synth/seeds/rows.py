@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import orjson
 from pydantic import JsonValue
 
 from synth.errors import Problem, RecipeError
@@ -95,19 +96,33 @@ def _jsonl(path: Path) -> Iterator[Fields]:
             if not raw:
                 return
             try:
-                text = (raw.removeprefix(b"\xef\xbb\xbf") if line == 1 else raw).decode("utf-8")
-                if text.strip():
-                    record: Any = _STRICT.decode(text)
-                    members = cast("Fields", record).items() if isinstance(record, dict) else ()
-                    # most seeds are a few plain texts, of which there is nothing to find out
-                    plain = members and all(
-                        name and name.isascii() and isinstance(value, str) and value.isascii()
-                        for name, value in members
-                    )
-                    yield record if plain else _checked(record)
+                if (fields := _texts_alone(raw)) is not None:
+                    yield fields
+                else:
+                    text = (raw.removeprefix(b"\xef\xbb\xbf") if line == 1 else raw).decode("utf-8")
+                    if text.strip():
+                        yield _checked(_STRICT.decode(text))
             except (ValueError, RecursionError) as error:
                 raise _broken(error, raw, path, line, start) from None
             start += len(raw)
+
+
+def _texts_alone(raw: bytes) -> Fields | None:
+    """The object of a line whose members are texts alone, as most seeds are, in a third of the time that finding out
+    what is wrong takes. None for others.
+
+    With four quotes for each member no name can have been given twice.
+    """
+    try:
+        fields: Any = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(fields, dict) or "" in fields or raw.count(b'"') != 4 * len(cast("Fields", fields)):
+        return None
+    for value in cast("Fields", fields).values():
+        if not isinstance(value, str):
+            return None
+    return cast("Fields", fields)
 
 
 def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any, cast
 import orjson
 
 from synth.errors import FolderError
-from synth.types import Rejection, Seed
+from synth.types import Fields, Rejection, Seed
 
 ROWS_AT_ONCE = 256
 SEEDS_AT_ONCE = 1000
@@ -97,7 +97,7 @@ class SeedSpool:
                 self.marks[count] = so_far.hexdigest()
             if limit is not None and count > limit:
                 continue
-            folded = orjson.dumps(_folded(seed.fields), option=orjson.OPT_SORT_KEYS)
+            folded = orjson.dumps(_texts_folded(seed.fields, packed), option=orjson.OPT_SORT_KEYS)
             rows.append((count - 1, seed.id, hashlib.blake2b(folded, digest_size=16).digest(), packed))
         return rows
 
@@ -146,12 +146,21 @@ class SeedSpool:
         return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 (our own names)
 
 
+def _texts_folded(fields: Fields, packed: bytes) -> Fields:
+    """The fields, folded; where their JSON tells of texts in ASCII without blanks in a row, in a third of the time."""
+    if b"  " in packed or b"\\" in packed or not packed.isascii():
+        return _folded(fields)
+    folded: Fields = {}
+    for name, value in fields.items():
+        if not isinstance(value, str):
+            return _folded(fields)
+        folded[name] = value.strip(" ")
+    return folded
+
+
 def _folded(value: Any) -> Any:
     if isinstance(value, str):
-        bare = value.strip()
-        if bare.isascii() and bare.isprintable() and "  " not in bare:
-            return bare  # as folding it would leave it, in a fifth of the time
-        return " ".join(unicodedata.normalize("NFKC", value).split())
+        return " ".join((value if value.isascii() else unicodedata.normalize("NFKC", value)).split())
     if isinstance(value, list):
         return [_folded(item) for item in cast("list[Any]", value)]
     if isinstance(value, dict):
