@@ -28,8 +28,8 @@ class Lane:
         self.place = place
         """Which of the teacher's endpoints it leads to."""
         most = limits.max_in_flight
-        # whoever says how much a server of their own bears is believed a part of it at once; nobody is refused there
-        first = most // 4 if queues_silently and "max_in_flight" in limits.model_fields_set else START
+        # whoever says how much a server of their own bears is believed half of it at once; nobody is refused there
+        first = most // 2 if queues_silently and "max_in_flight" in limits.model_fields_set else START
         self.concurrency = Concurrency(most, queues_silently=queues_silently, first=max(START, first))
         self.in_flight = 0
         self.outstanding_tokens = 0

@@ -126,7 +126,7 @@ class Limits(Value):
 
     max_in_flight: int = Field(default=256, ge=1)
     """So many at once at most; how many it bears is found. A server on a private network, which refuses nobody, is sent
-    a fourth of what is given here at once, any other one 16."""
+    half of what is given here at once, any other one 16."""
     requests_per_minute: int | None = Field(default=None, ge=1)
     tokens_per_minute: int | None = Field(default=None, ge=1)
     """Prompt tokens (estimated) and `max_tokens` together; what a reply did not use is given back, but with OpenAI and

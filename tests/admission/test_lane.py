@@ -109,14 +109,14 @@ def test_refusals_of_requests_sent_in_a_row_hold_all_back_in_whatever_order_they
 @pytest.mark.parametrize(
     ("limits", "queues_silently", "first"),
     [
-        (Limits(max_in_flight=1024), True, 256),
+        (Limits(max_in_flight=1024), True, 512),
         (Limits(max_in_flight=32), True, START),
         (Limits(max_in_flight=8), True, 8),
         (Limits(), True, START),
         (Limits(max_in_flight=1024), False, START),
     ],
 )
-def test_a_server_of_ones_own_is_sent_a_fourth_of_what_it_is_said_to_bear_at_once(limits, queues_silently, first):
+def test_a_server_of_ones_own_is_sent_half_of_what_it_is_said_to_bear_at_once(limits, queues_silently, first):
     assert Lane(0, limits, Clock(), queues_silently=queues_silently).concurrency.limit == first
 
 
