@@ -25,6 +25,7 @@ from synth.storage.disk import free_bytes, megabytes, shortage
 from synth.storage.emergency import KEPT, Emergency
 
 GROUP_S = 0.01
+"""Between the groups: the first row after a quiet time does not wait for others."""
 ROWS_AT_ONCE = 32
 """Rows of one INSERT: each statement run gives the interpreter lock up and has to win it back. As few as let the
 statements for every number of rows, of three tables, stay prepared (sqlite3 keeps 128)."""
@@ -54,6 +55,7 @@ class Writer:
         self._committed = committed
         self._rows: list[Row] = []
         self._scheduled = False
+        self._handed_over = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._batches: queue.SimpleQueue[list[Row] | None] = queue.SimpleQueue()
         self._looked = 0.0
@@ -100,10 +102,11 @@ class Writer:
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._scheduled = True
-        loop.call_later(GROUP_S, self._hand_over)
+        loop.call_later(max(0.0, self._handed_over + GROUP_S - time.monotonic()), self._hand_over)
 
     def _hand_over(self) -> None:
         self._scheduled = False
+        self._handed_over = time.monotonic()
         if self._rows:
             self._batches.put(self._rows)
             self._rows = []
