@@ -282,6 +282,7 @@ async def _prepare(line: Line) -> None:
         load_template()
         load_card(line.recipe.language)
         versions()  # which asks the system
+        up_to_date.made_with()
 
     while not any(teacher.health.sends for teacher in line.teachers.values()):  # noqa: ASYNC110 (each would have to tell)
         await asyncio.sleep(CONNECTED_S)

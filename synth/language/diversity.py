@@ -63,5 +63,8 @@ def _diversity(part: str, texts: Sequence[str]) -> Diversity | None:
 
 
 def _distinct(texts: Sequence[Sequence[str]], size: int) -> float:
-    grams = [gram for text in texts for gram in zip(*(text[start:] for start in range(size)), strict=False)]
-    return round(len(set(grams)) / len(grams), 4) if grams else 1.0
+    grams = set[tuple[str, ...] | str]()
+    for text in texts:
+        grams.update(zip(*(text[start:] for start in range(size)), strict=False) if size > 1 else text)
+    every = sum(max(0, len(text) - size + 1) for text in texts)
+    return round(len(grams) / every, 4) if every else 1.0

@@ -36,6 +36,7 @@ class Whole(Value):
     runs: str | None
     """How many passes the store has seen: a preview or a retry in between may have changed what it holds."""
     inputs: dict[str, str]
+    made_with: dict[str, str]
     templates: dict[str, str]
     """SHA-256 of each that was used."""
     outputs: dict[str, str]
@@ -45,7 +46,7 @@ class Whole(Value):
 
 
 def inputs(loaded: LoadedRecipe, limit: int | None, salt: str, decisions: Path | None = None) -> dict[str, str] | None:
-    """What decides the outputs, but for templates and replies; None when that cannot be told cheaply."""
+    """What is given that decides the outputs, but for templates and replies; None when that cannot be told cheaply."""
     content, student = seeds.sha256(loaded.recipe.seeds, loaded.folder), loaded.recipe.output.tokenizer
     compared = [*(loaded.recipe.decontaminate.against if loaded.recipe.decontaminate else ())]
     compared += [name for stage in loaded.recipe.stages for name in stage.novel_against]
@@ -62,10 +63,12 @@ def inputs(loaded: LoadedRecipe, limit: int | None, salt: str, decisions: Path |
         **{
             f"tokenizer {name}": digest for name, digest in (_files(loaded.folder / student) if student else {}).items()
         },
-        "code": _code(),
-        "python": platform.python_version(),
-        **{name: _version(name) for name in LIBRARIES},
     }
+
+
+def made_with() -> dict[str, str]:
+    """The code that decides the outputs: as it is when this is first asked for, which should be early in a run."""
+    return {"code": _code(), "python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}}
 
 
 def recall(store: Store, loaded: LoadedRecipe, now: dict[str, str]) -> Whole | None:
@@ -75,7 +78,7 @@ def recall(store: Store, loaded: LoadedRecipe, now: dict[str, str]) -> Whole | N
         whole = None if note is None else Whole.model_validate_json(note)
     except ValidationError:  # another version's
         return None
-    if whole is None or whole.inputs != now or whole.runs != store.meta("runs"):
+    if whole is None or whole.inputs != now or whole.runs != store.meta("runs") or whole.made_with != made_with():
         return None
     templates = loaded.templates.sources()
     if any(whole.templates.get(name) != sha256 for name, sha256 in templates.items()):
@@ -96,6 +99,7 @@ async def remember(
     whole = Whole(
         runs=store.meta("runs"),
         inputs=before,
+        made_with=made_with(),
         templates=loaded.templates.sources(),
         outputs=_outputs(store.folder),
         examples=tuple(examples),
@@ -129,6 +133,7 @@ def _code() -> str:
     return content.hexdigest()
 
 
+@functools.cache
 def _version(name: str) -> str:
     try:
         return version(name)

@@ -51,7 +51,7 @@ class Passing:
                 self.not_selected[one.reason] += 1
                 self._outcomes.reject(one)
                 continue
-            if self._are_scored or self._model or made % min(stride, wide) == 0:
+            if self._are_scored or self._model or made % stride == 0:
                 sample = one.sample()
                 if self._model:
                     self.mixture[sample.model or self._model] += 1
@@ -60,8 +60,9 @@ class Passing:
                     self.scores.update((score.name, score.counted()) for score in sample.scores)
                 if made % stride == 0:
                     self.examples.append(sample)
-                if made % wide == 0:
-                    self.texts.append((sample.question()[:MOST_CHARACTERS], sample.answer()[:MOST_CHARACTERS]))
+            if made % wide == 0:
+                question, answer = one.exchange()
+                self.texts.append((question[:MOST_CHARACTERS], answer[:MOST_CHARACTERS]))
             made += 1
             if len(self.texts) > 2 * MOST_ROWS:
                 del self.texts[1::2]
