@@ -77,7 +77,7 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
     folder = run_folder(loaded, options)
     if options.offline and not (folder / "run.db").exists():
         raise FolderError(f"There is no run in {folder}; run the recipe first.")
-    async with _store(folder, loaded) as store:
+    async with _collecting_seldom(), _store(folder, loaded) as store:
         if options.offline or options.retry:
             options = replace(options, salt=options.salt or salt_of(store))
         inputs = await _inputs(loaded, options)
@@ -154,7 +154,6 @@ async def _begun(
         screen = await asyncio.to_thread(Screen, loaded)
         await _hold_store(loaded, store, options, spool, halt)
         async with (
-            _collecting_seldom(),
             budgeted(recipe.budget, store, halt, offline=options.offline) as budget,
             AsyncExitStack() as asking,
         ):
@@ -364,9 +363,8 @@ async def _store(folder: Path, loaded: LoadedRecipe) -> AsyncGenerator[Store]:
         if owner not in (None, loaded.recipe.name):
             raise FolderError(f"{folder} holds a run of the recipe {owner!r}; choose another folder with --out.")
         if owner is None:
-            await store.note("recipe", loaded.recipe.name)
             path = str(loaded.path.absolute()).encode("utf-8", "backslashreplace").decode()
-            await store.note("path", path)
+            await asyncio.gather(store.note("recipe", loaded.recipe.name), store.note("path", path))
         yield store
     finally:
         store.close()
