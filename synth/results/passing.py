@@ -45,37 +45,41 @@ class Passing:
     def rows(self, every: Iterable[Kept | Rejection], splits: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
         """Each of what was `chosen` that is a row, with its split: that of its seed, where there are several."""
         made, stride, wide = 0, 1, 1
+        reads_all, wanted = self._are_scored or bool(self._model), self._selection.rows
         for one in every:
             if isinstance(one, Rejection):
                 self.judges.see(one.sample)
                 self.not_selected[one.reason] += 1
                 self._outcomes.reject(one)
                 continue
-            if self._are_scored or self._model or made % stride == 0:
-                sample = one.sample()
-                if self._model:
-                    self.mixture[sample.model or self._model] += 1
-                if self._are_scored:
-                    self.judges.see(sample)
-                    self.scores.update((score.name, score.counted()) for score in sample.scores)
-                if made % stride == 0:
-                    self.examples.append(sample)
+            if reads_all:
+                self._count(one.sample())
+            if made % stride == 0:
+                self.examples.append(one.sample())
+                if len(self.examples) > 2 * EXAMPLES:  # every second one goes, so that they stay spread over the run
+                    del self.examples[1::2]
+                    stride *= 2
             if made % wide == 0:
                 question, answer = one.exchange()
                 self.texts.append((question[:MOST_CHARACTERS], answer[:MOST_CHARACTERS]))
+                if len(self.texts) > 2 * MOST_ROWS:
+                    del self.texts[1::2]
+                    wide *= 2
             made += 1
-            if len(self.texts) > 2 * MOST_ROWS:
-                del self.texts[1::2]
-                wide *= 2
-            if len(self.examples) > 2 * EXAMPLES:  # every second one goes, so that they stay spread over the run
-                del self.examples[1::2]
-                stride *= 2
-            if made == self._selection.rows:
+            if made == wanted:
                 last = one.sample()
                 self._last, unit = last.id, last.id.rpartition("/")[0]
                 # the best of a prompt is chosen when all of its draws are there
                 self._end = f"{last.parent_id}/{LAST_ID}" if self._selection.best_of else f"{unit}{LAST_ID}{LAST_ID}"
             yield splits.get(one.seed_id, self._only_split), one.line
+
+    def _count(self, sample: Sample) -> None:
+        """What is told of all rows: who answered, and the scores."""
+        if self._model:
+            self.mixture[sample.model or self._model] += 1
+        if self._are_scored:
+            self.judges.see(sample)
+            self.scores.update((score.name, score.counted()) for score in sample.scores)
 
     def rejected(self) -> Iterator[Rejection]:
         """The rejections; of every reason the first few are to be shown."""
