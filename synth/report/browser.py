@@ -108,11 +108,10 @@ def write_rows(page: BinaryIO, listing: Listing, words: Words) -> None:
     for path in paths:
         for lines in _pages(path, index):
             _write_script(page, "index", orjson.dumps(_columns(lines, index, most)))
-            texts = b"[%b]" % b",".join(lines)
             if embedded:
-                _write_script(page, "texts", texts)
+                _write_script(page, "texts", b"[%b]" % b",".join(lines))
             else:
-                _write_texts(listing, len(index.sizes), texts)
+                _write_texts(listing, len(index.sizes), lines)
     kept = 0 if embedded else len(index.sizes)
     _remove_others(listing.folder / PAGES, kept)
     told = _told(listing, index, kept) | {"words": words.browser._asdict(), "says": _says(words)}
@@ -245,12 +244,15 @@ def _write_script(page: BinaryIO, name: str, content: bytes) -> None:
     page.write(b"</script>\n")
 
 
-def _write_texts(listing: Listing, number: int, texts: bytes) -> None:
-    """Write one file of texts. Not synced as other files are: they are made again from what is, and it takes long."""
+def _write_texts(listing: Listing, number: int, lines: Sequence[bytes]) -> None:
+    """Write one file of texts, a list of rows. Not synced as other files are: they are made again from what is, and it takes long."""
     path = listing.folder / PAGES / f"rows-{number:04}.js"
     try:
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"synthTexts(%b,%d,%b);\n" % (orjson.dumps(listing.run), number, texts))
+        with path.open("wb") as file:
+            file.write(b"synthTexts(%b,%d,[" % (orjson.dumps(listing.run), number))
+            file.write(b",".join(lines))
+            file.write(b"]);\n")
     except OSError as error:
         raise FolderError(f"{path} could not be written ({error}); free space or mend the disk.") from error
 
