@@ -245,7 +245,8 @@ def _write_script(page: BinaryIO, name: str, content: bytes) -> None:
 
 
 def _write_texts(listing: Listing, number: int, lines: Sequence[bytes]) -> None:
-    """Write one file of texts, a list of rows. Not synced as other files are: they are made again from what is, and it takes long."""
+    """Write one file of texts, a list of rows. Not synced as other files are: they are made again from what is, and it
+    takes long."""
     path = listing.folder / PAGES / f"rows-{number:04}.js"
     try:
         path.parent.mkdir(exist_ok=True)
