@@ -219,7 +219,7 @@ class Admission:
         if len(self.lanes) == 1:
             lane = self.lanes[0]
             return lane if lane.in_flight < lane.concurrency.allowed() else None
-        lanes = (avoided and self._others(tokens, avoided)) or self.lanes
+        lanes = (self._others(tokens, avoided) if avoided else []) or self.lanes
         free = [lane for lane in lanes if lane.in_flight < lane.concurrency.allowed()]
         if not free:
             return None
