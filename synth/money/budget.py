@@ -153,7 +153,7 @@ class Budget:
         self._clock = clock
         self._ends = None if self.caps.hours is None else clock() + self.caps.hours * 3600
         self._capped = account is not None or self.caps != Caps(allow_unknown_price=self.caps.allow_unknown_price)
-        self._waiting: list[tuple[int, int, Spend, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, int, Spend, asyncio.Future[bool]]] = []
         self._order = itertools.count()
         self._limited_since: float | None = None
         self._limited_s = 0.0
@@ -183,12 +183,13 @@ class Budget:
         Lower `priority` goes first. Raises BudgetReached when it cannot fit even then, AccountStopped when the account
         cannot be used, and the reason of a halt that comes meanwhile.
         """
-        if self._capped:
+        while self._capped:
             while self._account is not None and not self._fits(worst) and await self._lease(self._account, worst):
                 self._serve()  # who is first in line may take what came, as may whoever came meanwhile
             overtaking = not self._waiting or priority < self._waiting[0][0]
-            if not (overtaking and self._fits(worst)):
-                await self._in_line(worst, priority)  # whoever wakes it has set the sum aside
+            if overtaking and self._fits(worst):
+                break
+            if await self._in_line(worst, priority):  # whoever wakes it has set the sum aside
                 return
         self.reserved_microusd += worst.microusd
         self.reserved_tokens += worst.tokens
@@ -210,6 +211,8 @@ class Budget:
     async def raise_to(self, usd: float) -> None:
         """Change the run's own money cap, of which there must be one, and let go who fits now."""
         self.caps = self.caps.model_copy(update={"usd": usd})
+        if self._account is not None and self._waiting:
+            self._look_again()
         self._serve()
         if self._note is not None:
             await self._note("caps", self.caps.model_dump_json())
@@ -304,16 +307,17 @@ class Budget:
                     raise AccountStopped(f"{error} Then run again to go on.") from None
             return account.held_microusd > held
 
-    async def _in_line(self, worst: Spend, priority: int) -> None:
+    async def _in_line(self, worst: Spend, priority: int) -> bool:
+        """Wait until the sum is set aside; False when the account may have what this run does not hold."""
         if (error := self.refusal(worst)) is not None:
             raise error
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (priority, next(self._order), worst, future))
         self._note_line()
         try:
-            await future
+            return await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled() and future.exception() is None:
+            if future.done() and not future.cancelled() and future.exception() is None and future.result():
                 self.settle(worst, Spend())
             else:
                 self._serve()
@@ -328,13 +332,22 @@ class Budget:
                     self.reserved_microusd += worst.microusd
                     self.reserved_tokens += worst.tokens
                     self.reserved_requests += worst.requests
-                    future.set_result(None)
-                elif (error := self.refusal(worst)) is not None:
-                    future.set_exception(error)
-                else:
+                    future.set_result(True)
+                elif (error := self.refusal(worst)) is None:
                     break
+                elif self._account is not None:  # other runs may have given back, or the total may be another
+                    self._look_again()
+                    continue
+                else:
+                    future.set_exception(error)
             heapq.heappop(self._waiting)
         self._note_line()
+
+    def _look_again(self) -> None:
+        """Have the first of the line ask the account once more."""
+        future = heapq.heappop(self._waiting)[-1]
+        if not future.done():
+            future.set_result(False)
 
     def _note_line(self) -> None:
         if self._waiting and self._limited_since is None:

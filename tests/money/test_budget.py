@@ -202,6 +202,48 @@ def test_two_runs_lease_from_one_account_and_give_back_the_rest(tmp_path):
     assert {lease.run: lease.held_microusd for lease in standing(path)[1]} == {"one": 300_000, "two": 300_000}
 
 
+def test_who_waits_in_line_asks_the_account_once_more_before_being_sent_away(tmp_path):
+    path = tmp_path / "team.account"
+    set_total(path, 1000)
+    one, two = Account(path, "one", tmp_path / "a", 0), Account(path, "two", tmp_path / "b", 0)
+
+    async def scene():
+        budget, most = Budget(Caps(account=str(path)), account=one), Spend(600, 1, 1)
+        await budget.reserve(most)
+        two.lease(400, None, 0)
+        waiting = asyncio.create_task(budget.reserve(Spend(300, 1, 1)))
+        gone = asyncio.create_task(budget.reserve(Spend(300, 1, 1)))
+        while budget.waiting < 2:
+            await asyncio.sleep(0.001)
+        two.give_back(0)
+        budget.settle(most, most)
+        await asyncio.wait_for(waiting, 20)
+        assert budget.reserved_microusd == 300
+        budget.settle(Spend(300, 1, 1), Spend(300, 1, 1))
+        with pytest.raises(BudgetReached, match="is used up"):
+            await asyncio.wait_for(gone, 20)
+        assert standing(path)[1][0].held_microusd == 1000
+
+    run(scene)
+
+
+def test_a_higher_cap_of_the_run_itself_leases_for_who_waits(tmp_path):
+    path = tmp_path / "team.account"
+    set_total(path, 1_000_000)
+
+    async def scene():
+        budget = Budget(Caps(account=str(path), usd=0.001), account=Account(path, "one", tmp_path, 0))
+        await budget.reserve(Spend(600, 1, 1))
+        waiting = asyncio.create_task(budget.reserve(Spend(600, 1, 1)))
+        while not budget.waiting:
+            await asyncio.sleep(0.001)
+        await budget.raise_to(1.0)
+        await asyncio.wait_for(waiting, 20)
+        assert budget.reserved_microusd == 1200
+
+    run(scene)
+
+
 def test_what_a_dead_run_holds_comes_back_when_it_goes_on_or_is_released(tmp_path):
     path = tmp_path / "team.account"
     set_total(path, 800)
