@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from synth.admission.buckets import LONGEST_GATE_S
 from synth.admission.halt import Halt
-from synth.backends.batch import Look, Orders, Sought, Unanswered
+from synth.backends.batch import Look, Orders, Sought, Unanswered, Undecided
 from synth.batches import batch_journal as journal
 from synth.batches.batch_journal import Batch, Member
 from synth.errors import Fatal
@@ -165,13 +165,24 @@ class Course:
                 lines.write(line(self._member_name(attempt), path, worded(path, body)))
 
     async def _found(self, name: str) -> str:
-        """The host's name for a batch that it may have; empty when it has none, even after the time its list takes."""
+        """The host's name for a batch that it may have; empty when it has none, even after the time its list takes, and
+        that in which it ends what may be this one.
+
+        Raises Fatal when that does not end.
+        """
         since_s, run_db = self.batch.ordering_ns / 1e9, self._desk.store.folder / "run.db"
         known = await asyncio.to_thread(journal.ids, run_db)
         own = {self._member_name(attempt) for attempt, _ in journal.requests_of(run_db, self.batch.number)}
         sought = Sought(name, self.batch.place or "", since_s, self.batch.size, own.__contains__, known)
+        ends_s = since_s + PATIENCE_S + (3600 * self._desk.terms.hours if self._desk.patient else 0)
         while True:
-            found = await self._patiently(lambda: self._desk.orders.find(sought))
+            try:
+                found = await self._patiently(lambda: self._desk.orders.find(sought))
+            except Undecided as error:
+                if time.time() >= ends_s:
+                    raise self._silence(error) from None
+                await self._pause(LONGEST_POLL * self._desk.terms.poll_s)
+                continue
             left_s = since_s + self._desk.terms.poll_s - time.time()
             if found is not None or left_s <= 0:
                 return found or ""
@@ -344,7 +355,7 @@ class Course:
                 await self._pause(error.retry_after_s or wait_s * self._jitter.uniform(0.5, 1))
                 wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
 
-    def _silence(self, error: Unanswered) -> Fatal:
+    def _silence(self, error: Unanswered | Undecided) -> Fatal:
         """Why a batch that the host says nothing useful of is left to the next run."""
         return Fatal(
             f"{self._desk.host} no longer answers about a batch of {self._desk.name!r}, last with "

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from synth import pipeline
 from synth.backends.batch.anthropic import AnthropicOrders
+from synth.batches import course
 from synth.errors import Fatal, Rejected, Transient
 from synth.profiles import named
 from synth.protocol.replies import read
@@ -92,12 +93,13 @@ class Anthropic:
 
     MODEL, TERMS = "claude-haiku-4-5", "anthropic"
 
-    def __init__(self, *, drops: int = 0, fates: tuple[str, ...] = (), others: int = 0) -> None:
+    def __init__(self, *, drops: int = 0, fates: tuple[str, ...] = (), others: int = 0, looks: int = 0) -> None:
         self.paid: Counter[str] = Counter()
         self.batches: dict[str, dict] = {}
         self._results: dict[str, bytes] = {}
         self._drops = drops
         self._fates = fates
+        self._looks = looks
         self.origin = ""
         for number in range(others):  # somebody else's, of the same size and time
             self._order([{"custom_id": f"theirs-{one}", "params": {}} for one in range(SEEDS)], f"msgbatch_o{number}")
@@ -182,7 +184,8 @@ class Anthropic:
             every = every[[one["id"] for one in every].index(after) + 1 :]
         page = every[:1]  # so that the pages are turned
         told = {"data": page, "has_more": len(every) > 1, "last_id": page[0]["id"] if page else None}
-        for batch in self.batches.values():
+        self._looks -= 1
+        for batch in self.batches.values() if self._looks < 0 else ():
             self._end(batch)
         return web.json_response(told)
 
@@ -225,6 +228,14 @@ def test_an_order_that_anthropic_took_unheard_is_known_by_what_it_brings(tmp_pat
     assert result.manifest.row_count == SEEDS
     assert set(host.paid.values()) == {1}
     assert len(host.batches) == 3
+
+
+def test_an_order_that_anthropic_took_unheard_is_waited_for_as_long_as_it_may_take(tmp_path, monkeypatch):
+    monkeypatch.setattr(course, "PATIENCE_S", 0.2)
+    host = Anthropic(drops=1, looks=5)
+    result = served(host, "/v1", "anthropic", tmp_path / "run")
+    assert (result.message, result.manifest.row_count) == ("", SEEDS)
+    assert (set(host.paid.values()), len(host.batches)) == ({1}, 1)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,10 @@ class Unanswered(Exception):
         super().__init__(text)
 
 
+class Undecided(Exception):
+    """Whether the host has a batch shows when one that it works on has ended; its text is for people."""
+
+
 class Sought(NamedTuple):
     """A batch that was ordered, whether or not that came to the host."""
 
@@ -78,7 +82,7 @@ class Orders(Protocol):
         ...
 
     async def find(self, sought: Sought) -> str | None:
-        """The id that the host gave a batch; None when it does not have it."""
+        """The id that the host gave a batch; None when it does not have it. Raises Undecided."""
         ...
 
     async def look(self, batch: str) -> Look:

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import orjson
 
-from synth.backends.batch import Look, Row, Sought, Unanswered, identified, loaded
+from synth.backends.batch import Look, Row, Sought, Undecided, identified, loaded
 from synth.backends.batch.control import Control
 from synth.protocol.messages import STATUSES
 from synth.types import MESSAGES, UNSERVED, Outcome
@@ -52,7 +52,7 @@ class AnthropicOrders:
     async def find(self, sought: Sought) -> str | None:
         """The id of the batch whose results name the requests of the one that is sought.
 
-        Raises Unanswered as long as one is worked on that may be it.
+        Raises Undecided as long as one is worked on that may be it.
         """
         undecided = False
         async for batch in self.control.pages(BATCHES, "data", {"limit": PAGE}, _following):
@@ -63,7 +63,7 @@ class AnthropicOrders:
             if age_s > CLOCKS_S + ACCEPTED_S or sum(counts.values()) != sought.requests or batch["id"] in sought.known:
                 continue
             if batch.get("results_url") is None:
-                undecided = True
+                undecided |= batch.get("processing_status") != "ended"
                 continue
             async for line in self.lines(str(batch["results_url"])):
                 row = self.row(line)
@@ -71,7 +71,7 @@ class AnthropicOrders:
                     return str(batch["id"])
                 break
         if undecided:
-            raise Unanswered(0, "a batch that may be ours is worked on, and does not tell yet whose it is")
+            raise Undecided("a batch that may be ours is worked on, and does not tell yet whose it is")
         return None
 
     async def look(self, batch: str) -> Look:
