@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from synth import opening, pipeline, profiles
-from synth.backends.batch import Look, Unanswered
+from synth.backends.batch import Look, Sought, Unanswered
 from synth.backends.batch.control import Control
 from synth.backends.batch.openai import OpenAIOrders
 from synth.backends.practice import batches as practised
@@ -703,6 +703,19 @@ def test_half_a_surrogate_pair_in_a_batchs_reply_is_kept_as_it_came():
     found = OpenAIOrders(None).row(b'{"custom_id":"a-1","response":{"status_code":200,"body":{"text":"\\ud800"}}}')
     assert found is not None
     assert json.loads(found.outcome.body) == {"text": "\ud800"}
+
+
+def test_a_list_that_brings_the_same_page_whatever_is_asked_is_not_read_for_ever(monkeypatch):
+    asked = []
+
+    async def same(_self, _method, _path, params):
+        asked.append(params.get("after"))
+        return {"data": [{"id": "batch-1", "metadata": {"synth": "他"}}], "has_more": True}
+
+    monkeypatch.setattr(Control, "ask", same)
+    sought = Sought("名前", "file-1", 0.0, 1, bool, ())
+    assert asyncio.run(OpenAIOrders(Control(None, "https://api.example/v1", None)).find(sought)) is None
+    assert asked == [None, "batch-1"]
 
 
 def test_the_key_is_never_sent_to_another_host():

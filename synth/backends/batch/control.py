@@ -67,11 +67,12 @@ class Control:
         """The entries of a list that comes page by page under a name; `following` says how to ask for the page after
         one, None when it is the last. Raises Unanswered."""
         more: dict[str, Any] | None = {}
-        while more is not None:
+        before = None
+        while more not in (None, before):  # who brings the same page whatever is asked would be asked for ever
             page = await self.ask("GET", path, params={**asked, **more})
             for entry in cast("list[dict[str, Any]]", page.get(named) or []):
                 yield entry
-            more = following(page)
+            before, more = more, following(page)
 
     async def end(self, path: str) -> None:
         """Ask for the end of a batch; nothing happens to one that has ended. Raises Unanswered."""
