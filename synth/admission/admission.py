@@ -176,6 +176,8 @@ class Admission:
         lane, concurrency = place.lane, place.lane.concurrency
         before = lane.probed_until, concurrency.limit, concurrency.allowed()
         lane.unsaid, lane.probed_until = 0, 0.0
+        for bucket in lane.buckets.values():
+            bucket.passed()
         if place.number > lane.last_refused:  # one sent before the last refusal is no sign that more would pass
             lane.streak = 0
         concurrency.accepted(self._clock(), place.sent_at, tokens, place.number)

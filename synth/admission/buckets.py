@@ -17,6 +17,9 @@ REMEMBERED = 0.95
 HEADROOM = 0.95
 LEARNED_HEADROOM = 0.98
 """Each reply puts what was learned right."""
+BELIEVED_S, DOUBLED = 300.0, 100
+"""For how long what was told is believed while no reply tells any more. From then on as much again is tried after each
+so many replies, as it may have risen: bit by bit, for the sake of hosts that tell only as they refuse."""
 LONGEST_GATE_S = 3600.0
 """The longest that a host's word makes anybody wait."""
 DAY_S = 86_400.0
@@ -61,6 +64,8 @@ class Bucket:
         self._room: float = self._rate * BURST_S
         self._level = self._room
         self._is_told = self._is_even = False
+        self._told_rate, self._told_at = 0.0, inf
+        """How fast it was last told to refill, and when."""
         self._even_since = -inf
         """When the host was found to refuse though it had told that there is enough."""
         self._pace = self._rate
@@ -100,6 +105,12 @@ class Bucket:
         self._asked = (self._asked or amount) * REMEMBERED + amount
         self._used = (self._used or amount) * REMEMBERED + used
 
+    def passed(self) -> None:
+        """A request came through; if nothing has been told for long the limit may have risen."""
+        if self._clock() - self._told_at > BELIEVED_S:
+            self._rate += self._told_rate / DOUBLED
+            self._pace = max(self._pace, self._rate)
+
     def has_plenty(self, amount: float) -> bool:
         """Whether, by what is known, more of such an amount should be borne."""
         return not self._is_told or self._level > PLENTY * amount
@@ -126,4 +137,5 @@ class Bucket:
         self._is_told = True
         self._rate, self._room = LEARNED_HEADROOM * per_s, told.limit
         self._pace = max(self._pace, self._rate)
+        self._told_rate, self._told_at = self._rate, self._then
         self._level = min(self._room, told.remaining + since_s * self._rate - (self.taken - taken_then))

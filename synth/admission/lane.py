@@ -48,19 +48,19 @@ class Lane:
         self._pace_s = self._paced_until = 0.0
         """How far apart requests start for a while after a hold, and until when."""
         self._agreed = {"requests": limits.requests_per_minute, "tokens": limits.tokens_per_minute}
-        self._buckets = {kind: Bucket(limit, clock) for kind, limit in self._agreed.items() if limit is not None}
+        self.buckets = {kind: Bucket(limit, clock) for kind, limit in self._agreed.items() if limit is not None}
 
     def pause_s(self, tokens: int) -> float:
         """Seconds until the next request of so many tokens may go."""
         now = self._clock()
         pause = max(self._not_before - now, self.probed_until - now, self.concurrency.closed_s(now))
-        for kind, bucket in self._buckets.items():
+        for kind, bucket in self.buckets.items():
             pause = max(pause, bucket.wait_s(tokens if kind == "tokens" else 1))
         return pause
 
     def board(self, tokens: int) -> Place:
         """Put a request on the wire."""
-        debited = {kind: bucket.take(tokens if kind == "tokens" else 1) for kind, bucket in self._buckets.items()}
+        debited = {kind: bucket.take(tokens if kind == "tokens" else 1) for kind, bucket in self.buckets.items()}
         if self._paced_until:
             now = self._clock()
             self._not_before = max(self._not_before, now + self._pace_s)
@@ -69,20 +69,20 @@ class Lane:
         self.outstanding_tokens += tokens
         if self.concurrency.sending(self.in_flight):
             self.probed_until = self._clock() + CANARY_S
-        taken = {kind: bucket.taken for kind, bucket in self._buckets.items()}
+        taken = {kind: bucket.taken for kind, bucket in self.buckets.items()}
         control, debit = self.concurrency, debited.get("tokens", 0.0)
         return Place(self, tokens, taken, self._clock(), control.sent, debit, control.answered, control.late)
 
     def used(self, place: Place, tokens: int) -> None:
         """A request used so many tokens; limits that are learned are put right by what the host says is left."""
         if self._agreed["tokens"] is not None:
-            self._buckets["tokens"].settle(place.tokens, place.debited, tokens)
+            self.buckets["tokens"].settle(place.tokens, place.debited, tokens)
 
     def refused(self, place: Place, retry_after_s: float | None) -> None:
         """A request met a rate limit."""
-        requests = self._buckets.get("requests")
+        requests = self.buckets.get("requests")
         if requests is not None and all(
-            bucket.has_plenty(place.tokens if kind == "tokens" else 1) for kind, bucket in self._buckets.items()
+            bucket.has_plenty(place.tokens if kind == "tokens" else 1) for kind, bucket in self.buckets.items()
         ):
             requests.use_evenly()
         by_pace = requests is not None and requests.excuses(place.sent_at)
@@ -128,9 +128,9 @@ class Lane:
             per_s = allowance.per_s()
             if per_s is None or self._agreed[allowance.kind] is not None:
                 continue
-            bucket = self._buckets.get(allowance.kind)
+            bucket = self.buckets.get(allowance.kind)
             if bucket is None:
-                bucket = self._buckets[allowance.kind] = Bucket(60 * per_s, self._clock)
+                bucket = self.buckets[allowance.kind] = Bucket(60 * per_s, self._clock)
             bucket.learn(allowance, per_s, taken.get(allowance.kind, bucket.taken), since_s)
 
     def _hold(self, retry_after_s: float | None, row: int = STREAK) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synth.admission.buckets import Bucket
+from synth.admission.buckets import Allowance, Bucket
 from tests.admission.clocks import Clock
 
 
@@ -66,3 +66,32 @@ def test_a_bucket_refills_at_its_rate():
     assert 0 < bucket.wait_s(1) < 2
     clock.now = 10.0
     assert bucket.wait_s(1) == 0
+
+
+def sent_in(bucket, clock, seconds: float) -> int:
+    """How many requests go in so many seconds."""
+    sent, until = 0, clock.now + seconds
+    while clock.now + (wait_s := bucket.wait_s(1)) < until:
+        clock.now += wait_s + 1e-9
+        bucket.take(1)
+        bucket.passed()
+        sent += 1
+    clock.now = until
+    return sent
+
+
+def test_what_a_host_told_is_believed_for_minutes_and_then_more_is_tried_until_it_tells_again():
+    clock = Clock()
+    bucket = Bucket(60, clock)
+    used_up = Allowance("requests", 60, 0, 60.0)
+
+    def tell() -> None:
+        bucket.learn(used_up, used_up.per_s(), bucket.taken, 0.0)
+
+    for _ in range(10):
+        tell()
+        assert 270 <= sent_in(bucket, clock, 290) <= 290
+    assert sent_in(bucket, clock, 60) <= 80, "bit by bit"
+    assert sent_in(bucket, clock, 600) > 1000, "it may have risen"
+    tell()
+    assert sent_in(bucket, clock, 290) <= 290

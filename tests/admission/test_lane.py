@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from synth.admission.admission import Admission
 from synth.admission.buckets import LONGEST_GATE_S, Allowance
 from synth.admission.lane import STREAK, Lane, Place
 from synth.admission.queueing import START
@@ -122,7 +123,7 @@ def test_a_server_of_ones_own_is_sent_half_of_what_it_is_said_to_bear_at_once(li
 
 def started_in(lane, clock, seconds):
     """How many requests start in so many seconds when each goes as soon as the limit of them lets it."""
-    requests = lane._buckets["requests"]
+    requests = lane.buckets["requests"]
     until, before = clock.now + seconds, requests.taken
     while clock.now + (wait_s := requests.wait_s(1)) <= until:
         clock.now += wait_s + 1e-9 * (wait_s > 0)
@@ -194,3 +195,27 @@ def test_a_refusal_that_what_is_told_explains_or_does_not_speak_of_spreads_nothi
     told.refused(place, None)
     told.learn([PLENTY_LEFT, Allowance("tokens", 1e9, 1e9 - 100, 0.001)], {}, since_s=0.0)
     assert started_in(told, clock, 0.1) > 5000
+
+
+def test_a_limit_of_which_replies_tell_no_more_is_exceeded_and_one_of_which_they_do_is_not():
+    def started(*allowances: Allowance) -> int:
+        clock = Clock()
+        admission = Admission(Limits(max_in_flight=10_000), clock)
+        told = admission.lanes[0]
+        told.learn([Allowance("requests", 60, 0, 60.0)], {}, since_s=0.0)
+        clock.now, starts = 3000.0, 0
+        flying: list[tuple[float, Place]] = []
+        while clock.now < 4000 and starts < 2000:
+            if (wait_s := told.pause_s(100)) <= 0:
+                flying.append((clock.now + 20, told.board(100)))
+                starts += 1
+            clock.now += 1e-9 + min([wait_s, *(until - clock.now for until, _ in flying[:1])])
+            while flying and flying[0][0] <= clock.now:
+                place = flying.pop(0)[1]
+                admission.land(place)
+                told.learn(allowances, {}, since_s=0.0)
+                admission.accepted(place, 10)
+        return starts
+
+    assert started() == 2000
+    assert started(Allowance("requests", 60, 0, 60.0)) < 60 + 1000

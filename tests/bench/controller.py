@@ -149,6 +149,23 @@ class Metered(Server):
 
 
 @dataclass
+class Silenced(Metered):
+    """A limit that was told for so long, and is another one since then, of which nothing is told."""
+
+    headers: bool = True
+    told_s: float = 120.0
+    later: float = 4e6
+
+    def arrive(self, now: float) -> tuple[str, float]:
+        if now >= self.told_s:
+            self.per_minute, self.headers = self.later, False
+        return super().arrive(now)
+
+    def oracle(self, seconds: float) -> float:
+        return super().oracle(seconds - self.told_s) + self.told_s / 60 * 2e6 / TOKENS
+
+
+@dataclass
 class Windowed(Metered):
     """A limit of requests a minute, told in headers, of which no more than its share may go in each window of so many
     seconds, nor more at once than a cap that is not told. It is counted in tokens inside, all requests being alike."""
@@ -396,6 +413,8 @@ SCENARIOS: dict[str, Scenario] = {
         lambda rng: Metered(rng, per_minute=2.7e6, burst_s=5, latency=fast)
     ),
     "2M tokens a minute, headers": Scenario(lambda rng: Metered(rng, headers=True)),
+    "2M told for two minutes, then 4M": Scenario(lambda rng: Silenced(rng)),
+    "2M told for two minutes, then 1M": Scenario(lambda rng: Silenced(rng, later=1e6)),
     "1,333 requests a minute, told, by 5 s": Scenario(lambda rng: Windowed(rng)),
     "1,333 requests a minute, told, by 1 s": Scenario(lambda rng: Windowed(rng, window_s=1)),
     "1,333 requests a minute, told, by 10 s": Scenario(lambda rng: Windowed(rng, window_s=10)),
