@@ -101,7 +101,7 @@ async def _earlier(store: Store, options: Options, stack: AsyncExitStack) -> lis
             continue
         run = ReplayRun(path)
         stack.callback(run.close)
-        if store.forgiven:  # what had failed for good is asked again, wherever it had
+        if store.forgiven or options.retry:  # what had failed for good is asked again, wherever it had
             run.forgiven = ALL
         runs.append(run)
     if given != before:

@@ -190,6 +190,16 @@ def test_a_run_that_was_given_an_earlier_one_has_it_when_it_goes_on_and_when_it_
     ]
 
 
+def test_what_failed_for_good_in_an_earlier_run_is_tried_again_though_nothing_was_asked_since(tmp_path, monkeypatch):
+    played = Plays(tmp_path, monkeypatch)
+    empty = PlayedTeacher(lambda prompt, _: says("" if prompt == "旅行" else "はい。"))
+    played(empty, ["買い物", "旅行"])
+    (tmp_path / "run").rename(tmp_path / "first")
+    good = PlayedTeacher(lambda *_: says("はい。"))
+    assert played(good, ["旅行"], reuse=(tmp_path / "first",)).result.manifest.stages[0].parked == 1
+    assert (len(played(good, ["旅行"], retry=True).rows()), good.sent) == (1, ["旅行"])
+
+
 RECIPE = """\
 name: pinned
 language: ja
