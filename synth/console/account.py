@@ -12,7 +12,7 @@ from synth.errors import FolderError
 from synth.money import account as accounts
 from synth.money.budget import Caps, usd
 from synth.storage.database import connect, read_spent, readable
-from synth.storage.lock import holder
+from synth.storage.lock import Lock, holder
 from synth.types import Spend
 
 
@@ -26,8 +26,13 @@ def account(file: Path, total_usd: float | None, folder: Path | None, *, as_json
     if folder is not None:
         if who := holder(folder):
             raise FolderError(f"{folder} is in use by {who}; it gives back what it does not spend when it ends.")
-        run, spent = _of(folder)
-        back = accounts.release(file, run, spent.microusd)
+        _of(folder)  # before it is locked: there must be one
+        lock = Lock(folder)  # no run begins to spend what is just given back
+        try:
+            run, spent = _of(folder)
+            back = accounts.release(file, run, spent.microusd)
+        finally:
+            lock.release()
         say(ERR, f"{usd(back)} came back from {folder}")
     total, leases = accounts.standing(file)
     free = total - sum(lease.held_microusd for lease in leases)

@@ -27,8 +27,10 @@ from synth import sending as module
 from synth.admission import lane
 from synth.admission.halt import Halt
 from synth.ask import UnitAsk
-from synth.errors import BudgetReached, Rejected, TeacherError
-from synth.money.account import set_total, standing
+from synth.console.account import account as told_of_account
+from synth.errors import BudgetReached, FolderError, Rejected, TeacherError
+from synth.money import account as accounts
+from synth.money.account import Account, set_total, standing
 from synth.money.budget import Budget, Caps
 from synth.money.prices import Price, Tier, tariff
 from synth.profiles import named
@@ -494,6 +496,26 @@ def test_fault_40_what_a_run_spent_whose_folder_is_gone_is_not_given_back_with_a
     assert synth("run", recipe, "--limit", "1", "--out", "alone").returncode == 0
     nothing = synth("account", account, "--release", "alone")
     assert (nothing.returncode, nothing.stderr) == (5, f"The run holds nothing of {account}.\n")
+
+
+def test_fault_40_no_run_begins_while_what_it_holds_is_given_back(tmp_path, monkeypatch):
+    account, out = tmp_path / "team.account", tmp_path / "out"
+    set_total(account, 1000)
+    store = Store(out)
+    asyncio.run(store.note("account_run", "one"))
+    store.close()
+    Account(account, "one", out, 0).lease(500, None, 0)
+    released = accounts.release
+
+    def begins_meanwhile(*about) -> int:
+        with pytest.raises(FolderError, match="in use"):
+            Store(out)
+        return released(*about)
+
+    monkeypatch.setattr(accounts, "release", begins_meanwhile)
+    told_of_account(account, None, out, as_json=False)
+    assert standing(account)[1][0].held_microusd == 0
+    Store(out).close()
 
 
 def test_fault_37_over_sockets_the_providers_ledger_stays_below_the_cap(tmp_path, seller, synth):
