@@ -24,7 +24,7 @@ from synth.storage.database import BLOBS, COLUMNS, compressor, connect
 from synth.storage.disk import free_bytes, megabytes, shortage
 from synth.storage.emergency import KEPT, Emergency
 
-GROUP_S = 0.01
+GROUP_S = 0.02
 """Between the groups: the first row after a quiet time does not wait for others."""
 ROWS_AT_ONCE = 32
 """Rows of one INSERT: each statement run gives the interpreter lock up and has to win it back. As few as let the

@@ -251,7 +251,7 @@ def test_what_a_killed_run_had_committed_is_not_bought_again_by_a_run_that_is_gi
             KILLED_BEFORE[number % len(KILLED_BEFORE)],
             {"reuse": [str(tmp_path / book)], "folder": str(taking)},
         )
-        assert bench.run(book, point=point, nth=dice.randint(3, 40)) == -9
+        assert bench.run(book, point=point, nth=dice.randint(3, 20)) == -9
         first = Found(tmp_path / book, scratch)
         before = {path: path.read_bytes() for path in (tmp_path / book).glob("run.db*") if path.suffix != ".db-shm"}
         tally.kills[point] += 1
