@@ -250,6 +250,11 @@ def test_ctrl_c_is_announced_once_and_a_second_one_stops_at_once(write_recipe, b
     assert "Traceback" not in rest
 
 
+@pytest.mark.parametrize("url", ["practice:", "replay:返信.jsonl", "vllm:/models/qwen"])
+def test_what_is_no_server_cannot_be_probed(synth, url):
+    assert_one_sentence(synth("probe", url), 2, url, "http://localhost:8000/v1")
+
+
 def test_a_wrong_option_has_the_usage_exit_code(synth):
     finished = synth("run", "--nonsense")
     assert finished.returncode == 2

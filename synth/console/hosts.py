@@ -18,7 +18,7 @@ from synth.language.text import several, visible
 from synth.live.loop import run_loop
 from synth.money.price_table import provider_of
 from synth.profiles import Profile, named
-from synth.protocol.endpoint import look_for_keys
+from synth.protocol.endpoint import HERE, look_for_keys
 from synth.recipes.options import endpoint_of
 from synth.rights.terms import of_hosts, sentence, verdict_of
 
@@ -45,11 +45,16 @@ def practice(host: str, port: int, faults: str, key: str | None) -> int:
 def probed(url: str, model: str, key: str | None, *, as_json: bool) -> int:
     """Find out what a server can do, and say it."""
     variable = f",{key}" if key else ""
-    for note in look_for_keys([endpoint_of(f"{url},-{variable}", "probe ")], (Path(),)):
+    asked = endpoint_of(f"{url},-{variable}", "probe ")
+    if url.startswith(HERE):
+        raise RecipeError(
+            f"{url} is no server that is asked over a network; give a base URL like http://localhost:8000/v1."
+        )
+    for note in look_for_keys([asked], (Path(),)):
         say(ERR, note)
     listed = dict[str, probing.Listed]()
     with contextlib.suppress(*((Fatal,) if model else ())):  # not every server has a list
-        listed = probing.models(endpoint_of(f"{url},-{variable}", "probe "))
+        listed = probing.models(asked)
     if not model and len(listed) > 1:
         raise RecipeError(f"{url} serves {len(listed)} models; name one after the URL: {', '.join([*listed][:20])}.")
     endpoint = endpoint_of(f"{url},{model or next(iter(listed))}{variable}", "probe ")
