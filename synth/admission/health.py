@@ -199,6 +199,12 @@ class Health:
             return False
         return isinstance(result, Fatal) or (bool(member.why) and failure not in (*SPOKEN, "rate"))
 
+    def _has_other(self, place: Place, tries: Tries) -> bool:
+        """Whether a request that failed at a member for the first time has not been asked of every other one yet."""
+        own, asked = place.lane.place, tries.avoided
+        others = (n for n, other in enumerate(self._members) if n != own and not other.why)
+        return own not in asked and any(other not in asked for other in others)
+
     async def judged(
         self, failure: str, error: Failed, outcome: Outcome, place: Place, tries: Tries
     ) -> tuple[str, Failed]:
@@ -236,6 +242,9 @@ class Health:
             await self._store.forgive()  # once the endpoint is mended, what it refused is asked again
             del tries.failures[failure]
             return failure, self._leave_out(failure, error, outcome, place, tries)
+        if failure == "permanent" and not member.spoken and self._has_other(place, tries):
+            del tries.failures[failure]  # who has never spoken may refuse whatever is asked
+            return failure, Transient(failure, str(error))
         if failure == "malformed" and tries.failures[failure] > (resends or 0):
             return POISON, Transient(POISON, error.detail)  # whole replies that were paid for: not bought at each rerun
         return failure, error

@@ -115,6 +115,23 @@ def test_a_member_that_is_of_no_use_is_left_out_and_costs_no_row(tmp_path, bad, 
     assert good.url not in result.message
 
 
+def test_a_member_that_refuses_whatever_is_asked_costs_no_row(tmp_path):
+    refusal = reply(refuses(400, "知らない引数です: seed", "unknown").body, status="400 Bad Request")
+    with Scripted(serving) as good, Scripted(lambda: serving(refusal, 0.0)) as useless:
+        result = run(tmp_path, [good.url, useless.url])
+        assert (result.exit_code, result.manifest.row_count, result.manifest.rejected) == (0, 200, {})
+        assert 0 < len(useless.posts) <= 64
+    assert "知らない引数です" in result.message
+
+
+def test_what_every_member_refuses_is_refused_and_asked_no_more(tmp_path):
+    refusal = reply(refuses(400, "長すぎます", "too_long").body, status="400 Bad Request")
+    with Scripted(lambda: serving(refusal)) as first, Scripted(lambda: serving(refusal)) as second:
+        result = run(tmp_path, [first.url, second.url], 1)
+        assert result.manifest.rejected == {"permanent": 1}
+        assert (len(first.posts), len(second.posts)) == (1, 1)
+
+
 def test_a_member_that_comes_to_say_nothing_does_not_draw_all_requests_to_it_by_being_quick(tmp_path):
     empty = reply(says("").body)
 
