@@ -90,6 +90,6 @@ def test_of_several_patterns_the_first_match_in_the_text_counts():
 
 
 def test_blanks_capitals_and_the_kind_of_an_apostrophe_hide_no_mark():
-    found = first_of([Marked(r"i['’]m\s+sure", "i'm sure")], "Yes, I’M \nSURE")
+    found = first_of((Marked(r"i['’]m\s+sure", "i'm sure"),), "Yes, I’M \nSURE")
     assert found is not None
     assert found[0] == "I’M \nSURE"
