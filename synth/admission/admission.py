@@ -17,6 +17,8 @@ UNBALANCED = 1.25
 """A replica that knows the prompt's beginning is preferred while it has at most so much more to do than the idlest."""
 LOOK_AGAIN_S = 1.0
 OPENING_LOOK_S = 0.02
+ASIDE_S = 0.05
+"""How often one looks again that must not take the room there is; meanwhile it stands in nobody's way."""
 AHEAD = 192
 """So many requests beyond those on the wire may be on their way to the disk, and never more than may ever fly: as many
 as come and go while two groups are committed, however few a quick server works on at once."""
@@ -116,12 +118,18 @@ class Admission:
         if self._place_line.waiting:
             await self._place_line.wait(priority, order)
         while True:
-            if self._gate is not None or self._paused or (lane := self._lane(tokens, prefix, avoided)) is None:
-                await self._place_line.wait(priority, order)
-            elif (pause_s := lane.pause_s(tokens)) > 0:
-                await self._wait_at_gate(lane, pause_s)
-            else:
+            is_held = self._gate is not None or self._paused
+            lane = None if is_held else self._lane(tokens, prefix, avoided)
+            pause_s = 0.0 if lane is None else lane.pause_s(tokens)
+            if lane is not None and pause_s <= 0:
                 break
+            if avoided and not is_held and self._is_open_to_others(tokens, prefix):
+                self._place_line.wake()  # those behind may go where this one should not
+                await self._sleep(ASIDE_S)
+            elif lane is None:
+                await self._place_line.wait(priority, order)
+            else:
+                await self._wait_at_gate(lane, pause_s)
         limit = lane.concurrency.limit
         place = lane.board(tokens)
         if self._place_line.waiting and self._lane(tokens, prefix) is not None:
@@ -233,6 +241,11 @@ class Admission:
         best, known = min(free, key=burden), self.lanes[prefix % len(self.lanes)]
         near = known.outstanding_tokens <= UNBALANCED * best.outstanding_tokens + tokens
         return known if near and known in free and burden(known)[:2] == burden(best)[:2] else best
+
+    def _is_open_to_others(self, tokens: int, prefix: int) -> bool:
+        """Whether one that avoids no lane may go at once."""
+        lane = self._lane(tokens, prefix)
+        return lane is not None and lane.pause_s(tokens) <= 0
 
     def _others(self, tokens: int, avoided: Collection[int]) -> list[Lane]:
         """The open lanes beside these, full or not."""

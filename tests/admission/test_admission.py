@@ -396,3 +396,53 @@ def test_what_failed_at_a_server_goes_to_another_one_even_if_that_is_full_but_no
         assert (await admission.board(1, 0, avoided={0})).lane.place == 0
 
     asyncio.run(main())
+
+
+def test_who_waits_for_another_server_holds_up_nobody_else_on_the_way_to_the_one_it_avoids():
+    async def main() -> None:
+        clock = Sleepers()
+        admission = Admission(Limits(max_in_flight=1), clock, clock.sleep, lanes=2)
+        hung = await admission.board(1, 0, avoided={0})
+        quick = await admission.board(1, 0)
+        assert (hung.lane.place, quick.lane.place) == (1, 0)
+        avoiding = [asyncio.create_task(admission.board(1, 0, avoided={0})) for _ in range(3)]
+        others = [asyncio.create_task(admission.board(1, 0)) for _ in range(5)]
+        await settled()
+        admission.land(quick)
+        for other in others:
+            await settled()
+            assert other.done()
+            assert other.result().lane.place == 0
+            admission.land(other.result())
+        assert not any(one.done() for one in avoiding)
+        for _ in avoiding:
+            admission.land(hung)
+            await clock.move(1.0)
+            hung = next(one.result() for one in avoiding if one.done())
+            avoiding = [one for one in avoiding if not one.done()]
+            assert hung.lane.place == 1
+        assert not avoiding
+
+    asyncio.run(main())
+
+
+def test_who_waits_until_another_server_opens_holds_up_nobody_else():
+    async def main() -> None:
+        clock = Sleepers()
+        admission = Admission(Limits(max_in_flight=4), clock, clock.sleep, lanes=2)
+        for _ in range(STREAK):
+            closed = await admission.board(1, 0, avoided={0})
+            admission.land(closed)
+            admission.refused(closed, 0.9)
+        avoiding = asyncio.create_task(admission.board(1, 0, avoided={0}))
+        await settled()
+        other = asyncio.create_task(admission.board(1, 0))
+        await settled()
+        assert other.done()
+        assert other.result().lane.place == 0
+        assert not avoiding.done()
+        await clock.move(2.0)
+        assert avoiding.done()
+        assert avoiding.result().lane.place == 1
+
+    asyncio.run(main())
