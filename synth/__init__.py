@@ -31,9 +31,12 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Import what is asked for when it is asked for, so that `import synth` and `synth --help` are quick."""
-    if name in __all__:
-        from synth import errors
+    if name == "errors" or name in __all__:
+        from importlib import import_module
 
+        errors = import_module("synth.errors")
+        if name == "errors":
+            return errors
         if hasattr(errors, name):
             return getattr(errors, name)
         from synth import api, quick

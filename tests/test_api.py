@@ -25,6 +25,12 @@ def test_the_errors_a_user_may_meet_can_be_named_without_the_heavy_imports():
     assert finished.stdout.strip() == "False"
 
 
+def test_the_module_of_errors_is_there_as_soon_as_synth_is():
+    code = "import synth; print(synth.errors.Fatal is synth.Fatal, synth.errors.Transient.__name__)"
+    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert finished.stdout.split() == ["True", "Transient"]
+
+
 def test_a_loaded_recipe_takes_the_same_words_as_a_path(write_recipe, tmp_path):
     loaded = synth.load(write_recipe())
     few = synth.run(loaded, folder=tmp_path / "few", rows=2, limit=2)
