@@ -67,8 +67,17 @@ def test_utf16_is_named(tmp_path):
     assert "UTF-16" in problem(tmp_path, '{"q": 1}'.encode("utf-16")).message
 
 
-def test_duplicate_keys_are_refused_at_any_depth(tmp_path):
-    assert "'質問'" in problem(tmp_path, '{"a": {"質問": 1, "質問": 2}}'.encode()).message
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"a": {"質問": 1, "質問": 2}}',
+        '{"質問": "一", "質問": "二"}',
+        '{"質問": "一", "答え": "", "\\u8cea\\u554f": "一"}',
+        '{"質問": 1, "質問": "二"}',
+    ],
+)
+def test_duplicate_keys_are_refused_at_any_depth_and_of_texts_alone(tmp_path, line):
+    assert "'質問' is given twice" in problem(tmp_path, line.encode()).message
 
 
 @pytest.mark.parametrize(
@@ -92,6 +101,10 @@ def test_ten_thousand_levels_are_refused(tmp_path, raw):
         (b'{"q": 1', "not JSON"),
         (b'{"q": 1} {"q": 2}', "not JSON"),
         (b'{"": 1}', "empty name"),
+        (b'{"q": "x", "": "y"}', "empty name"),
+        (b'{"q": "a\tb"}', "control character"),
+        (b'{"q": "\xff"}', "not UTF-8"),
+        (b'\xef\xbb\xbf{"q": "x"}', "not JSON"),
     ],
 )
 def test_other_broken_lines_are_named(tmp_path, raw, words):

@@ -32,6 +32,20 @@ def test_repeated_seeds_are_told_across_width_and_white_space_but_not_case(tmp_p
     assert [one.fields["q"] for one in found if isinstance(one, Seed)] == [texts[0], *texts[3:]]
 
 
+@pytest.mark.parametrize("blank", ["  ", "\t", "\n", "\x0b", "\x1c", " \t", "\x85", "\u3000", "\u00a0"])
+def test_whatever_the_white_space_a_text_is_the_same(tmp_path, blank):
+    twins = [f"a{blank}b", f"{blank}a b", f"a b{blank}"]
+    _, counts = spooled(
+        tmp_path, [{"q": "a b"}, *({"q": text} for text in twins), *({"q": text, "n": 1} for text in twins)]
+    )
+    assert counts == (2, 5)
+
+
+def test_what_is_no_white_space_counts_and_so_do_names(tmp_path):
+    _, counts = spooled(tmp_path, [{"q": "a b"}, {"q": "ab"}, {"q": "a\x00b"}, {"q": "a\\tb"}, {" q": "a b"}])
+    assert counts == (5, 0)
+
+
 def test_fields_come_back_as_they_went_in(tmp_path):
     fields = {"n": 2**80, "x": 0.1, "日本語": ["\u2028", None, True, {"a": [1]}], "絵": "🗾"}
     [seed], _ = spooled(tmp_path, [fields])
