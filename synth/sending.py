@@ -123,7 +123,8 @@ class Sender:
                     result = Fatal(explain.substituted(self.name, self.endpoint, result.model))
                 if not isinstance(result, Transient) or failure == POISON:
                     raise result
-                tries.failed_at(sent.place.lane.place, len(self._backends))
+                if failure != "rate":  # a limit is of the moment, and its lane waits for it
+                    tries.failed_at(sent.place.lane.place, len(self._backends))
                 await self._again(failure, result, tries)
                 if after_s is not None and failure in ROOMLESS and time.monotonic() - tries.began > after_s:
                     request = request._replace(is_standard=True)
