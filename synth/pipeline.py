@@ -373,13 +373,14 @@ async def _store(folder: Path, loaded: LoadedRecipe) -> AsyncGenerator[Store]:
 @asynccontextmanager
 async def _collecting_seldom() -> AsyncGenerator[None]:
     """What a request leaves is freed by counting references: looking for cycles as often as Python does by itself would
-    take a tenth of the time."""
+    take a tenth of the time. Of several runs in one process the first puts back what it found."""
     before = gc.get_threshold()
     gc.set_threshold(GARBAGE_OBJECTS, *before[1:])
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        if before[0] != GARBAGE_OBJECTS:
+            gc.set_threshold(*before)
 
 
 def _patience_s(recipe: Recipe) -> float:

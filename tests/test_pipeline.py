@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import shutil
@@ -491,3 +492,21 @@ def test_a_folder_without_a_run_cannot_be_reused(write_recipe, synth, tmp_path):
     finished = synth("run", write_recipe("practice:faultless"), "--out", "run", "--reuse", "nowhere")
     assert finished.returncode == 5
     assert f"There is no run in {tmp_path / 'nowhere'}" in finished.stderr
+
+
+@pytest.mark.parametrize("first_to_end", [0, 1])
+def test_two_runs_in_one_process_leave_its_collection_of_garbage_as_they_found_it(first_to_end):
+    async def main() -> None:
+        runs = [pipeline._collecting_seldom() for _ in range(2)]
+        for run in runs:
+            await run.__aenter__()
+        assert gc.get_threshold() != before
+        await runs[first_to_end].__aexit__(None, None, None)
+        await runs[1 - first_to_end].__aexit__(None, None, None)
+
+    before = gc.get_threshold()
+    try:
+        asyncio.run(main())
+        assert gc.get_threshold() == before
+    finally:
+        gc.set_threshold(*before)
