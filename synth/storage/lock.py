@@ -21,14 +21,20 @@ class Lock:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Take the lock. Raises FolderError when another process has it, or where locks cannot be trusted."""
+        """Take the lock. Raises FolderError when another process has it, the folder cannot be written, or where locks
+        cannot be trusted."""
         kind = disk.filesystem(folder)
         if disk.is_networked(kind):
             raise FolderError(
                 f"{folder} is on a network filesystem ({kind}), where a database is not safe from another machine's "
                 "writes; choose a run folder on a local disk, and copy it when the run is done."
             )
-        self._handle = os.open(folder / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._handle = os.open(folder / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise FolderError(
+                f"{folder} cannot be a run folder ({error}); mend that, or choose another one."
+            ) from error
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

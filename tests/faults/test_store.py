@@ -370,3 +370,17 @@ def test_a_recipe_in_a_folder_whose_name_is_not_utf_8_is_run(write_recipe, tmp_p
     except OSError:
         pytest.skip("this file system takes only UTF-8 names")
     assert api.run(named, folder=tmp_path / "run", limit=1).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "recipe"], ["doctor", "--repair"], ["account", "all.db", "--usd", "1", "--release"]]
+)
+def test_a_folder_in_which_nothing_can_be_locked_is_told_in_a_sentence(write_recipe, synth, tmp_path, words):
+    recipe = write_recipe()
+    assert synth("run", recipe, "--out", "実行").returncode == 0
+    (tmp_path / "実行" / "run.lock").unlink()
+    (tmp_path / "実行" / "run.lock").mkdir()  # stands for a folder of somebody else's: tests run as root too
+    said = synth(*([words[0], recipe, "--out"] if words[0] == "run" else words), "実行")
+    assert said.returncode == FolderError.exit_code, said.stderr
+    assert "実行 cannot be a run folder" in said.stderr
+    assert "Traceback" not in said.stderr
