@@ -8,9 +8,9 @@ more: the column `tools`, and `tool_calls`, `tool_call_id` and `name` in each me
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import orjson
 
@@ -99,10 +99,13 @@ def rejected_row(rejection: Rejection, teachers: Mapping[str, str]) -> RejectedR
     )
 
 
-def line(columns: Row | RejectedRow | Rejection | Fields) -> bytes:
-    """A row as one line of JSON, without its end; lone surrogates, which no UTF-8 file can hold, become U+FFFD."""
+def line(columns: Row | RejectedRow | Rejection | Fields, other: Callable[[Any], Any] = asdict) -> bytes:
+    """A row as one line of JSON, without its end; lone surrogates, which no UTF-8 file can hold, become U+FFFD.
+
+    `other` says what JSON knows for what it does not.
+    """
     try:
-        return orjson.dumps(columns)
+        return orjson.dumps(columns, default=other)
     except orjson.JSONEncodeError:  # surrogates, or a number of a field that needs more than 64 bits
-        text = json.dumps(columns, default=asdict, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(columns, default=other, ensure_ascii=False, separators=(",", ":"))
         return _SURROGATE.sub("\ufffd", text).encode()

@@ -22,6 +22,7 @@ from synth.admission.halt import Halt
 from synth.apart import Apart
 from synth.boundary import Boundary
 from synth.datasets.files import whole_file
+from synth.datasets.rows import line
 from synth.datasets.tables import Piece, Write, ending, pieces, writer
 from synth.dedupe import TWIN_REASONS, Dedupe, SemanticSummary, Twins, text_of
 from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks, NeighboursRecord
@@ -260,5 +261,5 @@ class _Place:
 
     def remove(self, path: Path, number: int, row: Fields, removal: Removal) -> None:
         """Write down a row that was removed."""
-        line = {"file": str(path), "row": number, **removal._asdict(), "columns": row}
-        self._removed.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
+        told: Fields = {"file": str(path), "row": number, **removal._asdict(), "columns": row}
+        self._removed.write(line(told, other=str) + b"\n")

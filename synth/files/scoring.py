@@ -10,7 +10,6 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
-import orjson
 from pydantic import JsonValue
 
 from synth.admission.halt import Halt
@@ -18,6 +17,7 @@ from synth.admission.scheduler import gathered
 from synth.aside import Aside
 from synth.ask import UnitAsk
 from synth.boundary import Boundary
+from synth.datasets.rows import line
 from synth.errors import Fatal, Problem, RecipeError, TeacherError, Transient
 from synth.files.asking import Desk
 from synth.files.parts import Bought, Judge, Removal, Report, Scores, Verdict, samples_of, sift
@@ -30,7 +30,7 @@ from synth.protocol.fates import POISON
 from synth.recipes.templates import Templates
 from synth.scorers import ASKING, Scorer
 from synth.teacher import Teacher
-from synth.types import Rejection, Sample, Score
+from synth.types import Fields, Rejection, Sample, Score
 from synth.unit import Unit
 
 T = TypeVar("T")
@@ -185,9 +185,9 @@ def _verdict(
     for score in scores:
         report.setdefault(score.name, Counter())[score.counted()] += 1
     if notes is not None:
-        line = {"id": sample.id, **{score.name: score.value for score in scores}}
-        line |= {f"{score.name}_detail": score.detail for score in scores if score.detail}
-        notes.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+        told: Fields = {"id": sample.id, **{score.name: score.value for score in scores}}
+        told |= {f"{score.name}_detail": score.detail for score in scores if score.detail}
+        notes.write(line(told) + b"\n")
     low = [score for score in scores if score.value < require.get(score.name, score.value)]
     if low:
         return Removal("below_threshold", f"{low[0].name} is {low[0].value:g}; {low[0].detail}")

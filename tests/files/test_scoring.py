@@ -222,6 +222,13 @@ class Lacking(OwnScorer):
             raise MissingPackage("a package is missing")
         return Score(name=self.name, value=1)
 
+class Halving(OwnScorer):
+    async def score(self, sample: Sample, ask: Ask) -> Score:
+        half = chr(0xD800)
+        if "月曜日" in sample.answer():
+            raise ValueError(f"半分 {half}")
+        return Score(name=self.name, value=1, detail=f"半分 {half}")
+
 class Reading(OwnScorer):
     async def score(self, sample: Sample, ask: Ask) -> Score:
         raise FolderError("a folder is busy")
@@ -276,6 +283,19 @@ def test_a_scorer_of_ones_own_that_never_gives_way_ends_the_command_in_a_sentenc
 def test_what_a_scorer_of_ones_own_raises_to_end_a_run_ends_the_command(data, is_beside):
     with pytest.raises(FolderError, match="a folder is busy"):
         scored_by_own(data, "Reading", is_beside=is_beside)
+
+
+def test_half_of_a_surrogate_pair_in_what_a_scorer_says_is_written_as_what_cannot_be_read(data):
+    (data / "own.py").write_text(OWN, encoding="utf-8")
+    row = {"prompt": "年は？", "completion": "月曜日", "n": 2**80}
+    with (data / "data.jsonl").open("a", encoding="utf-8") as file:
+        file.write(f"\n{json.dumps(row)}")
+    [scorer] = own_scorers(data, "Halving")
+    with (data / "notes.jsonl").open("wb") as notes, scoring([scorer], {}, notes, {}, None) as judge:
+        assert parts.sift([data / "data.jsonl"], data / "out", judge).removed == {"plugin_error": 2}
+    assert {one["mine_detail"] for one in lines(data / "notes.jsonl")} == {"半分 \ufffd"}
+    removed = lines(data / "out" / parts.REMOVED)
+    assert all("半分 \ufffd" in one["detail"] for one in removed)
 
 
 def test_a_scorer_of_ones_own_that_asks_is_told_where_it_may(data):
