@@ -25,7 +25,7 @@ from synth.storage.disk import free_bytes, megabytes, shortage
 from synth.storage.emergency import KEPT, Emergency
 
 GROUP_S = 0.02
-"""Between the groups: the first row after a quiet time does not wait for others."""
+"""Between the groups. The first row after a quiet time does not wait for others, nor do those that come one by one."""
 ROWS_AT_ONCE = 32
 """Rows of one INSERT: each statement run gives the interpreter lock up and has to win it back. As few as let the
 statements for every number of rows, of three tables, stay prepared (sqlite3 keeps 128)."""
@@ -106,7 +106,8 @@ class Writer:
 
     def _hand_over(self) -> None:
         self._scheduled = False
-        self._handed_over = time.monotonic()
+        if len(self._rows) > 1:
+            self._handed_over = time.monotonic()
         if self._rows:
             self._batches.put(self._rows)
             self._rows = []

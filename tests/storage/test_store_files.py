@@ -44,6 +44,29 @@ def test_what_was_asked_is_still_found_when_the_memory_of_it_was_given_back(tmp_
     asyncio.run(main())
 
 
+def test_notes_that_follow_each_other_wait_for_no_group_and_what_comes_after_several_at_once_does(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(writer, "GROUP_S", 3600.0)
+
+    async def main() -> None:
+        store = Store(tmp_path)
+        async with asyncio.timeout(60):
+            for number in range(3):
+                await store.note(f"メモ{number}", "一つずつ")
+            await asyncio.gather(store.note("a", "一緒に"), store.note("b", "一緒に"))
+        later = asyncio.create_task(store.note("c", "次の組"))
+        done, _ = await asyncio.wait([later], timeout=0.2)
+        assert not done
+        store.close()  # writes it
+        await later
+
+    asyncio.run(main())
+    with closing(connect(tmp_path / "run.db")) as connection:
+        notes = dict(connection.execute("SELECT name, value FROM meta").fetchall())
+    assert [notes[name] for name in ("メモ2", "b", "c")] == ["一つずつ", "一緒に", "次の組"]
+
+
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
