@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import compileall
-import functools
 import json
 import multiprocessing
 import os
@@ -28,7 +26,6 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from importlib import import_module
 from pathlib import Path
 
 import orjson
@@ -287,14 +284,7 @@ def measured(work, rows: int, pipe) -> None:
     pipe.send((rows / seconds, 1000 * spent / rows, peak))
 
 
-@functools.cache
-def compile_modules() -> None:
-    """Have synth's byte code lie there as pip leaves it: where a checkout's is old, a run compiles on its way."""
-    compileall.compile_dir(Path(import_module("synth").__file__).parent, quiet=2)
-
-
 def in_process(function, *arguments):
-    compile_modules()
     here, there = multiprocessing.Pipe()
     process = multiprocessing.Process(target=function, args=(*arguments, there), daemon=True)
     process.start()
