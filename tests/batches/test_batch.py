@@ -404,42 +404,26 @@ def test_replies_of_another_model_than_the_wanted_one_are_not_bought_again_onlin
     assert paid.total() == SEEDS
 
 
-def test_a_host_that_no_longer_answers_ends_the_run_and_the_next_one_collects(tmp_path, paid, monkeypatch):
-    out = tmp_path / "out"
-
-    async def down(_self, _batch):
-        raise Unanswered(503, "保守中です")
-
-    def work(base_url):
-        folder = recipe(tmp_path / "recipe", base_url)
-        with monkeypatch.context() as patched:
-            patched.setattr(OpenAIOrders, "look", down)
-            patched.setattr(course, "PATIENCE_S", 0.2)
-            result = run(folder, out)
-        assert result.exit_code == 4
-        assert "no longer answers about a batch of 'main', last with '保守中です'; run again" in result.message
-        return run(folder, out)
-
-    assert elsewhere(work).manifest.row_count == SEEDS
-    assert set(paid.values()) == {1}
-
-
-def test_a_host_that_takes_no_order_for_an_hour_ends_the_run_and_the_next_one_orders(tmp_path, paid, monkeypatch):
-    async def busy(*_):
-        raise Unanswered(500, "混み合っています", 1e9)
+@pytest.mark.parametrize(
+    ("step", "says"), [("look", Unanswered(503, "保守中です")), ("order", Unanswered(500, "混み合っています", 1e9))]
+)
+def test_a_host_that_answers_no_longer_ends_the_run_and_the_next_one_goes_on(tmp_path, paid, monkeypatch, step, says):
+    async def down(*_):
+        raise says
 
     out = tmp_path / "out"
 
     def work(base_url):
         folder = recipe(tmp_path / "recipe", base_url)
         with monkeypatch.context() as patched:
-            patched.setattr(OpenAIOrders, "order", busy)
+            patched.setattr(OpenAIOrders, step, down)
             patched.setattr(course, "PATIENCE_S", 0.2)
             patched.setattr(course, "LONGEST_GATE_S", 0.05)
             result = run(folder, out)
         assert result.exit_code == 4
-        assert "no longer answers about a batch of 'main', last with '混み合っています'; run again" in result.message
-        assert (paid, Found(out).settled) == ({}, {})
+        assert f"no longer answers about a batch of 'main', last with {str(says)!r}; run again" in result.message
+        if step == "order":
+            assert (paid, Found(out).settled) == ({}, {})
         return run(folder, out)
 
     assert elsewhere(work).manifest.row_count == SEEDS
