@@ -180,7 +180,12 @@ class Course:
                 found = await self._patiently(lambda: self._desk.orders.find(sought))
             except Undecided as error:
                 if time.time() >= ends_s:
-                    raise self._silence(error) from None
+                    raise Fatal(
+                        f"Whether {self._desk.host} took a batch of {self._desk.name!r} shows only when what it works "
+                        f"on has ended: {error}. Run again when it has, to go on with it.",
+                        f"{self._desk.host} が教師 {self._desk.name!r} のバッチを受け付けたかどうかは、処理中のバッチが"
+                        "終わるまで分かりません。終わってからもう一度実行すると続きます。",
+                    ) from None
                 await self._pause(LONGEST_POLL * self._desk.terms.poll_s)
                 continue
             left_s = since_s + self._desk.terms.poll_s - time.time()
@@ -355,8 +360,8 @@ class Course:
                 await self._pause(error.retry_after_s or wait_s * self._jitter.uniform(0.5, 1))
                 wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
 
-    def _silence(self, error: Unanswered | Undecided) -> Fatal:
-        """Why a batch that the host says nothing useful of is left to the next run."""
+    def _silence(self, error: Unanswered) -> Fatal:
+        """Why a batch that the host says nothing of is left to the next run."""
         return Fatal(
             f"{self._desk.host} no longer answers about a batch of {self._desk.name!r}, last with "
             f"{str(error)[:300].strip()!r}; run again to go on with it."

@@ -238,6 +238,18 @@ def test_an_order_that_anthropic_took_unheard_is_waited_for_as_long_as_it_may_ta
     assert (set(host.paid.values()), len(host.batches)) == ({1}, 1)
 
 
+def test_an_order_of_which_nothing_shows_in_time_is_left_to_the_next_run_with_the_reason(tmp_path, monkeypatch):
+    known = named()["anthropic"]
+    at_once = known.model_copy(update={"batch": known.batch.model_copy(update={"hours": 0})})
+    monkeypatch.setitem(named(), "anthropic", at_once)
+    monkeypatch.setattr(course, "PATIENCE_S", 0.3)
+    result = served(Anthropic(drops=1, looks=10**6), "/v1", "anthropic", tmp_path / "run")
+    assert result.exit_code == 4
+    assert "took a batch of 'main' shows only when what it works on has ended" in result.message
+    assert "answers" not in result.message
+    assert "'main' のバッチを受け付けたかどうかは、処理中のバッチが終わるまで分かりません" in result.manifest.message_ja
+
+
 @pytest.mark.parametrize(
     ("kind", "raised", "named_so"),
     [
