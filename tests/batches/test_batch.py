@@ -702,6 +702,21 @@ def test_a_list_that_brings_the_same_page_whatever_is_asked_is_not_read_for_ever
     assert asked == [None, "batch-1"]
 
 
+def test_a_list_that_leads_in_a_circle_is_not_read_for_ever_and_nothing_is_ordered_anew(monkeypatch):
+    asked = []
+
+    async def circling(_self, _method, _path, params):
+        asked.append(params.get("after"))
+        return {"data": [{"id": "batch-1" if asked[-1] != "batch-1" else "batch-2"}], "has_more": True}
+
+    monkeypatch.setattr(Control, "ask", circling)
+    sought = Sought("名前", "file-1", 0.0, 1, bool, ())
+    with pytest.raises(Fatal, match=r"batches at api\.example leads in a circle.*; run again later") as caught:
+        asyncio.run(OpenAIOrders(Control(None, "https://api.example/v1", None)).find(sought))
+    assert asked == [None, "batch-1", "batch-2"]
+    assert "api.example のバッチの一覧は同じページに戻って" in caught.value.japanese
+
+
 def test_the_key_is_never_sent_to_another_host():
     with pytest.raises(Unanswered, match="another one, evil"):
         Control(None, "https://api.example/v1", None)._url("https://evil.example/results")

@@ -18,6 +18,7 @@ from synth.admission.rate_headers import retry_after_s
 from synth.backends.batch import Unanswered
 from synth.backends.dial import tls_context
 from synth.backends.online import HIDDEN, written
+from synth.errors import Fatal
 from synth.profiles import Profile
 from synth.protocol.endpoint import Endpoint
 from synth.types import Outcome
@@ -65,14 +66,26 @@ class Control:
         self, path: str, named: str, asked: dict[str, Any], following: Callable[[dict[str, Any]], dict[str, Any] | None]
     ) -> AsyncIterator[dict[str, Any]]:
         """The entries of a list that comes page by page under a name; `following` says how to ask for the page after
-        one, None when it is the last. Raises Unanswered."""
+        one, None when it is the last. Who brings the same page whatever is asked has that one alone.
+
+        Raises Unanswered, and Fatal for a list that leads back to a page before: it would be read for ever.
+        """
         more: dict[str, Any] | None = {}
-        before = None
-        while more not in (None, before):  # who brings the same page whatever is asked would be asked for ever
+        read: list[dict[str, Any]] = []
+        while more is not None and [more] != read[-1:]:
+            if more in read:
+                host = urlsplit(self.base_url).netloc
+                raise Fatal(
+                    f"The list of batches at {host} leads in a circle, so what is in it cannot be known; run again "
+                    "later, to look for the batch that was ordered there.",
+                    f"{host} のバッチの一覧は同じページに戻ってしまい、最後まで読めません。"
+                    "あとでもう一度実行すると、注文済みのバッチを探し直します。",
+                )
+            read.append(more)
             page = await self.ask("GET", path, params={**asked, **more})
             for entry in cast("list[dict[str, Any]]", page.get(named) or []):
                 yield entry
-            before, more = more, following(page)
+            more = following(page)
 
     async def end(self, path: str) -> None:
         """Ask for the end of a batch; nothing happens to one that has ended. Raises Unanswered."""
