@@ -46,7 +46,9 @@ class Admission:
         lanes: int = 1,
         queues_silently: bool = False,
     ) -> None:
-        self.lanes = [Lane(place, limits, clock, queues_silently=queues_silently) for place in range(lanes)]
+        self.lanes = [
+            Lane(place, limits, clock, queues_silently=queues_silently, alone=lanes == 1) for place in range(lanes)
+        ]
         self._turns = 0
         self._clock = clock
         self._sleep = sleep

@@ -17,6 +17,9 @@ SPREAD = 0.2
 """Over how much of a wait that many were asked for they come back, lest all meet the endpoint at once."""
 STREAK = 6
 """So many failures, with no success of what was sent after the last refusal, close it for all until its Retry-After."""
+SELDOM = 0.125
+"""Where there are others, one that has failed at everything for a while is asked nothing for such a share of it, up to
+LONGEST_UNSAID_S, even if it says to come back sooner: it would draw what the others could serve."""
 CANARY_S = 1.0
 """A canary's end is known only when it is on disk; until then none may follow it though its place is free."""
 
@@ -24,9 +27,12 @@ CANARY_S = 1.0
 class Lane:
     """The way to one endpoint."""
 
-    def __init__(self, place: int, limits: Limits, clock: Callable[[], float], *, queues_silently: bool) -> None:
+    def __init__(
+        self, place: int, limits: Limits, clock: Callable[[], float], *, queues_silently: bool, alone: bool = True
+    ) -> None:
         self.place = place
         """Which of the teacher's endpoints it leads to."""
+        self._seldom = 0.0 if alone else SELDOM
         most = limits.max_in_flight
         # whoever says how much a server of their own bears is believed half of it at once; nobody is refused there
         first = most // 2 if queues_silently and "max_in_flight" in limits.model_fields_set else START
@@ -35,6 +41,7 @@ class Lane:
         self.outstanding_tokens = 0
         self.streak = 0
         """Failures, and refusals one after the other in the order of sending, since a success that was sent later."""
+        self._streak_began = 0.0
         self.last_refused = 0
         """The number of the last request that was refused."""
         self.unsaid, self._unsaid_since = 0, -inf
@@ -135,12 +142,16 @@ class Lane:
 
     def _hold(self, retry_after_s: float | None, row: int = STREAK) -> None:
         """Start nothing for as long as the endpoint wishes, once it is plain that it means all requests."""
+        now = self._clock()
+        if not self.streak:
+            self._streak_began = now
         self.streak += 1
         if retry_after_s is not None and self.streak >= row:
-            wait_s = min(retry_after_s, LONGEST_GATE_S)
+            failed_s = now - self._streak_began
+            wait_s = max(min(retry_after_s, LONGEST_GATE_S), min(LONGEST_UNSAID_S, self._seldom * failed_s))
             self.concurrency.left_empty = 0  # after the hold all may go again
-            self._not_before = max(self._not_before, self._clock() + wait_s)
-            self._paced_until = max(self._paced_until, self._clock() + wait_s * (1 + SPREAD))
+            self._not_before = max(self._not_before, now + wait_s)
+            self._paced_until = max(self._paced_until, now + wait_s * (1 + SPREAD))
             self._pace_s = wait_s * SPREAD / max(1.0, self.concurrency.limit)
 
 

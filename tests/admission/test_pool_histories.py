@@ -92,7 +92,7 @@ class Pool:
             replicas=[Replica(base_url=f"https://{name}.example.com/v1") for name in "bc"[: count - 1]],
         )
         well = self.dice.randrange(count)
-        servers = [Server(self, well=place == well) for place in range(count)]
+        self.servers = servers = [Server(self, well=place == well) for place in range(count)]
         self.halt, self.budget, store = Halt(), Budget(), Forgetful()
         self.teacher = Teacher(
             Sender("main", endpoint, backends=servers, store=store, budget=self.budget, halt=self.halt)  # type: ignore[arg-type]
@@ -136,6 +136,19 @@ def test_while_one_server_is_well_every_request_is_answered_whatever_the_others_
         lanes = pool.teacher.admission.lanes
         assert [(lane.in_flight, lane.outstanding_tokens) for lane in lanes] == [(0, 0)] * len(lanes)
         assert (pool.flying.total(), pool.budget.reserved_microusd, pool.budget.reserved_requests) == (0, 0, 0)
+
+    in_virtual_time(monkeypatch, main)
+
+
+@pytest.mark.parametrize(("seed", "places", "count"), [(5, 8, 3), (13, 2, 3), (15, 1, 200)])
+def test_a_server_that_refuses_all_for_ever_takes_nothing_from_one_with_few_places(monkeypatch, seed, places, count):
+    async def main(loop: VirtualLoop) -> None:
+        pool = Pool(seed, loop)
+        well, refusing = pool.servers
+        refusing._does, well._does, well._seconds = [(0.0, "limited")], [(0.0, "well")], 3.0
+        assert pool.at_once == 2 * places * 2
+        assert set((await pool.ask_all(count)).values()) == {"はい"}
+        assert loop.now - pool.began < 60 + 1.2 * count * 3.0 * 1.25 / places
 
     in_virtual_time(monkeypatch, main)
 
