@@ -186,8 +186,7 @@ class Budget:
         while self._capped:
             while self._account is not None and not self._fits(worst) and await self._lease(self._account, worst):
                 self._serve()  # who is first in line may take what came, as may whoever came meanwhile
-            overtaking = not self._waiting or priority < self._waiting[0][0]
-            if overtaking and self._fits(worst):
+            if (not self._waiting or priority < self._waiting[0][0]) and self._fits(worst):
                 break
             if await self._in_line(worst, priority):  # whoever wakes it has set the sum aside
                 return
@@ -211,9 +210,7 @@ class Budget:
     async def raise_to(self, usd: float) -> None:
         """Change the run's own money cap, of which there must be one, and let go who fits now."""
         self.caps = self.caps.model_copy(update={"usd": usd})
-        if self._account is not None and self._waiting:
-            self._look_again()
-        self._serve()
+        self._serve(raised=True)
         if self._note is not None:
             await self._note("caps", self.caps.model_dump_json())
 
@@ -323,8 +320,9 @@ class Budget:
                 self._serve()
             raise
 
-    def _serve(self) -> None:
-        """Let the first of the line go as long as it fits, and send it away when it never will."""
+    def _serve(self, *, raised: bool = False) -> None:
+        """Let the first of the line go as long as it fits, and send it away when it never will. Before that it asks the
+        account once more, as does the first that does not fit when the run's own cap was `raised`."""
         while self._waiting:
             _, _, worst, future = self._waiting[0]
             if not future.done():
@@ -333,21 +331,15 @@ class Budget:
                     self.reserved_tokens += worst.tokens
                     self.reserved_requests += worst.requests
                     future.set_result(True)
-                elif (error := self.refusal(worst)) is None:
-                    break
-                elif self._account is not None:  # other runs may have given back, or the total may be another
-                    self._look_again()
-                    continue
-                else:
+                elif self._account is not None and (raised or self.refusal(worst) is not None):
+                    future.set_result(False)  # other runs may have given back, or the total may be another
+                    raised = False
+                elif (error := self.refusal(worst)) is not None:
                     future.set_exception(error)
+                else:
+                    break
             heapq.heappop(self._waiting)
         self._note_line()
-
-    def _look_again(self) -> None:
-        """Have the first of the line ask the account once more."""
-        future = heapq.heappop(self._waiting)[-1]
-        if not future.done():
-            future.set_result(False)
 
     def _note_line(self) -> None:
         if self._waiting and self._limited_since is None:
