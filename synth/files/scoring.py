@@ -78,7 +78,7 @@ def scoring(
     missing = [name for name in require if name not in names]
     if missing:
         near = hint(missing[0], names)
-        raise RecipeError(f"There is no score {missing[0]!r}; the scorers are {', '.join(names)}{near}.")
+        raise RecipeError(f"There is no score {missing[0]!r}; the scorers are {', '.join(names) or 'none'}{near}.")
 
     halt = Halt()
     called = _Called(Aside(), Boundary(halt), halt)

@@ -65,7 +65,7 @@ def seen_by(recipe: Recipe, fields: Fields) -> Iterator[tuple[Way, Generator | S
 
 def _no_field(name: str, fields: Iterable[str]) -> Problem:
     known = list(dict.fromkeys(fields))
-    return Problem(f"there is no field {name!r}; the fields here are {', '.join(known)}{hint(name, known)}")
+    return Problem(f"there is no field {name!r}; the fields here are {', '.join(known) or 'none'}{hint(name, known)}")
 
 
 def unknown_fields(

@@ -104,7 +104,7 @@ def _text(row: Fields, field: str, name: str, number: int, *, optional: bool) ->
     if field in PARTS and sample is not None:
         return text_of(field)(sample)
     if field and not optional:
-        said = f"there is no column {field!r} with a text; the columns are {', '.join(row)}{hint(field, row)}"
+        said = f"there is no column {field!r} with a text; the columns are {', '.join(row) or 'none'}{hint(field, row)}"
         raise RecipeError(Problem(f"row {number}: {said}", name))
     if sample is not None and sample.question():
         return sample.question()

@@ -94,7 +94,7 @@ class Templates:
             there = hint(name, known) or f"; there is {', '.join(known) or 'none'}"
             return [Problem(f"there is no template {name!r}{there}")]
         try:
-            problems = self._undefined(name, set(values) | {"seed"}, ", ".join(sorted(values)), set())
+            problems = self._undefined(name, set(values) | {"seed"}, ", ".join(sorted(values)) or "none", set())
         except jinja2.TemplateSyntaxError as error:
             known_file = error.filename if error.filename and Path(error.filename).is_file() else str(path)
             return [Problem(str(error.message), known_file, error.lineno)]

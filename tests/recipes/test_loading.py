@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,19 @@ def test_draws_are_not_bought_to_be_dropped_by_their_own_gate(tmp_path, stage, s
 )
 def test_names_must_be_known(tmp_path, more, words):
     assert any(words in problem.message for problem in problems(tmp_path, FINE + more))
+
+
+@pytest.mark.parametrize(
+    ("template", "more", "said"),
+    [
+        ("{{ 題名 }}", "", "'題名' is not defined; the fields here are none"),
+        ("何か", "selection: {balance: 水準}\n", "there is no field '水準'; the fields here are none"),
+    ],
+)
+def test_a_field_is_missed_where_a_seed_has_none_at_all(tmp_path, template, more, said):
+    (tmp_path / "none.jsonl").write_text("{}\n", encoding="utf-8")
+    text = re.sub(r"seeds:.*", "seeds: {kind: jsonl, path: none.jsonl}", FINE)
+    assert [problem.message for problem in problems(tmp_path, text + more, template)] == [said]
 
 
 @pytest.mark.parametrize(
