@@ -42,13 +42,23 @@ def account(file: Path, total_usd: float | None, folder: Path | None, *, as_json
     say(OUT, f"{file}: {usd(free)} free of {usd(total)}")
     table = plain_table("folder", "spent", "held", "", right=1)
     for lease in leases:
-        state = "running" if holder(Path(lease.folder)) else ""
-        if not state and lease.held_microusd > lease.spent_microusd:
-            state = f"not running; `synth account {file} --release {lease.folder}` frees what it holds"
-            if not _lies_there(lease):
-                state = "its run is no longer there, so all that it holds counts as spent"
-        table.add_row(Text(lease.folder), usd(lease.spent_microusd), usd(lease.held_microusd), Text(state))
+        held = usd(lease.spent_microusd), usd(lease.held_microusd)
+        table.add_row(Text(lease.folder), *held, Text(state(lease, file)))
     OUT.print(table)
+
+
+def state(lease: accounts.Lease, file: Path) -> str:
+    """What becomes of what a run holds, for people; empty when it ended and holds nothing that it did not spend."""
+    try:
+        if holder(Path(lease.folder)):
+            return "running"
+    except FolderError:
+        return "somebody else's, who alone can see whether it runs"
+    if lease.held_microusd <= lease.spent_microusd:
+        return ""
+    if not _lies_there(lease):
+        return "its run is no longer there, so all that it holds counts as spent"
+    return f"not running; `synth account {file} --release {lease.folder}` frees what it holds"
 
 
 def _of(folder: Path) -> tuple[str, Spend]:

@@ -134,9 +134,13 @@ def connect(path: Path, *, write: bool = False, beside: bool = False) -> sqlite3
 
     Raises FolderError when it is not a synth database, is of another version, or is damaged.
     """
-    if not path.exists():
-        raise FolderError(f"There is no run in {path.parent}: run.db is missing.")
-    if path.stat().st_size == 0:
+    try:
+        size = path.stat().st_size
+    except PermissionError as error:
+        raise FolderError(f"{path} cannot be read ({error}); ask whose it is.") from error
+    except OSError:
+        raise FolderError(f"There is no run in {path.parent}: run.db is missing.") from None
+    if size == 0:
         raise FolderError(f"{path} is empty, so it is no run; move it away or restore it.")
     with readable(path):
         log = path.with_name(path.name + "-wal")

@@ -30,7 +30,7 @@ class Lock:
                 "writes; choose a run folder on a local disk, and copy it when the run is done."
             )
         try:
-            self._handle = os.open(folder / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._handle = os.open(folder / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise FolderError(
                 f"{folder} cannot be a run folder ({error}); mend that, or choose another one."
@@ -76,9 +76,11 @@ def was_cut_off(folder: Path) -> bool:
 
 
 def holder(folder: Path) -> str:
-    """Who holds a run folder; empty when nobody does."""
+    """Who holds a run folder; empty when nobody does. Raises FolderError when that cannot be seen."""
     try:
         handle = os.open(folder / "run.lock", os.O_RDONLY)
+    except PermissionError as error:
+        raise FolderError(f"Whether something runs in {folder} cannot be seen ({error}); ask whose it is.") from error
     except OSError:
         return ""
     try:

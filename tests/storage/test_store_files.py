@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from synth.errors import StoreStopped
+from synth.console.account import state as account_state
+from synth.errors import FolderError, StoreStopped
+from synth.money.account import Account, set_total, standing
 from synth.storage import writer
 from synth.storage.database import connect, read_ledger
+from synth.storage.lock import Lock, holder
 from synth.storage.store import Store
 from synth.types import Outcome, Planned, Request, Usage
 
@@ -145,3 +148,30 @@ def test_an_empty_log_that_a_reader_left_is_no_reason_to_make_anything_there(tmp
     with closing(connect(tmp_path / "run.db")) as connection:
         assert [(line.attempts, line.cost_microusd) for line in read_ledger(connection)] == [(1, 3)]
         assert names(tmp_path) == {"run.db", "run.db-wal", "run.lock"}
+
+
+def test_who_may_read_a_run_sees_whether_somebody_holds_it(tmp_path):
+    lock = Lock(tmp_path)
+    (tmp_path / "run.db").touch()
+    locked, read = ((tmp_path / name).stat().st_mode & 0o444 for name in ("run.lock", "run.db"))
+    assert locked == read
+    assert holder(tmp_path) == "another process"
+    lock.release()
+    assert holder(tmp_path) == ""
+
+
+def test_a_run_that_cannot_be_looked_into_is_not_taken_for_one_that_has_ended(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    path, folder = tmp_path / "team.account", tmp_path / "実行"
+    set_total(path, 800)
+    Account(path, "one", folder, 0).lease(500, None, 0)
+    lease = standing(path)[1][0]
+    monkeypatch.setattr(os, "open", refused)
+    monkeypatch.setattr(Path, "stat", refused)
+    with pytest.raises(FolderError, match=r"Whether something runs in .*実行 cannot be seen .*; ask whose it is"):
+        holder(folder)
+    with pytest.raises(FolderError, match=r"run\.db cannot be read .*; ask whose it is"):
+        connect(folder / "run.db")
+    assert account_state(lease, path) == "somebody else's, who alone can see whether it runs"
