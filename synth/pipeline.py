@@ -12,7 +12,7 @@ import ctypes
 import gc
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -34,21 +34,20 @@ from synth.line import Line
 from synth.live.progress import Progress, StageCount
 from synth.opening import budgeted, fit_descriptors, opened
 from synth.own import OwnValidator
-from synth.recipes import up_to_date
 from synth.recipes.fingerprint import fingerprint, hold_to, marked, note_acceptance, salt_of
 from synth.recipes.recipe import LoadedRecipe, Recipe, Stage
-from synth.recipes.up_to_date import Whole
 from synth.report.browser import Listing
 from synth.report.clusters import clusters
 from synth.report.page import load_template, write_report
-from synth.results import outputs
+from synth.results import outputs, up_to_date
 from synth.results.decisions import Decision, read_decisions
-from synth.results.ending import NOTHING, Offline, Told, in_both, kept_instead, said_of, state_of
+from synth.results.ending import NOTHING, Ending, Offline, Told, ending_of, in_both, kept_instead, state_of, wanting
 from synth.results.manifest import Manifest, read_manifest, versions, write_manifest
-from synth.results.outcomes import Outcomes
-from synth.results.outputs import NONE_DECIDED, Outputs
+from synth.results.outcomes import NAME, Outcomes
+from synth.results.outputs import NONE_DECIDED, Outputs, Times
 from synth.results.pilot import Piloting
 from synth.results.result import Observer, Options, Result, run_folder
+from synth.results.up_to_date import Known, Whole
 from synth.seeds.spool import SeedSpool
 from synth.storage.store import Store
 from synth.turns import in_turns
@@ -66,7 +65,8 @@ QUIET_S = 3600.0
 async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Observer | None = None) -> Result:
     """Make the dataset of a recipe. Running again goes on where the store ends, and sends nothing that it holds.
 
-    When a whole run would be made again from the same, to the same outputs, nothing is done at all.
+    When a whole run would be made again from the same, to the same outputs, nothing is done at all; and when only
+    what is done with its samples is another now, they are not made again.
 
     `observe` receives the live counters and the switch that stops the run, before the first request.
     Raises RecipeError for seeds that cannot be read and for changes that nobody accepted, FolderError for a folder that
@@ -80,14 +80,18 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
     async with _collecting_seldom(), _store(folder, loaded) as store:
         if options.offline or options.retry:
             options = replace(options, salt=options.salt or salt_of(store))
-        inputs = await _inputs(loaded, options)
+        inputs, known = await _inputs(loaded, options), Known.NOTHING
         if inputs is not None and not options.retry:
-            whole = await asyncio.to_thread(up_to_date.recall, store, loaded, inputs)
-            if whole is not None:
+            whole, known = await asyncio.to_thread(up_to_date.recall, store, loaded, inputs)
+            if whole is not None and known is Known.OUTPUTS:
                 return _nothing_to_do(folder, whole)
-        result = await _made(loaded, store, options, observe)
-        if result.is_whole and inputs is not None and inputs == await _inputs(loaded, options):
-            await up_to_date.remember(store, loaded, inputs, result.examples, result.rejections)
+        if known is Known.OUTCOMES:
+            result = await _written_anew(loaded, store, options)
+        else:
+            result = await _made(loaded, store, options, observe, keep=inputs is not None)
+        if inputs is not None and (folder / NAME).exists() and inputs == await _inputs(loaded, options):
+            shown = (result.examples, result.rejections)
+            await up_to_date.remember(store, loaded, inputs, *shown, is_whole=result.is_whole)
         return result
 
 
@@ -105,18 +109,14 @@ def _nothing_to_do(folder: Path, whole: Whole) -> Result:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """What a run works with between its first request and its last file."""
+class _Given:
+    """What a run is given."""
 
     loaded: LoadedRecipe
     store: Store
     options: Options
     decisions: Mapping[str, Decision]
     spool: SeedSpool
-    line: Line
-    pilot: Piloting | None
-    open: AsyncExitStack
-    """What is open for asking alone."""
     began: float
     started: str
 
@@ -125,21 +125,70 @@ class _Run:
         return self.loaded.recipe
 
 
-async def _made(loaded: LoadedRecipe, store: Store, options: Options, observe: Observer | None) -> Result:
-    """Ask for what the store lacks, and write the outputs."""
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What a run asks with."""
+
+    given: _Given
+    line: Line
+    pilot: Piloting | None
+    open: AsyncExitStack
+    """What is open for asking alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What came of the asking."""
+
+    outcomes: Outcomes
+    ending: Ending
+    record: Callable[[], Manifest]
+    """What is to be told of it, once rows and rejections are written."""
+    screen: Screen | None = None
+    pilot: Piloting | None = None
+
+
+async def _made(
+    loaded: LoadedRecipe, store: Store, options: Options, observe: Observer | None, *, keep: bool
+) -> Result:
+    """Ask for what the store lacks, and write the outputs; `keep` what became of the samples once all are made."""
     async with _begun(loaded, store, options, observe) as run:
         try:
             await _ask(run)
             failed = await _closed(run)
-            kept = kept_instead(run.line, store.folder) if options.write else NOTHING
-            with _target(run, vanishing=kept != NOTHING) as target:
-                manifest, written = _write(run, target, kept)
+            asked = _asked(run)
+            with _target(run.given, vanishing=asked.ending.kept != NOTHING) as target:
+                manifest, written = _write(run.given, asked, target)
         except Stalled as error:
             (store.folder / "stalled.txt").write_text(error.stacks, encoding="utf-8")
             raise
         if failed is not None:
             raise failed
-    return _result(run, manifest, written, kept)
+        if keep and _lacks_nothing(run.given, asked, manifest):
+            asked.outcomes.keep(manifest.model_dump_json().encode())
+    budget, is_stopped = run.line.progress.budget, isinstance(run.line.halt.error, AccountStopped)
+    return _result(run.given, asked, manifest, written, "" if is_stopped else budget.unreturned)
+
+
+async def _written_anew(loaded: LoadedRecipe, store: Store, options: Options) -> Result:
+    """Write the outputs from what became of the samples before."""
+    async with _given(loaded, store, options) as given:
+        outcomes = Outcomes(store.folder / NAME, _models(loaded.recipe), kept=True)
+        try:
+            asked = _Asked(outcomes, Ending(), lambda: Manifest.model_validate_json(outcomes.manifest()))
+            manifest, written = _write(given, asked, store.folder)
+        finally:
+            outcomes.close()
+    return _result(given, asked, manifest, written)
+
+
+@asynccontextmanager
+async def _given(loaded: LoadedRecipe, store: Store, options: Options) -> AsyncGenerator[_Given]:
+    """Read decisions and seeds."""
+    began, started, identity = time.monotonic(), _now(), store.meta("identity") or ""
+    decisions = NONE_DECIDED if options.decisions is None else read_decisions(options.decisions, identity)
+    async with _spool(loaded, store, options) as spool:
+        yield _Given(loaded, store, options, decisions, spool, began, started)
 
 
 @asynccontextmanager
@@ -147,11 +196,9 @@ async def _begun(
     loaded: LoadedRecipe, store: Store, options: Options, observe: Observer | None
 ) -> AsyncGenerator[_Run]:
     """All that a run needs, opened: its seeds, its budget, its teachers, and what becomes of its samples."""
-    began, started, recipe, halt = time.monotonic(), _now(), loaded.recipe, Halt()
-    identity = store.meta("identity") or ""
-    decisions = NONE_DECIDED if options.decisions is None else read_decisions(options.decisions, identity)
-    async with _spool(loaded, store, options) as spool:
-        screen = await asyncio.to_thread(Screen, loaded)
+    recipe, halt = loaded.recipe, Halt()
+    async with _given(loaded, store, options) as given:
+        spool, screen = given.spool, await asyncio.to_thread(Screen, loaded)
         await _hold_store(loaded, store, options, spool, halt)
         async with (
             budgeted(recipe.budget, store, halt, offline=options.offline) as budget,
@@ -166,15 +213,14 @@ async def _begun(
             pilot = None if options.pilot is None else Piloting(spool, options.pilot, teachers)
             if observe is not None:
                 observe(progress, halt)
-            models = {stage.name: recipe.teachers[stage.generator.teacher].model for stage in recipe.stages}
-            outcomes = Outcomes(store.folder / "outcomes.db", models, halt.throw)
+            outcomes = Outcomes(store.folder / NAME, _models(recipe), halt.throw)
             try:
                 waits = recipe.waits() if options.write else {}  # who looks at a few rows does so now
                 line = _line(loaded, store, outcomes, progress, halt, screen, waits)
                 progress.held_by = lambda: [*line.apart.slow(), *line.aside.slow()]
                 asking.push_async_callback(line.apart.end)
                 asking.push_async_callback(line.aside.end)
-                yield _Run(loaded, store, options, decisions, spool, line, pilot, asking, began, started)
+                yield _Run(given, line, pilot, asking)
             finally:
                 outcomes.close()
 
@@ -196,15 +242,15 @@ async def _hold_store(loaded: LoadedRecipe, store: Store, options: Options, spoo
 
 async def _ask(run: _Run) -> None:
     """Send the seeds through the line. Raises Stalled when nothing comes back, StoreStopped when the disk refuses."""
-    line, pilot = run.line, run.pilot
-    whole = run.options.limit is None and pilot is None
+    line, pilot, given = run.line, run.pilot, run.given
+    whole = given.options.limit is None and pilot is None
     async with beside(_prepare(line)):
-        going = in_turns(line, lambda: line.screen.seeds(run.spool if pilot is None else pilot.seeds()), whole=whole)
+        going = in_turns(line, lambda: line.screen.seeds(given.spool if pilot is None else pilot.seeds()), whole=whole)
         going = watched(going, line.progress.moved, QUIET_S)
-        await watched(going, line.progress.pulse, _patience_s(run.recipe))
+        await watched(going, line.progress.pulse, _patience_s(given.recipe))
     if isinstance(line.halt.error, StoreStopped):
         raise line.halt.error  # what room is left is for replies
-    await run.store.note("finished", _now())
+    await given.store.note("finished", _now())
 
 
 async def _closed(run: _Run) -> Exception | None:
@@ -214,63 +260,71 @@ async def _closed(run: _Run) -> Exception | None:
         await run.open.aclose()
     except Exception as error:  # noqa: BLE001 (raised in the end)
         failed = error
-    run.store.asked()
+    run.given.store.asked()
     _give_back_memory()
     return failed
 
 
-def _write(run: _Run, target: Path, kept: Told) -> tuple[Manifest, Outputs]:
+def _asked(run: _Run) -> _Asked:
+    """What came of the asking, which is over."""
+    given, line = run.given, run.line
+    line.outcomes.settle()
+    ending = ending_of(line, kept_instead(line, given.store.folder) if given.options.write else NOTHING)
+
+    def record() -> Manifest:
+        return outputs.record(given.loaded, given.store, line.progress, line.screen, state_of(line))
+
+    return _Asked(line.outcomes, ending, record, line.screen, run.pilot)
+
+
+def _write(given: _Given, asked: _Asked, target: Path) -> tuple[Manifest, Outputs]:
     """Write rows and rejections, what stands beside them, and the record of it all."""
-    loaded, store, line, decisions = run.loaded, run.store, run.line, run.decisions
-    written = outputs.write(loaded, target, line.outcomes, line.screen, decisions)
-    if run.pilot is not None:
-        run.pilot.look(target)
-    if not run.options.write:
+    loaded, store, decisions = given.loaded, given.store, given.decisions
+    written = outputs.write(loaded, target, asked.outcomes, asked.screen, decisions)
+    if asked.pilot is not None:
+        asked.pilot.look(target)
+    if not given.options.write:
         written = replace(written, notice="", notice_ja="")  # a preview deals nothing out
-    beside = outputs.beside(loaded, store, target, views=run.options.write)
-    manifest = outputs.record(
-        loaded,
-        store,
-        line.progress,
-        line.screen,
-        written,
-        decisions,
-        state=state_of(line),
-        started=run.started,
-        finished=_now(),
-        seconds=time.monotonic() - run.began,
-    )
+    beside = outputs.beside(loaded, store, target, views=given.options.write)
+    times = Times(given.started, _now(), time.monotonic() - given.began)
+    manifest = outputs.with_written(asked.record(), loaded, written, decisions, times)
     manifest = outputs.with_beside(manifest, beside)
-    _, *said = _said(run, manifest, kept)
-    message, message_ja = in_both(said)
+    message, message_ja = in_both((_wanting(given, asked, manifest), asked.ending.of_no_use))
     manifest = manifest.model_copy(update={"message": message, "message_ja": message_ja})
     write_manifest(target / "manifest.json", manifest)
     write_card(target, manifest, written.written, written.examples)
-    told = clusters(manifest, run.recipe, line.outcomes)
+    told = clusters(manifest, loaded.recipe, asked.outcomes)
     decided = [one.told() for one in decisions.values()]
-    listing = Listing(target, store.meta("identity") or "", manifest.listed, run.spool.pieces(), decided)
+    listing = Listing(target, store.meta("identity") or "", manifest.listed, given.spool.pieces(), decided)
     shown = (written.examples, written.rejections, written.twins)
     write_report(target / "report.html", manifest, *shown, told, listing, store.pace())
     return manifest, written
 
 
-def _said(run: _Run, manifest: Manifest, kept: Told) -> tuple[int, Told, Told]:
-    """Exit code, what is wanting and why, and what else there is to mend."""
-    options = run.options
-    whole = options.limit is None and run.pilot is None
-    return said_of(run.line, manifest, kept, whole=whole, offline=options.offline, written=options.write)
+def _wanted(given: _Given, asked: _Asked) -> int | None:
+    """How many rows are to be made; None where that is not said, or few of the seeds are taken."""
+    return given.recipe.selection.rows if given.options.limit is None and asked.pilot is None else None
 
 
-def _result(run: _Run, manifest: Manifest, written: Outputs, kept: Told) -> Result:
-    """What is told of the run when all is closed."""
-    budget, is_stopped = run.line.progress.budget, isinstance(run.line.halt.error, AccountStopped)
-    unreturned = "" if is_stopped else budget.unreturned
-    exit_code, *said = _said(run, manifest, kept)
-    message = " ".join(filter(None, (*(one for one, _ in said), unreturned)))
-    is_whole = manifest.state == "complete" and said[0] == NOTHING and not unreturned
-    pilot = None if run.pilot is None else run.pilot.told()
+def _wanting(given: _Given, asked: _Asked, manifest: Manifest) -> Told:
+    options, rows = given.options, _wanted(given, asked)
+    return wanting(asked.ending, manifest, rows=rows, offline=options.offline, written=options.write)
+
+
+def _lacks_nothing(given: _Given, asked: _Asked, manifest: Manifest) -> bool:
+    """Whether all samples were made that will be."""
+    enough = manifest.row_count >= (_wanted(given, asked) or 0)
+    return manifest.state == "complete" and enough and not asked.ending.lacks
+
+
+def _result(given: _Given, asked: _Asked, manifest: Manifest, written: Outputs, unreturned: str = "") -> Result:
+    """What is told of the run when all is closed; `unreturned` is what an account did not get back."""
+    message = " ".join(filter(None, (_wanting(given, asked, manifest)[0], asked.ending.of_no_use[0], unreturned)))
+    is_whole = manifest.state == "complete" and _wanting(given, asked, manifest) == NOTHING and not unreturned
+    pilot = None if asked.pilot is None else asked.pilot.told()
     shown = (written.examples, written.rejections)
-    return Result(run.store.folder, manifest, exit_code, message, *shown, pilot, run.options.write, is_whole)
+    exit_code = asked.ending.exit_code
+    return Result(given.store.folder, manifest, exit_code, message, *shown, pilot, given.options.write, is_whole)
 
 
 async def _prepare(line: Line) -> None:
@@ -296,10 +350,10 @@ def _give_back_memory() -> None:
 
 
 @contextmanager
-def _target(run: _Run, *, vanishing: bool) -> Generator[Path]:
+def _target(given: _Given, *, vanishing: bool) -> Generator[Path]:
     """Where the outputs go; those that are only looked at vanish again, unless they are wanted elsewhere."""
-    if not vanishing and (run.options.write or run.options.into):
-        yield run.options.into or run.store.folder
+    if not vanishing and (given.options.write or given.options.into):
+        yield given.options.into or given.store.folder
         return
     with tempfile.TemporaryDirectory() as elsewhere:
         yield Path(elsewhere)
@@ -387,6 +441,11 @@ def _patience_s(recipe: Recipe) -> float:
     """How long nothing may come back: longer than any request may take."""
     deadlines_s = (endpoint.limits.deadline_s for endpoint in recipe.teachers.values())
     return max(SHORTEST_PATIENCE_S, 1.5 * max(deadlines_s))
+
+
+def _models(recipe: Recipe) -> dict[str, str]:
+    """The model that answers in each stage."""
+    return {stage.name: recipe.teachers[stage.generator.teacher].model for stage in recipe.stages}
 
 
 def _most_draws(stage: Stage) -> int:

@@ -103,7 +103,7 @@ LAYERS = (
     {"view_checks", "field_checks"},
     {"recipe_checks", "every_seed"},
     {"loading"},
-    {"fingerprint", "up_to_date"},
+    {"fingerprint"},
     {"judges"},
     {
         "progress",
@@ -127,7 +127,7 @@ LAYERS = (
     {"work", "boundary", "apart", "aside", "ladder"},
     {"line", "gate", "nearness", "making"},
     {"turns", "outputs", "passing", "result"},
-    {"opening", "ending", "pilot"},
+    {"opening", "ending", "pilot", "up_to_date"},
     {"pipeline"},
     {
         *("probe", "trace", "estimates", "described", "parts", "plugin_texts"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from synth.errors import Fatal, Interrupted
@@ -46,20 +47,39 @@ def in_both(told: Sequence[Told]) -> Told:
     return " ".join(filter(None, english)), mixed if any(japanese) else ""
 
 
-def said_of(
-    line: Line, manifest: Manifest, kept: Told, *, whole: bool, offline: bool, written: bool
-) -> tuple[int, Told, Told]:
-    """Exit code, what is wanting and why, and what else there is to mend; `kept` says what rows stay in place of these.
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the asking ended; unless told otherwise, with a reply to all that was asked."""
 
-    Too few rows are wanting only where the whole run was asked for.
-    """
-    wanted, teachers = line.recipe.selection.rows, line.teachers.values()
-    exit_code, message = _ending_of(line)
-    if message == NOTHING and whole and wanted is not None and manifest.row_count < wanted:
-        message = _too_few(manifest, wanted, offline=offline)
+    exit_code: int = 0
+    why: Told = NOTHING
+    at_hosts: Told = NOTHING
+    """What was left there."""
+    of_no_use: Told = NOTHING
+    """Which servers, or keys, were."""
+    kept: Told = NOTHING
+    """What rows stay in place of those that were not made."""
+
+    @property
+    def lacks(self) -> bool:
+        """Whether anything is still to come."""
+        return bool(self.exit_code) or (self.why, self.at_hosts, self.kept) != (NOTHING,) * 3
+
+
+def ending_of(line: Line, kept: Told) -> Ending:
+    """How the asking of a line ended."""
+    teachers = line.teachers.values()
+    return Ending(*_ending_of(line), left_at_hosts(teachers), _left_out(teachers), kept)
+
+
+def wanting(ending: Ending, manifest: Manifest, *, rows: int | None, offline: bool, written: bool) -> Told:
+    """What is wanting and why; of `rows`, where there are not to be any number of them."""
+    message = ending.why
+    if message == NOTHING and rows is not None and manifest.row_count < rows:
+        message = _too_few(manifest, rows, offline=offline)
     if message == NOTHING and not manifest.row_count:
         message = _no_row(manifest, kept=written)
-    return exit_code, in_both((message, left_at_hosts(teachers), kept)), _left_out(teachers)
+    return in_both((message, ending.at_hosts, ending.kept))
 
 
 def _ending_of(line: Line) -> tuple[int, Told]:

@@ -1,11 +1,16 @@
-"""What became of every sample, on disk and in id order. Derived from the store, so it is rebuilt by every run."""
+"""What became of every sample, on disk and in id order.
+
+It follows from the store, and a run makes it anew. That of a whole run stays in its folder, as long as all that
+decides it stays the same (`results/up_to_date.py`): what is then only selected, split or written otherwise needs no
+sample made again.
+"""
 
 from __future__ import annotations
 
 import itertools
 import sqlite3
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -20,7 +25,9 @@ CREATE TABLE accepted (id TEXT PRIMARY KEY, seed TEXT NOT NULL, line BLOB NOT NU
 CREATE TABLE rejected (
     id TEXT, stage TEXT, reason TEXT, twin TEXT, rejection BLOB NOT NULL, PRIMARY KEY (id, stage)
 ) WITHOUT ROWID;
+CREATE TABLE record (manifest BLOB NOT NULL);
 """
+NAME = "outcomes.db"
 
 ROWS_AT_ONCE, BYTES_AT_ONCE = 128, 4 * 1024 * 1024
 """What gathers before it is written, whichever comes first: a few answers may be as long as all others together."""
@@ -47,28 +54,37 @@ class Kept(NamedTuple):
 class Outcomes:
     """Accepted samples and rejections of one pass, bounded in memory however many they are."""
 
-    def __init__(self, path: Path, models: Mapping[str, str], stop: Callable[[StoreStopped], None]) -> None:
-        """Start an empty record in a file, replacing what an earlier pass left.
+    def __init__(
+        self,
+        path: Path,
+        models: Mapping[str, str],
+        stop: Callable[[StoreStopped], None] = lambda _: None,
+        *,
+        kept: bool = False,
+    ) -> None:
+        """Start an empty record in a file, replacing what an earlier pass left; or open what one has `kept`.
 
         `models` are those that answer in each stage. `stop` is called when the disk refuses: the replies that are on
         their way then still have to be stored, so nothing is raised before the outcomes are read.
 
-        Raises FolderError when the file cannot be made.
+        Raises FolderError when the file cannot be made, or opened.
         """
         self._path = path
         self.models = models
         self._stop = stop
         self._broken: StoreStopped | None = None
+        self._is_kept = kept
         with self._sound():
-            for left in (path, path.with_name(path.name + "-journal")):
+            for left in () if kept else (path, path.with_name(path.name + "-journal")):
                 left.unlink(missing_ok=True)
             self._connection = sqlite3.connect(path, isolation_level=None)
             # a crash loses nothing that the next pass does not write again; large pages take few writes
             self._connection.execute("PRAGMA page_size = 65536")
-            self._connection.execute("PRAGMA journal_mode = OFF")
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.execute("PRAGMA cache_size = -512")  # it is written and read from one end to the other
-            self._connection.executescript(SCHEMA)
+            if not kept:
+                self._connection.execute("PRAGMA journal_mode = OFF")
+                self._connection.executescript(SCHEMA)
             self._connection.execute("BEGIN")
         self._accepted: list[tuple[str | bytes, ...]] = []
         self._rejected: list[tuple[str | bytes | None, ...]] = []
@@ -97,6 +113,31 @@ class Outcomes:
         self._bytes += len(whole)
         if len(self._rejected) >= ROWS_AT_ONCE or self._bytes >= BYTES_AT_ONCE:
             self._flush()
+
+    def settle(self) -> None:
+        """All that stages decide is there: what selection refuses from here on lasts until `close`."""
+        self._flush()
+        try:
+            self._connection.execute("COMMIT")
+            self._connection.execute("PRAGMA journal_mode = DELETE")
+            self._connection.execute("BEGIN")
+        except sqlite3.Error as error:
+            self._break(error)
+
+    def keep(self, manifest: bytes) -> None:
+        """Let `close` leave what was settled, with the manifest of what was made of it, as JSON.
+
+        Where the disk refuses that, it is not kept: all that costs is time.
+        """
+        with suppress(sqlite3.Error):
+            self._connection.execute("ROLLBACK")
+            self._connection.execute("INSERT INTO record VALUES (?)", (manifest,))
+            self._is_kept = True
+
+    def manifest(self) -> bytes:
+        """That of the run which kept these outcomes."""
+        with self._sound():
+            return bytes(self._connection.execute("SELECT manifest FROM record").fetchone()[0])
 
     def kept(self) -> Iterator[Kept]:
         """The accepted samples in id order, as they lie on disk."""
@@ -193,18 +234,22 @@ class Outcomes:
                 try:
                     self._connection.execute(f"INSERT OR REPLACE INTO {table} VALUES {every}", values)  # noqa: S608 (our own names)
                 except sqlite3.Error as error:
-                    self._broken = StoreStopped(
-                        f"{self._path} could not be written ({error}); what came is kept. Free space or mend the disk, "
-                        "and run again."
-                    )
-                    self._stop(self._broken)
+                    self._break(error)
             rows.clear()
         self._bytes = 0
 
+    def _break(self, error: sqlite3.Error) -> None:
+        self._broken = StoreStopped(
+            f"{self._path} could not be written ({error}); what came is kept. Free space or mend the disk, and run "
+            "again."
+        )
+        self._stop(self._broken)
+
     def close(self) -> None:
-        """Close and remove the file."""
+        """Close the file, and remove it unless it is to be kept: then nothing of it has changed since."""
         self._connection.close()
-        self._path.unlink(missing_ok=True)
+        if not self._is_kept:
+            self._path.unlink(missing_ok=True)
 
 
 def _one_of(reasons: Collection[str]) -> str:

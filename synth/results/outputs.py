@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 import orjson
 
@@ -74,10 +75,12 @@ def write(
     loaded: LoadedRecipe,
     folder: Path,
     outcomes: Outcomes,
-    screen: Screen,
+    screen: Screen | None,
     decisions: Mapping[str, Decision] = NONE_DECIDED,
 ) -> Outputs:
     """Select, split and write; everything in id order, so that the same outcomes give the same bytes.
+
+    Without the `screen` that refused what is in a benchmark, the file for its review stays as it is.
 
     Raises RecipeError for decisions about what is no row of these outcomes.
     """
@@ -89,7 +92,8 @@ def write(
     tools, passing = isinstance(recipe.stages[-1].generator, ToolCalling), Passing(recipe, outcomes)
     rows = passing.rows(chosen(outcomes, recipe.selection, decisions), dealt.splits)
     written = write_dataset(rows, folder, tools=tools)
-    write_rejected(screen.reviewed(passing.rejected(), folder), folder / "rejected.jsonl", outcomes.models)
+    rejected = passing.rejected() if screen is None else screen.reviewed(passing.rejected(), folder)
+    write_rejected(rejected, folder / "rejected.jsonl", outcomes.models)
     shown = passing.rejections
     twins = {rejection.twin_id: outcomes.known_as(rejection.twin_id) for rejection in shown if rejection.twin_id}
     few = min(EXAMPLES, len(passing.examples))
@@ -189,15 +193,9 @@ def record(
     store: Store,
     progress: Progress,
     screen: Screen,
-    written: Outputs,
-    decisions: Mapping[str, Decision],
-    *,
     state: State,
-    started: str,
-    finished: str,
-    seconds: float,
 ) -> Manifest:
-    """What the run was and what came of it; `started` and `finished` are ISO 8601."""
+    """What was asked and what came of it, but for what is `with_written`."""
     recipe = loaded.recipe
     ledger = tuple(store.ledger())
     teachers = tuple(
@@ -207,39 +205,71 @@ def record(
         versions=versions(),
         state=state,
         practice=any(teacher.is_practice for teacher in teachers),
-        recipe=RecipeRecord(
-            name=recipe.name,
-            language=recipe.language,
-            license=recipe.license,
-            sha256=loaded.sha256,
-            text=recipe.model_dump_json(indent=2),
-            templates=loaded.templates.sources(),
-            prompts=loaded.templates.texts(),
-        ),
+        recipe=_recipe_record(loaded),
         seeds=_seeds_record(loaded, progress),
         teachers=teachers,
         stages=tuple(_stage_record(name, count, recipe, screen) for name, count in progress.stages.items()),
         saved=_saved(loaded, progress, ledger),
         decontamination=screen.record(),
         neighbours=None if screen.neighbours is None else screen.neighbours.record(),
-        not_selected=dict(written.not_selected),
-        by_hand=dict(sorted(Counter(one.decision for one in decisions.values()).items())),
-        rows=written.written.rows,
-        mixture=written.mixture,
-        scores=written.scores,
-        judges=written.judges.records({name: teacher.served for name, teacher in progress.teachers.items()}),
-        diversity=written.diversity,
-        notice=f"{written.written.notice} {written.notice}".strip(),
-        notice_ja=f"{written.written.notice_ja}{written.notice_ja}",
+        rows={},
         ledger=ledger,
         budget_microusd=progress.budget.caps.microusd,
         caps=progress.budget.caps,
         accepted_terms=accepted_terms(store),
         changes=accepted(store),
         limited_by_reservation_s=round(progress.budget.limited_s, 3),
-        started=started,
-        finished=finished,
-        seconds=round(seconds, 3),
+        started="",
+        finished="",
+        seconds=0,
+    )
+
+
+class Times(NamedTuple):
+    """When a run began and ended, in ISO 8601, and how long it took."""
+
+    started: str
+    finished: str
+    seconds: float
+
+
+def with_written(
+    manifest: Manifest,
+    loaded: LoadedRecipe,
+    written: Outputs,
+    decisions: Mapping[str, Decision],
+    times: Times,
+) -> Manifest:
+    """The record of what was asked, with what was written of it."""
+    return manifest.model_copy(
+        update={
+            "recipe": _recipe_record(loaded),
+            "not_selected": dict(written.not_selected),
+            "by_hand": dict(sorted(Counter(one.decision for one in decisions.values()).items())),
+            "rows": written.written.rows,
+            "mixture": written.mixture,
+            "scores": written.scores,
+            "judges": written.judges.records({one.name: one.served for one in manifest.teachers}),
+            "diversity": written.diversity,
+            "notice": f"{written.written.notice} {written.notice}".strip(),
+            "notice_ja": f"{written.written.notice_ja}{written.notice_ja}",
+            "started": times.started,
+            "finished": times.finished,
+            "seconds": round(times.seconds, 3),
+        }
+    )
+
+
+def _recipe_record(loaded: LoadedRecipe) -> RecipeRecord:
+    recipe = loaded.recipe
+    return RecipeRecord(
+        name=recipe.name,
+        language=recipe.language,
+        license=recipe.license,
+        sha256=loaded.sha256,
+        text=recipe.model_dump_json(indent=2),
+        templates=loaded.templates.sources(),
+        prompts=loaded.templates.texts(),
     )
 
 

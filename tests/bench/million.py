@@ -1,5 +1,5 @@
-"""Memory and speed as a run grows: each size made once on the mock server, made again from its store alone, and run
-once more with nothing to do.
+"""Memory and speed as a run grows: each size made once on the mock server, made again row by row from its stored
+replies alone, written again from what became of its samples, and run once more with nothing to do.
 
     .venv/bin/python tests/bench/million.py [--rows 100000 1000000] [--dedupe]
 
@@ -52,10 +52,16 @@ def main() -> None:
         (folder / "ask.md.j2").write_text("{{ q }}")
         with (folder / "seeds.jsonl").open("w") as file:
             file.writelines(json.dumps({"q": question(number)}) + "\n" for number in range(rows))
-        for name, offline in (("bought", False), ("from store", True), ("up to date", True)):
-            if name == "from store":
-                (folder / "run" / "rows.jsonl").unlink()  # else there would be nothing to do
-            process, figures = in_process(client, folder, rows, offline)
+        passes = {
+            "bought": (),
+            "row by row": ("outcomes.db", "rows.jsonl"),
+            "written": ("rows.jsonl",),
+            "up to date": (),
+        }
+        for name, gone in passes.items():
+            for one in gone:
+                (folder / "run" / one).unlink()  # else there would be less to do, or nothing
+            process, figures = in_process(client, folder, rows, name != "bought")
             process.join()
             rate, cpu, end, peak = figures
             print(f"{rows:>9} {name:>10} {rate:>8.0f} {cpu:>11.3f} {end:>8.0f} {peak:>9.0f}", flush=True)

@@ -12,9 +12,9 @@ import pytest
 import synth as library
 from synth import pipeline, schema
 from synth.errors import RecipeError
-from synth.recipes import up_to_date
 from synth.recipes.fingerprint import _shown
 from synth.recipes.loading import load
+from synth.results import up_to_date
 from synth.results.result import Options
 
 

@@ -1,9 +1,12 @@
-"""Whether a run would change nothing: what it starts from and what it left are both as they were when it was whole.
+"""What a run need not do again: what it starts from and what it left are as they were when it was whole.
 
-A whole run (nothing parked, nothing refused by a cap) notes hashes of all that decides its outputs, and of the outputs.
-The next run compares contents, never times of files: the recipe with its overrides, the templates, the seed files, the
-options, the code of synth itself, the libraries that write. When all agree it has nothing to do. Whatever it cannot
-compare at that price, such as seeds from the Hub, it takes for changed, and makes the dataset again from the store.
+A run that is whole (nothing parked, nothing refused by a cap) notes hashes of all that decides its outputs, of the
+outputs, and of what became of its samples. The next run compares contents, never times of files: the recipe with its
+overrides, the templates, the seed files, the options, the code of synth itself, the libraries that write. When all
+agree it has nothing to do. When all agrees that decides about samples, and only what is done with them is another, such
+as the selection or what a person decided, or an output is gone, it writes the outputs anew from what became of the
+samples. Whatever it cannot compare at that price, such as seeds from the Hub, it takes for changed, and makes the
+dataset again from the store.
 """
 
 from __future__ import annotations
@@ -12,22 +15,38 @@ import functools
 import hashlib
 import platform
 from collections.abc import Iterable
+from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from synth import seeds
+from synth.gates.screen import REVIEW
 from synth.recipes import named
-from synth.recipes.recipe import LoadedRecipe
+from synth.recipes.recipe import LoadedRecipe, Recipe
+from synth.results.outcomes import NAME
 from synth.storage.store import Store
 from synth.types import Rejection, Sample, Value
 
 NOTE = "whole"
+SAMPLES = "samples: "
+"""Stands before the names of inputs that decide about samples."""
 LIBRARIES = ("genai-prices", "jinja2", "jsonschema", "numpy", "orjson", "pyarrow", "pydantic", "tokenizers")
-OUTPUTS = ("rows.jsonl", "rejected.jsonl", "manifest.json", "report.html")
+OUTPUTS = ("rows.jsonl", "rejected.jsonl", REVIEW, "manifest.json", "report.html")
+OUTCOMES = (NAME, REVIEW)
+WRITING = {"split", "selection", "output", "license", "description"}
+"""Of a recipe what decides about no sample, unless so many rows are selected that asking ends with them."""
 FOLDERS = ("dataset", "report")
 """Beside the dataset folder, of which every file counts."""
+
+
+class Known(Enum):
+    """What of a whole run is as it was, when running now would make the same."""
+
+    NOTHING = "nothing"
+    OUTCOMES = "what became of its samples"
+    OUTPUTS = "all that it left"
 
 
 class Whole(Value):
@@ -40,7 +59,9 @@ class Whole(Value):
     templates: dict[str, str]
     """SHA-256 of each that was used."""
     outputs: dict[str, str]
-    """SHA-256 of each file."""
+    """SHA-256 of each file; none where running again has something to say."""
+    outcomes: dict[str, str]
+    """SHA-256 of the file of what became of the samples, and of what stands beside it."""
     examples: tuple[Sample, ...]
     rejections: tuple[Rejection, ...]
 
@@ -53,17 +74,28 @@ def inputs(loaded: LoadedRecipe, limit: int | None, salt: str, decisions: Path |
     known = {name: named.sha256(name, loaded.folder) for name in compared}
     if content is None or None in known.values():
         return None
+    tokenizer = _files(loaded.folder / student) if student else {}
     return {
         "recipe": loaded.sha256,
-        "seeds": content,
-        "limit": str(limit),
-        "salt": salt,
         "decisions": "" if decisions is None else _sha256(decisions) if decisions.is_file() else "none there",
-        **{f"known {name}": str(digest) for name, digest in known.items()},
+        **{f"tokenizer {name}": digest for name, digest in tokenizer.items()},
         **{
-            f"tokenizer {name}": digest for name, digest in (_files(loaded.folder / student) if student else {}).items()
+            f"{SAMPLES}{name}": digest
+            for name, digest in {
+                "recipe": _deciding(loaded.recipe),
+                "seeds": content,
+                "limit": str(limit),
+                "salt": salt,
+                **{f"known {name}": str(digest) for name, digest in known.items()},
+            }.items()
         },
     }
+
+
+def _deciding(recipe: Recipe) -> str:
+    """The hash of what of a recipe decides about samples."""
+    free = WRITING - {"selection"} if recipe.selection.rows is not None else WRITING
+    return hashlib.sha256(recipe.model_dump_json(exclude=free).encode()).hexdigest()
 
 
 def made_with() -> dict[str, str]:
@@ -71,21 +103,36 @@ def made_with() -> dict[str, str]:
     return {"code": _code(), "python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}}
 
 
-def recall(store: Store, loaded: LoadedRecipe, now: dict[str, str]) -> Whole | None:
-    """What the last run left, when running now would make the same; None when it might not."""
+def recall(store: Store, loaded: LoadedRecipe, now: dict[str, str]) -> tuple[Whole | None, Known]:
+    """What the last whole run left, and what of it is what running now would make."""
+    whole = _recalled(store, loaded)
+    if whole is None:
+        return None, Known.NOTHING
+    if whole.inputs == now and _outputs(store.folder) == whole.outputs:
+        return whole, Known.OUTPUTS
+    same = _of_samples(whole.inputs) == _of_samples(now) and _hashes(store.folder, OUTCOMES) == whole.outcomes
+    return whole, Known.OUTCOMES if same else Known.NOTHING
+
+
+def _of_samples(inputs: dict[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in inputs.items() if name.startswith(SAMPLES)}
+
+
+def _recalled(store: Store, loaded: LoadedRecipe) -> Whole | None:
+    """The note of the last whole run; None where what it was made with, or of, has changed since."""
     note = store.meta(NOTE)
     try:
         whole = None if note is None else Whole.model_validate_json(note)
     except ValidationError:  # another version's
         return None
-    if whole is None or whole.inputs != now or whole.runs != store.meta("runs") or whole.made_with != made_with():
+    if whole is None or whole.runs != store.meta("runs") or whole.made_with != made_with():
         return None
     templates = loaded.templates.sources()
     if any(whole.templates.get(name) != sha256 for name, sha256 in templates.items()):
         return None
     if any(loaded.templates.sha256(name) != sha256 for name, sha256 in whole.templates.items()):
         return None
-    return whole if _outputs(store.folder) == whole.outputs else None
+    return whole
 
 
 async def remember(
@@ -94,14 +141,20 @@ async def remember(
     before: dict[str, str],
     examples: Iterable[Sample],
     rejections: Iterable[Rejection],
+    *,
+    is_whole: bool,
 ) -> None:
-    """Note a whole run that started from `before`, with the samples it shows."""
+    """Note a run that started from `before` and kept what became of its samples, with those it shows.
+
+    Of one that is not whole, as no sample became a row, the outputs are no reason to do nothing.
+    """
     whole = Whole(
         runs=store.meta("runs"),
         inputs=before,
         made_with=made_with(),
         templates=loaded.templates.sources(),
-        outputs=_outputs(store.folder),
+        outputs=_outputs(store.folder) if is_whole else {},
+        outcomes=_hashes(store.folder, OUTCOMES),
         examples=tuple(examples),
         rejections=tuple(rejections),
     )
@@ -109,9 +162,13 @@ async def remember(
 
 
 def _outputs(folder: Path) -> dict[str, str]:
-    named = {name: _sha256(folder / name) if (folder / name).is_file() else "" for name in OUTPUTS}
     beside = {f"{one}/{name}": digest for one in FOLDERS for name, digest in _files(folder / one).items()}
-    return named | beside
+    return _hashes(folder, OUTPUTS) | beside
+
+
+def _hashes(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """The hash of each of these; empty for one that is not there."""
+    return {name: _sha256(folder / name) if (folder / name).is_file() else "" for name in names}
 
 
 def _files(folder: Path) -> dict[str, str]:

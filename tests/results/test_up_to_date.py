@@ -12,8 +12,8 @@ import pytest
 import synth
 from synth import pipeline, seeds
 from synth.live.loop import run_loop
-from synth.recipes import up_to_date
 from synth.recipes.loading import load
+from synth.results import up_to_date
 from synth.results.result import Options
 from synth.seeds.sources import HuggingFace, Text
 from synth.storage import salvage

@@ -1,0 +1,251 @@
+"""What is done with the samples of a whole run can change without a sample being made again."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+import synth
+from synth import pipeline
+from synth.errors import RecipeError
+from synth.live.loop import run_loop
+from synth.recipes.loading import load
+from synth.results.manifest import read_manifest
+from synth.results.outcomes import Outcomes
+from synth.results.result import Options
+from synth.types import Rejection
+from tests.results.test_decisions import saved
+from tests.results.test_outcomes import SAMPLE
+
+QUESTION = "太郎さんは、りんごを3個持っています。花子さんは、りんごを5個持っています。全部で何個ありますか。"
+OTHER = "ある会社では、毎月120台の自転車を作ります。1年では全部で何台の自転車を作ることになりますか。"
+VIEW = "output: {views: [{kind: preference, by: judge, gap: 1}]}"
+CHANGES = {
+    "a threshold": ("require: {judge: 4}", "require: {judge: 2}"),
+    "what is best": ("best_of: judge}", "per_prompt: 2}"),
+    "what is unlike": ("best_of: judge}", "diverse: {order: [judge], below: 0.3}}"),
+    "the splits": ("{train: 0.7, test: 0.3}", "{train: 0.5, validation: 0.5}"),
+    "a view": ("split:", f"{VIEW}\nsplit:"),
+    "the licence": ("cc0-1.0", "cc-by-4.0"),
+}
+LEFT = ("outcomes.db", "seeds.db", "stalled.txt")
+
+
+@pytest.fixture
+def recipe(write_recipe) -> Path:
+    return write_recipe("practice:") / "recipe.yaml"
+
+
+def edit(recipe: Path, old: str, new: str) -> None:
+    text = recipe.read_text(encoding="utf-8")
+    assert old in text
+    recipe.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def outputs(run: Path) -> dict[str, Any]:
+    """What a run wrote, but for what tells when, and how long it took."""
+    manifest = read_manifest(run / "manifest.json")
+    told = manifest.model_dump(exclude={"started", "finished", "seconds", "limited_by_reservation_s"})
+    names = [run / "rows.jsonl", run / "rejected.jsonl", run / "contamination.jsonl", *(run / "dataset").rglob("*")]
+    files = {str(name.relative_to(run)): name.read_bytes() for name in names if name.is_file()}
+    return {"manifest": told, **files}
+
+
+@pytest.fixture
+def made(monkeypatch) -> list[Path]:
+    """The folders of the runs that made samples, each time."""
+    folders: list[Path] = []
+    begun = pipeline._begun
+
+    def noted(loaded, store, *given):
+        folders.append(store.folder)
+        return begun(loaded, store, *given)
+
+    monkeypatch.setattr(pipeline, "_begun", noted)
+    return folders
+
+
+def run(recipe: Path, folder: Path, **how: Any) -> pipeline.Result:
+    return run_loop(pipeline.run(load(recipe), Options(folder, **how)))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_decides_about_no_sample_is_written_as_if_all_had_been_made_again(change, recipe, tmp_path, made):
+    folder = tmp_path / "run"
+    first = run(recipe, folder)
+    kept, before = (folder / "outcomes.db").read_bytes(), outputs(folder)
+    edit(recipe, *CHANGES[change])
+    run(recipe, tmp_path / "other")
+    result = run(recipe, folder)
+    assert outputs(folder) == outputs(tmp_path / "other") != before
+    assert (result.exit_code, result.message, result.manifest.state) == (0, "", "complete")
+    assert (folder / "outcomes.db").read_bytes() == kept
+    assert not (folder / "outcomes.db-journal").exists()
+    assert run(recipe, folder).message.startswith("Nothing to do")
+    edit(recipe, *reversed(CHANGES[change]))
+    again = run(recipe, folder)
+    assert outputs(folder) == before
+    assert (again.examples, again.rejections) == (first.examples, first.rejections)
+    assert made == [folder, tmp_path / "other"]
+
+
+def test_decisions_are_followed_and_wrong_ones_cost_nothing(recipe, tmp_path, made):
+    folder = tmp_path / "run"
+    rows = list(run(recipe, folder).rows)
+    unknown = saved(folder, [{"id": "99999999/00/000", "decision": "reject"}])
+    with pytest.raises(RecipeError, match="99999999/00/000 was decided by hand, and this run has no such row"):
+        run(recipe, folder, decisions=unknown)
+    decided = saved(folder, [{"id": rows[0]["id"], "decision": "reject", "note": "古い情報"}])
+    left = [one["id"] for one in run(recipe, folder, decisions=decided, offline=True).rows]
+    assert rows[0]["id"] not in left
+    assert len(left) >= len(rows) - 1
+    assert "古い情報" in (folder / "rejected.jsonl").read_text(encoding="utf-8")
+    assert made == [folder]
+
+
+def test_an_output_that_is_gone_is_written_from_what_became_of_the_samples(recipe, tmp_path, made):
+    folder = tmp_path / "run"
+    run(recipe, folder)
+    before = outputs(folder)
+    for name in ("rows.jsonl", "manifest.json", "report.html"):
+        (folder / name).unlink()
+    run(recipe, folder)
+    assert outputs(folder) == before
+    assert (folder / "report.html").is_file()
+    assert made == [folder]
+
+
+def test_a_selection_of_so_many_rows_decides_about_samples_and_the_splits_do_not(recipe, tmp_path, made):
+    edit(recipe, "best_of: judge}", "best_of: judge, rows: 8}")
+    run(recipe, tmp_path / "run")
+    edit(recipe, "judge: 4", "judge: 3")
+    run(recipe, tmp_path / "run")
+    edit(recipe, "{train: 0.7, test: 0.3}", "{train: 1}")
+    assert run(recipe, tmp_path / "run").manifest.rows == {"train": 8}
+    assert made == [tmp_path / "run"] * 2
+
+
+def test_what_a_benchmark_refused_stays_for_review(recipe, tmp_path, made):
+    (recipe.parent / "bench.tsv").write_text(f"{QUESTION}\t8\n", encoding="utf-8")
+    seeds = b"\n".join(orjson.dumps({"instruction": one}) for one in (QUESTION, OTHER))
+    (recipe.parent / "seeds.jsonl").write_bytes(seeds)
+    text = recipe.read_text(encoding="utf-8")
+    text = re.sub("seeds:\n(  .*\n)*", "seeds: {kind: jsonl, path: seeds.jsonl}\n", text)
+    text = re.sub("  - name: write\n(    .*\n)*", "", text)
+    recipe.write_text(f"{text}\ndecontaminate: {{against: [bench.tsv], field: 1}}\n", encoding="utf-8")
+    folder = tmp_path / "run"
+    run(recipe, folder)
+    first = outputs(folder)
+    assert first["manifest"]["decontamination"][0]["hits"] == 1
+    assert QUESTION in first["contamination.jsonl"].decode()
+    edit(recipe, "{train: 0.7, test: 0.3}", "{train: 1}")
+    run(recipe, folder)
+    again = outputs(folder)
+    assert again["contamination.jsonl"] == first["contamination.jsonl"]
+    assert again["manifest"]["decontamination"] == first["manifest"]["decontamination"]
+    assert made == [folder]
+    assert again["manifest"]["rows"] == {"train": 0}  # which makes no less of what became of the samples
+    (folder / "contamination.jsonl").unlink()
+    run(recipe, folder)
+    assert outputs(folder) == again
+    assert made == [folder] * 2
+
+
+def another_check(recipe: Path, folder: Path) -> None:
+    edit(recipe, "{kind: repetition}, ", "")
+
+
+def damaged(recipe: Path, folder: Path) -> None:
+    path = folder / "outcomes.db"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    (folder / "rows.jsonl").unlink()
+
+
+def gone(recipe: Path, folder: Path) -> None:
+    (folder / "outcomes.db").unlink()
+    (folder / "rows.jsonl").unlink()
+
+
+def another_store(recipe: Path, folder: Path) -> None:
+    synth.preview(recipe, 1, folder=folder)
+    (folder / "rows.jsonl").unlink()
+
+
+@pytest.mark.parametrize("change", [another_check, damaged, gone, another_store], ids=lambda one: one.__name__)
+def test_whatever_decides_about_samples_has_them_made_again(change, recipe, tmp_path, made):
+    folder = tmp_path / "run"
+    run(recipe, folder)
+    change(recipe, folder)
+    made.clear()
+    run(recipe, folder)
+    run(recipe, tmp_path / "other")
+    assert made == [folder, tmp_path / "other"]
+    assert outputs(folder)["rows.jsonl"] == outputs(tmp_path / "other")["rows.jsonl"]
+    (folder / "rows.jsonl").unlink()
+    run(recipe, folder)
+    assert made == [folder, tmp_path / "other"]
+
+
+def test_nothing_stays_of_a_run_that_is_not_whole_and_of_a_preview(recipe, tmp_path):
+    synth.preview(recipe, 1, folder=tmp_path / "run")
+    assert not [name for name in LEFT if (tmp_path / "run" / name).exists()]
+    edit(recipe, "split:", "budget: {requests: 9}\nsplit:")
+    assert run(recipe, tmp_path / "run").exit_code == 6
+    assert not [name for name in LEFT if (tmp_path / "run" / name).exists()]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from synth import pipeline
+from synth.live.loop import run_loop
+from synth.recipes.loading import load
+from synth.results.outcomes import Outcomes
+from synth.results.result import Options
+
+pipeline.write_report = lambda *_: os.kill(os.getpid(), 9)
+import synth.results.outcomes as outcomes
+outcomes.ROWS_AT_ONCE = 1
+run_loop(pipeline.run(load(Path(sys.argv[1])), Options(Path(sys.argv[2]))))
+"""
+
+
+def test_a_kill_while_all_is_written_anew_leaves_what_was_known(recipe, tmp_path, made):
+    folder = tmp_path / "run"
+    run(recipe, folder)
+    edit(recipe, "judge: 4", "judge: 5")
+    run(recipe, tmp_path / "other")
+    killed = subprocess.run([sys.executable, "-c", KILLED, recipe, folder], check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    run(recipe, folder)
+    assert outputs(folder) == outputs(tmp_path / "other")
+    assert made == [folder, tmp_path / "other"]
+
+
+def test_what_selection_refuses_is_not_kept(tmp_path):
+    refused = [Rejection(id=f"{n:08d}", seed_id="", stage="selection", reason="not_best") for n in range(3_000)]
+    path = tmp_path / "outcomes.db"
+    first = Outcomes(path, {"answer": "m"})
+    first.accept(SAMPLE)
+    first.settle()
+    for one in refused:
+        first.reject(one)
+    assert len(list(first.rejected())) == 3_000
+    first.keep(b'{"made": 1}')
+    first.close()
+    before = path.read_bytes()
+    for _ in range(2):
+        again = Outcomes(path, {"answer": "m"}, kept=True)
+        assert (again.manifest(), list(again.accepted()), list(again.rejected())) == (b'{"made": 1}', [SAMPLE], [])
+        for one in refused:
+            again.reject(one)
+        assert again.refusal_of(refused[-1].id) == refused[-1]
+        again.close()
+        assert path.read_bytes() == before
