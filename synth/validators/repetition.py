@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import re
 import zlib
 from collections import Counter
+from operator import add, eq
 from typing import Literal
 
 from synth.errors import Rejected
@@ -29,6 +29,10 @@ STUTTER_COPIES = 7
 """The fewest copies of two letters or more in a match of the pattern above, which takes ten times as long to look for
 in Japanese."""
 STUTTER_CHARS, STUTTER_FEWEST, WINDOW_SHARE, FEWEST_BYTES = 150, 20, 0.6, 90
+UNBROKEN, KEY, STEP, REACH = 14, 6, 7, 24
+"""A match that is not of words has at least so many characters and no blank. Of every seventh of them the six from it on
+come again within the length of the longest unit: seven copies are always long enough for that."""
+STOP = lazy(r"([。．！？!?\n.](?:(?<!\.)|\s))")
 AGAIN_SHARE, AGAIN_CHARS = 0.4, 60
 LONG_COPY_CHARS, LONG_COPIES = 60, 3
 NUMBER = lazy(r"\A(?:\d{1,3}[.)．）]|[-*・])\s*")
@@ -58,23 +62,25 @@ def find_repetition(text: str) -> str | None:
     unit = looping(text)
     if unit:
         return f"it ends in a loop of {unit[:80]!r}"
-    if len(text) >= STUTTER_FEWEST and (again := STUTTER.search(_dense(text))):
+    plain = prose(text)
+    if len(text) >= STUTTER_FEWEST and _may_stutter(plain) and (again := STUTTER.search(_dense(plain))):
         return f"it runs in a loop of {next(filter(None, again.groups()))[:80]!r}"
-    sentence, copies = commonest_sentence(text)
+    sentence, copies = commonest_sentence(plain)
     return f"{copies} times the sentence {sentence[:80]!r}" if copies else None
 
 
 def looping(text: str) -> str:
     """The unit that a text's end consists of, when four copies or more fill a real part of it; else an empty text."""
     tail = prose(text)[-TAIL_CHARS:].rstrip()
-    # a loop compresses to nearly nothing: spare the others the search
-    packed = len(zlib.compress(tail[-400:].encode("utf-8", "replace"), 1))
-    if len(tail) < LOOP_CHARS or packed > 0.6 * len(tail[-400:].encode("utf-8", "replace")):
-        return ""
     # in a loop the last letters stand also one unit earlier, whether or not the last copy is whole
-    key, end = tail[-KEY_CHARS:], len(tail) - 1
-    while (at := tail.rfind(key, 0, end)) >= 0 and (size := len(tail) - KEY_CHARS - at) <= LONGEST_UNIT:
-        start = at
+    key, end, first = tail[-KEY_CHARS:], len(tail) - 1, max(0, len(tail) - KEY_CHARS - LONGEST_UNIT)
+    if len(tail) < LOOP_CHARS or tail.rfind(key, first, end) < 0:
+        return ""
+    data = tail[-400:].encode("utf-8", "replace")
+    if len(zlib.compress(data, 1)) > 0.6 * len(data):
+        return ""  # no loop: it compresses to nearly nothing
+    while (at := tail.rfind(key, first, end)) >= 0:
+        start, size = at, len(tail) - KEY_CHARS - at
         while start > 0 and tail[start - 1] == tail[start - 1 + size]:
             start -= 1
         unit, looped = tail[-size:], len(tail) - start
@@ -87,11 +93,26 @@ def looping(text: str) -> str:
     return ""
 
 
-def _dense(text: str) -> str:
-    """Those stretches of a text that compress to less than half and hold a pair of letters so often, as loops do."""
-    plain = prose(text)
+def _may_stutter(plain: str) -> bool:
+    """Whether a text may match STUTTER: it holds a word twice in a row, or without a blank the same letters again.
+
+    The few texts that do are looked at closely, which takes ten times as long.
+    """
+    words = plain.replace(",", " ").replace("、", " ").split()
+    again = itertools.compress(words, map(eq, words, words[1:]))
+    return any(word.isalnum() and not word.isdecimal() for word in again) or any(
+        unbroken.find(unbroken[at : at + KEY], at + 1, at + KEY + REACH) >= 0
+        for unbroken in plain.split()
+        if len(unbroken) >= UNBROKEN
+        for at in range(0, len(unbroken) - KEY, STEP)
+    )
+
+
+def _dense(plain: str) -> str:
+    """Those stretches of a prose that may stutter, compress to less than half and hold a pair of letters as often as
+    loops do."""
     windows = [plain[at : at + 2 * STUTTER_CHARS] for at in range(0, len(plain), STUTTER_CHARS)]
-    packed = [(one, one.encode("utf-8", "replace")) for one in windows]
+    packed = [(one, one.encode("utf-8", "replace")) for one in windows if _may_stutter(one)]
     return "\n".join(
         one
         for one, data in packed
@@ -100,17 +121,19 @@ def _dense(text: str) -> str:
     )
 
 
-def commonest_sentence(text: str) -> tuple[str, int]:
-    """A long sentence that fills much of the text and how often it comes; ("", 0) when there is none."""
-    parts = [NUMBER.sub("", part.strip()) for part in re.split(r"(?<=[。．！？!?\n])|(?<=\.)\s", prose(text))]
+def commonest_sentence(plain: str) -> tuple[str, int]:
+    """A long sentence that fills much of a prose and how often it comes; ("", 0) when there is none."""
+    pieces = [*STOP.split(plain), ""]
+    long = [part for piece in map(add, pieces[::2], pieces[1::2]) if len(part := piece.strip()) >= SENTENCE_CHARS]
+    parts = [NUMBER.sub("", part) for part in long]
     sentences = [part for part in parts if len(part) >= SENTENCE_CHARS and not part.startswith(("|", ">"))]
-    if not sentences:
-        return "", 0
     counted = Counter(sentences)
+    if len(sentences) - len(counted) < 2:
+        return "", 0
     sentence, copies = counted.most_common(1)[0]
     total = sum(len(part) for part in sentences)
     again = sum((count - 1) * len(part) for part, count in counted.items())
-    if again > AGAIN_SHARE * total and again >= AGAIN_CHARS and len(sentences) - len(counted) >= 2:
+    if again > AGAIN_SHARE * total and again >= AGAIN_CHARS:
         return sentence, copies
     enough = LONG_COPIES if len(sentence) * (1 if sentence.isascii() else 3) >= LONG_COPY_CHARS else COPIES
     return (sentence, copies) if copies >= enough and copies * len(sentence) > COPIED_SHARE * total else ("", 0)

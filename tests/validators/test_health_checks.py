@@ -374,6 +374,25 @@ def test_a_loop_whose_unit_is_long_or_cut_off_is_found():
     assert find_repetition("Let us begin. " + unit * 2) is None
 
 
+@pytest.mark.parametrize("size", range(4, 25))
+def test_a_loop_that_a_text_comes_out_of_is_found_wherever_it_begins_and_however_long_its_unit_is(size):
+    unit, end = (
+        "かきくけこさしすせそたちつてとなにぬねのはひふへほ"[:size],
+        "、と続いたあと、ようやく本題に戻って答えを述べます。",
+    )
+    for before in range(8):
+        assert "runs in a loop" in str(find_repetition("答えはこちらです"[:before] + unit * 7 + end))
+        assert find_repetition("答えはこちらです"[:before] + unit * 2 + end) is None
+
+
+@pytest.mark.parametrize("gaps", [" ", ",", "、", ", ", " ,", ", ,  "])
+def test_a_word_over_and_over_is_found_whatever_parts_its_copies(gaps):
+    words = "".join("again" + gaps[at % len(gaps)] for at in range(12))
+    assert "runs in a loop" in str(find_repetition(f"Let us count {words}and there we come to the end of it at last."))
+    words = "".join(f"word{chr(97 + at)}" + gaps[at % len(gaps)] for at in range(12))
+    assert find_repetition(f"Let us count {words}and there we come to the end of it at last.") is None
+
+
 CASES = [
     json.loads(line) for line in Path(__file__).with_name("wordings.jsonl").read_text(encoding="utf-8").splitlines()
 ]
