@@ -175,7 +175,8 @@ async def _written_anew(loaded: LoadedRecipe, store: Store, options: Options) ->
     async with _given(loaded, store, options) as given:
         outcomes = Outcomes(store.folder / NAME, _models(loaded.recipe), kept=True)
         try:
-            asked = _Asked(outcomes, Ending(), lambda: Manifest.model_validate_json(outcomes.manifest()))
+            before = Manifest.model_validate_json(outcomes.manifest())
+            asked = _Asked(outcomes, Ending(), lambda: before.model_copy(update={"limited_by_reservation_s": 0}))
             manifest, written = _write(given, asked, store.folder)
         finally:
             outcomes.close()

@@ -259,8 +259,8 @@ def calls_for(rows: int, folder: Path, transport: Watched) -> Counter[str]:
 def test_one_row_enters_few_functions_and_puts_few_frames_above_the_transport(tmp_path, monkeypatch):
     transport = Watched()
     monkeypatch.setattr(opening, "replay", lambda base_url, folder: transport)
-    few, many = calls_for(10, tmp_path / "few", transport), calls_for(60, tmp_path / "many", transport)
-    per_row = {name: (many[name] - few[name]) / 50 for name in many}
+    few, many = calls_for(10, tmp_path / "few", transport), calls_for(160, tmp_path / "many", transport)
+    per_row = {name: (many[name] - few[name]) / 150 for name in many}
     functions = [name for name, calls in per_row.items() if calls > 0.5]
     print(
         f"{len(functions)} functions, {sum(per_row.values()):.0f} entries a row, {transport.frames} frames above send"

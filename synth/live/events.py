@@ -38,7 +38,8 @@ class Event(Value):
 
 
 class Started(Event):
-    """Before the first request. A run that has nothing to do, or cannot begin, tells only `ended`."""
+    """Before the first request. A run that asks for nothing, as there is nothing to do or its samples are known, or
+    that cannot begin, tells only `ended`."""
 
     event: Literal["started"] = "started"
     recipe: str
