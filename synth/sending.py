@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from synth.admission.admission import Admission
@@ -123,7 +123,7 @@ class Sender:
                     result = Fatal(explain.substituted(self.name, self.endpoint, result.model))
                 if not isinstance(result, Transient) or failure == POISON:
                     raise result
-                if failure != "rate":  # a limit is of the moment, and its lane waits for it
+                if failure != "rate" and len(self._backends) > 1:  # a limit is of the moment: its lane waits for it
                     tries.failed_at(sent.place.lane.place, len(self._backends))
                 await self._again(failure, result, tries)
                 if after_s is not None and failure in ROOMLESS and time.monotonic() - tries.began > after_s:
@@ -134,7 +134,7 @@ class Sender:
             raise
 
     async def _send(
-        self, request: Request, unit: Unit, members: Sequence[Planned], avoided: Collection[int] = ()
+        self, request: Request, unit: Unit, members: Sequence[Planned], avoided: frozenset[int] = frozenset()
     ) -> Sent:
         """Send once: everything that costs money happens between the journal entry and `_settled`."""
         draws = len(members) or 1

@@ -17,8 +17,6 @@ UNBALANCED = 1.25
 """A replica that knows the prompt's beginning is preferred while it has at most so much more to do than the idlest."""
 LOOK_AGAIN_S = 1.0
 OPENING_LOOK_S = 0.02
-ASIDE_S = 0.05
-"""How often one looks again that must not take the room there is; meanwhile it stands in nobody's way."""
 AHEAD = 192
 """So many requests beyond those on the wire may be on their way to the disk, and never more than may ever fly: as many
 as come and go while two groups are committed, however few a quick server works on at once."""
@@ -52,11 +50,11 @@ class Admission:
         self._turns = 0
         self._clock = clock
         self._sleep = sleep
-        self._gate: asyncio.Timeout | None = None
-        """What ends the sleep of the one that waits for a lane to open, with the others in line behind it."""
         self._paused = False
         """Whether a person wants nothing new to be sent."""
         self._turn_line, self._place_line = Line(), Line()
+        self._aside: dict[frozenset[int], Line] = {}
+        """Lines of those that avoid the same lanes: who must not take the room there is stands in nobody's way."""
         self._order = itertools.count()
 
     @property
@@ -113,54 +111,55 @@ class Admission:
         if self._turn_line.waiting:
             self._turn_line.wake()
 
-    async def board(self, tokens: int, priority: int, prefix: int = 0, avoided: Collection[int] = ()) -> Place:
+    async def board(self, tokens: int, priority: int, prefix: int = 0, avoided: frozenset[int] = frozenset()) -> Place:
         """Take a place on the wire, to be held from the first byte out to the last byte in; on one of the lanes to be
         `avoided` only when no other is open."""
         order = next(self._order)
-        if self._place_line.waiting:
-            await self._place_line.wait(priority, order)
+        line = self._aside.setdefault(avoided, Line()) if avoided else self._place_line
+        if line.waiting:
+            await line.wait(priority, order)
         while True:
-            is_held = self._gate is not None or self._paused
+            is_held = line.gate is not None or self._paused
             lane = None if is_held else self._lane(tokens, prefix, avoided)
             pause_s = 0.0 if lane is None else lane.pause_s(tokens)
-            if lane is not None and pause_s <= 0:
-                break
-            if avoided and not is_held and self._is_open_to_others(tokens, prefix):
-                self._place_line.wake()  # those behind may go where this one should not
-                await self._sleep(ASIDE_S)
-            elif lane is None:
-                await self._place_line.wait(priority, order)
+            if lane is None:
+                await line.wait(priority, order)
+            elif pause_s > 0:
+                await self._wait_at_gate(line, lane, pause_s)
             else:
-                await self._wait_at_gate(lane, pause_s)
+                break
         limit = lane.concurrency.limit
         place = lane.board(tokens)
-        if self._place_line.waiting and self._lane(tokens, prefix) is not None:
-            self._place_line.wake()
+        if line.waiting and self._lane(tokens, prefix, avoided) is not None:
+            line.wake()
         if lane.concurrency.limit > limit:
             self._turn_line.wake()
         return place
 
-    async def _wait_at_gate(self, lane: Lane, pause_s: float) -> None:
+    async def _wait_at_gate(self, line: Line, lane: Lane, pause_s: float) -> None:
         """Sleep until the lane opens, or until another one may have room."""
         if lane.concurrency.opening and pause_s < LOOK_AGAIN_S:  # an answer may make room before a place opens
             pause_s = min(OPENING_LOOK_S, pause_s)
         try:
-            async with asyncio.timeout(None) as self._gate:
+            async with asyncio.timeout(None) as line.gate:
                 await self._sleep(min(pause_s, LOOK_AGAIN_S))  # what replies leave unused opens it sooner
         except TimeoutError:
             pass
         except BaseException:
-            self._place_line.wake()
+            line.wake()
             raise
         finally:
-            self._gate = None
+            line.gate = None
 
     def _look_again(self) -> None:
-        """There may be room: let the one at the gate see, or the first in line. One lane opens when it was said to."""
-        if self._gate is None:
-            self._place_line.wake()
-        elif len(self.lanes) > 1 and self._gate.when() is None:
-            self._gate.reschedule(0.0)
+        """There may be room: let those at the gates see, or the first in the lines. One lane opens when it was said
+        to."""
+        self._aside = {avoided: line for avoided, line in self._aside.items() if line.waiting or line.gate is not None}
+        for line in (*self._aside.values(), self._place_line):
+            if line.gate is None:
+                line.wake()
+            elif len(self.lanes) > 1 and line.gate.when() is None:
+                line.gate.reschedule(0.0)
 
     def board_elsewhere(self, place: Place, avoided: Collection[int] = ()) -> Place | None:
         """A place for the same request on another lane that is open and free, and as little burdened; else None."""
@@ -170,7 +169,7 @@ class Admission:
         free = [
             lane for lane in free if lane.outstanding_tokens <= limit and not lane.streak and not lane.pause_s(tokens)
         ]
-        if not free or self._place_line.waiting:
+        if not free or self._place_line.waiting or self._aside:
             return None
         return min(free, key=lambda lane: lane.outstanding_tokens).board(tokens)
 
@@ -178,7 +177,7 @@ class Admission:
         """Give the place back."""
         place.lane.in_flight -= 1
         place.lane.outstanding_tokens -= place.tokens
-        if self._place_line.waiting or self._gate is not None:
+        if self._place_line.waiting or self._place_line.gate is not None or self._aside:
             self._look_again()
 
     def accepted(self, place: Place, tokens: int) -> None:
@@ -194,7 +193,7 @@ class Admission:
         if before != (0.0, concurrency.limit, concurrency.allowed()):  # else who left and who landed made all the room
             self._turn_line.wake()
             self._look_again()
-        elif self._gate is not None:
+        elif self._place_line.gate is not None or self._aside:
             self._look_again()
 
     def refused(self, place: Place, retry_after_s: float | None) -> None:
@@ -243,11 +242,6 @@ class Admission:
         best, known = min(free, key=burden), self.lanes[prefix % len(self.lanes)]
         near = known.outstanding_tokens <= UNBALANCED * best.outstanding_tokens + tokens
         return known if near and known in free and burden(known)[:2] == burden(best)[:2] else best
-
-    def _is_open_to_others(self, tokens: int, prefix: int) -> bool:
-        """Whether one that avoids no lane may go at once."""
-        lane = self._lane(tokens, prefix)
-        return lane is not None and lane.pause_s(tokens) <= 0
 
     def _others(self, tokens: int, avoided: Collection[int]) -> list[Lane]:
         """The open lanes beside these, full or not."""

@@ -62,12 +62,12 @@ class Tries:
     failed_before: bool = False
     """Whether it failed in an earlier run, in a way that may be its own fault."""
     failures: Counter[str] = field(default_factory=Counter[str])
-    avoided: set[int] = field(default_factory=set[int])
+    avoided: frozenset[int] = frozenset()
     """At which members it failed, since it has failed at all of them."""
 
     def failed_at(self, place: int, of: int) -> None:
         """Go elsewhere next, where there are so many members."""
-        self.avoided = self.avoided | {place} if len(self.avoided) < of - 1 else {place}
+        self.avoided = frozenset({place, *(self.avoided if len(self.avoided) < of - 1 else ())})
 
 
 @dataclass(slots=True)

@@ -16,6 +16,8 @@ class Line:
         self.waiting = 0
         self.called = 0
         """How many of them were called and have not come yet."""
+        self.gate: asyncio.Timeout | None = None
+        """What ends the sleep of the one that waits for time to pass, with the others in line behind it."""
         self._futures: list[tuple[int, int, asyncio.Future[None]]] = []
 
     async def wait(self, priority: int, order: int) -> None:

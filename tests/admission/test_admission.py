@@ -314,7 +314,8 @@ def test_whatever_happens_nobody_waits_where_there_is_room(seed):
         async def one(priority: int) -> None:
             await admission.enter(priority)
             try:
-                held.append(await admission.board(rng.randint(1, 100), priority, rng.randint(0, 3)))
+                avoided = frozenset(rng.sample(range(lanes), rng.choice([0, 0, rng.randint(0, lanes - 1)])))
+                held.append(await admission.board(rng.randint(1, 100), priority, rng.randint(0, 3), avoided))
             except BaseException:
                 admission.leave()
                 raise
@@ -360,18 +361,20 @@ def test_whatever_happens_nobody_waits_where_there_is_room(seed):
             else:
                 await clock.move(rng.choice([0.01, 0.5, 5, 60]))
             await settled()
-            free = any(one.in_flight < one.concurrency.allowed() for one in admission.lanes)
-            shut = admission._gate is not None or admission._paused
-            assert not (admission._place_line.waiting and free and not shut), event
-            open_lanes = [one for one in admission.lanes if one.pause_s(1) <= 0]
-            free = any(one.in_flight < one.concurrency.allowed() for one in open_lanes)
-            assert not (lanes > 1 and admission._gate is not None and free), event
+            for avoided, line in [(frozenset[int](), admission._place_line), *admission._aside.items()]:
+                ways = admission._others(1, avoided) or admission.lanes
+                free = [one for one in ways if one.in_flight < one.concurrency.allowed()]
+                shut = line.gate is not None or admission._paused
+                assert not (line.waiting and free and not shut), event
+                assert not (lanes > 1 and line.gate is not None and any(one.pause_s(1) <= 0 for one in free)), event
             assert all(one.concurrency.limit <= one.concurrency.most for one in admission.lanes), event
             turns = int(admission.limit) + min(AHEAD, int(admission.limit))
             assert not (admission._turn_line.waiting and admission._turns < turns), event
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        admission._look_again()
+        assert not admission._aside
 
     asyncio.run(main())
 
@@ -383,9 +386,9 @@ def test_what_failed_at_a_server_goes_to_another_one_even_if_that_is_full_but_no
         first = await admission.board(1, 0)
         assert first.lane.place == 0
         admission.land(first)
-        second = await admission.board(1, 0, avoided={0})
+        second = await admission.board(1, 0, avoided=frozenset({0}))
         assert second.lane.place == 1
-        waiting = asyncio.create_task(admission.board(1, 0, avoided={0}))
+        waiting = asyncio.create_task(admission.board(1, 0, avoided=frozenset({0})))
         await settled()
         assert not waiting.done()
         admission.land(second)
@@ -393,7 +396,7 @@ def test_what_failed_at_a_server_goes_to_another_one_even_if_that_is_full_but_no
         assert third.lane.place == 1
         admission.land(third)
         admission.eject(admission.lanes[1])
-        assert (await admission.board(1, 0, avoided={0})).lane.place == 0
+        assert (await admission.board(1, 0, avoided=frozenset({0}))).lane.place == 0
 
     asyncio.run(main())
 
@@ -402,10 +405,10 @@ def test_who_waits_for_another_server_holds_up_nobody_else_on_the_way_to_the_one
     async def main() -> None:
         clock = Sleepers()
         admission = Admission(Limits(max_in_flight=1), clock, clock.sleep, lanes=2)
-        hung = await admission.board(1, 0, avoided={0})
+        hung = await admission.board(1, 0, avoided=frozenset({0}))
         quick = await admission.board(1, 0)
         assert (hung.lane.place, quick.lane.place) == (1, 0)
-        avoiding = [asyncio.create_task(admission.board(1, 0, avoided={0})) for _ in range(3)]
+        avoiding = [asyncio.create_task(admission.board(1, 0, avoided=frozenset({0}))) for _ in range(3)]
         others = [asyncio.create_task(admission.board(1, 0)) for _ in range(5)]
         await settled()
         admission.land(quick)
@@ -417,7 +420,7 @@ def test_who_waits_for_another_server_holds_up_nobody_else_on_the_way_to_the_one
         assert not any(one.done() for one in avoiding)
         for _ in avoiding:
             admission.land(hung)
-            await clock.move(1.0)
+            await settled()  # woken by that alone: no time passes
             hung = next(one.result() for one in avoiding if one.done())
             avoiding = [one for one in avoiding if not one.done()]
             assert hung.lane.place == 1
@@ -431,10 +434,10 @@ def test_who_waits_until_another_server_opens_holds_up_nobody_else():
         clock = Sleepers()
         admission = Admission(Limits(max_in_flight=4), clock, clock.sleep, lanes=2)
         for _ in range(STREAK):
-            closed = await admission.board(1, 0, avoided={0})
+            closed = await admission.board(1, 0, avoided=frozenset({0}))
             admission.land(closed)
             admission.refused(closed, 0.9)
-        avoiding = asyncio.create_task(admission.board(1, 0, avoided={0}))
+        avoiding = asyncio.create_task(admission.board(1, 0, avoided=frozenset({0})))
         await settled()
         other = asyncio.create_task(admission.board(1, 0))
         await settled()
