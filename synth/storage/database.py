@@ -68,6 +68,8 @@ BLOBS = ("attempt", "reply")
 
 DAMAGED = (sqlite3.DatabaseError, zstandard.ZstdError, orjson.JSONDecodeError)
 """What reading a damaged file raises."""
+CROWDED = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+"""How SQLite says that a disk takes nothing more."""
 
 RAW = "coalesce(whole.raw, reply.raw)"
 LOTS = "LEFT JOIN lot ON lot.attempt = attempt.id LEFT JOIN reply AS whole ON whole.attempt = lot.first "
@@ -174,7 +176,9 @@ def readable(path: Path) -> Generator[None]:
 
 
 def damage(path: Path, error: object) -> str:
-    """The sentence on a damaged database."""
+    """The sentence on a damaged database, or on a disk that has no room for what SQLite makes beside one."""
+    if str(getattr(error, "sqlite_errorname", "")).startswith(CROWDED):
+        return f"{path} cannot be opened ({error}): its disk is full. Free space, and try again."
     return (
         f"{path} is damaged ({error}); restore it, or let `synth doctor --repair {path.parent}` save what can be read."
     )

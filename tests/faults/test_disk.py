@@ -184,6 +184,21 @@ def test_fault_48_a_small_disk_that_fills_up(is_moved, recipe, server, tmp_path,
         subprocess.run(["umount", mounted], check=True)
 
 
+def test_fault_48_a_run_on_a_disk_that_is_full_already_is_not_told_as_damaged(recipe, synth, tmp_path):
+    assert synth("run", recipe, "--out", "run").returncode == 0
+    limited = [sys.executable, "-c", f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9, 9)); {UNSEEN}"]
+    finished = subprocess.run(
+        [*limited, "run", recipe, "--out", "run"],
+        cwd=tmp_path,
+        env={**os.environ, "NO_COLOR": "1", "PYTHONPATH": str(Path(disk.__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 5
+    assert "run/run.db cannot be opened (disk I/O error): its disk is full. Free space, and" in finished.stderr
+
+
 def test_fault_48_sending_stops_before_the_disk_is_full(recipe, server, tmp_path, book, monkeypatch):
     looks = iter([""] * 9)
     with monkeypatch.context() as patched:
