@@ -35,6 +35,7 @@ from synth.money.budget import Budget, Caps
 from synth.money.prices import Price, Tier, tariff
 from synth.profiles import named
 from synth.protocol.endpoint import Endpoint, Limits, Sampling
+from synth.protocol.fates import FATES
 from synth.protocol.outgoing import wording
 from synth.protocol.wording import Wording
 from synth.recipes.loading import Overrides, load
@@ -308,7 +309,8 @@ def test_fault_36_a_reply_is_settled_at_the_price_that_was_in_force_when_it_was_
 
 def test_fault_34_a_402_for_money_in_flight_is_waited_out(tmp_path):
     busy = {"error": {"code": 402, "message": "in_flight_budget_exhausted"}}
-    answers = [Outcome(402, orjson.dumps(busy), {"retry-after-ms": "1"})] * 3
+    more = 1 + max(fate.resends or 0 for fate in FATES.values())
+    answers = [Outcome(402, orjson.dumps(busy), {"retry-after-ms": "1"})] * more
     good = reply({"prompt_tokens": 1, "completion_tokens": 1})
     script = Scripted(lambda request: answers.pop() if answers else good)
 
@@ -452,6 +454,8 @@ def test_fault_40_two_processes_and_a_kill_never_spend_more_than_their_account(t
     _, errors = second.communicate(timeout=60)
     assert second.returncode == 6, errors
     assert "account" in errors
+    total, leases = standing(account)
+    assert sum(lease.held_microusd for lease in leases) <= total, "what a killed run holds is nobody else's"
     resumed = start(tmp_path, recipes[0], *arguments)
     _, errors = resumed.communicate(timeout=60)
     assert resumed.returncode == 6, errors
