@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from synth.admission.halt import Halt
 from synth.admission.need import Need
-from synth.admission.scheduler import Channel, in_order, together
+from synth.admission.scheduler import Channel, Pieces, in_order, together
 from synth.apart import Apart
 from synth.aside import Aside
 from synth.boundary import Boundary
@@ -107,27 +107,40 @@ class Line:
             parts.append(self._stage(index, stage, self._as_needed(stage, before), out, called.get(stage.name, ())))
         await together(*parts, self._finish(aiter(out)))
 
-    async def _seeds(self, seeds: Iterator[Seed | Rejection]) -> AsyncIterator[Seed]:
+    async def _seeds(self, seeds: Iterator[Seed | Rejection]) -> AsyncIterator[Iterable[Seed]]:
         """Seeds as they are needed, read off the loop; ends early when nothing more will be sent."""
-        while batch := await asyncio.to_thread(lambda: list(itertools.islice(seeds, SEED_BATCH))):
-            for seed in batch:
+        is_over = False
+
+        def sent(some: Iterable[Seed | Rejection]) -> Iterator[Seed]:
+            nonlocal is_over
+            for seed in some:
                 if isinstance(seed, Rejection):
                     self.progress.refuse_seed(seed.reason)
                     self.outcomes.reject(seed)
                     continue
-                if self.need is not None:
-                    await self._until_needed(self.need, self.recipe.stages[0].name)
                 if isinstance(self.halt.error, Enough) or (self.idle >= self.window and not self._may_lie_ahead()):
+                    is_over = True
                     return
                 self.progress.seeds += not seed.turn
                 yield seed
 
-    async def _as_needed(self, stage: Stage, samples: Channel[Sample]) -> AsyncIterator[Sample]:
+        while batch := await asyncio.to_thread(lambda: list(itertools.islice(seeds, SEED_BATCH))):
+            for some in [batch] if self.need is None else zip(batch, strict=True):
+                if self.need is not None and isinstance(some[0], Seed):
+                    await self._until_needed(self.need, self.recipe.stages[0].name)
+                yield sent(some)
+                if is_over:
+                    return
+
+    async def _as_needed(self, stage: Stage, samples: Channel[Sample]) -> AsyncIterator[Iterable[Sample]]:
         """What came of the stage before, as it is needed."""
-        async for sample in samples:
-            if self.need is not None:
+        async for some in samples:
+            if self.need is None:
+                yield some
+                continue
+            for sample in some:
                 await self._until_needed(self.need, stage.name)
-            yield sample
+                yield (sample,)
 
     async def _until_needed(self, need: Need, step: str) -> None:
         """Wait until the rows that are missing may need more than what is under way, or nothing more will be sent."""
@@ -166,7 +179,7 @@ class Line:
         self,
         index: int,
         stage: Stage,
-        parents: AsyncIterator[Seed | Sample],
+        parents: Pieces[Seed] | Pieces[Sample],
         out: Channel[Sample],
         called: Sequence[Rejection],
     ) -> None:
@@ -188,7 +201,7 @@ class Line:
         self,
         stage: Stage,
         making: Making,
-        parents: AsyncIterator[Seed | Sample],
+        parents: Pieces[Seed] | Pieces[Sample],
         called: Sequence[Rejection],
         gate: Gate,
         window: int,
@@ -265,15 +278,16 @@ class Line:
         """Go on from so many rows that selection finds."""
         self.wanted, self.idle = rows, 0
 
-    async def _finish(self, samples: AsyncIterator[Sample]) -> None:
+    async def _finish(self, samples: Pieces[Sample]) -> None:
         wanted = self.recipe.selection.rows is not None
-        async for sample in samples:
-            before = self.wanted
-            if not wanted or self._is_wanted(sample, self.recipe.selection):
-                self.outcomes.accept(sample)
-                self.progress.rows += 1
-            if self.need is not None:
-                self.need.tell(ROWS, through=1, brought=self.wanted - before)
+        async for some in samples:
+            for sample in some:
+                before = self.wanted
+                if not wanted or self._is_wanted(sample, self.recipe.selection):
+                    self.outcomes.accept(sample)
+                    self.progress.rows += 1
+                if self.need is not None:
+                    self.need.tell(ROWS, through=1, brought=self.wanted - before)
 
     def _is_wanted(self, sample: Sample, selection: Selection) -> bool:
         """Count a sample of the wanted rows; false for one that comes when all are there, as it may by chance."""
@@ -313,40 +327,50 @@ def _usual(recipe: Recipe) -> dict[str, float]:
     return {**usual, ROWS: min(1.0, (kept or of_prompt) / of_prompt)}
 
 
-async def _units(parents: AsyncIterator[Seed | Sample], draws: int) -> AsyncIterator[Work]:
-    async for parent in parents:
+async def _units(parents: Pieces[Seed] | Pieces[Sample], draws: int) -> AsyncIterator[Iterator[Work]]:
+    async for some in parents:
+        yield _units_of(some, draws)
+
+
+def _units_of(parents: Iterable[Seed | Sample], draws: int) -> Iterator[Work]:
+    for parent in parents:
         seed_id = parent.seed_id if isinstance(parent, Sample) else parent.first_id() if parent.turn else parent.id
         for draw in range(draws):
             yield Work(f"{parent.id}/{draw:02d}", draw, parent, seed_id, draw == draws - 1)
 
 
-async def _by_parent(units: AsyncIterator[Work]) -> AsyncIterator[Sequence[Work]]:
+async def _by_parent(units: Pieces[Work]) -> AsyncIterator[tuple[Sequence[Work]]]:
     """Units of one parent that follow each other, together."""
     some: list[Work] = []
-    async for work in units:
-        if some and (work.parent.id != some[0].parent.id or work.draw <= some[-1].draw):
-            yield some
-            some = []
-        some.append(work)
-        if work.last:  # nothing is waited for
-            yield some
-            some = []
+    async for there in units:
+        for work in there:
+            if some and (work.parent.id != some[0].parent.id or work.draw <= some[-1].draw):
+                yield (some,)
+                some = []
+            some.append(work)
+            if work.last:  # nothing is waited for
+                yield (some,)
+                some = []
     if some:
-        yield some
+        yield (some,)
 
 
-async def _as_work(samples: AsyncIterator[Sample]) -> AsyncIterator[Work]:
-    async for sample in samples:
-        yield Work(sample.id, sample.draw, sample, sample.seed_id)
+async def _as_work(samples: Pieces[Sample]) -> AsyncIterator[Iterator[Work]]:
+    async for some in samples:
+        yield (Work(sample.id, sample.draw, sample, sample.seed_id) for sample in some)
 
 
-async def _late_last(units: AsyncIterator[W], late: Mapping[str, int]) -> AsyncIterator[W]:
+async def _late_last(units: Pieces[W], late: Mapping[str, int]) -> AsyncIterator[Iterable[W]]:
     """Units that an earlier run went on without come after the others, in the order they were passed over."""
     held: list[tuple[int, str, W]] = []
-    async for work in units:
-        if work.id in late:
-            held.append((late[work.id], work.id, work))
-        else:
-            yield work
-    for _, _, work in sorted(held, key=lambda entry: entry[:2]):
-        yield work
+
+    def others(some: Iterable[W]) -> Iterator[W]:
+        for work in some:
+            if work.id in late:
+                held.append((late[work.id], work.id, work))
+            else:
+                yield work
+
+    async for some in units:
+        yield others(some)
+    yield [work for _, _, work in sorted(held, key=lambda entry: entry[:2])]

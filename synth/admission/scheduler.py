@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar, cast
 from weakref import WeakSet
@@ -13,6 +13,11 @@ from synth.errors import Stalled
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+Pieces = AsyncIterator[Iterable[T]]
+"""Values in order, as many together as are there. Each is taken by itself, and only then does what looks at it run: to
+step from one to the next of an asynchronous line takes many times as long."""
+NONE: Any = object()
 
 WINDOW_PER_SLOT = 2
 """How many pieces of work are begun for each request that may be on the wire."""
@@ -35,30 +40,41 @@ class Channel(Generic[T]):
     def __init__(self, most: int) -> None:
         self._most = most
         self._values: deque[T | None] = deque()
+        self._is_over = False
         self._any, self._room = asyncio.Event(), asyncio.Event()
 
     async def put(self, value: T | None) -> None:
         """Add a value, once there is room."""
-        while len(self._values) >= self._most:
-            self._room.clear()
-            await self._room.wait()
-        self._values.append(value)
-        self._any.set()
+        await self.put_all((value,))
 
-    async def __aiter__(self) -> AsyncIterator[T]:
-        while True:
+    async def put_all(self, values: Iterable[T | None]) -> None:
+        """Add some values, each once there is room."""
+        for value in values:
+            while len(self._values) >= self._most:
+                self._room.clear()
+                await self._room.wait()
+            self._values.append(value)
+            self._any.set()
+
+    async def __aiter__(self) -> AsyncIterator[Iterable[T]]:
+        while not self._is_over:
             while not self._values:
                 self._any.clear()
                 await self._any.wait()
+            yield self._taken()
+
+    def _taken(self) -> Iterator[T]:
+        while self._values:
             value = self._values.popleft()
             self._room.set()
             if value is None:
+                self._is_over = True
                 return
             yield value
 
 
 async def in_order(
-    source: AsyncIterator[T],
+    source: Pieces[T],
     work: Callable[[T], Coroutine[Any, Any, R]],
     emit: Callable[[Sequence[tuple[T, R]]], Awaitable[None]],
     window: int,
@@ -85,14 +101,17 @@ class _Workers(Generic[T, R]):
     def __init__(
         self,
         group: asyncio.TaskGroup,
-        source: AsyncIterator[T],
+        source: Pieces[T],
         work: Callable[[T], Coroutine[Any, Any, R]],
         window: int,
         is_crowded: Callable[[], bool],
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._is_crowded = is_crowded
         self._group = group
         self._source = source
+        self._there: Iterator[T] = iter(())
+        """Values that came and were not taken yet."""
         self._work = work
         self._unhired = window - 1
         self._most = max(window, min(HELD * window, MOST_HELD))
@@ -135,26 +154,28 @@ class _Workers(Generic[T, R]):
 
     async def _next(self) -> tuple[T, asyncio.Future[R]] | None:
         """The next value of the source, in line for its result; None when there is none."""
-        loop = asyncio.get_running_loop()
         while self._is_taking:
-            self._turns.append(turn := loop.create_future())
+            self._turns.append(turn := self._loop.create_future())
             await turn
         self._is_taking = True
         try:
             while len(self._held) >= self._most:
                 self._room.clear()
                 await self._room.wait()
-            taken = await anext(self._source), cast("asyncio.Future[R]", loop.create_future())
+            while (value := next(self._there, NONE)) is NONE:
+                self._there = iter(await anext(self._source))
         except StopAsyncIteration:
             self._is_over = True
             return None
         finally:
             self._is_taking = False
-            idle = [self._turns.popleft() for _ in range(min(WOKEN, len(self._turns)))]
-            for turn in idle:
-                if not turn.done():
+            idle = min(WOKEN, len(self._turns))
+            for _ in range(idle):
+                if not (turn := self._turns.popleft()).done():
                     turn.set_result(None)
-            self._any.set()
+            if not self._held:
+                self._any.set()
+        taken = value, cast("asyncio.Future[R]", self._loop.create_future())
         self._held.append(taken)
         if self._unhired and not idle and not self._is_crowded():
             self._unhired -= 1

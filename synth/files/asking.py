@@ -55,11 +55,11 @@ class Desk:
             except TeacherError as error:
                 failed.append(error)
 
-        async def while_asking() -> AsyncIterator[T]:
+        async def while_asking() -> AsyncIterator[tuple[T]]:
             async for value in source:
                 if self.halt.error is not None:
                     return
-                yield value
+                yield (value,)
 
         window = WINDOW_PER_SLOT * max(one.endpoint.limits.max_in_flight for one in self.teachers.values())
         await together(in_order(while_asking(), tried, _nothing, window))

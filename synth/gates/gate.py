@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from synth.admission.scheduler import Channel
+from synth.admission.scheduler import Channel, Pieces
 from synth.dedupe import TWIN_REASONS, Match, Twins, text_of
 from synth.errors import Rejected, TeacherError
 from synth.gates.screen import NOT_NOVEL, SEED_FULL
@@ -73,8 +73,7 @@ class Gate:
         if line.need is not None:
             through = sum(work.last for work, _ in made)
             line.need.tell(self._stage.name, through=through, brought=len(passed))
-        for sample in passed:
-            await self.out.put(sample)
+        await self.out.put_all(passed)
 
     def _checked(self, samples: Sequence[Sample]) -> Sequence[Sample | Rejection]:
         """Samples in order, those that repeat a benchmark or an earlier sample as rejections."""
@@ -128,8 +127,7 @@ class Scored:
                     passed.append(result)
         if line.need is not None:
             line.need.tell(self.step, through=len(made), brought=len(passed))
-        for sample in passed:
-            await self.out.put(sample)
+        await self.out.put_all(passed)
 
 
 def refused_as(match: Match | None, sample: Sample) -> Sample | Rejection:
@@ -142,15 +140,16 @@ def refused_as(match: Match | None, sample: Sample) -> Sample | Rejection:
     return replace(refused, twin_id=twin, similarity=match.similarity)
 
 
-async def grouped(samples: AsyncIterator[Sample]) -> AsyncIterator[Group]:
+async def grouped(samples: Pieces[Sample]) -> AsyncIterator[tuple[Group]]:
     """The samples of one unit together, as they follow each other."""
     group = Group("", [])
-    async for sample in samples:
-        unit = sample.id.rpartition("/")[0]
-        if unit != group.id:
-            if group.samples:
-                yield group
-            group = Group(unit, [])
-        group.samples.append(sample)
+    async for some in samples:
+        for sample in some:
+            unit = sample.id.rpartition("/")[0]
+            if unit != group.id:
+                if group.samples:
+                    yield (group,)
+                group = Group(unit, [])
+            group.samples.append(sample)
     if group.samples:
-        yield group
+        yield (group,)

@@ -14,7 +14,7 @@ async def numbers(count: int, taken: list[int] | None = None):
     for number in range(count):
         if taken is not None:
             taken.append(number)
-        yield number
+        yield (number,)
 
 
 def emitted(source, work, window: int) -> list[tuple[int, str]]:
@@ -101,7 +101,7 @@ def test_what_one_piece_of_work_raises_ends_all_of_it_and_passes_through():
 
 def test_what_the_source_raises_passes_through():
     async def broken():
-        yield 0
+        yield (0,)
         raise OSError("the file is gone")
 
     async def work(number: int) -> str:
@@ -184,11 +184,9 @@ def test_after_a_pause_of_the_source_all_that_came_is_soon_at_work_at_once():
     may_come = asyncio.Event()
 
     async def source():
-        for number in range(100):
-            yield number
+        yield range(100)
         await may_come.wait()
-        for number in range(100, 200):
-            yield number
+        yield range(100, 200)
 
     async def work(number: int) -> None:
         begun.append(number)
