@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 ONE_EXCHANGE = 3
 """Turns of a row that has no more than a system turn, a question and its answer."""
+NOTHING_BEFORE = Sample(id="", seed_id="", parent_id="", stage="", draw=0, messages=(), fields={})
+"""In place of an earlier stage's sample where a seed is the beginning."""
 UNVERIFIABLE = "no_reference"
 """Why a verifier refuses whatever answers a prompt: the seed lacks what it compares with."""
 
@@ -47,7 +49,10 @@ class Making:
         """Later stages go first, and their scorers before them."""
         self._wait_s = line.waits.get(stage.name, 0.0)
         self._count = line.progress.stages[stage.name]
-        self._is_shared = stage.is_shared
+        # to ask the recipe's values for each unit takes many times as long as to hold what they say
+        self._name, self._generator, self._language = stage.name, stage.generator, line.recipe.language
+        self._own, self._ask_again = stage.generator.teacher, stage.ask_again
+        self._validators, self._is_shared = stage.validators, stage.is_shared
         self._has_own = any(isinstance(one, OwnValidator) for one in stage.validators)
         self._compares = index == 0 and line.screen.neighbours is not None
         """Whether seeds are held against benchmarks by meaning before anything is asked."""
@@ -55,10 +60,9 @@ class Making:
     async def generate(self, work: Work, lot: Lot | None = None) -> Results | TeacherError:
         """What one unit brought, refused answers that others followed included."""
         line, stage, parent = self._line, self._stage, work.parent
-        unit = Unit(stage.name, work.id, self._priority, work.draw, wait_s=self._wait_s)
+        unit = Unit(self._name, work.id, self._priority, work.draw, wait_s=self._wait_s)
         seed = parent if isinstance(parent, Seed) else Seed(id=parent.id, fields=parent.fields)
-        own = stage.generator.teacher
-        ask = UnitAsk(unit, line.teachers, line.templates, line.recipe.language, work.draw, seed.turn, own=own)
+        ask = UnitAsk(unit, line.teachers, line.templates, self._language, work.draw, seed.turn, own=self._own)
         if self._compares and (near := await self._near(work, seed, ask)) is not None:
             return near
         unit.lot = lot  # from here on its questions are the generator's
@@ -68,7 +72,7 @@ class Making:
         times = 0
         while True:
             before, unit.model = unit.cost_microusd, ""
-            drafts = await line.boundary.outcome(stage.name, work, self._generated(seed, ask))
+            drafts = await line.boundary.outcome(self._name, work, self._generated(seed, ask))
             if unit.rungs:
                 self._count.climbed(unit.rungs)
             if isinstance(drafts, TeacherError):
@@ -82,7 +86,7 @@ class Making:
                 if isinstance(held, TeacherError):
                     return held
                 made = held
-            anew = ladder.followed(stage, ask, made) if stage.ask_again or ask.after else None
+            anew = ladder.followed(stage, ask, made) if self._ask_again or ask.after else None
             if anew is None:
                 return [*refused, *made]
             times += 1
@@ -93,24 +97,24 @@ class Making:
         """Drafts as samples with an identity, checked; the cost of a request is shared among the drafts it brought."""
         parent = work.parent
         made: Results = []
-        before = parent if isinstance(parent, Sample) else None
+        before = parent if isinstance(parent, Sample) else NOTHING_BEFORE
         for place, draft in enumerate(drafts):
             sample = Sample(
                 id=f"{work.id}/{place:03d}",
                 seed_id=work.seed_id,
                 parent_id=parent.id,
-                stage=self._stage.name,
+                stage=self._name,
                 draw=work.draw,
                 messages=draft.messages,
                 fields={**parent.fields, **draft.fields},
                 finish_reason=draft.finish_reason,
                 tools=draft.tools,
-                scores=before.scores if before else (),
-                requests=(*(before.requests if before else ()), *unit.requests),
-                repairs=(*(before.repairs if before else ()), *unit.repairs),
-                served_by=(*(before.served_by if before else ()), *unit.served_by),
+                scores=before.scores,
+                requests=(*before.requests, *unit.requests),
+                repairs=(*before.repairs, *unit.repairs),
+                served_by=(*before.served_by, *unit.served_by),
                 model=unit.model,
-                cost_microusd=(before.cost_microusd if before else 0) + unit.cost_microusd // len(drafts),
+                cost_microusd=before.cost_microusd + unit.cost_microusd // len(drafts),
             )
             made.append(await self._checked(sample) if draft.refused is None else sample.refused(*draft.refused))
         return made
@@ -140,7 +144,7 @@ class Making:
         Raises Fatal where one of these is not called as the run stops.
         """
         views = (sample,) if len(sample.messages) <= ONE_EXCHANGE else sample.by_answer()
-        for view, validator in itertools.product(views, self._stage.validators):
+        for view, validator in itertools.product(views, self._validators):
             try:
                 if self._has_own and isinstance(validator, OwnValidator):
                     await self._line.apart.check(validator, view)
@@ -235,7 +239,7 @@ class Making:
 
     def _generated(self, seed: Seed, ask: UnitAsk) -> Awaitable[list[Draft]]:
         """What the generator makes; one of the user's own is called aside, with a copy."""
-        generator = self._stage.generator
+        generator = self._generator
         if isinstance(generator, OwnGenerator):
             return self._line.aside.call(generator.kind, lambda ask: generator.generate(deepcopy(seed), ask), ask)
         return generator.generate(seed, ask)

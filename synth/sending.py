@@ -92,6 +92,7 @@ class Sender:
         self.tokens = 0
         """Tokens that the replies of this process used, in and out."""
         self._backends = backends
+        self._pinned = endpoint.pin_model
         self._jitter = random.Random()  # noqa: S311 (spreads retries, guards nothing)
         members, caps = endpoint.members(), budget.caps
         self._settles = [not one.known.caps_count for one in members]
@@ -110,13 +111,12 @@ class Sender:
         many choices came."""
         failed_before = any(one.failure in (*POISONOUS, POISON) for one in before)
         tries = Tries(self.health.successes, request.path, failed_before=failed_before)
-        after_s = self.endpoint.standard_after_s
         try:
             while True:
                 sent = await self._send(request, unit, members, tries.avoided)
                 failure, result = await self._settled(sent, tries)
                 if isinstance(result, Completion):
-                    if self.endpoint.pin_model in ("", result.model):
+                    if self._pinned in ("", result.model):
                         unit.bought += 1
                         return result
                     self.served.add(result.model)
@@ -126,6 +126,7 @@ class Sender:
                 if failure != "rate" and len(self._backends) > 1:  # a limit is of the moment: its lane waits for it
                     tries.failed_at(sent.place.lane.place, len(self._backends))
                 await self._again(failure, result, tries)
+                after_s = self.endpoint.standard_after_s
                 if after_s is not None and failure in ROOMLESS and time.monotonic() - tries.began > after_s:
                     request = request._replace(is_standard=True)
         except Fatal as error:  # what is in flight is still to be stored

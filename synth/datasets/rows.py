@@ -20,11 +20,19 @@ from synth.types import Fields, Message, Rejection, Sample, Score
 _SURROGATE = lazy(r"[\ud800-\udfff]")
 
 
+class Turn(TypedDict):
+    """A message, in column order."""
+
+    role: str
+    content: str
+    reasoning_content: str | None
+
+
 class Row(TypedDict):
     """One row of the dataset, in column order."""
 
     id: str
-    messages: Sequence[Message]
+    messages: Sequence[Message | Turn]
     seed_id: str
     teacher: str
     scores: Sequence[Score]
@@ -60,20 +68,25 @@ def row(sample: Sample, teachers: Mapping[str, str]) -> Row:
     `served_by` names those to whom an endpoint passed its requests on, each once. `requests` are the keys under which
     the run folder's `run.db` keeps the replies it was made from.
     """
-    made = Row(
-        id=sample.id,
-        messages=sample.messages,
-        seed_id=sample.seed_id,
-        teacher=sample.model or teachers[sample.stage],
-        scores=sample.scores,
-        cost_microusd=sample.cost_microusd,
-        repairs=sample.repairs,
-        requests=sample.requests,
-        served_by=tuple(dict.fromkeys(sample.served_by)),
-    )
+    made: Row = {
+        "id": sample.id,
+        "messages": [_turn(message) if type(message) is Message else message for message in sample.messages],
+        "seed_id": sample.seed_id,
+        "teacher": sample.model or teachers[sample.stage],
+        "scores": sample.scores,
+        "cost_microusd": sample.cost_microusd,
+        "repairs": sample.repairs,
+        "requests": sample.requests,
+        "served_by": tuple(dict.fromkeys(sample.served_by)),
+    }
     if sample.tools:
         made["tools"] = sample.tools
     return made
+
+
+def _turn(message: Message) -> Turn:
+    """A message as a mapping, which is written in a third of the time."""
+    return {"role": message.role, "content": message.content, "reasoning_content": message.reasoning_content}
 
 
 def rejected_row(rejection: Rejection, teachers: Mapping[str, str]) -> RejectedRow:

@@ -51,17 +51,16 @@ class Answer(Value):
 
         Raises Rejected(`empty_question`) before anything is asked where the field is no text or number, or blank.
         """
-        question = seed.fields.get(self.question)
-        if self.question and (type(question) not in (str, int, float) or not str(question).strip()):
-            raise Rejected(
-                "empty_question", f"the field {self.question!r} is {str(question)[:80]!r}, which asks nothing"
-            )
+        named, shown_by = self.question, self.shown
+        question = seed.fields.get(named)
+        if named and (type(question) not in (str, int, float) or not str(question).strip()):
+            raise Rejected("empty_question", f"the field {named!r} is {str(question)[:80]!r}, which asks nothing")
         prompt = Message(role="user", content=ask.render(self.prompt, seed.fields))
         system = () if self.system is None else (Message(role="system", content=ask.render(self.system, seed.fields)),)
         completion = await ask.text((*system, prompt), teacher=self.teacher)
-        shown = Message(role="user", content=str(question)) if self.question else prompt
-        if self.shown is not None:
-            shown = Message(role="user", content=ask.render(self.shown, seed.fields))
+        shown = Message(role="user", content=str(question)) if named else prompt
+        if shown_by is not None:
+            shown = Message(role="user", content=ask.render(shown_by, seed.fields))
         answer = Message(role="assistant", content=completion.text, reasoning_content=completion.reasoning)
         messages = (*system, shown, answer)
         kept: dict[str, JsonValue] = {self.keep_as: completion.text} if self.keep_as else {}

@@ -194,7 +194,7 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
         raise _failure("malformed", outcome, "the reply's first choice has no message")
     said = cast("dict[str, Any]", message)
     finish = str(parts.get("finish_reason") or "unknown")
-    refusal = said.get("refusal")
+    ending, refusal = finish.lower(), said.get("refusal")
     if isinstance(refusal, str) and refusal:
         raise _failure("teacher_refused", outcome, refusal)
     text, reasoning = said.get("content"), ""
@@ -202,9 +202,9 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
         text, reasoning = thoughts.apart(said)
     if document.get(ENDED):
         raise _failure("repetition", outcome, f"ended while it streamed, in a loop of {str(document[ENDED])[:80]!r}")
-    if finish.lower() in CUT_REASONS or parts.get("error"):
+    if ending in CUT_REASONS or parts.get("error"):
         raise _failure("malformed", outcome, f"finish_reason {finish}: {str(parts.get('error') or text)[:200]}")
-    if finish.lower() in REFUSING_REASONS:
+    if ending in REFUSING_REASONS:
         raise _failure("teacher_refused", outcome, f"finish_reason {finish}: {text[:200]}")
     if (
         not reasoning and ("<" in text or "[" in text) and thoughts.MARKED.search(text)
@@ -214,14 +214,8 @@ def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
         if finish in ("length", "max_tokens"):
             raise _failure("truncated_empty", outcome, "all of max_tokens was used before the answer began")
         raise _failure("malformed", outcome, f"the reply is empty (finish_reason {finish})")
-    return Completion(
-        text=text,
-        finish_reason=finish,
-        usage=usage_in(document),
-        model=str(document.get("model") or ""),
-        reasoning=reasoning or None,
-        provider=str(document.get("provider") or ""),
-    )
+    model, provider = str(document.get("model") or ""), str(document.get("provider") or "")
+    return Completion(text, finish, usage_in(document), model, reasoning or None, provider)
 
 
 def _several(document: dict[str, Any], outcome: Outcome) -> Completion:

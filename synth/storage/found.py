@@ -88,12 +88,12 @@ class Together:
 
     async def find(self, key: bytes) -> Sequence[Stored]:
         """The kept replies to a request, newest first. Raises what looking does."""
-        loop = asyncio.get_running_loop()
-        found: asyncio.Future[Sequence[Stored]] = loop.create_future()
+        if not self._waiting:
+            self._loop = asyncio.get_running_loop()
+            self._loop.call_soon(self._answer)  # when all that are at work have asked
+        found: asyncio.Future[Sequence[Stored]] = self._loop.create_future()
         self._waiting.append((key, found))
-        if len(self._waiting) == 1:
-            loop.call_soon(self._answer)  # when all that are at work have asked
-        elif len(self._waiting) == SOUGHT_AT_ONCE:
+        if len(self._waiting) == SOUGHT_AT_ONCE:
             self._answer()
         return await found
 
