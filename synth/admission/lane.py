@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from synth.admission.buckets import LONGEST_GATE_S, Allowance, Bucket
 from synth.admission.concurrency import Concurrency
+from synth.admission.meter import REFILLED_S
 from synth.admission.queueing import START, Load
 from synth.protocol.endpoint import Limits
 
@@ -17,9 +18,10 @@ SPREAD = 0.2
 """Over how much of a wait that many were asked for they come back, lest all meet the endpoint at once."""
 STREAK = 6
 """So many failures, with no success of what was sent after the last refusal, close it for all until its Retry-After."""
-SELDOM = 0.125
-"""Where there are others, one that has failed at everything for a while is asked nothing for such a share of it, up to
-LONGEST_UNSAID_S, even if it says to come back sooner: it would draw what the others could serve."""
+SELDOM = 0.25
+"""Where there are others, one that has failed at everything for longer than what is counted by the minute explains is
+asked nothing for such a share of the time since then, up to LONGEST_UNSAID_S, even if it says to come back sooner: it
+would draw what the others could serve."""
 CANARY_S = 1.0
 """A canary's end is known only when it is on disk; until then none may follow it though its place is free."""
 
@@ -147,8 +149,8 @@ class Lane:
             self._streak_began = now
         self.streak += 1
         if retry_after_s is not None and self.streak >= row:
-            failed_s = now - self._streak_began
-            wait_s = max(min(retry_after_s, LONGEST_GATE_S), min(LONGEST_UNSAID_S, self._seldom * failed_s))
+            unexplained_s = now - self._streak_began - REFILLED_S
+            wait_s = max(min(retry_after_s, LONGEST_GATE_S), min(LONGEST_UNSAID_S, self._seldom * unexplained_s))
             self.concurrency.left_empty = 0  # after the hold all may go again
             self._not_before = max(self._not_before, now + wait_s)
             self._paced_until = max(self._paced_until, now + wait_s * (1 + SPREAD))
