@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Literal
 
 from synth.errors import Rejected
-from synth.language.text import letter_counts, prose, subject
+from synth.language.text import HAN, HANGUL, KANA, letter_counts, prose, subject
 from synth.patterns import lazy
 from synth.types import Sample, Value
 
@@ -35,11 +35,15 @@ WORDS = {
     "ro": "și în de la pe cu nu este un o care din pentru mai să ce sunt sau",
     "hu": "az és hogy nem egy ez van csak meg ha mint vagy kell lehet",
 }
+COMMONEST = {language: frozenset(words.split()) for language, words in WORDS.items()}
+"""Words by language."""
 SPEAKING: dict[str, list[str]] = {}
 """The languages in which a word is among the commonest."""
 for _language, _words in WORDS.items():
     for _word in _words.split():
         SPEAKING.setdefault(_word, []).append(_language)
+KNOWN_WORDS = frozenset(SPEAKING)
+KNOWN_LETTERS = lazy(f"[{''.join(sorted({*''.join(SPEAKING)}))}]+")
 SCRIPTS = (
     ("uk", lazy("[іїєґ]")),
     ("ru", lazy("[\u0400-\u04ff]")),
@@ -52,6 +56,8 @@ SCRIPTS = (
 )
 """Languages told by their letters, the particular before the general."""
 OTHER_LETTERS = lazy("[\u0370-\u04ff\u05d0-\u05ea\u0621-\u064aپچژگ\u0904-\u0963\u0e01-\u0e5b]")
+HARDLY_ENGLISH = lazy(f"[{''.join(one.pattern[1:-1] for one in (KANA, HAN, HANGUL, OTHER_LETTERS))}]")
+"""Letters of none of the languages of WORDS."""
 KIN = {
     "ru": {"uk", "be", "bg", "sr", "mk", "kk", "ky", "mn", "tg", "tt"},
     "uk": {"be", "kk", "sr", "mk"},
@@ -101,8 +107,10 @@ PARTS = lazy(r"\n+|(?<=[.!?])\s+(?=\w)|(?<=[。！？])|(?<=[ぁ-ん])(?=[A-Z])"
 PLAIN_PARTS = lazy(r"\s(?:(?<=\n)\n*|(?<=[.!?].)\s*(?=\w))", re.DOTALL)
 """The same for a text in ASCII, in a tenth of the time."""
 LETTERS_ALONE = bytes(ord(chr(code).lower()) if chr(code).isalpha() else ord(" ") for code in range(128)) + bytes(128)
+CLAUSE_STARTS = "因此|所以|如果|但是|而且|然后|然後|首先|可以|我們|我们|就是|还是|不是|需要|答案是|结果是|結果是"
+CLAUSE_MARKS = (*CLAUSE_STARTS.split("|"), "，")
 CHINESE_CLAUSE = lazy(
-    r"(?<![一-鿿])(?:因此|所以|如果|但是|而且|然后|然後|首先|可以|我們|我们|就是|还是|不是|需要|答案是|结果是|結果是)[一-鿿]{3,}(?=[，。,、]|\Z)|(?<![一-鿿])[一-鿿]{2,}+，[一-鿿]{1,3}(?:可以|是|的|就|要)[一-鿿]+"
+    rf"(?<![一-鿿])(?:{CLAUSE_STARTS})[一-鿿]{{3,}}(?=[，。,、]|\Z)|(?<![一-鿿])[一-鿿]{{2,}}+，[一-鿿]{{1,3}}(?:可以|是|的|就|要)[一-鿿]+"
 )
 """Written with letters that Japanese has too."""
 CHINESE = lazy(
@@ -114,6 +122,7 @@ CHINESE = lazy(
     "]"
 )
 """Pronouns and particles of Chinese, and simplified letters: Japanese writes none of them."""
+NOT_JAPANESE = lazy(f"[{''.join(one.pattern[1:-1] for one in (CHINESE, HANGUL, OTHER_LETTERS))}]")
 PARTICLES = lazy("[的是了在也]")
 JAPANESE_LETTER = 0.2
 FOREIGN_SHARE = 0.6
@@ -141,16 +150,15 @@ class Language(Value):
 def find_language_drift(text: str, wanted: str, question: str = "") -> str | None:
     """Which other language than the wanted one (an ISO code) a text is in, or ends in; None when in none for sure."""
     letters = spoken(text)
-    found, where = language_of(letters), ""
+    only = _only(letters, wanted)
+    found, where = None if only else language_of(letters), ""
     if found in (None, wanted):
-        split = PLAIN_PARTS if letters.isascii() else PARTS
-        parts = [*split.split(letters), letters[int(len(letters) * (1 - TAIL_SHARE)) :]]
-        long = [part for part in parts if len(part.encode("utf-8", "replace")) >= PART_BYTES and part != letters]
-        found = next((other for part in long if (other := language_of(part)) not in (None, wanted)), found)
-        if found in (None, wanted) and wanted == "ja" and (chinese := CHINESE_CLAUSE.search(letters)):
-            return None if question and re.search(NAMES["zh"], question) else f"a clause is Chinese: {chinese[0]!r}"
-        where = " in a part"
-    if found is None or found == wanted or wanted in KIN.get(found, ()):
+        found, where = None if only else _other_part(letters, wanted), " in a part"
+        if found is None and wanted == "ja" and any(mark in letters for mark in CLAUSE_MARKS):
+            clause = CHINESE_CLAUSE.search(letters)
+            if clause and not (question and re.search(NAMES["zh"], question)):
+                return f"a clause is Chinese: {clause[0]!r}"
+    if found is None or wanted in KIN.get(found, ()):
         return None
     if found in WORDS and found != "en" and wanted not in WORDS and wanted not in ("ja", "zh", "ko", *dict(SCRIPTS)):
         return None
@@ -161,9 +169,39 @@ def find_language_drift(text: str, wanted: str, question: str = "") -> str | Non
     return f"{wanted} is wanted and {found} was found{where}"
 
 
+def _only(letters: str, wanted: str) -> bool:
+    """Whether prose and every part of it is in the wanted language or in none, as letters and words tell of most texts.
+
+    To be found in another one a part needs letters or commonest words that the wanted one has not.
+    """
+    if wanted not in WORDS and wanted != "ja":
+        return False
+    if not letters.isascii() and (NOT_JAPANESE if wanted == "ja" else HARDLY_ENGLISH).search(letters):
+        return False
+    last = letters[_tail(letters) :].partition(" ")[0]  # it may begin within a word
+    known = KNOWN_WORDS.intersection((*_said(letters), *_said(last)))
+    other = known - COMMONEST.get(wanted, frozenset())
+    spoken_by = {language for word in other for language in SPEAKING[word]}
+    return not any(one == "en" or len(known & COMMONEST[one]) > 1 for one in spoken_by)
+
+
+def _other_part(letters: str, wanted: str) -> str | None:
+    """The other language that a part of prose is in, or its end."""
+    split = PLAIN_PARTS if letters.isascii() else PARTS
+    parts = [*split.split(letters), letters[_tail(letters) :]]
+    long = [part for part in parts if len(part.encode("utf-8", "replace")) >= PART_BYTES and part != letters]
+    found = (language_of(part) for part in long if not _only(part, wanted))
+    return next((other for other in found if other not in (None, wanted)), None)
+
+
+def _tail(letters: str) -> int:
+    """Where the end of a text begins, which is a part of its own."""
+    return int(len(letters) * (1 - TAIL_SHARE))
+
+
 def spoken(text: str) -> str:
     """The prose of a text without its quotations."""
-    return QUOTED.sub(" ", prose(text))
+    return prose(text) if text.isascii() else QUOTED.sub(" ", prose(text))
 
 
 def language_of(letters: str) -> str | None:
@@ -190,11 +228,18 @@ def language_of(letters: str) -> str | None:
     return None
 
 
+def _said(text: str) -> list[str]:
+    """The words of a text that the languages here may have, and pieces of others."""
+    return _plain_words(text) if text.isascii() else KNOWN_LETTERS.findall(text.casefold())
+
+
+def _plain_words(text: str) -> list[str]:
+    """The words of a text in ASCII."""
+    return text.encode().translate(LETTERS_ALONE).decode().split()
+
+
 def _european(text: str) -> str | None:
-    if text.isascii():
-        words = text.encode().translate(LETTERS_ALONE).decode().split()
-    else:
-        words = re.findall(r"[^\W\d_]+", text.casefold())
+    words = _plain_words(text) if text.isascii() else re.findall(r"[^\W\d_]+", text.casefold())
     if len(words) < 4:
         return None
     hits = Counter(itertools.chain.from_iterable(filter(None, map(SPEAKING.get, words))))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from synth.types import Message, Sample
-from synth.validators import identity, leakage, markdown
+from synth.validators import identity, language, leakage, markdown
 from synth.validators.finished import find_truncation
 from synth.validators.identity import find_self_identification
 from synth.validators.language import find_language_drift
@@ -409,8 +409,9 @@ CASES = [
             lambda case: find_prompt_leak(case["answer"], "", case["question"]),
         ),
         (markdown, ("CALL_MARKS",), lambda case: find_broken_tool_call(case["answer"])),
+        (language, ("CLAUSE_MARKS",), lambda case: find_language_drift(case["answer"], "ja", case["question"])),
     ],
-    ids=["identity", "template", "prompt", "tool call"],
+    ids=["identity", "template", "prompt", "tool call", "language"],
 )
 def test_the_marks_looked_for_first_spare_time_and_change_no_verdict(monkeypatch, module, marks, find):
     """A wording that joins a pattern without its mark joining too would never be found."""
@@ -421,3 +422,17 @@ def test_the_marks_looked_for_first_spare_time_and_change_no_verdict(monkeypatch
         (bool(find(case)), case["answer"]) for case in CASES
     ]
     assert any(quick)
+
+
+@pytest.mark.parametrize("wanted", ["en", "ja", "de"])
+def test_what_tells_at_once_that_a_text_is_in_no_other_language_changes_no_verdict(monkeypatch, wanted):
+    texts = [
+        *(case["answer"] for case in CASES),
+        "He said that he had not seen it. Nein, das ist nicht wahr, und es geht um das Haus.",
+    ]
+    texts += [text[at:] + text[:at] for text in texts for at in (len(text) // 3, len(text) // 2)]
+    quick = [find_language_drift(text, wanted) for text in texts]
+    monkeypatch.setattr(language, "_only", lambda *_: False)
+    assert quick == [find_language_drift(text, wanted) for text in texts]
+    assert any(quick)
+    assert not all(quick)
