@@ -62,3 +62,28 @@ def test_ctrl_c_that_is_ignored_stays_so(write_recipe):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     assert called("pydantic", "check", write_recipe(), preexec_fn=ignore).returncode == 0
+
+
+CLOSING = """\
+import asyncio, os, signal, threading, time
+from synth import stopping
+from synth.live.loop import run_loop
+async def work():
+    asyncio.get_running_loop().run_in_executor(None, time.sleep, 1)
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    return "済み"
+stopping.heed()
+with stopping.doing(stopping.interrupt):
+    print(run_loop(work()))
+"""
+
+
+def test_ctrl_c_while_the_threads_of_what_is_done_already_come_to_their_end_says_nothing():
+    ended = subprocess.run(
+        [sys.executable, "-c", CLOSING],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "済み\n", "")

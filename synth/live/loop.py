@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
+from contextlib import nullcontext
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ def run_loop(work: Coroutine[Any, Any, T]) -> T:
         from uvloop import new_event_loop
     except ModuleNotFoundError:
         new_event_loop = None
-    is_stopped = False
+    is_main, is_stopped = threading.current_thread() is threading.main_thread(), False
 
     async def stoppable() -> T:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -38,8 +39,12 @@ def run_loop(work: Coroutine[Any, Any, T]) -> T:
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         try:
-            return runner.run(stoppable() if threading.current_thread() is threading.main_thread() else work)
+            return runner.run(stoppable() if is_main else work)
         except asyncio.CancelledError:
             if is_stopped:
                 raise KeyboardInterrupt from None
             raise
+        finally:
+            # the work is over; threads that end, and find the loop gone, would say so with a traceback
+            with stopping.doing(lambda _: None) if is_main else nullcontext():
+                runner.close()
