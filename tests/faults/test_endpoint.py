@@ -15,7 +15,7 @@ import random
 import socket
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
@@ -519,6 +519,28 @@ def test_fault_35_a_storm_in_which_half_fail_at_random_costs_a_tenth_more_too(mo
     ends, played = in_virtual_time(monkeypatch, main)
     assert ends == {"はい": wanted}
     assert len(played.sends) <= 1.1 * wanted
+
+
+def test_fault_35_what_fails_beyond_a_tenth_of_all_requests_waits_the_longest(monkeypatch):
+    """A third of the requests fail once: too few for the breaker."""
+
+    async def main(loop):
+        sent = Counter()
+
+        def answer(number, now):
+            sent[number] += 1
+            return (refuses(500, "oops"), 0.5) if number % 3 == 0 and sent[number] == 1 else (UP, 0.5)
+
+        played = Virtual(answer, loop, in_flight=500)
+        assert await played.ask_all(3000, at_once=500) == {"はい": 3000}
+        times = defaultdict(list)
+        for number, now in played.sends:
+            times[number].append(now)
+        return [times[number][1] - times[number][0] for number in range(0, 3000, 3)]
+
+    waits_s = in_virtual_time(monkeypatch, main)
+    assert max(waits_s[:100]) < 5
+    assert min(waits_s[-500:]) > 30
 
 
 def test_fault_41_one_request_that_fails_each_time_among_10000_is_parked_after_three(monkeypatch):
