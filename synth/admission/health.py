@@ -163,6 +163,9 @@ class Health:
             member.answered = True
             if self._silent_since is not None and place.sent_at >= self._silent_since and not member.why:
                 self._silent_since = None  # who had been asked before may answer from a connection that still stands
+        if failure != "ok" and not tries.began:
+            tries.began = time.monotonic()
+            tries.roomless_then_s = self._roomless_before_s + self.roomless_s
         member.spoken |= failure in SPOKEN or (tries.path == CHAT and bool(SPEECH.search(outcome.body)))
         if member.why and not place.lane.concurrency.half_open:
             member.why = ""
@@ -185,13 +188,6 @@ class Health:
             self._roomless_before_s += self.roomless_s
             self._roomless_since = place.sent_at
         self._roomless_last = time.monotonic()
-
-    def _count(self, failure: str, tries: Tries) -> None:
-        """One more send of a request failed so."""
-        if not tries.began:
-            tries.began = time.monotonic()
-            tries.roomless_then_s = self._roomless_before_s + self.roomless_s
-        tries.failures[failure] += 1
 
     def _is_of_member(self, member: Member, failure: str, result: Completion | Failed) -> bool:
         """Whether a failure is of one of several members, or of one that is left out, and no word on the request."""
@@ -229,7 +225,7 @@ class Health:
                 return failure, error  # asked again once a canary has found it mended
             await self._store.forgive()
             return "fatal", Fatal(explain.gone(self._name, self._endpoint, "said nothing of use", for_s, error.detail))
-        self._count(failure, tries)
+        tries.failures[failure] += 1
         if failure == "unreachable" and self._silent_since is not None:  # for that long all wait, however few they are
             tries.failures[failure] = min(tries.failures[failure], FATES[failure].resends or 0)
         if failure in POISONOUS:
@@ -260,7 +256,7 @@ class Health:
             left_out = self._leave_out(failure, error, outcome, place, tries)
             assert isinstance(left_out, Transient)
             return left_out
-        self._count(failure, tries)
+        tries.failures[failure] += 1
         if isinstance(error, Fatal) or (failure == "rate" and _is_too_much(request, outcome)):
             return Rejected(failure, str(error))
         return error
