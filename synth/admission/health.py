@@ -82,6 +82,8 @@ class Member:
     useless: int = 0
     """Requests in a row in whose replies nothing was found."""
     useless_since: float = 0.0
+    barren: int = 1
+    """Replies in a row in which nothing was found, and one as long as there was none in which something was."""
     why: str = ""
     """Why it is left out: a sentence; empty while it is not."""
 
@@ -140,7 +142,7 @@ class Health:
             self._admission.failed(place, None, again=False)
         elif not isinstance(result, Transient):
             self.successes += 1
-            member.useless = 0
+            member.useless = member.barren = 0
             self._roomless_before_s += self.roomless_s
             self._roomless = self._roomless_since = None
             self._admission.accepted(place, usage.completion_tokens or 1)
@@ -171,6 +173,7 @@ class Health:
             member.why = ""
 
     def _note_useless(self, place: Place, member: Member, tries: Tries) -> None:
+        member.barren += 1
         member.useless_since = member.useless_since if member.useless else place.sent_at
         # the last requests of a run may be a few that bring nothing however often they are sent
         member.useless += not tries.failures["malformed"]
@@ -241,6 +244,8 @@ class Health:
         if failure == "permanent" and not member.spoken and self._has_other(place, tries):
             del tries.failures[failure]  # who has never spoken may refuse whatever is asked
             return failure, Transient(failure, str(error))
+        if failure == "malformed" and member.barren > 1 and self._has_other(place, tries):
+            tries.failures[failure] = min(tries.failures[failure], resends or 0)  # who gives nothing may give it to all
         if failure == "malformed" and tries.failures[failure] > (resends or 0):
             return POISON, Transient(POISON, error.detail)  # whole replies that were paid for: not bought at each rerun
         return failure, error
