@@ -262,6 +262,7 @@ async def _closed(run: _Run) -> Exception | None:
     except Exception as error:  # noqa: BLE001 (raised in the end)
         failed = error
     run.given.store.asked()
+    run.line.screen.rest()
     _give_back_memory()
     return failed
 

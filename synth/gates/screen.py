@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from synth.ask import UnitAsk, embed_each
 from synth.datasets.files import whole_file
-from synth.dedupe import Twins, text_of
+from synth.dedupe import SemanticSummary, Summary, Twins, text_of
 from synth.dedupe.decontaminate import BenchmarkRecord, Benchmarks, Hit
 from synth.errors import Rejected
 from synth.recipes.named import KNOWN, benchmarks, prefill
@@ -62,6 +62,8 @@ class Screen:
                 prefill(self.twins[stage.name], stage.novel_against, folder, stage.dedupe.by)
         self.meanings: dict[str, Meanings] = {}
         """Of each stage that also compares by meaning the index for it."""
+        self.told: dict[str, tuple[Summary, SemanticSummary | None]] = {}
+        """Of each stage with `dedupe` what was seen of its texts, once no more come."""
         for stage in loaded.recipe.stages:
             if stage.dedupe is not None and stage.dedupe.semantic is not None:
                 from synth.dedupe.semantic import Meanings
@@ -161,6 +163,17 @@ class Screen:
                 self._hits[neighbour.item.benchmark] += neighbour.verdict != "different"
                 line = {"id": name, **neighbour.pair(), "found_in": [neighbour.text]}
                 file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+
+    def rest(self) -> None:
+        """Keep of the texts that were compared only what is told of them, as no more come: an index takes up to a
+        kilobyte for each.
+        """
+        for name, twins in self.twins.items():
+            semantic = self.meanings[name].summary() if name in self.meanings else None
+            self.told[name] = twins.summary(), semantic
+        self.twins.clear()
+        self.meanings.clear()
+        self._known = None
 
     def record(self) -> tuple[BenchmarkRecord, ...]:
         """What the benchmarks cover, with the hits that `reviewed` has seen."""

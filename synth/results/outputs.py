@@ -287,6 +287,7 @@ def _seeds_record(loaded: LoadedRecipe, progress: Progress) -> SeedsRecord:
 
 
 def _stage_record(name: str, count: StageCount, recipe: Recipe, screen: Screen) -> StageRecord:
+    twins, semantic = screen.told.get(name, (None, None))
     return StageRecord(
         name=name,
         units=count.units - count.unasked,
@@ -295,8 +296,8 @@ def _stage_record(name: str, count: StageCount, recipe: Recipe, screen: Screen) 
         rejected={reason: number for reason, number in sorted(count.rejected.items()) if number},
         parked=count.parked,
         called_back=count.called_back,
-        twins=screen.twins[name].summary() if name in screen.twins else None,
-        semantic=screen.meanings[name].summary() if name in screen.meanings else None,
+        twins=twins,
+        semantic=semantic,
         draws=_draws_record(count) if count.pass_rates else None,
         shares={
             teacher: ShareRecord(model=recipe.teachers[teacher].model, **asdict(share))

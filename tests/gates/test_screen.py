@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import weakref
 
 import orjson
 import pytest
 
 from synth import opening, pipeline
 from synth.errors import RecipeError
+from synth.gates import screen
 from synth.recipes.loading import load
+from synth.results import outputs
 from synth.results.manifest import read_manifest
 from synth.results.result import Options
 from synth.types import Outcome
@@ -210,3 +213,21 @@ def test_the_manifest_tells_what_the_gate_compared(made, tmp_path):
     assert twins.sizes == {3: 1}
     assert twins.largest == (("00000000/00/000", 3),)
     assert sum(twins.pairs[13:]) == 1
+
+
+def test_what_the_gate_compared_with_is_gone_when_the_outputs_are_written(made, monkeypatch):
+    known, left = weakref.WeakSet(), []
+    begin, write = screen.Twins.__init__, outputs.write
+
+    def noted(twins, dedupe):
+        known.add(twins)
+        begin(twins, dedupe)
+
+    def written(*arguments):
+        left.append(len(known))
+        return write(*arguments)
+
+    monkeypatch.setattr(screen.Twins, "__init__", noted)
+    monkeypatch.setattr(outputs, "write", written)
+    made(ANSWER, Teacher(), QUESTIONS)
+    assert left == [0]
