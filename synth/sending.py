@@ -109,7 +109,7 @@ class Sender:
     ) -> Completion:
         """Send until something comes of it, of which nothing came `before`; for several draws the completion holds how
         many choices came."""
-        failed_before = any(one.failure in (*POISONOUS, POISON) for one in before)
+        failed_before = bool(before) and any(one.failure in (*POISONOUS, POISON) for one in before)
         tries = Tries(self.health.successes, request.path, failed_before=failed_before)
         try:
             while True:

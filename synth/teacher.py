@@ -92,9 +92,10 @@ class Teacher:
             self.heard.add(request.key)
         found: Sequence[Stored] = ()
         completion, tariff = None, self._tariff
-        if self._store.may_hold(request.key):
+        was_made = self._store.may_hold(request.key)
+        if was_made:
             completion, tariff = self._kept.completion(await self._store.sought(request.key), request)
-        if completion is None and (request.key in self._flying or self._store.may_hold(request.key)):
+        if completion is None and (was_made or request.key in self._flying):
             found, completion, tariff = await self._known(request)
         if completion is None:
             if self._halt.error is not None:

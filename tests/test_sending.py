@@ -125,8 +125,8 @@ def test_what_came_of_a_request_before_is_looked_up_only_where_it_was_made(tmp_p
             await asked.complete(asked.request(PROMPT, 0), unit())
 
     async def scene(asked, store, *_):
-        seen, read = [], storing.read_found
-        monkeypatch.setattr(storing, "read_found", lambda *look: seen.append(look) or read(*look))
+        seen, read = [], storing.Reading.found
+        monkeypatch.setattr(storing.Reading, "found", lambda *look: seen.append(look) or read(*look))
         await asked.complete(asked.request(PROMPT, 0), unit())
         return len(seen)
 

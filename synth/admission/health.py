@@ -4,7 +4,6 @@ every request and will not. Of several members one that is of no use is left out
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 
 from synth.admission.admission import Admission
@@ -48,6 +47,13 @@ Failed = Transient | Rejected | Fatal
 """How a send fails."""
 
 
+class Times(dict[str, int]):
+    """How often, by class of failure. A counter of Python's takes as long to make as a request to be read."""
+
+    def __missing__(self, failure: str) -> int:
+        return 0
+
+
 @dataclass(slots=True)
 class Tries:
     """What became of the sends of one request."""
@@ -61,7 +67,7 @@ class Tries:
     """How long the endpoint had had no room for anybody by then."""
     failed_before: bool = False
     """Whether it failed in an earlier run, in a way that may be its own fault."""
-    failures: Counter[str] = field(default_factory=Counter[str])
+    failures: Times = field(default_factory=Times)
     avoided: frozenset[int] = frozenset()
     """At which members it failed, since it has failed at all of them."""
 
@@ -239,10 +245,10 @@ class Health:
         resends = FATES[failure].resends
         if resends is not None and self._is_hopeless(member, failure, tries, over=tries.failures[failure] > resends):
             await self._store.forgive()  # once the endpoint is mended, what it refused is asked again
-            del tries.failures[failure]
+            tries.failures.pop(failure, None)
             return failure, self._leave_out(failure, error, outcome, place, tries)
         if failure == "permanent" and not member.spoken and self._has_other(place, tries):
-            del tries.failures[failure]  # who has never spoken may refuse whatever is asked
+            tries.failures.pop(failure, None)  # who has never spoken may refuse whatever is asked
             return failure, Transient(failure, str(error))
         if failure == "malformed" and member.barren > 1 and self._has_other(place, tries):
             tries.failures[failure] = min(tries.failures[failure], resends or 0)  # who gives nothing may give it to all

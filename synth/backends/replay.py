@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import orjson
-import zstandard
 
 from synth.errors import FolderError, Problem, RecipeError, StoreStopped
 from synth.storage.database import DAMAGED, damage, readable
 from synth.storage.emergency import connect_whole
-from synth.storage.found import Stored, read_found
+from synth.storage.found import Reading, Stored
 from synth.storage.kept import decided
 from synth.types import CHAT, Outcome, Request
 
@@ -56,7 +55,7 @@ class ReplayRun:
         """Open the store of a run folder, with what its disk once refused. Raises FolderError when there is none."""
         self._path = path / "run.db"
         self._reader = connect_whole(self._path)
-        self._decompress = zstandard.ZstdDecompressor().decompress
+        self._reading = Reading(self._reader)
         self.forgiven = 0
         """The last attempt whose failure does not count as final."""
         try:
@@ -75,7 +74,7 @@ class ReplayRun:
     def find(self, key: bytes) -> Sequence[Stored]:
         """The kept replies to a request, newest first. Raises StoreStopped when they cannot be read: they were paid."""
         try:
-            return read_found(self._reader, [key], self._decompress).get(key, ())
+            return self._reading.found([key]).get(key, ())
         except DAMAGED as error:
             raise StoreStopped(damage(self._path, error)) from error
 

@@ -86,7 +86,7 @@ class Outcomes:
                 self._connection.execute("PRAGMA journal_mode = OFF")
                 self._connection.executescript(SCHEMA)
             self._connection.execute("BEGIN")
-        self._accepted: list[tuple[str | bytes, ...]] = []
+        self._accepted: list[tuple[str | bytearray, ...]] = []
         self._rejected: list[tuple[str | bytes | None, ...]] = []
         self._bytes = 0
 
@@ -101,7 +101,7 @@ class Outcomes:
             "model": sample.model,
         }
         finished, beside = line(row(sample, self.models)), line(rest)
-        self._accepted.append((sample.id, sample.seed_id, finished, beside))
+        self._accepted.append((sample.id, sample.seed_id, bytearray(finished), bytearray(beside)))  # quicker than bytes
         self._bytes += len(finished) + len(beside)
         if len(self._accepted) >= ROWS_AT_ONCE or self._bytes >= BYTES_AT_ONCE:
             self._flush()

@@ -22,7 +22,8 @@ import orjson
 from synth.errors import FolderError
 from synth.types import Fields, Rejection, Seed
 
-ROWS_AT_ONCE = 256
+ROWS_AT_ONCE = 128
+"""As few as any SQLite takes the values of in one statement; each gives the interpreter lock up."""
 SEEDS_AT_ONCE = 1000
 SCHEMA = "CREATE TABLE seed (position INTEGER PRIMARY KEY, id TEXT, digest BLOB, fields BLOB);"
 TELL_REPEATED = """
@@ -68,7 +69,9 @@ class SeedSpool:
             source, so_far, count = iter(seeds), hashlib.blake2b(digest_size=16), 0
             while batch := list(itertools.islice(source, ROWS_AT_ONCE)):
                 rows = self._marked(batch, so_far, count, marks, limit)
-                self._connection.executemany("INSERT INTO seed VALUES (?, ?, ?, ?)", rows)
+                every = ",".join(["(?,?,?,?)"] * len(rows))
+                if rows:
+                    self._connection.execute(f"INSERT INTO seed VALUES {every}", [*itertools.chain(*rows)])  # noqa: S608
                 count += len(batch)
             self.marks[count] = so_far.hexdigest()
             self._connection.executescript(TELL_REPEATED)
@@ -84,9 +87,9 @@ class SeedSpool:
 
     def _marked(
         self, seeds: Sequence[Seed], so_far: hashlib.blake2b, before: int, marks: Set[int], limit: int | None
-    ) -> list[tuple[int, str, bytes, bytes]]:
+    ) -> list[tuple[int, str, bytearray, bytearray]]:
         """A row for each of these seeds, which come after so many others; hashes them on the way."""
-        rows: list[tuple[int, str, bytes, bytes]] = []
+        rows: list[tuple[int, str, bytearray, bytearray]] = []
         for count, seed in enumerate(seeds, before + 1):
             try:
                 packed = orjson.dumps(seed.fields)
@@ -98,7 +101,8 @@ class SeedSpool:
             if limit is not None and count > limit:
                 continue
             folded = orjson.dumps(_texts_folded(seed.fields, packed), option=orjson.OPT_SORT_KEYS)
-            rows.append((count - 1, seed.id, hashlib.blake2b(folded, digest_size=16).digest(), packed))
+            digest = hashlib.blake2b(folded, digest_size=16).digest()
+            rows.append((count - 1, seed.id, bytearray(digest), bytearray(packed)))  # sqlite3 takes longer for bytes
         return rows
 
     def __iter__(self) -> Iterator[Seed | Rejection]:

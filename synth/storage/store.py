@@ -33,7 +33,7 @@ from synth.storage.database import (
     readable,
 )
 from synth.storage.emergency import take_in
-from synth.storage.found import FINDING, Stored, Together, read_found, stored_of
+from synth.storage.found import FINDING, Reading, Stored, Together
 from synth.storage.lock import Lock
 from synth.storage.pace import Pace, read_pace
 from synth.storage.seen import Seen
@@ -71,6 +71,7 @@ class Store:
             except (OSError, sqlite3.Error) as error:
                 raise FolderError(f"{folder} cannot be a run folder ({error}); choose another one.") from error
             self._reader = connect(self._path, beside=True)
+            self._reading = Reading(self._reader)
             opened.callback(self._reader.close)
             with readable(self._path):
                 identity, commits = self._complete()
@@ -110,7 +111,7 @@ class Store:
 
     def _found(self, keys: Sequence[bytes]) -> dict[bytes, list[Stored]]:
         try:
-            return read_found(self._reader, keys, self._decompress)
+            return self._reading.found(keys)
         except DAMAGED as error:
             raise self._writer.stop(damage(self._path, error)) from error
 
@@ -118,7 +119,7 @@ class Store:
         """The kept replies of a teacher that its completions are read from."""
         with readable(self._path):
             for row in self._reader.execute(f"{FINDING} WHERE teacher = ? AND failure IN ('ok', 'reused')", (teacher,)):
-                yield stored_of(row, self._decompress).outcome
+                yield self._reading.stored(row).outcome
 
     def asked_of(self, teacher: str, model: str) -> Iterator[tuple[int, bytes]]:
         """The attempts at a teacher's model that completions are read from, oldest first, each with what was sent."""
@@ -134,13 +135,13 @@ class Store:
         """What an attempt brought; it must have brought something."""
         with readable(self._path):
             row = self._reader.execute(f"{FINDING} WHERE attempt.id = ?", (attempt,)).fetchone()
-            return stored_of(row, self._decompress).outcome
+            return self._reading.stored(row).outcome
 
     def unsettled(self) -> list[tuple[str, Stored]]:
         """Replies whose cost was not yet worked out when the run stopped, each with its teacher's name."""
         with readable(self._path):
             rows = self._reader.execute(f"{FINDING} WHERE settled.attempt IS NULL")
-            return [(row[-1], stored_of(row, self._decompress)) for row in rows.fetchall()]
+            return [(row[-2], self._reading.stored(row)) for row in rows.fetchall()]
 
     async def begin(self, requests: Sequence[Planned], price: str = "") -> int:
         """Journal attempts, what is set aside for each and the price in force, in one commit; return the first one's
@@ -174,7 +175,7 @@ class Store:
         now, known = time.time_ns(), self._prices.get(price)
         for attempt, (request, stage, unit, reserved) in enumerate(requests, self._next_attempt):
             self._seen.add(request.key)
-            named = (attempt, request.key, stage, unit, request.teacher, request.model, request.draw)
+            named = (attempt, bytearray(request.key), stage, unit, request.teacher, request.model, request.draw)
             rows.append((*named, now, reserved, request.prompt_tokens + request.max_tokens, known, request.body))
         self._next_attempt += len(rows)
         return rows

@@ -219,7 +219,8 @@ def _commit(connection: sqlite3.Connection, compress: zstandard.ZstdCompressor, 
         rows: list[tuple[Any, ...]] = [values for name, values, _ in batch if name == table]
         if rows and table in BLOBS:
             packed: Any = compress.multi_compress_to_buffer([values[-1] or b" " for values in rows])
-            rows = [(*values[:-1], packed[place].tobytes()) for place, values in enumerate(rows)]
+            # sqlite3 first asks of bytes whether they can be adapted, which takes longer than a copy
+            rows = [(*values[:-1], bytearray(packed[place])) for place, values in enumerate(rows)]
         for start in range(0, len(rows), ROWS_AT_ONCE):
             some = rows[start : start + ROWS_AT_ONCE]
             connection.execute(_insert(table, len(some)), list(itertools.chain.from_iterable(some)))

@@ -87,8 +87,10 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_file(tmp_path, monkeypatch):
     connect = sqlite3.connect
 
     class Full(sqlite3.Connection):
-        def executemany(self, statement, rows):
-            raise sqlite3.OperationalError("database or disk is full")
+        def execute(self, statement, *values):
+            if statement.startswith("INSERT"):
+                raise sqlite3.OperationalError("database or disk is full")
+            return super().execute(statement, *values)
 
     monkeypatch.setattr(sqlite3, "connect", lambda path, **how: connect(path, factory=Full, **how))
     with pytest.raises(FolderError, match=r"seeds\.db could not be written .*full"):
