@@ -104,20 +104,26 @@ def final_answer(text: str) -> FinalAnswer | None:
     Looks for a marked line (`A: 72`, `答え: 72`, `#### 72`), a boxed one, JSON, a sentence that says so, and only then
     takes the last number. The last occurrence counts.
     """
-    listed = OPTION.search(text) is not None  # then "A: Paris" is a choice
-    marked = [*(one for one in MARKED.finditer(text) if not (listed and one["letter"])), *HASHES.finditer(text)]
-    if marked:
-        last = max(marked, key=lambda match: match.start())
-        return FinalAnswer(_tidy(_boxed(last["answer"]) or last["answer"]), "marked")
-    boxed = _boxed(text)
-    if boxed is not None:
-        return FinalAnswer(_tidy(boxed), "marked")
-    if _json(text) is not None:
-        return FinalAnswer(text.strip(), "marked")
+    marked = marked_answer(text)
+    if marked is not None:
+        return FinalAnswer(marked, "marked")
     said = list(CONCLUSION.finditer(text))
     if said:
         return FinalAnswer(_tidy(said[-1]["answer"]), "conclusion")
     return _last_number(text)
+
+
+def marked_answer(text: str) -> str | None:
+    """The final answer that a text marks as such: on a line of its own, boxed, or as JSON; None when it marks none."""
+    listed = OPTION.search(text) is not None  # then "A: Paris" is a choice
+    marked = [*(one for one in MARKED.finditer(text) if not (listed and one["letter"])), *HASHES.finditer(text)]
+    if marked:
+        last = max(marked, key=lambda match: match.start())
+        return _tidy(_boxed(last["answer"]) or last["answer"])
+    boxed = _boxed(text)
+    if boxed is not None:
+        return _tidy(boxed)
+    return None if _json(text) is None else text.strip()
 
 
 def same_answer(given: str, reference: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import field_validator
 
 from synth.errors import Rejected
-from synth.language.answers import final_answer
+from synth.language.answers import marked_answer
 from synth.types import Sample, Value
 
 
@@ -37,6 +37,5 @@ class AnswerFormat(Value):
             if re.search(self.pattern, text, re.MULTILINE) is None:
                 raise Rejected("no_final_answer", f"nothing matches {self.pattern!r}; it ends {text[-60:]!r}")
             return
-        found = final_answer(text)
-        if found is None or found.how != "marked":
+        if marked_answer(text) is None:
             raise Rejected("no_final_answer", f"no marked final answer; it ends {text[-60:]!r}")
