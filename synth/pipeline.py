@@ -90,8 +90,7 @@ async def run(loaded: LoadedRecipe, options: Options | None = None, observe: Obs
         else:
             result = await _made(loaded, store, options, observe, keep=inputs is not None)
         if inputs is not None and (folder / NAME).exists() and inputs == await _inputs(loaded, options):
-            shown = (result.examples, result.rejections)
-            await up_to_date.remember(store, loaded, inputs, *shown, is_whole=result.is_whole)
+            await up_to_date.remember(store, inputs, result)
         return result
 
 
@@ -176,7 +175,7 @@ async def _written_anew(loaded: LoadedRecipe, store: Store, options: Options) ->
         outcomes = Outcomes(store.folder / NAME, _models(loaded.recipe), kept=True)
         try:
             before = Manifest.model_validate_json(outcomes.manifest())
-            asked = _Asked(outcomes, Ending(), lambda: before.model_copy(update={"limited_by_reservation_s": 0}))
+            asked = _Asked(outcomes, Ending(), lambda: outputs.recorded_anew(before, loaded))
             manifest, written = _write(given, asked, store.folder)
         finally:
             outcomes.close()
@@ -289,7 +288,7 @@ def _write(given: _Given, asked: _Asked, target: Path) -> tuple[Manifest, Output
         written = replace(written, notice="", notice_ja="")  # a preview deals nothing out
     beside = outputs.beside(loaded, store, target, views=given.options.write)
     times = Times(given.started, _now(), time.monotonic() - given.began)
-    manifest = outputs.with_written(asked.record(), loaded, written, decisions, times)
+    manifest = outputs.with_written(asked.record(), written, decisions, times)
     manifest = outputs.with_beside(manifest, beside)
     message, message_ja = in_both((_wanting(given, asked, manifest), asked.ending.of_no_use))
     manifest = manifest.model_copy(update={"message": message, "message_ja": message_ja})

@@ -233,9 +233,17 @@ class Times(NamedTuple):
     seconds: float
 
 
+def recorded_anew(before: Manifest, loaded: LoadedRecipe) -> Manifest:
+    """What was asked in an earlier run, for a recipe in which other things are done with its samples.
+
+    The templates stay those of that run: which others they include is only seen where they are rendered.
+    """
+    now = _recipe_record(loaded).model_copy(update=before.recipe.model_dump(include={"templates", "prompts"}))
+    return before.model_copy(update={"recipe": now, "limited_by_reservation_s": 0})
+
+
 def with_written(
     manifest: Manifest,
-    loaded: LoadedRecipe,
     written: Outputs,
     decisions: Mapping[str, Decision],
     times: Times,
@@ -243,7 +251,6 @@ def with_written(
     """The record of what was asked, with what was written of it."""
     return manifest.model_copy(
         update={
-            "recipe": _recipe_record(loaded),
             "not_selected": dict(written.not_selected),
             "by_hand": dict(sorted(Counter(one.decision for one in decisions.values()).items())),
             "rows": written.written.rows,

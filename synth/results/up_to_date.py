@@ -26,6 +26,7 @@ from synth.gates.screen import REVIEW
 from synth.recipes import named
 from synth.recipes.recipe import LoadedRecipe, Recipe
 from synth.results.outcomes import NAME
+from synth.results.result import Result
 from synth.storage.store import Store
 from synth.types import Rejection, Sample, Value
 
@@ -135,15 +136,7 @@ def _recalled(store: Store, loaded: LoadedRecipe) -> Whole | None:
     return whole
 
 
-async def remember(
-    store: Store,
-    loaded: LoadedRecipe,
-    before: dict[str, str],
-    examples: Iterable[Sample],
-    rejections: Iterable[Rejection],
-    *,
-    is_whole: bool,
-) -> None:
+async def remember(store: Store, before: dict[str, str], result: Result) -> None:
     """Note a run that started from `before` and kept what became of its samples, with those it shows.
 
     Of one that is not whole, as no sample became a row, the outputs are no reason to do nothing.
@@ -152,11 +145,11 @@ async def remember(
         runs=store.meta("runs"),
         inputs=before,
         made_with=made_with(),
-        templates=loaded.templates.sources(),
-        outputs=_outputs(store.folder) if is_whole else {},
+        templates=result.manifest.recipe.templates,
+        outputs=_outputs(store.folder) if result.is_whole else {},
         outcomes=_hashes(store.folder, OUTCOMES),
-        examples=tuple(examples),
-        rejections=tuple(rejections),
+        examples=tuple(result.examples),
+        rejections=tuple(result.rejections),
     )
     await store.note(NOTE, whole.model_dump_json())
 

@@ -158,6 +158,26 @@ def test_what_a_benchmark_refused_stays_for_review(recipe, tmp_path, made):
     assert made == [folder] * 2
 
 
+def test_templates_that_only_rendering_tells_of_are_still_known_when_all_was_written_anew(recipe, tmp_path, made):
+    folder, answer = tmp_path / "run", recipe.parent / "answer.md.j2"
+    answer.write_text(f"{answer.read_text(encoding='utf-8')}{{% include level ~ '.j2' %}}\n", encoding="utf-8")
+    for level, text in (
+        ("easy", "短く答えてください。"),
+        ("hard", "よく考えてください。"),
+    ):  # only easy is the first seed's
+        (recipe.parent / f"{level}.j2").write_text(text, encoding="utf-8")
+    first = run(recipe, folder).manifest.recipe
+    assert {"easy.j2", "hard.j2"} <= first.templates.keys()
+    edit(recipe, "{train: 0.7, test: 0.3}", "{train: 1}")
+    again = run(recipe, folder).manifest.recipe
+    assert (again.templates, again.prompts) == (first.templates, first.prompts)
+    assert again.sha256 != first.sha256
+    assert made == [folder]
+    (recipe.parent / "hard.j2").write_text("とてもよく考えてください。", encoding="utf-8")
+    assert not run(recipe, folder).message
+    assert made == [folder] * 2
+
+
 def another_check(recipe: Path, folder: Path) -> None:
     edit(recipe, "{kind: repetition}, ", "")
 
