@@ -267,6 +267,8 @@ def test_fault_37_what_a_provider_charges_beyond_its_cap_is_reported(tmp_path):
         {"prompt_tokens": 5.5, "completion_tokens": 5.0},
         {"prompt_tokens": True, "completion_tokens": False},
         {"prompt_tokens": None, "completion_tokens": None},
+        {"cost": -1},
+        {"prompt_tokens": 5, "cost": "NaN"},
         [5, 5],
         "five",
     ],
