@@ -26,11 +26,10 @@ def account(file: Path, total_usd: float | None, folder: Path | None, *, as_json
     if folder is not None:
         if who := holder(folder):
             raise FolderError(f"{folder} is in use by {who}; it gives back what it does not spend when it ends.")
-        _of(folder)  # before it is locked: there must be one
+        _spent(folder)  # before it is locked: there must be one
         lock = Lock(folder)  # no run begins to spend what is just given back
         try:
-            run, spent = _of(folder)
-            back = accounts.release(file, run, spent.microusd)
+            back = accounts.release(file, accounts.run_in(folder), _spent(folder).microusd)
         finally:
             lock.release()
         say(ERR, f"{usd(back)} came back from {folder}")
@@ -56,24 +55,12 @@ def state(lease: accounts.Lease, file: Path) -> str:
         return "somebody else's, who alone can see whether it runs"
     if lease.held_microusd <= lease.spent_microusd:
         return ""
-    if not _lies_there(lease):
+    if accounts.run_in(Path(lease.folder)) != lease.run:  # it may be gone, and another one in its place
         return "its run is no longer there, so all that it holds counts as spent"
     return f"not running; `synth account {file} --release {lease.folder}` frees what it holds"
 
 
-def _of(folder: Path) -> tuple[str, Spend]:
-    """The name by which the run in a folder holds money, empty where it never did, and what it spent.
-
-    Raises FolderError when there is no run.
-    """
+def _spent(folder: Path) -> Spend:
+    """What the run in a folder spent. Raises FolderError when there is none."""
     with readable(folder / "run.db"), closing(connect(folder / "run.db")) as connection:
-        row = connection.execute("SELECT value FROM meta WHERE name = 'account_run'").fetchone()
-        return "" if row is None else str(row[0]), read_spent(connection)
-
-
-def _lies_there(lease: accounts.Lease) -> bool:
-    """Whether the run is in its folder still: it may be gone, and another one in its place."""
-    try:
-        return _of(Path(lease.folder))[0] == lease.run
-    except FolderError:
-        return False
+        return read_spent(connection)

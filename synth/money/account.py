@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from synth.errors import FolderError
+from synth.storage.database import connect, readable
 
 APPLICATION_ID = 0x53594E41
 SHARE = 8
@@ -55,7 +56,7 @@ class Account:
         with _changing(path) as connection:
             row = connection.execute("SELECT folder, held_microusd FROM lease WHERE run = ?", (run,)).fetchone()
             where = str(folder.absolute())
-            if row is not None and row[0] != where and (Path(row[0]) / "run.db").exists():
+            if row is not None and row[0] != where and run_in(Path(row[0])) == run:
                 raise FolderError(
                     f"{folder} is a copy of {row[0]}, whose run spends from {path}; go on there, or use another folder."
                 )
@@ -103,6 +104,14 @@ class Account:
         connection.execute(
             "UPDATE lease SET held_microusd = ?, spent_microusd = ? WHERE run = ?", (held, spent_microusd, self._run)
         )
+
+
+def run_in(folder: Path) -> str:
+    """The name by which the run in a folder holds money; empty where it never did, or none can be read."""
+    with suppress(FolderError), readable(folder / "run.db"), closing(connect(folder / "run.db")) as connection:
+        row = connection.execute("SELECT value FROM meta WHERE name = 'account_run'").fetchone()
+        return "" if row is None else str(row[0])
+    return ""
 
 
 def set_total(path: Path, microusd: int) -> None:

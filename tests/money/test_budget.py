@@ -13,6 +13,7 @@ from synth.errors import BudgetReached, Fatal, FolderError
 from synth.money import budget as budget_module
 from synth.money.account import Account, release, set_total, standing
 from synth.money.budget import Budget, Caps, usd
+from synth.storage.store import Store
 from synth.types import Spend
 
 
@@ -255,14 +256,31 @@ def test_what_a_dead_run_holds_comes_back_when_it_goes_on_or_is_released(tmp_pat
         release(path, "three", 0)
 
 
+async def made(folder, run):
+    """A run that holds money by this name."""
+    store = Store(folder)
+    await store.note("account_run", run)
+    store.close()
+
+
 def test_a_copied_run_folder_does_not_share_its_lease(tmp_path):
     path = tmp_path / "team.account"
     set_total(path, 800)
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "run.db").touch()
+    asyncio.run(made(tmp_path / "a", "one"))
     Account(path, "one", tmp_path / "a", 0)
     with pytest.raises(FolderError, match="copy"):
         Account(path, "one", tmp_path / "b", 0)
+
+
+def test_a_run_that_was_moved_away_keeps_its_lease_though_another_one_is_in_its_place(tmp_path):
+    path = tmp_path / "team.account"
+    set_total(path, 800)
+    asyncio.run(made(tmp_path / "a", "one"))
+    Account(path, "one", tmp_path / "a", 0).lease(500, None, 0)
+    (tmp_path / "a").rename(tmp_path / "元の実行")
+    asyncio.run(made(tmp_path / "a", "two"))
+    Account(path, "two", tmp_path / "a", 0)
+    assert Account(path, "one", tmp_path / "元の実行", 120).held_microusd == 500
 
 
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\0" + b"junk" * 500])
