@@ -16,8 +16,9 @@ HEARD = r"(?:video|audio|recording|podcast|clip|slides?|slideshow|presentation|a
 FILE = r"(?:file|document|spreadsheet|pdf|attachment|resume|cv|report|sheet|form|excel|word document|zip|worksheet|solution|code|template|folder|paper|handout)"
 THING = rf"(?:{SEEN}|{HEARD}|{FILE})"
 SENT = r"(?:attached|uploaded|enclosed|sent|shared|provided|posted|pasted|linked|included|submitted)"
+# what a match begins with stands before all of it: other places are passed by in a tenth of the time
 REFERENCE = lazy(
-    rf"""\b(?:
+    rf"""(?=\b|[\d(（QUおこごそアイグコスダチバフプボリ上下以先共写別前動右同図左提書概次添画第表記詳説貼資送])(?:\b(?:
         (?:attached|enclosed|accompanying|uploaded)\s+(?:\w+\s+)?{THING}s?\b
         | (?:please\s+)?(?:find|see)\s+(?:the\s+)?(?:attached|enclosed|attachment)\b|(?:\A|[.!?]\s+)attached\s+(?:is|are|you)\b
         | {THING}s?\s+(?:(?:that\s+|which\s+)?(?:you|I)(?:\s+have|['’]ve)?\s+(?:just\s+)?){SENT}\b|{THING}s?\s+(?:attached|uploaded|enclosed)\b
@@ -44,7 +45,7 @@ REFERENCE = lazy(
     |(?:画像|写真|図|グラフ|動画|イラスト|スクリーンショット|スクショ|チャート|表)(?:に(?:示|写|描か|表示|ある|映)(?:されて|って|れて|され|した)?(?:いる)?(?:とおり|通り|ように|よう)|のとおり|の通り|(?<![地意])のように|を(?:見る(?:と|限り)|拝見|ご覧|ご参照|参照し|見て(?:ください|の)|見れば)|(?:から|で)(?:も)?(?:わか|分か|読み取|見て取)|によ(?:ると|れば)|を確認(?:し(?:まし|たと)|すると)|では[^。\n]{{0,16}}(?:見|写|示)|に(?:は|も)[^。\n]{{0,24}}(?:写って|映って|示されて|描かれて|表示されて))
     |(?:[上下左右]図|図示)(?:[をはがにで]|の(?:よう|とおり|通り))|(?:図|表|写真|グラフ|資料)(?:\d|[０-９]){{1,2}}[にはをのでが]|[(（]?[図表](?:\d|[０-９]){{1,2}}(?:を参照|参照|のよう|の通り|のとおり|をご覧|を見)
     |(?:こちら|リンク|ここ|URL|バナー|ボタン|下記|以下)(?:の(?:リンク|URL|サイト|ページ|動画|記事|ボタン|フォーム))?(?:を|から|より|に|で)(?:クリック|ダウンロード|タップ|ご覧|視聴|アクセス|登録|お申し込み|ご確認|移動)
-    |(?:リンク|URL|動画|ダウンロード|詳細|記事)は(?:こちら|ここ|下記|以下|概要欄)|(?:概要欄|プロフィール|コメント欄|説明欄)の?(?:リンク|URL)|動画で(?:詳し|解説|説明|紹介)(?:[^。\n]{{0,8}})(?:ています|ご覧|のでご覧)|お送りした(?:資料|ファイル|メール|画像|動画)""",
+    |(?:リンク|URL|動画|ダウンロード|詳細|記事)は(?:こちら|ここ|下記|以下|概要欄)|(?:概要欄|プロフィール|コメント欄|説明欄)の?(?:リンク|URL)|動画で(?:詳し|解説|説明|紹介)(?:[^。\n]{{0,8}})(?:ています|ご覧|のでご覧)|お送りした(?:資料|ファイル|メール|画像|動画))""",
     re.IGNORECASE | re.VERBOSE,
 )
 THERE = lazy(
@@ -143,8 +144,10 @@ def find_missing_reference(text: str, question: str = "") -> str | None:
     lower = text.lower()
     if not any(mark in lower for mark in MARKS):
         return None
+    if THERE.search(text) or WRITTEN_FOR.search(question) or LETTER.match(text):
+        return None
     found = REFERENCE.search(prose(text))
-    if found is None or THERE.search(text) or WRITTEN_FOR.search(question) or LETTER.match(text):
+    if found is None:
         return None
     spoken, asked = found[0].lower(), question.lower()
     return None if any(mark in spoken and mark in asked for mark in MARKS) else found[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re._constants as sre
+import re._parser
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,8 @@ from synth.validators.leakage import Leakage, find_prompt_leak, find_template_le
 from synth.validators.markdown import find_broken_markdown, find_broken_tool_call
 from synth.validators.merged import find_merged
 from synth.validators.pii import find_pii
-from synth.validators.placeholders import find_placeholder
-from synth.validators.references import find_missing_reference
+from synth.validators.placeholders import PLACEHOLDER, find_placeholder
+from synth.validators.references import REFERENCE, find_missing_reference
 from synth.validators.refusal import find_soft_refusal
 from synth.validators.repetition import find_repetition
 from synth.validators.script import find_damage, find_mixed_script
@@ -436,3 +438,30 @@ def test_what_tells_at_once_that_a_text_is_in_no_other_language_changes_no_verdi
     assert quick == [find_language_drift(text, wanted) for text in texts]
     assert any(quick)
     assert not all(quick)
+
+
+def beginnings(parsed, known):
+    """The characters that a match of a pattern may begin with, but for where it begins as is `known`."""
+    found = set()
+    for kind, of in parsed:
+        if kind is sre.AT and (kind, of) in known:
+            return found
+        if kind in (sre.AT, sre.ASSERT, sre.ASSERT_NOT):
+            continue
+        if kind in (sre.LITERAL, sre.IN):
+            return found | ({(kind, of)} if kind is sre.LITERAL else set(of))
+        inner = of[1] if kind is sre.BRANCH else [of[-1]]
+        found = found.union(*(beginnings(one, known) for one in inner))
+        if kind in (sre.BRANCH, sre.SUBPATTERN) or of[0]:
+            return found
+    return found
+
+
+@pytest.mark.parametrize("pattern", [PLACEHOLDER, REFERENCE])
+def test_all_that_a_match_may_begin_with_is_told_before_the_pattern(pattern):
+    """A wording that begins otherwise would never be found."""
+    (kind, (_, before)), *body = re._parser.parse(pattern.pattern, pattern.flags)
+    assert kind is sre.ASSERT
+    parts = before[0][1][1] if before[0][0] is sre.BRANCH else [before]
+    known = {one for ((kind, of),) in parts for one in (of if kind is sre.IN else [(kind, of)])}
+    assert beginnings(body, known) <= known
