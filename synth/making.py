@@ -116,7 +116,10 @@ class Making:
                 model=unit.model,
                 cost_microusd=before.cost_microusd + unit.cost_microusd // len(drafts),
             )
-            made.append(await self._checked(sample) if draft.refused is None else sample.refused(*draft.refused))
+            if draft.refused is not None:
+                made.append(sample.refused(*draft.refused))
+            else:
+                made.append(await self._checked(sample) if self._validators else sample)
         return made
 
     async def _near(self, work: Work, seed: Seed, ask: UnitAsk) -> Results | TeacherError | None:

@@ -175,7 +175,8 @@ class _Workers(Generic[T, R]):
                     turn.set_result(None)
             if not self._held:
                 self._any.set()
-        taken = value, cast("asyncio.Future[R]", self._loop.create_future())
+        result: asyncio.Future[R] = self._loop.create_future()
+        taken = value, result
         self._held.append(taken)
         if self._unhired and not idle and not self._is_crowded():
             self._unhired -= 1

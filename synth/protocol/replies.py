@@ -184,15 +184,13 @@ def _inner_status(error: Any) -> int:
 def _completion(document: dict[str, Any], outcome: Outcome) -> Completion:
     if "choices" not in document and messages.is_reply(document):
         document = {**messages.as_chat(document), ENDED: document.get(ENDED)}
-    choices = document.get("choices")
-    choice = cast("list[Any]", choices)[0] if isinstance(choices, list) and choices else None
-    if not isinstance(choice, dict):
+    choices: list[Any] | None = document.get("choices")
+    parts: dict[str, Any] | None = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(parts, dict):
         raise _failure("malformed", outcome, "the reply has no choices")
-    parts = cast("dict[str, Any]", choice)
-    message = parts.get("message")
-    if not isinstance(message, dict):
+    said: dict[str, Any] | None = parts.get("message")
+    if not isinstance(said, dict):
         raise _failure("malformed", outcome, "the reply's first choice has no message")
-    said = cast("dict[str, Any]", message)
     finish = str(parts.get("finish_reason") or "unknown")
     ending, refusal = finish.lower(), said.get("refusal")
     if isinstance(refusal, str) and refusal:

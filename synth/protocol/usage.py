@@ -20,10 +20,9 @@ def usage_in(document: dict[str, Any]) -> Usage:
 
     OpenAI's names count cached and written tokens into the prompt, Anthropic's own do not. Parts are clamped to wholes.
     """
-    said = document.get("usage")
-    if not isinstance(said, dict):
+    told: dict[str, Any] | None = document.get("usage")
+    if not isinstance(told, dict):
         return Usage()
-    told = cast("dict[str, Any]", said)
     counts, own = _counts(told), "prompt_tokens" in told
     prompt = counts.get("prompt_tokens" if own else "input_tokens")
     completion = counts.get("completion_tokens" if own else "output_tokens")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 SEEN_BITS = 1 << 25
-PLACES = struct.Struct(">2L24x").unpack
+PLACES = cast("Callable[[bytes], tuple[int, int]]", struct.Struct(">2L24x").unpack)
 """Two places in the filter, from two parts of a SHA-256."""
 
 
@@ -36,5 +36,5 @@ class Seen:
     def has(self, key: bytes) -> bool:
         """Whether a request may have been made; False is certain."""
         bits, size = self._bits, self._size
-        first, second = cast("tuple[int, int]", PLACES(key))
+        first, second = PLACES(key)
         return bool(bits[first % size >> 3] >> (first & 7) & bits[second % size >> 3] >> (second & 7) & 1)
