@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from rich.text import Text
@@ -34,16 +35,26 @@ def account(file: Path, total_usd: float | None, folder: Path | None, *, as_json
             lock.release()
         say(ERR, f"{usd(back)} came back from {folder}")
     total, leases = accounts.standing(file)
+    leases = [_known(lease) for lease in leases]
     free = total - sum(lease.held_microusd for lease in leases)
     if as_json:
         write_json({"total_microusd": total, "free_microusd": free, "leases": leases})
         return
-    say(OUT, f"{file}: {usd(free)} free of {usd(total)}")
+    say(OUT, f"{file}: {usd(max(0, free))} free of {usd(total)}")
     table = plain_table("folder", "spent", "held", "", right=1)
     for lease in leases:
         held = usd(lease.spent_microusd), usd(lease.held_microusd)
         table.add_row(Text(lease.folder), *held, Text(state(lease, file)))
     OUT.print(table)
+
+
+def _known(lease: accounts.Lease) -> accounts.Lease:
+    """A lease with what its run has spent by now, where that can be read: an account is told when more is leased."""
+    folder = Path(lease.folder)
+    with suppress(FolderError):
+        if accounts.run_in(folder) == lease.run:
+            return replace(lease, spent_microusd=_spent(folder).microusd)
+    return lease
 
 
 def state(lease: accounts.Lease, file: Path) -> str:

@@ -485,6 +485,11 @@ def test_fault_40_what_a_run_spent_whose_folder_is_gone_is_not_given_back_with_a
     killed.kill()
     killed.communicate()
     assert f"--release {out}` frees" in synth("account", account).stdout
+    set_total(account, 5000)
+    told = json.loads(synth("account", account, "--json").stdout)
+    assert told["leases"][0]["spent_microusd"] >= 1000 * len(handler.sold), "all of it, and not what it last told"
+    assert f"{account}: $0.0000 free of $0.0050" in synth("account", account).stdout
+    set_total(account, 80_000)
     shutil.rmtree(out)
     assert "so all that it holds counts as spent" in synth("account", account).stdout
     held = standing(account)[1][0].held_microusd
