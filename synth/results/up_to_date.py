@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import platform
 from collections.abc import Iterable
 from enum import Enum
@@ -112,7 +113,8 @@ def recall(store: Store, loaded: LoadedRecipe, now: dict[str, str]) -> tuple[Who
     if whole.inputs == now and _outputs(store.folder) == whole.outputs:
         return whole, Known.OUTPUTS
     same = _of_samples(whole.inputs) == _of_samples(now) and _hashes(store.folder, OUTCOMES) == whole.outcomes
-    return whole, Known.OUTCOMES if same else Known.NOTHING
+    is_ours = os.access(store.folder / NAME, os.W_OK)  # what selection refuses is held there until all is written
+    return whole, Known.OUTCOMES if same and is_ours else Known.NOTHING
 
 
 def _of_samples(inputs: dict[str, str]) -> dict[str, str]:
@@ -170,6 +172,9 @@ def _files(folder: Path) -> dict[str, str]:
 
 
 def _sha256(path: Path) -> str:
+    """Other words for a file that another user made, and that may not be read."""
+    if not os.access(path, os.R_OK):
+        return "may not be read"
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

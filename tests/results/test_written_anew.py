@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -211,6 +212,20 @@ def test_whatever_decides_about_samples_has_them_made_again(change, recipe, tmp_
     (folder / "rows.jsonl").unlink()
     run(recipe, folder)
     assert made == [folder, tmp_path / "other"]
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o000])
+def test_what_another_user_made_and_may_not_be_written_is_made_again(mode, recipe, tmp_path, made, monkeypatch):
+    folder = tmp_path / "run"
+    run(recipe, folder)
+    # root may do all: what others may, the mode tells
+    monkeypatch.setattr(os, "access", lambda path, how: bool(Path(path).exists() and Path(path).stat().st_mode & how))
+    for path in (one for one in folder.rglob("*") if one.is_file()):
+        path.chmod(0o666)
+    (folder / "outcomes.db").chmod(mode)
+    edit(recipe, "judge: 4", "judge: 3")
+    assert run(recipe, folder).exit_code == 0
+    assert made == [folder] * 2
 
 
 def test_nothing_stays_of_a_run_that_is_not_whole_and_of_a_preview(recipe, tmp_path):
