@@ -166,6 +166,8 @@ async def _made(
         if keep and _lacks_nothing(run.given, asked, manifest):
             asked.outcomes.keep(manifest.model_dump_json().encode())
     budget, is_stopped = run.line.progress.budget, isinstance(run.line.halt.error, AccountStopped)
+    if budget.unreturned:  # who only writes anew gives nothing back
+        (store.folder / NAME).unlink(missing_ok=True)
     return _result(run.given, asked, manifest, written, "" if is_stopped else budget.unreturned)
 
 

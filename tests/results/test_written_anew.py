@@ -15,8 +15,9 @@ import pytest
 
 import synth
 from synth import pipeline
-from synth.errors import RecipeError
+from synth.errors import FolderError, RecipeError
 from synth.live.loop import run_loop
+from synth.money.account import Account, set_total, standing
 from synth.recipes.loading import load
 from synth.results.manifest import read_manifest
 from synth.results.outcomes import Outcomes
@@ -234,6 +235,25 @@ def test_nothing_stays_of_a_run_that_is_not_whole_and_of_a_preview(recipe, tmp_p
     edit(recipe, "split:", "budget: {requests: 9}\nsplit:")
     assert run(recipe, tmp_path / "run").exit_code == 6
     assert not [name for name in LEFT if (tmp_path / "run" / name).exists()]
+
+
+def test_what_an_account_did_not_get_back_it_gets_by_running_again(recipe, tmp_path, monkeypatch):
+    def refused(*_) -> None:
+        raise FolderError("The account cannot be used.")
+
+    account = tmp_path / "account"
+    set_total(account, 10_000_000)
+    edit(recipe, "split:", f"budget: {{account: {account}}}\nsplit:")
+    edit(recipe, "sampling:", "price: {input_usd: 1, output_usd: 1}\n    sampling:")
+    with monkeypatch.context() as patched:
+        patched.setattr(Account, "give_back", refused)
+        told = run(recipe, tmp_path / "run").message
+    assert told.endswith("It still holds money for this run, which running again gives back.")
+    (held,) = standing(account)[1]
+    assert held.held_microusd > held.spent_microusd
+    assert run(recipe, tmp_path / "run").message == ""
+    (held,) = standing(account)[1]
+    assert held.held_microusd == held.spent_microusd
 
 
 KILLED = """
