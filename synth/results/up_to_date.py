@@ -34,7 +34,11 @@ from synth.types import Rejection, Sample, Value
 NOTE = "whole"
 SAMPLES = "samples: "
 """Stands before the names of inputs that decide about samples."""
-LIBRARIES = ("genai-prices", "jinja2", "jsonschema", "numpy", "orjson", "pyarrow", "pydantic", "tokenizers")
+LIBRARIES = (
+    *("genai-prices", "jinja2", "jsonschema", "latex2sympy2-extended", "math-verify", "numpy", "orjson", "pyarrow"),
+    *("pydantic", "pypdf", "sympy", "tokenizers"),
+)
+"""Those that read seeds, compare answers, check or write."""
 OUTPUTS = ("rows.jsonl", "rejected.jsonl", REVIEW, "manifest.json", "report.html")
 OUTCOMES = (NAME, REVIEW)
 WRITING = {"split", "selection", "output", "license", "description"}

@@ -142,6 +142,14 @@ def test_another_synth_or_library_makes_the_dataset_anew(what, recipe, tmp_path,
     assert not is_up_to_date(recipe, tmp_path / "run")
 
 
+@pytest.mark.parametrize("library", ["math-verify", "sympy", "pypdf", "jsonschema"])
+def test_a_library_that_decides_about_samples_counts_though_few_recipes_need_it(library, recipe, tmp_path, monkeypatch):
+    synth.run(recipe, folder=tmp_path / "run")
+    usual = up_to_date._version
+    monkeypatch.setattr(up_to_date, "_version", lambda name: "another" if name == library else usual(name))
+    assert not is_up_to_date(recipe, tmp_path / "run")
+
+
 def test_a_note_of_another_synth_that_cannot_be_read_makes_the_dataset_anew(recipe, tmp_path):
     synth.run(recipe, folder=tmp_path / "run")
     with contextlib.closing(sqlite3.connect(tmp_path / "run" / "run.db")) as connection:
