@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import os
 import platform
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ from pydantic import ValidationError
 
 from synth import seeds
 from synth.gates.screen import REVIEW
+from synth.generators.objects import Objects
 from synth.recipes import named
 from synth.recipes.recipe import LoadedRecipe, Recipe
 from synth.results.outcomes import NAME
@@ -78,7 +80,8 @@ def inputs(loaded: LoadedRecipe, limit: int | None, salt: str, decisions: Path |
     compared = [*(loaded.recipe.decontaminate.against if loaded.recipe.decontaminate else ())]
     compared += [name for stage in loaded.recipe.stages for name in stage.novel_against]
     known = {name: named.sha256(name, loaded.folder) for name in compared}
-    if content is None or None in known.values():
+    models = _models(loaded.recipe)
+    if content is None or models is None or None in known.values():
         return None
     tokenizer = _files(loaded.folder / student) if student else {}
     return {
@@ -93,6 +96,7 @@ def inputs(loaded: LoadedRecipe, limit: int | None, salt: str, decisions: Path |
                 "limit": str(limit),
                 "salt": salt,
                 **{f"known {name}": str(digest) for name, digest in known.items()},
+                **models,
             }.items()
         },
     }
@@ -102,6 +106,18 @@ def _deciding(recipe: Recipe) -> str:
     """The hash of what of a recipe decides about samples."""
     free = WRITING - {"selection"} if recipe.selection.rows is not None else WRITING
     return hashlib.sha256(recipe.model_dump_json(exclude=free).encode()).hexdigest()
+
+
+def _models(recipe: Recipe) -> dict[str, str] | None:
+    """The hash of each file of the user's that holds a model of objects: its own checks decide too, of which the JSON
+    schema in the recipe tells nothing. None where one is in no file.
+    """
+    makers = (stage.generator for stage in recipe.stages if isinstance(stage.generator, Objects))
+    models = [kind for maker in makers for kind in maker.fields.values() if isinstance(kind, type)]
+    try:
+        return {f"model {place}": _sha256(Path(inspect.getfile(one))) for place, one in enumerate(models)}
+    except (OSError, TypeError):
+        return None
 
 
 def made_with() -> dict[str, str]:

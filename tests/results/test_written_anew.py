@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from synth.results.manifest import read_manifest
 from synth.results.outcomes import Outcomes
 from synth.results.result import Options
 from synth.types import Rejection
+from tests.forked import ROOT
 from tests.results.test_decisions import saved
 from tests.results.test_outcomes import SAMPLE
 
@@ -177,6 +179,20 @@ def test_templates_that_only_rendering_tells_of_are_still_known_when_all_was_wri
     assert made == [folder]
     (recipe.parent / "hard.j2").write_text("とてもよく考えてください。", encoding="utf-8")
     assert not run(recipe, folder).message
+    assert made == [folder] * 2
+
+
+def test_the_checks_of_a_model_of_objects_decide_about_samples_and_its_schema_tells_nothing_of_them(tmp_path, made):
+    recipe, folder = tmp_path / "recipe" / "recipe.yaml", tmp_path / "run"
+    shutil.copytree(ROOT / "prompts" / "extract-ja", recipe.parent)
+    rows = run(recipe, folder, limit=4).manifest.row_count
+    model = recipe.parent / "order.py"
+    check = "\n    @field_validator('quantity')\n    def _few(cls, given: int) -> int:\n        assert given < 0\n"
+    text = model.read_text(encoding="utf-8").replace("import BaseModel", "import BaseModel, field_validator")
+    model.write_text(f"{text}{check}", encoding="utf-8")
+    edit(recipe, "train: 0.9", "train: 0.8")
+    edit(recipe, "test: 0.1", "test: 0.2")
+    assert run(recipe, folder, limit=4).manifest.row_count == 0 < rows
     assert made == [folder] * 2
 
 
