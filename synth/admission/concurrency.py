@@ -296,11 +296,14 @@ class Concurrency:
             self._refusals.forget(self.sent)
             self._take_back(now, before)
             return
+        paced, peak = self._meter.per_s is not None, self._meter.peak
         if self._meter.nothing_left(now, self.sent, self._on_wire, self._refusals.run):
             self._refusals.forget(self.sent)
             self._last_cut = now
             self._hold, self._growth = 0.0, FASTEST_GROWTH
             return
+        if paced:  # as long as few were let out a second nothing showed that more may be out at once
+            self.limit = max(1.0, min(self.limit, float(peak)))
         if self._since_cut >= self.limit:
             self._cuts = self._cost = 0
         if FAR_BELOW * self.limit > self._proven:

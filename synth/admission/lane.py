@@ -48,6 +48,8 @@ class Lane:
         """The number of the last request that was refused."""
         self.unsaid, self._unsaid_since = 0, -inf
         """How often all were refused in a row and held back for a time that the endpoint did not say; since when."""
+        self._guessed = False
+        """Whether what holds it back is such a time, of which the next request shows whether it was long enough."""
         self.load: Load | None = None
         """What its server last told of itself."""
         self._clock = clock
@@ -76,7 +78,8 @@ class Lane:
             self._paced_until *= now < self._paced_until
         self.in_flight += 1
         self.outstanding_tokens += tokens
-        if self.concurrency.sending(self.in_flight):
+        if self.concurrency.sending(self.in_flight) or self._guessed:
+            self._guessed = False
             self.probed_until = self._clock() + CANARY_S
         taken = {kind: bucket.taken for kind, bucket in self.buckets.items()}
         control, debit = self.concurrency, debited.get("tokens", 0.0)
@@ -110,6 +113,7 @@ class Lane:
             return None
         self.unsaid += 1
         self._unsaid_since = self._clock()
+        self._guessed = True
         return min(LONGEST_UNSAID_S, 2.0 ** min(self.unsaid - 1, 10))
 
     def failed(self, sent_at: float, retry_after_s: float | None, *, again: bool = False) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from synth.admission.admission import Admission
 from synth.admission.buckets import LONGEST_GATE_S, Allowance
-from synth.admission.lane import STREAK, Lane, Place
+from synth.admission.lane import CANARY_S, STREAK, Lane, Place
 from synth.admission.queueing import START
 from synth.protocol.endpoint import Limits
 from tests.admission.clocks import Clock
@@ -121,6 +121,20 @@ def test_one_of_several_that_refuses_all_is_asked_seldom_whatever_it_says_until_
     for _ in range(refusing.concurrency.row):
         refusing.refused(refusing.board(1), 1.0)
     assert refusing.pause_s(1) <= 1
+
+
+@pytest.mark.parametrize(("retry_after_s", "alone"), [(None, True), (4.0, False)])
+def test_one_alone_sees_whether_a_wait_that_was_guessed_was_long_enough(retry_after_s, alone):
+    clock = Clock()
+    only = lane(clock)
+    for _ in range(STREAK):
+        only.refused(only.board(1), retry_after_s)
+    clock.now += only.pause_s(1)
+    only.board(1)
+    assert (only.pause_s(1) == CANARY_S) == alone
+    clock.now += CANARY_S
+    only.board(1)
+    assert only.pause_s(1) < CANARY_S, "what follows it does so as after any wait"
 
 
 @pytest.mark.parametrize(
