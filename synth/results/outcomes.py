@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -75,7 +75,7 @@ class Outcomes:
         self._broken: StoreStopped | None = None
         self._is_kept = kept
         with self._sound():
-            for left in () if kept else (path, path.with_name(path.name + "-journal")):
+            for left in () if kept else (path, path.with_name(f"{path.name}-journal")):
                 left.unlink(missing_ok=True)
             self._connection = sqlite3.connect(path, isolation_level=None)
             # a crash loses nothing that the next pass does not write again; large pages take few writes
@@ -250,6 +250,13 @@ class Outcomes:
         self._connection.close()
         if not self._is_kept:
             self._path.unlink(missing_ok=True)
+
+
+def roll_back(path: Path) -> None:
+    """Undo what a killed run had written into outcomes that were kept; as good as nothing where that cannot be."""
+    if path.with_name(f"{path.name}-journal").exists():
+        with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
+            connection.execute("SELECT manifest FROM record").fetchone()  # by being read it is mended
 
 
 def _one_of(reasons: Collection[str]) -> str:

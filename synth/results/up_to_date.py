@@ -28,7 +28,7 @@ from synth.gates.screen import REVIEW
 from synth.generators.objects import Objects
 from synth.recipes import named
 from synth.recipes.recipe import LoadedRecipe, Recipe
-from synth.results.outcomes import NAME
+from synth.results.outcomes import NAME, roll_back
 from synth.results.result import Result
 from synth.storage.store import Store
 from synth.types import Rejection, Sample, Value
@@ -132,9 +132,12 @@ def recall(store: Store, loaded: LoadedRecipe, now: dict[str, str]) -> tuple[Who
         return None, Known.NOTHING
     if whole.inputs == now and _outputs(store.folder) == whole.outputs:
         return whole, Known.OUTPUTS
-    same = _of_samples(whole.inputs) == _of_samples(now) and _hashes(store.folder, OUTCOMES) == whole.outcomes
-    is_ours = os.access(store.folder / NAME, os.W_OK)  # what selection refuses is held there until all is written
-    return whole, Known.OUTCOMES if same and is_ours else Known.NOTHING
+    kept = store.folder / NAME
+    # what selection refuses is held in that file until all is written: it has to be one that this user may write
+    if _of_samples(whole.inputs) != _of_samples(now) or not os.access(kept, os.W_OK):
+        return whole, Known.NOTHING
+    roll_back(kept)
+    return whole, Known.OUTCOMES if _hashes(store.folder, OUTCOMES) == whole.outcomes else Known.NOTHING
 
 
 def _of_samples(inputs: dict[str, str]) -> dict[str, str]:

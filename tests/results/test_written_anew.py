@@ -21,7 +21,7 @@ from synth.live.loop import run_loop
 from synth.money.account import Account, set_total, standing
 from synth.recipes.loading import load
 from synth.results.manifest import read_manifest
-from synth.results.outcomes import Outcomes
+from synth.results.outcomes import Outcomes, roll_back
 from synth.results.result import Options
 from synth.types import Rejection
 from tests.forked import ROOT
@@ -278,7 +278,7 @@ from pathlib import Path
 from synth import pipeline
 from synth.live.loop import run_loop
 from synth.recipes.loading import load
-from synth.results.outcomes import Outcomes
+from synth.results.outcomes import Outcomes, roll_back
 from synth.results.result import Options
 
 pipeline.write_report = lambda *_: os.kill(os.getpid(), 9)
@@ -320,3 +320,24 @@ def test_what_selection_refuses_is_not_kept(tmp_path):
         assert again.refusal_of(refused[-1].id) == refused[-1]
         again.close()
         assert path.read_bytes() == before
+
+
+def test_what_a_kill_left_half_written_is_undone(tmp_path):
+    path, killed = tmp_path / "outcomes.db", tmp_path / "killed"
+    first = Outcomes(path, {"answer": "m"})
+    first.accept(SAMPLE)
+    first.settle()
+    first.keep(b"{}")
+    first.close()
+    before = path.read_bytes()
+    again = Outcomes(path, {"answer": "m"}, kept=True)
+    for n in range(3_000):
+        again.reject(Rejection(id=f"{n:08d}", seed_id="", stage="selection", reason="not_best", detail="あ" * 300))
+    killed.mkdir()
+    for name in (path.name, f"{path.name}-journal"):
+        shutil.copy(tmp_path / name, killed)  # as it lies there when the run is killed now
+    again.close()
+    assert (killed / path.name).read_bytes() != before
+    roll_back(killed / path.name)
+    assert (killed / path.name).read_bytes() == before
+    assert [one.name for one in killed.iterdir()] == [path.name]
