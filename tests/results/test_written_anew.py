@@ -278,12 +278,17 @@ from pathlib import Path
 from synth import pipeline
 from synth.live.loop import run_loop
 from synth.recipes.loading import load
-from synth.results.outcomes import Outcomes, roll_back
+from synth.results.outcomes import Outcomes
 from synth.results.result import Options
 
+opened = Outcomes.__init__
+
+def open_narrow(self, *given, **named):
+    opened(self, *given, **named)
+    self._connection.execute("PRAGMA cache_size = 1")  # so that what is refused is on disk when all is killed
+
+Outcomes.__init__ = open_narrow
 pipeline.write_report = lambda *_: os.kill(os.getpid(), 9)
-import synth.results.outcomes as outcomes
-outcomes.ROWS_AT_ONCE = 1
 run_loop(pipeline.run(load(Path(sys.argv[1])), Options(Path(sys.argv[2]))))
 """
 
@@ -291,11 +296,14 @@ run_loop(pipeline.run(load(Path(sys.argv[1])), Options(Path(sys.argv[2]))))
 def test_a_kill_while_all_is_written_anew_leaves_what_was_known(recipe, tmp_path, made):
     folder = tmp_path / "run"
     run(recipe, folder)
+    kept = (folder / "outcomes.db").read_bytes()
     edit(recipe, "judge: 4", "judge: 5")
     run(recipe, tmp_path / "other")
     killed = subprocess.run([sys.executable, "-c", KILLED, recipe, folder], check=False, timeout=120)
     assert killed.returncode == -signal.SIGKILL
+    assert (folder / "outcomes.db").read_bytes() != kept
     run(recipe, folder)
+    assert (folder / "outcomes.db").read_bytes() == kept
     assert outputs(folder) == outputs(tmp_path / "other")
     assert made == [folder, tmp_path / "other"]
 
